@@ -1,0 +1,1 @@
+"""Claims of the documents, their checks and verdicts."""

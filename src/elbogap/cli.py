@@ -1,0 +1,228 @@
+"""`python -m elbogap ...`: the only thing that rules call, and all that runs without Snakemake.
+
+An experiment is a module `elbogap.experiments.<document>.<name>` with
+
+    Settings: type[Section]                      the section of the scale file that it reads
+    run(settings, run) -> {name: table}          tables (DataFrame), arrays (dict) or plain data
+
+and is called as `python -m elbogap <document>.<name>`. A figure is a function of a module
+`elbogap.figures.<document>` that takes the input tables by name and returns a matplotlib figure. Neither
+touches files: reading, writing, provenance, threads and error messages are settled here, once.
+"""
+
+import argparse
+import importlib
+import inspect
+import json
+import shutil
+import signal
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+from pydantic import ValidationError
+
+from elbogap import digest, provenance, tables
+from elbogap.errors import UserError
+from elbogap.runtime import Run, limit_torch_threads, peak_memory_mib, set_up
+
+EXPERIMENTS = "elbogap.experiments"
+FIGURES = "elbogap.figures"
+
+
+def experiments() -> list[str]:
+    """Names `<document>.<experiment>` of all experiment modules."""
+    folder = digest.SOURCE / "experiments"
+    return sorted(
+        f"{path.parent.name}.{path.stem}" for path in folder.glob("*/*.py") if not path.stem.startswith("_")
+    )
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; the exit status is 0, 1 (a check failed), 2 (user's mistake) or 130 (interrupted)."""
+    signal.signal(signal.SIGTERM, _interrupt)
+    options = _parser().parse_args(argv)
+    try:
+        return options.call(options) or 0
+    except UserError as error:
+        return _complain(str(error), 2)
+    except KeyboardInterrupt:
+        return _complain("interrupted; finished results are kept, run the same command again to go on", 130)
+    except MemoryError as error:
+        return _complain(f"out of memory ({error}); use smaller chunks or another machine, then run again", 2)
+    except BrokenPipeError:
+        return 0
+
+
+def _complain(message: str, status: int) -> int:
+    print(f"elbogap: {' '.join(message.splitlines())}", file=sys.stderr)
+    return status
+
+
+def _interrupt(number: int, frame: object) -> NoReturn:
+    raise KeyboardInterrupt
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="elbogap", description=__doc__.splitlines()[0] if __doc__ else None)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    for name in experiments():
+        _add_experiment(commands, name)
+
+    figure = commands.add_parser("figure", help="draw one figure from its tables")
+    figure.add_argument("name", help="<document>.<function>, e.g. qiw.fig01_posterior_2d")
+    figure.add_argument("--scale", required=True)
+    _add_files(figure)
+    figure.set_defaults(call=_figure)
+
+    record = commands.add_parser("provenance", help="print what made a result")
+    record.add_argument("file", type=Path)
+    record.set_defaults(call=_provenance)
+
+    config = commands.add_parser("config", help="check a scale file and print its values")
+    config.add_argument("file", type=Path)
+    config.set_defaults(call=_config)
+    return parser
+
+
+def _add_experiment(commands: Any, name: str) -> None:
+    parser = commands.add_parser(name, help=digest.summary(f"{EXPERIMENTS}.{name}"))
+    parser.add_argument("--scale", required=True, help="name of the scale, for the record")
+    parser.add_argument("--settings", required=True, help="the experiment's section of the scale file, as JSON")
+    parser.add_argument("--keys", nargs="*", default=[], metavar="NAME=VALUE", help="the wildcards of this cell")
+    parser.add_argument("--scratch", type=Path, help="folder for checkpoints of unfinished work")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--gpus", type=int, default=0, help="GPUs granted; 0 computes on the CPU")
+    _add_files(parser)
+    parser.set_defaults(call=_experiment, name=name)
+
+
+def _add_files(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--inputs", nargs="*", default=[], metavar="NAME=FILE")
+    parser.add_argument("--outputs", nargs="+", required=True, metavar="NAME=FILE")
+
+
+def _pairs(words: Sequence[str]) -> dict[str, str]:
+    for word in words:
+        if "=" not in word:
+            raise UserError(f"'{word}' is not of the form NAME=VALUE")
+    return dict(word.split("=", 1) for word in words)
+
+
+def _paths(words: Sequence[str]) -> dict[str, Path]:
+    return {name: Path(value) for name, value in _pairs(words).items()}
+
+
+def _experiment(options: argparse.Namespace) -> None:
+    started = time.perf_counter()
+    set_up(options.threads)
+    name = f"{EXPERIMENTS}.{options.name}"
+    module = importlib.import_module(name)
+    settings = _settings(module.Settings, options.settings)
+    outputs = _paths(options.outputs)
+    scratch = options.scratch or next(iter(outputs.values())).parent / f".scratch-{options.name}"
+    run = Run(options.scale, _pairs(options.keys), _paths(options.inputs), scratch, options.threads, options.gpus)
+    if "torch" in sys.modules:
+        limit_torch_threads(options.threads)
+    results = module.run(settings, run)
+    if set(results) != set(outputs):
+        raise UserError(f"{options.name} makes {sorted(results)}, but --outputs names {sorted(outputs)}")
+    _refuse_undeclared(name)
+    record = provenance.collect(
+        module=name,
+        command=["python", "-m", "elbogap", *sys.argv[1:]],
+        scale=options.scale,
+        settings=settings.model_dump(mode="json"),
+        inputs=run.inputs.values(),
+        run={
+            "keys": dict(run.keys),
+            "device": run.device,
+            "device_name": _device_name(run.device),
+            "threads": options.threads,
+            "wall_s": round(time.perf_counter() - started, 3),
+            "peak_memory_mib": round(peak_memory_mib(), 1),
+            "peak_gpu_memory_mib": _peak_gpu_memory(run.device),
+        },
+    )
+    provenance.write(record, outputs.values())
+    for key, path in outputs.items():
+        tables.write(results[key], path)
+    shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _settings(model: Any, text: str) -> Any:
+    try:
+        return model.model_validate_json(text)
+    except ValidationError as error:
+        problem = error.errors()[0]
+        key = ".".join(str(part) for part in problem["loc"])
+        allowed = ", ".join(sorted(model.model_fields))
+        raise UserError(f"--settings: '{key}': {problem['msg']}; the settings are: {allowed}") from error
+
+
+def _refuse_undeclared(module: str) -> None:
+    """A module that was imported by a computed name would escape the rule's code digest: an error."""
+    missed = digest.undeclared(module, ignore=frozenset(digest.closure("elbogap.cli", "elbogap.__main__")))
+    if missed:
+        raise UserError(f"{module} used {sorted(missed)} without an import statement; import them, so that changes rerun it")
+
+
+def _device_name(device: str) -> str | None:
+    if device != "cuda":
+        return None
+    import torch
+
+    return torch.cuda.get_device_name()
+
+
+def _peak_gpu_memory(device: str) -> float | None:
+    if device != "cuda":
+        return None
+    import torch
+
+    return round(torch.cuda.max_memory_allocated() / 2**20, 1)
+
+
+def _figure(options: argparse.Namespace) -> None:
+    from elbogap.figures import style
+
+    document, _, function = options.name.partition(".")
+    name = f"{FIGURES}.{document}"
+    if digest.module_path(name) is None:
+        raise UserError(f"no figures of a document '{document}'")
+    draw = getattr(importlib.import_module(name), function, None)
+    if not function.startswith("fig") or draw is None:
+        raise UserError(f"document {document} has no figure '{function}'")
+    inputs, outputs = _paths(options.inputs), _paths(options.outputs)
+    expected = set(inspect.signature(draw).parameters)
+    if set(inputs) != expected:
+        raise UserError(f"{options.name} is a function of {sorted(expected)}, but --inputs names {sorted(inputs)}")
+    values: Mapping[str, Any] = {
+        key: tables.read_arrays(path) if path.suffix == ".npz" else tables.read_table(path)
+        for key, path in inputs.items()
+    }
+    with style.applied():
+        figure = draw(**values)
+        record = provenance.collect(
+            module=name,
+            command=["python", "-m", "elbogap", *sys.argv[1:]],
+            scale=options.scale,
+            settings={},
+            inputs=inputs.values(),
+            run={"peak_memory_mib": round(peak_memory_mib(), 1)},
+        )
+        provenance.write(record, outputs.values())
+        for path in outputs.values():
+            style.save(figure, path, source=f"{name}.{function}")
+
+
+def _provenance(options: argparse.Namespace) -> None:
+    print(json.dumps(provenance.read(options.file), indent=2))
+
+
+def _config(options: argparse.Namespace) -> None:
+    from elbogap.config.load import load
+
+    print(load(options.file).model_dump_json(indent=2))

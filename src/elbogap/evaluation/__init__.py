@@ -1,0 +1,1 @@
+"""Oracles and estimators of likelihoods and divergences."""

@@ -1,0 +1,1 @@
+"""Document mapa (000): model-agnostic posterior approximation."""

@@ -1,0 +1,1 @@
+"""Document qiw (001): importance-weighted autoencoders reinterpreted."""

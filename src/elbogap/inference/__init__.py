@@ -1,0 +1,1 @@
+"""The science: bounds, importance sampling, empirical posteriors."""

@@ -1,0 +1,146 @@
+"""What stands beside each result: the commit, code, settings, data, versions and cost that made it."""
+
+import datetime
+import functools
+import hashlib
+import json
+import os
+import platform
+import subprocess
+from collections.abc import Iterable, Mapping
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from elbogap import digest, tables
+from elbogap.errors import UserError
+
+PACKAGES = ("numpy", "scipy", "pandas", "torch", "torchvision", "matplotlib", "scikit-learn", "pytorch-fid", "snakemake")
+
+
+def path_for(result: Path) -> Path:
+    """Where the provenance of a result stands: `tab.csv` has `tab.csv.provenance.json`."""
+    return result.with_name(f"{result.name}.provenance.json")
+
+
+def collect(
+    *,
+    module: str,
+    command: Iterable[str],
+    scale: str,
+    settings: Mapping[str, Any],
+    inputs: Iterable[Path],
+    run: Mapping[str, Any],
+) -> dict[str, Any]:
+    """Everything that is known of one result, except the moment and cost, which the caller adds in `run`."""
+    return {
+        "module": module,
+        "command": list(command),
+        "scale": scale,
+        "settings": dict(settings),
+        "seeds": _seeds(settings),
+        "code_digest": digest.code_digest(module),
+        "package_digest": package_digest(),
+        "git": git_state(),
+        "inputs": {str(path): _input(path) for path in inputs},
+        "data": _data(inputs),
+        "versions": versions(),
+        "platform": {"python": platform.python_version(), "machine": platform.machine(), "system": platform.system()},
+        "finished": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "run": dict(run),
+    }
+
+
+def write(record: Mapping[str, Any], results: Iterable[Path]) -> None:
+    """Put one record beside each of the results that a command made."""
+    for result in results:
+        tables.write(record, path_for(result))
+
+
+def read(result: Path) -> dict[str, Any]:
+    """The provenance of a result.
+
+    Raises:
+        UserError: no record stands beside the file, or it is damaged.
+    """
+    path = result if result.name.endswith(".provenance.json") else path_for(result)
+    try:
+        return json.loads(path.read_text())
+    except OSError as error:
+        raise UserError(f"{result}: no provenance beside it ({path.name} is missing); rebuild the result") from error
+    except json.JSONDecodeError as error:
+        raise UserError(f"{path}: damaged ({error}); rebuild the result") from error
+
+
+@functools.cache
+def git_state() -> dict[str, Any]:
+    """Commit and dirty flag of the source tree; both None outside a git checkout."""
+
+    def git(*words: str) -> str | None:
+        answer = subprocess.run(["git", *words], cwd=digest.SOURCE, capture_output=True, text=True, check=False)
+        return answer.stdout.strip() if answer.returncode == 0 else None
+
+    try:
+        commit, status = git("rev-parse", "HEAD"), git("status", "--porcelain")
+    except OSError:
+        return {"commit": None, "dirty": None}
+    return {"commit": commit, "dirty": None if status is None else bool(status)}
+
+
+@functools.cache
+def package_digest() -> str:
+    """The code digest over every module of the package."""
+    names = (
+        ".".join([digest.PACKAGE, *path.relative_to(digest.SOURCE).with_suffix("").parts]).removesuffix(".__init__")
+        for path in digest.SOURCE.rglob("*.py")
+    )
+    return digest.code_digest(*names)
+
+
+@functools.cache
+def versions() -> dict[str, str]:
+    """Versions of the packages that can change a number."""
+    found = {}
+    for name in PACKAGES:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def sha256(path: Path) -> str:
+    """The SHA-256 of a file, read in blocks."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _input(path: Path) -> str:
+    return sha256(path)
+
+
+def _data(inputs: Iterable[Path]) -> list[Any]:
+    """The data sets' own records, which the data layer writes as JSON with a `dataset` key."""
+    records = []
+    for path in inputs:
+        if path.suffix == ".json":
+            record = json.loads(path.read_text())
+            if isinstance(record, dict) and "dataset" in record:
+                records.append(record)
+    return records
+
+
+def _seeds(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Every setting whose name speaks of a seed, at any depth."""
+    found: dict[str, Any] = {}
+    for name, value in settings.items():
+        if isinstance(value, Mapping):
+            found |= {f"{name}.{inner}": seed for inner, seed in _seeds(value).items()}
+        elif "seed" in name:
+            found[name] = value
+    return found
+
+
+def environment() -> dict[str, Any]:
+    """A short description of this machine for the report."""
+    return {"python": platform.python_version(), "cpus": os.cpu_count(), "machine": platform.machine(), **versions()}

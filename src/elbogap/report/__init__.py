@@ -1,0 +1,1 @@
+"""The replication report and the generated parts of the README."""

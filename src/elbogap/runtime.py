@@ -1,0 +1,92 @@
+"""Threads, device and random streams of one process: the three things that decide a run's digits."""
+
+import ctypes
+import hashlib
+import os
+import platform
+import resource
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import torch
+
+
+@dataclass(frozen=True)
+class Run:
+    """What an experiment is told beside its settings.
+
+    Attributes:
+        scale: name of the scale (smoke, laptop, paper ...).
+        keys: the wildcards of this cell, e.g. `{"problem": "circle"}`.
+        inputs: input files by name.
+        scratch: folder for checkpoints of unfinished work; it is removed when the experiment succeeds.
+        threads: CPU threads to use.
+        gpus: GPUs granted; 0 means the CPU even where a GPU is present.
+    """
+
+    scale: str
+    keys: Mapping[str, str] = field(default_factory=dict)
+    inputs: Mapping[str, Path] = field(default_factory=dict)
+    scratch: Path = Path("scratch")
+    threads: int = 1
+    gpus: int = 0
+
+    @property
+    def device(self) -> str:
+        """`cuda` when a GPU is granted and present, else `cpu`."""
+        if self.gpus < 1:
+            return "cpu"
+        import torch
+
+        return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def derive_seed(seed: int, *keys: Hashable) -> int:
+    """A 63-bit seed for one purpose: a hash of the base seed and the keys that name the purpose.
+
+    Streams for different keys are independent, and adding a purpose changes no other stream.
+    """
+    text = repr((seed, *keys)).encode()
+    return int.from_bytes(hashlib.sha256(text).digest()[:8], "big") >> 1
+
+
+def numpy_generator(seed: int, *keys: Hashable) -> np.random.Generator:
+    """A NumPy generator for one purpose (see :func:`derive_seed`)."""
+    return np.random.default_rng(derive_seed(seed, *keys))
+
+
+def torch_generator(seed: int, *keys: Hashable, device: str = "cpu") -> "torch.Generator":
+    """A torch generator for one purpose (see :func:`derive_seed`)."""
+    import torch
+
+    return torch.Generator(device=device).manual_seed(derive_seed(seed, *keys))
+
+
+def set_up(threads: int) -> None:
+    """Fix the thread count and keep glibc from returning large temporaries to the system at each operation.
+
+    The malloc settings change speed alone; without them every large tensor operation pays page faults.
+    """
+    os.environ["OMP_NUM_THREADS"] = str(threads)
+    if platform.libc_ver()[0] == "glibc":
+        mmap_max, trim_threshold = -4, -1
+        libc = ctypes.CDLL(None)
+        libc.mallopt(mmap_max, 0)
+        libc.mallopt(trim_threshold, -1)
+
+
+def limit_torch_threads(threads: int) -> None:
+    """Make torch use exactly `threads` threads, so that CPU sums are ordered the same way each time."""
+    import torch
+
+    torch.set_num_threads(threads)
+
+
+def peak_memory_mib() -> float:
+    """Peak resident memory of this process in MiB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024

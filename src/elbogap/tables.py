@@ -1,0 +1,63 @@
+"""Tidy tables and arrays on disk: written whole or not at all, and the same bytes for the same values."""
+
+import json
+import os
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from elbogap.errors import UserError
+
+Arrays = Mapping[str, np.ndarray]
+
+
+@contextmanager
+def atomic(path: Path) -> Iterator[Path]:
+    """A temporary path beside `path` that replaces it only if the block succeeds."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-", suffix=path.suffix)
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        temporary.chmod(0o644)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write(value: pd.DataFrame | Arrays | Any, path: Path) -> None:
+    """Write a table (.csv), named arrays (.npz) or plain data (.json), chosen by the suffix.
+
+    Raises:
+        UserError: an unknown suffix, or a disk that cannot take the file.
+    """
+    try:
+        with atomic(path) as temporary:
+            if path.suffix == ".csv":
+                value.to_csv(temporary, index=False, lineterminator="\n")
+            elif path.suffix == ".npz":
+                with temporary.open("wb") as file:
+                    np.savez_compressed(file, **value)
+            elif path.suffix == ".json":
+                temporary.write_text(json.dumps(value, indent=2, sort_keys=True) + "\n")
+            else:
+                raise UserError(f"{path}: do not know how to write '{path.suffix}' (known: .csv, .npz, .json)")
+    except OSError as error:
+        raise UserError(f"{path}: cannot be written ({error.strerror}); free space or mend permissions, run again") from error
+
+
+def read_table(path: Path) -> pd.DataFrame:
+    """Read a tidy table."""
+    return pd.read_csv(path, float_precision="round_trip")
+
+
+def read_arrays(path: Path) -> dict[str, np.ndarray]:
+    """Read named arrays."""
+    with np.load(path) as archive:
+        return {name: archive[name] for name in archive.files}
