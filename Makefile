@@ -1,0 +1,61 @@
+# Set-up and run in one word. `make` alone lists the words.
+CORES ?= 8
+PYTHON ?= python3
+SCALE ?= laptop
+BIN := .venv/bin
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+export PYTHONPATH := $(CURDIR)/src
+
+.PHONY: help all smoke report data bench test lint unit dag lock readme clean
+
+help:  ## list the words
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+# The stamp is written last, so an interrupted installation is taken up again.
+.venv/installed: envs/lock.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "elbogap needs Python 3.11 or newer; name one with: make PYTHON=python3.12 ..." >&2; exit 1; }
+	@test -x $(BIN)/pip || $(PYTHON) -m venv .venv || \
+		{ echo "this Python cannot make virtual environments; on Debian: apt-get install python3-venv" >&2; exit 1; }
+	$(BIN)/pip install --quiet --disable-pip-version-check -r envs/lock.txt
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+all: .venv/installed  ## every figure, table and claim and the report, at laptop scale
+	snakemake --cores $(CORES) all
+
+smoke: .venv/installed  ## the same, tiny and without network
+	snakemake --cores $(CORES) smoke
+
+report: .venv/installed  ## the replication report (PDF) and the browsable one (HTML) of SCALE
+	snakemake --cores $(CORES) results/$(SCALE)/report.pdf
+	snakemake --cores 1 --report results/$(SCALE)/report.html -- all --config scale=$(SCALE)
+
+data: .venv/installed  ## fetch and verify all data sets
+	python -m elbogap data fetch
+
+bench: .venv/installed  ## measure speed
+	python -m benchmarks
+
+test: lint unit dag  ## formatting, lint, unit tests, then the whole DAG at smoke scale with claims and reports
+
+lint: .venv/installed
+	ruff format --check .
+	ruff check .
+	snakefmt --check Snakefile workflow
+	snakemake --lint
+
+unit: .venv/installed
+	python -m pytest -n 2 -m "not dag"
+
+dag: .venv/installed
+	python -m pytest -m dag
+
+lock: .venv/installed  ## write envs/lock.txt from what is installed
+	$(BIN)/python envs/lock.py > envs/lock.tmp && mv envs/lock.tmp envs/lock.txt
+
+readme: .venv/installed  ## refresh the generated parts of README.md
+	python -m elbogap readme
+
+clean:  ## remove everything that the build made (data sets and recorded runs stay)
+	rm -rf .venv .snakemake $(filter-out results/reference,$(wildcard results/*)) $(filter-out figures/reference,$(wildcard figures/*))
