@@ -1,0 +1,55 @@
+"""Log-densities and averages in the log domain; each acts on trailing axes and broadcasts over the others.
+
+All densities are in nats and sum over the last axis, the dimensions of one variable.
+"""
+
+import math
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+LOG_2PI = math.log(2 * math.pi)
+
+
+def gaussian_log_density(value: Tensor, mean: Tensor, log_variance: Tensor) -> Tensor:
+    """log N(v; m, diag(exp s)) = -1/2 sum_d [log 2 pi + s_d + (v_d - m_d)^2 exp(-s_d)].
+
+    Args:
+        value: `[..., D]`.
+        mean: `[..., D]`.
+        log_variance: `[..., D]`, or `[..., 1]` for an isotropic Gaussian.
+
+    Returns:
+        `[...]`.
+    """
+    return -0.5 * (LOG_2PI + log_variance + (value - mean).square() * torch.exp(-log_variance)).sum(-1)
+
+
+def standard_gaussian_log_density(value: Tensor) -> Tensor:
+    """log N(v; 0, I) = -1/2 sum_d [log 2 pi + v_d^2], `[..., D]` to `[...]`."""
+    return -0.5 * (LOG_2PI + value.square()).sum(-1)
+
+
+def bernoulli_log_likelihood(value: Tensor, logits: Tensor) -> Tensor:
+    """sum_d [v_d l_d - log(1 + exp l_d)] for v in [0, 1], `[..., D]` to `[...]`; finite for finite logits."""
+    return (value * logits - functional.softplus(logits)).sum(-1)
+
+
+def gaussian_kl_to_standard(mean: Tensor, log_variance: Tensor) -> Tensor:
+    """KL(N(m, diag(exp s)) || N(0, I)) = 1/2 sum_d [exp s_d + m_d^2 - 1 - s_d], `[..., D]` to `[...]`."""
+    return 0.5 * (log_variance.exp() + mean.square() - 1 - log_variance).sum(-1)
+
+
+def categorical_kl(log_p: Tensor, log_q: Tensor) -> Tensor:
+    """KL(p || q) = sum_i p_i (log p_i - log q_i) of normalised log-probabilities, `[..., N]` to `[...]`.
+
+    Terms with p_i = 0 are 0; the result is infinite where q_i = 0 < p_i.
+    """
+    probability = log_p.exp()
+    return torch.where(probability > 0, probability * (log_p - log_q), 0).sum(-1)
+
+
+def log_mean_exp(value: Tensor, dim: int) -> Tensor:
+    """log (1/K) sum_k exp v_k over one axis of length K, without overflow."""
+    return torch.logsumexp(value, dim) - math.log(value.shape[dim])

@@ -1,0 +1,97 @@
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+
+from elbogap.errors import UserError
+from elbogap.nn.mlp import MLP
+
+SIZES = [3, 7, 5, 2]
+
+
+def network(members: int, seed: int = 0, **options: object) -> MLP:
+    return MLP(
+        members, SIZES, "leaky_relu", torch.Generator().manual_seed(seed), dtype=torch.float64, **options
+    )
+
+
+def ordinary(net: MLP, member: int) -> nn.Sequential:
+    """The same network in torch's own layers."""
+    layers: list[nn.Module] = []
+    for weight, bias in zip(net.weights, net.biases, strict=True):
+        layer = nn.Linear(weight.shape[1], weight.shape[2], dtype=torch.float64)
+        with torch.no_grad():
+            layer.weight.copy_(weight[member].T)
+            layer.bias.copy_(bias[member, 0])
+        layers += [layer, nn.LeakyReLU()]
+    return nn.Sequential(*layers[:-1])
+
+
+@given(members=st.integers(1, 4), shape=st.lists(st.integers(1, 4), min_size=1, max_size=3))
+@settings(deadline=None, max_examples=20)
+def test_each_member_is_the_ordinary_network_with_its_weights_and_gradients(
+    members: int, shape: list[int]
+) -> None:
+    net = network(members)
+    inputs = torch.randn(members, *shape, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    outputs = net(inputs)
+    assert outputs.shape == (members, *shape, 2)
+    outputs.square().sum().backward()
+    for member in range(members):
+        reference = ordinary(net, member)
+        torch.testing.assert_close(outputs[member], reference(inputs[member]))
+        reference(inputs[member]).square().sum().backward()
+        torch.testing.assert_close(net.weights[1].grad[member], reference[2].weight.grad.T)
+
+
+def test_one_set_of_inputs_serves_all_members() -> None:
+    net = network(3)
+    inputs = torch.linspace(-1, 1, 12, dtype=torch.float64).reshape(1, 4, 3)
+    torch.testing.assert_close(net(inputs), net(inputs.expand(3, 4, 3)))
+
+
+def test_a_member_starts_the_same_whatever_its_companions() -> None:
+    few, many = network(2), network(5)
+    for name in ("weights", "biases"):
+        for left, right in zip(getattr(few, name), getattr(many, name), strict=True):
+            assert torch.equal(left, right[:2])
+    assert not torch.equal(many.weights[0][0], many.weights[0][1])
+
+
+@pytest.mark.parametrize(("initialisation", "bound"), [("pytorch", 0.1), ("xavier", (6 / 500) ** 0.5)])
+def test_initial_weights_have_the_stated_uniform_distribution(initialisation: str, bound: float) -> None:
+    net = MLP(1, [100, 400], "relu", torch.Generator().manual_seed(0), initialisation)  # type: ignore[arg-type]
+    weight = net.weights[0].detach()
+    assert weight.abs().max() <= bound
+    assert weight.std().item() == pytest.approx(bound / 3**0.5, rel=0.01)
+    assert (net.biases[0].abs().max() == 0) == (initialisation == "xavier")
+
+
+def test_arrays_give_the_same_network_back(tmp_path: object) -> None:
+    net = network(2)
+    inputs = torch.ones(2, 4, 3, dtype=torch.float64)
+    arrays = {"mse": np.array(1.0), **net.to_arrays()}
+    copy = MLP.from_arrays(arrays)
+    assert (copy.members, copy.sizes, copy.activation) == (2, SIZES, "leaky_relu")
+    assert torch.equal(copy(inputs), net(inputs))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"activation": "swish"}, "unknown activation"),
+        ({"initialisation": "he"}, "unknown initialisation"),
+        ({"sizes": [3]}, "at least"),
+    ],
+)
+def test_bad_arguments_are_named(change: dict[str, object], message: str) -> None:
+    arguments = {"members": 1, "sizes": SIZES, "activation": "relu", "generator": torch.Generator()} | change
+    with pytest.raises(UserError, match=message):
+        MLP(**arguments)  # type: ignore[arg-type]
+
+
+def test_arrays_of_something_else_are_refused() -> None:
+    with pytest.raises(UserError, match="no MLP"):
+        MLP.from_arrays({"z": np.zeros(3)})
