@@ -51,8 +51,8 @@ unit: .venv/installed
 dag: .venv/installed
 	python -m pytest -m dag
 
-lock: .venv/installed  ## write envs/lock.txt from what is installed
-	$(BIN)/python envs/lock.py > envs/lock.tmp && mv envs/lock.tmp envs/lock.txt
+lock: .venv/installed  ## write envs/lock.txt and envs/environment.yaml from what is installed
+	python envs/lock.py
 
 readme: .venv/installed  ## refresh the generated parts of README.md
 	python -m elbogap readme

@@ -1,14 +1,34 @@
-"""Print the installed packages as lock lines: `.venv/bin/python envs/lock.py > envs/lock.txt` (`make lock`)."""
+"""Write lock.txt and environment.yaml from what is installed: `make lock`."""
 
 import re
 from importlib import metadata
+from pathlib import Path
 
 # Wheels that exist on Linux alone; elsewhere torch does not ask for them.
 LINUX_ONLY = re.compile(r"nvidia-|cuda-|triton$")
 OMITTED = {"pip", "elbogap"}
+HEADER = "# Written by envs/lock.py (`make lock`); torch and torchvision are a matching pair: change them together.\n"
 
-print("# Written by envs/lock.py (`make lock`); torch and torchvision are a matching pair: change them together.")
-for name, version in sorted({(re.sub(r"[-_.]+", "-", d.name).lower(), d.version) for d in metadata.distributions()}):
-    if name not in OMITTED:
-        marker = ' ; sys_platform == "linux"' if LINUX_ONLY.match(name) else ""
-        print(f"{name}=={version}{marker}")
+
+def lock_lines() -> list[str]:
+    """One pip requirement per installed package."""
+    installed = {(re.sub(r"[-_.]+", "-", d.name).lower(), d.version) for d in metadata.distributions()}
+    return [
+        f"{name}=={version}" + (' ; sys_platform == "linux"' if LINUX_ONLY.match(name) else "")
+        for name, version in sorted(installed)
+        if name not in OMITTED
+    ]
+
+
+def environment(lines: list[str]) -> str:
+    """The conda environment that installs the same packages; Snakemake copies it, so it names no other file."""
+    pip = "".join(f"      - '{line}'\n" for line in lines)
+    head = "name: elbogap\nchannels:\n  - conda-forge\n  - nodefaults\ndependencies:\n  - python=3.11\n  - pip\n  - pip:\n"
+    return HEADER + head + pip
+
+
+if __name__ == "__main__":
+    folder = Path(__file__).parent
+    found = lock_lines()
+    (folder / "lock.txt").write_text(HEADER + "\n".join(found) + "\n")
+    (folder / "environment.yaml").write_text(environment(found))

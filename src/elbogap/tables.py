@@ -54,7 +54,7 @@ def write(value: pd.DataFrame | Arrays | Any, path: Path) -> None:
 
 def read_table(path: Path) -> pd.DataFrame:
     """Read a tidy table."""
-    return pd.read_csv(path, float_precision="round_trip")
+    return pd.read_csv(path)
 
 
 def read_arrays(path: Path) -> dict[str, np.ndarray]:

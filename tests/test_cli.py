@@ -1,0 +1,158 @@
+"""The command line: settings in, tables and provenance out, mistakes in one line."""
+
+import json
+import os
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+
+from elbogap import cli
+
+SOURCE = Path(__file__).parents[1] / "src"
+
+
+def elbogap(*words: str, cwd: Path, source: Path = SOURCE) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "PYTHONPATH": str(source)}
+    return subprocess.run(
+        [sys.executable, "-m", "elbogap", *words], cwd=cwd, env=environment, capture_output=True, text=True, check=False
+    )
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    """A copy of the package with one more document, `toy`, of three small experiments."""
+    source = tmp_path / "src"
+    package = source / "elbogap"
+    (package / "experiments" / "toy").mkdir(parents=True)
+    for path in SOURCE.rglob("*.py"):
+        copy = source / path.relative_to(SOURCE)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        copy.write_text(path.read_text())
+    head = """
+        import importlib
+        import pandas as pd
+        from elbogap.config.base import Section, setting
+        from elbogap.runtime import Run, numpy_generator
+
+        class Settings(Section):
+            seed: int = setting("Seed.", ge=0)
+            draws: int = setting("Number of draws.", ge=1)
+    """
+    bodies = {
+        "draw": """
+            def run(settings, run):
+                values = numpy_generator(settings.seed, "toy").random(settings.draws)
+                return {"table": pd.DataFrame({"key": run.keys.get("problem", "none"), "value": values})}
+        """,
+        "hidden": """
+            def run(settings, run):
+                importlib.import_module("elbogap." + "densities")
+                return {"table": pd.DataFrame({"value": [1]})}
+        """,
+        "interrupted": """
+            def run(settings, run):
+                raise KeyboardInterrupt
+        """,
+    }
+    (package / "experiments/toy/__init__.py").write_text('"""Toy."""\n')
+    for name, body in bodies.items():
+        text = f'"""Experiment {name}."""\n' + textwrap.dedent(head) + textwrap.dedent(body)
+        (package / f"experiments/toy/{name}.py").write_text(text)
+    return source
+
+
+SETTINGS = '{"seed": 1, "draws": 3}'
+
+
+def run_toy(tree: Path, name: str, settings: str = SETTINGS, output: str = "table=out/t.csv") -> subprocess.CompletedProcess[str]:
+    return elbogap(
+        f"toy.{name}", "--scale", "smoke", "--settings", settings, "--keys", "problem=p", "--outputs", output,
+        cwd=tree.parent, source=tree,
+    )  # fmt: skip
+
+
+def test_an_experiment_writes_its_table_and_provenance(tree: Path) -> None:
+    answer = run_toy(tree, "draw")
+    assert answer.returncode == 0, answer.stderr
+    assert (tree.parent / "out/t.csv").read_text().startswith("key,value\np,")
+    record = json.loads((tree.parent / "out/t.csv.provenance.json").read_text())
+    assert record["settings"] == {"seed": 1, "draws": 3}
+    assert record["seeds"] == {"seed": 1}
+    assert record["scale"] == "smoke"
+    assert record["run"]["threads"] == 1
+    assert record["run"]["wall_s"] >= 0
+    assert record["run"]["peak_memory_mib"] > 1
+    assert {"numpy", "pandas"} <= set(record["versions"])
+    assert set(record["git"]) == {"commit", "dirty"}
+    shown = elbogap("provenance", "out/t.csv", cwd=tree.parent, source=tree)
+    assert json.loads(shown.stdout) == record
+
+
+def test_the_same_command_gives_the_same_bytes(tree: Path) -> None:
+    run_toy(tree, "draw")
+    first = (tree.parent / "out/t.csv").read_bytes()
+    run_toy(tree, "draw")
+    assert (tree.parent / "out/t.csv").read_bytes() == first
+
+
+@pytest.mark.parametrize(
+    ("settings", "output", "says"),
+    [
+        ('{"seed": 1, "drawz": 3}', "table=out/t.csv", "drawz"),
+        ('{"seed": -1, "draws": 3}', "table=out/t.csv", "seed"),
+        (SETTINGS, "other=out/t.csv", "makes ['table']"),
+        (SETTINGS, "out/t.csv", "NAME=VALUE"),
+        (SETTINGS, "table=out/t.parquet", "do not know how to write"),
+    ],
+)
+def test_mistakes_are_one_line(tree: Path, settings: str, output: str, says: str) -> None:
+    answer = run_toy(tree, "draw", settings, output)
+    assert answer.returncode == 2
+    assert says in answer.stderr
+    assert len(answer.stderr.strip().splitlines()) == 1
+    assert not (tree.parent / "out/t.csv").exists()
+
+
+def test_an_undeclared_import_is_refused(tree: Path) -> None:
+    answer = run_toy(tree, "hidden")
+    assert answer.returncode == 2
+    assert "elbogap.densities" in answer.stderr
+    assert "import" in answer.stderr
+
+
+def test_an_interruption_says_how_to_go_on(tree: Path) -> None:
+    answer = run_toy(tree, "interrupted")
+    assert answer.returncode == 130
+    assert "run the same command again" in answer.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["provenance", "nowhere.csv"], "no provenance beside it"),
+        (["config", "nowhere.yaml"], "cannot be read"),
+        (["figure", "qiw.fig99_none", "--scale", "smoke", "--outputs", "png=a.png"], "no figure 'fig99_none'"),
+        (["figure", "none.fig01", "--scale", "smoke", "--outputs", "png=a.png"], "no figures of a document 'none'"),
+    ],
+)
+def test_other_mistakes(tmp_path: Path, words: list[str], says: str) -> None:
+    answer = elbogap(*words, cwd=tmp_path)
+    assert answer.returncode == 2
+    assert says in answer.stderr
+    assert len(answer.stderr.strip().splitlines()) == 1
+
+
+def test_config_prints_the_values_of_a_scale() -> None:
+    answer = elbogap("config", "config/smoke.yaml", cwd=SOURCE.parent)
+    assert json.loads(answer.stdout)["stand_ins"] == "always"
+
+
+def test_every_experiment_module_is_a_command(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        cli.main(["--help"])
+    listed = capsys.readouterr().out
+    assert cli.experiments()
+    assert all(name in listed for name in cli.experiments())

@@ -1,0 +1,132 @@
+"""Scale files: complete, typed, explained, and strict about keys."""
+
+import re
+import typing
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+from annotated_types import Ge, Gt, Le, Lt
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+from elbogap.config.load import Config, _models_in, load, scales, section
+from elbogap.errors import UserError
+
+CONFIG = Path(__file__).parents[1] / "config"
+SOURCES = ("doc:", "code:", "guess:", "ours:")
+
+
+def fields(model: type[BaseModel] = Config, prefix: str = "") -> Iterator[tuple[str, FieldInfo]]:
+    for name, field in model.model_fields.items():
+        yield f"{prefix}{name}", field
+        for inner in _models_in(field.annotation):
+            yield from fields(inner, f"{prefix}{name}.")
+
+
+FIELDS = dict(fields())
+
+
+def test_the_three_scales_exist_and_load() -> None:
+    assert {"smoke", "laptop", "paper"} <= set(scales(CONFIG))
+    for scale in scales(CONFIG):
+        load(CONFIG / f"{scale}.yaml")
+
+
+@pytest.mark.parametrize("name", FIELDS)
+def test_every_field_is_described_and_required(name: str) -> None:
+    field = FIELDS[name]
+    assert field.description, name
+    assert field.is_required(), f"{name}: values stand in the scale files, not in the code"
+
+
+def numbers(annotation: typing.Any) -> bool:
+    if annotation in (int, float):
+        return True
+    return any(numbers(part) for part in typing.get_args(annotation))
+
+
+@pytest.mark.parametrize("name", [name for name, field in FIELDS.items() if field.annotation in (int, float)])
+def test_every_number_is_bounded_and_has_a_unit(name: str) -> None:
+    field = FIELDS[name]
+    assert any(isinstance(bound, Ge | Gt | Le | Lt) for bound in field.metadata), f"{name} has no bound"
+    assert "unit" in (field.json_schema_extra or {}), name
+
+
+def changed(tmp_path: Path, edit: typing.Callable[[dict], None]) -> Path:
+    values = yaml.safe_load((CONFIG / "smoke.yaml").read_text())
+    edit(values)
+    path = tmp_path / "smoke.yaml"
+    path.write_text(yaml.safe_dump(values))
+    return path
+
+
+def deepest(values: dict) -> tuple[str, dict]:
+    """The dotted name and mapping of one innermost section of document qiw."""
+    name, inner = "qiw", values["qiw"]
+    while True:
+        below = [(key, value) for key, value in inner.items() if isinstance(value, dict)]
+        if not below:
+            return name, inner
+        name, inner = f"{name}.{below[0][0]}", below[0][1]
+
+
+def test_a_misspelt_key_is_named_with_the_allowed_ones(tmp_path: Path) -> None:
+    def misspell(values: dict) -> None:
+        inner = deepest(values)[1]
+        inner["mispelt"] = inner.pop(next(iter(inner)))
+
+    values = yaml.safe_load((CONFIG / "smoke.yaml").read_text())
+    name, inner = deepest(values)
+    with pytest.raises(UserError) as error:
+        load(changed(tmp_path, misspell))
+    message = str(error.value)
+    assert "\n" not in message
+    assert f"{name}.mispelt" in message or f"missing key '{name}.{next(iter(inner))}'" in message
+    assert "smoke.yaml" in message
+
+
+def test_an_unknown_key_lists_the_allowed_ones(tmp_path: Path) -> None:
+    with pytest.raises(UserError) as error:
+        load(changed(tmp_path, lambda values: deepest(values)[1].update(extra=1)))
+    _, inner = deepest(yaml.safe_load((CONFIG / "smoke.yaml").read_text()))
+    assert "unknown key" in str(error.value)
+    assert all(key in str(error.value) for key in inner)
+
+
+def test_a_missing_key_is_named(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="missing key 'stand_ins'"):
+        load(changed(tmp_path, lambda values: values.pop("stand_ins")))
+
+
+def test_a_bad_value_is_shown(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"bad value for 'stand_ins'.*'sometimes'"):
+        load(changed(tmp_path, lambda values: values.update(stand_ins="sometimes")))
+
+
+@pytest.mark.parametrize(("text", "says"), [("a: [", "not valid YAML"), ("", "bad value"), ("- 1", "bad value")])
+def test_a_broken_file_is_one_line(tmp_path: Path, text: str, says: str) -> None:
+    path = tmp_path / "broken.yaml"
+    path.write_text(text)
+    with pytest.raises(UserError, match=says) as error:
+        load(path)
+    assert "\n" not in str(error.value)
+
+
+def test_a_missing_file_says_where_scales_are(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="scales are files in"):
+        load(tmp_path / "none.yaml")
+
+
+def test_sections_are_found_by_dotted_name() -> None:
+    config = load(CONFIG / "smoke.yaml")
+    assert section(config, "qiw") is config.qiw
+
+
+def test_paper_yaml_says_where_each_value_comes_from() -> None:
+    for number, line in enumerate((CONFIG / "paper.yaml").read_text().splitlines(), 1):
+        assigns = re.match(r"\s*(- )?[\w.-]+:\s*[^#\s]", line) or re.match(r"\s*- [^#\s]", line)
+        if assigns and not re.search(r":\s*[&*]\w+\s*(#|$)", line):
+            comment = line.partition("#")[2].strip()
+            assert comment.startswith(SOURCES), f"config/paper.yaml:{number}: say the source of '{line.strip()}'"
