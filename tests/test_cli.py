@@ -17,7 +17,12 @@ SOURCE = Path(__file__).parents[1] / "src"
 def elbogap(*words: str, cwd: Path, source: Path = SOURCE) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, "PYTHONPATH": str(source)}
     return subprocess.run(
-        [sys.executable, "-m", "elbogap", *words], cwd=cwd, env=environment, capture_output=True, text=True, check=False
+        [sys.executable, "-m", "elbogap", *words],
+        cwd=cwd,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
     )
 
 
@@ -67,7 +72,9 @@ def tree(tmp_path: Path) -> Path:
 SETTINGS = '{"seed": 1, "draws": 3}'
 
 
-def run_toy(tree: Path, name: str, settings: str = SETTINGS, output: str = "table=out/t.csv") -> subprocess.CompletedProcess[str]:
+def run_toy(
+    tree: Path, name: str, settings: str = SETTINGS, output: str = "table=out/t.csv"
+) -> subprocess.CompletedProcess[str]:
     return elbogap(
         f"toy.{name}", "--scale", "smoke", "--settings", settings, "--keys", "problem=p", "--outputs", output,
         cwd=tree.parent, source=tree,
@@ -134,8 +141,14 @@ def test_an_interruption_says_how_to_go_on(tree: Path) -> None:
     [
         (["provenance", "nowhere.csv"], "no provenance beside it"),
         (["config", "nowhere.yaml"], "cannot be read"),
-        (["figure", "qiw.fig99_none", "--scale", "smoke", "--outputs", "png=a.png"], "no figure 'fig99_none'"),
-        (["figure", "none.fig01", "--scale", "smoke", "--outputs", "png=a.png"], "no figures of a document 'none'"),
+        (
+            ["figure", "qiw.fig99_none", "--scale", "smoke", "--outputs", "png=a.png"],
+            "no figure 'fig99_none'",
+        ),
+        (
+            ["figure", "none.fig01", "--scale", "smoke", "--outputs", "png=a.png"],
+            "no figures of a document 'none'",
+        ),
     ],
 )
 def test_other_mistakes(tmp_path: Path, words: list[str], says: str) -> None:

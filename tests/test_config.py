@@ -11,7 +11,8 @@ from annotated_types import Ge, Gt, Le, Lt
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from elbogap.config.load import Config, _models_in, load, scales, section
+from elbogap.config.base import models_in
+from elbogap.config.load import Config, load, scales, section
 from elbogap.errors import UserError
 
 CONFIG = Path(__file__).parents[1] / "config"
@@ -21,7 +22,7 @@ SOURCES = ("doc:", "code:", "guess:", "ours:")
 def fields(model: type[BaseModel] = Config, prefix: str = "") -> Iterator[tuple[str, FieldInfo]]:
     for name, field in model.model_fields.items():
         yield f"{prefix}{name}", field
-        for inner in _models_in(field.annotation):
+        for inner in models_in(field.annotation):
             yield from fields(inner, f"{prefix}{name}.")
 
 
@@ -73,17 +74,20 @@ def deepest(values: dict) -> tuple[str, dict]:
 
 
 def test_a_misspelt_key_is_named_with_the_allowed_ones(tmp_path: Path) -> None:
-    def misspell(values: dict) -> None:
-        inner = deepest(values)[1]
-        inner["mispelt"] = inner.pop(next(iter(inner)))
+    name, inner = deepest(yaml.safe_load((CONFIG / "smoke.yaml").read_text()))
+    right = next(iter(inner))
+    wrong = f"{right}z"
 
-    values = yaml.safe_load((CONFIG / "smoke.yaml").read_text())
-    name, inner = deepest(values)
+    def misspell(values: dict) -> None:
+        section = deepest(values)[1]
+        section[wrong] = section.pop(right)
+
     with pytest.raises(UserError) as error:
         load(changed(tmp_path, misspell))
     message = str(error.value)
     assert "\n" not in message
-    assert f"{name}.mispelt" in message or f"missing key '{name}.{next(iter(inner))}'" in message
+    assert f"unknown key '{name}.{wrong}' (did you mean '{right}'?)" in message
+    assert all(key in message for key in inner)
     assert "smoke.yaml" in message
 
 
@@ -105,7 +109,9 @@ def test_a_bad_value_is_shown(tmp_path: Path) -> None:
         load(changed(tmp_path, lambda values: values.update(stand_ins="sometimes")))
 
 
-@pytest.mark.parametrize(("text", "says"), [("a: [", "not valid YAML"), ("", "bad value"), ("- 1", "bad value")])
+@pytest.mark.parametrize(
+    ("text", "says"), [("a: [", "not valid YAML"), ("", "bad value"), ("- 1", "bad value")]
+)
 def test_a_broken_file_is_one_line(tmp_path: Path, text: str, says: str) -> None:
     path = tmp_path / "broken.yaml"
     path.write_text(text)
@@ -129,4 +135,6 @@ def test_paper_yaml_says_where_each_value_comes_from() -> None:
         assigns = re.match(r"\s*(- )?[\w.-]+:\s*[^#\s]", line) or re.match(r"\s*- [^#\s]", line)
         if assigns and not re.search(r":\s*[&*]\w+\s*(#|$)", line):
             comment = line.partition("#")[2].strip()
-            assert comment.startswith(SOURCES), f"config/paper.yaml:{number}: say the source of '{line.strip()}'"
+            assert comment.startswith(SOURCES), (
+                f"config/paper.yaml:{number}: say the source of '{line.strip()}'"
+            )

@@ -12,7 +12,7 @@ from elbogap import digest
 
 @pytest.fixture
 def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A tiny package named elbogap: a imports b (inside a function), b imports the module c of a subpackage."""
+    """A tiny package named elbogap: a imports b inside a function, b imports c of a subpackage."""
     root = tmp_path / "elbogap"
     files = {
         "__init__.py": "",
@@ -51,7 +51,13 @@ def after(path: Path, old: str, new: str) -> str:
 
 
 def test_closure_follows_nested_and_relative_imports(package: Path) -> None:
-    assert digest.closure("elbogap.a") == {"elbogap", "elbogap.a", "elbogap.b", "elbogap.sub", "elbogap.sub.c"}
+    assert digest.closure("elbogap.a") == {
+        "elbogap",
+        "elbogap.a",
+        "elbogap.b",
+        "elbogap.sub",
+        "elbogap.sub.c",
+    }
 
 
 @pytest.mark.parametrize(
@@ -65,7 +71,9 @@ def test_closure_follows_nested_and_relative_imports(package: Path) -> None:
         ("other.py", "W = 4", "W = 5"),
     ],
 )
-def test_comments_docstrings_format_and_strangers_change_nothing(package: Path, file: str, old: str, new: str) -> None:
+def test_comments_docstrings_format_and_strangers_change_nothing(
+    package: Path, file: str, old: str, new: str
+) -> None:
     before = digest.code_digest("elbogap.a")
     assert after(package / file, old, new) == before
 
@@ -97,5 +105,7 @@ def test_an_import_by_computed_name_is_noticed() -> None:
         "print(sorted(digest.undeclared('elbogap.errors', ignore=frozenset({'elbogap.digest'}))))"
     )
     source = str(Path(__file__).parents[1] / "src")
-    answer = subprocess.run([sys.executable, "-c", program], env={"PYTHONPATH": source}, capture_output=True, text=True)
+    answer = subprocess.run(
+        [sys.executable, "-c", program], env={"PYTHONPATH": source}, capture_output=True, text=True
+    )
     assert answer.stdout.strip() == "['elbogap.tables']", answer.stderr

@@ -58,7 +58,11 @@ def test_experiments_of_one_document_do_not_import_another_documents() -> None:
 
 
 def test_only_the_command_line_imports_by_computed_names() -> None:
-    users = {room(path) for path in MODULES if "importlib.import_module" in path.read_text() or "__import__" in path.read_text()}
+    users = {
+        room(path)
+        for path in MODULES
+        if "importlib.import_module" in path.read_text() or "__import__" in path.read_text()
+    }
     assert users == {"cli"}
 
 

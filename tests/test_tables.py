@@ -21,7 +21,9 @@ def test_a_table_keeps_every_digit(tmp_path_factory: pytest.TempPathFactory, val
 
 @pytest.mark.parametrize("name", ["a.csv", "a.npz", "a.json"])
 def test_equal_values_are_equal_bytes(tmp_path: Path, name: str) -> None:
-    value = {"a.csv": pd.DataFrame({"x": [0.1, 2]}), "a.npz": {"x": np.arange(3.0)}, "a.json": {"x": [1, 2]}}[name]
+    value = {"a.csv": pd.DataFrame({"x": [0.1, 2]}), "a.npz": {"x": np.arange(3.0)}, "a.json": {"x": [1, 2]}}[
+        name
+    ]
     contents = []
     for folder in ("one", "two"):
         tables.write(value, tmp_path / folder / name)
@@ -33,15 +35,22 @@ def test_arrays_come_back(tmp_path: Path) -> None:
     arrays = {"x": np.eye(3), "y": np.arange(4, dtype=np.uint8)}
     tables.write(arrays, tmp_path / "a.npz")
     back = tables.read_arrays(tmp_path / "a.npz")
-    assert {name: value.tolist() for name, value in back.items()} == {name: value.tolist() for name, value in arrays.items()}
+    assert {name: value.tolist() for name, value in back.items()} == {
+        name: value.tolist() for name, value in arrays.items()
+    }
 
 
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
     path = tmp_path / "a.txt"
     path.write_text("old")
-    with pytest.raises(RuntimeError), tables.atomic(path) as temporary:
-        temporary.write_text("half")
-        raise RuntimeError
+
+    def fail_halfway() -> None:
+        with tables.atomic(path) as temporary:
+            temporary.write_text("half")
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fail_halfway()
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
 

@@ -25,6 +25,7 @@ from typing import Any, NoReturn
 from pydantic import ValidationError
 
 from elbogap import digest, provenance, tables
+from elbogap.config.base import explain
 from elbogap.errors import UserError
 from elbogap.runtime import Run, limit_torch_threads, peak_memory_mib, set_up
 
@@ -90,8 +91,12 @@ def _parser() -> argparse.ArgumentParser:
 def _add_experiment(commands: Any, name: str) -> None:
     parser = commands.add_parser(name, help=digest.summary(f"{EXPERIMENTS}.{name}"))
     parser.add_argument("--scale", required=True, help="name of the scale, for the record")
-    parser.add_argument("--settings", required=True, help="the experiment's section of the scale file, as JSON")
-    parser.add_argument("--keys", nargs="*", default=[], metavar="NAME=VALUE", help="the wildcards of this cell")
+    parser.add_argument(
+        "--settings", required=True, help="the experiment's section of the scale file, as JSON"
+    )
+    parser.add_argument(
+        "--keys", nargs="*", default=[], metavar="NAME=VALUE", help="the wildcards of this cell"
+    )
     parser.add_argument("--scratch", type=Path, help="folder for checkpoints of unfinished work")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--gpus", type=int, default=0, help="GPUs granted; 0 computes on the CPU")
@@ -123,7 +128,9 @@ def _experiment(options: argparse.Namespace) -> None:
     settings = _settings(module.Settings, options.settings)
     outputs = _paths(options.outputs)
     scratch = options.scratch or next(iter(outputs.values())).parent / f".scratch-{options.name}"
-    run = Run(options.scale, _pairs(options.keys), _paths(options.inputs), scratch, options.threads, options.gpus)
+    run = Run(
+        options.scale, _pairs(options.keys), _paths(options.inputs), scratch, options.threads, options.gpus
+    )
     if "torch" in sys.modules:
         limit_torch_threads(options.threads)
     results = module.run(settings, run)
@@ -156,17 +163,16 @@ def _settings(model: Any, text: str) -> Any:
     try:
         return model.model_validate_json(text)
     except ValidationError as error:
-        problem = error.errors()[0]
-        key = ".".join(str(part) for part in problem["loc"])
-        allowed = ", ".join(sorted(model.model_fields))
-        raise UserError(f"--settings: '{key}': {problem['msg']}; the settings are: {allowed}") from error
+        raise UserError(f"--settings: {explain(error, model)}") from error
 
 
 def _refuse_undeclared(module: str) -> None:
     """A module that was imported by a computed name would escape the rule's code digest: an error."""
     missed = digest.undeclared(module, ignore=frozenset(digest.closure("elbogap.cli", "elbogap.__main__")))
     if missed:
-        raise UserError(f"{module} used {sorted(missed)} without an import statement; import them, so that changes rerun it")
+        raise UserError(
+            f"{module} used {sorted(missed)} without an import statement; import them, so that changes rerun it"
+        )
 
 
 def _device_name(device: str) -> str | None:
@@ -198,7 +204,9 @@ def _figure(options: argparse.Namespace) -> None:
     inputs, outputs = _paths(options.inputs), _paths(options.outputs)
     expected = set(inspect.signature(draw).parameters)
     if set(inputs) != expected:
-        raise UserError(f"{options.name} is a function of {sorted(expected)}, but --inputs names {sorted(inputs)}")
+        raise UserError(
+            f"{options.name} is a function of {sorted(expected)}, but --inputs names {sorted(inputs)}"
+        )
     values: Mapping[str, Any] = {
         key: tables.read_arrays(path) if path.suffix == ".npz" else tables.read_table(path)
         for key, path in inputs.items()

@@ -15,7 +15,17 @@ from typing import Any
 from elbogap import digest, tables
 from elbogap.errors import UserError
 
-PACKAGES = ("numpy", "scipy", "pandas", "torch", "torchvision", "matplotlib", "scikit-learn", "pytorch-fid", "snakemake")
+PACKAGES = (
+    "numpy",
+    "scipy",
+    "pandas",
+    "torch",
+    "torchvision",
+    "matplotlib",
+    "scikit-learn",
+    "pytorch-fid",
+    "snakemake",
+)
 
 
 def path_for(result: Path) -> Path:
@@ -45,7 +55,11 @@ def collect(
         "inputs": {str(path): _input(path) for path in inputs},
         "data": _data(inputs),
         "versions": versions(),
-        "platform": {"python": platform.python_version(), "machine": platform.machine(), "system": platform.system()},
+        "platform": {
+            "python": platform.python_version(),
+            "machine": platform.machine(),
+            "system": platform.system(),
+        },
         "finished": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "run": dict(run),
     }
@@ -67,7 +81,9 @@ def read(result: Path) -> dict[str, Any]:
     try:
         return json.loads(path.read_text())
     except OSError as error:
-        raise UserError(f"{result}: no provenance beside it ({path.name} is missing); rebuild the result") from error
+        raise UserError(
+            f"{result}: no provenance beside it ({path.name} is missing); rebuild the result"
+        ) from error
     except json.JSONDecodeError as error:
         raise UserError(f"{path}: damaged ({error}); rebuild the result") from error
 
@@ -77,7 +93,9 @@ def git_state() -> dict[str, Any]:
     """Commit and dirty flag of the source tree; both None outside a git checkout."""
 
     def git(*words: str) -> str | None:
-        answer = subprocess.run(["git", *words], cwd=digest.SOURCE, capture_output=True, text=True, check=False)
+        answer = subprocess.run(
+            ["git", *words], cwd=digest.SOURCE, capture_output=True, text=True, check=False
+        )
         return answer.stdout.strip() if answer.returncode == 0 else None
 
     try:
@@ -91,7 +109,9 @@ def git_state() -> dict[str, Any]:
 def package_digest() -> str:
     """The code digest over every module of the package."""
     names = (
-        ".".join([digest.PACKAGE, *path.relative_to(digest.SOURCE).with_suffix("").parts]).removesuffix(".__init__")
+        ".".join([digest.PACKAGE, *path.relative_to(digest.SOURCE).with_suffix("").parts]).removesuffix(
+            ".__init__"
+        )
         for path in digest.SOURCE.rglob("*.py")
     )
     return digest.code_digest(*names)
@@ -143,4 +163,9 @@ def _seeds(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 def environment() -> dict[str, Any]:
     """A short description of this machine for the report."""
-    return {"python": platform.python_version(), "cpus": os.cpu_count(), "machine": platform.machine(), **versions()}
+    return {
+        "python": platform.python_version(),
+        "cpus": os.cpu_count(),
+        "machine": platform.machine(),
+        **versions(),
+    }

@@ -47,9 +47,13 @@ def write(value: pd.DataFrame | Arrays | Any, path: Path) -> None:
             elif path.suffix == ".json":
                 temporary.write_text(json.dumps(value, indent=2, sort_keys=True) + "\n")
             else:
-                raise UserError(f"{path}: do not know how to write '{path.suffix}' (known: .csv, .npz, .json)")
+                raise UserError(
+                    f"{path}: do not know how to write '{path.suffix}' (known: .csv, .npz, .json)"
+                )
     except OSError as error:
-        raise UserError(f"{path}: cannot be written ({error.strerror}); free space or mend permissions, run again") from error
+        raise UserError(
+            f"{path}: cannot be written ({error.strerror}); free space or mend permissions, run again"
+        ) from error
 
 
 def read_table(path: Path) -> pd.DataFrame:

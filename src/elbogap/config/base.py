@@ -1,8 +1,12 @@
 """What every configuration section is made of: described, bounded fields and no unknown keys."""
 
+import difflib
+import types
+import typing
+from collections.abc import Iterator, Sequence
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 
 class Section(BaseModel):
@@ -18,3 +22,39 @@ def setting(description: str, *, unit: str = "", **bounds: Any) -> Any:
     what a run does.
     """
     return Field(description=description, json_schema_extra={"unit": unit}, **bounds)
+
+
+def explain(error: ValidationError, model: type[BaseModel]) -> str:
+    """One line for a failed validation: the key, what is wrong, and the allowed keys where that helps."""
+    # a misspelt key is both unknown and missing; the unknown one tells the user more
+    problems = sorted(error.errors(), key=lambda problem: problem["type"] != "extra_forbidden")
+    problem, others = problems[0], len(problems) - 1
+    more = f" (and {others} more)" if others else ""
+    location = [str(part) for part in problem["loc"]]
+    key = ".".join(location)
+    if problem["type"] == "extra_forbidden":
+        allowed = sorted(_model_at(model, location[:-1]).model_fields)
+        close = difflib.get_close_matches(location[-1], allowed, 1)
+        hint = f" (did you mean '{close[0]}'?)" if close else ""
+        return f"unknown key '{key}'{hint}; allowed here: {', '.join(allowed)}{more}"
+    if problem["type"] == "missing":
+        return f"missing key '{key}'{more}"
+    return f"bad value for '{key}': {problem['msg']} (got {problem['input']!r}){more}"
+
+
+def models_in(annotation: Any) -> Iterator[type[BaseModel]]:
+    """The section models inside a field's annotation, through unions, lists and mappings."""
+    if isinstance(annotation, type) and not isinstance(annotation, types.GenericAlias):
+        if issubclass(annotation, BaseModel):
+            yield annotation
+    else:
+        for part in typing.get_args(annotation):
+            yield from models_in(part)
+
+
+def _model_at(model: type[BaseModel], location: Sequence[str]) -> type[BaseModel]:
+    for name in location:
+        field = model.model_fields.get(name)
+        if field is not None:
+            model = next(models_in(field.annotation), model)
+    return model

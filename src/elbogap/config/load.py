@@ -1,13 +1,12 @@
 """One typed model for all settings; the files `config/<scale>.yaml` only assign its values."""
 
-import types
 import typing
 from pathlib import Path
 
 import yaml
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
-from elbogap.config.base import Section, setting
+from elbogap.config.base import Section, explain, setting
 from elbogap.config.mapa import MapaConfig
 from elbogap.config.qiw import QiwConfig
 from elbogap.errors import UserError
@@ -41,15 +40,15 @@ def load(path: Path) -> Config:
     try:
         values = yaml.safe_load(path.read_text())
     except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror}); scales are files in {path.parent}/") from error
+        raise UserError(
+            f"{path}: cannot be read ({error.strerror}); scales are files in {path.parent}/"
+        ) from error
     except yaml.YAMLError as error:
         raise UserError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from error
     try:
         return Config.model_validate(values)
     except ValidationError as error:
-        first, others = error.errors()[0], error.error_count() - 1
-        more = f" (and {others} more)" if others else ""
-        raise UserError(f"{path}: {_explain(first)}{more}") from error
+        raise UserError(f"{path}: {explain(error, Config)}") from error
 
 
 def section(config: Config, dotted: str) -> Section:
@@ -58,33 +57,3 @@ def section(config: Config, dotted: str) -> Section:
     for name in dotted.split("."):
         value = getattr(value, name)
     return value
-
-
-def _explain(problem: typing.Any) -> str:
-    location = [str(part) for part in problem["loc"]]
-    key = ".".join(location)
-    if problem["type"] == "extra_forbidden":
-        allowed = ", ".join(sorted(_model_at(location[:-1]).model_fields))
-        return f"unknown key '{key}'; allowed here: {allowed}"
-    if problem["type"] == "missing":
-        return f"missing key '{key}'"
-    return f"bad value for '{key}': {problem['msg']} (got {problem['input']!r})"
-
-
-def _model_at(location: list[str]) -> type[BaseModel]:
-    """The section model that a path of keys leads to, through unions, lists and mappings."""
-    model: type[BaseModel] = Config
-    for name in location:
-        field = model.model_fields.get(name)
-        if field is not None:
-            model = next(_models_in(field.annotation), model)
-    return model
-
-
-def _models_in(annotation: typing.Any) -> typing.Iterator[type[BaseModel]]:
-    if isinstance(annotation, type) and not isinstance(annotation, types.GenericAlias):
-        if issubclass(annotation, BaseModel):
-            yield annotation
-    else:
-        for part in typing.get_args(annotation):
-            yield from _models_in(part)
