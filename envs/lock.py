@@ -7,7 +7,7 @@ from pathlib import Path
 # Wheels that exist on Linux alone; elsewhere torch does not ask for them.
 LINUX_ONLY = re.compile(r"nvidia-|cuda-|triton$")
 OMITTED = {"pip", "elbogap"}
-HEADER = "# Written by envs/lock.py (`make lock`); torch and torchvision are a matching pair: change them together.\n"
+HEADER = "# Written by envs/lock.py (`make lock`). Change torch and torchvision together: they are a pair.\n"
 
 
 def lock_lines() -> list[str]:
@@ -21,10 +21,10 @@ def lock_lines() -> list[str]:
 
 
 def environment(lines: list[str]) -> str:
-    """The conda environment that installs the same packages; Snakemake copies it, so it names no other file."""
-    pip = "".join(f"      - '{line}'\n" for line in lines)
-    head = "name: elbogap\nchannels:\n  - conda-forge\n  - nodefaults\ndependencies:\n  - python=3.11\n  - pip\n  - pip:\n"
-    return HEADER + head + pip
+    """The conda environment with the same packages; Snakemake copies it, so it names no other file."""
+    head = ["name: elbogap", "channels:", "  - conda-forge", "  - nodefaults"]
+    head += ["dependencies:", "  - python=3.11", "  - pip", "  - pip:"]
+    return HEADER + "\n".join([*head, *(f"      - '{line}'" for line in lines)]) + "\n"
 
 
 if __name__ == "__main__":

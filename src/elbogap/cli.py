@@ -171,7 +171,7 @@ def _refuse_undeclared(module: str) -> None:
     missed = digest.undeclared(module, ignore=frozenset(digest.closure("elbogap.cli", "elbogap.__main__")))
     if missed:
         raise UserError(
-            f"{module} used {sorted(missed)} without an import statement; import them, so that changes rerun it"
+            f"{module} used {sorted(missed)} without an import statement; add one, so that changes rerun it"
         )
 
 

@@ -1,4 +1,59 @@
-def claim_tables(wildcards):
-    """The tables that the claims of all documents are checked against at a scale."""
-    tables = tables_needed(ROOT / "paper" / "claims", wildcards.scale)
-    return [f"results/{wildcards.scale}/{table}" for table in tables]
+# Verdicts and the report of a scale.
+
+
+rule claims_table:
+    input:
+        tables=claim_tables,
+        specifications=claim_files,
+    output:
+        csv="results/{scale}/claims.csv",
+        html=report(
+            "results/{scale}/claims.html",
+            caption="../report/claims.rst",
+            category="claims",
+            labels={"item": "Claims", "scale": "{scale}"},
+        ),
+    log:
+        "results/{scale}/logs/claims.log",
+    conda:
+        "../../envs/environment.yaml"
+    params:
+        claims=str(ROOT / "paper" / "claims"),
+        code=code("elbogap.claims.engine", "elbogap.claims.html"),
+        outputs=outputs,
+    message:
+        "checking the claims at scale {wildcards.scale}"
+    shell:
+        "python -m elbogap claims --scale {wildcards.scale} {params.outputs} > {log} 2>&1"
+
+
+# A step of its own, so that a failed claim leaves the table that explains it.
+rule claims_checked:
+    input:
+        "results/{scale}/claims.csv",
+    output:
+        touch("results/{scale}/claims.checked"),
+    log:
+        "results/{scale}/logs/claims_checked.log",
+    conda:
+        "../../envs/environment.yaml"
+    shell:
+        "python -m elbogap claims-check {input} 2>&1 | tee {log}"
+
+
+rule report_pdf:
+    input:
+        report_inputs,
+    output:
+        pdf="results/{scale}/report.pdf",
+    log:
+        "results/{scale}/logs/report.log",
+    conda:
+        "../../envs/environment.yaml"
+    params:
+        code=code("elbogap.report.pdf"),
+        outputs=outputs,
+    message:
+        "typesetting the report of scale {wildcards.scale}"
+    shell:
+        "python -m elbogap report --scale {wildcards.scale} {params.outputs} > {log} 2>&1"
