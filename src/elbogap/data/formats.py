@@ -1,0 +1,201 @@
+"""Readers of single data files: each turns one file into named arrays and knows nothing of where it came from.
+
+A damaged or foreign file raises `ValueError`; the callers say which file it was.
+"""
+
+import gzip
+import hashlib
+import pickle
+import struct
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import numpy as np
+import scipy.io
+from scipy.sparse import csr_array
+
+PIXELS = 784
+NEWSGROUPS_WORDS = 61188
+
+Arrays = dict[str, np.ndarray]
+
+
+def amat(path: Path) -> Arrays:
+    """Larochelle's text matrices of single digits: `bits` uint8 (n, 784) in {0, 1}; every line is "0 1 ... 0\\n"."""
+    text = np.fromfile(path, dtype=np.uint8)
+    if text.size % (2 * PIXELS):
+        raise ValueError(f"{text.size} bytes are not whole lines of {PIXELS} digits")
+    rows = text.reshape(-1, 2 * PIXELS)
+    bits = rows[:, ::2] - np.uint8(ord("0"))
+    if bits.size and (bits.max() > 1 or np.any(rows[:, -1] != ord("\n"))):
+        raise ValueError("not a matrix of the digits 0 and 1")
+    return {"bits": bits}
+
+
+def idx(path: Path) -> Arrays:
+    """Gzipped IDX file of unsigned bytes (LeCun et al. 1998): `values` uint8, images flattened to (n, 784)."""
+    content = _gunzip(path)
+    if len(content) < 4 or content[:3] != b"\0\0\x08":
+        raise ValueError("not an IDX file of unsigned bytes")
+    dimensions = content[3]
+    start = 4 + 4 * dimensions
+    shape = struct.unpack(f">{dimensions}I", content[4:start])
+    values = np.frombuffer(content, dtype=np.uint8, offset=start)
+    if values.size != np.prod(shape):
+        raise ValueError(f"{values.size} values do not fill the shape {shape}")
+    return {"values": values.reshape(shape[0], -1) if dimensions > 1 else values}
+
+
+def mnist_pickle(path: Path) -> Arrays:
+    """The pickled MNIST of the Theano tutorials: `{train,valid,test}` uint8 (n, 784) and `*_label` uint8.
+
+    Its values are k/256, so the grey levels k come back exactly. Only read it after its hash was verified:
+    a pickle can run code.
+    """
+    splits = pickle.loads(_gunzip(path), encoding="latin1")
+    arrays: Arrays = {}
+    for name, (images, labels) in zip(("train", "valid", "test"), splits, strict=True):
+        arrays[name] = np.rint(images * 256).astype(np.uint8)
+        arrays[f"{name}_label"] = labels.astype(np.uint8)
+    return arrays
+
+
+def npz(path: Path) -> Arrays:
+    """Any NumPy archive without pickled objects."""
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            return {name: archive[name] for name in archive.files}
+    except (zipfile.BadZipFile, zlib.error, EOFError, KeyError) as error:
+        raise ValueError(f"not a whole NumPy archive ({error})") from error
+
+
+def bits(packed: np.ndarray) -> np.ndarray:
+    """Unpack rows of 98 bytes to uint8 (n, 784) in {0, 1}."""
+    return np.unpackbits(packed, axis=1)[:, :PIXELS]
+
+
+def upright(images: np.ndarray) -> np.ndarray:
+    """Turn flattened column-major 28 x 28 images (MATLAB's order) into row-major ones, shape (n, 784)."""
+    return np.ascontiguousarray(images.reshape(-1, 28, 28).transpose(0, 2, 1).reshape(-1, PIXELS))
+
+
+def mat(path: Path) -> Arrays:
+    """A MATLAB file's variables, as stored."""
+    try:
+        content = scipy.io.loadmat(path)
+    except (OSError, TypeError, zlib.error, NotImplementedError) as error:
+        raise ValueError(f"not a MATLAB file ({error})") from error
+    return {name: value for name, value in content.items() if not name.startswith("__")}
+
+
+def words(path: Path) -> list[str]:
+    """The lines of a text file."""
+    return path.read_text(encoding="utf-8").split("\n")[: -1 or None]
+
+
+def newsgroups_tgz(path: Path) -> Arrays:
+    """The "processed" 20 Newsgroups of J. Rennie: triples (document, word, count) from 1, labels from 1.
+
+    Returns the keys of the compressed form: `{train,test}_{indptr,indices,counts,labels}`, words and labels
+    from 0, documents in the file's order.
+    """
+    arrays: Arrays = {}
+    try:
+        with tarfile.open(path, "r:gz") as archive:
+            members = {
+                "/".join(Path(member.name).parts[-2:]): member for member in archive if member.isfile()
+            }
+            for split in ("train", "test"):
+                read = {}
+                for kind in ("data", "label"):
+                    file = archive.extractfile(members[f"matlab/{split}.{kind}"])
+                    assert file is not None  # a regular member
+                    read[kind] = np.array(file.read().split(), dtype=np.int64)
+                document, word, count = read["data"].reshape(-1, 3).T
+                table = csr_array(
+                    (count, (document - 1, word - 1)), shape=(len(read["label"]), NEWSGROUPS_WORDS)
+                )
+                table.sort_indices()
+                arrays |= {
+                    f"{split}_indptr": table.indptr.astype(np.int32),
+                    f"{split}_indices": table.indices.astype(np.uint16),
+                    f"{split}_counts": table.data.astype(np.uint16),
+                    f"{split}_labels": (read["label"] - 1).astype(np.uint8),
+                }
+    except (tarfile.TarError, EOFError, KeyError, zlib.error, gzip.BadGzipFile) as error:
+        raise ValueError(f"not the processed 20 Newsgroups ({error})") from error
+    return arrays
+
+
+def hapt_zip(path: Path) -> Arrays:
+    """The official HAPT archive: `{train,test}_{x,y,subject}`, features float32 (n, 561), y in 1..12."""
+    arrays: Arrays = {}
+    try:
+        with zipfile.ZipFile(path) as archive:
+            members = {"/".join(Path(name).parts[-2:]): name for name in archive.namelist()}
+            for split, folder in (("train", "Train"), ("test", "Test")):
+                arrays[f"{split}_x"] = _numbers(archive.read(members[f"{folder}/X_{split}.txt"]), 561)
+                arrays[f"{split}_y"] = _numbers(archive.read(members[f"{folder}/y_{split}.txt"]), 1)[
+                    :, 0
+                ].astype(np.uint8)
+                subject = _numbers(archive.read(members[f"{folder}/subject_id_{split}.txt"]), 1)[:, 0]
+                arrays[f"{split}_subject"] = subject.astype(np.uint8)
+    except (zipfile.BadZipFile, KeyError, zlib.error) as error:
+        raise ValueError(f"not the HAPT archive ({error})") from error
+    return arrays
+
+
+def digest(arrays: Mapping[str, np.ndarray]) -> str:
+    """SHA-256 over named arrays: name, type, shape and values, in the order of the names."""
+    total = hashlib.sha256()
+    for name in sorted(arrays):
+        array = np.ascontiguousarray(arrays[name])
+        total.update(f"{name} {array.dtype.str} {array.shape}\n".encode())
+        total.update(array.tobytes())
+    return total.hexdigest()
+
+
+def newsgroups_digest(arrays: Mapping[str, np.ndarray]) -> str:
+    """SHA-256 of a document collection that does not depend on the order of its documents."""
+    total = hashlib.sha256()
+    for split in ("train", "test"):
+        documents = []
+        bounds = arrays[f"{split}_indptr"]
+        for label, start, stop in zip(arrays[f"{split}_labels"], bounds[:-1], bounds[1:], strict=True):
+            row = hashlib.sha256(bytes([label]))
+            row.update(arrays[f"{split}_indices"][start:stop].astype("<u2").tobytes())
+            row.update(arrays[f"{split}_counts"][start:stop].astype("<u2").tobytes())
+            documents.append(row.digest())
+        total.update(b"".join(sorted(documents)))
+    return total.hexdigest()
+
+
+def _gunzipped_digest(path: Path) -> str:
+    return hashlib.sha256(_gunzip(path)).hexdigest()
+
+
+def _hapt_digest(path: Path) -> str:
+    return digest({name: value for name, value in hapt_zip(path).items() if not name.endswith("_x")})
+
+
+CONTENT: Mapping[str, Callable[[Path], str]] = {
+    "gunzipped bytes": _gunzipped_digest,
+    "documents in any order": lambda path: newsgroups_digest(newsgroups_tgz(path)),
+    "labels and subjects": _hapt_digest,
+}
+"""Digests of what a file says, for files whose own bytes may differ or have no published digest."""
+
+
+def _gunzip(path: Path) -> bytes:
+    try:
+        with gzip.open(path) as file:
+            return file.read()
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+        raise ValueError(f"not a whole gzip file ({error})") from error
+
+
+def _numbers(text: bytes, columns: int) -> np.ndarray:
+    return np.array(text.split(), dtype=np.float32).reshape(-1, columns)

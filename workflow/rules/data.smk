@@ -1,0 +1,16 @@
+# Which data each scale rests on: the record of a data set says real or stand-in, and is what experiments take.
+
+
+rule dataset:
+    output:
+        "results/{scale}/data/{dataset}.json",
+    log:
+        "results/{scale}/logs/data/{dataset}.log",
+    localrule: True
+    params:
+        policy=stand_ins,
+        state=data_state,
+        code=code("elbogap.data.records"),
+    shell:
+        "python -m elbogap data record {wildcards.dataset} --stand-ins {params.policy} --state {params.state}"
+        " --out {output} > {log} 2>&1"
