@@ -1,0 +1,90 @@
+"""The commands `claims` (decide all claims of a scale) and `claims-check` (fail if a required one failed)."""
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from elbogap.errors import UserError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def register(commands: Any) -> None:
+    """Add the subcommands to the parser of `python -m elbogap`."""
+    decide = commands.add_parser("claims", help="decide every claim of the documents at one scale")
+    decide.add_argument("--scale", required=True)
+    decide.add_argument("--results", type=Path, default=Path("results"), help="folder of results (results)")
+    decide.add_argument(
+        "--claims", type=Path, default=Path("paper/claims"), help="folder of claims (paper/claims)"
+    )
+    decide.add_argument("--outputs", nargs=2, required=True, metavar=("csv=FILE", "html=FILE"))
+    decide.set_defaults(call=_claims)
+
+    check = commands.add_parser(
+        "claims-check", help="end with status 1 if a required claim is not reproduced"
+    )
+    check.add_argument("file", type=Path, help="the table that the claims command wrote")
+    check.set_defaults(call=_check)
+
+
+def _claims(options: argparse.Namespace) -> None:
+    from elbogap import provenance, tables
+    from elbogap.claims import engine, html, specification
+
+    outputs = _outputs(options.outputs)
+    documents = specification.load(options.claims)
+    if not documents:
+        raise UserError(f"{options.claims}: no claims here; they are files <document>.yaml")
+    published = specification.published_folder(options.claims)
+    verdicts = engine.assess_all(documents, options.scale, options.results, published)
+    inputs = [
+        *sorted(options.claims.glob("*.yaml")),
+        *map(Path, specification.tables_needed(options.claims, options.scale, options.results)),
+        *map(Path, specification.published_needed(options.claims, options.scale)),
+    ]
+    record = provenance.collect(
+        module=__name__,
+        command=["python", "-m", "elbogap", *sys.argv[1:]],
+        scale=options.scale,
+        settings={},
+        inputs=inputs,
+        run={},
+    )
+    provenance.write(record, outputs.values())
+    tables.write(verdicts, outputs["csv"])
+    with tables.atomic(outputs["html"]) as temporary:
+        temporary.write_text(html.page(verdicts, options.scale), encoding="utf-8")
+    _print(verdicts)
+
+
+def _check(options: argparse.Namespace) -> int:
+    from elbogap.claims import engine
+
+    failed = engine.failures(engine.read_verdicts(options.file))
+    for line in failed:
+        print(line, file=sys.stderr)
+    return 1 if failed else 0
+
+
+def _outputs(words: list[str]) -> dict[str, Path]:
+    outputs = {name: Path(path) for name, _, path in (word.partition("=") for word in words) if path}
+    if set(outputs) != {"csv", "html"}:
+        raise UserError(f"--outputs must be csv=FILE html=FILE, not {' '.join(words)}")
+    return outputs
+
+
+def _print(verdicts: "pd.DataFrame") -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    colours = {"reproduced": "blue", "not reproduced": "bold red", "not assessed": "dim"}
+    table = Table(
+        "claim", "verdict", "measured", "published", title=f"Claims at scale {verdicts['scale'].iloc[0]}"
+    )
+    for row in verdicts.itertuples():
+        verdict = Text(row.verdict, style=colours[row.verdict])
+        table.add_row(Text(row.id), verdict, Text(row.measured), Text(row.published))
+    Console(width=None if sys.stdout.isatty() else 140).print(table)

@@ -1,0 +1,305 @@
+"""What a claim is: the typed form of `paper/claims/<document>.yaml`, and the files that its check reads.
+
+Only pydantic and PyYAML are imported here, so that the Snakefile can ask for the tables a check needs.
+"""
+
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import (
+    BeforeValidator,
+    Discriminator,
+    Field,
+    FiniteFloat,
+    StringConstraints,
+    Tag,
+    ValidationError,
+    model_validator,
+)
+
+from elbogap.config.base import Section
+from elbogap.errors import UserError
+
+Scalar = bool | int | FiniteFloat | str
+NonNegative = Annotated[FiniteFloat, Field(ge=0)]
+Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
+Columns = Annotated[
+    tuple[Text, ...], BeforeValidator(lambda value: (value,) if isinstance(value, str) else value)
+]
+
+
+class Part(Section):
+    """A mapping in a claims file; unknown keys are refused with the allowed ones."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _only_known_keys(cls, values: Any) -> Any:
+        for key in values if isinstance(values, dict) else ():
+            if key not in cls.model_fields:
+                raise ValueError(f"unknown key '{key}'; allowed here: {', '.join(sorted(cls.model_fields))}")
+        return values
+
+
+class Check(Part):
+    """What every kind of check has: a metric column and the columns in each group of which it must hold."""
+
+    metric: Text
+    per: Columns = ()
+
+    def keys(self) -> tuple[str, ...]:
+        """The columns that tell the compared cells apart, other than `per`."""
+        return ()
+
+
+class Ordering(Check):
+    """`m(order[0]) < m(order[1]) < ...`, each step larger than the tolerance (a margin)."""
+
+    kind: Literal["ordering"]
+    column: Text
+    order: Annotated[tuple[Scalar, ...], Field(min_length=2)]
+
+    def keys(self) -> tuple[str, ...]:
+        """The column of the ordered levels."""
+        return (self.column,)
+
+    @model_validator(mode="after")
+    def _each_once(self) -> "Ordering":
+        if len(set(self.order)) < len(self.order):
+            raise ValueError("'order' names a level twice")
+        return self
+
+
+class Value(Check):
+    """`|measured - published| <= tolerance`, or `<= tolerance |published|` if relative."""
+
+    kind: Literal["value"]
+    relative: bool = False
+
+
+class Ratio(Check):
+    """`low - tolerance <= m(numerator) / m(denominator) <= high + tolerance`; one side may be open."""
+
+    kind: Literal["ratio"]
+    column: Text
+    numerator: Scalar
+    denominator: Scalar
+    low: FiniteFloat | None = None
+    high: FiniteFloat | None = None
+
+    def keys(self) -> tuple[str, ...]:
+        """The column of the numerator and the denominator."""
+        return (self.column,)
+
+    @model_validator(mode="after")
+    def _limits(self) -> "Ratio":
+        if self.low is None and self.high is None:
+            raise ValueError("give 'low', 'high' or both")
+        if self.low is not None and self.high is not None and self.low > self.high:
+            raise ValueError("'low' is larger than 'high'")
+        if self.numerator == self.denominator:
+            raise ValueError("'numerator' and 'denominator' are the same level")
+        return self
+
+
+class Monotone(Check):
+    """No step along a column goes in the wrong direction by more than the tolerance."""
+
+    kind: Literal["monotone"]
+    along: Text
+    direction: Literal["increasing", "decreasing"]
+
+    def keys(self) -> tuple[str, ...]:
+        """The column along which the metric changes."""
+        return (self.along,)
+
+
+class Bound(Check):
+    """`lower - tolerance <= m <= upper + tolerance` for every value; limits are numbers or columns."""
+
+    kind: Literal["bound"]
+    lower: FiniteFloat | Text | None = None
+    upper: FiniteFloat | Text | None = None
+
+    @model_validator(mode="after")
+    def _limits(self) -> "Bound":
+        if self.lower is None and self.upper is None:
+            raise ValueError("give 'lower', 'upper' or both")
+        return self
+
+
+class PublishedValue(Part):
+    """One number that the document states, and where."""
+
+    value: FiniteFloat
+    source: Text
+
+
+class PublishedFile(Part):
+    """Numbers in a column of a file in `paper/published`, joined to the measured rows by key columns."""
+
+    file: Annotated[str, StringConstraints(pattern=r"^[\w.-]+\.csv$")]
+    column: Text
+    by: Annotated[Columns, Field(min_length=1)]
+
+
+def _published_form(value: Any) -> str:
+    return (
+        "file"
+        if isinstance(value, PublishedFile) or (isinstance(value, dict) and "file" in value)
+        else "value"
+    )
+
+
+Published = Annotated[
+    Annotated[PublishedFile, Tag("file")] | Annotated[PublishedValue, Tag("value")],
+    Discriminator(_published_form),
+]
+
+
+class AtScale(Part):
+    """What one scale asks of a claim: required, reported or skipped, and how exactly it must hold."""
+
+    status: Literal["require", "report", "skip"]
+    tolerance: NonNegative | None = None
+
+    @model_validator(mode="after")
+    def _tolerance_unless_skipped(self) -> "AtScale":
+        if self.status != "skip" and self.tolerance is None:
+            raise ValueError(f"missing key 'tolerance' (status is {self.status})")
+        return self
+
+
+class Scales(Part):
+    """What each scale asks of a claim; none may be left unsaid."""
+
+    smoke: AtScale
+    laptop: AtScale
+    paper: AtScale
+
+
+class Claim(Part):
+    """One statement of a document and the check that decides it."""
+
+    id: Annotated[str, StringConstraints(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$")]
+    item: Text
+    statement: Text
+    table: Annotated[str, StringConstraints(pattern=r"^[\w-]+(/[\w-]+)*\.csv$")]
+    select: dict[Text, Scalar | Annotated[tuple[Scalar, ...], Field(min_length=1)]] = Field(default={})
+    check: Annotated[Ordering | Value | Ratio | Monotone | Bound, Field(discriminator="kind")]
+    spread: Columns = ()
+    published: Published | None = None
+    scales: Scales
+    note: str = ""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "Claim":
+        if isinstance(self.check, Value) and self.published is None:
+            raise ValueError("a check of kind value needs the key 'published'")
+        by = self.published.by if isinstance(self.published, PublishedFile) else ()
+        if by and not isinstance(self.check, Value):
+            raise ValueError(
+                "published.file belongs to checks of kind value; give published.value and source"
+            )
+        for column, uses in Counter((*self.check.keys(), *self.check.per, *by, *self.spread)).items():
+            if uses > 1:
+                raise ValueError(
+                    f"column '{column}' has two roles; it can be one of column, along, per, by, spread"
+                )
+        return self
+
+    def at(self, scale: str) -> AtScale:
+        """What a scale asks of this claim.
+
+        Raises:
+            UserError: claims do not know the scale.
+        """
+        if scale not in Scales.model_fields:
+            raise UserError(f"claims know no scale '{scale}'; known: {', '.join(Scales.model_fields)}")
+        return getattr(self.scales, scale)
+
+
+class Document(Part):
+    """The claims of one document."""
+
+    document: Text
+    claims: Annotated[tuple[Claim, ...], Field(min_length=1)]
+
+
+def load(folder: Path) -> list[Document]:
+    """The claims of all documents, one file each, in the order of their names.
+
+    Raises:
+        UserError: a file is unreadable or breaks the form, or an id is used twice; the message names the
+            file, the claim and the key.
+    """
+    documents, homes = [], {}
+    for path in sorted(folder.glob("*.yaml")):
+        document = _load(path)
+        for claim in document.claims:
+            if claim.id in homes:
+                raise UserError(f"{path}: claim {claim.id}: id is used twice (first in {homes[claim.id]})")
+            homes[claim.id] = path
+        documents.append(document)
+    return documents
+
+
+def tables_needed(claims_folder: Path, scale: str, results: Path = Path("results")) -> list[str]:
+    """The paths `results/<scale>/...` of the tables that the claims of a scale read, skipped ones aside."""
+    return sorted({str(results / scale / claim.table) for claim in _assessed(claims_folder, scale)})
+
+
+def published_needed(claims_folder: Path, scale: str) -> list[str]:
+    """The paths of the files with published numbers that the claims of a scale read."""
+    folder = published_folder(claims_folder)
+    published = (claim.published for claim in _assessed(claims_folder, scale))
+    return sorted({str(folder / source.file) for source in published if isinstance(source, PublishedFile)})
+
+
+def published_folder(claims_folder: Path) -> Path:
+    """Where the documents' own numbers stand: beside the claims."""
+    return claims_folder.parent / "published"
+
+
+def _assessed(folder: Path, scale: str) -> Iterator[Claim]:
+    for document in load(folder):
+        yield from (claim for claim in document.claims if claim.at(scale).status != "skip")
+
+
+def _load(path: Path) -> Document:
+    try:
+        values = yaml.safe_load(path.read_text())
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror})") from error
+    except yaml.YAMLError as error:
+        raise UserError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from error
+    try:
+        document = Document.model_validate(values)
+    except ValidationError as error:
+        first, others = error.errors()[0], error.error_count() - 1
+        more = f" (and {others} more)" if others else ""
+        raise UserError(f"{path}: {_explain(first, values)}{more}") from error
+    if document.document != path.stem:
+        raise UserError(f"{path}: document is '{document.document}', but the file's name says '{path.stem}'")
+    return document
+
+
+def _explain(problem: Any, values: Any) -> str:
+    location, where = list(problem["loc"]), ""
+    if location[:1] == ["claims"] and len(location) > 1:
+        number = location[1]
+        entry = values["claims"][number]
+        name = entry.get("id") if isinstance(entry, dict) else None
+        where, location = f"claim {name or f'number {number + 1}'}: ", location[2:]
+    if problem["type"] == "missing":
+        return f"{where}missing key '{'.'.join(map(str, location))}'"
+    if problem["type"] == "union_tag_invalid":
+        return f"{where}unknown kind '{problem['ctx']['tag']}'; allowed: {problem['ctx']['expected_tags']}"
+    if problem["type"] == "union_tag_not_found":
+        return f"{where}missing key '{'.'.join(map(str, location))}.kind'"
+    key = f"{'.'.join(map(str, location))}: " if location else ""
+    if problem["type"] == "value_error":
+        return f"{where}{key}{problem['ctx']['error']}"
+    return f"{where}{key}{problem['msg']} (got {problem['input']!r})"
