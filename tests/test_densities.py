@@ -56,6 +56,24 @@ def test_bernoulli_gradient_is_value_minus_probability() -> None:
     torch.testing.assert_close(logits.grad, value - torch.sigmoid(logits.detach()))
 
 
+def test_pairwise_densities_are_the_plain_ones_for_every_pair() -> None:
+    generator = torch.Generator().manual_seed(0)
+    value, mean = (torch.randn(2, rows, 3, dtype=torch.float64, generator=generator) for rows in (4, 5))
+    gaussian = densities.gaussian_log_density(value[:, :, None], mean[:, None], tensor([math.log(0.3)]))
+    torch.testing.assert_close(densities.pairwise_gaussian_log_density(value, mean, 0.3), gaussian)
+    binary = (value > 0).double()
+    bernoulli = densities.bernoulli_log_likelihood(binary[:, :, None], mean[:, None])
+    torch.testing.assert_close(densities.pairwise_bernoulli_log_likelihood(binary, mean), bernoulli)
+
+
+def test_pairwise_gaussian_does_not_cancel_in_single_precision() -> None:
+    value, mean = torch.tensor([[1000.0, 1000.0]]), torch.tensor([[1000.0, 1000.125]])
+    expected = -0.5 * (0.125**2 / 0.01 + 2 * math.log(2 * math.pi * 0.01))
+    assert densities.pairwise_gaussian_log_density(value, mean, 0.01).item() == pytest.approx(
+        expected, rel=1e-6
+    )
+
+
 def test_log_mean_exp_is_the_log_of_the_mean_and_never_overflows() -> None:
     values = tensor([[0.1, 0.2], [0.7, 0.4], [1.0, 3.0]])
     torch.testing.assert_close(densities.log_mean_exp(values.log(), 0), values.mean(0).log())

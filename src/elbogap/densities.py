@@ -36,6 +36,37 @@ def bernoulli_log_likelihood(value: Tensor, logits: Tensor) -> Tensor:
     return (value * logits - functional.softplus(logits)).sum(-1)
 
 
+def pairwise_gaussian_log_density(value: Tensor, mean: Tensor, variance: float) -> Tensor:
+    """log N(v_b; m_q, sigma^2 I) of every value under every mean.
+
+    The squared distance is summed over differences, not expanded into a matrix product, which would cancel
+    where sigma is small against |v|.
+
+    Args:
+        value: `[..., B, D]`.
+        mean: `[..., Q, D]`.
+        variance: sigma^2, in squared units of v.
+
+    Returns:
+        `[..., B, Q]`.
+    """
+    distance = torch.cdist(value, mean, compute_mode="donot_use_mm_for_euclid_dist")
+    return -0.5 * (distance.square() / variance + value.shape[-1] * (LOG_2PI + math.log(variance)))
+
+
+def pairwise_bernoulli_log_likelihood(value: Tensor, logits: Tensor) -> Tensor:
+    """sum_d [v_bd l_qd - log(1 + exp l_qd)] of every value under every row of logits.
+
+    Args:
+        value: `[..., B, D]`, in [0, 1].
+        logits: `[..., Q, D]`.
+
+    Returns:
+        `[..., B, Q]`.
+    """
+    return value @ logits.mT - functional.softplus(logits).sum(-1).unsqueeze(-2)
+
+
 def gaussian_kl_to_standard(mean: Tensor, log_variance: Tensor) -> Tensor:
     """KL(N(m, diag(exp s)) || N(0, I)) = 1/2 sum_d [exp s_d + m_d^2 - 1 - s_d], `[..., D]` to `[...]`."""
     return 0.5 * (log_variance.exp() + mean.square() - 1 - log_variance).sum(-1)
