@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 from elbogap.data.sources import SOURCES
-from elbogap.errors import UserError
 
 
 def register(commands: Any) -> None:
@@ -59,14 +58,14 @@ def _status(options: argparse.Namespace) -> None:
 def _fetch(options: argparse.Namespace) -> int:
     from tqdm import tqdm
 
-    from elbogap.data import fetch
+    from elbogap.data.fetch import NotServed, obtain
 
     failed = 0
     for name in tqdm(options.names or list(SOURCES), desc="data sets", disable=not sys.stderr.isatty()):
         try:
-            found = fetch.obtain(name)
+            found = obtain(name, say=lambda line: tqdm.write(f"data: {line}", file=sys.stderr))
             tqdm.write(f"{name}: from {found.origin} ({found.variant.name}), verified by {found.verdict}")
-        except UserError as error:
+        except NotServed as error:
             failed += 1
-            tqdm.write(f"{name}: FAILED: {error}", file=sys.stderr)
+            tqdm.write(f"FAILED {error}", file=sys.stderr)
     return 1 if failed else 0

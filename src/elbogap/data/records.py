@@ -4,14 +4,14 @@ A record has no machine path and no time in it, because its content decides what
 load the data again: file names and digests, or the parameters of the stand-in.
 """
 
+import contextlib
 from typing import Any, Literal, get_args
 
 import pooch
 
 from elbogap.data import stand_ins
-from elbogap.data.fetch import Found, Say, complain, obtain
+from elbogap.data.fetch import Found, NotServed, Say, complain, obtain
 from elbogap.data.sources import source
-from elbogap.errors import UserError
 
 Policy = Literal["always", "if-unavailable", "never"]
 POLICIES: tuple[Policy, ...] = get_args(Policy)
@@ -26,21 +26,19 @@ def make(name: str, policy: Policy, state: str, *, say: Say = complain) -> Recor
     data; `never` makes that an error.
 
     Raises:
-        UserError: under `never`, nothing serves the data set; the message lists what was tried.
+        NotServed: under `never`, nothing serves the data set; the message lists what was tried.
     """
     if policy == "always":
         return _synthetic(name, policy, state)
     try:
         return _real(name, obtain(name, say=say), state)
-    except UserError as error:
+    except NotServed as error:
         if policy == "never":
             raise
-        say(f"{error}. STAND-IN used; everything made from it is marked")
+        say(f"{error}. A STAND-IN is used, and everything made from it is marked")
     if name == "binarized_mnist":
-        try:
+        with contextlib.suppress(NotServed):
             return _drawn_from_mnist(obtain("mnist", say=say), policy, state)
-        except UserError as error:
-            say(str(error))
     return _synthetic(name, policy, state)
 
 

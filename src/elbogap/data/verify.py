@@ -1,4 +1,4 @@
-"""Whether a file is what the table of sources says: by its bytes, or by what it says where bytes may differ."""
+"""Whether a file is the one in the table of sources: by its bytes or, where those may differ, its content."""
 
 import hashlib
 from pathlib import Path
