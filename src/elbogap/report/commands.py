@@ -1,0 +1,83 @@
+"""The subcommands `report`, `reference` and `readme`."""
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+from elbogap.errors import UserError
+
+
+def register(commands: Any) -> None:
+    """Add the subcommands to the command line."""
+    report = commands.add_parser("report", help="typeset the replication report of a scale")
+    report.add_argument("--scale", required=True)
+    report.add_argument("--outputs", nargs=1, required=True, metavar="pdf=FILE")
+    report.set_defaults(call=_report)
+
+    reference = commands.add_parser(
+        "reference", help="record a finished run in results/ and figures/reference"
+    )
+    reference.add_argument("--scale", required=True)
+    reference.set_defaults(call=_reference)
+
+    readme = commands.add_parser("readme", help="refresh the generated parts of the README")
+    readme.add_argument("file", type=Path, nargs="?", help="default: the checkout's README.md")
+    readme.add_argument("--check", action="store_true", help="change nothing; fail if a part is stale")
+    readme.set_defaults(call=_readme)
+
+    for parser in (report, reference, readme):
+        parser.add_argument("--project", type=Path, help="the checkout; default: the one of this package")
+
+
+def _report(options: argparse.Namespace) -> None:
+    from elbogap import provenance
+    from elbogap.report.gather import gather
+    from elbogap.report.pdf import compile_report
+    from elbogap.report.places import Places
+
+    name, _, path = options.outputs[0].partition("=")
+    if name != "pdf" or not path:
+        raise UserError(f"--outputs: '{options.outputs[0]}' is not of the form pdf=FILE")
+    output, places = Path(path), Places.here(options.project)
+    report = gather(options.scale, places)
+    compile_report(report, places.paper, places.work, output)
+    record = provenance.collect(
+        module="elbogap.report.commands",
+        command=["python", "-m", "elbogap", *sys.argv[1:]],
+        scale=options.scale,
+        settings={},
+        inputs=[places.work / p for d in report["documents"] for t in d["targets"] for p in t["products"]],
+        run={},
+    )
+    provenance.write(record, [output])
+
+
+def _reference(options: argparse.Namespace) -> None:
+    from elbogap.report.places import Places
+    from elbogap.report.reference import record
+
+    places = Places.here(options.project)
+    count = record(options.scale, places)
+    print(
+        f"recorded {count} files of scale {options.scale}; now refresh the README: python -m elbogap readme"
+    )
+
+
+def _readme(options: argparse.Namespace) -> int:
+    from elbogap.report import readme
+    from elbogap.report.places import Places
+
+    places = Places.here(options.project)
+    file = options.file or places.project / "README.md"
+    stale = readme.stale(file, places)
+    if options.check and stale:
+        print(
+            f"{file}: generated parts are stale: {', '.join(stale)}; run: python -m elbogap readme",
+            file=sys.stderr,
+        )
+        return 1
+    if stale:
+        readme.refresh(file, places)
+        print(f"{file}: refreshed {', '.join(stale)}")
+    return 0

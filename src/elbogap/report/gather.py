@@ -1,0 +1,278 @@
+"""All that the report of a scale says, as plain data: read from a run's files, nothing computed anew."""
+
+import dataclasses
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from elbogap import tables
+from elbogap.claims import specification
+from elbogap.claims.engine import NOT_ASSESSED, NOT_REPRODUCED, REPRODUCED, read_verdicts
+from elbogap.errors import UserError
+from elbogap.report import catalogue, markdown
+from elbogap.report.catalogue import Document, Target
+from elbogap.report.lineage import Job, Lineage, jobs
+from elbogap.report.numbers import cell, duration, memory, number
+from elbogap.report.places import Places
+
+WHOLE_TABLE, HEAD = 40, 12  # rows: longer tables are shown by their first rows
+WIDEST_VALUE = 160  # characters of one setting
+VERDICTS = (REPRODUCED, NOT_REPRODUCED, NOT_ASSESSED)
+
+
+def gather(scale: str, places: Places) -> dict[str, Any]:
+    """All that `paper/report.typ` prints for one scale.
+
+    Raises:
+        UserError: the scale has no results, or a file of the run or of `paper/` cannot be read.
+    """
+    if not places.results(scale).is_dir():
+        raise UserError(f"no results at scale '{scale}'; build them first: snakemake --cores 2 {scale}")
+    lineage, measured = Lineage(places.work), jobs(places.results(scale) / "benchmarks")
+    verdicts = claims(places.results(scale) / "claims.csv")
+    specified = {d.document: d.claims for d in specification.load(places.paper / "claims")}
+    all_documents = catalogue.documents(places.paper / "documents.yaml")
+    present = [
+        _document(
+            document, targets, scale, places, lineage, measured, verdicts, specified.get(document.key, ())
+        )
+        for document in all_documents
+        if (targets := _targets(document, scale, places))
+    ]
+    keys = {document["key"] for document in present}
+    products = [product for d in present for target in d["targets"] for product in target["products"]]
+    return {
+        "scale": scale,
+        "documents": present,
+        "later": [dataclasses.asdict(d) for d in all_documents if d.key not in keys],
+        "summary": _summary(present),
+        "cost": _cost(products, lineage, measured),
+        "data": _data(places.results(scale) / "data"),
+        "environment": _environment(products, lineage),
+        "settings": _settings(products, lineage),
+    }
+
+
+def claims(path: Path) -> list[dict[str, str]]:
+    """The rows of a claims table as text for readers; none where there is no table yet."""
+    if not path.is_file():
+        return []
+    frame = read_verdicts(path)
+    return [{str(name): cell(value) for name, value in row.items()} for row in frame.to_dict("records")]
+
+
+def _targets(document: Document, scale: str, places: Places) -> list[Target]:
+    """The targets with a caption, and those that a run made without one."""
+    found = {target.name: target for target in catalogue.targets(places.captions, document.key)}
+    made = [
+        *places.figures(scale).glob(f"{document.key}/fig*.p[dn][fg]"),
+        *places.results(scale).glob(f"{document.key}/tab*.csv"),
+    ]
+    for path in sorted(made):
+        extra = catalogue.target(document.key, path.stem, caption="(This target has no caption file.)")
+        if extra is not None:
+            found.setdefault(path.stem, extra)
+    return [found[name] for name in sorted(found)]
+
+
+def _document(
+    document: Document,
+    targets: Iterable[Target],
+    scale: str,
+    places: Places,
+    lineage: Lineage,
+    measured: list[Job],
+    verdicts: Iterable[Mapping[str, str]],
+    specified: Iterable[specification.Claim],
+) -> dict[str, Any]:
+    notes = places.paper / "notes" / f"{document.key}.md"
+    shown = [_target(target, scale, places, lineage, measured) for target in targets]
+    own = [dict(verdict) for verdict in verdicts if verdict["document"] == document.key]
+    _attach_claims(shown, own, specified, scale)
+    for target in shown:
+        _attach_published(target, specified, places, document.key)
+    return {
+        **dataclasses.asdict(document),
+        "notes": markdown.parse(notes.read_text()) if notes.is_file() else None,
+        "targets": shown,
+        "claims": own,
+    }
+
+
+def _target(
+    target: Target, scale: str, places: Places, lineage: Lineage, measured: list[Job]
+) -> dict[str, Any]:
+    products = [name for name in target.files(scale) if (places.work / name).is_file()]
+    result: dict[str, Any] = {
+        **dataclasses.asdict(target),
+        "products": products,
+        "upstream": lineage.upstream(products),
+        "stand_in": lineage.rests_on_stand_in(products),
+        "claims": [],
+        "published": [],
+        "cost": _total(lineage.costs(products, measured)),
+    }
+    if products and target.kind == "figure":
+        result["image"] = products[0]
+    elif products:
+        frame = tables.read_table(places.work / products[0])
+        result["table"] = table(frame, products[0])
+        result["stand_in"] |= "data" in frame and bool((frame["data"] == "stand-in").any())
+    return result
+
+
+def table(frame: pd.DataFrame, file: str) -> dict[str, Any]:
+    """A table for print: whole when short, else its first rows with the number of all."""
+    shown = frame if len(frame) <= WHOLE_TABLE else frame.head(HEAD)
+    return {
+        "columns": [str(name) for name in frame.columns],
+        "numeric": [bool(pd.api.types.is_numeric_dtype(kind)) for kind in frame.dtypes],
+        "rows": [[cell(value) for value in row] for row in shown.itertuples(index=False)],
+        "total": len(frame),
+        "file": file,
+    }
+
+
+def _attach_claims(
+    targets: list[dict[str, Any]],
+    verdicts: Iterable[dict[str, str]],
+    specified: Iterable[specification.Claim],
+    scale: str,
+) -> None:
+    """Put each verdict under the first target that is, or is drawn from, the table it was found in."""
+    table_of = {claim.id: f"results/{scale}/{claim.table}" for claim in specified}
+    for verdict in verdicts:
+        source = table_of.get(verdict["id"])
+        homes = [t for t in targets if source in t["products"]] + [
+            t for t in targets if source in t["upstream"]
+        ]
+        if homes:
+            homes[0]["claims"].append(verdict)
+
+
+def _attach_published(
+    target: dict[str, Any], specified: Iterable[specification.Claim], places: Places, document: str
+) -> None:
+    """Put published numbers beside a target: the file of its name, and those its claims compare with."""
+    claimed = {verdict["id"] for verdict in target["claims"]}
+    names = [f"{document}_{target['name']}.csv"]
+    for claim in specified:
+        if claim.id in claimed and isinstance(claim.published, specification.PublishedFile):
+            names.append(claim.published.file)
+    for name in dict.fromkeys(names):
+        path = places.paper / "published" / name
+        if path.is_file():
+            frame = pd.read_csv(path, comment="#")
+            target["published"].append(table(frame, f"paper/published/{name}"))
+
+
+def _total(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """One line for a target: the time of all its jobs together, the memory of the largest."""
+    frame = pd.DataFrame(rows, columns=["rule", "seconds", "max_rss_mib", "threads", "device"])
+    return {
+        "rules": list(frame["rule"]),
+        "time": duration(frame["seconds"].sum(min_count=1)),
+        "memory": memory(frame["max_rss_mib"].max()),
+    }
+
+
+def _cost(products: list[str], lineage: Lineage, measured: list[Job]) -> dict[str, Any]:
+    """The jobs of the whole scale, each once, and what they took together."""
+    rows = lineage.costs(products, measured)
+    return {
+        "jobs": [
+            {
+                "rule": row["rule"],
+                "time": duration(row["seconds"]),
+                "memory": memory(row["max_rss_mib"]),
+                "threads": cell(row["threads"]),
+                "device": cell(row["device"]),
+            }
+            for row in sorted(rows, key=lambda row: row["rule"])
+        ],
+        "total": _total(rows),
+    }
+
+
+def _data(folder: Path) -> list[dict[str, Any]]:
+    """The records of the data sets that the run used."""
+    try:
+        return [json.loads(path.read_text()) for path in sorted(folder.glob("*.json")) if _is_record(path)]
+    except (OSError, json.JSONDecodeError) as error:
+        raise UserError(
+            f"{folder}: a data record cannot be read ({error}); remove it and build again"
+        ) from error
+
+
+def _is_record(path: Path) -> bool:
+    return not path.name.endswith(".provenance.json")
+
+
+def _summary(documents: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """How many claims of each document met each verdict, and how many targets are built."""
+    rows = []
+    for document in documents:
+        counts = Counter(claim["verdict"] for claim in document["claims"])
+        built = sum(bool(target["products"]) for target in document["targets"])
+        rows.append(
+            {
+                "key": document["key"],
+                "title": document["title"],
+                "built": built,
+                "targets": len(document["targets"]),
+                "verdicts": [counts[verdict] for verdict in VERDICTS],
+            }
+        )
+    return rows
+
+
+def _environment(products: Iterable[str], lineage: Lineage) -> list[list[str]]:
+    """What made the products: each property with all the values that their records name."""
+    found: dict[str, set[str]] = {}
+    for product in lineage.upstream(products):
+        record = lineage.record(product) or {}
+        git, run = record.get("git", {}), record.get("run", {})
+        values = {
+            "commit": git.get("commit"),
+            "uncommitted changes": {True: "yes", False: "no"}.get(git.get("dirty")),
+            "device": run.get("device_name") or run.get("device"),
+            "threads": run.get("threads"),
+            **record.get("platform", {}),
+            **record.get("versions", {}),
+        }
+        for name, value in values.items():
+            if value is not None:
+                found.setdefault(name, set()).add(str(value))
+    return [[name, ", ".join(sorted(values))] for name, values in found.items()]
+
+
+def _settings(products: Iterable[str], lineage: Lineage) -> list[dict[str, Any]]:
+    """The operative settings of each experiment, as its results' records keep them."""
+    found: dict[str, dict[str, Any]] = {}
+    for product in lineage.upstream(products):
+        record = lineage.record(product) or {}
+        if record.get("settings"):
+            found.setdefault(record["module"].removeprefix("elbogap.experiments."), record["settings"])
+    return [
+        {"experiment": name, "values": [[key, _setting(value)] for key, value in _flat(settings)]}
+        for name, settings in sorted(found.items())
+    ]
+
+
+def _flat(settings: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, Any]]:
+    for name, value in settings.items():
+        if isinstance(value, Mapping) and value:
+            yield from _flat(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value
+
+
+def _setting(value: Any) -> str:
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return number(value, digits=8)
+    text = value if isinstance(value, str) else json.dumps(value)
+    return text if len(text) <= WIDEST_VALUE else f"{text[:WIDEST_VALUE]} …"

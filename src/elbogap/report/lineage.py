@@ -1,0 +1,121 @@
+"""What a product rests on, and what it cost: provenance records followed upstream, benchmarks beside them."""
+
+import json
+import shlex
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from elbogap import provenance
+from elbogap.errors import UserError
+
+COST_COLUMNS = ["document", "target", "scale", "rule", "seconds", "max_rss_mib", "threads", "device"]
+
+
+@dataclass(frozen=True)
+class Job:
+    """One job of the workflow as Snakemake measured it.
+
+    Attributes:
+        rule: its rule, with the wildcards of the cell, e.g. `mapa_posterior[problem=circle]`.
+        seconds: wall time.
+        max_rss_mib: peak memory in MiB; NaN for a job too short to be sampled.
+        outputs: the files it made, as its command line names them.
+    """
+
+    rule: str
+    seconds: float
+    max_rss_mib: float
+    outputs: tuple[str, ...]
+
+
+def jobs(benchmarks: Path) -> list[Job]:
+    """The jobs in a folder of Snakemake's extended benchmark records (JSON lines, the last one counts)."""
+    return [job for path in sorted(benchmarks.rglob("*.jsonl")) if (job := _job(path))]
+
+
+def _job(path: Path) -> Job | None:
+    lines = path.read_text().split("\n")
+    try:
+        record = json.loads(next(line for line in reversed(lines) if line.strip()))
+    except (StopIteration, json.JSONDecodeError):
+        return None
+    keys = {name: value for name, value in (record.get("wildcards") or {}).items() if name != "scale"}
+    cell = ", ".join(f"{name}={value}" for name, value in keys.items())
+    rule = record.get("rule_name") or path.stem
+    return Job(
+        rule=f"{rule}[{cell}]" if cell else rule,
+        seconds=_float(record.get("s")),
+        max_rss_mib=_float(record.get("max_rss")),
+        outputs=_outputs((record.get("params") or {}).get("files") or ""),
+    )
+
+
+def _float(value: Any) -> float:
+    return float(pd.to_numeric(value, errors="coerce")) if value is not None else float("nan")
+
+
+def _outputs(files: str) -> tuple[str, ...]:
+    """The paths behind `--outputs name=path ...` in a job's `files` parameter."""
+    words = shlex.split(files)
+    if "--outputs" not in words:
+        return ()
+    named = words[words.index("--outputs") + 1 :]
+    return tuple(word.partition("=")[2] for word in named if "=" in word)
+
+
+class Lineage:
+    """The provenance records of a run, by product."""
+
+    def __init__(self, work: Path) -> None:
+        """Read records in `work`, the folder that the recorded paths are relative to."""
+        self._work = work
+        self._records: dict[str, dict[str, Any] | None] = {}
+
+    def record(self, product: str) -> dict[str, Any] | None:
+        """What made a product, or None where no readable record stands beside it."""
+        if product not in self._records:
+            try:
+                self._records[product] = provenance.read(self._work / product)
+            except UserError:
+                self._records[product] = None
+        return self._records[product]
+
+    def upstream(self, products: Iterable[str]) -> list[str]:
+        """The given products and everything that their records say they were made from."""
+        found: dict[str, None] = {}
+        waiting = list(products)
+        while waiting:
+            product = waiting.pop(0)
+            if product not in found:
+                found[product] = None
+                waiting.extend((self.record(product) or {}).get("inputs", {}))
+        return list(found)
+
+    def rests_on_stand_in(self, products: Iterable[str]) -> bool:
+        """Whether any data set upstream is a declared stand-in."""
+        return any(data.get("kind") == "stand-in" for data in self._data(products))
+
+    def _data(self, products: Iterable[str]) -> Iterator[dict[str, Any]]:
+        for product in self.upstream(products):
+            yield from (self.record(product) or {}).get("data", [])
+
+    def costs(self, products: Iterable[str], measured: Iterable[Job]) -> list[dict[str, Any]]:
+        """The measured jobs behind some products: rows of rule, seconds, max_rss_mib, threads, device."""
+        producer = {output: job for job in measured for output in job.outputs}
+        rows: dict[str, dict[str, Any]] = {}
+        for product in self.upstream(products):
+            job = producer.get(product)
+            if job is not None and job.rule not in rows:
+                run = (self.record(product) or {}).get("run", {})
+                rows[job.rule] = {
+                    "rule": job.rule,
+                    "seconds": job.seconds,
+                    "max_rss_mib": job.max_rss_mib,
+                    "threads": run.get("threads"),
+                    "device": run.get("device_name") or run.get("device"),
+                }
+        return list(rows.values())

@@ -1,0 +1,62 @@
+"""Typeset the report: sources, data and figures go to one folder, compiled without a trace of the day."""
+
+import json
+import shutil
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import typst
+
+from elbogap import tables
+from elbogap.errors import UserError
+
+MAIN = "report.typ"
+
+
+def compile_report(report: Mapping[str, Any], sources: Path, work: Path, output: Path) -> None:
+    """Write the report; equal data and figures give equal bytes.
+
+    Only the fonts that come with Typst are used, so all machines set the same pages. A `.png` output needs
+    `{p}` in its name and becomes one picture per page.
+
+    Args:
+        report: what :func:`elbogap.report.gather.gather` returns.
+        sources: folder of the Typst sources.
+        work: folder that the figures' paths are relative to.
+        output: the file to write, `.pdf` or `.png`.
+
+    Raises:
+        UserError: Typst refuses the sources or a figure; the message is Typst's own.
+    """
+    with tempfile.TemporaryDirectory() as name:
+        stage = Path(name)
+        _stage(report, sources, work, stage)
+        try:
+            pages = typst.compile(
+                stage / MAIN,
+                root=stage,
+                format=output.suffix[1:],
+                ignore_system_fonts=True,
+                timestamp=0,
+            )
+        except typst.TypstError as error:
+            raise UserError(f"the report cannot be typeset: {error}") from error
+    if isinstance(pages, bytes):
+        pages = [pages]
+    for number, page in enumerate(pages, start=1):
+        with tables.atomic(Path(str(output).replace("{p}", str(number)))) as temporary:
+            temporary.write_bytes(page)
+
+
+def _stage(report: Mapping[str, Any], sources: Path, work: Path, stage: Path) -> None:
+    for path in sources.glob("*.typ"):
+        shutil.copy(path, stage)
+    (stage / "report.json").write_text(json.dumps(report))
+    for document in report["documents"]:
+        for target in document["targets"]:
+            if "image" in target:
+                copy = stage / target["image"]
+                copy.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy(work / target["image"], copy)

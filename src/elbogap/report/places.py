@@ -1,0 +1,66 @@
+"""Where the report's parts lie: what is written by hand in the checkout, and what a run has made."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from elbogap.digest import SOURCE
+from elbogap.errors import UserError
+
+
+@dataclass(frozen=True)
+class Places:
+    """The folders that the report and the README are made from.
+
+    Attributes:
+        project: the checkout, with `paper/`, `workflow/report/`, `results/reference/` and `README.md`.
+        work: the folder that holds the `results/` and `figures/` of a run; the checkout unless Snakemake
+            was told another `--directory`.
+    """
+
+    project: Path
+    work: Path
+
+    @classmethod
+    def here(cls, project: Path | None = None) -> "Places":
+        """The checkout that this package lies in (or `project`), and the current folder.
+
+        Raises:
+            UserError: the package does not lie in a checkout, and no project folder is given.
+        """
+        root = project or SOURCE.parents[1]
+        if not (root / "paper" / "documents.yaml").is_file():
+            raise UserError(
+                f"{root} is not a checkout of elbogap (no paper/documents.yaml); name one with --project"
+            )
+        return cls(project=root, work=Path())
+
+    @property
+    def paper(self) -> Path:
+        """Report sources, notes, claims and published numbers."""
+        return self.project / "paper"
+
+    @property
+    def captions(self) -> Path:
+        """One caption per figure and table: `<document>_<target>.rst`."""
+        return self.project / "workflow" / "report"
+
+    def results(self, scale: str) -> Path:
+        """Tables and records that a run made."""
+        return self.work / "results" / scale
+
+    def figures(self, scale: str) -> Path:
+        """Figures that a run made."""
+        return self.work / "figures" / scale
+
+    def recorded_results(self, scale: str) -> Path:
+        """Tables of a recorded run, kept in the repository."""
+        return self.project / "results" / "reference" / scale
+
+    def recorded_figures(self, scale: str) -> Path:
+        """Pictures of a recorded run, kept in the repository."""
+        return self.project / "figures" / "reference" / scale
+
+    @property
+    def recorded_costs(self) -> Path:
+        """What the targets cost in the recorded runs of all scales."""
+        return self.project / "results" / "reference" / "cost.csv"

@@ -1,0 +1,141 @@
+"""The generated parts of the README: made from committed files alone, so they are the same on each machine.
+
+A part stands between `<!-- generated: NAME -->` and `<!-- end -->`.
+"""
+
+import html
+import re
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import pandas as pd
+
+from elbogap import tables
+from elbogap.data.sources import SOURCES
+from elbogap.errors import UserError
+from elbogap.report import catalogue
+from elbogap.report.gather import claims
+from elbogap.report.numbers import DASH, duration, memory
+from elbogap.report.places import Places
+
+SCALES = ("smoke", "laptop", "paper")
+RECORDED = "laptop"  # the scale whose run the README shows
+_PART = re.compile(r"(<!-- generated: (?P<name>[\w-]+) -->\n)(?P<body>.*?)(<!-- end -->)", re.DOTALL)
+_MARK = re.compile(r"<!-- generated: [\w-]+ -->")
+
+
+def stale(file: Path, places: Places) -> list[str]:
+    """Names of the parts of a file that are not what they would be if made now.
+
+    Raises:
+        UserError: the file cannot be read, a part is unknown or has no end.
+    """
+    return [match["name"] for match in _parts(file) if match["body"] != _body(match["name"], places)]
+
+
+def refresh(file: Path, places: Places) -> None:
+    """Rewrite the generated parts of a file in place."""
+    text = _PART.sub(lambda match: f"{match[1]}{_body(match['name'], places)}{match[4]}", file.read_text())
+    with tables.atomic(file) as temporary:
+        temporary.write_text(text)
+
+
+def _parts(file: Path) -> list[re.Match[str]]:
+    try:
+        text = file.read_text()
+    except OSError as error:
+        raise UserError(f"{file}: cannot be read ({error.strerror})") from error
+    found = list(_PART.finditer(text))
+    for match in found:
+        if match["name"] not in PARTS:
+            raise UserError(f"{file}: unknown generated part '{match['name']}'; known: {', '.join(PARTS)}")
+    if len(found) != len(_MARK.findall(text)):
+        raise UserError(f"{file}: a generated part has no '<!-- end -->' line")
+    return found
+
+
+def _body(name: str, places: Places) -> str:
+    return "\n".join(PARTS[name](places)) + "\n"
+
+
+def _targets(places: Places) -> Iterable[str]:
+    """All targets of each document, with what they cost where that is recorded."""
+    costs = _recorded_costs(places)
+    header = ["document", "target", "item", "shows", *SCALES]
+    rows = []
+    for document in catalogue.documents(places.paper / "documents.yaml"):
+        for target in catalogue.targets(places.captions, document.key):
+            of_target = costs[(costs["document"] == document.key) & (costs["target"] == target.name)]
+            rows.append(
+                [
+                    document.key,
+                    f"`{target.name}`",
+                    target.label,
+                    target.title,
+                    *(_cost(of_target[of_target["scale"] == scale]) for scale in SCALES),
+                ]
+            )
+    return _table(header, rows, right=SCALES)
+
+
+def _recorded_costs(places: Places) -> pd.DataFrame:
+    if not places.recorded_costs.is_file():
+        return pd.DataFrame(columns=["document", "target", "scale", "seconds", "max_rss_mib"])
+    return tables.read_table(places.recorded_costs)
+
+
+def _cost(rows: pd.DataFrame) -> str:
+    if rows.empty:
+        return DASH
+    return f"{duration(rows['seconds'].sum(min_count=1))}, {memory(rows['max_rss_mib'].max())}"
+
+
+def _claims(places: Places) -> Iterable[str]:
+    """All claims with the verdicts of the recorded run, failures included."""
+    verdicts = claims(places.recorded_results(RECORDED) / "claims.csv")
+    if not verdicts:
+        return [f"No run at scale {RECORDED} is recorded yet."]
+    rows = [
+        [f"`{row['id']}`", row["statement"], f"**{row['verdict']}**", row["measured"], row["published"]]
+        for row in verdicts
+    ]
+    return _table(["claim", "statement", "verdict", "measured", "published"], rows)
+
+
+def _gallery(places: Places) -> Iterable[str]:
+    """The recorded pictures, three in a row."""
+    pictures = []
+    for document in catalogue.documents(places.paper / "documents.yaml"):
+        for target in catalogue.targets(places.captions, document.key):
+            path = places.recorded_figures(RECORDED) / document.key / f"{target.name}.png"
+            if path.is_file():
+                name = path.relative_to(places.project).as_posix()
+                title = f"{document.key}, {target.label}: {target.title}"
+                pictures.append(
+                    f'<a href="{name}"><img src="{name}" width="32%" alt="{html.escape(title)}"></a>'
+                )
+    return pictures or [f"No run at scale {RECORDED} is recorded yet."]
+
+
+def _data(places: Places) -> Iterable[str]:
+    """Each data set with its licence and its page."""
+    rows = [[f"`{s.name}`", f"[{s.title}]({s.page})", s.licence, s.citation] for s in SOURCES.values()]
+    return _table(["name", "data set", "licence", "citation"], rows)
+
+
+PARTS: dict[str, Callable[[Places], Iterable[str]]] = {
+    "gallery": _gallery,
+    "targets": _targets,
+    "claims": _claims,
+    "data": _data,
+}
+
+
+def _table(header: Iterable[str], rows: Iterable[Iterable[str]], right: Iterable[str] = ()) -> list[str]:
+    columns = list(header)
+    rule = ["---:" if name in right else "---" for name in columns]
+    return [_row(columns), _row(rule), *(_row(row) for row in rows)]
+
+
+def _row(cells: Iterable[str]) -> str:
+    return "| " + " | ".join(" ".join(cell.split()).replace("|", "\\|") for cell in cells) + " |"

@@ -1,0 +1,71 @@
+"""Record a finished run in the repository: small tables, records, pictures, and the cost of each target."""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pandas as pd
+
+from elbogap import provenance, tables
+from elbogap.errors import UserError
+from elbogap.report import catalogue
+from elbogap.report.lineage import COST_COLUMNS, Lineage, jobs
+from elbogap.report.places import Places
+
+LARGEST = 2**20  # bytes of a file that is worth keeping in the repository
+PASSING = ("logs", "benchmarks")  # folders that say nothing about results
+
+
+def record(scale: str, places: Places) -> int:
+    """Replace the recorded run of a scale by the one in `results/` and `figures/`; returns the files' number.
+
+    Raises:
+        UserError: the scale has no claims table, so its run is not finished.
+    """
+    results, figures = places.results(scale), places.figures(scale)
+    if not (results / "claims.csv").is_file():
+        raise UserError(
+            f"{results}: no claims.csv, so the run is not finished; build all of scale '{scale}' first"
+        )
+    copied = _replace(results, places.recorded_results(scale), _small_tables(results))
+    copied += _replace(figures, places.recorded_figures(scale), sorted(figures.rglob("*.png")))
+    tables.write(_costs(scale, places), places.recorded_costs)
+    return copied
+
+
+def _small_tables(results: Path) -> Iterator[Path]:
+    """Tables and data records that are small enough, each with its provenance."""
+    for path in sorted(results.rglob("*")):
+        wanted = path.suffix in (".csv", ".json") and not path.name.endswith(".provenance.json")
+        if wanted and path.relative_to(results).parts[0] not in PASSING and path.stat().st_size < LARGEST:
+            yield path
+            if provenance.path_for(path).is_file():
+                yield provenance.path_for(path)
+
+
+def _replace(source: Path, destination: Path, files: Iterator[Path] | list[Path]) -> int:
+    shutil.rmtree(destination, ignore_errors=True)
+    count = 0
+    for path in files:
+        copy = destination / path.relative_to(source)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, copy)
+        count += 1
+    return count
+
+
+def _costs(scale: str, places: Places) -> pd.DataFrame:
+    """The cost table with the rows of one scale replaced: a row per target and job that it needs."""
+    lineage, measured = Lineage(places.work), jobs(places.results(scale) / "benchmarks")
+    rows = []
+    for document in catalogue.documents(places.paper / "documents.yaml"):
+        for target in catalogue.targets(places.captions, document.key):
+            for job in lineage.costs(target.files(scale), measured):
+                rows.append({"document": document.key, "target": target.name, "scale": scale, **job})
+    now = pd.DataFrame(rows, columns=COST_COLUMNS)
+    if not places.recorded_costs.is_file():
+        return now
+    before = tables.read_table(places.recorded_costs)
+    others = before[before["scale"] != scale]
+    merged = pd.concat([others, now]) if len(others) else now
+    return merged.sort_values(["document", "target", "scale", "rule"], ignore_index=True)

@@ -1,0 +1,60 @@
+"""The list of documents and targets."""
+
+from pathlib import Path
+
+import pytest
+
+from elbogap.errors import UserError
+from elbogap.report.catalogue import documents, plain_text, target, targets
+from elbogap.report.places import Places
+
+CHECKOUT = Path(__file__).parents[2]
+
+
+def test_captions_are_the_list_of_targets(tmp_path: Path) -> None:
+    for name in (
+        "qiw_tab01_bounds",
+        "qiw_fig03_panels",
+        "qiw_fig01_density",
+        "workflow",
+        "mapa_fig01_intuition",
+    ):
+        (tmp_path / f"{name}.rst").write_text("Shows *k* of q_IW. More.")
+    found = targets(tmp_path, "qiw")
+    assert [one.name for one in found] == ["fig01_density", "fig03_panels", "tab01_bounds"]
+    assert [one.label for one in found] == ["Figure 1", "Figure 3", "Table 1"]
+    assert found[0].caption == "Shows k of q_IW. More."
+    assert found[0].title == "Shows k of q_IW"
+    assert found[2].files("smoke") == ["results/smoke/qiw/tab01_bounds.csv"]
+
+
+@pytest.mark.parametrize(
+    ("name", "label"),
+    [("fig10_x", "Figure 10"), ("fig_theory", "Figure"), ("tab00_toy", "Table 0"), ("density", None)],
+)
+def test_names_say_the_label(name: str, label: str | None) -> None:
+    found = target("qiw", name, caption="")
+    assert (found.label if found else None) == label
+
+
+def test_markup_of_captions_is_dropped() -> None:
+    text = (
+        "``k = 1`` and *q*,\nsee `the poster <https://a.org>`_ at 5 * 3 and :math:`x^2`.\n\nSecond paragraph."
+    )
+    assert plain_text(text) == "k = 1 and q, see the poster at 5 * 3 and x^2. Second paragraph."
+
+
+def test_the_documents_of_the_project() -> None:
+    found = documents(CHECKOUT / "paper" / "documents.yaml")
+    assert [document.key for document in found] == ["mapa", "qiw", "air", "implicit", "efvae"]
+
+
+def test_a_document_without_a_title_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "documents.yaml").write_text("qiw: {authors: someone}")
+    with pytest.raises(UserError, match="title"):
+        documents(tmp_path / "documents.yaml")
+
+
+def test_a_folder_that_is_no_checkout_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="is not a checkout"):
+        Places.here(tmp_path)

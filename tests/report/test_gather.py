@@ -1,0 +1,92 @@
+"""What the report says of a run."""
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from made_up_run import finished_run
+
+from elbogap.errors import UserError
+from elbogap.report.gather import HEAD, gather, table
+
+
+def targets_of(report: dict) -> dict[str, dict]:
+    return {target["name"]: target for document in report["documents"] for target in document["targets"]}
+
+
+def test_every_target_has_its_place_built_or_not(tmp_path: Path) -> None:
+    report = gather("smoke", finished_run(tmp_path))
+    targets = targets_of(report)
+    assert list(targets) == ["fig01_posterior_2d", "fig03_posterior_1d", "tab01_bounds"]
+    assert targets["fig01_posterior_2d"]["image"] == "figures/smoke/qiw/fig01_posterior_2d.pdf"
+    assert targets["fig03_posterior_1d"]["products"] == []
+    assert report["summary"] == [
+        {
+            "key": "qiw", "title": "Reinterpreting Importance-Weighted Autoencoders",
+            "built": 2, "targets": 3, "verdicts": [1, 0, 0],
+        }
+    ]  # fmt: skip
+    assert [document["key"] for document in report["later"]] == ["mapa", "air", "implicit", "efvae"]
+
+
+def test_a_table_stands_beside_its_published_numbers_and_claims(tmp_path: Path) -> None:
+    bounds = targets_of(gather("smoke", finished_run(tmp_path)))["tab01_bounds"]
+    assert bounds["table"]["rows"][0] == ["qiw", "1", "0.4449", "real"]
+    assert bounds["published"][0]["rows"] == [["1", "0.445"], ["10", "0.031"]]
+    assert [claim["id"] for claim in bounds["claims"]] == ["qiw-kl-falls-with-k"]
+    assert bounds["claims"][0]["measured"] == "0.4449, 7.8 × 10⁻⁴"
+    assert bounds["cost"] == {"rules": ["qiw_posterior_2d"], "time": "12 s", "memory": "850 MiB"}
+
+
+def test_stand_ins_are_marked_by_upstream_data_and_by_the_data_column(tmp_path: Path) -> None:
+    places = finished_run(tmp_path)
+    assert targets_of(gather("smoke", places))["fig01_posterior_2d"]["stand_in"]
+    for path in places.work.rglob("*.provenance.json"):
+        path.write_text(path.read_text().replace('"stand-in"', '"real"'))
+    targets = targets_of(gather("smoke", places))
+    assert not targets["fig01_posterior_2d"]["stand_in"]
+    assert not targets["tab01_bounds"]["stand_in"]
+    path = places.results("smoke") / "qiw" / "tab01_bounds.csv"
+    path.write_text(path.read_text().replace("real", "stand-in", 1))
+    assert targets_of(gather("smoke", places))["tab01_bounds"]["stand_in"]
+
+
+def test_a_product_without_a_caption_is_shown_all_the_same(tmp_path: Path) -> None:
+    places = finished_run(tmp_path)
+    (places.results("smoke") / "qiw" / "tab09_extra.csv").write_text("a\n1\n")
+    assert "no caption" in targets_of(gather("smoke", places))["tab09_extra"]["caption"]
+
+
+def test_long_tables_are_cut_and_say_so() -> None:
+    whole = table(pd.DataFrame({"k": range(40)}), "a.csv")
+    cut = table(pd.DataFrame({"k": range(41)}), "a.csv")
+    assert (len(whole["rows"]), whole["total"]) == (40, 40)
+    assert (len(cut["rows"]), cut["total"]) == (HEAD, 41)
+
+
+def test_environment_names_all_values_that_the_records_name(tmp_path: Path) -> None:
+    places = finished_run(tmp_path)
+    path = places.results("smoke") / "qiw" / "density.csv.provenance.json"
+    path.write_text(path.read_text().replace("2.12.0", "2.13.0"))
+    environment = dict(gather("smoke", places)["environment"])
+    assert environment["torch"] == "2.12.0, 2.13.0"
+    assert environment["commit"] == "0123456789abcdef"
+
+
+def test_settings_are_those_of_the_records(tmp_path: Path) -> None:
+    settings = gather("smoke", finished_run(tmp_path))["settings"]
+    assert settings == [
+        {"experiment": "qiw.posterior_2d", "values": [["seed", "0"], ["adam.rate", "1 × 10⁻⁴"]]}
+    ]
+
+
+def test_a_scale_without_results_is_one_clear_line(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no results at scale 'paper'"):
+        gather("paper", finished_run(tmp_path))
+
+
+def test_damaged_records_are_named(tmp_path: Path) -> None:
+    places = finished_run(tmp_path)
+    (places.results("smoke") / "data" / "mnist.json").write_text("{")
+    with pytest.raises(UserError, match="data record"):
+        gather("smoke", places)

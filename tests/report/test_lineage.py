@@ -1,0 +1,51 @@
+"""Provenance followed upstream, and the cost of a target."""
+
+import json
+import math
+from pathlib import Path
+
+from made_up_run import finished_run
+
+from elbogap.report.lineage import Lineage, jobs
+
+FIGURE = "figures/smoke/qiw/fig01_posterior_2d.pdf"
+
+
+def test_a_figure_rests_on_its_tables_and_their_data(tmp_path: Path) -> None:
+    lineage = Lineage(finished_run(tmp_path).work)
+    assert lineage.upstream([FIGURE]) == [
+        FIGURE, "results/smoke/qiw/density.csv", "results/smoke/data/binarized_mnist.json",
+    ]  # fmt: skip
+    assert lineage.rests_on_stand_in([FIGURE])
+
+
+def test_real_data_is_no_stand_in(tmp_path: Path) -> None:
+    work = finished_run(tmp_path).work
+    path = work / "results/smoke/qiw/density.csv.provenance.json"
+    path.write_text(path.read_text().replace('"stand-in"', '"real"'))
+    assert not Lineage(work).rests_on_stand_in([FIGURE])
+
+
+def test_the_cost_counts_each_job_upstream_once(tmp_path: Path) -> None:
+    places = finished_run(tmp_path)
+    measured = jobs(places.results("smoke") / "benchmarks")
+    rows = Lineage(places.work).costs([FIGURE, "results/smoke/qiw/tab01_bounds.csv"], measured)
+    assert rows == [
+        {"rule": "qiw_posterior_2d", "seconds": 12.5, "max_rss_mib": 850.2, "threads": 1, "device": "cpu"}
+    ]
+
+
+def test_jobs_tolerate_missing_fields(tmp_path: Path) -> None:
+    (tmp_path / "short.jsonl").write_text(json.dumps({"s": 0.3, "max_rss": "NA"}) + "\n")
+    (tmp_path / "empty.jsonl").write_text("")
+    (tmp_path / "torn.jsonl").write_text('{"s": 1')
+    (job,) = jobs(tmp_path)
+    assert (job.rule, job.seconds, job.outputs) == ("short", 0.3, ())
+    assert math.isnan(job.max_rss_mib)
+
+
+def test_wildcards_tell_the_cells_of_a_rule_apart(tmp_path: Path) -> None:
+    record = {"s": 1.0, "rule_name": "mapa_posterior", "wildcards": {"scale": "smoke", "problem": "circle"}}
+    (tmp_path / "a.jsonl").write_text(json.dumps({**record, "s": 9.0}) + "\n" + json.dumps(record) + "\n")
+    (job,) = jobs(tmp_path)
+    assert (job.rule, job.seconds) == ("mapa_posterior[problem=circle]", 1.0)

@@ -1,0 +1,100 @@
+"""The generated parts of the README."""
+
+from pathlib import Path
+
+import pytest
+from made_up_run import finished_run
+
+from elbogap.cli import main
+from elbogap.errors import UserError
+from elbogap.report import readme, reference
+from elbogap.report.places import Places
+
+PARTS = ("targets", "claims", "gallery", "data")
+
+
+@pytest.fixture
+def places(tmp_path: Path) -> Places:
+    """A project whose README has every part, still empty, and a run recorded as laptop."""
+    places = finished_run(tmp_path)
+    text = (
+        "# Title\n\n" + "\n".join(f"<!-- generated: {name} -->\n<!-- end -->\n" for name in PARTS) + "Kept.\n"
+    )
+    (places.project / "README.md").write_text(text)
+    for folder in ("results", "figures"):
+        (places.work / folder / "smoke").rename(places.work / folder / "laptop")
+    for path in places.work.rglob("*.json*"):
+        path.write_text(path.read_text().replace("/smoke/", "/laptop/"))
+    return places
+
+
+def test_refreshed_parts_are_not_stale(places: Places) -> None:
+    file = places.project / "README.md"
+    assert readme.stale(file, places) == list(PARTS)
+    readme.refresh(file, places)
+    assert readme.stale(file, places) == []
+    assert file.read_text().startswith("# Title\n")
+    assert file.read_text().endswith("Kept.\n")
+
+
+def test_before_any_recorded_run_the_parts_say_so(places: Places) -> None:
+    readme.refresh(places.project / "README.md", places)
+    text = (places.project / "README.md").read_text()
+    assert text.count("No run at scale laptop is recorded yet.") == 2
+    assert "| qiw | `fig01_posterior_2d` | Figure 1 | The density of q_IW | – | – | – |" in text
+
+
+def test_a_recorded_run_appears(places: Places) -> None:
+    reference.record("laptop", places)
+    readme.refresh(places.project / "README.md", places)
+    text = (places.project / "README.md").read_text()
+    assert "| qiw | `fig01_posterior_2d` | Figure 1 | The density of q_IW | – | 12 s, 850 MiB | – |" in text
+    assert (
+        "| `qiw-kl-falls-with-k` | KL falls with k. | **reproduced** | 0.4449, 7.8 × 10⁻⁴ | 0.445 |" in text
+    )
+    assert 'src="figures/reference/laptop/qiw/fig01_posterior_2d.png"' in text
+    assert (places.project / "figures/reference/laptop/qiw/fig01_posterior_2d.png").is_file()
+
+
+def test_what_a_run_failed_to_show_is_in_the_table(places: Places) -> None:
+    path = places.results("laptop") / "claims.csv"
+    path.write_text(path.read_text().replace(",reproduced,", ",not reproduced,"))
+    reference.record("laptop", places)
+    readme.refresh(places.project / "README.md", places)
+    assert "**not reproduced**" in (places.project / "README.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("<!-- generated: prices -->\n<!-- end -->\n", "unknown generated part 'prices'; known: gallery"),
+        ("<!-- generated: data -->\n", "no '<!-- end -->'"),
+    ],
+)
+def test_bad_marks_are_named(places: Places, text: str, message: str) -> None:
+    file = places.project / "README.md"
+    file.write_text(text)
+    with pytest.raises(UserError, match=message):
+        readme.stale(file, places)
+
+
+def test_the_command_checks_names_the_stale_part_and_refreshes(
+    places: Places, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["readme", "--project", str(places.project)]
+    assert main(words) == 0
+    assert main([*words, "--check"]) == 0
+    file = places.project / "README.md"
+    file.write_text(file.read_text().replace("The density of", "The mass of"))
+    capsys.readouterr()
+    assert main([*words, "--check"]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "stale: targets;" in line
+    assert "The mass of" in file.read_text()
+    assert main(words) == 0
+    assert "The density of" in file.read_text()
+
+
+def test_the_readme_of_the_project_is_current() -> None:
+    places = Places.here()
+    assert readme.stale(places.project / "README.md", places) == []

@@ -1,0 +1,72 @@
+"""Recorded runs."""
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from made_up_run import finished_run
+
+from elbogap.errors import UserError
+from elbogap.report.lineage import COST_COLUMNS
+from elbogap.report.reference import LARGEST, record
+
+
+def test_small_tables_records_and_pictures_are_kept(tmp_path: Path) -> None:
+    places = finished_run(tmp_path)
+    (places.results("smoke") / "qiw" / "huge.csv").write_text("0\n" * LARGEST)
+    (places.results("smoke") / "logs").mkdir()
+    (places.results("smoke") / "logs" / "a.csv").write_text("a\n")
+    count = record("smoke", places)
+    folder = places.project
+    kept = [
+        str(path.relative_to(folder))
+        for name in ("results", "figures")
+        for path in sorted((folder / name / "reference" / "smoke").rglob("*"))
+        if path.is_file()
+    ]
+    assert kept == [
+        "results/reference/smoke/claims.csv",
+        "results/reference/smoke/data/binarized_mnist.json",
+        "results/reference/smoke/qiw/tab01_bounds.csv",
+        "results/reference/smoke/qiw/tab01_bounds.csv.provenance.json",
+        "figures/reference/smoke/qiw/fig01_posterior_2d.png",
+    ]
+    assert count == len(kept)
+
+
+def test_the_cost_table_keeps_other_scales_and_replaces_its_own(tmp_path: Path) -> None:
+    places = finished_run(tmp_path)
+    old = pd.DataFrame(
+        [
+            ["qiw", "fig01_posterior_2d", "laptop", "qiw_posterior_2d", 60.0, 900.0, 1, "cpu"],
+            ["qiw", "fig01_posterior_2d", "smoke", "an_old_rule", 1.0, 1.0, 1, "cpu"],
+        ],
+        columns=COST_COLUMNS,
+    )
+    places.recorded_costs.parent.mkdir(parents=True)
+    old.to_csv(places.recorded_costs, index=False)
+    record("smoke", places)
+    costs = pd.read_csv(places.recorded_costs)
+    assert list(costs.columns) == COST_COLUMNS
+    assert costs[["target", "scale", "rule", "seconds"]].values.tolist() == [
+        ["fig01_posterior_2d", "laptop", "qiw_posterior_2d", 60.0],
+        ["fig01_posterior_2d", "smoke", "qiw_posterior_2d", 12.5],
+        ["tab01_bounds", "smoke", "qiw_posterior_2d", 12.5],
+    ]
+
+
+def test_a_target_that_is_gone_leaves_the_record(tmp_path: Path) -> None:
+    places = finished_run(tmp_path)
+    record("smoke", places)
+    (places.results("smoke") / "qiw" / "tab01_bounds.csv").unlink()
+    record("smoke", places)
+    assert not (places.recorded_results("smoke") / "qiw" / "tab01_bounds.csv").exists()
+
+
+def test_an_unfinished_run_is_not_recorded(tmp_path: Path) -> None:
+    places = finished_run(tmp_path)
+    record("smoke", places)
+    (places.results("smoke") / "claims.csv").unlink()
+    with pytest.raises(UserError, match="not finished"):
+        record("smoke", places)
+    assert (places.recorded_results("smoke") / "claims.csv").is_file()
