@@ -143,8 +143,8 @@ def choose_terms(log_q: Tensor, k: int, samples: int, generator: torch.Generator
 def mapa_bound(log_likelihood: Tensor, terms: Terms, count: int) -> Tensor:
     """log [sum_{i in head} p(x_n|f(g(x_i))) + (1/S) sum_{i in tail} p(x_n|f(g(x_i))) / q~(i|n)] - log N.
 
-    Equations 10 and 29, where S counts the samples that were drawn. The bracket is an unbiased estimate of the
-    sum over all i, so the mean of the bound is at most the empiricalised log p(x_n), and equals it for k = N.
+    Equations 10 and 29, where S counts the samples that were drawn. The bracket is an unbiased estimate of
+    the sum over all i, so the bound's mean is at most the empiricalised log p(x_n), and equals it for k = N.
 
     Args:
         log_likelihood: log p(x_n|f(g(x_i))) at the terms' indices, `[..., B, k + S]`.

@@ -1,0 +1,81 @@
+"""q_IW and L_IWAE without Monte Carlo, where q can be integrated by quadrature.
+
+Both depend on the other draws only through the sum of k independent weights, whose Laplace transform is
+phi(t)^k with phi(t) = E_q exp(-t w(z)). With 1/s = int_0^inf exp(-t s) dt and Frullani's
+log s = int_0^inf (exp(-t) - exp(-t s)) dt / t,
+
+    q_IW(z | x)  = k q(z | x) w(z) int_0^inf exp(-t w(z)) phi(t)^(k-1) dt,
+    L_IWAE[q]    = -log k + int_0^inf (exp(-t) - phi(t)^k) dt / t.
+
+In u = log t the integrands are analytic in |Im u| < pi/2, so the trapezoidal rule with step h errs by about
+exp(-pi^2 / h). The formulas are ours; they are the oracle for the estimators of the document.
+"""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+STEP = 0.25  # exp(-pi^2 / 0.25) = 7e-18
+LOWEST, HIGHEST = -38.0, 4.0  # exp(-38) = 3e-17 and exp(-exp 4) = 2e-24 bound what the ends cut off
+BLOCK = 4_000_000  # elements of one [T, N] block
+
+
+@dataclass(frozen=True)
+class WeightTransform:
+    """phi(t) of weights divided by exp(log_scale), at t = exp(log_t) on an even grid of log t.
+
+    Attributes:
+        log_scale: the largest log-weight.
+        log_t: `[T]`.
+        phi: `[T]`.
+    """
+
+    log_scale: Tensor
+    log_t: Tensor
+    phi: Tensor
+
+
+def weight_transform(mass: Tensor, log_weights: Tensor) -> WeightTransform:
+    """phi(t) = sum_n m_n exp(-t w_n).
+
+    Args:
+        mass: q's probability at the nodes of a quadrature, `[N]`, float64. It is normalised here, since the
+            bound of k draws magnifies a missing mass about 40 k times.
+        log_weights: log w at the nodes, `[N]`, finite.
+    """
+    scale, lowest = log_weights.detach().max(), log_weights.detach().min()
+    log_t = torch.arange(LOWEST, HIGHEST + float(scale - lowest), STEP, dtype=log_weights.dtype)
+    weights = torch.exp(log_weights - scale)
+    mass = mass / mass.sum()
+    phi = torch.cat([torch.exp(-t[:, None] * weights) @ mass for t in _blocks(log_t.exp(), len(weights))])
+    return WeightTransform(scale, log_t, phi)
+
+
+def iwae(transform: WeightTransform, k: int) -> Tensor:
+    """L_IWAE[q] of k draws, in nats; a scalar, differentiable through :func:`weight_transform`."""
+    difference = torch.exp(-transform.log_t.exp()) - transform.phi**k
+    return STEP * difference.sum() - math.log(k) + transform.log_scale
+
+
+def log_marginal(transform: WeightTransform, log_q: Tensor, log_weights: Tensor, k: int) -> Tensor:
+    """log q_IW(z | x) for k draws at B points.
+
+    Args:
+        transform: of the same q and p(x, .); the points' weights must lie in the range of its nodes' weights.
+        log_q: log q(z | x), `[B]`.
+        log_weights: log w(z), `[B]`.
+
+    Returns:
+        `[B]`, in nats.
+    """
+    t = transform.log_t.exp()
+    factor = STEP * t * transform.phi ** (k - 1)
+    weights = torch.exp(log_weights - transform.log_scale)
+    integral = torch.cat([torch.exp(-w[:, None] * t) @ factor for w in _blocks(weights, len(t))])
+    return math.log(k) + log_q + log_weights - transform.log_scale + integral.log()
+
+
+def _blocks(values: Tensor, width: int) -> tuple[Tensor, ...]:
+    return values.split(max(1, BLOCK // width))

@@ -1,0 +1,85 @@
+"""The distribution q_IW that importance-weighted bounds imply, and its sampler (Cremer et al. 2017).
+
+Write w(z) = p(x, z) / q(z | x) and S = sum_{j>=2} w(z_j) over k - 1 other draws z_j ~ q(. | x). Then
+
+    batch-conditional   q_IW(z | x, z_2..z_k) = k w(z) / (w(z) + S) q(z | x)
+    marginal            q_IW(z | x)           = E_{z_2..z_k} q_IW(z | x, z_2..z_k).
+
+Only the marginal is normalised; it is the density of what :func:`resample` returns. The identity
+L_IWAE[q] = L_VAE[q_IW] holds for the batch-conditional one, averaged over the other draws; with the marginal,
+L_VAE[q_IW] is larger (t log t is convex).
+
+The authors' plotting code draws k others but divides by k, not k + 1. What it shows is k / (k + 1) times the
+marginal q_IW of k + 1 draws, so its mass is k / (k + 1); here there are always k - 1 others.
+"""
+
+import math
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from elbogap.densities import log_mean_exp
+
+
+def log_batch_conditional(log_q: Tensor, log_weights: Tensor) -> Tensor:
+    """log q_IW(z_i | x, z_\\i) = log k + log w~_i + log q(z_i | x) at each draw i of a batch of k.
+
+    Args:
+        log_q: log q(z_i | x), `[..., S, B]` with S = k.
+        log_weights: log w(z_i), `[..., S, B]`.
+
+    Returns:
+        `[..., S, B]`, in nats.
+    """
+    return math.log(log_weights.shape[-2]) + log_weights.log_softmax(-2) + log_q
+
+
+def log_conditional(log_q: Tensor, log_weight: Tensor, log_other_weights: Tensor) -> Tensor:
+    """log q_IW(z | x, z_2..z_k) = log k + log sigmoid(log w(z) - log S) + log q(z | x) at any point z.
+
+    Args:
+        log_q: log q(z | x) at B points, `[..., B]`.
+        log_weight: log w(z) at the same points, `[..., B]`.
+        log_other_weights: log w(z_j) of the others, `[..., k - 1, B]` or `[..., k - 1, 1]` to share them.
+
+    Returns:
+        `[..., B]`, in nats; equal to `log_q` when there are no others.
+    """
+    others = torch.logsumexp(log_other_weights, -2)
+    return math.log(log_other_weights.shape[-2] + 1) + functional.logsigmoid(log_weight - others) + log_q
+
+
+def log_marginal(log_q: Tensor, log_weight: Tensor, log_other_weights: Tensor) -> Tensor:
+    """log of (1/M) sum_m q_IW(z | x, z_2..z_k of batch m), an unbiased estimate of the marginal q_IW(z | x).
+
+    Its logarithm is biased downwards by about Var / (2 M q_IW^2), so L_VAE computed from it lies below its
+    limit by a term of order 1/M; M = 1 gives L_IWAE.
+
+    Args:
+        log_q: log q(z | x) at B points, `[..., B]`.
+        log_weight: log w(z) at the same points, `[..., B]`.
+        log_other_weights: log w(z_j) of M batches of others, `[..., M, k - 1, B]` or `[..., M, k - 1, 1]`.
+
+    Returns:
+        `[..., B]`, in nats.
+    """
+    conditional = log_conditional(log_q.unsqueeze(-2), log_weight.unsqueeze(-2), log_other_weights)
+    return log_mean_exp(conditional, -2)
+
+
+def resample(draws: Tensor, log_weights: Tensor, generator: torch.Generator) -> Tensor:
+    """Sampling-importance-resampling: z_j with j ~ Cat(w~) (algorithm 1, which returns z_j).
+
+    Args:
+        draws: z_s, `[..., S, B, D]`.
+        log_weights: log w(z_s), `[..., S, B]`.
+        generator: source of the choice, on the device of the weights.
+
+    Returns:
+        One draw of q_IW(z | x) per point, `[..., B, D]`.
+    """
+    uniform = torch.empty_like(log_weights).uniform_(generator=generator)
+    # Gumbel's trick: the largest of log w~_s + noise is distributed as Cat(w~), for any number of leading axes.
+    chosen = (log_weights - uniform.log().neg().log()).argmax(-2, keepdim=True)
+    return torch.take_along_dim(draws, chosen.unsqueeze(-1), -3).squeeze(-3)
