@@ -15,11 +15,15 @@ min_version("9.19")
 report: "workflow/report/workflow.rst"
 
 
-wildcard_constraints:
-    scale="|".join(SCALES),
-
-
 include: "workflow/rules/common.smk"
+
+
+wildcard_constraints:
+    scale="|".join(CONFIGS),
+    dataset="[a-z0-9_]+",
+    problem="[a-z0-9_]+",
+
+
 include: "workflow/rules/data.smk"
 include: "workflow/rules/mapa.smk"
 include: "workflow/rules/qiw.smk"
@@ -27,16 +31,36 @@ include: "workflow/rules/report.smk"
 
 
 rule all:
-    input:
-        product("laptop"),
     default_target: True
+    input:
+        everything(SCALE),
 
 
 rule smoke:
     input:
-        product("smoke"),
+        everything("smoke"),
 
 
 rule paper_scale:
     input:
-        product("paper"),
+        everything("paper"),
+
+
+rule claims:
+    input:
+        f"results/{SCALE}/claims.checked",
+
+
+rule report:
+    input:
+        f"results/{SCALE}/report.pdf",
+
+
+rule data:
+    log:
+        "results/logs/data.log",
+    localrule: True
+    conda:
+        "envs/environment.yaml"
+    shell:
+        "python -m elbogap data fetch 2>&1 | tee {log}"

@@ -25,8 +25,11 @@ from typing import Any, NoReturn
 from pydantic import ValidationError
 
 from elbogap import digest, provenance, tables
+from elbogap.claims import commands as claims_commands
 from elbogap.config.base import explain
+from elbogap.data import commands as data_commands
 from elbogap.errors import UserError
+from elbogap.report import commands as report_commands
 from elbogap.runtime import Run, limit_torch_threads, peak_memory_mib, set_up
 
 EXPERIMENTS = "elbogap.experiments"
@@ -85,6 +88,8 @@ def _parser() -> argparse.ArgumentParser:
     config = commands.add_parser("config", help="check a scale file and print its values")
     config.add_argument("file", type=Path)
     config.set_defaults(call=_config)
+    for package in (data_commands, claims_commands, report_commands):
+        package.register(commands)
     return parser
 
 
@@ -124,6 +129,7 @@ def _experiment(options: argparse.Namespace) -> None:
     started = time.perf_counter()
     set_up(options.threads)
     name = f"{EXPERIMENTS}.{options.name}"
+    of_the_runner = frozenset(sys.modules)
     module = importlib.import_module(name)
     settings = _settings(module.Settings, options.settings)
     outputs = _paths(options.outputs)
@@ -136,7 +142,7 @@ def _experiment(options: argparse.Namespace) -> None:
     results = module.run(settings, run)
     if set(results) != set(outputs):
         raise UserError(f"{options.name} makes {sorted(results)}, but --outputs names {sorted(outputs)}")
-    _refuse_undeclared(name)
+    _refuse_undeclared(name, of_the_runner)
     record = provenance.collect(
         module=name,
         command=["python", "-m", "elbogap", *sys.argv[1:]],
@@ -166,9 +172,9 @@ def _settings(model: Any, text: str) -> Any:
         raise UserError(f"--settings: {explain(error, model)}") from error
 
 
-def _refuse_undeclared(module: str) -> None:
+def _refuse_undeclared(module: str, of_the_runner: frozenset[str]) -> None:
     """A module that was imported by a computed name would escape the rule's code digest: an error."""
-    missed = digest.undeclared(module, ignore=frozenset(digest.closure("elbogap.cli", "elbogap.__main__")))
+    missed = digest.undeclared(module, ignore=of_the_runner)
     if missed:
         raise UserError(
             f"{module} used {sorted(missed)} without an import statement; add one, so that changes rerun it"

@@ -22,7 +22,11 @@ class Project:
     @property
     def environment(self) -> dict[str, str]:
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("ELBOGAP_")}
-        return {**inherited, "ELBOGAP_CACHE": str(self.folder.parent / "cache"), "PYTHONDONTWRITEBYTECODE": "1"}
+        return {
+            **inherited,
+            "ELBOGAP_CACHE": str(self.folder.parent / "cache"),
+            "PYTHONDONTWRITEBYTECODE": "1",
+        }
 
     def command(self, *words: str) -> list[str]:
         return [str(SNAKEMAKE), "--cores", "2", *words]
@@ -52,7 +56,9 @@ class Project:
         """The content of each table and array file of a scale."""
         folder = self.folder / "results" / scale
         kinds = {".csv", ".npz"}
-        return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.suffix in kinds}
+        return {
+            str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.suffix in kinds
+        }
 
 
 def copy_project(folder: Path) -> Project:

@@ -49,7 +49,9 @@ def test_every_result_has_its_provenance(smoke: Project) -> None:
     assert tables
     for path in [*tables, *figures]:
         record = json.loads(path.with_name(f"{path.name}.provenance.json").read_text())
-        assert {"git", "code_digest", "package_digest", "settings", "inputs", "versions", "run"} <= set(record), path
+        assert {"git", "code_digest", "package_digest", "settings", "inputs", "versions", "run"} <= set(
+            record
+        ), path
 
 
 @pytest.mark.parametrize("target", ["all", "paper_scale", "claims", "report"])
@@ -120,7 +122,9 @@ def test_a_failing_required_claim_breaks_the_build_and_is_named(built: Project) 
     path.write_text(text)
     answer = built.snakemake("smoke")
     assert answer.returncode != 0
-    assert re.search(r"claim qiw-made-to-fail: required at smoke, not reproduced", answer.stdout), answer.stdout[-3000:]
+    assert re.search(r"claim qiw-made-to-fail: required at smoke, not reproduced", answer.stdout), (
+        answer.stdout[-3000:]
+    )
     assert "qiw-made-to-fail" in (built.folder / "results/smoke/claims.csv").read_text()
 
 

@@ -9,31 +9,38 @@ ROOT = Path(workflow.basedir)
 sys.path.insert(0, str(ROOT / "src"))
 
 from elbogap import digest
-from elbogap.claims.specification import tables_needed
+from elbogap.claims.specification import published_needed, tables_needed
 from elbogap.config.load import load, scales, section
 from elbogap.data.fetch import record_state
 from elbogap.errors import UserError
 
 # Jobs run `python -m elbogap` with this interpreter and this source tree, installed or not.
-os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
-os.environ["PYTHONPATH"] = os.pathsep.join(
-    [str(ROOT / "src"), *filter(None, [os.environ.get("PYTHONPATH")])]
-)
+for name, first in (("PATH", Path(sys.executable).parent), ("PYTHONPATH", ROOT / "src")):
+    os.environ[name] = os.pathsep.join([str(first), *filter(None, [os.environ.get(name)])])
 
 try:
     CONFIGS = {name: load(ROOT / "config" / f"{name}.yaml") for name in scales(ROOT / "config")}
 except UserError as error:
     raise WorkflowError(f"elbogap: {error}") from None
 
+# Every file config/<scale>.yaml is a scale; these targets stand for one of them: --config scale=smoke
+SCALE = config.get("scale", "laptop")
+if SCALE not in CONFIGS:
+    raise WorkflowError(f"elbogap: no scale '{SCALE}'; the files in config/ are: {', '.join(CONFIGS)}")
+
 # The product of each document, as paths with a {scale} wildcard; the documents' rule files add to it.
 targets = {"mapa": [], "qiw": []}
 
 
-def product(scale):
-    """Everything that one scale makes: figures, tables, verdicts and the report."""
-    paths = [path for document in targets.values() for path in document]
-    paths += ["results/{scale}/claims.checked", "results/{scale}/report.pdf"]
-    return [path.format(scale=scale) for path in paths]
+def products(scale):
+    """Every figure and table of all documents at a scale."""
+    return [path.format(scale=scale) for document in targets.values() for path in document]
+
+
+def everything(scale):
+    """All that one scale makes: figures, tables, verdicts and the report."""
+    folder = f"results/{scale}"
+    return [*products(scale), f"{folder}/claims.checked", f"{folder}/claims.html", f"{folder}/report.pdf"]
 
 
 def settings(name):
@@ -68,3 +75,20 @@ def data_state(wildcards):
     """Changes, and so reruns the job, only when a stand-in can now be replaced by the real data set."""
     record = Path(f"results/{wildcards.scale}/data/{wildcards.dataset}.json")
     return record_state(record, wildcards.dataset)
+
+
+def claim_files(wildcards):
+    """The claims as written, and the published numbers that they are compared with."""
+    folder = ROOT / "paper" / "claims"
+    return [*sorted(map(str, folder.glob("*.yaml"))), *published_needed(folder, wildcards.scale)]
+
+
+def claim_tables(wildcards):
+    """The tables that the claims of all documents are checked against at a scale."""
+    return tables_needed(ROOT / "paper" / "claims", wildcards.scale)
+
+
+def report_inputs(wildcards):
+    """What the report shows: all products and verdicts of the scale, and the texts written by hand."""
+    texts = [path for folder in ("paper", "workflow/report") for path in (ROOT / folder).rglob("*.*")]
+    return [*products(wildcards.scale), f"results/{wildcards.scale}/claims.csv", *sorted(map(str, texts))]

@@ -7,6 +7,8 @@ rule dataset:
     log:
         "results/{scale}/logs/data/{dataset}.log",
     localrule: True
+    conda:
+        "../../envs/environment.yaml"
     params:
         policy=stand_ins,
         state=data_state,

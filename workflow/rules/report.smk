@@ -3,8 +3,8 @@
 
 rule claims_table:
     input:
-        tables=claim_tables,
-        specifications=claim_files,
+        claim_tables,
+        claim_files,
     output:
         csv="results/{scale}/claims.csv",
         html=report(
@@ -20,11 +20,11 @@ rule claims_table:
     params:
         claims=str(ROOT / "paper" / "claims"),
         code=code("elbogap.claims.engine", "elbogap.claims.html"),
-        outputs=outputs,
+        files=files,
     message:
         "checking the claims at scale {wildcards.scale}"
     shell:
-        "python -m elbogap claims --scale {wildcards.scale} {params.outputs} > {log} 2>&1"
+        "python -m elbogap claims --scale {wildcards.scale} --claims {params.claims:q} {params.files} > {log} 2>&1"
 
 
 # A step of its own, so that a failed claim leaves the table that explains it.
@@ -38,7 +38,7 @@ rule claims_checked:
     conda:
         "../../envs/environment.yaml"
     shell:
-        "python -m elbogap claims-check {input} 2>&1 | tee {log}"
+        "python -m elbogap claims-check {input} > {log} 2>&1"
 
 
 rule report_pdf:
@@ -52,8 +52,8 @@ rule report_pdf:
         "../../envs/environment.yaml"
     params:
         code=code("elbogap.report.pdf"),
-        outputs=outputs,
+        files=files,
     message:
         "typesetting the report of scale {wildcards.scale}"
     shell:
-        "python -m elbogap report --scale {wildcards.scale} {params.outputs} > {log} 2>&1"
+        "python -m elbogap report --scale {wildcards.scale} {params.files} > {log} 2>&1"
