@@ -281,7 +281,7 @@ def _from_wheel(archive: Wheel, scratch: Path, target: Path) -> None:
 
 
 def _from_debian(archive: DebianPackage, scratch: Path, target: Path) -> None:
-    """Download a Debian package with apt and unpack it with dpkg, which needs no root and installs nothing."""
+    """Download a Debian package with apt and unpack it with dpkg; that needs no root and installs nothing."""
     unpacked = scratch / archive.package
     if not unpacked.exists():
         hint = "; if it knows no such package, run 'apt-get update' first"

@@ -26,11 +26,11 @@ Arrays = dict[str, np.ndarray]
 def amat(path: Path) -> Arrays:
     """Larochelle's text matrices, lines of 784 spaced digits 0 or 1: `bits` uint8 (n, 784)."""
     text = np.fromfile(path, dtype=np.uint8)
-    if text.size % (2 * PIXELS):
+    if not text.size or text.size % (2 * PIXELS):
         raise ValueError(f"{text.size} bytes are not whole lines of {PIXELS} digits")
     rows = text.reshape(-1, 2 * PIXELS)
     bits = rows[:, ::2] - np.uint8(ord("0"))
-    if bits.size and (bits.max() > 1 or np.any(rows[:, -1] != ord("\n"))):
+    if bits.max() > 1 or np.any(rows[:, -1] != ord("\n")):
         raise ValueError("not a matrix of the digits 0 and 1")
     return {"bits": bits}
 
@@ -55,10 +55,13 @@ def mnist_pickle(path: Path) -> Arrays:
     Its values are k/256, so the grey levels k come back exactly. Only read it after its hash was verified:
     a pickle can run code.
     """
-    splits = pickle.loads(_gunzip(path), encoding="latin1")
+    try:
+        splits = pickle.loads(_gunzip(path), encoding="latin1")
+    except (pickle.UnpicklingError, EOFError) as error:
+        raise ValueError(f"not a whole pickle ({error})") from error
     arrays: Arrays = {}
     for name, (images, labels) in zip(("train", "valid", "test"), splits, strict=True):
-        arrays[name] = np.rint(images * 256).astype(np.uint8)
+        arrays[name] = (images * np.float32(256)).astype(np.uint8)  # exact
         arrays[f"{name}_label"] = labels.astype(np.uint8)
     return arrays
 
@@ -68,7 +71,7 @@ def npz(path: Path) -> Arrays:
     try:
         with np.load(path, allow_pickle=False) as archive:
             return {name: archive[name] for name in archive.files}
-    except (zipfile.BadZipFile, zlib.error, EOFError, KeyError) as error:
+    except (zipfile.BadZipFile, zlib.error, EOFError, KeyError, ValueError) as error:
         raise ValueError(f"not a whole NumPy archive ({error})") from error
 
 
@@ -86,7 +89,7 @@ def mat(path: Path) -> Arrays:
     """A MATLAB file's variables, as stored."""
     try:
         content = scipy.io.loadmat(path)
-    except (OSError, TypeError, zlib.error, NotImplementedError) as error:
+    except (scipy.io.matlab.MatReadError, ValueError, OSError, TypeError, zlib.error) as error:
         raise ValueError(f"not a MATLAB file ({error})") from error
     return {name: value for name, value in content.items() if not name.startswith("__")}
 

@@ -1,0 +1,66 @@
+"""A private cache for each test, no mirror unless a test asks for one, and a web server on loopback."""
+
+import os
+import socket
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from loopback import Server
+
+from elbogap.data import sources
+from elbogap.data.sources import File, Source, Variant
+
+REAL_MIRROR = os.environ.get("ELBOGAP_MIRROR")
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    running = Server()
+    yield running
+    running.close()
+
+
+@pytest.fixture
+def dead_address() -> str:
+    """An address on loopback where nobody listens."""
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        return f"http://127.0.0.1:{closed.getsockname()[1]}/file"
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    folder = tmp_path / "cache"
+    monkeypatch.setenv("ELBOGAP_CACHE", str(folder))
+    monkeypatch.delenv("ELBOGAP_MIRROR", raising=False)
+    return folder
+
+
+@pytest.fixture
+def mirror(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    folder = tmp_path / "mirror"
+    folder.mkdir()
+    monkeypatch.setenv("ELBOGAP_MIRROR", str(folder))
+    return folder
+
+
+@pytest.fixture
+def real_mirror(monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The mirror folder of whoever runs the tests."""
+    if REAL_MIRROR is None:
+        pytest.skip("needs the real data: ELBOGAP_MIRROR is not set")
+    monkeypatch.setenv("ELBOGAP_MIRROR", REAL_MIRROR)
+    return Path(REAL_MIRROR)
+
+
+@pytest.fixture
+def toy(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Put a data set `toy` of one variant with these files into the table of sources."""
+
+    def define(*files: File, name: str = "toy") -> None:
+        variants = (Variant("canonical", files, "made up"),)
+        source = Source(name, "Toy", "free", "nobody", "http://page.invalid", variants)
+        monkeypatch.setitem(sources.SOURCES, name, source)
+
+    return define

@@ -1,0 +1,122 @@
+"""The record of a data set under each policy for stand-ins."""
+
+import gzip
+import hashlib
+import json
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from elbogap.data import fetch, loaders, records, stand_ins
+from elbogap.data.sources import File
+from elbogap.errors import UserError
+
+CONTENT = b"real data"
+SHA = hashlib.sha256(CONTENT).hexdigest()
+Define = Callable[..., None]
+
+
+@pytest.fixture(autouse=True)
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(stand_ins.PARAMETERS, "toy", stand_ins.PARAMETERS["hapt"])
+
+
+def test_always_looks_nowhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*words: object, **named: object) -> None:
+        raise AssertionError("looked for real data")
+
+    monkeypatch.setattr(records, "obtain", refuse)
+    monkeypatch.setattr(fetch, "local", refuse)
+    record = records.make("mnist", "always", "settled")
+    assert record["kind"] == "stand-in"
+    assert record["note"].startswith("STAND-IN")
+
+
+def test_never_is_an_error_that_lists_what_was_tried(toy: Define, dead_address: str) -> None:
+    toy(File("file", sha256=SHA, addresses=(dead_address,)))
+    with pytest.raises(
+        fetch.NotServed, match=f"toy: nothing serves it .*tried: .*{dead_address}: no connection"
+    ):
+        records.make("toy", "never", "settled", say=fetch.ignore)
+
+
+def test_if_unavailable(toy: Define, cache: Path) -> None:
+    toy(File("file", sha256=SHA))
+    lines: list[str] = []
+    assert records.make("toy", "if-unavailable", "settled", say=lines.append)["kind"] == "stand-in"
+    (line,) = lines
+    assert "STAND-IN" in line
+    cache.mkdir(exist_ok=True)
+    (cache / "file").write_bytes(CONTENT)
+    record = records.make("toy", "if-unavailable", "retry", say=lines.append)
+    assert record["kind"] == "real"
+    assert record["files"] == [{"name": "file", "sha256": SHA}]
+    assert record["state"] == "retry"
+
+
+def test_real_record_says_neither_machine_nor_time_nor_policy(toy: Define, mirror: Path, cache: Path) -> None:
+    toy(File("file", sha256=SHA))
+    (mirror / "file").write_bytes(CONTENT)
+    from_mirror = records.make("toy", "never", "settled")
+    from_cache = records.make("toy", "if-unavailable", "settled")
+    assert from_mirror == from_cache
+    assert set(from_mirror) == {"dataset", "kind", "variant", "files", "licence", "citation", "note", "state"}
+    assert str(mirror.parent) not in json.dumps(from_mirror)
+
+
+def test_a_full_disk_is_no_reason_for_a_stand_in(toy: Define, cache: Path, mirror: Path) -> None:
+    cache.write_text("a file where the folder should be")
+    (mirror / "file").write_bytes(CONTENT)
+    toy(File("file", sha256=SHA))
+    with pytest.raises(UserError, match="cannot be written"):
+        records.make("toy", "if-unavailable", "settled")
+
+
+def test_binarized_mnist_is_drawn_from_grey_mnist_where_that_is_there(
+    toy: Define, cache: Path, tmp_path: Path
+) -> None:
+    """The stand-in loads again, keeps the grey images' labels, and is sorted by class in the test part."""
+    random = np.random.default_rng(0)
+    splits = tuple(
+        (random.integers(256, size=(20, 784)).astype(np.float32) / 256, random.permutation(20) % 10)
+        for _ in range(3)
+    )
+    cache.mkdir()
+    (cache / "mnist.pkl.gz").write_bytes(gzip.compress(pickle.dumps(splits)))
+    sha = hashlib.sha256((cache / "mnist.pkl.gz").read_bytes()).hexdigest()
+    toy(File("nowhere", sha256=SHA), name="binarized_mnist")
+    toy(File("mnist.pkl.gz", sha256=sha), name="mnist")
+    record = records.make("binarized_mnist", "if-unavailable", "settled", say=fetch.ignore)
+    assert (record["dataset"], record["kind"]) == ("binarized_mnist", "stand-in")
+    record["stand_in"]["variant"] = "pickle"  # the made-up source has one variant, "canonical"
+    path = tmp_path / "record.json"
+    path.write_text(json.dumps(record))
+    data = loaders.load(path)
+    assert (data.name, data.kind) == ("binarized_mnist", "stand-in")
+    assert set(np.unique(data.arrays["train"])) == {0, 1}
+    np.testing.assert_array_equal(data.arrays["train_label"], splits[0][1])
+    assert np.all(np.diff(data.arrays["test_label"].astype(int)) >= 0)
+    np.testing.assert_array_equal(data.arrays["train"], loaders.load(path).arrays["train"])
+
+
+def test_state_of_a_stand_in_turns_when_the_real_data_comes(toy: Define, cache: Path, tmp_path: Path) -> None:
+    """Stand-in, then real data arrives: one retry, and then peace."""
+    toy(File("file", sha256=SHA))
+    path = tmp_path / "toy.json"
+
+    def build() -> dict:
+        record = records.make("toy", "if-unavailable", fetch.record_state(path, "toy"), say=fetch.ignore)
+        path.write_text(json.dumps(record))
+        return record
+
+    assert build()["state"] == fetch.record_state(path, "toy") == "settled"
+    cache.mkdir(exist_ok=True)
+    (cache / "file").write_bytes(CONTENT)
+    assert fetch.record_state(path, "toy") == "retry"
+    assert build()["kind"] == "real"
+    assert fetch.record_state(path, "toy") == "retry"
+    (cache / "file").unlink()
+    assert fetch.record_state(path, "toy") == "retry"
