@@ -1,4 +1,4 @@
-"""From a record to arrays: each format, each promised shape and type, and damage after the record was made."""
+"""From a record to arrays: each format, each promised shape and type, and damage after the record."""
 
 import json
 import zipfile

@@ -1,4 +1,4 @@
-"""The commands `python -m elbogap data record | status | fetch`."""
+"""The commands `python -m elbogap data record | status | fetch | table`."""
 
 import argparse
 import sys
@@ -22,6 +22,9 @@ def register(commands: Any) -> None:
 
     status = actions.add_parser("status", help="where each data set is found, without network")
     status.set_defaults(call=_status)
+
+    table = actions.add_parser("table", help="print the table of sources and licences as Markdown")
+    table.set_defaults(call=_table)
 
     fetch = actions.add_parser("fetch", help="bring data sets into the cache")
     fetch.add_argument("names", nargs="*", metavar="NAME", help="data sets; all if none is named")
@@ -53,6 +56,12 @@ def _status(options: argparse.Namespace) -> None:
         else:
             table.add_row(name, f"{found.origin} ({found.variant.name})", found.verdict, source.licence)
     Console(width=None if sys.stdout.isatty() else 160).print(table)
+
+
+def _table(options: argparse.Namespace) -> None:
+    from elbogap.data import overview
+
+    print(f"{overview.table()}\n\n{overview.licences()}")
 
 
 def _fetch(options: argparse.Namespace) -> int:

@@ -3,11 +3,11 @@
 import os
 from pathlib import Path
 
+import pooch
+
 
 def cache() -> Path:
     """The cache folder: `ELBOGAP_CACHE`, or the user's cache folder of the system."""
-    import pooch
-
     return Path(os.environ.get("ELBOGAP_CACHE") or pooch.os_cache("elbogap"))
 
 

@@ -1,0 +1,13 @@
+"""The documentation's tables are those of the code."""
+
+from pathlib import Path
+
+from elbogap.data import overview
+
+DOCUMENT = Path(__file__).parents[2] / "docs" / "data.md"
+
+
+def test_documentation_is_current() -> None:
+    text = DOCUMENT.read_text(encoding="utf-8")
+    for table in (overview.table(), overview.licences()):
+        assert table in text, "run 'python -m elbogap data table' and put its tables into docs/data.md"
