@@ -34,8 +34,8 @@ class Project:
     def snakemake(self, *words: str, timeout: float = 900) -> subprocess.CompletedProcess[str]:
         """Run Snakemake; its two output streams come back as one."""
         return subprocess.run(
-            self.command(*words), cwd=self.folder, env=self.environment, text=True, timeout=timeout, check=False,
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            self.command(*words), cwd=self.folder, env=self.environment, timeout=timeout, check=False,
+            text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         )  # fmt: skip
 
     def edit(self, path: str, old: str, new: str) -> None:

@@ -1,0 +1,171 @@
+"""Measure the exact evidence and MAPA's tail sampling against the plain ways of doing the same.
+
+Every contender of a group is run in turn, several times over, in one process, so that other load on the
+machine falls on all of them alike; the median counts. Writes results/bench/speed.csv with its provenance, and
+a picture.
+"""
+
+import argparse
+import sys
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import pandas as pd
+import torch
+from torch import Tensor
+
+from elbogap import provenance, tables
+from elbogap.data.synthetic import problem
+from elbogap.densities import log_mean_exp, pairwise_gaussian_log_density
+from elbogap.evaluation.quadrature import adapted_panels, log_evidence
+from elbogap.figures import style
+from elbogap.inference.empirical import choose_terms, index_log_posterior
+from elbogap.runtime import limit_torch_threads, peak_memory_mib, set_up, torch_generator
+
+Contender = Callable[[], Tensor]
+
+
+def evidence(points: int, seed: int) -> dict[str, Contender]:
+    """log p(x) of the Spiral-Dots problem: adaptive quadrature, the trapezoid rule and draws from the prior."""
+    spiral = problem("spiral_dots")
+    likelihood = partial(pairwise_gaussian_log_density, variance=spiral.noise_variance)
+    generator = torch_generator(seed, "bench evidence")
+
+    def decoder(z: Tensor) -> Tensor:
+        return torch.from_numpy(spiral.decoder(z[..., 0].numpy()))
+
+    z = torch.randn(points, 1, dtype=torch.float64, generator=generator)
+    noise = torch.randn(points, 2, dtype=torch.float64, generator=generator)
+    x = decoder(z) + spiral.noise_variance**0.5 * noise
+
+    def quadrature() -> Tensor:
+        return log_evidence(decoder, likelihood, x, adapted_panels(decoder, likelihood, x, tolerance=1e-8))
+
+    def trapezoid(nodes: int) -> Tensor:
+        grid = torch.linspace(-8, 8, nodes, dtype=torch.float64)[:, None]
+        log_prior = torch.distributions.Normal(0.0, 1.0).log_prob(grid[:, 0]) + torch.log(
+            grid[1, 0] - grid[0, 0]
+        )
+        return blocked(x, lambda rows: torch.logsumexp(likelihood(rows, decoder(grid)) + log_prior, -1))
+
+    def monte_carlo(draws: int) -> Tensor:
+        prior = torch.randn(draws, 1, dtype=torch.float64, generator=generator)
+        return blocked(x, lambda rows: log_mean_exp(likelihood(rows, decoder(prior)), -1))
+
+    return {
+        "adaptive quadrature": quadrature,
+        "trapezoid, 1,000 nodes": partial(trapezoid, 1_000),
+        "trapezoid, 8,000 nodes": partial(trapezoid, 8_000),
+        "prior draws, 20,000": partial(monte_carlo, 20_000),
+    }
+
+
+def blocked(x: Tensor, function: Callable[[Tensor], Tensor]) -> Tensor:
+    """Apply a function to 500 rows at a time, to bound memory."""
+    return torch.cat([function(rows) for rows in x.split(500)])
+
+
+def tail_sampling(points: int, seed: int) -> dict[str, Contender]:
+    """180 draws per point from MAPA's renormalised tail, for a batch of 100 points."""
+    generator = torch_generator(seed, "bench tail")
+    data = torch.randn(points, 2, generator=generator)
+    log_q = index_log_posterior(pairwise_gaussian_log_density(data[:100], data, variance=0.01))
+    head, samples = 20, 180
+
+    def tail() -> Tensor:
+        return log_q.scatter(-1, torch.topk(log_q, head, dim=-1).indices, -torch.inf)
+
+    def gumbel() -> Tensor:
+        uniform = torch.rand(samples, *log_q.shape, generator=generator)
+        return (tail() - torch.log(-torch.log(uniform))).argmax(-1)
+
+    return {
+        "bisection (elbogap)": lambda: choose_terms(log_q, head, samples, generator).tail,
+        "torch.multinomial": lambda: torch.multinomial(
+            tail().exp(), samples, replacement=True, generator=generator
+        ),
+        "Gumbel-max": gumbel,
+    }
+
+
+def measure(group: str, contenders: dict[str, Contender], rounds: int, reference: str | None) -> pd.DataFrame:
+    """Median seconds of each contender over interleaved rounds, and its worst distance to the reference."""
+    seconds: dict[str, list[float]] = {name: [] for name in contenders}
+    values: dict[str, Tensor] = {}
+    for _ in range(rounds):
+        for name, contender in contenders.items():
+            started = time.perf_counter()
+            values[name] = contender()
+            seconds[name].append(time.perf_counter() - started)
+    rows = [
+        {
+            "group": group,
+            "contender": name,
+            "median_s": pd.Series(times).median(),
+            "worst_error_nats": float((values[name] - values[reference]).abs().max())
+            if reference
+            else float("nan"),
+        }
+        for name, times in seconds.items()
+    ]
+    return pd.DataFrame(rows)
+
+
+def picture(table: pd.DataFrame) -> plt.Figure:
+    """One panel per group, seconds on a logarithmic axis."""
+    groups = table["group"].unique()
+    figure, axes = plt.subplots(len(groups), 1, figsize=(style.PAGE, 1.4 * len(groups) + 0.6), squeeze=False)
+    for axis, group in zip(axes[:, 0], groups, strict=True):
+        rows = table[table["group"] == group].iloc[::-1]
+        axis.barh(rows["contender"], rows["median_s"], color=style.BLUE)
+        axis.set(xscale="log", xlabel="median time (s)", title=group)
+    return figure
+
+
+def main() -> None:
+    """Run all groups and write the table, its provenance and the picture."""
+    parser = argparse.ArgumentParser(prog="benchmarks", description=__doc__)
+    parser.add_argument("--points", type=int, default=5_000, help="number of data points (5000)")
+    parser.add_argument("--rounds", type=int, default=5, help="interleaved repetitions (5)")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--folder", type=Path, default=Path("results/bench"))
+    options = parser.parse_args()
+    set_up(options.threads)
+    limit_torch_threads(options.threads)
+    table = pd.concat(
+        [
+            measure(
+                "log p(x), Spiral-Dots",
+                evidence(options.points, options.seed),
+                options.rounds,
+                "adaptive quadrature",
+            ),
+            measure(
+                "180 draws from MAPA's tail",
+                tail_sampling(options.points, options.seed),
+                options.rounds,
+                None,
+            ),
+        ]
+    )
+    print(table.to_string(index=False))
+    record = provenance.collect(
+        module="elbogap.evaluation.quadrature",
+        command=sys.argv,
+        scale="bench",
+        settings={"points": options.points, "rounds": options.rounds, "seed": options.seed},
+        inputs=[],
+        run={"threads": options.threads, "peak_memory_mib": round(peak_memory_mib(), 1)},
+    )
+    results = [options.folder / "speed.csv", options.folder / "speed.png"]
+    provenance.write(record, results)
+    tables.write(table, results[0])
+    with style.applied():
+        style.save(picture(table), results[1], source="benchmarks")
+
+
+main()

@@ -1,0 +1,22 @@
+"""The benchmarks run, tiny, and leave a table with provenance and a picture."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+
+ROOT = Path(__file__).parents[1]
+
+
+def test_they_run_and_agree(tmp_path: Path) -> None:
+    subprocess.run(
+        [sys.executable, "-m", "benchmarks", "--points", "300", "--rounds", "1", "--folder", str(tmp_path)],
+        cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT / "src")}, check=True, capture_output=True,
+    )  # fmt: skip
+    table = pd.read_csv(tmp_path / "speed.csv").set_index("contender")
+    assert (table["median_s"] > 0).all()
+    assert table.loc["trapezoid, 8,000 nodes", "worst_error_nats"] < 1e-3
+    assert (tmp_path / "speed.png").stat().st_size > 0
+    assert (tmp_path / "speed.csv.provenance.json").is_file()
