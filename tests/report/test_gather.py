@@ -31,7 +31,8 @@ def test_every_target_has_its_place_built_or_not(tmp_path: Path) -> None:
 
 def test_a_table_stands_beside_its_published_numbers_and_claims(tmp_path: Path) -> None:
     bounds = targets_of(gather("smoke", finished_run(tmp_path)))["tab01_bounds"]
-    assert bounds["table"]["rows"][0] == ["qiw", "1", "0.4449", "real"]
+    assert bounds["table"]["rows"][0] == ["1", "0.4449"]
+    assert bounds["table"]["constant"] == [["data", "real"]]
     assert bounds["published"][0]["rows"] == [["1", "0.445"], ["10", "0.031"]]
     assert [claim["id"] for claim in bounds["claims"]] == ["qiw-kl-falls-with-k"]
     assert bounds["claims"][0]["measured"] == "0.4449, 7.8 × 10⁻⁴"
@@ -62,6 +63,15 @@ def test_long_tables_are_cut_and_say_so() -> None:
     cut = table(pd.DataFrame({"k": range(41)}), "a.csv")
     assert (len(whole["rows"]), whole["total"]) == (40, 40)
     assert (len(cut["rows"]), cut["total"]) == (HEAD, 41)
+
+
+def test_columns_of_one_value_are_named_apart() -> None:
+    shown = table(
+        pd.DataFrame({"document": "qiw", "k": [1, 2], "seed": 0, "kl": [0.5, float("nan")]}), "a.csv"
+    )
+    assert (shown["columns"], shown["constant"]) == (["k", "kl"], [["seed", "0"]])
+    assert shown["rows"] == [["1", "0.5"], ["2", "–"]]
+    assert table(pd.DataFrame({"k": [1], "kl": [0.5]}), "a.csv")["columns"] == ["k", "kl"]
 
 
 def test_environment_names_all_values_that_the_records_name(tmp_path: Path) -> None:

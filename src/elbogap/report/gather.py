@@ -126,9 +126,13 @@ def _target(
 
 
 def table(frame: pd.DataFrame, file: str) -> dict[str, Any]:
-    """A table for print: whole when short, else its first rows with the number of all."""
+    """A table for print: whole when short, else its first rows; columns of one value are named apart."""
+    same = [name for name in frame if len(frame) > 1 and frame[name].nunique(dropna=False) == 1]
+    constant = [[str(name), cell(frame[name].iloc[0])] for name in same if name != "document"]
+    frame = frame.drop(columns=same)
     shown = frame if len(frame) <= WHOLE_TABLE else frame.head(HEAD)
     return {
+        "constant": constant,
         "columns": [str(name) for name in frame.columns],
         "numeric": [bool(pd.api.types.is_numeric_dtype(kind)) for kind in frame.dtypes],
         "rows": [[cell(value) for value in row] for row in shown.itertuples(index=False)],
