@@ -29,7 +29,7 @@ Contender = Callable[[], Tensor]
 
 
 def evidence(points: int, seed: int) -> dict[str, Contender]:
-    """log p(x) of the Spiral-Dots problem: adaptive quadrature, the trapezoid rule and draws from the prior."""
+    """log p(x) of the Spiral-Dots problem by quadrature and by draws from the prior."""
     spiral = problem("spiral_dots")
     likelihood = partial(pairwise_gaussian_log_density, variance=spiral.noise_variance)
     generator = torch_generator(seed, "bench evidence")

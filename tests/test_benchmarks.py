@@ -17,6 +17,7 @@ def test_they_run_and_agree(tmp_path: Path) -> None:
     )  # fmt: skip
     table = pd.read_csv(tmp_path / "speed.csv").set_index("contender")
     assert (table["median_s"] > 0).all()
-    assert table.loc["trapezoid, 8,000 nodes", "worst_error_nats"] < 1e-3
+    errors = table["worst_error_nats"]
+    assert errors["trapezoid, 8,000 nodes"] < errors["trapezoid, 1,000 nodes"]
     assert (tmp_path / "speed.png").stat().st_size > 0
     assert (tmp_path / "speed.csv.provenance.json").is_file()
