@@ -47,7 +47,8 @@ def _report(options: argparse.Namespace) -> None:
         command=["python", "-m", "elbogap", *sys.argv[1:]],
         scale=options.scale,
         settings={},
-        inputs=[places.work / p for d in report["documents"] for t in d["targets"] for p in t["products"]],
+        inputs=[places.work / p for d in report["documents"] for t in d["targets"] for p in t["products"]]
+        + [path for path in [places.results(options.scale) / "claims.csv"] if path.is_file()],
         run={},
     )
     provenance.write(record, [output])
