@@ -80,6 +80,6 @@ def resample(draws: Tensor, log_weights: Tensor, generator: torch.Generator) -> 
         One draw of q_IW(z | x) per point, `[..., B, D]`.
     """
     uniform = torch.empty_like(log_weights).uniform_(generator=generator)
-    # Gumbel's trick: the largest of log w~_s + noise is distributed as Cat(w~), for any number of leading axes.
+    # Gumbel's trick: argmax of log w~_s + noise ~ Cat(w~), for any number of leading axes.
     chosen = (log_weights - uniform.log().neg().log()).argmax(-2, keepdim=True)
     return torch.take_along_dim(draws, chosen.unsqueeze(-1), -3).squeeze(-3)

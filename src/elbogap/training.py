@@ -1,0 +1,107 @@
+"""A training loop that can be killed at any moment: resumed, it gives the same numbers bit for bit.
+
+The loop knows no objective, network or schedule. It calls `step(i)` for i = 1, 2, ... and keeps everything
+that a step changes (parameters, optimiser, generators) in a checkpoint that is replaced as a whole.
+"""
+
+import math
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from elbogap import tables
+from elbogap.errors import UserError
+
+
+class Stateful(Protocol):
+    """What torch's modules and optimisers have."""
+
+    def state_dict(self) -> Any:
+        """Everything that training changes."""
+
+    def load_state_dict(self, state: Any) -> Any:
+        """Take over what :meth:`state_dict` returned."""
+
+
+Part = Stateful | torch.Generator
+
+
+def train(
+    step: Callable[[int], Tensor],
+    *,
+    steps: int,
+    record_every: int,
+    parts: Mapping[str, Part],
+    checkpoint: Path,
+    identity: str,
+    seconds_between_checkpoints: float,
+    label: str,
+) -> list[float]:
+    """Call `step(i)` for i = 1..steps, resuming from `checkpoint` if it holds earlier steps of the same run.
+
+    Args:
+        step: makes one update and returns a detached scalar, such as the bound on its minibatch. It must
+            depend on nothing that changes but i and the `parts`.
+        steps: number of steps.
+        record_every: how many steps make one record.
+        parts: everything that a step changes: modules, optimisers, generators.
+        checkpoint: file of the unfinished run.
+        identity: text that tells this run from others (settings, data, code); a checkpoint of another run is
+            not used.
+        seconds_between_checkpoints: least time between two checkpoints.
+        label: what the progress line calls this run.
+
+    Returns:
+        Mean of the returned scalars over each block of `record_every` steps; the last block may be shorter.
+
+    Raises:
+        UserError: the checkpoint is damaged, or the returned scalar is not finite at the end of a block.
+    """
+    done, total, records = _resume(checkpoint, identity, parts)
+    saved = time.monotonic()
+    with tqdm(total=steps, initial=done, desc=label, unit="step", mininterval=5, maxinterval=60) as progress:
+        for i in range(done + 1, steps + 1):
+            total = total + step(i).double()  # stays on the device: no synchronisation inside a block
+            progress.update()
+            if i % record_every == 0 or i == steps:
+                mean = float(total) / ((i - 1) % record_every + 1)
+                if not math.isfinite(mean):
+                    raise UserError(f"{label}: diverged before step {i}; lower the learning rate")
+                records.append(mean)
+                progress.set_postfix_str(f"{mean:.3f}")
+                total = torch.zeros_like(total)
+            if time.monotonic() - saved >= seconds_between_checkpoints and i < steps:
+                state = {"identity": identity, "done": i, "total": total, "records": records}
+                with tables.atomic(checkpoint) as path:
+                    torch.save(state | {"parts": {name: _state(part) for name, part in parts.items()}}, path)
+                saved = time.monotonic()
+    return records
+
+
+def _resume(checkpoint: Path, identity: str, parts: Mapping[str, Part]) -> tuple[int, Tensor, list[float]]:
+    if checkpoint.exists():
+        try:
+            saved = torch.load(checkpoint, weights_only=True, map_location="cpu")
+        except Exception as error:  # torch raises many kinds for a file cut short
+            raise UserError(f"{checkpoint}: damaged checkpoint; delete it and run again") from error
+        if saved["identity"] == identity:
+            for name, part in parts.items():
+                _restore(part, saved["parts"][name])
+            return saved["done"], saved["total"], saved["records"]
+    return 0, torch.zeros((), dtype=torch.float64), []
+
+
+def _state(part: Part) -> Any:
+    return part.get_state() if isinstance(part, torch.Generator) else part.state_dict()
+
+
+def _restore(part: Part, state: Any) -> None:
+    if isinstance(part, torch.Generator):
+        part.set_state(state)
+    else:
+        part.load_state_dict(state)

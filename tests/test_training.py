@@ -1,0 +1,146 @@
+import os
+import signal
+import tempfile
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor, nn
+
+from elbogap.errors import UserError
+from elbogap.training import train
+
+STEPS = 40
+EVERY = 7
+
+
+class Killed(Exception):
+    pass
+
+
+def fit(
+    checkpoint: Path, *, kill_at: int = 0, hard: bool = False, identity: str = "run", seconds: float = 0
+) -> tuple[list[float], Tensor]:
+    """Least squares with Adam on drawn minibatches; dies inside step `kill_at`, after the update is made."""
+    network = nn.Linear(3, 1, dtype=torch.float64)
+    with torch.no_grad():
+        network.weight.fill_(0.5)
+        network.bias.fill_(0.1)
+    optimiser = torch.optim.Adam(network.parameters(), lr=0.05)
+    noise = torch.Generator().manual_seed(3)
+
+    def step(i: int) -> Tensor:
+        inputs = torch.randn(8, 3, dtype=torch.float64, generator=noise)
+        loss = (network(inputs) - inputs.sum(-1, keepdim=True)).square().mean()
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        if i == kill_at:
+            if hard:
+                os.kill(os.getpid(), signal.SIGKILL)
+            raise Killed
+        return loss.detach()
+
+    records = train(
+        step,
+        steps=STEPS,
+        record_every=EVERY,
+        parts={"network": network, "optimiser": optimiser, "noise": noise},
+        checkpoint=checkpoint,
+        identity=identity,
+        seconds_between_checkpoints=seconds,
+        label="fit",
+    )
+    return records, network.weight.detach().clone()
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[float], Tensor]:
+    return fit(tmp_path_factory.mktemp("whole") / "checkpoint.pt", seconds=1e9)
+
+
+def test_records_are_block_means(uninterrupted: tuple[list[float], Tensor]) -> None:
+    records, weight = uninterrupted
+    assert len(records) == -(-STEPS // EVERY)
+    assert records[-1] < records[0] / 2  # it learns
+    assert not torch.equal(weight, torch.full_like(weight, 0.5))
+
+
+@settings(deadline=None, max_examples=15)
+@given(kills=st.lists(st.integers(1, STEPS), min_size=1, max_size=4))
+def test_interrupted_anywhere_it_resumes_to_the_same_bits(
+    uninterrupted: tuple[list[float], Tensor], kills: list[int]
+) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        checkpoint = Path(folder) / "checkpoint.pt"
+        for kill_at in sorted(kills):
+            if kill_at > _done(checkpoint):
+                with pytest.raises(Killed):
+                    fit(checkpoint, kill_at=kill_at)
+                # the update of the killed step was made but not saved
+                assert _done(checkpoint) == kill_at - 1
+        records, weight = fit(checkpoint)
+    assert records == uninterrupted[0]
+    assert torch.equal(weight, uninterrupted[1])
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_killed_without_warning_it_resumes_to_the_same_bits(
+    tmp_path: Path, uninterrupted: tuple[list[float], Tensor]
+) -> None:
+    checkpoint = tmp_path / "checkpoint.pt"
+    torch.set_num_threads(1)  # a forked child has no worker threads
+    for kill_at in (5, 19, 33):
+        child = os.fork()
+        if child == 0:
+            try:
+                fit(checkpoint, kill_at=kill_at, hard=True)
+            finally:
+                os._exit(1)  # never back into pytest
+        _, status = os.waitpid(child, 0)
+        assert os.WIFSIGNALED(status)
+        assert os.WTERMSIG(status) == signal.SIGKILL
+        assert _done(checkpoint) == kill_at - 1
+    records, weight = fit(checkpoint)
+    assert records == uninterrupted[0]
+    assert torch.equal(weight, uninterrupted[1])
+
+
+def test_checkpoint_of_another_run_is_not_used(
+    tmp_path: Path, uninterrupted: tuple[list[float], Tensor]
+) -> None:
+    checkpoint = tmp_path / "checkpoint.pt"
+    with pytest.raises(Killed):
+        fit(checkpoint, kill_at=20, identity="other settings")
+    assert fit(checkpoint, seconds=1e9)[0] == uninterrupted[0]
+    with pytest.raises(Killed):  # had it been resumed, step 3 would not come again
+        fit(checkpoint, kill_at=3, identity="third")
+
+
+def test_a_damaged_checkpoint_is_one_clear_line(tmp_path: Path) -> None:
+    checkpoint = tmp_path / "checkpoint.pt"
+    with pytest.raises(Killed):
+        fit(checkpoint, kill_at=20)
+    checkpoint.write_bytes(checkpoint.read_bytes()[:200])
+    with pytest.raises(UserError, match="delete it"):
+        fit(checkpoint)
+
+
+def test_divergence_is_reported(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="diverged before step 3"):
+        train(
+            lambda i: torch.tensor(float("nan") if i > 1 else 0.0),
+            steps=5,
+            record_every=3,
+            parts={},
+            checkpoint=tmp_path / "c.pt",
+            identity="",
+            seconds_between_checkpoints=1e9,
+            label="bad",
+        )
+
+
+def _done(checkpoint: Path) -> int:
+    return torch.load(checkpoint, weights_only=True)["done"] if checkpoint.exists() else 0
