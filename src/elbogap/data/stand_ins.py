@@ -166,7 +166,7 @@ def activities(parameters: Parameters) -> Arrays:
     arrays: Arrays = {}
     for split in ("train", "test"):
         random = numpy_generator(seed, "stand-in", "activities", split)
-        label = random.integers(classes, size=parameters[split]).astype(np.uint8)
+        label = random.integers(classes, size=(parameters[split],)).astype(np.uint8)
         shared = random.standard_normal((len(label), rank)) @ loading
         own = 0.3 * random.standard_normal((len(label), features))
         arrays[split] = np.tanh(mean[label] + shared + own).astype(np.float32)
@@ -251,7 +251,7 @@ def _images(parameters: Parameters, draw: Callable[[np.ndarray, np.random.Genera
     for split in ("train", "valid", "test"):
         if split in parameters:
             random = numpy_generator(parameters["seed"], "stand-in", parameters["recipe"], split)
-            label = random.integers(CLASSES, size=parameters[split]).astype(np.uint8)
+            label = random.integers(CLASSES, size=(parameters[split],)).astype(np.uint8)
             arrays[split] = np.rint(255 * draw(label, random)).astype(np.uint8)
             arrays[f"{split}_label"] = label
     return arrays
