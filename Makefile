@@ -42,6 +42,7 @@ test: lint unit dag  ## formatting, lint, unit tests, then the whole DAG at smok
 lint: .venv/installed
 	ruff format --check .
 	ruff check .
+	mypy
 	snakefmt --check Snakefile workflow
 	snakemake --lint
 

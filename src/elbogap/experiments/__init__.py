@@ -1,1 +1,1 @@
-"""Experiments: one module per figure or table family, from settings to tidy tables; see :mod:`elbogap.cli`."""
+"""Experiments: one module per figure or table family, from settings to tidy tables (see `elbogap.cli`)."""
