@@ -1,5 +1,6 @@
 """What the report says of a run."""
 
+import json
 from pathlib import Path
 
 import pandas as pd
@@ -37,6 +38,22 @@ def test_a_table_stands_beside_its_published_numbers_and_claims(tmp_path: Path) 
     assert [claim["id"] for claim in bounds["claims"]] == ["qiw-kl-falls-with-k"]
     assert bounds["claims"][0]["measured"] == "0.4449, 7.8 × 10⁻⁴"
     assert bounds["cost"] == {"rules": ["qiw_posterior_2d"], "time": "12 s", "memory": "850 MiB"}
+
+
+def test_the_cells_of_a_rule_are_counted_together(tmp_path: Path) -> None:
+    places = finished_run(tmp_path)
+    folder = places.results("smoke") / "benchmarks" / "qiw"
+    for problem, made in (("circle", "qiw/density.csv"), ("clusters", "data/binarized_mnist.json")):
+        files = f"--outputs made=results/smoke/{made}"
+        line = {
+            "s": 10.0,
+            "rule_name": "qiw_cell",
+            "wildcards": {"problem": problem},
+            "params": {"files": files},
+        }
+        (folder / f"zz_{problem}.jsonl").write_text(json.dumps(line))
+    cost = targets_of(gather("smoke", places))["fig01_posterior_2d"]["cost"]
+    assert cost == {"rules": ["qiw_cell × 2"], "time": "20 s", "memory": "–"}
 
 
 def test_stand_ins_are_marked_by_upstream_data_and_by_the_data_column(tmp_path: Path) -> None:

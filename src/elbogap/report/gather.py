@@ -175,10 +175,11 @@ def _attach_published(
 
 
 def _total(rows: list[dict[str, Any]]) -> dict[str, Any]:
-    """One line for a target: the time of all its jobs together, the memory of the largest."""
+    """One line for a target: its rules with the number of jobs, their time together, the largest memory."""
     frame = pd.DataFrame(rows, columns=["rule", "seconds", "max_rss_mib", "threads", "device"])
+    cells = Counter(rule.partition("[")[0] for rule in frame["rule"])
     return {
-        "rules": list(frame["rule"]),
+        "rules": [rule if count == 1 else f"{rule} × {count}" for rule, count in cells.items()],
         "time": duration(frame["seconds"].sum(min_count=1)),
         "memory": memory(frame["max_rss_mib"].max()),
     }
