@@ -30,7 +30,12 @@ def test_captions_are_the_list_of_targets(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("name", "label"),
-    [("fig10_x", "Figure 10"), ("fig_theory", "Figure"), ("tab00_toy", "Table 0"), ("density", None)],
+    [
+        ("fig10_x", "Figure 10"),
+        ("fig_theory", "Additional figure"),
+        ("tab00_toy", "Table 0"),
+        ("density", None),
+    ],
 )
 def test_names_say_the_label(name: str, label: str | None) -> None:
     found = target("qiw", name, caption="")

@@ -50,7 +50,7 @@ def test_the_report_says_what_was_gathered(places: Places) -> None:
         "not built at this scale One-dimensional panels.",
         "STAND-IN DATA",
         "Published values",
-        "reproduced: KL falls with k.",
+        "reproduced: KL falls below 1e-2.",
         "0.0312",
         "12 s, 850 MiB",
         "4c52be9252db",
@@ -62,7 +62,7 @@ def test_the_report_says_what_was_gathered(places: Places) -> None:
 def test_verdicts_are_told_by_word(places: Places) -> None:
     path = places.results("smoke") / "claims.csv"
     path.write_text(path.read_text().replace(",reproduced,", ",not reproduced,"))
-    assert "not reproduced: KL falls with k." in text_of(places)
+    assert "not reproduced: KL falls below 1e-2." in text_of(places)
 
 
 def test_missing_parts_are_marked(places: Places) -> None:

@@ -50,7 +50,8 @@ def test_a_recorded_run_appears(places: Places) -> None:
     text = (places.project / "README.md").read_text()
     assert "| qiw | `fig01_posterior_2d` | Figure 1 | The density of q_IW | – | 12 s, 850 MiB | – |" in text
     assert (
-        "| `qiw-kl-falls-with-k` | KL falls with k. | **reproduced** | 0.4449, 7.8 × 10⁻⁴ | 0.445 |" in text
+        "| `qiw-kl-falls-with-k` | KL falls below 1e-2. | **reproduced** | 0.4449, 7.8 × 10⁻⁴ | 0.445 |"
+        in text
     )
     assert 'src="figures/reference/laptop/qiw/fig01_posterior_2d.png"' in text
     assert (places.project / "figures/reference/laptop/qiw/fig01_posterior_2d.png").is_file()

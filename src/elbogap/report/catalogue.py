@@ -30,7 +30,7 @@ class Target:
     Attributes:
         document: key of the document, e.g. `qiw`.
         name: stem of the files, e.g. `fig01_posterior_2d`.
-        label: the number in the document, e.g. `Figure 1`; without a number it is our own addition.
+        label: the number in the document, e.g. `Figure 1`; what the document does not have is `Additional`.
         kind: `figure` or `table`.
         caption: what it shows, in plain text.
     """
@@ -80,7 +80,7 @@ def target(document: str, name: str, caption: str) -> Target | None:
     if match is None:
         return None
     kind = {"fig": "figure", "tab": "table"}[match["kind"]]
-    label = f"{kind.title()} {int(match['number'])}" if match["number"] else kind.title()
+    label = f"{kind.title()} {int(match['number'])}" if match["number"] else f"Additional {kind}"
     return Target(document, name, label, kind, caption)
 
 

@@ -20,6 +20,7 @@ from elbogap.report.numbers import cell, duration, memory, number
 from elbogap.report.places import Places
 
 WHOLE_TABLE, HEAD = 40, 12  # rows: longer tables are shown by their first rows
+WRITTEN = ("statement", "item", "note", "source")  # columns of a claims table that people wrote
 WIDEST_VALUE = 160  # characters of one setting
 VERDICTS = (REPRODUCED, NOT_REPRODUCED, NOT_ASSESSED)
 
@@ -62,7 +63,10 @@ def claims(path: Path) -> list[dict[str, str]]:
     if not path.is_file():
         return []
     frame = read_verdicts(path)
-    return [{str(name): cell(value) for name, value in row.items()} for row in frame.to_dict("records")]
+    return [
+        {str(name): value if name in WRITTEN and value else cell(value) for name, value in row.items()}
+        for row in frame.to_dict("records")
+    ]
 
 
 def _targets(document: Document, scale: str, places: Places) -> list[Target]:
