@@ -142,17 +142,17 @@ def read_verdicts(path: Path) -> pd.DataFrame:
     Raises:
         UserError: the file is missing or is not a table of verdicts.
     """
-    text = [name for name in COLUMNS if name not in ("spread", "tolerance")]
     try:
-        rows = pd.read_csv(path, dtype=dict.fromkeys(text, str), na_values={"spread": "", "tolerance": ""},
-                           keep_default_na=False, float_precision="round_trip")  # fmt: skip
+        rows = pd.read_csv(path, dtype=str, keep_default_na=False)
     except (OSError, ValueError) as error:
         raise UserError(
             f"{path}: cannot be read as a table of verdicts ({error}); run the claims command first"
         ) from error
     if list(rows.columns) != COLUMNS:
         raise UserError(f"{path}: is not a table of verdicts; run the claims command first")
-    return rows
+    return rows.assign(
+        **{name: [float(word or "nan") for word in rows[name]] for name in ("spread", "tolerance")}
+    )
 
 
 def _assess(

@@ -130,6 +130,9 @@ class Bound(Check):
         return self
 
 
+AnyCheck = Annotated[Ordering | Value | Ratio | Monotone | Bound, Field(discriminator="kind")]
+
+
 class PublishedValue(Part):
     """One number that the document states, and where."""
 
@@ -188,7 +191,7 @@ class Claim(Part):
     statement: Text
     table: Annotated[str, StringConstraints(pattern=r"^[\w-]+(/[\w-]+)*\.csv$")]
     select: dict[Text, Scalar | Annotated[tuple[Scalar, ...], Field(min_length=1)]] = Field(default={})
-    check: Annotated[Ordering | Value | Ratio | Monotone | Bound, Field(discriminator="kind")]
+    check: AnyCheck
     spread: Columns = ()
     published: Published | None = None
     scales: Scales
@@ -293,6 +296,8 @@ def _explain(problem: Any, values: Any) -> str:
         entry = values["claims"][number]
         name = entry.get("id") if isinstance(entry, dict) else None
         where, location = f"claim {name or f'number {number + 1}'}: ", location[2:]
+    if location and location[0] in ("check", "published"):
+        del location[1:2]  # the form that pydantic chose, which is no key of the file
     if problem["type"] == "missing":
         return f"{where}missing key '{'.'.join(map(str, location))}'"
     if problem["type"] == "union_tag_invalid":

@@ -1,0 +1,77 @@
+"""A made-up claims folder beside made-up tables: KL falls with k, in two seeds."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+import yaml
+
+from elbogap.claims.specification import Claim
+
+MakeClaim = Callable[..., Claim]
+
+
+def claim_values(**changes: Any) -> dict[str, Any]:
+    """A valid claim as YAML would give it; a change to None removes the key."""
+    values = {
+        "id": "toy-kl-falls",
+        "item": "Figure 1",
+        "statement": "KL falls with k.",
+        "table": "toy/tab.csv",
+        "check": {"kind": "monotone", "metric": "kl", "along": "k", "direction": "decreasing"},
+        "spread": "seed",
+        "scales": {
+            "smoke": {"status": "require", "tolerance": 0.0},
+            "laptop": {"status": "report", "tolerance": 0.0},
+            "paper": {"status": "skip"},
+        },
+    } | changes
+    return {key: value for key, value in values.items() if value is not None}
+
+
+class Folder:
+    """Claims, published numbers and results of a made-up project."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.claims, self.published, self.results = (
+            root / "paper/claims",
+            root / "paper/published",
+            root / "results",
+        )
+        self.write_table(
+            pd.DataFrame({"k": [1, 1, 10, 10], "seed": [0, 1, 0, 1], "kl": [0.5, 0.7, 0.2, 0.1]})
+        )
+
+    def write_claims(self, *claims: dict[str, Any], document: str = "toy") -> Path:
+        path = self.claims / f"{document}.yaml"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(yaml.safe_dump({"document": document, "claims": list(claims)}, sort_keys=False))
+        return path
+
+    def write_table(self, frame: pd.DataFrame, name: str = "smoke/toy/tab.csv") -> None:
+        path = self.results / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        frame.to_csv(path, index=False)
+
+    def write_published(self, frame: pd.DataFrame, name: str = "toy_tab.csv") -> Path:
+        self.published.mkdir(parents=True, exist_ok=True)
+        frame.to_csv(self.published / name, index=False)
+        return self.published / name
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Folder:
+    return Folder(tmp_path)
+
+
+@pytest.fixture
+def values() -> Callable[..., dict[str, Any]]:
+    return claim_values
+
+
+@pytest.fixture
+def make_claim() -> MakeClaim:
+    return lambda **changes: Claim.model_validate(claim_values(**changes))

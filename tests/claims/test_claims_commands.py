@@ -1,0 +1,156 @@
+"""The commands as the workflow calls them: files, exit statuses and lines."""
+
+import argparse
+import json
+from collections.abc import Callable
+from html.parser import HTMLParser
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from elbogap import provenance
+from elbogap.claims import commands
+from elbogap.errors import UserError
+
+Values = Callable[..., dict[str, Any]]
+RISING = {"kind": "monotone", "metric": "kl", "along": "k", "direction": "increasing"}
+
+
+def call(*words: str) -> int:
+    parser = argparse.ArgumentParser()
+    commands.register(parser.add_subparsers(required=True))
+    options = parser.parse_args([str(word) for word in words])
+    return options.call(options) or 0
+
+
+def decide(folder: Any, scale: str = "smoke") -> int:
+    results = folder.results / scale
+    return call("claims", "--scale", scale, "--results", folder.results, "--claims", folder.claims,
+                "--outputs", f"html={results}/claims.html", f"csv={results}/claims.csv")  # fmt: skip
+
+
+def test_a_good_run_writes_both_tables_and_ends_well(
+    folder: Any, values: Values, capsys: pytest.CaptureFixture
+) -> None:
+    folder.write_claims(values(published={"value": 0.15, "source": "p. 2"}))
+    assert decide(folder) == 0
+    shown = capsys.readouterr().out
+    for word in ("Claims at scale smoke", "toy-kl-falls", "reproduced", "0.6, 0.15"):
+        assert word in shown
+    assert call("claims-check", folder.results / "smoke/claims.csv") == 0
+    assert capsys.readouterr().err == ""
+
+
+def test_a_failed_required_claim_leaves_its_table_and_then_breaks(
+    folder: Any, values: Values, capsys: pytest.CaptureFixture
+) -> None:
+    folder.write_claims(
+        values(), values(id="toy-wrong", check=RISING), values(id="toy-[b]", check=RISING) | {"id": "b"}
+    )
+    assert decide(folder) == 0
+    capsys.readouterr()
+    assert call("claims-check", folder.results / "smoke/claims.csv") == 1
+    lines = capsys.readouterr().err.splitlines()
+    assert [line.partition(":")[0] for line in lines] == ["claim toy-wrong", "claim b"]
+    assert lines[0].startswith(
+        "claim toy-wrong: required at smoke, not reproduced: measured 0.6, 0.15, tolerance 0"
+    )
+
+
+def test_a_failed_reported_claim_does_not_break(folder: Any, values: Values) -> None:
+    folder.write_claims(values(check=RISING))
+    folder.write_table(pd.DataFrame({"k": [1, 10], "seed": 0, "kl": [2.0, 1.0]}), "laptop/toy/tab.csv")
+    assert decide(folder, "laptop") == 0
+    assert call("claims-check", folder.results / "laptop/claims.csv") == 0
+    assert "not reproduced" in (folder.results / "laptop/claims.csv").read_text()
+
+
+def test_equal_inputs_are_equal_bytes(folder: Any, values: Values) -> None:
+    folder.write_claims(values())
+    decide(folder)
+    first = [(folder.results / "smoke" / name).read_bytes() for name in ("claims.csv", "claims.html")]
+    decide(folder)
+    assert first == [(folder.results / "smoke" / name).read_bytes() for name in ("claims.csv", "claims.html")]
+
+
+def test_provenance_names_every_file_that_was_read(folder: Any, values: Values) -> None:
+    claims = folder.write_claims(
+        values(),
+        values(
+            id="toy-value",
+            check={"kind": "value", "metric": "kl"},
+            published={"file": "toy_tab.csv", "column": "kl", "by": "k"},
+        ),
+    )
+    published = folder.write_published(pd.DataFrame({"k": [1], "kl": [0.6], "source": "p. 2"}))
+    decide(folder)
+    for name in ("claims.csv", "claims.html"):
+        record = json.loads(provenance.path_for(folder.results / "smoke" / name).read_text())
+        assert set(record["inputs"]) == {
+            str(path) for path in (claims, published, folder.results / "smoke/toy/tab.csv")
+        }
+
+
+def test_a_broken_claim_writes_nothing(folder: Any, values: Values) -> None:
+    folder.write_claims(values(select={"k": 7}))
+    with pytest.raises(UserError, match="claim toy-kl-falls"):
+        decide(folder)
+    assert not list((folder.results / "smoke").glob("claims*"))
+
+
+def test_mistakes_of_the_call_are_one_line(folder: Any, values: Values) -> None:
+    with pytest.raises(UserError, match="no claims here"):
+        decide(folder)
+    folder.write_claims(values())
+    with pytest.raises(UserError, match="no scale 'huge'; known: smoke, laptop, paper"):
+        decide(folder, "huge")
+    with pytest.raises(UserError, match="--outputs must be csv=FILE html=FILE"):
+        call("claims", "--scale", "smoke", "--claims", folder.claims, "--outputs", "csv=a.csv", "png=b.png")
+    with pytest.raises(UserError, match="run the claims command first"):
+        call("claims-check", folder.results / "absent.csv")
+
+
+class Page(HTMLParser):
+    """Tags, addresses and visible text of a page."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags, self.addresses, self.text = [], [], ""
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attributes)))
+        self.addresses += [value for name, value in attributes if name in ("src", "href")]
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+def test_the_page_shows_each_claim_escaped_and_alone(folder: Any, values: Values) -> None:
+    folder.write_claims(
+        values(statement="KL <script>alert(1)</script> falls & falls.", note='"so" <b>'),
+        values(id="toy-wrong", check=RISING, published={"value": 3.25, "source": "Table <9>"}),
+        values(id="toy-skipped", scales=values()["scales"] | {"smoke": {"status": "skip"}}),
+    )
+    folder.write_claims(values(id="other-claim"), document="other")
+    decide(folder)
+    text = (folder.results / "smoke/claims.html").read_text(encoding="utf-8")
+    page = Page(text)
+    for claim in ("toy-kl-falls", "toy-wrong", "toy-skipped", "other-claim"):
+        assert claim in page.text
+        assert ("tr", {"id": claim}) in page.tags
+    assert [attributes["id"] for tag, attributes in page.tags if tag == "section"] == ["other", "toy"]
+    assert "KL <script>alert(1)</script> falls & falls." in page.text
+    assert '"so" <b>' in page.text
+    assert "Table <9>" in page.text
+    assert not {"script", "b", "link", "img", "iframe"} & {tag for tag, _ in page.tags}
+    assert not page.addresses
+    assert "@import" not in text
+    assert "url(" not in text
+    badges = [attributes["style"] for tag, attributes in page.tags if attributes.get("class") == "verdict"]
+    assert len(badges) == 3 + 4
+    assert len(set(badges)) == 3
+    for word in ("✓ reproduced", "✗ not reproduced", "– not assessed"):
+        assert word in " ".join(page.text.split())
+    assert "nan" not in page.text

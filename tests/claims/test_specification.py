@@ -1,0 +1,202 @@
+"""Claims files: what is accepted, and one clear line for each thing that is not."""
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from elbogap.claims import specification
+from elbogap.errors import UserError
+
+ROOT = Path(__file__).parents[2]
+MONOTONE = {"kind": "monotone", "metric": "kl", "along": "k", "direction": "decreasing"}
+RATIO = {"kind": "ratio", "metric": "kl", "column": "method", "numerator": "a", "denominator": "b"}
+
+
+def test_a_valid_file_is_read_as_written(folder: Any, values: Callable[..., dict]) -> None:
+    folder.write_claims(
+        values(select={"method": ["a", "b"], "k": 1}, note="why"),
+        values(
+            id="toy-value",
+            check={"kind": "value", "metric": "kl", "per": "method"},
+            published={"file": "t.csv", "column": "kl", "by": "k"},
+        ),
+    )
+    (document,) = specification.load(folder.claims)
+    first, second = document.claims
+    assert document.document == "toy"
+    assert first.select == {"method": ("a", "b"), "k": 1}
+    assert first.spread == ("seed",)
+    assert first.at("smoke").tolerance == 0.0
+    assert first.at("paper").status == "skip"
+    assert second.check.per == ("method",)
+    assert second.published.by == ("k",)
+
+
+def everywhere(asked: dict[str, Any]) -> dict[str, Any]:
+    return dict.fromkeys(specification.Scales.model_fields, asked)
+
+
+BROKEN = {
+    "unknown key of a claim": ({"tabel": "x.csv"}, r"unknown key 'tabel'; allowed here: check, id, item"),
+    "unknown key of a check": (
+        {"check": MONOTONE | {"metrc": "kl"}},
+        r"check: unknown key 'metrc'; allowed here: along, direction, kind, metric, per",
+    ),
+    "unknown kind": (
+        {"check": MONOTONE | {"kind": "trend"}},
+        r"unknown kind 'trend'; allowed: 'ordering', 'value', 'ratio', 'monotone', 'bound'",
+    ),
+    "no kind": ({"check": {"metric": "kl"}}, r"missing key 'check\.kind'"),
+    "missing metric": (
+        {"check": {"kind": "monotone", "along": "k", "direction": "decreasing"}},
+        r"missing key 'check\.metric'",
+    ),
+    "bad direction": ({"check": MONOTONE | {"direction": "down"}}, r"check\.direction: .*'down'"),
+    "no statement": ({"statement": None}, r"missing key 'statement'"),
+    "unknown scale": (
+        {"scales": {"smoke": {"status": "skip"}, "huge": {"status": "skip"}}},
+        r"scales: unknown key 'huge'; allowed here: laptop, paper, smoke",
+    ),
+    "unsaid scale": (
+        {"scales": {"smoke": {"status": "skip"}, "laptop": {"status": "skip"}}},
+        r"missing key 'scales\.paper'",
+    ),
+    "unknown status": (
+        {"scales": everywhere({"status": "maybe"})},
+        r"scales\.smoke\.status: .*'require', 'report' or 'skip'.*'maybe'",
+    ),
+    "no tolerance": (
+        {"scales": everywhere({"status": "require"})},
+        r"scales\.smoke: missing key 'tolerance' \(status is require\)",
+    ),
+    "negative tolerance": (
+        {"scales": everywhere({"status": "require", "tolerance": -1})},
+        r"scales\.smoke\.tolerance: .*greater than or equal to 0",
+    ),
+    "infinite tolerance": (
+        {"scales": everywhere({"status": "require", "tolerance": float("inf")})},
+        r"scales\.smoke\.tolerance: .*finite",
+    ),
+    "id not kebab": ({"id": "Toy KL"}, r"claim Toy KL: id: "),
+    "table outside the results": ({"table": "../x.csv"}, r"table: "),
+    "value without a published one": (
+        {"check": {"kind": "value", "metric": "kl"}},
+        r"a check of kind value needs the key 'published'",
+    ),
+    "published without source": ({"published": {"value": 1.0}}, r"missing key 'published\.source'"),
+    "published file for a trend": (
+        {"published": {"file": "t.csv", "column": "kl", "by": "method"}},
+        r"published\.file belongs to checks of kind value",
+    ),
+    "published file elsewhere": (
+        {"published": {"file": "../t.csv", "column": "kl", "by": "method"}},
+        r"published\.file: ",
+    ),
+    "empty selection list": ({"select": {"method": []}}, r"select\.method"),
+    "one level in an order": (
+        {"check": {"kind": "ordering", "metric": "kl", "column": "m", "order": ["a"]}},
+        r"check\.order: ",
+    ),
+    "a level twice": (
+        {"check": {"kind": "ordering", "metric": "kl", "column": "m", "order": ["a", "b", "a"]}},
+        r"check: 'order' names a level twice",
+    ),
+    "ratio without limits": ({"check": RATIO}, r"check: give 'low', 'high' or both"),
+    "ratio of a level to itself": (
+        {"check": RATIO | {"denominator": "a", "low": 1}},
+        r"check: 'numerator' and 'denominator' are the same level",
+    ),
+    "ratio upside down": (
+        {"check": RATIO | {"low": 2, "high": 1}},
+        r"check: 'low' is larger than 'high'",
+    ),
+    "bound without limits": (
+        {"check": {"kind": "bound", "metric": "kl"}},
+        r"check: give 'lower', 'upper' or both",
+    ),
+    "one column, two roles": ({"spread": "k"}, r"column 'k' has two roles"),
+}
+
+
+@pytest.mark.parametrize("case", BROKEN)
+def test_a_broken_claim_is_one_line_with_file_claim_and_key(
+    folder: Any, values: Callable[..., dict], case: str
+) -> None:
+    changes, message = BROKEN[case]
+    path = folder.write_claims(values(id="toy-good"), values(**changes))
+    with pytest.raises(UserError, match=message) as caught:
+        specification.load(folder.claims)
+    assert str(caught.value).startswith(f"{path}: claim {changes.get('id', 'toy-kl-falls')}: ")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_claim_without_id_is_named_by_its_place(folder: Any, values: Callable[..., dict]) -> None:
+    folder.write_claims(values(), values(id=None))
+    with pytest.raises(UserError, match="claim number 2: missing key 'id'"):
+        specification.load(folder.claims)
+
+
+def test_an_id_is_used_once_over_all_documents(folder: Any, values: Callable[..., dict]) -> None:
+    folder.write_claims(values())
+    folder.write_claims(values(), document="other")
+    with pytest.raises(
+        UserError, match=r"toy\.yaml: claim toy-kl-falls: id is used twice \(first in .*other\.yaml"
+    ):
+        specification.load(folder.claims)
+
+
+def test_a_file_is_named_after_its_document(folder: Any, values: Callable[..., dict]) -> None:
+    folder.write_claims(values()).rename(folder.claims / "wrong.yaml")
+    with pytest.raises(UserError, match="document is 'toy', but the file's name says 'wrong'"):
+        specification.load(folder.claims)
+
+
+@pytest.mark.parametrize("text", ["a: [", "- just\n- a list\n", ""])
+def test_a_file_that_is_no_mapping_is_one_line(folder: Any, text: str) -> None:
+    folder.claims.mkdir(parents=True)
+    (folder.claims / "toy.yaml").write_text(text)
+    with pytest.raises(UserError, match=r"toy\.yaml: ") as caught:
+        specification.load(folder.claims)
+    assert "\n" not in str(caught.value)
+
+
+def test_the_files_needed_leave_out_skipped_claims(folder: Any, values: Callable[..., dict]) -> None:
+    by_rows = {"file": "t.csv", "column": "kl", "by": "k"}
+    folder.write_claims(
+        values(),
+        values(id="toy-again"),
+        values(
+            id="toy-value", table="toy/other.csv", check={"kind": "value", "metric": "kl"}, published=by_rows
+        ),
+    )
+    tables = ["results/smoke/toy/other.csv", "results/smoke/toy/tab.csv"]
+    assert specification.tables_needed(folder.claims, "smoke") == tables
+    assert specification.published_needed(folder.claims, "smoke") == [str(folder.published / "t.csv")]
+    assert specification.tables_needed(folder.claims, "paper") == []
+    assert specification.published_needed(folder.claims, "paper") == []
+
+
+def test_the_files_needed_at_an_unknown_scale_are_refused(folder: Any, values: Callable[..., dict]) -> None:
+    folder.write_claims(values())
+    with pytest.raises(UserError, match="no scale 'huge'; known: smoke, laptop, paper"):
+        specification.tables_needed(folder.claims, "huge")
+
+
+def test_reading_claims_imports_neither_torch_nor_pandas() -> None:
+    code = "import sys, elbogap.claims.specification, elbogap.claims.commands; print(*sys.modules)"
+    answer = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT / "src"
+    )
+    assert not {"torch", "pandas", "numpy"} & set(answer.stdout.split())
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "paper/claims").glob("*.yaml")), ids=lambda path: path.stem)
+def test_the_documents_own_claims_load_and_their_published_files_exist(path: Path) -> None:
+    assert path.stem in {document.document for document in specification.load(path.parent)}
+    for scale in specification.Scales.model_fields:
+        for file in specification.published_needed(path.parent, scale):
+            assert Path(file).is_file(), file
