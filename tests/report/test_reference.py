@@ -34,6 +34,18 @@ def test_small_tables_records_and_pictures_are_kept(tmp_path: Path) -> None:
     assert count == len(kept)
 
 
+def test_records_name_no_path_of_this_machine(tmp_path: Path) -> None:
+    places = finished_run(tmp_path)
+    path = places.results("smoke") / "qiw" / "tab01_bounds.csv.provenance.json"
+    path.write_text(
+        path.read_text().replace("results/smoke/data", f"{places.project.resolve()}/results/smoke/data")
+    )
+    record("smoke", places)
+    kept = (places.recorded_results("smoke") / "qiw" / path.name).read_text()
+    assert str(tmp_path) not in kept
+    assert '"results/smoke/data/binarized_mnist.json"' in kept
+
+
 def test_the_cost_table_keeps_other_scales_and_replaces_its_own(tmp_path: Path) -> None:
     places = finished_run(tmp_path)
     old = pd.DataFrame(

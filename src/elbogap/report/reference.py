@@ -28,6 +28,7 @@ def record(scale: str, places: Places) -> int:
             f"{results}: no claims.csv, so the run is not finished; build all of scale '{scale}' first"
         )
     copied = _replace(results, places.recorded_results(scale), _small_tables(results))
+    _make_paths_relative(places.recorded_results(scale), places.project)
     copied += _replace(figures, places.recorded_figures(scale), sorted(figures.rglob("*.png")))
     tables.write(_costs(scale, places), places.recorded_costs)
     return copied
@@ -52,6 +53,12 @@ def _replace(source: Path, destination: Path, files: Iterator[Path] | list[Path]
         shutil.copyfile(path, copy)
         count += 1
     return count
+
+
+def _make_paths_relative(folder: Path, project: Path) -> None:
+    """Take this machine's path to the checkout out of the records."""
+    for path in folder.rglob("*.json"):
+        path.write_text(path.read_text().replace(f"{project.resolve()}/", ""))
 
 
 def _costs(scale: str, places: Places) -> pd.DataFrame:
