@@ -143,6 +143,15 @@ def test_observations_are_taken_in_blocks_and_the_block_changes_nothing() -> Non
     )
 
 
+def test_gradients_are_neither_recorded_inside_nor_switched_off_outside() -> None:
+    slope = torch.tensor([2.0], dtype=torch.float64, requires_grad=True)
+    log_likelihood, x = partial(pairwise_gaussian_log_density, variance=0.1), normal((40, 1))
+    panels = quadrature.adapted_panels(lambda z: z * slope, log_likelihood, x, block=16)
+    log_p = quadrature.log_evidence(lambda z: z * slope, log_likelihood, x, panels, block=16)
+    assert not log_p.requires_grad
+    assert torch.is_grad_enabled()
+
+
 def test_what_cannot_be_integrated_is_refused() -> None:
     log_likelihood = partial(pairwise_gaussian_log_density, variance=1.0)
     x = torch.zeros(1, 1, dtype=torch.float64)

@@ -164,9 +164,9 @@ def log_posterior(
     Returns:
         `[N, Q]`, nats per unit of z.
     """
-    with torch.no_grad():
-        joint = log_likelihood(x.double(), decoder(z.double())) + standard_gaussian_log_density(z.double())
-    return joint - log_p[:, None]
+    outputs = _without_gradient(decoder, z.double())
+    likelihood = _without_gradient(log_likelihood, x.double(), outputs)
+    return likelihood + standard_gaussian_log_density(z.double()) - log_p[:, None]
 
 
 def _log_integrals(
@@ -174,11 +174,15 @@ def _log_integrals(
 ) -> Iterator[Tensor]:
     """log of the integral over each panel, `[B, P]` for one block of observations after the other."""
     z, log_weights = panels.nodes()
-    with torch.no_grad():
-        outputs = decoder(z)
-        for rows in x.split(block):
-            log_terms = log_likelihood(rows, outputs) + log_weights
-            yield torch.logsumexp(log_terms.unflatten(1, (-1, panels.order)), -1)
+    outputs = _without_gradient(decoder, z)
+    for rows in x.split(block):
+        log_terms = _without_gradient(log_likelihood, rows, outputs) + log_weights
+        yield torch.logsumexp(log_terms.unflatten(1, (-1, panels.order)), -1)
+
+
+@torch.no_grad()
+def _without_gradient(function: Callable[..., Tensor], *arguments: Tensor) -> Tensor:
+    return function(*arguments)
 
 
 def _lobatto(order: int) -> tuple[Tensor, Tensor]:
