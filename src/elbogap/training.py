@@ -73,7 +73,7 @@ def train(
                 if not math.isfinite(mean):
                     raise UserError(f"{label}: diverged before step {i}; lower the learning rate")
                 records.append(mean)
-                progress.set_postfix_str(f"{mean:.3f}")
+                progress.set_postfix_str(f"{mean:.3f}", refresh=False)
                 total = torch.zeros_like(total)
             if time.monotonic() - saved >= seconds_between_checkpoints and i < steps:
                 state = {"identity": identity, "done": i, "total": total, "records": records}

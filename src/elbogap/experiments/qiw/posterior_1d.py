@@ -29,7 +29,7 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame]:
     """Fit q and resample it: make `fits`, `density` (exact curves) and `histogram` (of resampled draws).
 
     Keys: `training` (svi, iw-svi), `k`. The target is normalised, so log p(x) = 0. In nats: `l_vae` and
-    `l_iwae` of q, `kl_q_to_p`, `kl_q_iw_to_p`; `q_mean`, `q_deviation` in units of z; densities per unit of z.
+    `l_iwae` of q, `kl_q_to_p`, `kl_q_iw_to_p`; in units of z: `q_mean`, `q_deviation`; densities per unit.
     """
     z = torch.linspace(-settings.half_width, settings.half_width, settings.points, dtype=torch.float64)
     svi = _fit(z, 1, settings)

@@ -1,4 +1,4 @@
-"""Density and bounds of q_IW on the poster's target of eight Gaussians (Cremer et al. 2017, figure 1, table 1).
+"""Density and bounds of q_IW on the eight-Gaussian target (Cremer et al. 2017, figure 1; table 1 is ours).
 
 The target and q = N(0, e I) are those of the authors' plotting code. Deviations: the marginal q_IW of the
 figure is exact (:mod:`elbogap.inference.exact_importance`), where the code averages 100 batches; it takes
@@ -91,16 +91,19 @@ class Grid:
 
     @classmethod
     def of(cls, points: int, half_width: float) -> "Grid":
+        """`points` per axis on [-half_width, half_width]^2."""
         axis = torch.linspace(-half_width, half_width, points, dtype=torch.float64)
         z = torch.cartesian_prod(axis, axis)
         return cls(float(axis[1] - axis[0]) ** 2, log_q(z), log_joint(z))
 
     @property
     def q(self) -> Tensor:
+        """q's probability per cell, `[N]`."""
         return self.log_q.exp() * self.cell
 
     @property
     def log_w(self) -> Tensor:
+        """log p(x, z) - log q(z | x), `[N]`."""
         return self.log_joint - self.log_q
 
 
