@@ -1,9 +1,5 @@
-"""Snakemake's own HTML report in a browser: of a small workflow, and of the smoke run where one is given.
+"""Snakemake's own HTML report in a browser, of a small workflow; the workflow tests open the smoke run's."""
 
-`ELBOGAP_SMOKE_REPORT` names the report of a finished smoke run.
-"""
-
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -81,8 +77,3 @@ def test_a_page_from_the_network_is_noticed(report: Path, tmp_path: Path) -> Non
     broken.write_text(report.read_text().replace("<body>", '<body><img src="https://a.example/b.png">', 1))
     with pytest.raises(AssertionError, match="loads from the network"):
         check_html(broken, [], tmp_path)
-
-
-@pytest.mark.skipif("ELBOGAP_SMOKE_REPORT" not in os.environ, reason="ELBOGAP_SMOKE_REPORT names no report")
-def test_the_report_of_the_smoke_run(tmp_path: Path) -> None:
-    assert check_html(Path(os.environ["ELBOGAP_SMOKE_REPORT"]), expected_words(Places.here()), tmp_path)

@@ -1,4 +1,4 @@
-"""Nothing without a run at smoke scale: each figure, table, experiment, setting and claim is exercised there."""
+"""Nothing without a run at smoke scale: figures, tables, experiments, settings and claims."""
 
 import ast
 import json

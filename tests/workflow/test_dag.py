@@ -9,7 +9,11 @@ import time
 from pathlib import Path
 
 import pytest
+from browser import check_html
 from conftest import Project
+from test_html_report import expected_words
+
+from elbogap.report.places import Places
 
 pytestmark = pytest.mark.dag
 
@@ -146,7 +150,8 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_bytes(project: Project, smo
     assert project.results() == smoke.results()
 
 
-def test_the_snakemake_report_can_be_built(smoke: Project) -> None:
+@pytest.mark.browser
+def test_the_browsable_report_can_be_built_and_read(smoke: Project, tmp_path: Path) -> None:
     answer = smoke.snakemake("--report", "results/smoke/report.html", "--", "smoke")
     assert answer.returncode == 0, answer.stdout[-3000:]
-    assert (smoke.folder / "results/smoke/report.html").stat().st_size > 100_000
+    check_html(smoke.folder / "results/smoke/report.html", expected_words(Places.here()), tmp_path)

@@ -6,6 +6,7 @@ from pathlib import Path
 from snakemake.exceptions import WorkflowError
 
 ROOT = Path(workflow.basedir)
+CLAIMS = os.path.relpath(ROOT / "paper" / "claims")
 sys.path.insert(0, str(ROOT / "src"))
 
 from elbogap import digest
@@ -79,16 +80,20 @@ def data_state(wildcards):
 
 def claim_files(wildcards):
     """The claims as written, and the published numbers that they are compared with."""
-    folder = ROOT / "paper" / "claims"
-    return [*sorted(map(str, folder.glob("*.yaml"))), *published_needed(folder, wildcards.scale)]
+    written = sorted(map(str, Path(CLAIMS).glob("*.yaml")))
+    return [*written, *published_needed(Path(CLAIMS), wildcards.scale)]
 
 
 def claim_tables(wildcards):
     """The tables that the claims of all documents are checked against at a scale."""
-    return tables_needed(ROOT / "paper" / "claims", wildcards.scale)
+    return tables_needed(Path(CLAIMS), wildcards.scale)
 
 
 def report_inputs(wildcards):
     """What the report shows: all products and verdicts of the scale, and the texts written by hand."""
-    texts = [path for folder in ("paper", "workflow/report") for path in (ROOT / folder).rglob("*.*")]
+    texts = [
+        path
+        for folder in ("paper", "workflow/report")
+        for path in Path(os.path.relpath(ROOT / folder)).rglob("*.*")
+    ]
     return [*products(wildcards.scale), f"results/{wildcards.scale}/claims.csv", *sorted(map(str, texts))]

@@ -18,7 +18,7 @@ rule claims_table:
     conda:
         "../../envs/environment.yaml"
     params:
-        claims=str(ROOT / "paper" / "claims"),
+        claims=CLAIMS,
         code=code("elbogap.claims.engine", "elbogap.claims.html"),
         files=files,
     message:
@@ -51,7 +51,7 @@ rule report_pdf:
     conda:
         "../../envs/environment.yaml"
     params:
-        code=code("elbogap.report.pdf"),
+        code=code("elbogap.report.commands"),
         files=files,
     message:
         "typesetting the report of scale {wildcards.scale}"
