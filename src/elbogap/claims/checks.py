@@ -164,7 +164,7 @@ def monotone(rows: pd.DataFrame, check: Monotone, tolerance: float, spread: Sequ
             raise UserError(
                 f"{where}a trend along '{check.along}' needs two points, the table has {len(points)}"
             )
-        grid = _grid(group, check.metric, check.along, points, spread, where)
+        grid = _grid(group, check.metric, check.along, points.tolist(), spread, where)
         means, steps = grid.mean(axis=0), np.diff(grid, axis=1)
         j = int(np.argmin(sign * steps.mean(axis=0)))
         step = steps[:, j].mean()

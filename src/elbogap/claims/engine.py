@@ -100,6 +100,7 @@ def reference_of(claim: Claim, published: Path) -> Reference:
     Raises:
         UserError: the file is missing, lacks a column or a source, has a key twice, or no value is left.
     """
+    assert claim.published is not None  # the specification refuses a value check without it
     if not isinstance(claim.published, PublishedFile):
         return Reference((), {(): claim.published})
     path, column, by = published / claim.published.file, claim.published.column, claim.published.by
@@ -159,7 +160,7 @@ def _assess(
     claim: Claim, document: str, scale: str, results: Path, published: Path, read: dict[Path, pd.DataFrame]
 ) -> Verdict:
     asked = claim.at(scale)
-    if asked.status == "skip":
+    if asked.status == "skip" or asked.tolerance is None:  # only skipped claims lack a tolerance
         return _verdict(claim, document, scale, NOT_ASSESSED, "skipped at this scale", None)
     path = results / claim.table
     if path not in read:

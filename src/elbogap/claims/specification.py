@@ -238,7 +238,8 @@ def load(folder: Path) -> list[Document]:
         UserError: a file is unreadable or breaks the form, or an id is used twice; the message names the
             file, the claim and the key.
     """
-    documents, homes = [], {}
+    documents: list[Document] = []
+    homes: dict[str, Path] = {}
     for path in sorted(folder.glob("*.yaml")):
         document = _load(path)
         for claim in document.claims:
