@@ -92,9 +92,8 @@ def _draw_prior(axes: Axes, z_draw: np.ndarray) -> None:
     axes.vlines(z_draw, 0, 1, color=style.VERMILION, linestyle=":", linewidth=0.9)
     axes.plot(z_draw, 0 * z_draw, "o", color=style.VERMILION, clip_on=False)
     for number, value in enumerate(z_draw):
-        axes.annotate(
-            f"$z_{number + 1}$", (value, 0), (-11, 3), textcoords="offset points", color=style.VERMILION
-        )
+        label, shift = f"$z_{number + 1}$", 3 if value < 0.9 else -11
+        axes.annotate(label, (value, 0), (shift, 3), textcoords="offset points", color=style.VERMILION)
     axes.set(xlim=(0, 1), ylim=(0, 1.3), yticks=[0, 1], xlabel="latent $z$")
 
 
