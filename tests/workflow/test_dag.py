@@ -66,7 +66,7 @@ def test_every_target_plans_without_running(project: Project, target: str) -> No
 
 def test_a_single_figure_needs_only_its_own_jobs(project: Project) -> None:
     jobs = project.jobs("figures/smoke/mapa/fig06_posterior_absolute_value.pdf")
-    assert jobs == {"mapa_surrogate": 1, "mapa_posteriors": 1, "mapa_posterior_figure": 1}
+    assert jobs == {"mapa_surrogate": 1, "mapa_posteriors": 1, "mapa_fig06_posterior_absolute_value": 1}
 
 
 def test_a_comment_reruns_nothing_and_a_constant_what_depends_on_it(built: Project) -> None:
