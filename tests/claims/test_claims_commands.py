@@ -6,6 +6,7 @@ from collections.abc import Callable
 from html.parser import HTMLParser
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -154,3 +155,4 @@ def test_the_page_shows_each_claim_escaped_and_alone(folder: Any, values: Values
     for word in ("✓ reproduced", "✗ not reproduced", "– not assessed"):
         assert word in " ".join(page.text.split())
     assert "nan" not in page.text
+    assert f"{np.std([-0.3, -0.6], ddof=1):.2g}" in page.text.split()

@@ -200,3 +200,12 @@ def test_the_documents_own_claims_load_and_their_published_files_exist(path: Pat
     for scale in specification.Scales.model_fields:
         for file in specification.published_needed(path.parent, scale):
             assert Path(file).is_file(), file
+
+
+def test_the_guide_shows_a_valid_claim_and_every_kind(tmp_path: Path) -> None:
+    guide = (ROOT / "docs/claims.md").read_text()
+    (tmp_path / "qiw.yaml").write_text(guide.split("```yaml\n")[1].split("```")[0])
+    (document,) = specification.load(tmp_path)
+    assert document.claims[0].id == "qiw-kl-falls-with-k"
+    for kind in ("ordering", "value", "ratio", "monotone", "bound"):
+        assert f"\n| `{kind}` |" in guide

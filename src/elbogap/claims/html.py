@@ -29,7 +29,7 @@ body { font: 15px/1.45 system-ui, sans-serif; color: #1a1a1a; background: #fff; 
 body { margin: 2rem auto; max-width: 78rem; padding: 0 1rem; }
 h1, h2 { line-height: 1.2; } h2 { margin-top: 2.2rem; }
 .scroll { overflow-x: auto; }
-table { border-collapse: collapse; width: 100%; }
+table { border-collapse: collapse; width: 100%; min-width: 64rem; }
 th, td { text-align: left; vertical-align: top; padding: .5rem .7rem; border-bottom: 1px solid #d0d0d0; }
 th { border-bottom: 2px solid #555; }
 code { font-size: .85em; color: #444; }
@@ -41,15 +41,19 @@ code { font-size: .85em; color: #444; }
 <body>
 <h1>Claims at scale {{ scale }}</h1>
 <p>{% for verdict in looks %}{{ badge(verdict) }} {{ counts[verdict] }}&ensp;{% endfor %}</p>
-<p class="small">A required claim that is not reproduced breaks the build. Spread is the standard deviation
-over replicates. Tolerances are in the units of the metric, or relative where the check says so.</p>
+<p class="small">A required claim that is not reproduced breaks the build. Spread is the standard deviation,
+over replicates, of what decides: a value, a ratio, a step, or the distance to a bound. Tolerances are in the
+units of the metric, or relative where the check says so.</p>
 {% for document, rows in documents.items() %}
 <section id="{{ document }}">
 <h2>{{ document }}</h2>
 <div class="scroll"><table>
+<colgroup><col style="width: 14%"><col style="width: 25%"><col style="width: 11%"><col style="width: 20%">
+<col style="width: 6%"><col style="width: 11%"><col style="width: 7%"><col style="width: 6%"></colgroup>
 <thead><tr>
-<th scope="col">Verdict</th><th scope="col">Claim</th><th scope="col">Where</th><th scope="col">Measured</th>
-<th scope="col">Published</th><th scope="col">Tolerance</th><th scope="col">At this scale</th>
+<th scope="col">Verdict</th><th scope="col">Claim</th><th scope="col">Where</th>
+<th scope="col">Measured</th><th scope="col">Spread</th><th scope="col">Published</th>
+<th scope="col">Tolerance</th><th scope="col">Status</th>
 </tr></thead>
 <tbody>
 {% for row in rows %}
@@ -58,8 +62,9 @@ over replicates. Tolerances are in the units of the metric, or relative where th
 <td>{{ row.statement }}<div class="small"><code>{{ row.id }}</code> ({{ row.kind }})</div>
 {% if row.note %}<p class="small">{{ row.note }}</p>{% endif %}</td>
 <td>{{ row.item }}</td>
-<td>{{ row.measured }}{% if row.spread == row.spread %} ± {{ number(row.spread) }}{% endif %}
+<td>{{ row.measured }}
 <p class="small">{{ row.detail }}</p></td>
+<td>{% if row.spread == row.spread %}{{ "%.2g" % row.spread }}{% endif %}</td>
 <td>{{ row.published }}{% if row.source %}<p class="small">{{ row.source }}</p>{% endif %}</td>
 <td>{% if row.tolerance == row.tolerance %}{{ number(row.tolerance) }}{% endif %}</td>
 <td>{{ {"require": "required", "report": "reported", "skip": "skipped"}[row.status] }}</td>
