@@ -242,6 +242,21 @@ def test_the_spread_is_the_deviation_of_what_decides() -> None:
     assert run(BOUND | {"upper": 5}, only_b, spread=spread).holds  # the mean, not each of 3, 5, 7
 
 
+def test_a_relative_tolerance_is_a_share_of_the_published_value() -> None:
+    assert run(VALUE | {"relative": True}, {"m": [-110.0]}, 0.1, published=-100.0).holds
+    assert not run(VALUE | {"relative": True}, {"m": [-110.0]}, 0.09, published=-100.0).holds
+    assert not run(VALUE, {"m": [-110.0]}, 0.1, published=-100.0).holds
+
+
+def test_rows_without_a_group_or_replicate_count_as_one() -> None:
+    frame = pd.DataFrame({"p": ["x", np.nan], "seed": [np.nan, 1], "m": [1.0, 5.0]})
+    found = run(BOUND | {"upper": 4, "per": "p"}, frame)
+    assert not found.holds
+    assert found.detail.startswith("p=nan: ")
+    steps = pd.DataFrame({"seed": [np.nan, np.nan, 1, 1], "k": [1, 2, 1, 2], "m": [0.0, 4.0, 0.0, 1.0]})
+    assert run(RISING, steps, spread=("seed",)).measured == "0, 2.5"
+
+
 def test_one_replicate_has_no_spread() -> None:
     assert run(VALUE, {"m": [1.0], "seed": [0]}, spread=("seed",)).spread is None
     assert run(VALUE, {"m": [1.0]}).spread is None
