@@ -1,10 +1,10 @@
 """Train the importance-weighted autoencoder of figure 2 on binarised MNIST (Cremer et al. 2017).
 
 Networks, bound and optimiser follow the authors' code: softplus, Xavier-uniform weights, zero biases, Adam,
-images reshuffled each epoch; that the bound is averaged, not summed, over the minibatch is a guess. TensorFlow's
-Adam adds its epsilon to the uncorrected root sqrt(v), torch's to the bias-corrected one; so torch is given
-epsilon / sqrt(1 - beta2^t) at step t, which makes the updates equal. The framework's random numbers cannot be
-reproduced. The reduced scales use smaller minibatches, a larger learning rate and fewer epochs.
+images reshuffled each epoch. That the bound is averaged, not summed, over the minibatch is a guess; it
+matters because of Adam's large epsilon, which has TensorFlow's meaning here (:func:`torch_epsilon`). The
+framework's random numbers cannot be reproduced. The reduced scales use smaller minibatches, a larger learning
+rate, a small epsilon and fewer epochs.
 """
 
 import functools
@@ -63,7 +63,7 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame | dict[str, np.n
         bound = iwae(model.draw(images[chosen], settings.k, noise).log_weights).mean()
         optimiser.zero_grad()
         (-bound).backward()
-        optimiser.param_groups[0]["eps"] = settings.epsilon / math.sqrt(1 - BETAS[1] ** i)
+        optimiser.param_groups[0]["eps"] = torch_epsilon(settings.epsilon, i)
         optimiser.step()
         return bound.detach()
 
@@ -91,6 +91,15 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame | dict[str, np.n
         }
     )
     return {"parameters": model.to_arrays() | {"data": np.array(data.kind)}, "curve": curve}
+
+
+def torch_epsilon(epsilon: float, step: int) -> float:
+    """The epsilon that makes step t of torch's Adam equal to TensorFlow's with `epsilon`.
+
+    TensorFlow adds epsilon to sqrt(v), torch to the bias-corrected sqrt(v / (1 - beta2^t)): the two agree if
+    torch's is epsilon / sqrt(1 - beta2^t), 32 times `epsilon` at first and `epsilon` in the end.
+    """
+    return epsilon / math.sqrt(1 - BETAS[1] ** step)
 
 
 def _subset(images: np.ndarray, settings: Settings) -> Tensor:
