@@ -20,6 +20,11 @@ class Project:
     folder: Path
 
     @property
+    def log(self) -> str:
+        """What Snakemake printed while the shared run was built."""
+        return (self.folder / "build.log").read_text()
+
+    @property
     def environment(self) -> dict[str, str]:
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("ELBOGAP_")}
         return {
@@ -85,7 +90,7 @@ def smoke(tmp_path_factory: pytest.TempPathFactory) -> Project:
     """A copy with the whole smoke scale built by one command."""
     project = copy_project(tmp_path_factory.mktemp("smoke") / "elbogap")
     answer = project.snakemake("smoke")
-    (project.folder / "smoke.log").write_text(answer.stdout)
+    (project.folder / "build.log").write_text(answer.stdout)
     assert answer.returncode == 0, answer.stdout[-6000:]
     return project
 
