@@ -1,6 +1,7 @@
 """Figures of document mapa, each a function of its tables."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -113,7 +114,7 @@ def _passes(table: pd.DataFrame, label: str) -> Figure:
     keys, metrics = ["problem", "method", "reading", "k_share", "S"], ["passes_per_point", "passes_sd"]
     mean = table.groupby(keys, dropna=False)[metrics].mean().reset_index()
     shares = sorted(table["k_share"].dropna().unique())
-    looks = {
+    looks: dict[tuple[str, float], dict[str, Any]] = {
         (reading, share): {"color": colour, "linestyle": line, "marker": marker, "markerfacecolor": face}
         for share, colour, marker in zip(shares, (style.BLUE, style.ORANGE), "os", strict=True)
         for reading, line, face in (("within", "-", colour), ("beyond", "--", "white"))

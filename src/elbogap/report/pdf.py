@@ -5,7 +5,7 @@ import shutil
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, cast
 
 import typst
 
@@ -34,17 +34,17 @@ def compile_report(report: Mapping[str, Any], sources: Path, work: Path, output:
         stage = Path(name)
         _stage(report, sources, work, stage)
         try:
-            pages = typst.compile(
+            made: bytes | list[bytes] = typst.compile(
                 stage / MAIN,
+                output=None,
                 root=stage,
-                format=output.suffix[1:],
+                format=cast(Literal["pdf", "png"], output.suffix[1:]),
                 ignore_system_fonts=True,
                 timestamp=0,
             )
         except typst.TypstError as error:
             raise UserError(f"the report cannot be typeset: {error}") from error
-    if isinstance(pages, bytes):
-        pages = [pages]
+    pages = [made] if isinstance(made, bytes) else made
     for number, page in enumerate(pages, start=1):
         with tables.atomic(Path(str(output).replace("{p}", str(number)))) as temporary:
             temporary.write_bytes(page)

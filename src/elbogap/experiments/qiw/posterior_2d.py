@@ -117,7 +117,7 @@ def _exact(grid: Grid, transform: exact_importance.WeightTransform, k: int) -> d
     }
 
 
-def _monte_carlo(grid: Grid, k: int, batch_seed: int, settings: Settings) -> dict[str, float]:
+def _monte_carlo(grid: Grid, k: int, batch_seed: int, settings: Settings) -> dict[str, str | float]:
     """Integrals of q_IW on the grid, with the k - 1 other draws of each batch sampled."""
     generator = torch_generator(settings.seed, "qiw.posterior_2d", k, batch_seed)
     deviation = math.exp(LOG_VARIANCE_OF_Q / 2)
