@@ -1,6 +1,7 @@
 """Copies of the project, as a fresh clone would be, and one finished smoke run that the tests share."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -51,11 +52,10 @@ class Project:
 
     def jobs(self, *words: str) -> dict[str, int]:
         """How many jobs of each rule a dry run wants."""
-        answer = self.snakemake("-n", "--quiet", "rules", *words)
+        answer = self.snakemake("-n", "--quiet", "rules", "--", *words)
         assert answer.returncode == 0, answer.stdout
-        table = answer.stdout.partition("Job stats:")[2].splitlines()[3:]
-        rows = [line.split() for line in table if line.strip()]
-        return {row[0]: int(row[1]) for row in rows if len(row) == 2 and row[0] != "total"}
+        rows = re.findall(r"^(\w+) +(\d+)$", answer.stdout, re.MULTILINE)
+        return {rule: int(count) for rule, count in rows if rule != "total"}
 
     def results(self, scale: str = "smoke") -> dict[str, bytes]:
         """The content of each table and array file of a scale."""

@@ -3,6 +3,7 @@ import os
 import sys
 from pathlib import Path
 
+from filelock import FileLock, Timeout
 from snakemake.exceptions import WorkflowError
 
 ROOT = Path(workflow.basedir)
@@ -18,6 +19,16 @@ from elbogap.errors import UserError
 # Jobs run `python -m elbogap` with this interpreter and this source tree, installed or not.
 for name, first in (("PATH", Path(sys.executable).parent), ("PYTHONPATH", ROOT / "src")):
     os.environ[name] = os.pathsep.join([str(first), *filter(None, [os.environ.get(name)])])
+
+# A run that was killed leaves Snakemake's lock behind. Ours is held by the process and dies with it: who gets it
+# knows that every lock is stale; who does not leaves the other run alone.
+run_lock = FileLock(".snakemake/elbogap.lock")
+try:
+    run_lock.acquire(timeout=0)
+    for stale in Path(".snakemake/locks").glob("*.lock"):
+        stale.unlink()
+except Timeout:
+    pass
 
 try:
     CONFIGS = {name: load(ROOT / "config" / f"{name}.yaml") for name in scales(ROOT / "config")}
