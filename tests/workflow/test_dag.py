@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from browser import check_html
 from conftest import Project
+from filelock import FileLock
 from test_html_report import expected_words
 
 from elbogap.report.places import Places
@@ -156,3 +157,13 @@ def test_the_browsable_report_can_be_built_and_read(smoke: Project, tmp_path: Pa
     answer = smoke.snakemake("--report", "results/smoke/report.html", "--", "smoke")
     assert answer.returncode == 0, answer.stdout[-3000:]
     check_html(smoke.folder / "results/smoke/report.html", expected_words(Places.here()), tmp_path)
+
+
+def test_a_run_in_progress_keeps_its_lock(project: Project) -> None:
+    target = "results/smoke/data/mnist.json"
+    locks = project.folder / ".snakemake/locks"
+    locks.mkdir(parents=True)
+    (locks / "0.output.lock").write_text(f"{target}\n")
+    with FileLock(project.folder / ".snakemake/elbogap.lock"):
+        assert "cannot be locked" in project.snakemake(target).stdout
+    assert project.snakemake(target).returncode == 0
