@@ -8,7 +8,7 @@ from made_up_run import finished_run
 
 from elbogap.errors import UserError
 from elbogap.report.lineage import COST_COLUMNS
-from elbogap.report.reference import LARGEST, record
+from elbogap.report.reference import LARGEST, record, record_costs
 
 
 def test_small_tables_records_and_pictures_are_kept(tmp_path: Path) -> None:
@@ -82,3 +82,10 @@ def test_an_unfinished_run_is_not_recorded(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="not finished"):
         record("smoke", places)
     assert (places.recorded_results("smoke") / "claims.csv").is_file()
+
+
+def test_costs_can_be_recorded_alone(tmp_path: Path) -> None:
+    places = finished_run(tmp_path)
+    record_costs("smoke", places)
+    assert set(pd.read_csv(places.recorded_costs)["scale"]) == {"smoke"}
+    assert not places.recorded_results("smoke").exists()

@@ -15,4 +15,4 @@ rule dataset:
         code=code("elbogap.data.records"),
     shell:
         "python -m elbogap data record {wildcards.dataset} --stand-ins {params.policy} --state {params.state}"
-        " --out {output} > {log} 2>&1"
+        " --out {output} 2>&1 | tee {log}"

@@ -19,6 +19,7 @@ def register(commands: Any) -> None:
         "reference", help="record a finished run in results/ and figures/reference"
     )
     reference.add_argument("--scale", required=True)
+    reference.add_argument("--costs-only", action="store_true", help="record the costs, not the results")
     reference.set_defaults(call=_reference)
 
     readme = commands.add_parser("readme", help="refresh the generated parts of the README")
@@ -56,9 +57,12 @@ def _report(options: argparse.Namespace) -> None:
 
 def _reference(options: argparse.Namespace) -> None:
     from elbogap.report.places import Places
-    from elbogap.report.reference import record
+    from elbogap.report.reference import record, record_costs
 
     places = Places.here(options.project)
+    if options.costs_only:
+        record_costs(options.scale, places)
+        return
     count = record(options.scale, places)
     print(
         f"recorded {count} files of scale {options.scale}; now refresh the README: python -m elbogap readme"

@@ -16,6 +16,11 @@ LARGEST = 2**20  # bytes of a file that is worth keeping in the repository
 PASSING = ("logs", "benchmarks")  # folders that say nothing about results
 
 
+def record_costs(scale: str, places: Places) -> None:
+    """Replace the recorded costs of a scale by those of the run in `results/`."""
+    tables.write(_costs(scale, places), places.recorded_costs)
+
+
 def record(scale: str, places: Places) -> int:
     """Replace the recorded run of a scale by the one in `results/` and `figures/`; returns the files' number.
 
@@ -30,7 +35,7 @@ def record(scale: str, places: Places) -> int:
     copied = _replace(results, places.recorded_results(scale), _small_tables(results))
     _make_paths_relative(places.recorded_results(scale), places.project)
     copied += _replace(figures, places.recorded_figures(scale), sorted(figures.rglob("*.png")))
-    tables.write(_costs(scale, places), places.recorded_costs)
+    record_costs(scale, places)
     return copied
 
 
