@@ -29,7 +29,7 @@ smoke: .venv/installed  ## the same, tiny and without network
 
 report: .venv/installed  ## the replication report (PDF) and the browsable one (HTML) of SCALE
 	snakemake --cores $(CORES) results/$(SCALE)/report.pdf
-	snakemake --cores 1 --report results/$(SCALE)/report.html -- all --config scale=$(SCALE)
+	snakemake --cores 1 --config scale=$(SCALE) --report results/$(SCALE)/report.html -- all
 
 data: .venv/installed  ## fetch and verify all data sets
 	python -m elbogap data fetch

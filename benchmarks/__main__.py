@@ -154,7 +154,7 @@ def main() -> None:
     )
     print(table.to_string(index=False))
     record = provenance.collect(
-        module="elbogap.evaluation.quadrature",
+        source=provenance.source("elbogap.evaluation.quadrature"),
         command=sys.argv,
         scale="bench",
         settings={"points": options.points, "rounds": options.rounds, "seed": options.seed},

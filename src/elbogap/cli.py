@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from pydantic import ValidationError
+from threadpoolctl import threadpool_limits
 
 from elbogap import digest, provenance, tables
 from elbogap.claims import commands as claims_commands
@@ -131,20 +132,22 @@ def _experiment(options: argparse.Namespace) -> None:
     name = f"{EXPERIMENTS}.{options.name}"
     of_the_runner = frozenset(sys.modules)
     module = importlib.import_module(name)
+    source = provenance.source(name)
     settings = _settings(module.Settings, options.settings)
     outputs = _paths(options.outputs)
-    scratch = options.scratch or next(iter(outputs.values())).parent / f".scratch-{options.name}"
-    run = Run(
-        options.scale, _pairs(options.keys), _paths(options.inputs), scratch, options.threads, options.gpus
-    )
+    keys = _pairs(options.keys)
+    cell = "-".join([options.name, *keys.values()])
+    scratch = options.scratch or next(iter(outputs.values())).parent / f".scratch-{cell}"
+    run = Run(options.scale, keys, _paths(options.inputs), scratch, options.threads, options.gpus)
     if "torch" in sys.modules:
         limit_torch_threads(options.threads)
-    results = module.run(settings, run)
+    with threadpool_limits(options.threads):
+        results = module.run(settings, run)
     if set(results) != set(outputs):
         raise UserError(f"{options.name} makes {sorted(results)}, but --outputs names {sorted(outputs)}")
     _refuse_undeclared(name, of_the_runner)
     record = provenance.collect(
-        module=name,
+        source=source,
         command=["python", "-m", "elbogap", *sys.argv[1:]],
         scale=options.scale,
         settings=settings.model_dump(mode="json"),
@@ -207,6 +210,7 @@ def _figure(options: argparse.Namespace) -> None:
     draw = getattr(importlib.import_module(name), function, None)
     if not function.startswith("fig") or draw is None:
         raise UserError(f"document {document} has no figure '{function}'")
+    source = provenance.source(name)
     inputs, outputs = _paths(options.inputs), _paths(options.outputs)
     expected = set(inspect.signature(draw).parameters)
     if set(inputs) != expected:
@@ -220,7 +224,7 @@ def _figure(options: argparse.Namespace) -> None:
     with style.applied():
         figure = draw(**values)
         record = provenance.collect(
-            module=name,
+            source=source,
             command=["python", "-m", "elbogap", *sys.argv[1:]],
             scale=options.scale,
             settings={},

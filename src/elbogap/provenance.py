@@ -4,7 +4,6 @@ import datetime
 import functools
 import hashlib
 import json
-import os
 import platform
 import subprocess
 from collections.abc import Iterable, Mapping
@@ -33,9 +32,19 @@ def path_for(result: Path) -> Path:
     return result.with_name(f"{result.name}.provenance.json")
 
 
+def source(module: str) -> dict[str, Any]:
+    """The code behind a result: take it before a long run, since the tree may change meanwhile."""
+    return {
+        "module": module,
+        "code_digest": digest.code_digest(module),
+        "package_digest": package_digest(),
+        "git": git_state(),
+    }
+
+
 def collect(
     *,
-    module: str,
+    source: Mapping[str, Any],
     command: Iterable[str],
     scale: str,
     settings: Mapping[str, Any],
@@ -44,15 +53,12 @@ def collect(
 ) -> dict[str, Any]:
     """Everything that is known of one result, except the moment and cost, which the caller adds in `run`."""
     return {
-        "module": module,
+        **source,
         "command": list(command),
         "scale": scale,
         "settings": dict(settings),
         "seeds": _seeds(settings),
-        "code_digest": digest.code_digest(module),
-        "package_digest": package_digest(),
-        "git": git_state(),
-        "inputs": {str(path): _input(path) for path in inputs},
+        "inputs": {str(path): sha256(path) for path in inputs},
         "data": _data(inputs),
         "versions": versions(),
         "platform": {
@@ -135,10 +141,6 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _input(path: Path) -> str:
-    return sha256(path)
-
-
 def _data(inputs: Iterable[Path]) -> list[Any]:
     """The data sets' own records, which the data layer writes as JSON with a `dataset` key."""
     records = []
@@ -159,13 +161,3 @@ def _seeds(settings: Mapping[str, Any]) -> dict[str, Any]:
         elif "seed" in name:
             found[name] = value
     return found
-
-
-def environment() -> dict[str, Any]:
-    """A short description of this machine for the report."""
-    return {
-        "python": platform.python_version(),
-        "cpus": os.cpu_count(),
-        "machine": platform.machine(),
-        **versions(),
-    }

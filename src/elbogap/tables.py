@@ -3,6 +3,7 @@
 import json
 import os
 import tempfile
+import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -57,11 +58,29 @@ def write(value: Any, path: Path) -> None:
 
 
 def read_table(path: Path) -> pd.DataFrame:
-    """Read a tidy table."""
-    return pd.read_csv(path)
+    """Read a tidy table.
+
+    Raises:
+        UserError: it is missing or damaged.
+    """
+    try:
+        return pd.read_csv(path)
+    except FileNotFoundError as error:
+        raise UserError(f"{path} is missing; build it first") from error
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path}: cannot be read as a table ({error}); rebuild it") from error
 
 
 def read_arrays(path: Path) -> dict[str, np.ndarray]:
-    """Read named arrays."""
-    with np.load(path) as archive:
-        return {name: archive[name] for name in archive.files}
+    """Read named arrays.
+
+    Raises:
+        UserError: the file is missing or damaged.
+    """
+    try:
+        with np.load(path) as archive:
+            return {name: archive[name] for name in archive.files}
+    except FileNotFoundError as error:
+        raise UserError(f"{path} is missing; build it first") from error
+    except (OSError, ValueError, zipfile.BadZipFile) as error:
+        raise UserError(f"{path}: cannot be read as arrays ({error}); rebuild it") from error

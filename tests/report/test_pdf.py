@@ -49,7 +49,7 @@ def test_the_report_says_what_was_gathered(places: Places) -> None:
         "The density of q_IW. Grid of 101 x 101 points.",
         "not built at this scale One-dimensional panels.",
         "STAND-IN DATA",
-        "Published values",
+        "Published or reference values",
         "reproduced: KL falls below 1e-2.",
         "0.0312",
         "12 s, 850 MiB",

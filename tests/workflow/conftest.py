@@ -61,9 +61,8 @@ class Project:
         """The content of each table and array file of a scale."""
         folder = self.folder / "results" / scale
         kinds = {".csv", ".npz"}
-        return {
-            str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.suffix in kinds
-        }
+        files = [p for p in sorted(folder.rglob("*")) if p.suffix in kinds and not p.name.startswith(".")]
+        return {str(p.relative_to(folder)): p.read_bytes() for p in files}
 
 
 def copy_project(folder: Path) -> Project:

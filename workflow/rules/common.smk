@@ -1,9 +1,9 @@
 # Helpers of the rules; there are no rules here.
+import fcntl
 import os
 import sys
 from pathlib import Path
 
-from filelock import FileLock, Timeout
 from snakemake.exceptions import WorkflowError
 
 ROOT = Path(workflow.basedir)
@@ -20,15 +20,17 @@ from elbogap.errors import UserError
 for name, first in (("PATH", Path(sys.executable).parent), ("PYTHONPATH", ROOT / "src")):
     os.environ[name] = os.pathsep.join([str(first), *filter(None, [os.environ.get(name)])])
 
-# A run that was killed leaves Snakemake's lock behind. Ours is held by the process and dies with it: who gets it
-# knows that every lock is stale; who does not leaves the other run alone.
-run_lock = FileLock(".snakemake/elbogap.lock")
+# A run that was killed leaves Snakemake's lock behind. Every process shares a lock of ours that dies with it: who
+# can have it alone for a moment knows that all of Snakemake's locks are stale.
+Path(".snakemake").mkdir(exist_ok=True)
+run_lock = open(".snakemake/elbogap.lock", "w")
 try:
-    run_lock.acquire(timeout=0)
+    fcntl.flock(run_lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     for stale in Path(".snakemake/locks").glob("*.lock"):
         stale.unlink()
-except Timeout:
+except BlockingIOError:
     pass
+fcntl.flock(run_lock, fcntl.LOCK_SH)
 
 try:
     CONFIGS = {name: load(ROOT / "config" / f"{name}.yaml") for name in scales(ROOT / "config")}

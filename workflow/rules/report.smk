@@ -19,7 +19,7 @@ rule claims_table:
         "../../envs/environment.yaml"
     params:
         claims=CLAIMS,
-        code=code("elbogap.claims.engine", "elbogap.claims.html"),
+        code=code("elbogap.claims.commands"),
         files=files,
     message:
         "checking the claims at scale {wildcards.scale}"

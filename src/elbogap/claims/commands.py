@@ -45,7 +45,7 @@ def _claims(options: argparse.Namespace) -> None:
         *map(Path, specification.published_needed(options.claims, options.scale)),
     ]
     record = provenance.collect(
-        module=__name__,
+        source=provenance.source(__name__),
         command=["python", "-m", "elbogap", *sys.argv[1:]],
         scale=options.scale,
         settings={},

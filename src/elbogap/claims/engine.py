@@ -104,7 +104,7 @@ def reference_of(claim: Claim, published: Path) -> Reference:
     if not isinstance(claim.published, PublishedFile):
         return Reference((), {(): claim.published})
     path, column, by = published / claim.published.file, claim.published.column, claim.published.by
-    rows = _read(path)
+    rows = tables.read_table(path)
     for name in (*by, column, "source"):
         if name not in rows:
             raise UserError(f"{path}: no column '{name}'; its columns: {', '.join(rows.columns)}")
@@ -164,7 +164,7 @@ def _assess(
         return _verdict(claim, document, scale, NOT_ASSESSED, "skipped at this scale", None)
     path = results / claim.table
     if path not in read:
-        read[path] = _read(path)
+        read[path] = tables.read_table(path)
     rows = select(read[path], claim)
     finding = find(claim, rows, asked.tolerance, published)
     if "data" in rows and (rows["data"] == "stand-in").any():
@@ -197,12 +197,3 @@ def _verdict(
         detail=detail,
         note=claim.note,
     )
-
-
-def _read(path: Path) -> pd.DataFrame:
-    try:
-        return tables.read_table(path)
-    except FileNotFoundError as error:
-        raise UserError(f"{path} is missing; build it, or skip the claim at this scale") from error
-    except (OSError, ValueError) as error:  # pandas' parser errors are ValueErrors
-        raise UserError(f"{path} cannot be read as a table ({error})") from error

@@ -43,7 +43,7 @@ def load(path: Path) -> Config:
         raise UserError(
             f"{path}: cannot be read ({error.strerror}); scales are files in {path.parent}/"
         ) from error
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise UserError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from error
     try:
         return Config.model_validate(values)

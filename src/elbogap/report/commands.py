@@ -44,7 +44,7 @@ def _report(options: argparse.Namespace) -> None:
     report = gather(options.scale, places)
     compile_report(report, places.paper, places.work, output)
     record = provenance.collect(
-        module="elbogap.report.commands",
+        source=provenance.source("elbogap.report.commands"),
         command=["python", "-m", "elbogap", *sys.argv[1:]],
         scale=options.scale,
         settings={},
