@@ -84,8 +84,8 @@ def adapted_panels(
 ) -> Panels:
     """Panels on which int p(x|z) N(z; 0, 1) dz is settled for every given x.
 
-    A mode of the posterior that is far narrower than the first panels' node spacing (steep decoders with little
-    noise, |f'| / sigma above some 500) can lie between nodes and be missed; raise `initial` there.
+    A mode of the posterior that is far narrower than the first panels' node spacing (steep decoders with
+    little noise, |f'| / sigma above some 500) can lie between nodes and be missed; raise `initial` there.
 
     A panel is halved while its two halves differ from the whole by more than `tolerance` p(x) for any x; what
     is kept are the halves, whose error is far smaller than that difference.
