@@ -86,7 +86,6 @@ def test_interrupted_anywhere_it_resumes_to_the_same_bits(
     assert torch.equal(weight, uninterrupted[1])
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 def test_killed_without_warning_it_resumes_to_the_same_bits(
     tmp_path: Path, uninterrupted: tuple[list[float], Tensor]
 ) -> None:
