@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import textwrap
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -57,6 +58,25 @@ def tree(tmp_path: Path) -> Path:
                 importlib.import_module("elbogap." + "densities")
                 return {"table": pd.DataFrame({"value": [1]})}
         """,
+        "long": """
+            import torch
+            from elbogap.training import train
+
+            def run(settings, run):
+                layer = torch.nn.Linear(1, 1)
+
+                def step(i):
+                    with torch.no_grad():
+                        layer.weight.fill_(i)
+                    return torch.tensor(float(i))
+
+                values = train(
+                    step, steps=settings.draws, record_every=2, parts={"layer": layer},
+                    checkpoint=run.scratch / "checkpoint.pt", identity="", seconds_between_checkpoints=1e9,
+                    label="long", deadline=run.deadline,
+                )
+                return {"table": pd.DataFrame({"weight": layer.weight.item(), "value": values})}
+        """,
         "interrupted": """
             def run(settings, run):
                 raise KeyboardInterrupt
@@ -73,10 +93,11 @@ SETTINGS = '{"seed": 1, "draws": 3}'
 
 
 def run_toy(
-    tree: Path, name: str, settings: str = SETTINGS, output: str = "table=out/t.csv"
+    tree: Path, name: str, settings: str = SETTINGS, output: str = "table=out/t.csv", more: Sequence[str] = ()
 ) -> subprocess.CompletedProcess[str]:
     return elbogap(
-        f"toy.{name}", "--scale", "smoke", "--settings", settings, "--keys", "problem=p", "--outputs", output,
+        f"toy.{name}", "--scale", "smoke", "--settings", settings, "--keys", "problem=p",
+        "--outputs", output, *more,
         cwd=tree.parent, source=tree,
     )  # fmt: skip
 
@@ -134,6 +155,27 @@ def test_an_interruption_says_how_to_go_on(tree: Path) -> None:
     answer = run_toy(tree, "interrupted")
     assert answer.returncode == 130
     assert "run the same command again" in answer.stderr
+
+
+def test_out_of_time_the_same_command_goes_on(tree: Path) -> None:
+    """Without time each call makes one of the three steps; a finished training needs none."""
+    for _ in range(3):
+        answer = run_toy(tree, "long", more=["--time-budget", "0"])
+        assert answer.returncode == 75, answer.stderr
+        says = "elbogap: time budget spent; run the same command again to go on"
+        assert answer.stderr.splitlines()[-1] == says
+        assert not (tree.parent / "out/t.csv").exists()
+    answer = run_toy(tree, "long", more=["--time-budget", "0"])
+    assert answer.returncode == 0, answer.stderr
+    assert (tree.parent / "out/t.csv").read_text() == "weight,value\n3.0,1.5\n3.0,3.0\n"
+    assert not list((tree.parent / "out").glob(".scratch-*"))
+
+
+@pytest.mark.parametrize("budget", ["-1", "nan", "soon"])
+def test_a_time_budget_is_a_number_of_seconds(tree: Path, budget: str) -> None:
+    answer = run_toy(tree, "draw", more=[f"--time-budget={budget}"])
+    assert answer.returncode == 2
+    assert "--time-budget" in answer.stderr
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,11 @@
+import contextlib
+import math
 import os
 import signal
 import tempfile
+from itertools import count
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -9,7 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from elbogap.errors import UserError
+from elbogap import training
+from elbogap.errors import OutOfTime, UserError
 from elbogap.training import train
 
 STEPS = 40
@@ -21,7 +26,13 @@ class Killed(Exception):
 
 
 def fit(
-    checkpoint: Path, *, kill_at: int = 0, hard: bool = False, identity: str = "run", seconds: float = 0
+    checkpoint: Path,
+    *,
+    kill_at: int = 0,
+    hard: bool = False,
+    identity: str = "run",
+    seconds: float = 0,
+    deadline: float = math.inf,
 ) -> tuple[list[float], Tensor]:
     """Least squares with Adam on drawn minibatches; dies inside step `kill_at`, after the update is made."""
     network = nn.Linear(3, 1, dtype=torch.float64)
@@ -52,6 +63,7 @@ def fit(
         identity=identity,
         seconds_between_checkpoints=seconds,
         label="fit",
+        deadline=deadline,
     )
     return records, network.weight.detach().clone()
 
@@ -82,6 +94,39 @@ def test_interrupted_anywhere_it_resumes_to_the_same_bits(
                 # the update of the killed step was made but not saved
                 assert _done(checkpoint) == kill_at - 1
         records, weight = fit(checkpoint)
+    assert records == uninterrupted[0]
+    assert torch.equal(weight, uninterrupted[1])
+
+
+@settings(deadline=None, max_examples=25)
+@given(stops=st.lists(st.floats(0, 80), max_size=6))
+def test_out_of_time_anywhere_it_resumes_to_the_same_bits(
+    uninterrupted: tuple[list[float], Tensor], stops: list[float]
+) -> None:
+    """A clock that ticks when it is read puts the deadlines at chosen steps."""
+    with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
+        checkpoint = Path(folder) / "checkpoint.pt"
+        for ticks in stops:
+            patch.setattr(training, "time", SimpleNamespace(monotonic=count().__next__))
+            done = _done(checkpoint)
+            if done < STEPS:
+                with contextlib.suppress(OutOfTime):
+                    fit(checkpoint, deadline=ticks, seconds=1e9)
+                assert done < _done(checkpoint) <= STEPS  # each call gets on, and all it did is kept
+        records, weight = fit(checkpoint, seconds=1e9)
+    assert records == uninterrupted[0]
+    assert torch.equal(weight, uninterrupted[1])
+
+
+def test_past_the_deadline_one_step_is_made_and_kept(
+    tmp_path: Path, uninterrupted: tuple[list[float], Tensor]
+) -> None:
+    checkpoint = tmp_path / "checkpoint.pt"
+    for done in range(1, STEPS + 1):
+        with pytest.raises(OutOfTime):
+            fit(checkpoint, deadline=0, seconds=1e9)
+        assert _done(checkpoint) == done
+    records, weight = fit(checkpoint, deadline=0, seconds=1e9)  # nothing is left to do
     assert records == uninterrupted[0]
     assert torch.equal(weight, uninterrupted[1])
 

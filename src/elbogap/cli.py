@@ -14,6 +14,7 @@ import argparse
 import importlib
 import inspect
 import json
+import math
 import shutil
 import signal
 import sys
@@ -29,12 +30,14 @@ from elbogap import digest, provenance, tables
 from elbogap.claims import commands as claims_commands
 from elbogap.config.base import explain
 from elbogap.data import commands as data_commands
-from elbogap.errors import UserError
+from elbogap.errors import OutOfTime, UserError
 from elbogap.report import commands as report_commands
 from elbogap.runtime import Run, limit_torch_threads, peak_memory_mib, set_up
 
 EXPERIMENTS = "elbogap.experiments"
 FIGURES = "elbogap.figures"
+
+TRY_AGAIN = 75  # EX_TEMPFAIL of sysexits.h
 
 
 def experiments() -> list[str]:
@@ -46,13 +49,19 @@ def experiments() -> list[str]:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; the exit status is 0, 1 (a check failed), 2 (user's mistake) or 130 (interrupted)."""
+    """Run one command.
+
+    Returns:
+        The exit status: 0, 1 (a check failed), 2 (the user's mistake), 75 (out of time) or 130 (interrupted).
+    """
     signal.signal(signal.SIGTERM, _interrupt)
     options = _parser().parse_args(argv)
     try:
         return options.call(options) or 0
     except UserError as error:
         return _complain(str(error), 2)
+    except OutOfTime:
+        return _complain("time budget spent; run the same command again to go on", TRY_AGAIN)
     except KeyboardInterrupt:
         return _complain("interrupted; finished results are kept, run the same command again to go on", 130)
     except MemoryError as error:
@@ -106,8 +115,21 @@ def _add_experiment(commands: Any, name: str) -> None:
     parser.add_argument("--scratch", type=Path, help="folder for checkpoints of unfinished work")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--gpus", type=int, default=0, help="GPUs granted; 0 computes on the CPU")
+    parser.add_argument(
+        "--time-budget",
+        type=_seconds,
+        metavar="SECONDS",
+        help="when they have passed, save what is done and stop with status 75; the same command goes on",
+    )
     _add_files(parser)
     parser.set_defaults(call=_experiment, name=name)
+
+
+def _seconds(text: str) -> float:
+    value = float(text)
+    if not value >= 0:
+        raise ValueError(text)
+    return value
 
 
 def _add_files(parser: argparse.ArgumentParser) -> None:
@@ -128,6 +150,8 @@ def _paths(words: Sequence[str]) -> dict[str, Path]:
 
 def _experiment(options: argparse.Namespace) -> None:
     started = time.perf_counter()
+    budget: float | None = options.time_budget
+    deadline = math.inf if budget is None else time.monotonic() + budget
     set_up(options.threads)
     name = f"{EXPERIMENTS}.{options.name}"
     of_the_runner = frozenset(sys.modules)
@@ -138,7 +162,16 @@ def _experiment(options: argparse.Namespace) -> None:
     keys = _pairs(options.keys)
     cell = "-".join([options.name, *keys.values()])
     scratch = options.scratch or next(iter(outputs.values())).parent / f".scratch-{cell}"
-    run = Run(options.scale, keys, _paths(options.inputs), scratch, options.threads, options.gpus)
+    run = Run(
+        scale=options.scale,
+        keys=keys,
+        inputs=_paths(options.inputs),
+        scratch=scratch,
+        threads=options.threads,
+        gpus=options.gpus,
+        time_budget=budget,
+        deadline=deadline,
+    )
     if "torch" in sys.modules:
         limit_torch_threads(options.threads)
     with threadpool_limits(options.threads):

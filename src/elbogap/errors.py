@@ -1,5 +1,9 @@
-"""The one exception whose message is meant for the user and printed without a traceback."""
+"""The exceptions that are meant for the user: printed as one line, without a traceback."""
 
 
 class UserError(Exception):
     """A mistake or a circumstance that the user can mend: one line, what is wrong and what to do."""
+
+
+class OutOfTime(Exception):
+    """The time budget is spent; everything done is checkpointed, so the same command goes on from there."""

@@ -2,6 +2,7 @@
 
 import ctypes
 import hashlib
+import math
 import os
 import platform
 import resource
@@ -27,6 +28,9 @@ class Run:
         scratch: folder for checkpoints of unfinished work; it is removed when the experiment succeeds.
         threads: CPU threads to use.
         gpus: GPUs granted; 0 means the CPU even where a GPU is present.
+        time_budget: seconds that this process may take, if limited; results do not depend on it.
+        deadline: when they end, on the clock of `time.monotonic()`; long work then saves its state and raises
+            :class:`~elbogap.errors.OutOfTime`.
     """
 
     scale: str
@@ -35,6 +39,8 @@ class Run:
     scratch: Path = Path("scratch")
     threads: int = 1
     gpus: int = 0
+    time_budget: float | None = None
+    deadline: float = math.inf
 
     @property
     def device(self) -> str:

@@ -15,7 +15,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from elbogap import tables
-from elbogap.errors import UserError
+from elbogap.errors import OutOfTime, UserError
 
 
 class Stateful(Protocol):
@@ -41,6 +41,7 @@ def train(
     identity: str,
     seconds_between_checkpoints: float,
     label: str,
+    deadline: float = math.inf,
 ) -> list[float]:
     """Call `step(i)` for i = 1..steps, resuming from `checkpoint` if it holds earlier steps of the same run.
 
@@ -55,12 +56,15 @@ def train(
             not used.
         seconds_between_checkpoints: least time between two checkpoints.
         label: what the progress line calls this run.
+        deadline: when to stop after the current step, on the clock of `time.monotonic()`. Each call makes one
+            step at least, so that repeated calls come to an end.
 
     Returns:
         Mean of the returned scalars over each block of `record_every` steps; the last block may be shorter.
 
     Raises:
         UserError: the checkpoint is damaged, or the returned scalar is not finite at the end of a block.
+        OutOfTime: the deadline has passed; the checkpoint holds all steps made.
     """
     done, total, records = _resume(checkpoint, identity, parts)
     saved = time.monotonic()
@@ -75,11 +79,14 @@ def train(
                 records.append(mean)
                 progress.set_postfix_str(f"{mean:.3f}", refresh=False)
                 total = torch.zeros_like(total)
-            if time.monotonic() - saved >= seconds_between_checkpoints and i < steps:
+            late = time.monotonic() >= deadline
+            if late or i == steps or time.monotonic() - saved >= seconds_between_checkpoints:
                 state = {"identity": identity, "done": i, "total": total, "records": records}
                 with tables.atomic(checkpoint) as path:
                     torch.save(state | {"parts": {name: _state(part) for name, part in parts.items()}}, path)
                 saved = time.monotonic()
+            if late:
+                raise OutOfTime
     return records
 
 

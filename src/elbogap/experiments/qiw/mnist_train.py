@@ -77,6 +77,7 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame | dict[str, np.n
         identity=f"{settings.model_dump_json()} {run.device} {data.record} {digest.code_digest(__name__)}",
         seconds_between_checkpoints=settings.checkpoint_seconds,
         label="IWAE",
+        deadline=run.deadline,
     )
     step_numbers = np.minimum(np.arange(1, len(bounds) + 1) * settings.record_every, steps)
     curve = pd.DataFrame(
