@@ -72,6 +72,87 @@ class Passes(Section):
     seed: int = setting("Base seed of data sets, batches and samples.", ge=0)
 
 
+Cell = Annotated[
+    str,
+    Field(
+        pattern=r"^(vae|mapa_exact|(iwae|iwae_plain)_S\d+|(mapa|mapa_beyond|mapa_gt|mapa_naive)_S\d+_k\d+)$"
+    ),
+]
+"""One method with its budget, e.g. `iwae_S50`, or `mapa_S50_k10` for k = 10 % of S = 50."""
+
+
+class Train(Section):
+    """Training of all methods: every cell trains one model per data set and restart."""
+
+    points: int = setting("Size N of each training set.", ge=10)
+    draws: int = setting("Data sets per problem.", ge=1)
+    restarts: int = setting("Random restarts per data set.", ge=1)
+    hidden: tuple[Count, ...] = setting("Widths of the hidden layers of every network.", min_length=1)
+    activation: Literal["leaky_relu", "relu", "softplus", "tanh"] = setting("Hidden activation.")
+    batch: int = setting("Observations per step.", ge=1)
+    epochs: int = setting("Passes over the training set.", ge=1)
+    learning_rate: float = setting("Learning rate of Adam.", gt=0)
+    rows: int = setting("Network rows that the members trained together may take per step.", ge=1)
+    record_epochs: int = setting("Epochs per recorded value of the bound.", ge=1)
+    checkpoint_seconds: float = setting("Least time between two checkpoints.", unit="s", gt=0)
+    seed: int = setting("Base seed of data sets, weights, minibatches and samples.", ge=0)
+
+
+class Distillation(Section):
+    """Appendix C.3: networks fitted to the Gaussianised codes and to the decoder composed with their map."""
+
+    epochs: int = setting("Passes over the training set, of each of the two networks.", ge=1)
+    batch: int = setting("Observations per step.", ge=1)
+    learning_rate: float = setting("Learning rate of Adam.", gt=0)
+
+
+class Density(Section):
+    """Prior recovery, exact likelihoods and the choice of restarts, over all cells."""
+
+    cells: tuple[Cell, ...] = setting("The methods and budgets compared.", min_length=1)
+    valid_points: int = setting("Observations for the choice of restart and k.", ge=1)
+    test_points: int = setting("Observations for the test divergence.", ge=1)
+    tolerance: float = setting("Largest error of one panel of the quadrature, relative to p(x).", gt=0)
+    distillation: Distillation = setting("The document's way of recovering the prior.")
+    resamples: int = setting("Bootstrap resamples of the data sets.", ge=100)
+    seed: int = setting("Base seed of data sets, initial weights, minibatches and resamples.", ge=0)
+
+
+class Protocol(Section):
+    """The document's estimate of the likelihood: a mixture encoder fitted by IWAE to the fixed model."""
+
+    cells: tuple[Cell, ...] = setting("The cells whose selected models are evaluated.", min_length=1)
+    draws: int = setting("Data sets per problem.", ge=1)
+    test_points: int = setting("Observations of the bound.", ge=1)
+    components: int = setting("Gaussians in the encoder's mixture.", ge=1)
+    hidden: tuple[Count, ...] = setting("Widths of the encoder's hidden layers.", min_length=1)
+    samples: int = setting("Samples S of the bound that is maximised.", ge=1)
+    batch: int = setting("Observations per step.", ge=1)
+    epochs: int = setting("Passes over the training set.", ge=1)
+    learning_rate: float = setting("Learning rate of Adam.", gt=0)
+    bound_samples: int = setting("Samples S of the reported bound.", ge=1)
+    seed: int = setting("Base seed of weights, minibatches and samples.", ge=0)
+
+
+class Gaps(Section):
+    """What each bound loses against the likelihood, and why."""
+
+    cells: tuple[Cell, ...] = setting("The cells whose selected models are measured.", min_length=1)
+    test_points: int = setting("Observations measured.", ge=1)
+    samples: int = setting("Monte-Carlo repetitions of bounds that sample.", ge=1)
+    seed: int = setting("Base seed of the samples.", ge=0)
+
+
+class Nonidentifiability(Section):
+    """Figures 11 and 12: two decoders of one distribution, and their posteriors under one MAPA."""
+
+    points: int = setting("Observations of the data set that are shown and measured, at most N.", ge=10)
+    quantiles: tuple[Share, ...] = setting(
+        "The observations shown are those whose latent values have these ranks.", min_length=1
+    )
+    grid: int = setting("Latent values at which decoders and posteriors are drawn.", ge=100)
+
+
 class MapaConfig(Section):
     """Document mapa."""
 
@@ -81,3 +162,8 @@ class MapaConfig(Section):
     posteriors: Posteriors = setting("Figures 6 to 10.")
     posterior_kl: PosteriorKL = setting("Distances between the posteriors of Figures 6 to 10.")
     passes: Passes = setting("Figures 4 and 5.")
+    train: Train = setting("Training of all methods of Figures 2, 3, 11 and 12.")
+    density: Density = setting("Figures 2 and 3.")
+    protocol: Protocol = setting("Bias of the document's estimate of the likelihood.")
+    gaps: Gaps = setting("Gap decomposition.")
+    nonidentifiability: Nonidentifiability = setting("Figures 11 and 12.")

@@ -109,6 +109,13 @@ class MLP(nn.Module):
         """`[M, ..., in]` or `[1, ..., in]` to `[M, ..., out]`."""
         return mlp(list(self.weights), list(self.biases), inputs, self.activation)
 
+    def select(self, members: Sequence[int]) -> "MLP":
+        """Some of the members, as an ensemble of their own with the same dtype that shares no storage."""
+        chosen = {
+            name: value[list(members)] if value.ndim else value for name, value in self.to_arrays().items()
+        }
+        return MLP.from_arrays(chosen)
+
     def to_arrays(self) -> dict[str, np.ndarray]:
         """Everything that :meth:`from_arrays` needs: `weight0`, `bias0`, ... and `activation`."""
         arrays: dict[str, np.ndarray] = {"activation": np.array(self.activation)}

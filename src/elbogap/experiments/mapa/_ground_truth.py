@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
@@ -45,9 +46,12 @@ class GroundTruth:
         """log p(x_b|f_q) of all pairs; with observations in place of f_q it is MAPA's kernel k(x_b|x_q)."""
         return partial(pairwise_gaussian_log_density, variance=self.noise_variance)
 
-    def data_set(self, points: int, seed: int, draw: int) -> tuple[Tensor, Tensor]:
-        """Latent values z `[N, 1]` and observations x `[N, 2]` of one draw; draws are independent."""
-        generator = numpy_generator(seed, "mapa data set", self.name, draw)
+    def data_set(
+        self, points: int, seed: int, draw: int, part: Literal["train", "valid", "test"] = "train"
+    ) -> tuple[Tensor, Tensor]:
+        """Latent values z `[N, 1]` and observations x `[N, 2]` of a draw; draws and parts are independent."""
+        keys = () if part == "train" else (part,)
+        generator = numpy_generator(seed, "mapa data set", self.name, draw, *keys)
         z = torch.from_numpy(generator.standard_normal((points, 1)))
         noise = torch.from_numpy(generator.standard_normal((points, 2)))
         return z, self.decoder(z) + np.sqrt(self.noise_variance) * noise
