@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from torch import Tensor
@@ -10,6 +11,8 @@ from torch import Tensor
 from elbogap.evaluation.quadrature import Decoder
 from elbogap.nn.mlp import MLP
 from elbogap.tables import read_arrays
+
+PLAIN = ("draw", "restart", "bound", "passes", "points", "seed")
 
 
 @dataclass(frozen=True)
@@ -25,6 +28,8 @@ class Models:
         bound: mean of the objective over each recorded stretch of training, `[M, R]`, in nats.
         passes: mean number of distinct points per step on which the decoder was evaluated, over the batch
             size, `[M]`.
+        points: size N of each training set.
+        seed: base seed of the data sets.
     """
 
     draw: np.ndarray
@@ -33,10 +38,12 @@ class Models:
     encoder: MLP
     bound: np.ndarray
     passes: np.ndarray
+    points: int
+    seed: int
 
     def to_arrays(self) -> dict[str, np.ndarray]:
         """Everything that :meth:`load` needs."""
-        arrays = {name: getattr(self, name) for name in ("draw", "restart", "bound", "passes")}
+        arrays = {name: np.asarray(getattr(self, name)) for name in PLAIN}
         for name, network in (("decoder", self.decoder), ("encoder", self.encoder)):
             arrays |= {f"{name}_{key}": value for key, value in network.to_arrays().items()}
         return arrays
@@ -45,7 +52,9 @@ class Models:
     def load(cls, path: Path) -> "Models":
         """The models that experiment `mapa.train` stored, in float64."""
         arrays = read_arrays(path)
-        own = {name: arrays[name] for name in ("draw", "restart", "bound", "passes")}
+        own: dict[str, Any] = {
+            name: arrays[name] if arrays[name].ndim else int(arrays[name]) for name in PLAIN
+        }
         return cls(decoder=_network(arrays, "decoder"), encoder=_network(arrays, "encoder"), **own)
 
     def __len__(self) -> int:
