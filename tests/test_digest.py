@@ -101,11 +101,11 @@ def test_a_missing_module_is_an_error(package: Path) -> None:
 def test_an_import_by_computed_name_is_noticed() -> None:
     program = (
         "import importlib, sys\nfrom elbogap import digest\n"
-        "importlib.import_module('elbogap.' + 'tables')\n"
+        "importlib.import_module('elbogap.' + 'files')\n"
         "print(sorted(digest.undeclared('elbogap.errors', ignore=frozenset({'elbogap.digest'}))))"
     )
     source = str(Path(__file__).parents[1] / "src")
     answer = subprocess.run(
         [sys.executable, "-c", program], env={"PYTHONPATH": source}, capture_output=True, text=True
     )
-    assert answer.stdout.strip() == "['elbogap.tables']", answer.stderr
+    assert answer.stdout.strip() == "['elbogap.files']", answer.stderr

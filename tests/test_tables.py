@@ -40,21 +40,6 @@ def test_arrays_come_back(tmp_path: Path) -> None:
     }
 
 
-def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
-    path = tmp_path / "a.txt"
-    path.write_text("old")
-
-    def fail_halfway() -> None:
-        with tables.atomic(path) as temporary:
-            temporary.write_text("half")
-            raise RuntimeError
-
-    with pytest.raises(RuntimeError):
-        fail_halfway()
-    assert path.read_text() == "old"
-    assert list(tmp_path.iterdir()) == [path]
-
-
 def test_unknown_suffix_and_unwritable_place_say_so(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="do not know how to write"):
         tables.write({}, tmp_path / "a.xyz")

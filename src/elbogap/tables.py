@@ -1,11 +1,8 @@
 """Tidy tables and arrays on disk: written whole or not at all, and the same bytes for the same values."""
 
 import json
-import os
-import tempfile
 import zipfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,23 +10,9 @@ import numpy as np
 import pandas as pd
 
 from elbogap.errors import UserError
+from elbogap.files import atomic
 
 Arrays = Mapping[str, np.ndarray]
-
-
-@contextmanager
-def atomic(path: Path) -> Iterator[Path]:
-    """A temporary path beside `path` that replaces it only if the block succeeds."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-", suffix=path.suffix)
-    os.close(handle)
-    temporary = Path(name)
-    try:
-        yield temporary
-        temporary.chmod(0o644)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def write(value: Any, path: Path) -> None:

@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from elbogap import tables
 from elbogap.errors import OutOfTime, UserError
+from elbogap.files import atomic
 
 
 class Stateful(Protocol):
@@ -82,7 +82,7 @@ def train(
             late = time.monotonic() >= deadline
             if late or i == steps or time.monotonic() - saved >= seconds_between_checkpoints:
                 state = {"identity": identity, "done": i, "total": total, "records": records}
-                with tables.atomic(checkpoint) as path:
+                with atomic(checkpoint) as path:
                     torch.save(state | {"parts": {name: _state(part) for name, part in parts.items()}}, path)
                 saved = time.monotonic()
             if late:

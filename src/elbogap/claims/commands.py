@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from elbogap.errors import UserError
+from elbogap.files import atomic
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -54,7 +55,7 @@ def _claims(options: argparse.Namespace) -> None:
     )
     provenance.write(record, outputs.values())
     tables.write(verdicts, outputs["csv"])
-    with tables.atomic(outputs["html"]) as temporary:
+    with atomic(outputs["html"]) as temporary:
         temporary.write_text(html.page(verdicts, options.scale), encoding="utf-8")
     _print(verdicts)
 

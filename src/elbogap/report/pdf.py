@@ -9,8 +9,8 @@ from typing import Any, Literal, cast
 
 import typst
 
-from elbogap import tables
 from elbogap.errors import UserError
+from elbogap.files import atomic
 
 MAIN = "report.typ"
 
@@ -46,7 +46,7 @@ def compile_report(report: Mapping[str, Any], sources: Path, work: Path, output:
             raise UserError(f"the report cannot be typeset: {error}") from error
     pages = [made] if isinstance(made, bytes) else made
     for number, page in enumerate(pages, start=1):
-        with tables.atomic(Path(str(output).replace("{p}", str(number)))) as temporary:
+        with atomic(Path(str(output).replace("{p}", str(number)))) as temporary:
             temporary.write_bytes(page)
 
 

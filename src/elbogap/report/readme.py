@@ -13,6 +13,7 @@ import pandas as pd
 from elbogap import tables
 from elbogap.data.sources import SOURCES
 from elbogap.errors import UserError
+from elbogap.files import atomic
 from elbogap.report import catalogue
 from elbogap.report.gather import claims
 from elbogap.report.numbers import DASH, duration, memory
@@ -36,7 +37,7 @@ def stale(file: Path, places: Places) -> list[str]:
 def refresh(file: Path, places: Places) -> None:
     """Rewrite the generated parts of a file in place."""
     text = _PART.sub(lambda match: f"{match[1]}{_body(match['name'], places)}{match[4]}", file.read_text())
-    with tables.atomic(file) as temporary:
+    with atomic(file) as temporary:
         temporary.write_text(text)
 
 

@@ -1,0 +1,92 @@
+"""Files are written whole or not at all, and nothing else stays behind."""
+
+import os
+import signal
+import threading
+from pathlib import Path
+
+import pytest
+
+from elbogap.files import atomic
+
+
+def write(path: Path, text: str) -> None:
+    with atomic(path) as temporary:
+        temporary.write_text(text)
+
+
+def killed_while_writing(path: Path) -> None:
+    child = os.fork()
+    if child == 0:
+        with atomic(path) as temporary:
+            temporary.write_text("half of a long text")
+            os.kill(os.getpid(), signal.SIGKILL)
+        os._exit(1)  # never back into pytest
+    _, status = os.waitpid(child, 0)
+    assert os.WTERMSIG(status) == signal.SIGKILL
+
+
+def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    path.write_text("old")
+
+    def fail_halfway() -> None:
+        with atomic(path) as temporary:
+            temporary.write_text("half")
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fail_halfway()
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_what_a_killed_write_left_is_swept_by_the_next(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("old")
+    for _ in range(2):
+        killed_while_writing(path)
+    assert path.read_text() == "old"
+    assert len(list(tmp_path.iterdir())) == 2
+    with atomic(path) as temporary:
+        assert temporary.read_text() == ""
+        assert temporary.suffix == path.suffix  # writers choose the format by it
+        with temporary.open("a") as file:
+            file.write("new")
+    assert path.read_text() == "new"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_writers_of_one_file_take_turns(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    failures: list[Exception] = []
+
+    def write_often(letter: str) -> None:
+        try:
+            for _ in range(50):
+                with atomic(path) as temporary:
+                    temporary.write_text(letter)
+                    with temporary.open("a") as file:
+                        file.write(letter * 99_999)
+                    if temporary.read_text() != letter * 100_000:
+                        raise AssertionError("another writer was here")
+        except Exception as error:
+            failures.append(error)
+
+    threads = [threading.Thread(target=write_often, args=[letter]) for letter in "abcd"]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failures == []
+    text = path.read_text()
+    assert text == text[0] * 100_000
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_files_of_one_stem_do_not_wait_for_each_other(tmp_path: Path) -> None:
+    with atomic(tmp_path / "a.csv") as temporary:
+        temporary.write_text("table")
+        write(tmp_path / "a.csv.json", "record")
+        write(tmp_path / "a.json", "record")
+    assert {path.name for path in tmp_path.iterdir()} == {"a.csv", "a.json", "a.csv.json"}
