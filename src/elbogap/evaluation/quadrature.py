@@ -4,8 +4,21 @@ p(x) = int p(x|z) N(z; 0, 1) dz is computed in float64 with Gauss-Lobatto panels
 integrand of some x still changes. The trapezoid rule converges faster on a smooth integrand, but it must be
 fine everywhere to be fine at a step: decoders here climb from plateau to plateau within 0.04 units of z or
 have kinks (ReLU), where equidistant nodes converge like h or h^2, while halving costs a few panels per factor
-two. Lobatto nodes include the panel's ends, so a peak or step just beside an edge is seen from both sides;
-Gauss-Legendre nodes missed those. All x share one set of nodes: the decoder is evaluated once per node.
+two. All x share one set of nodes: the decoder is evaluated once per node.
+
+Integrals that no longer change do not show that nothing was missed: a posterior mode narrower than the node
+spacing can lie between all nodes. Two checks exclude that. They rest on log p(x|z) being concave in the
+decoder's outputs f and having, between two outputs, a Jensen gap that is the same for all x,
+
+    gap(f, g) = 2 l(x, (f + g) / 2) - l(x, f) - l(x, g),    l(x, f) = log p(x|f),
+
+as it is for exponential families: |f - g|^2 / (4 sigma^2) for a Gaussian of fixed variance.
+
+1. The decoder's curve is traced, whatever x: panels are halved until the polyline through the outputs at the
+   nodes is within half a standard deviation of the curve (gap 1/16).
+2. On a segment of the polyline from f to g, concavity gives l(x, .) <= max(l(x, f), l(x, g)) + gap(f, g): the
+   line through the middle and one end bounds the other half. Where neighbouring outputs differ by more than
+   two standard deviations (gap 1), the panel is halved while the mass under this bound matters for any x.
 """
 
 import math
@@ -15,9 +28,16 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from elbogap.densities import standard_gaussian_log_density
 from elbogap.errors import UserError
+
+TRACED = 1 / 16  # gap between the decoder's curve and its polyline: half a standard deviation
+APART = 1.0  # gap between neighbouring outputs: two standard deviations, between which no mode can hide
+JUMP = 1e-12  # width in z below which a step of the decoder counts as a discontinuity
+MOST_PANELS = 2**18
+MOST_TERMS = 2**20  # log-densities held in memory at once, small enough for fast caches
 
 Decoder = Callable[[Tensor], Tensor]
 """Maps z `[Q, 1]` to what the likelihood needs, `[Q, ...]`; it is given float64."""
@@ -40,6 +60,10 @@ class Panels:
     left: Tensor
     right: Tensor
     order: int
+
+    def __len__(self) -> int:
+        """The number P of panels."""
+        return len(self.left)
 
     @classmethod
     def uniform(cls, bound: float, count: int, order: int) -> "Panels":
@@ -84,11 +108,9 @@ def adapted_panels(
 ) -> Panels:
     """Panels on which int p(x|z) N(z; 0, 1) dz is settled for every given x.
 
-    A mode of the posterior that is far narrower than the first panels' node spacing (steep decoders with
-    little noise, |f'| / sigma above some 500) can lie between nodes and be missed; raise `initial` there.
-
-    A panel is halved while its two halves differ from the whole by more than `tolerance` p(x) for any x; what
-    is kept are the halves, whose error is far smaller than that difference.
+    A panel is halved while its two halves differ from the whole by more than `tolerance` p(x) for any x, or
+    while a mode that matters can hide between nodes (module docstring); what is kept are the halves, whose
+    error is far smaller than that difference.
 
     Args:
         decoder: see :data:`Decoder`.
@@ -105,41 +127,55 @@ def adapted_panels(
         UserError: the integrand does not settle within `rounds`, or is not finite.
     """
     x = x.double()
-    waiting, settled = Panels.uniform(bound, initial, order), None
+    waiting = _traced(decoder, log_likelihood, x[:1], Panels.uniform(bound, initial, order), rounds)
+    settled = waiting[:0]
+    whole = torch.cat(
+        [torch.logsumexp(terms, -1) for terms in _log_terms(decoder, log_likelihood, x, waiting, block)]
+    )
     log_settled = torch.full((len(x),), -math.inf, dtype=torch.float64)
     for _ in range(rounds):
         halves = waiting.halved()
-        whole_integrals = _log_integrals(decoder, log_likelihood, x, waiting, block)
-        half_integrals = _log_integrals(decoder, log_likelihood, x, halves, block)
-        change = torch.zeros(len(waiting.left), dtype=torch.float64)
+        change = torch.zeros(len(waiting), dtype=torch.float64)
+        first, rise, excess = _hiding_places(decoder, log_likelihood, x[:1], halves)
+        hidden = torch.full_like(rise, -math.inf)
         fine = []
         start = 0
-        for whole, both in zip(whole_integrals, half_integrals, strict=True):
-            sums = torch.logsumexp(both.unflatten(1, (-1, 2)), -1)
-            rows = slice(start, start := start + len(sums))
-            total = torch.logaddexp(log_settled[rows], torch.logsumexp(sums, 1))[:, None]
-            change = torch.maximum(change, ((sums - total).exp() - (whole - total).exp()).abs().amax(0))
-            fine.append(sums)
+        for terms in _log_terms(decoder, log_likelihood, x, halves, block):
+            parts = torch.logsumexp(terms, -1)
+            rows = slice(start, start := start + len(parts))
+            terms = terms.flatten(1)
+            seen = torch.logsumexp(parts if len(first) == 0 else terms - excess, 1)
+            total = torch.logaddexp(log_settled[rows], seen)[:, None]
+            share = (parts.unflatten(1, (-1, 2)).logsumexp(-1) - total).exp_()
+            change = torch.maximum(
+                change, (share - (whole[rows] - total).clamp_(max=100).exp_()).abs_().amax(0)
+            )
+            higher = torch.maximum(terms[:, first], terms[:, first + 1])
+            hidden = torch.maximum(hidden, (higher - total).amax(0) + rise)
+            fine.append(parts)
         if not change.isfinite().all():
             raise UserError(
                 "quadrature: the decoder or likelihood is not finite; check the weights and the data"
             )
         done = change <= tolerance
-        log_settled = torch.logaddexp(log_settled, torch.logsumexp(torch.cat(fine)[:, done], 1))
-        kept = halves[done.repeat_interleave(2)]
-        settled = kept if settled is None else settled.joined(kept)
+        done[first[hidden > math.log(tolerance)] // (2 * order)] = False
+        kept = done.repeat_interleave(2)
+        whole = torch.cat(fine)
+        log_settled = torch.logaddexp(log_settled, torch.logsumexp(whole[:, kept], 1))
+        settled = settled.joined(halves[kept])
         if done.all():
             return settled
-        waiting = halves[~done.repeat_interleave(2)]
-    raise UserError(f"quadrature did not settle in {rounds} halvings; raise the tolerance of {tolerance:g}")
+        waiting, whole = halves[~kept], whole[:, ~kept]
+        _refuse_too_many(len(settled) + 2 * len(waiting))
+    raise UserError(f"quadrature did not settle in {rounds} halvings; allow more rounds")
 
 
 def log_evidence(
     decoder: Decoder, log_likelihood: PairwiseLogLikelihood, x: Tensor, panels: Panels, block: int = 1024
 ) -> Tensor:
     """log p(x) = log int p(x|z) N(z; 0, 1) dz in nats, `[N, D]` to `[N]`, `block` observations at a time."""
-    integrals = _log_integrals(decoder, log_likelihood, x.double(), panels, block)
-    return torch.cat([torch.logsumexp(values, 1) for values in integrals])
+    terms = _log_terms(decoder, log_likelihood, x.double(), panels, block)
+    return torch.cat([torch.logsumexp(values, (1, 2)) for values in terms])
 
 
 def log_evidence_error(
@@ -172,15 +208,77 @@ def log_posterior(
     return likelihood + standard_gaussian_log_density(z.double()) - log_p[:, None]
 
 
-def _log_integrals(
+def _log_terms(
     decoder: Decoder, log_likelihood: PairwiseLogLikelihood, x: Tensor, panels: Panels, block: int
 ) -> Iterator[Tensor]:
-    """log of the integral over each panel, `[B, P]` for one block of observations after the other."""
+    """Logarithms of the quadrature's terms, `[B, P, order]` for one block of observations after the other."""
     z, log_weights = panels.nodes()
     outputs = _without_gradient(decoder, z)
-    for rows in x.split(block):
+    for rows in x.split(max(1, min(block, MOST_TERMS // len(z)))):
         log_terms = _without_gradient(log_likelihood, rows, outputs) + log_weights
-        yield torch.logsumexp(log_terms.unflatten(1, (-1, panels.order)), -1)
+        yield log_terms.unflatten(1, (-1, panels.order))
+
+
+def _traced(
+    decoder: Decoder, log_likelihood: PairwiseLogLikelihood, anchor: Tensor, panels: Panels, rounds: int
+) -> Panels:
+    """Halve panels until the decoder's outputs at the quarters' nodes are on the polyline (first check)."""
+    points = _lobatto(panels.order)[0].numpy()
+    between = np.concatenate([(points + shift) / 4 for shift in (-3, -1, 1, 3)])
+    chords = torch.from_numpy(np.stack([np.interp(between, points, unit) for unit in np.eye(len(points))], 1))
+    settled = panels[:0]
+    for _ in range(rounds + 1):
+        coarse = _without_gradient(decoder, panels.nodes()[0]).double().unflatten(0, (len(panels), -1))
+        fine = _without_gradient(decoder, panels.halved().halved().nodes()[0]).double()
+        polyline = (chords @ coarse.flatten(2)).view_as(fine)
+        gap = _gap(log_likelihood, anchor, fine, polyline).unflatten(0, (len(panels), -1))
+        rough = (gap > TRACED).any(1) & (panels.right - panels.left > JUMP)
+        settled, panels = settled.joined(panels[~rough]), panels[rough].halved()
+        if len(panels) == 0:
+            return settled
+        _refuse_too_many(len(settled) + len(panels))
+    raise UserError(
+        f"quadrature did not settle in {rounds} halvings of the decoder's curve; allow more rounds"
+    )
+
+
+def _hiding_places(
+    decoder: Decoder, log_likelihood: PairwiseLogLikelihood, anchor: Tensor, panels: Panels
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Neighbouring nodes between which a mode can hide (second check).
+
+    Returns:
+        The index of the left node of each such pair `[K]`; how far the logarithm of the mass between them can
+        exceed the larger of the pair's two quadrature terms `[K]`; and how far the logarithm of each node's
+        term `[P order]` can exceed the mass around it, because the node may be on top of a mode
+        exp(-2 gap t^2), t the distance over the spacing, which is narrower than the node's weight.
+    """
+    points, weights = _lobatto(panels.order)
+    outputs = _without_gradient(decoder, panels.nodes()[0]).unflatten(0, (len(panels), -1))
+    gap = _gap(log_likelihood, anchor, outputs[:, :-1].flatten(0, 1), outputs[:, 1:].flatten(0, 1))
+    gap = gap.unflatten(0, (len(panels), -1))
+    wide = panels.right - panels.left > JUMP
+    panel, pair = ((gap > APART) & wide[:, None]).nonzero().unbind(1)
+    per_weight = points.diff() / torch.minimum(weights[:-1], weights[1:])
+    around = torch.maximum(functional.pad(gap, (0, 1)), functional.pad(gap, (1, 0)))
+    excess = 0.5 * (around * 2 / math.pi).clamp(min=1).log()
+    return panel * panels.order + pair, (gap + per_weight.log())[panel, pair], excess.flatten()
+
+
+def _gap(log_likelihood: PairwiseLogLikelihood, anchor: Tensor, left: Tensor, right: Tensor) -> Tensor:
+    """2 l(x, (f + g) / 2) - l(x, f) - l(x, g) for outputs f and g `[Q, ...]` and one x `[1, D]`, `[Q]`."""
+    middle, *ends = (
+        _without_gradient(log_likelihood, anchor, outputs)[0] for outputs in ((left + right) / 2, left, right)
+    )
+    return 2 * middle - ends[0] - ends[1]
+
+
+def _refuse_too_many(panels: int) -> None:
+    if panels > MOST_PANELS:
+        raise UserError(
+            f"quadrature needs more than {MOST_PANELS} panels: the decoder varies too fast for this noise; "
+            "check its weights, or raise the variance"
+        )
 
 
 @torch.no_grad()
