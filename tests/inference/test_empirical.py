@@ -92,7 +92,7 @@ def test_one_term_and_no_samples_is_the_autoencoder() -> None:
     """k = 1, S = 0: the log-likelihood of the own reconstruction minus log N."""
     data, variance = normal(20, 2), 0.1
     kernel = partial(pairwise_gaussian_log_density, variance=variance)
-    ((_, log_q),) = empirical.log_q_blocks(data, kernel, 20)
+    log_q = empirical.index_log_posterior(kernel(data, data))
     terms = empirical.choose_terms(log_q, 1, 0, generator())
     assert torch.equal(terms.head[:, 0], torch.arange(20))
     reconstruction = kernel(data, data + 0.1 * normal(20, 2, seed=1))
@@ -159,24 +159,6 @@ def test_unique_indices_are_those_of_the_set() -> None:
     log_q = empirical.index_log_posterior(3 * normal(8, 50))
     terms = empirical.choose_terms(log_q, 4, 30, generator())
     assert terms.unique(50).tolist() == sorted(set(terms.indices.flatten().tolist()))
-
-
-def test_no_block_has_more_than_its_rows() -> None:
-    """Of N = 3000 points at most 64 rows of the matrix exist at once, and the blocks make up all of it."""
-    data, shapes = normal(3000, 2), []
-
-    def kernel(x: Tensor, others: Tensor) -> Tensor:
-        shapes.append((len(x), len(others)))
-        return pairwise_gaussian_log_density(x, others, 0.1)
-
-    covered = 0
-    for rows, log_q in empirical.log_q_blocks(data, kernel, 64):
-        assert rows.start == covered
-        covered = rows.stop
-        torch.testing.assert_close(torch.logsumexp(log_q, 1), torch.zeros(len(log_q), dtype=torch.float64))
-        assert torch.equal(log_q.argmax(1), torch.arange(rows.start, rows.stop))
-    assert covered == 3000
-    assert max(shapes) == (64, 3000)
 
 
 def test_bernoulli_kernel_is_symmetric_and_counts_disagreements() -> None:

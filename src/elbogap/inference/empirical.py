@@ -7,11 +7,11 @@ the k deterministic terms count towards the budget of S terms; both readings are
 Everything is a function of rows of an N-column matrix, log q(i|n) `[B, N]` for B of the N points, so that the
 whole N x N matrix is needed nowhere, and stays in the log domain, since in single precision the tail's mass
 often underflows to 0 / 0. A proposal other than MAPA is another matrix of the same shape: eq. 7 under the
-true model (MAPA-GT), or -log N (MAPA-naive).
+true model (MAPA-GT), or -log N (MAPA-naive). Kernels log k(x_n|x_i) `[B, N]` must be finite; the Gaussian
+one is `elbogap.densities.pairwise_gaussian_log_density` with the noise variance (appendix B.2).
 """
 
 import math
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -21,9 +21,8 @@ from torch import Tensor
 from elbogap.densities import log_mean_exp, pairwise_bernoulli_log_likelihood
 from elbogap.errors import UserError
 
-LogKernel = Callable[[Tensor, Tensor], Tensor]
-"""Maps x_n `[B, D]` and x_i `[N, D]` to log k(x_n|x_i) `[B, N]`, finite everywhere. The Gaussian kernel is
-`elbogap.densities.pairwise_gaussian_log_density` with the noise variance (appendix B.2)."""
+TIE = 1e-9
+"""Values of log q closer than this are ties, in nats."""
 
 Reading = Literal["within", "beyond"]
 """Whether the k deterministic terms count within the budget S (S - k are sampled) or come beyond it."""
@@ -50,13 +49,6 @@ def index_log_posterior(log_values: Tensor) -> Tensor:
     the empiricalised model, log p(i|x_n, Z) (eq. 7).
     """
     return torch.log_softmax(log_values, -1)
-
-
-def log_q_blocks(data: Tensor, log_kernel: LogKernel, block: int) -> Iterator[tuple[slice, Tensor]]:
-    """log q(i|n) (eq. 8) for `block` points n at a time: pairs of rows and `[B, N]`."""
-    for start in range(0, len(data), block):
-        rows = slice(start, min(start + block, len(data)))
-        yield rows, index_log_posterior(log_kernel(data[rows], data))
 
 
 def budget(total: int, share: float, reading: Reading) -> tuple[int, int]:
@@ -109,35 +101,59 @@ class Terms:
         return used.nonzero()[:, 0]
 
 
-def choose_terms(log_q: Tensor, k: int, samples: int, generator: torch.Generator) -> Terms:
-    """The k largest terms and `samples` draws from the rest (eq. 9): S = 0, k = 1 is the autoencoder.
+@dataclass(frozen=True)
+class Proposal:
+    """Rows of q, prepared for choosing terms again and again (eq. 9); B_n(k) depends on q alone.
 
-    A draw inverts the cumulative sum of the tail by bisection: one pass over the N columns whatever S is.
-
-    Args:
-        log_q: normalised log q(i|n), `[B, N]`.
-        k: terms taken for certain, 0 to N.
-        samples: terms drawn; with k = N there is no tail to draw from, and none are.
-        generator: source of the draws, on the device of `log_q`.
-
-    Raises:
-        UserError: k is out of range.
+    Attributes:
+        head: the set B_n(k), `[B, k]`.
+        log_tail: log q~(i|n), `[B, N]`, -inf in the head.
+        cumulative: sums of q~ up to each index, `[B, N]`, float64.
     """
-    count = log_q.shape[-1]
-    if not 0 <= k <= count:
-        raise UserError(f"k = {k} terms cannot be the largest of N = {count}; choose k between 0 and N")
-    head = torch.topk(log_q, k, dim=-1, sorted=False).indices
-    if k == count or samples == 0:
-        return Terms(head, head[..., :0], log_q[..., :0])
-    log_tail = index_log_posterior(log_q.scatter(-1, head, -math.inf))
-    cumulative = log_tail.double().exp().cumsum(-1)
-    whole = cumulative[..., -1:]
-    shape = (*log_q.shape[:-1], samples)
-    uniform = torch.rand(shape, dtype=torch.float64, device=log_q.device, generator=generator)
-    # Rounding may carry the largest uniform up to the whole mass, past every index: keep it just below.
-    position = torch.minimum(uniform * whole, torch.nextafter(whole, torch.zeros_like(whole)))
-    tail = torch.searchsorted(cumulative, position, right=True)
-    return Terms(head, tail, log_tail.gather(-1, tail))
+
+    head: Tensor
+    log_tail: Tensor
+    cumulative: Tensor
+
+    @classmethod
+    def prepare(cls, log_q: Tensor, k: int, generator: torch.Generator) -> "Proposal":
+        """Set the k largest of each row aside, and sum up the rest.
+
+        Args:
+            log_q: normalised log q(i|n), `[B, N]`.
+            k: terms taken for certain, 0 to N.
+            generator: breaks ties, on the device of `log_q`: where q is uniform, B_n(k) is a random set.
+
+        Raises:
+            UserError: k is out of range.
+        """
+        count = log_q.shape[-1]
+        if not 0 <= k <= count:
+            raise UserError(f"k = {k} terms cannot be the largest of N = {count}; choose k between 0 and N")
+        noise = torch.rand(log_q.shape, dtype=torch.float64, device=log_q.device, generator=generator)
+        head = torch.topk(log_q + TIE * noise, k, dim=-1, sorted=False).indices
+        log_tail = index_log_posterior(log_q.scatter(-1, head, -math.inf))
+        return cls(head, log_tail, log_tail.double().exp().cumsum(-1))
+
+    def draw(self, samples: int, generator: torch.Generator) -> Terms:
+        """The head and `samples` draws from the tail of each row, none if the head is everything.
+
+        A draw inverts the cumulative sum by bisection: S = 0, k = 1 is the autoencoder.
+        """
+        if self.head.shape[-1] == self.log_tail.shape[-1]:
+            samples = 0
+        whole = self.cumulative[..., -1:]
+        shape = (*self.head.shape[:-1], samples)
+        uniform = torch.rand(shape, dtype=torch.float64, device=whole.device, generator=generator)
+        # Rounding may carry the largest uniform up to the whole mass, past every index: keep it just below.
+        position = torch.minimum(uniform * whole, torch.nextafter(whole, torch.zeros_like(whole)))
+        tail = torch.searchsorted(self.cumulative, position, right=True)
+        return Terms(self.head, tail, self.log_tail.gather(-1, tail))
+
+
+def choose_terms(log_q: Tensor, k: int, samples: int, generator: torch.Generator) -> Terms:
+    """The k largest terms and `samples` draws from the rest, chosen once (:class:`Proposal`)."""
+    return Proposal.prepare(log_q, k, generator).draw(samples, generator)
 
 
 def mapa_bound(log_likelihood: Tensor, terms: Terms, count: int) -> Tensor:
