@@ -13,6 +13,7 @@ from pydantic.fields import FieldInfo
 
 from elbogap.config.base import models_in
 from elbogap.config.load import Config, load, scales, section
+from elbogap.config.yaml_file import read_yaml
 from elbogap.errors import UserError
 
 CONFIG = Path(__file__).parents[1] / "config"
@@ -118,6 +119,28 @@ def test_a_broken_file_is_one_line(tmp_path: Path, text: str, says: str) -> None
     with pytest.raises(UserError, match=says) as error:
         load(path)
     assert "\n" not in str(error.value)
+
+
+def test_a_key_given_twice_is_refused_with_its_line(tmp_path: Path) -> None:
+    path = tmp_path / "smoke.yaml"
+    text = (CONFIG / "smoke.yaml").read_text()
+    path.write_text(f"{text}stand_ins: never\n")
+    first = text[: text.index("stand_ins:")].count("\n") + 1
+    with pytest.raises(UserError) as error:
+        load(path)
+    last = text.count("\n") + 1
+    assert str(error.value) == (
+        f"{path}: not valid YAML: line {last}: key 'stand_ins' is given twice (first in line {first})"
+    )
+
+
+def test_a_key_given_twice_is_found_at_any_depth_but_may_replace_an_inherited_one(tmp_path: Path) -> None:
+    path = tmp_path / "a.yaml"
+    path.write_text("a: &a {x: 1, y: 2}\nb: &b {<<: *a, x: 3}\nc:\n  - {<<: *b, y: 4}\n")
+    assert read_yaml(path) == {"a": {"x": 1, "y": 2}, "b": {"x": 3, "y": 2}, "c": [{"x": 3, "y": 4}]}
+    path.write_text("a:\n  - b: {x: 1,\n    x: 1}\n")
+    with pytest.raises(UserError, match=r"line 3: key 'x' is given twice \(first in line 2\)"):
+        read_yaml(path)
 
 
 def test_a_missing_file_says_where_scales_are(tmp_path: Path) -> None:

@@ -16,6 +16,14 @@ MONOTONE = {"kind": "monotone", "metric": "kl", "along": "k", "direction": "decr
 RATIO = {"kind": "ratio", "metric": "kl", "column": "method", "numerator": "a", "denominator": "b"}
 
 
+def test_a_key_given_twice_is_refused(folder: Any, values: Callable[..., dict]) -> None:
+    folder.write_claims(values())
+    path = folder.claims / "toy.yaml"
+    path.write_text(f"{path.read_text()}document: toy\n")
+    with pytest.raises(UserError, match=r"toy\.yaml: .*key 'document' is given twice"):
+        specification.load(folder.claims)
+
+
 def test_a_valid_file_is_read_as_written(folder: Any, values: Callable[..., dict]) -> None:
     folder.write_claims(
         values(select={"method": ["a", "b"], "k": 1}, note="why"),

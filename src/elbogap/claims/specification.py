@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
 from pydantic import (
     BeforeValidator,
     Discriminator,
@@ -21,6 +20,7 @@ from pydantic import (
 )
 
 from elbogap.config.base import Section
+from elbogap.config.yaml_file import read_yaml
 from elbogap.errors import UserError
 
 Scalar = bool | int | FiniteFloat | str
@@ -274,11 +274,9 @@ def _assessed(folder: Path, scale: str) -> Iterator[Claim]:
 
 def _load(path: Path) -> Document:
     try:
-        values = yaml.safe_load(path.read_text())
+        values = read_yaml(path)
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror})") from error
-    except yaml.YAMLError as error:
-        raise UserError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from error
     try:
         document = Document.model_validate(values)
     except ValidationError as error:

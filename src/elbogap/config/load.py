@@ -3,12 +3,12 @@
 import typing
 from pathlib import Path
 
-import yaml
 from pydantic import ValidationError
 
 from elbogap.config.base import Section, explain, setting
 from elbogap.config.mapa import MapaConfig
 from elbogap.config.qiw import QiwConfig
+from elbogap.config.yaml_file import read_yaml
 from elbogap.errors import UserError
 
 __all__ = ["Config", "load", "scales", "section"]
@@ -34,17 +34,15 @@ def load(path: Path) -> Config:
     """Read and validate one scale file.
 
     Raises:
-        UserError: the file is missing, is no YAML, or has an unknown key, a missing key or a bad value;
+        UserError: the file is missing, is no YAML, or has an unknown, repeated or missing key or a bad value;
             the message names the file and the key, and lists the allowed keys.
     """
     try:
-        values = yaml.safe_load(path.read_text())
+        values = read_yaml(path)
     except OSError as error:
         raise UserError(
             f"{path}: cannot be read ({error.strerror}); scales are files in {path.parent}/"
         ) from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from error
     try:
         return Config.model_validate(values)
     except ValidationError as error:

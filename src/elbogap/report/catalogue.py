@@ -4,8 +4,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-import yaml
-
+from elbogap.config.yaml_file import read_yaml
 from elbogap.errors import UserError
 
 _NAME = re.compile(r"(?P<kind>fig|tab)(?P<number>\d+)?_\w+")
@@ -60,8 +59,8 @@ def documents(path: Path) -> list[Document]:
         UserError: the file cannot be read or lacks a field.
     """
     try:
-        return [Document(key=key, **fields) for key, fields in yaml.safe_load(path.read_text()).items()]
-    except (OSError, yaml.YAMLError, AttributeError, TypeError) as error:
+        return [Document(key=key, **fields) for key, fields in read_yaml(path).items()]
+    except (OSError, AttributeError, TypeError) as error:
         raise UserError(f"{path}: not a list of documents ({error})") from error
 
 
