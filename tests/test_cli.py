@@ -27,6 +27,27 @@ def elbogap(*words: str, cwd: Path, source: Path = SOURCE) -> subprocess.Complet
     )
 
 
+FIGURES = '''
+    """Figures of document toy."""
+
+    import importlib
+
+    import pandas as pd
+    from matplotlib.figure import Figure
+
+
+    def fig01_good(table: pd.DataFrame) -> Figure:
+        figure = Figure(figsize=(1, 1))
+        figure.subplots().plot(table["value"])
+        return figure
+
+
+    def fig02_hidden(table: pd.DataFrame) -> Figure:
+        importlib.import_module("elbogap." + "data.overview")
+        return fig01_good(table)
+'''
+
+
 @pytest.fixture
 def tree(tmp_path: Path) -> Path:
     """A copy of the package with one more document, `toy`, of three small experiments."""
@@ -82,6 +103,7 @@ def tree(tmp_path: Path) -> Path:
                 raise KeyboardInterrupt
         """,
     }
+    (package / "figures/toy.py").write_text(textwrap.dedent(FIGURES))
     (package / "experiments/toy/__init__.py").write_text('"""Toy."""\n')
     for name, body in bodies.items():
         text = f'"""Experiment {name}."""\n' + textwrap.dedent(head) + textwrap.dedent(body)
@@ -149,6 +171,21 @@ def test_an_undeclared_import_is_refused(tree: Path) -> None:
     assert answer.returncode == 2
     assert "elbogap.densities" in answer.stderr
     assert "import" in answer.stderr
+
+
+@pytest.mark.parametrize("name", ["fig01_good", "fig02_hidden"])
+def test_a_figure_may_not_hide_an_import_either(tree: Path, name: str) -> None:
+    (tree.parent / "t.csv").write_text("value\n1\n2\n")
+    words = ["figure", f"toy.{name}", "--scale", "smoke", "--inputs", "table=t.csv", "--outputs", "png=f.png"]
+    answer = elbogap(*words, cwd=tree.parent, source=tree)
+    if name == "fig01_good":
+        assert answer.returncode == 0, answer.stderr
+        assert (tree.parent / "f.png").is_file()
+    else:
+        assert answer.returncode == 2
+        assert "elbogap.data.overview" in answer.stderr
+        assert "without an import statement" in answer.stderr
+        assert not (tree.parent / "f.png").exists()
 
 
 def test_an_interruption_says_how_to_go_on(tree: Path) -> None:

@@ -236,6 +236,7 @@ def _peak_gpu_memory(device: str) -> float | None:
 def _figure(options: argparse.Namespace) -> None:
     from elbogap.figures import style
 
+    of_the_runner = frozenset(sys.modules)
     document, _, function = options.name.partition(".")
     name = f"{FIGURES}.{document}"
     if digest.module_path(name) is None:
@@ -256,6 +257,7 @@ def _figure(options: argparse.Namespace) -> None:
     }
     with style.applied():
         figure = draw(**values)
+        _refuse_undeclared(name, of_the_runner)
         record = provenance.collect(
             source=source,
             command=["python", "-m", "elbogap", *sys.argv[1:]],

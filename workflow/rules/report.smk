@@ -37,6 +37,8 @@ rule claims_checked:
         "results/{scale}/logs/claims_checked.log",
     conda:
         "../../envs/environment.yaml"
+    params:
+        code=code("elbogap.claims.commands"),
     shell:
         "python -m elbogap claims-check {input} > {log} 2>&1"
 
