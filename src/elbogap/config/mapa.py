@@ -147,10 +147,31 @@ class Nonidentifiability(Section):
     """Figures 11 and 12: two decoders of one distribution, and their posteriors under one MAPA."""
 
     points: int = setting("Observations of the data set that are shown and measured, at most N.", ge=10)
+    valid_points: int = setting("Observations for the choice of the restart.", ge=1)
     quantiles: tuple[Share, ...] = setting(
         "The observations shown are those whose latent values have these ranks.", min_length=1
     )
     grid: int = setting("Latent values at which decoders and posteriors are drawn.", ge=100)
+    seed: int = setting("Base seed of the draws from the learned model's posteriors.", ge=0)
+
+
+class TrainingPasses(Section):
+    """Figures 4 and 5 against the counts of real training."""
+
+    cells: tuple[Cell, ...] = setting("The cells whose counts are compared, all of MAPA.", min_length=1)
+    batch: int = setting("Observations per step of the training.", ge=1)
+    batches: int = setting("Simulated batches per data set.", ge=2)
+    seed: int = setting("Base seed of the simulated batches and samples.", ge=0)
+
+
+class BoundIdentities(Section):
+    """What must hold of the bound whatever is trained, measured on a small data set."""
+
+    points: int = setting("Size N of each data set.", ge=10)
+    terms: tuple[Count, ...] = setting("Numbers k of deterministic terms; N is added.", min_length=1)
+    samples: tuple[Annotated[int, Field(ge=0)], ...] = setting("Numbers of sampled terms.", min_length=1)
+    repetitions: int = setting("Evaluations of each bound, with fresh samples.", ge=2)
+    seed: int = setting("Base seed of data sets and samples.", ge=0)
 
 
 class MapaConfig(Section):
@@ -167,3 +188,5 @@ class MapaConfig(Section):
     protocol: Protocol = setting("Bias of the document's estimate of the likelihood.")
     gaps: Gaps = setting("Gap decomposition.")
     nonidentifiability: Nonidentifiability = setting("Figures 11 and 12.")
+    training_passes: TrainingPasses = setting("Counts of real training against Figures 4 and 5.")
+    bound_identities: BoundIdentities = setting("Algebra of the bound.")
