@@ -25,7 +25,7 @@ def licences() -> str:
         f"| `{source.name}` | {_linked(source)} | {source.licence} | {source.citation} |"
         for source in SOURCES.values()
     )
-    return "\n".join(["| data set | what | licence | citation |", "| --- | --- | --- | --- |", *rows])
+    return "\n".join(["| name | data set | licence | citation |", "| --- | --- | --- | --- |", *rows])
 
 
 def _known_by(file: File) -> list[str]:

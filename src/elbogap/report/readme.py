@@ -11,7 +11,7 @@ from pathlib import Path
 import pandas as pd
 
 from elbogap import tables
-from elbogap.data.sources import SOURCES
+from elbogap.data import overview
 from elbogap.errors import UserError
 from elbogap.files import atomic
 from elbogap.report import catalogue
@@ -120,8 +120,7 @@ def _gallery(places: Places) -> Iterable[str]:
 
 def _data(places: Places) -> Iterable[str]:
     """Each data set with its licence and its page."""
-    rows = [[f"`{s.name}`", f"[{s.title}]({s.page})", s.licence, s.citation] for s in SOURCES.values()]
-    return _table(["name", "data set", "licence", "citation"], rows)
+    return overview.licences().splitlines()
 
 
 PARTS: dict[str, Callable[[Places], Iterable[str]]] = {
