@@ -2,7 +2,7 @@
 
 import ast
 import json
-from pathlib import Path
+import subprocess
 
 import pandas as pd
 import pytest
@@ -89,8 +89,12 @@ def test_every_document_in_the_workflow_has_notes_and_claims() -> None:
 
 
 def test_the_committed_tree_is_free_of_local_paths() -> None:
-    words = ["/" + "work/", "/" + "tmp/w"]
-    for path in (Path(ROOT) / folder for folder in ("src", "workflow", "config", "paper", "envs", "docs")):
-        for file in path.rglob("*"):
-            if file.is_file() and file.suffix in {".py", ".smk", ".yaml", ".md", ".typ", ".rst", ".csv"}:
-                assert not any(word in file.read_text() for word in words), file
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=False)
+    if listed.returncode:
+        pytest.skip("this is no git checkout, so nothing tells which files are the project's")
+    words = [b"/" + b"work/", b"/" + b"tmp/w"]
+    files = [ROOT / name for name in listed.stdout.split("\0")[:-1]]
+    contents = {file: file.read_bytes() for file in files if file.is_file()}
+    texts = {file: content for file, content in contents.items() if b"\0" not in content}
+    assert ROOT / "README.md" in texts
+    assert [file for file, text in texts.items() if any(word in text for word in words)] == []
