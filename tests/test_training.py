@@ -65,7 +65,7 @@ def fit(
         label="fit",
         deadline=deadline,
     )
-    return records, network.weight.detach().clone()
+    return records.tolist(), network.weight.detach().clone()
 
 
 @pytest.fixture(scope="module")
@@ -184,6 +184,21 @@ def test_divergence_is_reported(tmp_path: Path) -> None:
             seconds_between_checkpoints=1e9,
             label="bad",
         )
+
+
+def test_each_member_has_its_records_and_a_diverged_one_stops_no_other(tmp_path: Path) -> None:
+    records = train(
+        lambda i: torch.tensor([float(i), float("nan")]),
+        steps=3,
+        record_every=2,
+        parts={},
+        checkpoint=tmp_path / "c.pt",
+        identity="",
+        seconds_between_checkpoints=1e9,
+        label="members",
+    )
+    assert records[:, 0].tolist() == [1.5, 3.0]
+    assert records[:, 1].isnan().all()
 
 
 def _done(checkpoint: Path) -> int:

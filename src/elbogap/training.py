@@ -42,12 +42,12 @@ def train(
     seconds_between_checkpoints: float,
     label: str,
     deadline: float = math.inf,
-) -> list[float]:
+) -> Tensor:
     """Call `step(i)` for i = 1..steps, resuming from `checkpoint` if it holds earlier steps of the same run.
 
     Args:
-        step: makes one update and returns a detached scalar, such as the bound on its minibatch. It must
-            depend on nothing that changes but i and the `parts`.
+        step: makes one update and returns a detached value, such as the bound on its minibatch, a scalar or
+            one value per member. It must depend on nothing that changes but i and the `parts`.
         steps: number of steps.
         record_every: how many steps make one record.
         parts: everything that a step changes: modules, optimisers, generators.
@@ -60,24 +60,26 @@ def train(
             step at least, so that repeated calls come to an end.
 
     Returns:
-        Mean of the returned scalars over each block of `record_every` steps; the last block may be shorter.
+        Mean of the returned values over each block of `record_every` steps, `[R, ...]` in float64; the last
+        block may be shorter.
 
     Raises:
-        UserError: the checkpoint is damaged, or the returned scalar is not finite at the end of a block.
+        UserError: the checkpoint is damaged, or no returned value is finite at the end of a block.
         OutOfTime: the deadline has passed; the checkpoint holds all steps made.
     """
     done, total, records = _resume(checkpoint, identity, parts)
     saved = time.monotonic()
     with tqdm(total=steps, initial=done, desc=label, unit="step", mininterval=5, maxinterval=60) as progress:
         for i in range(done + 1, steps + 1):
-            total = total + step(i).double()  # stays on the device: no synchronisation inside a block
+            value = step(i).double()  # stays on the device: no synchronisation inside a block
+            total = total.to(value.device) + value
             progress.update()
             if i % record_every == 0 or i == steps:
-                mean = float(total) / ((i - 1) % record_every + 1)
-                if not math.isfinite(mean):
+                mean = total.cpu() / ((i - 1) % record_every + 1)
+                if not mean.isfinite().any():  # a diverged member stops no other
                     raise UserError(f"{label}: diverged before step {i}; lower the learning rate")
                 records.append(mean)
-                progress.set_postfix_str(f"{mean:.3f}", refresh=False)
+                progress.set_postfix_str(f"{float(mean.mean()):.3f}", refresh=False)
                 total = torch.zeros_like(total)
             late = time.monotonic() >= deadline
             if late or i == steps or time.monotonic() - saved >= seconds_between_checkpoints:
@@ -87,10 +89,10 @@ def train(
                 saved = time.monotonic()
             if late:
                 raise OutOfTime
-    return records
+    return torch.stack(records)
 
 
-def _resume(checkpoint: Path, identity: str, parts: Mapping[str, Part]) -> tuple[int, Tensor, list[float]]:
+def _resume(checkpoint: Path, identity: str, parts: Mapping[str, Part]) -> tuple[int, Tensor, list[Tensor]]:
     if checkpoint.exists():
         try:
             saved = torch.load(checkpoint, weights_only=True, map_location="cpu")

@@ -19,6 +19,9 @@ from elbogap.errors import UserError
 Activation = Literal["identity", "leaky_relu", "relu", "softplus", "tanh"]
 Initialisation = Literal["pytorch", "xavier"]
 
+Network = Callable[[Tensor], Tensor]
+"""M networks as a function of their inputs, `[M, ..., in]` to `[M, ..., out]`."""
+
 ACTIVATIONS: Mapping[str, Callable[[Tensor], Tensor]] = {
     "identity": lambda x: x,
     "leaky_relu": functional.leaky_relu,
@@ -109,6 +112,13 @@ class MLP(nn.Module):
         """`[M, ..., in]` or `[1, ..., in]` to `[M, ..., out]`."""
         return mlp(list(self.weights), list(self.biases), inputs, self.activation)
 
+    @classmethod
+    def joined(cls, networks: Sequence["MLP"]) -> Self:
+        """The members of several ensembles of one shape and activation, one after the other."""
+        weights = [torch.cat(layer) for layer in zip(*(network.weights for network in networks), strict=True)]
+        biases = [torch.cat(layer) for layer in zip(*(network.biases for network in networks), strict=True)]
+        return cls.from_tensors(weights, biases, networks[0].activation)
+
     def select(self, members: Sequence[int]) -> "MLP":
         """Some of the members, as an ensemble of their own with the same dtype that shares no storage."""
         chosen = {
@@ -136,12 +146,19 @@ class MLP(nn.Module):
             weights = [torch.as_tensor(arrays[f"weight{layer}"]) for layer in range(layers)]
             biases = [torch.as_tensor(arrays[f"bias{layer}"]) for layer in range(layers)]
             activation = str(arrays["activation"])
-            sizes = [weights[0].shape[1], *(weight.shape[2] for weight in weights)]
+            return cls.from_tensors(weights, biases, activation)  # type: ignore[arg-type]
         except (KeyError, IndexError) as error:
             raise UserError(
                 f"these arrays are no MLP ({sorted(arrays)}); rebuild the file they come from"
             ) from error
-        network = cls(len(weights[0]), sizes, activation, torch.Generator(), dtype=weights[0].dtype)  # type: ignore[arg-type]
+
+    @classmethod
+    def from_tensors(
+        cls, weights: Sequence[Tensor], biases: Sequence[Tensor], activation: Activation
+    ) -> Self:
+        """Networks with copies of these weights `[M, in, out]` and biases `[M, 1, out]` per layer."""
+        sizes = [weights[0].shape[1], *(weight.shape[2] for weight in weights)]
+        network = cls(len(weights[0]), sizes, activation, torch.Generator(), dtype=weights[0].dtype)
         with torch.no_grad():
             for parameter, value in zip(
                 [*network.weights, *network.biases], [*weights, *biases], strict=True

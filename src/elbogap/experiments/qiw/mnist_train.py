@@ -88,7 +88,7 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame | dict[str, np.n
             "k": settings.k,
             "step": step_numbers,
             "epoch": step_numbers / steps_per_epoch,
-            "train_iwae": bounds,
+            "train_iwae": bounds.tolist(),
         }
     )
     return {"parameters": model.to_arrays() | {"data": np.array(data.kind)}, "curve": curve}

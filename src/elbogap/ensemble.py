@@ -1,0 +1,194 @@
+"""Fit M independent members as one batched program: stacked parameters, one optimiser, own data and noise.
+
+Everything random of an epoch is drawn at its beginning, for each member from generators of its own: a member
+never depends on its companions (but for float32 rounding), no generator's state needs to be saved, and a step
+is a fixed sequence of operations, which on a GPU is captured once as a CUDA graph.
+"""
+
+import functools
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol, TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from elbogap.nn.mlp import MLP, Network
+from elbogap.nn.stack import Stack
+from elbogap.training import train
+
+Batch = Mapping[str, Tensor]
+Member = TypeVar("Member")
+Result = TypeVar("Result")
+
+
+class Objective(Protocol):
+    """What the members maximise."""
+
+    @property
+    def steps(self) -> int:
+        """The number K of steps per epoch."""
+
+    @property
+    def reported(self) -> tuple[str, ...]:
+        """Names of prepared tensors `[M, K]` whose means over each record are wanted."""
+
+    def prepare(self, epoch: int) -> Batch:
+        """All data and noise of an epoch by name, `[M, K, ...]`, on the device of the networks.
+
+        Shapes may depend on the epoch on the CPU only. The result must depend on nothing but the epoch.
+        """
+
+    def value(self, networks: Mapping[str, Network], batch: Batch) -> Tensor:
+        """The objective of each member at one step, `[M, ...]` in the batch to `[M]`, differentiable."""
+
+
+@dataclass(frozen=True)
+class Fit:
+    """Trained members.
+
+    Attributes:
+        networks: by name, on the CPU.
+        values: means of the objective over each record, `[M, R]`.
+        reported: means over each record of what the objective reports, by name, `[M, R]`.
+    """
+
+    networks: Mapping[str, MLP]
+    values: np.ndarray
+    reported: Mapping[str, np.ndarray]
+
+
+def fit(
+    objective: Objective,
+    networks: Mapping[str, MLP],
+    *,
+    epochs: int,
+    learning_rate: float,
+    record_epochs: int,
+    checkpoint: Path,
+    identity: str,
+    checkpoint_seconds: float,
+    label: str,
+    device: str = "cpu",
+    deadline: float = math.inf,
+) -> Fit:
+    """Maximise every member's objective with Adam (Kingma and Ba 2015).
+
+    Args:
+        objective: what to maximise; its tensors live on `device`.
+        networks: initial networks of M members each, by the names that the objective uses.
+        epochs: number of epochs.
+        learning_rate: constant learning rate.
+        record_epochs: epochs per recorded mean.
+        checkpoint: file of the unfinished run, from which a stopped run goes on, bit for bit on the CPU.
+        identity: text that tells this run from others.
+        checkpoint_seconds: least time between two checkpoints.
+        label: what the progress line calls this run.
+        device: `cpu` or `cuda`.
+        deadline: see :func:`elbogap.training.train`.
+
+    Raises:
+        UserError: the checkpoint is damaged, or all members diverged.
+        OutOfTime: the deadline has passed.
+    """
+    stack = Stack(networks).to(device)
+    on_gpu = device == "cuda"
+    # The sums of a step's fused kernel would depend on M on the CPU; foreach is the same for every M.
+    optimiser = torch.optim.Adam([stack.flat], lr=learning_rate, foreach=True, capturable=on_gpu)
+
+    def update(batch: Batch) -> Tensor:
+        value = objective.value(stack.functions(), batch)
+        optimiser.zero_grad(set_to_none=not on_gpu)
+        (-value.sum()).backward()
+        optimiser.step()
+        return torch.stack([value.detach(), *(batch[name] for name in objective.reported)])
+
+    prepare = functools.lru_cache(maxsize=1)(objective.prepare)
+    graphed: Callable[[Batch], Tensor] | None = None
+
+    def step(i: int) -> Tensor:
+        nonlocal graphed
+        epoch, k = divmod(i - 1, objective.steps)
+        batch = {name: values[:, k] for name, values in prepare(epoch).items()}
+        if not on_gpu:
+            return update(batch)
+        if graphed is None:
+            graphed = _capture(update, batch, stack, optimiser)
+        return graphed(batch)
+
+    records = train(
+        step,
+        steps=epochs * objective.steps,
+        record_every=record_epochs * objective.steps,
+        parts={"stack": stack, "optimiser": optimiser},
+        checkpoint=checkpoint,
+        identity=identity,
+        seconds_between_checkpoints=checkpoint_seconds,
+        label=label,
+        deadline=deadline,
+    )
+    values, *reported = records.permute(1, 2, 0).numpy()
+    return Fit(stack.networks(), values, dict(zip(objective.reported, reported, strict=True)))
+
+
+def in_chunks(
+    members: Sequence[Member], size: int, work: Callable[[Sequence[Member]], Result]
+) -> list[Result]:
+    """Work on `size` members at a time; where memory runs out, on half as many from there on.
+
+    Raises:
+        MemoryError: memory does not suffice for a single member.
+    """
+    results: list[Result] = []
+    start = 0
+    while start < len(members):
+        chunk = members[start : start + size]
+        try:
+            results.append(work(chunk))
+        except (MemoryError, RuntimeError) as error:
+            if not _out_of_memory(error):
+                raise
+            if len(chunk) == 1:
+                raise MemoryError("a single member does not fit") from error
+            size = math.ceil(len(chunk) / 2)
+        else:
+            start += len(chunk)
+    return results
+
+
+def _out_of_memory(error: Exception) -> bool:
+    """Torch has a class of its own for the GPU only, a plain RuntimeError for the CPU."""
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in str(error)
+
+
+def _capture(
+    update: Callable[[Batch], Tensor], batch: Batch, stack: Stack, optimiser: torch.optim.Optimizer
+) -> Callable[[Batch], Tensor]:
+    """The update as a CUDA graph that reads its batch from fixed places."""
+    static = {name: values.clone() for name, values in batch.items()}
+    parameters = stack.flat.detach().clone()
+    before = {name: value.clone() for name, value in optimiser.state[stack.flat].items()}
+    side = torch.cuda.Stream()
+    side.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(side):  # a capture needs all lazy initialisation to be over
+        for _ in range(3):
+            update(static)
+    torch.cuda.current_stream().wait_stream(side)
+    with torch.no_grad():  # undo what these updates did, in place: the graph remembers the places
+        stack.flat.copy_(parameters)
+        for name, value in optimiser.state[stack.flat].items():
+            value.copy_(before.get(name, torch.zeros_like(value)))
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        result = update(static)
+
+    def replay(batch: Batch) -> Tensor:
+        for name, values in batch.items():
+            static[name].copy_(values)
+        graph.replay()
+        return result.clone()
+
+    return replay
