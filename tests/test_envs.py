@@ -32,6 +32,17 @@ def test_dockerfile_installs_the_lock_on_the_conda_python() -> None:
     assert re.search(r"FROM python:(\d+\.\d+)", dockerfile).group(1) in environment["dependencies"][0]
 
 
+def test_all_say_the_same_of_python() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    oldest = project["requires-python"].removeprefix(">=")
+    tested = re.search(r"FROM python:(\d+\.\d+)", (ROOT / "envs/Dockerfile").read_text()).group(1)
+    for name in ("README.md", "envs/README.md", "Makefile"):
+        said = re.findall(r"Python \d\.[^\n;:,)]*\)?", (ROOT / name).read_text())
+        assert said == [f"Python {oldest} or newer (tested on {tested})"], name
+    major, minor = oldest.split(".")
+    assert f"sys.version_info < ({major}, {minor})" in (ROOT / "Makefile").read_text()
+
+
 def test_every_requirement_is_locked_at_an_admitted_version(lock: dict[str, str]) -> None:
     requirements = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
     for requirement in requirements:
