@@ -95,3 +95,16 @@ def test_bad_arguments_are_named(change: dict[str, object], message: str) -> Non
 def test_arrays_of_something_else_are_refused() -> None:
     with pytest.raises(UserError, match="no MLP"):
         MLP.from_arrays({"z": np.zeros(3)})
+
+
+def test_members_can_be_chosen_and_joined() -> None:
+    net = network(3)
+    inputs = torch.ones(2, 4, 3, dtype=torch.float64)
+    chosen = net.select([2, 0])
+    torch.testing.assert_close(chosen(inputs), net(inputs[:1])[[2, 0]])
+    joined = MLP.joined([net.select([0]), net.select([1, 2])])
+    assert joined.members == 3
+    assert torch.equal(joined(inputs[:1]), net(inputs[:1]))
+    with torch.no_grad():
+        net.weights[0].zero_()
+    assert chosen.weights[0].abs().max() > 0

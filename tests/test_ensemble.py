@@ -1,0 +1,183 @@
+import math
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from elbogap.ensemble import Batch, Fit, fit, in_chunks
+from elbogap.errors import OutOfTime, UserError
+from elbogap.nn.mlp import MLP, Network
+
+EPOCHS, STEPS, RATE = 6, 5, 0.03
+
+
+@dataclass(frozen=True)
+class Regression:
+    """Fit y = sin(3 x) on fresh points in every step."""
+
+    members: Sequence[int]
+    slow: float = 0.0
+    steps: int = STEPS
+    reported: ClassVar[tuple[str, ...]] = ("mean_x",)
+
+    def prepare(self, epoch: int) -> Batch:
+        x = torch.stack(
+            [
+                torch.randn(STEPS, 20, 1, generator=torch.Generator().manual_seed(1000 * epoch + member))
+                for member in self.members
+            ]
+        )
+        return {"x": x, "y": torch.sin(3 * x), "mean_x": x.mean((2, 3))}
+
+    def value(self, networks: Mapping[str, Network], batch: Batch) -> Tensor:
+        time.sleep(self.slow)
+        return -(networks["f"](batch["x"]) - batch["y"]).square().mean((1, 2))
+
+
+def initial(members: Sequence[int]) -> dict[str, MLP]:
+    each = [MLP(1, [1, 8, 8, 1], "tanh", torch.Generator().manual_seed(member)) for member in members]
+    return {"f": MLP.joined(each)}
+
+
+def trained(
+    members: Sequence[int],
+    checkpoint: Path,
+    *,
+    slow: float = 0.0,
+    deadline: float = math.inf,
+    checkpoint_seconds: float = 1e9,
+) -> Fit:
+    return fit(
+        Regression(members, slow),
+        initial(members),
+        epochs=EPOCHS,
+        learning_rate=RATE,
+        record_epochs=2,
+        checkpoint=checkpoint,
+        identity="",
+        checkpoint_seconds=checkpoint_seconds,
+        label="regression",
+        deadline=deadline,
+    )
+
+
+def flat(result: Fit) -> Tensor:
+    network = result.networks["f"]
+    return torch.cat([one.detach().flatten(1) for one in (*network.weights, *network.biases)], 1)
+
+
+def test_a_member_trains_like_an_ordinary_module(tmp_path: Path) -> None:
+    result = trained([3, 4], tmp_path / "c.pt")
+    start = initial([4])["f"]
+    layers: list[nn.Module] = []
+    for weight, bias in zip(start.weights, start.biases, strict=True):
+        layer = nn.Linear(weight.shape[1], weight.shape[2])
+        with torch.no_grad():
+            layer.weight.copy_(weight[0].T)
+            layer.bias.copy_(bias[0, 0])
+        layers += [layer, nn.Tanh()]
+    module = nn.Sequential(*layers[:-1])
+    optimiser = torch.optim.Adam(module.parameters(), lr=RATE)
+    values = []
+    for epoch in range(EPOCHS):
+        batch = Regression([4]).prepare(epoch)
+        for k in range(STEPS):
+            loss = (module(batch["x"][0, k]) - batch["y"][0, k]).square().mean()
+            values.append(-loss.item())
+            optimiser.zero_grad()
+            loss.backward()
+            optimiser.step()
+    final = result.networks["f"].weights[2][1]
+    torch.testing.assert_close(final.T, module[4].weight, rtol=1e-4, atol=1e-5)
+    expected = torch.tensor(values).view(3, 2 * STEPS).mean(1)
+    torch.testing.assert_close(torch.from_numpy(result.values[1]), expected.double(), rtol=1e-4, atol=1e-5)
+    assert result.values[1, -1] > result.values[1, 0]  # it learns
+
+
+def test_a_member_does_not_depend_on_its_companions(tmp_path: Path) -> None:
+    together = flat(trained([0, 1, 2], tmp_path / "all.pt"))
+    for member in range(3):
+        alone = flat(trained([member], tmp_path / f"{member}.pt"))
+        torch.testing.assert_close(alone[0], together[member], rtol=1e-4, atol=1e-6)
+
+
+def test_equal_runs_are_equal_to_the_bit_and_report_what_they_prepared(tmp_path: Path) -> None:
+    first, again = (trained([0, 1], tmp_path / f"{name}.pt") for name in "ab")
+    assert torch.equal(flat(first), flat(again))
+    reported = [Regression([0, 1]).prepare(epoch)["mean_x"].mean(1) for epoch in (4, 5)]
+    last = torch.from_numpy(first.reported["mean_x"][:, -1])
+    torch.testing.assert_close(last, torch.stack(reported).mean(0).double(), rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("budget", [0.0, 0.01, 0.03])
+def test_a_run_in_many_pieces_is_the_uninterrupted_run(tmp_path: Path, budget: float) -> None:
+    pieces = 1
+    while True:
+        try:
+            result = trained([0, 1], tmp_path / "c.pt", slow=0.002, deadline=time.monotonic() + budget)
+            break
+        except OutOfTime:
+            pieces += 1
+    assert pieces > 1
+    whole = trained([0, 1], tmp_path / "whole.pt")
+    assert torch.equal(flat(result), flat(whole))
+    assert (result.values == whole.values).all()
+    assert (result.reported["mean_x"] == whole.reported["mean_x"]).all()
+
+
+def test_a_damaged_checkpoint_is_named(tmp_path: Path) -> None:
+    (tmp_path / "c.pt").write_bytes(b"PK\x03\x04 cut short")
+    with pytest.raises(UserError, match=r"c\.pt: damaged checkpoint; delete it"):
+        trained([0], tmp_path / "c.pt")
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        torch.OutOfMemoryError("CUDA out of memory"),
+        RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried 1 TB"),
+    ],
+)
+def test_chunks_are_halved_where_memory_runs_out_and_nothing_is_done_twice(error: Exception) -> None:
+    asked = []
+
+    def work(chunk: Sequence[int]) -> list[int]:
+        asked.append(len(chunk))
+        if len(chunk) > 3:
+            raise error
+        return list(chunk)
+
+    assert in_chunks(range(8), 8, work) == [[0, 1], [2, 3], [4, 5], [6, 7]]
+    assert asked == [8, 4, 2, 2, 2, 2]
+
+
+def test_a_member_that_does_not_fit_and_other_errors_are_not_hidden() -> None:
+    def too_large(chunk: Sequence[int]) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    def wrong(chunk: Sequence[int]) -> None:
+        raise RuntimeError("shapes do not match")
+
+    with pytest.raises(MemoryError, match="a single member does not fit"):
+        in_chunks(range(4), 4, too_large)
+    with pytest.raises(RuntimeError, match="shapes"):
+        in_chunks(range(4), 4, wrong)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")
+def test_the_captured_step_trains_as_the_cpu_does(tmp_path: Path) -> None:
+    class OnGpu(Regression):
+        def prepare(self, epoch: int) -> Batch:
+            return {name: values.cuda() for name, values in super().prepare(epoch).items()}
+
+    on_gpu = fit(
+        OnGpu([0, 1]), initial([0, 1]), epochs=EPOCHS, learning_rate=RATE, record_epochs=2,
+        checkpoint=tmp_path / "g.pt", identity="", checkpoint_seconds=1e9, label="gpu", device="cuda",
+    )  # fmt: skip
+    torch.testing.assert_close(flat(on_gpu), flat(trained([0, 1], tmp_path / "c.pt")), rtol=1e-3, atol=1e-4)
