@@ -104,6 +104,7 @@ class Distillation(Section):
     epochs: int = setting("Passes over the training set, of each of the two networks.", ge=1)
     batch: int = setting("Observations per step.", ge=1)
     learning_rate: float = setting("Learning rate of Adam.", gt=0)
+    rows: int = setting("Network rows that the members fitted together may take per step.", ge=1)
 
 
 class Density(Section):
@@ -114,8 +115,15 @@ class Density(Section):
     test_points: int = setting("Observations for the test divergence.", ge=1)
     tolerance: float = setting("Largest error of one panel of the quadrature, relative to p(x).", gt=0)
     distillation: Distillation = setting("The document's way of recovering the prior.")
+    checkpoint_seconds: float = setting("Least time between two checkpoints.", unit="s", gt=0)
+    seed: int = setting("Base seed of initial weights and minibatches.", ge=0)
+
+
+class DensitySummary(Section):
+    """Comparison of the methods over all problems."""
+
     resamples: int = setting("Bootstrap resamples of the data sets.", ge=100)
-    seed: int = setting("Base seed of data sets, initial weights, minibatches and resamples.", ge=0)
+    seed: int = setting("Base seed of the resamples.", ge=0)
 
 
 class Protocol(Section):
@@ -185,6 +193,7 @@ class MapaConfig(Section):
     passes: Passes = setting("Figures 4 and 5.")
     train: Train = setting("Training of all methods of Figures 2, 3, 11 and 12.")
     density: Density = setting("Figures 2 and 3.")
+    density_summary: DensitySummary = setting("Tables of Figures 2 and 3.")
     protocol: Protocol = setting("Bias of the document's estimate of the likelihood.")
     gaps: Gaps = setting("Gap decomposition.")
     nonidentifiability: Nonidentifiability = setting("Figures 11 and 12.")

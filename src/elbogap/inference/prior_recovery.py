@@ -1,0 +1,137 @@
+"""Prior recovery: from the learned codes g(x_n) of an empiricalised model to a standard normal prior.
+
+Deviations (document mapa, appendix C.3): eq. 36 counts codes `>=` the n-th, which gives Phi^-1(1) = infinity at
+the smallest and a decreasing map; here the copula is Phi^-1((rank - 1/2) / N), increasing, which has the same
+law. And beside the document's two distilled networks there is the exact monotone quantile map h, with which
+f(h(z)) has the codes as its latent values and nothing is fitted.
+
+With h the map from N(0, 1) to the codes, f(g(x)) = (f o h)((h^-1 o g)(x)) (eq. 38): the recovered model has the
+decoder f o h and the encoder h^-1 o g.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+from torch.special import ndtr, ndtri
+
+from elbogap.errors import UserError
+
+LATENT_BOUND = 10.0  # N(0, 1) leaves e^-52 outside
+
+
+@dataclass(frozen=True)
+class MonotoneMap:
+    """A non-decreasing, piecewise linear map from latent values to codes, constant beyond its knots.
+
+    Attributes:
+        latents: the knots' latent values, strictly increasing, `[K]`, float64.
+        codes: the map's values there, non-decreasing, `[K]`.
+    """
+
+    latents: Tensor
+    codes: Tensor
+
+    @classmethod
+    def identity(cls) -> "MonotoneMap":
+        """h(z) = z on [-10, 10]."""
+        ends = torch.tensor([-LATENT_BOUND, LATENT_BOUND], dtype=torch.float64)
+        return cls(ends, ends)
+
+    def __call__(self, latents: Tensor) -> Tensor:
+        """h(z), `[...]` to `[...]`, in float64."""
+        z = latents.double().contiguous()
+        right = torch.searchsorted(self.latents, z).clamp(1, len(self.latents) - 1)
+        start, end = self.latents[right - 1], self.latents[right]
+        share = ((z - start) / (end - start)).clamp(0, 1)
+        return torch.lerp(self.codes[right - 1], self.codes[right], share)
+
+    def inverse(self, codes: Tensor) -> Tensor:
+        """h^-1(c), `[...]` to `[...]`; beyond the extremes that of the extreme.
+
+        Where tied codes make h flat, it is the median of the prior on the flat piece.
+        """
+        c = codes.double().contiguous()
+        below, upto = (torch.searchsorted(self.codes, c, right=right) for right in (False, True))
+        last = len(self.codes) - 1
+        left, right = (below - 1).clamp(0, last), below.clamp(0, last)
+        width = self.codes[right] - self.codes[left]
+        share = torch.where(width > 0, (c - self.codes[left]) / width, 0)
+        between = torch.lerp(self.latents[left], self.latents[right], share)
+        flat = 0.5 * (ndtr(self.latents[right]) + ndtr(self.latents[(upto - 1).clamp(0, last)]))
+        return torch.where(upto - below > 1, ndtri(flat), between)
+
+
+def quantile_map(codes: Tensor) -> MonotoneMap:
+    """The monotone map h under which N(0, 1) becomes the codes' empirical law.
+
+    h takes u_(r) = Phi^-1((r - 1/2) / N) to the r-th smallest code and is linear in between. Beyond the
+    extremes it is constant: half of 1 / N of the prior's mass lies on each side, 1 / N in all.
+
+    Args:
+        codes: `[N]`; ties are allowed.
+
+    Raises:
+        UserError: fewer than two codes, or one that is not finite.
+    """
+    if codes.ndim != 1 or len(codes) < 2 or not codes.isfinite().all():
+        raise UserError("a quantile map needs two or more finite codes; check the model that made them")
+    ranks = torch.arange(len(codes), dtype=torch.float64, device=codes.device)
+    return MonotoneMap(ndtri((ranks + 0.5) / len(codes)), codes.double().sort().values)
+
+
+def gaussian_copula(codes: Tensor) -> Tensor:
+    """u_n = Phi^-1((rank_n - 1/2) / N) (eq. 36, corrected), `[N]` to `[N]`; tied codes share a mean rank."""
+    return quantile_map(codes).inverse(codes)
+
+
+def whitened(copula: Tensor) -> Tensor:
+    """z*_n = (u_n - mean u) / sd u (eq. 37), `[N]` to `[N]`; sd is the sample standard deviation."""
+    return (copula - copula.mean()) / copula.std()
+
+
+@dataclass(frozen=True)
+class Regression:
+    """-|t_n - network(i_n)|^2 / (2 v) on minibatches, an objective for :func:`elbogap.ensemble.fit`.
+
+    With x_n, z*_n and v = 1/2 it is the summand of eq. 39; with g_psi-dagger(x_n), f(g(x_n)) and the noise
+    variance it is that of eq. 40, the divergence of two Gaussians, in nats.
+
+    Attributes:
+        inputs: i_n of each member, `[M, N, I]`.
+        targets: t_n of each member, `[M, N, O]`.
+        variance: v.
+        batch: points per step; the last incomplete minibatch of an epoch is left out.
+        streams: each member's generator of an epoch.
+    """
+
+    inputs: Tensor
+    targets: Tensor
+    variance: float
+    batch: int
+    streams: Sequence[Callable[[int], torch.Generator]]
+
+    reported: ClassVar[tuple[str, ...]] = ()
+
+    @property
+    def steps(self) -> int:
+        """Steps per epoch."""
+        return self.inputs.shape[1] // self.batch
+
+    def prepare(self, epoch: int) -> Mapping[str, Tensor]:
+        """`inputs` `[M, K, B, I]` and `targets` `[M, K, B, O]` in the epoch's order."""
+        count = self.inputs.shape[1]
+        orders = torch.stack([torch.randperm(count, generator=stream(epoch)) for stream in self.streams])
+        rows = orders[:, : self.steps * self.batch].to(self.inputs.device)
+        member = torch.arange(len(rows), device=rows.device)[:, None]
+        return {
+            name: values[member, rows].unflatten(1, (self.steps, self.batch))
+            for name, values in (("inputs", self.inputs), ("targets", self.targets))
+        }
+
+    def value(self, networks: Mapping[str, Callable[[Tensor], Tensor]], batch: Mapping[str, Tensor]) -> Tensor:
+        """Mean over the minibatch, `[M]`; the network is the one named `network`."""
+        error = networks["network"](batch["inputs"]) - batch["targets"]
+        return -error.square().sum(-1).mean(-1) / (2 * self.variance)
