@@ -80,3 +80,105 @@ def test_figure_1_shows_both_variants_with_all_four_posteriors() -> None:
     axes = np.array(figure.axes).reshape(3, 4)
     assert [axes[0, column].get_title()[:9] for column in (0, 2)] == ["Variant 1", "Variant 2"]
     assert all(len(axes[1, column].collections) == 4 for column in (0, 2))
+
+
+@pytest.fixture
+def density() -> pd.DataFrame:
+    """Two data sets: divergences are the places of methods in METHODS on the first, 3 more on the second."""
+    rows = []
+    for (place, method), problem, draw in product(enumerate(mapa.METHODS, 1), mapa.PROBLEMS, (0, 1)):
+        samples = {"vae": [1.0], "mapa_exact": [np.nan]}.get(method, [10.0, 50.0])
+        prior = "quantile map" if method.startswith("mapa") else "standard"
+        key = {"problem": problem, "method": method, "draw": draw, "test_kl": place + 3.0 * draw}
+        rows += [{**key, "S": S, "prior": prior} for S in samples]
+    table = pd.DataFrame(rows)
+    distilled = table[table["prior"] == "quantile map"].assign(prior="network", test_kl=1e3)
+    plain = table[table["method"] == "iwae"].assign(method="iwae_plain", test_kl=1e3)
+    return pd.concat([table, distilled, plain], ignore_index=True)
+
+
+def test_figure_3_has_the_mean_over_data_sets_of_every_method(density: pd.DataFrame) -> None:
+    with style.applied():
+        figure = mapa.fig03_density(density)
+    assert [panel.get_title() for panel in figure.axes[:5]] == [
+        style.PROBLEM_TITLES[name] for name in mapa.PROBLEMS
+    ]
+    for panel in figure.axes[:5]:
+        lines = {line.get_label(): line for line in panel.lines if not line.get_label().startswith("_")}
+        assert list(lines) == [look["label"] for look in mapa.METHODS.values()]
+        for place, line in enumerate(lines.values(), 1):
+            assert set(line.get_ydata()) == {place + 1.5}
+        dots = [line.get_ydata() for line in panel.lines if line.get_marker() == "."]
+        assert [sorted(set(values)) for values in dots] == [[place, place + 3] for place in (2, 3, 4, 5)]
+        assert panel.get_yscale() == "log"
+        assert panel.get_ylim()[1] < 20  # neither the distilled networks nor plain gradients are drawn
+        assert [tick.get_text() for tick in panel.get_xticklabels()] == ["10", "50"]
+
+
+def test_divergences_at_or_below_zero_are_shown(density: pd.DataFrame) -> None:
+    density.loc[density["method"] == "mapa_exact", "test_kl"] = -0.0004
+    with style.applied():
+        panel = mapa.fig03_density(density).axes[0]
+    assert panel.get_yscale() == "symlog"
+    assert panel.get_ylim()[0] < -0.0004
+    assert 0 in panel.get_yticks()
+
+
+@pytest.mark.parametrize(("low", "high"), [(0.9, 30.0), (1e-4, 5e3), (-0.002, 0.01), (0.012, 0.019)])
+def test_divergence_ticks_lie_within_and_are_few(low: float, high: float) -> None:
+    ticks = mapa._divergence_ticks(low, high)
+    assert ticks == sorted(set(ticks))
+    assert all(low <= tick <= high for tick in ticks)
+    assert len(ticks) <= 8
+    assert not any(0 < tick < mapa.LEAST for tick in ticks) or low > 0
+
+
+def test_figure_2_draws_training_over_the_simulation(density: pd.DataFrame, passes: pd.DataFrame) -> None:
+    rows = [
+        {"problem": problem, "method": "mapa", "reading": reading, "S": S, "k_share": share, "draw": draw,
+         "points": 1000, "passes_per_point": 4.0 + 2 * draw, "passes_simulated": 5.5, "passes_max": 10.0}
+        for problem, reading, S, share, draw in product(
+            mapa.PROBLEMS, ("within", "beyond"), (10, 50), (0.1, 0.9), (0, 1)
+        )
+    ]  # fmt: skip
+    with style.applied():
+        figure = mapa.fig02_summary(density, passes, pd.DataFrame(rows))
+    left, middle, right = figure.axes
+    assert ["Absolute-Value" in left.get_title(), "Spiral-Dots" in middle.get_title()] == [True, True]
+    drawn = [(line.get_marker(), list(line.get_ydata())) for line in right.lines]
+    assert drawn[0] == ("None", [10, 50])  # IWAE
+    for start in (1, 4):  # per share: simulated at the figure's N and at that of training, then counted
+        assert drawn[start : start + 3] == [("None", [9, 9]), ("None", [5.5, 5.5]), ("o", [5, 5])]
+    assert [values[0] for _, values in drawn[-2:]] == [10, 50]
+
+
+def test_non_identifiability_has_a_column_per_variant_and_a_row_per_observation() -> None:
+    z, grid = np.stack([np.linspace(-2, 2, 30), np.linspace(-1, 1, 30)]), np.linspace(-2, 2, 50)
+    curves = {
+        "z": z, "z_shown": z[:, [5, 20]], "grid": grid, "prior": -0.5 * grid**2,
+        "decoder": np.stack([np.stack([grid, grid**2], 1), np.stack([grid**3, grid], 1)]),
+        "true": -np.multiply.outer([[1, 2], [3, 4]], grid**2), "mapa": -np.outer([1, 2], z[0] ** 2) - 1,
+        "empiricalised": -np.array([[1], [2]])[:, :, None] * (z**2)[:, None] * np.ones((1, 2, 1)),
+    }  # fmt: skip
+    names = (*mapa.CODES, "posterior draw")
+    points = pd.DataFrame(
+        [
+            {"codes": codes, "observation": observation, "kl_p_to_q": 10.0 * place + number}
+            for place, codes in enumerate(names, 1)
+            for number, observation in enumerate(("rank 0.2", "rank 0.7", "mean"), 1)
+        ]
+    )
+    with style.applied():
+        figure = mapa.fig12_nonident_circle(curves, points)
+    axes = np.array(figure.axes).reshape(3, 2)
+    for variant in (0, 1):
+        first, second = (line.get_ydata() for line in axes[0, variant].lines)
+        np.testing.assert_array_equal(np.stack([first, second], 1), curves["decoder"][variant])
+        assert axes[0, variant].get_title().endswith(f"mean KL = {10 * (variant + 1) + 3}.00 nats")
+        for n, panel in enumerate(axes[1:, variant]):
+            blue, red, _, black, _ = (line.get_ydata() for line in panel.lines)
+            np.testing.assert_array_equal(blue, curves["mapa"][n])
+            np.testing.assert_array_equal(red, curves["empiricalised"][variant, n])
+            np.testing.assert_array_equal(black, curves["true"][variant, n])
+            assert panel.lines[-1].get_xdata()[0] == curves["z_shown"][variant, n]
+            assert panel.get_title().endswith(f"KL = {10 * (variant + 1) + n + 1}.00 nats")

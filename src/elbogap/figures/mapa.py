@@ -15,7 +15,18 @@ from elbogap.figures import style
 Arrays = Mapping[str, np.ndarray]
 
 PROBLEMS = ("absolute_value", "circle", "clusters", "figure_8", "spiral_dots")
-LINEAR = 25  # nats around zero that the vertical axes of Figures 6 to 10 show linearly
+LINEAR = 25  # nats around zero that the vertical axes of Figures 6 to 12 show linearly
+LEAST = 1e-3  # test divergences below, in nats, are shown linearly: estimates near zero can be negative
+
+METHODS: Mapping[str, dict[str, Any]] = {
+    "vae": {"label": "VAE", "color": style.PURPLE, "linestyle": (0, (4, 1.5))},
+    "iwae": {"label": "IWAE", "color": style.BLACK, "marker": "s"},
+    "mapa_naive": {"label": "MAPA-naive", "color": style.VERMILION, "marker": "v"},
+    "mapa_gt": {"label": "MAPA-GT", "color": style.GREEN, "marker": "^"},
+    "mapa": {"label": "MAPA", "color": style.BLUE, "marker": "o"},
+    "mapa_exact": {"label": "MAPA, $k = N$", "color": style.SKY, "linestyle": (0, (1, 1))},
+}
+"""How a method looks wherever it is drawn. Those without a marker do not depend on S: horizontal lines."""
 
 
 def fig01_intuition(intuition: Arrays) -> Figure:
@@ -96,6 +107,115 @@ def _draw_prior(axes: Axes, z_draw: np.ndarray) -> None:
         label, shift = f"$z_{number + 1}$", 3 if value < 0.9 else -11
         axes.annotate(label, (value, 0), (shift, 3), textcoords="offset points", color=style.VERMILION)
     axes.set(xlim=(0, 1), ylim=(0, 1.3), yticks=[0, 1], xlabel="latent $z$")
+
+
+def fig02_summary(density: pd.DataFrame, passes: pd.DataFrame, training: pd.DataFrame) -> Figure:
+    """Figure 2: test divergence on two problems (a), and decoder passes on one of them (b)."""
+    figure, axes = plt.subplots(1, 3, figsize=(style.PAGE, 2.9))
+    for panel, problem in zip(axes[:2], ("absolute_value", "spiral_dots"), strict=True):
+        _draw_density(panel, density[density["problem"] == problem])
+        panel.set_title(f"(a) {style.PROBLEM_TITLES[problem]}")
+    axes[0].set_ylabel("test divergence / nats")
+    handles = [Line2D([], [], **look) for look in METHODS.values()]
+    handles += _draw_passes(axes[2], passes, training, "absolute_value")
+    axes[2].set_title(f"(b) {style.PROBLEM_TITLES['absolute_value']}")
+    figure.legend(handles=handles, loc="outside lower center", ncols=4, handlelength=2.5)
+    return figure
+
+
+def fig03_density(density: pd.DataFrame) -> Figure:
+    """Figure 3: test divergence against the number of samples."""
+    figure, axes = plt.subplots(2, 3, figsize=(style.PAGE, 4.2))
+    for panel, problem in zip(axes.flat, PROBLEMS, strict=False):
+        _draw_density(panel, density[density["problem"] == problem])
+        panel.set_title(style.PROBLEM_TITLES[problem])
+    axes.flat[-1].set_axis_off()
+    axes.flat[-1].legend(
+        handles=[Line2D([], [], **look) for look in METHODS.values()], loc="center", handlelength=3
+    )
+    figure.supylabel("test divergence $\\mathrm{KL}(p_\\mathrm{GT} \\,\\|\\, p_\\theta)$ / nats", fontsize=8)
+    return figure
+
+
+def _draw_density(panel: Axes, rows: pd.DataFrame) -> None:
+    """Means over data sets as lines, data sets as dots; a horizontal line has a band that covers them."""
+    rows = rows[(rows["prior"] != "network") & rows["method"].isin(METHODS)]
+    if (rows["test_kl"] > 0).all():
+        panel.set_yscale("log")
+    else:
+        panel.set_yscale("symlog", linthresh=LEAST, linscale=0.5)
+    for place, (method, look) in enumerate(METHODS.items()):
+        own = rows[rows["method"] == method]
+        values, colour = own["test_kl"], look["color"]
+        if "marker" not in look:
+            panel.axhspan(values.min(), values.max(), color=colour, alpha=0.2, linewidth=0)
+            panel.axhline(values.mean(), **look)
+            continue
+        beside = 1.04 ** (place - 2.5)  # so that the dots of two methods do not hide each other
+        panel.plot(beside * own["S"], values, ".", color=colour, alpha=0.4, markeredgewidth=0)
+        mean = own.groupby("S")["test_kl"].mean()
+        panel.plot(beside * mean.index, mean, **look)
+    samples = sorted(rows.loc[rows["method"] == "mapa", "S"].unique())
+    panel.set_xscale("log")
+    panel.set_xticks(samples, [f"{count:.0f}" for count in samples])
+    panel.set(xlabel="samples $S$", xlim=(samples[0] / 1.3, samples[-1] * 1.3))
+    panel.set_yticks(_divergence_ticks(*panel.get_ylim()))
+    panel.yaxis.set_major_formatter("{x:g}")
+    panel.minorticks_off()
+
+
+def _divergence_ticks(low: float, high: float) -> list[float]:
+    """At most seven ticks, as dense as that allows."""
+    ticks: list[float] = []
+    for digits in ((1, 2, 5), (1, 3), (1,)):
+        sizes = [digit * 10.0**power for power in range(-5, 4) for digit in digits]
+        least = LEAST if low <= 0 else low
+        ticks = [value for value in (-LEAST, 0.0, *sizes) if low <= value <= high and not 0 < value < least]
+        if len(ticks) <= 7:
+            break
+    return ticks
+
+
+def _draw_passes(panel: Axes, passes: pd.DataFrame, training: pd.DataFrame, problem: str) -> list[Line2D]:
+    """Passes per point, simulated as lines and counted in training as symbols; gives MAPA's legend."""
+    rows = passes[(passes["problem"] == problem) & (passes["cost"] == "decoder")]
+    rows = rows[(rows["method"] == "iwae") | (rows["reading"] == "within")]
+    real = training[(training["problem"] == problem) & (training["reading"] == "within")]
+    colour, handles = METHODS["mapa"]["color"], []
+    iwae = rows[rows["method"] == "iwae"].groupby("S")["passes_per_point"].mean()
+    panel.plot(iwae.index, iwae, color=METHODS["iwae"]["color"])
+    shares = sorted(rows["k_share"].dropna().unique())
+    for share, dash, face in zip(shares, ("-", (0, (4, 1.5))), (colour, "white"), strict=True):
+        look: dict[str, Any] = {"color": colour, "linestyle": dash, "linewidth": 0.9}
+        symbol: dict[str, Any] = {
+            "marker": "o",
+            "color": colour,
+            "markerfacecolor": face,
+            "linestyle": "none",
+        }
+        for table, column in ((rows, "passes_per_point"), (real, "passes_simulated")):
+            mean = table[table["k_share"] == share].groupby("S")[column].mean()
+            panel.plot(mean.index, mean, **look)
+        counted = real[real["k_share"] == share].groupby("S")["passes_per_point"].mean()
+        panel.plot(counted.index, counted, **symbol)
+        handles.append(Line2D([], [], **look, label=f"$k$ = {share:.0%} of $S$, simulated"))
+        handles.append(Line2D([], [], **symbol, label=f"$k$ = {share:.0%} of $S$, training"))
+    highest = rows["passes_max"].max()
+    for most in sorted({highest, *real["passes_max"]}):
+        panel.axhline(most, color=style.GREY, linestyle=":", linewidth=0.9)
+    panel.annotate(
+        f"training: $N$ = {real['points'].iloc[0]:,}",
+        (1, real["passes_max"].iloc[0]),
+        (0, 2),
+        xycoords=("axes fraction", "data"),
+        textcoords="offset points",
+        ha="right",
+        fontsize=7,
+    )
+    panel.set(xlabel="samples $S$", xlim=(0, None), ylim=(0, 2.1 * highest))
+    panel.set_ylabel("decoder passes per point")
+    limit = Line2D([], [], color=style.GREY, linestyle=":", linewidth=0.9, label="MAPA Max, all $N$ points")
+    return [*handles, limit]
 
 
 def fig04_passes_decoder(passes: pd.DataFrame) -> Figure:
@@ -181,38 +301,101 @@ def _posteriors(posteriors: Arrays, points: pd.DataFrame) -> Figure:
     columns = 4
     rows = -(-(len(points) + 1) // columns)
     figure, axes = plt.subplots(rows, columns, figsize=(style.PAGE, 1.9 * rows), sharex=True)
-    z, grid = posteriors["z"], posteriors["grid"]
-    cloud = {"linestyle": "none", "marker": ".", "markeredgewidth": 0, "rasterized": True}
     for n, panel in enumerate(axes.flat[: len(points)]):
-        true = posteriors["true"][n]
-        panel.plot(z, posteriors["mapa"][n], color=style.BLUE, markersize=2, alpha=0.5, **cloud)
-        panel.plot(z, posteriors["empiricalised"][n], color=style.VERMILION, markersize=4, **cloud)
-        panel.plot(grid, true - posteriors["prior"], color=style.YELLOW, linewidth=0.5)
-        panel.plot(grid, true, color=style.BLACK, linewidth=0.9)
-        panel.axvline(points["z"][n], color=style.GREY, linewidth=0.6, linestyle=":", zorder=0)
-        # Linear near zero, logarithmic far below: the values fall by tens of nats here, by thousands there.
-        panel.set_yscale("symlog", linthresh=LINEAR, linscale=2)
-        panel.set_yticks([0, -10, -20, *(-(10.0**power) for power in range(2, 6))])
-        panel.yaxis.set_major_formatter(_plain_number)
-        panel.minorticks_off()
-        lowest, highest = posteriors["empiricalised"][n].min(), posteriors["mapa"][n].max()
-        panel.set_ylim(1.2 * lowest - 5, max(highest, true.max()) + 2)
+        _draw_posterior(panel, posteriors, n, points["z"][n])
         panel.set_title(f"$z_n = {points['z'][n]:.2f}$")
     axes.flat[columns - 1].tick_params(labelbottom=True)
-    handles = [
+    axes.flat[-1].set_axis_off()
+    title = f"{style.PROBLEM_TITLES[points['problem'][0]]}\n$N$ = {len(posteriors['z']):,}"
+    axes.flat[-1].legend(handles=_posterior_handles(), loc="center", title=title)
+    figure.supxlabel("latent $z^{\\mathrm{GT}}$", fontsize=8)
+    figure.supylabel("log-posterior / nats", fontsize=8)
+    return figure
+
+
+def _draw_posterior(panel: Axes, posteriors: Arrays, n: int, z_n: float) -> None:
+    """The three log-posteriors of the n-th chosen observation, whose own latent value is `z_n`."""
+    z, grid, true = posteriors["z"], posteriors["grid"], posteriors["true"][n]
+    cloud: dict[str, Any] = {"linestyle": "none", "marker": ".", "markeredgewidth": 0, "rasterized": True}
+    panel.plot(z, posteriors["mapa"][n], color=style.BLUE, markersize=2, alpha=0.5, **cloud)
+    panel.plot(z, posteriors["empiricalised"][n], color=style.VERMILION, markersize=4, **cloud)
+    panel.plot(grid, true - posteriors["prior"], color=style.YELLOW, linewidth=0.5)
+    panel.plot(grid, true, color=style.BLACK, linewidth=0.9)
+    panel.axvline(z_n, color=style.GREY, linewidth=0.6, linestyle=":", zorder=0)
+    # Linear near zero, logarithmic far below: the values fall by tens of nats here, by thousands there.
+    panel.set_yscale("symlog", linthresh=LINEAR, linscale=2)
+    panel.set_yticks([0, -10, -20, *(-(10.0**power) for power in range(2, 6))])
+    panel.yaxis.set_major_formatter(_plain_number)
+    panel.minorticks_off()
+    lowest, highest = posteriors["empiricalised"][n].min(), posteriors["mapa"][n].max()
+    panel.set_ylim(1.2 * lowest - 5, max(highest, true.max()) + 2)
+
+
+def _posterior_handles() -> list[Line2D]:
+    return [
         Line2D([], [], color=style.BLACK, label="$p(z \\mid x_n)$, true"),
         Line2D([], [], color=style.YELLOW, label="$p(z \\mid x_n) \\, / \\, p(z)$"),
         Line2D([], [], color=style.VERMILION, linestyle="none", marker="o", label="$N p(i \\mid x_n, Z)$"),
         Line2D([], [], color=style.BLUE, linestyle="none", marker="o", label="$N q(i \\mid n)$, MAPA"),
         Line2D([], [], color=style.GREY, linewidth=0.6, linestyle=":", label="$z_n$"),
     ]
-    axes.flat[-1].set_axis_off()
-    title = f"{style.PROBLEM_TITLES[points['problem'][0]]}\n$N$ = {len(z):,}"
-    axes.flat[-1].legend(handles=handles, loc="center", title=title)
-    figure.supxlabel("latent $z^{\\mathrm{GT}}$", fontsize=8)
+
+
+def fig11_nonident_absolute_value(curves: Arrays, points: pd.DataFrame) -> Figure:
+    """Figure 11: two variants of Absolute-Value under one MAPA."""
+    return _nonidentifiability(curves, points)
+
+
+def fig11b_nonident_absolute_value_folded(curves: Arrays, points: pd.DataFrame) -> Figure:
+    """Figure 11 with the folded decoder."""
+    return _nonidentifiability(curves, points)
+
+
+def fig12_nonident_circle(curves: Arrays, points: pd.DataFrame) -> Figure:
+    """Figure 12: two variants of Circle under one MAPA."""
+    return _nonidentifiability(curves, points)
+
+
+CODES = ("ground truth", "mean-field mean")  # of the two variants, as the document chose them
+
+
+def _nonidentifiability(curves: Arrays, points: pd.DataFrame) -> Figure:
+    """A column per variant: its decoder, and below one row per chosen observation."""
+    shown = curves["true"].shape[1]
+    figure, axes = plt.subplots(
+        1 + shown,
+        2,
+        figsize=(style.PAGE, 1.6 + 1.15 * shown),
+        sharex=True,
+        gridspec_kw={"height_ratios": [1.3, *[1] * shown]},
+    )
+    names = ("Variant 1, ground truth", "Variant 2, trained VAE")
+    words = ("z_n", "\\mu(x_n)")
+    labels = ("latent $z^{\\mathrm{GT}}$", "mean-field posterior mean $\\mu(x)$")
+    for variant, column in enumerate(axes.T):
+        column[0].plot(curves["grid"], curves["decoder"][variant, :, 0], color=style.GREY)
+        column[0].plot(curves["grid"], curves["decoder"][variant, :, 1], color=style.GREY, linestyle="--")
+        column[0].sharey(axes[0, 0])
+        own = {name: curves[name][variant] for name in ("z", "true", "empiricalised")}
+        own |= {name: curves[name] for name in ("grid", "prior", "mapa")}
+        rows = points[points["codes"] == CODES[variant]].set_index("observation")
+        kl = rows["kl_p_to_q"].drop("mean").to_numpy()
+        column[0].set_title(f"{names[variant]}: mean KL = {rows['kl_p_to_q']['mean']:.2f} nats")
+        for n, panel in enumerate(column[1:]):
+            z_n = curves["z_shown"][variant, n]
+            _draw_posterior(panel, own, n, z_n)
+            panel.set_title(f"${words[variant]} = {z_n:.2f}$,  KL = {kl[n]:.2f} nats", fontsize=7, pad=3)
+        column[-1].set_xlabel(labels[variant])
+    axes[0, 0].set_ylabel("decoder $f(z)$")
     figure.supylabel("log-posterior / nats", fontsize=8)
+    handles = [
+        Line2D([], [], color=style.GREY, label="$f(z)$, first coordinate"),
+        Line2D([], [], color=style.GREY, linestyle="--", label="second"),
+        *_posterior_handles(),
+    ]
+    figure.legend(handles=handles, loc="outside lower center", ncols=7, columnspacing=1)
     return figure
 
 
-def _plain_number(value: float, position: int) -> str:
+def _plain_number(value: float, position: float) -> str:
     return f"{value:,.0f}".replace("-", "\N{MINUS SIGN}")
