@@ -71,11 +71,17 @@ def test_status_says_where_and_how_verified_without_network(
 
 def test_record_writes_the_record(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     out = tmp_path / "results" / "hapt.json"
-    words = ["data", "record", "hapt", "--stand-ins", "always", "--state", "settled", "--out", str(out)]
-    assert cli.main(words) == 0
+    words = ["data", "record", "hapt", "--stand-ins", "always", "--state", "settled"]
+    assert cli.main([*words, "--outputs", f"record={out}"]) == 0
     record = json.loads(out.read_text())
     assert (record["dataset"], record["kind"], record["state"]) == ("hapt", "stand-in", "settled")
     assert capsys.readouterr().out.startswith("hapt: stand-in")
+
+
+@pytest.mark.parametrize("output", ["r.json", "table=r.json", "record="])
+def test_record_is_written_to_a_named_output(output: str, capsys: pytest.CaptureFixture) -> None:
+    assert cli.main(["data", "record", "hapt", "--stand-ins", "always", "--outputs", output]) == 2
+    assert "record=FILE" in capsys.readouterr().err
 
 
 def test_record_under_never_fails_with_one_line(
@@ -83,7 +89,7 @@ def test_record_under_never_fails_with_one_line(
 ) -> None:
     only_toy(File("file", sha256=SHA, addresses=(dead_address,)))
     out = tmp_path / "toy.json"
-    assert cli.main(["data", "record", "toy", "--stand-ins", "never", "--out", str(out)]) == 2
+    assert cli.main(["data", "record", "toy", "--stand-ins", "never", "--outputs", f"record={out}"]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("elbogap: toy: nothing serves it")
     assert not out.exists()

@@ -56,6 +56,27 @@ def test_the_cells_of_a_rule_are_counted_together(tmp_path: Path) -> None:
     assert cost == {"rules": ["qiw_cell × 2"], "time": "20 s", "memory": "–"}
 
 
+def test_drawing_is_one_row_of_the_cost_table_for_each_document(tmp_path: Path) -> None:
+    places = finished_run(tmp_path)
+    for suffix, seconds, memory in (("pdf", 1.0, 100.0), ("png", 2.0, 300.0)):
+        record = {
+            "s": seconds,
+            "max_rss": memory,
+            "rule_name": f"qiw_fig01_{suffix}",
+            "threads": 1,
+            "params": {"files": f"--outputs {suffix}=figures/smoke/qiw/fig01_posterior_2d.{suffix}"},
+        }
+        (places.results("smoke") / "benchmarks" / "qiw" / f"fig01_{suffix}.jsonl").write_text(
+            json.dumps(record)
+        )
+    cost = gather("smoke", places)["cost"]
+    assert [(job["rule"], job["time"], job["memory"], job["threads"]) for job in cost["jobs"]] == [
+        ("qiw: drawing × 2", "3 s", "300 MiB", "1"),
+        ("qiw_posterior_2d", "12 s", "850 MiB", "1"),
+    ]
+    assert cost["total"]["time"] == "16 s"
+
+
 def test_stand_ins_are_marked_by_upstream_data_and_by_the_data_column(tmp_path: Path) -> None:
     places = finished_run(tmp_path)
     assert targets_of(gather("smoke", places))["fig01_posterior_2d"]["stand_in"]

@@ -1,10 +1,11 @@
 """Recorded runs."""
 
+import json
 from pathlib import Path
 
 import pandas as pd
 import pytest
-from made_up_run import finished_run
+from made_up_run import finished_run, provenance, write
 
 from elbogap.errors import UserError
 from elbogap.report.lineage import COST_COLUMNS
@@ -64,6 +65,31 @@ def test_the_cost_table_keeps_other_scales_and_replaces_its_own(tmp_path: Path) 
         ["fig01_posterior_2d", "laptop", "qiw_posterior_2d", 60.0],
         ["fig01_posterior_2d", "smoke", "qiw_posterior_2d", 12.5],
         ["tab01_bounds", "smoke", "qiw_posterior_2d", 12.5],
+    ]
+
+
+def test_the_cost_of_the_report_is_that_of_all_jobs(tmp_path: Path) -> None:
+    places = finished_run(tmp_path)
+    made = {
+        "qiw_fig01": (1.0, [f"figures/smoke/qiw/fig01_posterior_2d.{suffix}" for suffix in ("pdf", "png")]),
+        "report_pdf": (3.0, ["results/smoke/report.pdf"]),
+    }
+    for rule, (seconds, outputs) in made.items():
+        files = f"--outputs {' '.join(f'file{i}={path}' for i, path in enumerate(outputs))}"
+        line = {"s": seconds, "rule_name": rule, "threads": 1, "params": {"files": files}}
+        (places.results("smoke") / "benchmarks" / f"{rule}.jsonl").write_text(json.dumps(line))
+    inputs = [*made["qiw_fig01"][1], "results/smoke/qiw/tab01_bounds.csv"]
+    record = provenance("elbogap.report.commands", inputs)
+    write(places.results("smoke") / "report.pdf.provenance.json", record)
+    record_costs("smoke", places)
+    costs = pd.read_csv(places.recorded_costs)
+    assert costs[["document", "target", "rule", "seconds", "threads"]].values.tolist() == [
+        ["all", "report", "qiw_fig01", 1.0, 1],
+        ["all", "report", "qiw_posterior_2d", 12.5, 1],
+        ["all", "report", "report_pdf", 3.0, 1],
+        ["qiw", "fig01_posterior_2d", "qiw_fig01", 1.0, 1],
+        ["qiw", "fig01_posterior_2d", "qiw_posterior_2d", 12.5, 1],
+        ["qiw", "tab01_bounds", "qiw_posterior_2d", 12.5, 1],
     ]
 
 

@@ -14,6 +14,7 @@ from browser import check_html
 from conftest import ROOT, Project
 from test_html_report import expected_words
 
+from elbogap.report.lineage import jobs
 from elbogap.report.places import Places
 
 pytestmark = pytest.mark.dag
@@ -41,6 +42,14 @@ def test_every_rule_runs_at_smoke_scale(smoke: Project) -> None:
     ran = set(re.findall(r"^Finished jobid: \d+ \(Rule: (\w+)\)", smoke.log, re.MULTILINE))
     assert len(listed) > len(aliases)
     assert set(listed) - aliases - ran == set()
+
+
+def test_every_job_is_measured(smoke: Project) -> None:
+    """The cost table rests on these records; each names its outputs, but for the mere check of the claims."""
+    measured = jobs(smoke.folder / "results/smoke/benchmarks")
+    ran = re.findall(r"^Finished jobid: \d+ \(Rule: (?!smoke)(\w+)\)", smoke.log, re.MULTILINE)
+    assert sorted(job.rule.partition("[")[0] for job in measured) == sorted(ran)
+    assert [job.rule for job in measured if not job.outputs] == ["claims_checked"]
 
 
 def test_a_second_run_does_nothing(smoke: Project) -> None:

@@ -3,9 +3,11 @@
 
 rule dataset:
     output:
-        "results/{scale}/data/{dataset}.json",
+        record="results/{scale}/data/{dataset}.json",
     log:
         "results/{scale}/logs/data/{dataset}.log",
+    benchmark:
+        "results/{scale}/benchmarks/data/{dataset}.jsonl"
     localrule: True
     conda:
         "../../envs/environment.yaml"
@@ -13,6 +15,7 @@ rule dataset:
         policy=stand_ins,
         state=data_state,
         code=code("elbogap.data.records"),
+        files=files,
     shell:
         "python -m elbogap data record {wildcards.dataset} --stand-ins {params.policy} --state {params.state}"
-        " --out {output} 2>&1 | tee {log}"
+        " {params.files} 2>&1 | tee {log}"

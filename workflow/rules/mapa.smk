@@ -192,6 +192,8 @@ rule mapa_fig01_intuition:
         ),
     log:
         "results/{scale}/logs/mapa/fig01_intuition.log",
+    benchmark:
+        "results/{scale}/benchmarks/mapa/fig01_intuition.jsonl"
     conda:
         "../../envs/environment.yaml"
     params:
@@ -214,6 +216,8 @@ rule mapa_fig04_passes_decoder:
         ),
     log:
         "results/{scale}/logs/mapa/fig04_passes_decoder.log",
+    benchmark:
+        "results/{scale}/benchmarks/mapa/fig04_passes_decoder.jsonl"
     conda:
         "../../envs/environment.yaml"
     params:
@@ -236,6 +240,8 @@ rule mapa_fig05_passes_both:
         ),
     log:
         "results/{scale}/logs/mapa/fig05_passes_both.log",
+    benchmark:
+        "results/{scale}/benchmarks/mapa/fig05_passes_both.jsonl"
     conda:
         "../../envs/environment.yaml"
     params:
@@ -263,6 +269,8 @@ for name, item in MAPA_POSTERIORS.items():
             ),
         log:
             f"results/{{scale}}/logs/mapa/{name}.log",
+        benchmark:
+            f"results/{{scale}}/benchmarks/mapa/{name}.jsonl"
         conda:
             "../../envs/environment.yaml"
         params:

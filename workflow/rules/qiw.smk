@@ -170,6 +170,8 @@ rule qiw_fig01_posterior_2d:
         ),
     log:
         "results/{scale}/logs/qiw/fig01_posterior_2d.log",
+    benchmark:
+        "results/{scale}/benchmarks/qiw/fig01_posterior_2d.jsonl"
     conda:
         "../../envs/environment.yaml"
     params:
@@ -193,6 +195,8 @@ rule qiw_fig02_mnist_reconstructions:
         ),
     log:
         "results/{scale}/logs/qiw/fig02_mnist_reconstructions.log",
+    benchmark:
+        "results/{scale}/benchmarks/qiw/fig02_mnist_reconstructions.jsonl"
     conda:
         "../../envs/environment.yaml"
     params:
@@ -216,6 +220,8 @@ rule qiw_fig03_posterior_1d:
         ),
     log:
         "results/{scale}/logs/qiw/fig03_posterior_1d.log",
+    benchmark:
+        "results/{scale}/benchmarks/qiw/fig03_posterior_1d.jsonl"
     conda:
         "../../envs/environment.yaml"
     params:

@@ -15,6 +15,8 @@ rule claims_table:
         ),
     log:
         "results/{scale}/logs/claims.log",
+    benchmark:
+        "results/{scale}/benchmarks/claims.jsonl"
     conda:
         "../../envs/environment.yaml"
     params:
@@ -35,6 +37,8 @@ rule claims_checked:
         touch("results/{scale}/claims.checked"),
     log:
         "results/{scale}/logs/claims_checked.log",
+    benchmark:
+        "results/{scale}/benchmarks/claims_checked.jsonl"
     conda:
         "../../envs/environment.yaml"
     params:
@@ -50,6 +54,8 @@ rule report_pdf:
         pdf="results/{scale}/report.pdf",
     log:
         "results/{scale}/logs/report.log",
+    benchmark:
+        "results/{scale}/benchmarks/report.jsonl"
     conda:
         "../../envs/environment.yaml"
     params:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from elbogap.data.sources import SOURCES
+from elbogap.errors import UserError
 
 
 def register(commands: Any) -> None:
@@ -17,7 +18,7 @@ def register(commands: Any) -> None:
     record.add_argument("dataset", choices=SOURCES)
     record.add_argument("--stand-ins", required=True, choices=("always", "if-unavailable", "never"))
     record.add_argument("--state", default="settled", help="stored in the record, see the rule")
-    record.add_argument("--out", type=Path, required=True)
+    record.add_argument("--outputs", nargs=1, required=True, metavar="record=FILE")
     record.set_defaults(call=_record)
 
     status = actions.add_parser("status", help="where each data set is found, without network")
@@ -35,8 +36,11 @@ def _record(options: argparse.Namespace) -> None:
     from elbogap import tables
     from elbogap.data import records
 
+    name, _, path = options.outputs[0].partition("=")
+    if name != "record" or not path:
+        raise UserError(f"--outputs: '{options.outputs[0]}' is not of the form record=FILE")
     record = records.make(options.dataset, options.stand_ins, options.state)
-    tables.write(record, options.out)
+    tables.write(record, Path(path))
     print(f"{options.dataset}: {record['kind']}, {record['note']}")
 
 

@@ -24,13 +24,13 @@ class Document:
 
 @dataclass(frozen=True)
 class Target:
-    """One figure or table of a document.
+    """One figure or table of a document, or the report on all of them.
 
     Attributes:
         document: key of the document, e.g. `qiw`.
         name: stem of the files, e.g. `fig01_posterior_2d`.
         label: the number in the document, e.g. `Figure 1`; what the document does not have is `Additional`.
-        kind: `figure` or `table`.
+        kind: `figure`, `table` or `report`.
         caption: what it shows, in plain text.
     """
 
@@ -42,6 +42,8 @@ class Target:
 
     def files(self, scale: str) -> list[str]:
         """Its files at a scale, relative to the folder of a run: a figure's PDF and PNG, a table's CSV."""
+        if self.kind == "report":
+            return [f"results/{scale}/report.pdf"]
         if self.kind == "figure":
             return [f"figures/{scale}/{self.document}/{self.name}.{suffix}" for suffix in ("pdf", "png")]
         return [f"results/{scale}/{self.document}/{self.name}.csv"]
@@ -50,6 +52,9 @@ class Target:
     def title(self) -> str:
         """The caption's first sentence, without its full stop."""
         return re.split(r"\.\s+(?=[A-Z])", self.caption, maxsplit=1)[0].rstrip(".")
+
+
+REPORT = Target("all", "report", "Report", "report", "All figures, tables and verdicts in one document.")
 
 
 def documents(path: Path) -> list[Document]:
@@ -71,6 +76,11 @@ def targets(captions: Path, document: str) -> list[Target]:
         for path in sorted(captions.glob(f"{document}_*.rst"))
     )
     return [one for one in found if one is not None]
+
+
+def everything(path: Path, captions: Path) -> list[Target]:
+    """The targets of all documents of the file, and the report."""
+    return [*(one for document in documents(path) for one in targets(captions, document.key)), REPORT]
 
 
 def target(document: str, name: str, caption: str) -> Target | None:

@@ -51,7 +51,7 @@ def gather(scale: str, places: Places) -> dict[str, Any]:
         "documents": present,
         "later": [dataclasses.asdict(d) for d in all_documents if d.key not in keys],
         "summary": _summary(present),
-        "cost": _cost(products, lineage, measured),
+        "cost": _cost([*products, f"results/{scale}/claims.csv"], lineage, measured),
         "data": _data(places.results(scale) / "data"),
         "environment": _environment(products, lineage),
         "settings": _settings(products, lineage),
@@ -190,8 +190,21 @@ def _total(rows: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def _cost(products: list[str], lineage: Lineage, measured: list[Job]) -> dict[str, Any]:
-    """The jobs of the whole scale, each once, and what they took together."""
+    """The jobs of the whole scale, each once, and what they took together; drawing is a row per document."""
     rows = lineage.costs(products, measured)
+    drawn_for = {job.rule: job.drawn_for for job in measured}
+    shown = [row for row in rows if drawn_for[row["rule"]] is None]
+    for document in {drawn_for[row["rule"]] for row in rows} - {None}:
+        drawing = pd.DataFrame([row for row in rows if drawn_for[row["rule"]] == document])
+        shown.append(
+            {
+                "rule": f"{document}: drawing × {len(drawing)}",
+                "seconds": drawing["seconds"].sum(min_count=1),
+                "max_rss_mib": drawing["max_rss_mib"].max(),
+                "threads": drawing["threads"].max(),
+                "device": None,
+            }
+        )
     return {
         "jobs": [
             {
@@ -201,7 +214,7 @@ def _cost(products: list[str], lineage: Lineage, measured: list[Job]) -> dict[st
                 "threads": cell(row["threads"]),
                 "device": cell(row["device"]),
             }
-            for row in sorted(rows, key=lambda row: row["rule"])
+            for row in sorted(shown, key=lambda row: row["rule"])
         ],
         "total": _total(rows),
     }

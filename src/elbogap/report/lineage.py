@@ -23,13 +23,21 @@ class Job:
         rule: its rule, with the wildcards of the cell, e.g. `mapa_posterior[problem=circle]`.
         seconds: wall time.
         max_rss_mib: peak memory in MiB; NaN for a job too short to be sampled.
+        threads: how many it was given, if that is recorded.
         outputs: the files it made, as its command line names them.
     """
 
     rule: str
     seconds: float
     max_rss_mib: float
+    threads: int | None
     outputs: tuple[str, ...]
+
+    @property
+    def drawn_for(self) -> str | None:
+        """The document whose figure it drew; None for other jobs."""
+        figures = [path.split("/") for path in self.outputs if path.startswith("figures/")]
+        return figures[0][2] if figures else None
 
 
 def jobs(benchmarks: Path) -> list[Job]:
@@ -50,6 +58,7 @@ def _job(path: Path) -> Job | None:
         rule=f"{rule}[{cell}]" if cell else rule,
         seconds=_float(record.get("s")),
         max_rss_mib=_float(record.get("max_rss")),
+        threads=record.get("threads"),
         outputs=_outputs((record.get("params") or {}).get("files") or ""),
     )
 
@@ -115,7 +124,7 @@ class Lineage:
                     "rule": job.rule,
                     "seconds": job.seconds,
                     "max_rss_mib": job.max_rss_mib,
-                    "threads": run.get("threads"),
+                    "threads": job.threads,
                     "device": run.get("device_name") or run.get("device"),
                 }
         return list(rows.values())

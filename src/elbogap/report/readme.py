@@ -60,22 +60,21 @@ def _body(name: str, places: Places) -> str:
 
 
 def _targets(places: Places) -> Iterable[str]:
-    """All targets of each document, with what they cost where that is recorded."""
+    """All targets of each document and the report, with what they cost where that is recorded."""
     costs = _recorded_costs(places)
     header = ["document", "target", "item", "shows", *SCALES]
     rows = []
-    for document in catalogue.documents(places.paper / "documents.yaml"):
-        for target in catalogue.targets(places.captions, document.key):
-            of_target = costs[(costs["document"] == document.key) & (costs["target"] == target.name)]
-            rows.append(
-                [
-                    document.key,
-                    f"`{target.name}`",
-                    target.label,
-                    target.title,
-                    *(_cost(of_target[of_target["scale"] == scale]) for scale in SCALES),
-                ]
-            )
+    for target in catalogue.everything(places.paper / "documents.yaml", places.captions):
+        of_target = costs[(costs["document"] == target.document) & (costs["target"] == target.name)]
+        rows.append(
+            [
+                target.document,
+                f"`{target.name}`",
+                target.label,
+                target.title,
+                *(_cost(of_target[of_target["scale"] == scale]) for scale in SCALES),
+            ]
+        )
     return _table(header, rows, right=SCALES)
 
 

@@ -70,14 +70,12 @@ def _costs(scale: str, places: Places) -> pd.DataFrame:
     """The cost table with the rows of one scale replaced: a row per target and job that it needs."""
     lineage, measured = Lineage(places.work), jobs(places.results(scale) / "benchmarks")
     rows = []
-    for document in catalogue.documents(places.paper / "documents.yaml"):
-        for target in catalogue.targets(places.captions, document.key):
-            for job in lineage.costs(target.files(scale), measured):
-                rows.append({"document": document.key, "target": target.name, "scale": scale, **job})
+    for target in catalogue.everything(places.paper / "documents.yaml", places.captions):
+        for job in lineage.costs(target.files(scale), measured):
+            rows.append({"document": target.document, "target": target.name, "scale": scale, **job})
     now = pd.DataFrame(rows, columns=COST_COLUMNS)
-    if not places.recorded_costs.is_file():
-        return now
-    before = tables.read_table(places.recorded_costs)
-    others = before[before["scale"] != scale]
-    merged = pd.concat([others, now]) if len(others) else now
-    return merged.sort_values(["document", "target", "scale", "rule"], ignore_index=True)
+    if places.recorded_costs.is_file():
+        before = tables.read_table(places.recorded_costs)
+        others = before[before["scale"] != scale]
+        now = pd.concat([others, now]) if len(others) else now
+    return now.sort_values(["document", "target", "scale", "rule"], ignore_index=True)
