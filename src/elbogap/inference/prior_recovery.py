@@ -1,11 +1,11 @@
 """Prior recovery: from the learned codes g(x_n) of an empiricalised model to a standard normal prior.
 
-Deviations (document mapa, appendix C.3): eq. 36 counts codes `>=` the n-th, which gives Phi^-1(1) = infinity at
-the smallest and a decreasing map; here the copula is Phi^-1((rank - 1/2) / N), increasing, which has the same
-law. And beside the document's two distilled networks there is the exact monotone quantile map h, with which
-f(h(z)) has the codes as its latent values and nothing is fitted.
+Deviations (document mapa, appendix C.3): eq. 36 counts codes `>=` the n-th, which makes the map decreasing
+and the smallest code's value Phi^-1(1), infinity; here the copula is Phi^-1((rank - 1/2) / N), increasing, of
+the same law. Beside the document's two distilled networks there is the exact monotone quantile map h, for
+which nothing is fitted: the latent values of f(h(z)) follow the codes' empirical law.
 
-With h the map from N(0, 1) to the codes, f(g(x)) = (f o h)((h^-1 o g)(x)) (eq. 38): the recovered model has the
+With h from N(0, 1) to the codes, f(g(x)) = (f o h)((h^-1 o g)(x)) (eq. 38): the recovered model has the
 decoder f o h and the encoder h^-1 o g.
 """
 
@@ -131,7 +131,9 @@ class Regression:
             for name, values in (("inputs", self.inputs), ("targets", self.targets))
         }
 
-    def value(self, networks: Mapping[str, Callable[[Tensor], Tensor]], batch: Mapping[str, Tensor]) -> Tensor:
+    def value(
+        self, networks: Mapping[str, Callable[[Tensor], Tensor]], batch: Mapping[str, Tensor]
+    ) -> Tensor:
         """Mean over the minibatch, `[M]`; the network is the one named `network`."""
         error = networks["network"](batch["inputs"]) - batch["targets"]
         return -error.square().sum(-1).mean(-1) / (2 * self.variance)

@@ -1,0 +1,225 @@
+"""Exact log p(x) where the latent's law is that of h(z), z ~ N(0, 1), with h monotone and piecewise linear.
+
+For h the quantile map of N codes, p(x|f(h(z))) has a kink in z at each of N knots, at which adaptive halving
+stalls. As a function of the code c = h(z) the integrand p(x|f(c)) is as smooth as f, and all roughness is in
+the measure mu, the law of c: N(z(c)) dz between knots and point masses where h is flat. mu does not depend on
+x, so product integration splits the two. On each panel p(x|f(c)) is interpolated at Gauss-Legendre nodes,
+
+    p(x|f(c)) = sum_k a_k(x) P_k(t(c)),   int p(x|f(c)) dmu(c) = sum_k a_k(x) int P_k(t(c)) dmu(c),
+
+with t from -1 to 1 on the panel, and the moments of mu are computed piece by piece between knots and panel
+edges. The number of nodes at which p(x|f) is needed then depends on f alone, not on N.
+
+Panels are halved, first, until the decoder's curve on each is at most `LENGTH` standard deviations of the
+noise long, whatever x, so that no mode can hide between nodes; then while the last two coefficients a_k(x)
+times the panel's mass matter for any x. What remains is an excursion of the decoder between neighbouring
+nodes of the first panels that leaves no trace at them.
+"""
+
+from collections.abc import Iterator
+from functools import lru_cache
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.special import ndtr
+
+from elbogap.densities import standard_gaussian_log_density
+from elbogap.errors import UserError
+from elbogap.evaluation.quadrature import MOST_PANELS, MOST_TERMS, Decoder, PairwiseLogLikelihood, Panels
+from elbogap.inference.prior_recovery import MonotoneMap
+
+ORDER = 16  # nodes per panel
+LENGTH = 2.5  # of the decoder's curve on one panel, in standard deviations of the noise
+FIRST = 48  # panels of equal width, and as many of equal mass, to begin with
+JUMP = 1e-12  # width below which a panel is left as it is, relative to the range of the codes
+ROUNDS = 60
+LOWEST = -600.0  # logarithm below which values count as e^-600: smaller ones are denormal, and slow
+GPU_TERMS = 32 * MOST_TERMS  # log-densities held in memory at once on a GPU
+
+
+@torch.no_grad()
+def log_evidence(
+    decoder: Decoder,
+    log_likelihood: PairwiseLogLikelihood,
+    x: Tensor,
+    law: MonotoneMap,
+    *,
+    tolerance: float = 1e-8,
+) -> Tensor:
+    """log p(x) = log int p(x|f(h(z))) N(z; 0, 1) dz in nats, `[N, D]` to `[N]`, on the device of x.
+
+    Args:
+        decoder: f, from codes `[Q, 1]` to what the likelihood needs, `[Q, ...]`; it is given float64.
+        log_likelihood: log p(x_b|f_q) of all pairs.
+        x: observations `[N, D]`.
+        law: h; with :meth:`MonotoneMap.identity` the latent's law is the standard normal.
+        tolerance: largest interpolation error on one panel, relative to p(x).
+
+    Raises:
+        UserError: the decoder varies too fast for its noise, or is not finite.
+    """
+    x = x.double()
+    law = MonotoneMap(law.latents.to(x.device), law.codes.to(x.device))
+    if law.codes[0] == law.codes[-1]:
+        return log_likelihood(x, decoder(law.codes[:1, None]))[:, 0]
+    narrow = JUMP * (law.codes[-1] - law.codes[0])
+    panels = _traced(decoder, log_likelihood, x[:1], _first_panels(law.codes), narrow)
+    shift, settled = torch.zeros_like(x[:, 0]), torch.zeros_like(x[:, 0])
+    smallest = torch.finfo(torch.float64).tiny
+    for trial in range(ROUNDS):
+        moments = _moments(law, panels)
+        parts, error = x.new_empty(len(x), len(panels)), x.new_zeros(len(panels))
+        for rows, log_values in _log_values(decoder, log_likelihood, x, panels):
+            if trial == 0:  # these nodes are close enough for later values not to exceed theirs by much
+                shift[rows] = log_values.amax(1)
+            values = log_values.sub_(shift[rows, None]).clamp_(min=LOWEST).exp_().unflatten(1, (-1, ORDER))
+            coefficients = values @ _coefficients(x.device)
+            parts[rows] = (coefficients * moments).sum(-1)
+            total = (settled[rows] + parts[rows].sum(1)).clamp(min=smallest)
+            last = coefficients[..., -2:].abs().amax(-1)
+            error = torch.maximum(error, (last / total[:, None]).amax(0) * moments[:, 0])
+        done = (error <= tolerance) | (panels.right - panels.left <= narrow)
+        settled += parts[:, done].sum(1)
+        if done.all():
+            return shift + settled.log()
+        panels = panels[~done].halved()
+        _refuse_too_many(len(panels))
+    raise UserError(f"quadrature did not settle in {ROUNDS} halvings; raise the tolerance of {tolerance:g}")
+
+
+def _log_values(
+    decoder: Decoder, log_likelihood: PairwiseLogLikelihood, x: Tensor, panels: Panels
+) -> Iterator[tuple[slice, Tensor]]:
+    """log p(x|f(c)) at all nodes, a block of observations at a time: their rows and `[B, P n]`."""
+    outputs = _outputs(decoder, _nodes(panels).reshape(-1, 1))
+    size = max(1, (MOST_TERMS if x.device.type == "cpu" else GPU_TERMS) // len(outputs))
+    for start in range(0, len(x), size):
+        rows = slice(start, min(start + size, len(x)))
+        yield rows, log_likelihood(x[rows], outputs)
+
+
+def _first_panels(codes: Tensor) -> Panels:
+    """Panels with edges at equal distances over the codes' range and at quantiles of the codes."""
+    even = torch.linspace(0, 1, FIRST + 1, dtype=torch.float64, device=codes.device)
+    ranks = (even * (len(codes) - 1)).round().long()
+    inner = torch.cat([torch.lerp(codes[0], codes[-1], even[1:-1]), codes[ranks]])
+    inner = inner[(inner > codes[0]) & (inner < codes[-1])]
+    edges = torch.cat([codes[:1], inner, codes[-1:]]).unique()
+    return Panels(edges[:-1], edges[1:], ORDER)
+
+
+def _traced(
+    decoder: Decoder, log_likelihood: PairwiseLogLikelihood, anchor: Tensor, panels: Panels, narrow: Tensor
+) -> Panels:
+    """Halve panels until the decoder's curve, followed through their halves' nodes, is short on each."""
+    settled = panels[:0]
+    while len(panels):
+        _refuse_too_many(len(settled) + len(panels))
+        inner = _nodes(panels.halved()).view(len(panels), -1)
+        codes = torch.cat([panels.left[:, None], inner, panels.right[:, None]], 1)
+        outputs = _outputs(decoder, codes.view(-1, 1)).unflatten(0, codes.shape)
+        ends = (side.flatten(0, 1) for side in (outputs[:, :-1], outputs[:, 1:]))
+        length = _distance(log_likelihood, anchor, *ends).view(len(panels), -1).sum(1)
+        long = (length > LENGTH) & (panels.right - panels.left > narrow)
+        settled, panels = settled.joined(panels[~long]), panels[long].halved()
+    return settled
+
+
+def _distance(log_likelihood: PairwiseLogLikelihood, anchor: Tensor, left: Tensor, right: Tensor) -> Tensor:
+    """Distance |f - g| of outputs `[Q, ...]` in standard deviations, twice the root of their Jensen gap.
+
+    The gap is that of :mod:`elbogap.evaluation.quadrature`.
+    """
+    middle, *ends = (log_likelihood(anchor, outputs)[0] for outputs in ((left + right) / 2, left, right))
+    return 2 * (2 * middle - ends[0] - ends[1]).clamp(min=0).sqrt()
+
+
+def _moments(law: MonotoneMap, panels: Panels) -> Tensor:
+    """int P_k(t(c)) dmu(c) over each panel, `[P, n]`; the first is the panel's mass."""
+    order = panels.left.argsort()
+    left, right = panels.left[order], panels.right[order]
+    inner, inner_mass = _smooth_masses(law, left, right)
+    atoms, atom_mass = _point_masses(law)
+    codes, mass = torch.cat([inner, atoms]), torch.cat([inner_mass, atom_mass])
+    # A panel owns its right edge, and the very first its left one too.
+    place = torch.searchsorted(left, codes) - 1
+    place[codes == left[0]] = 0
+    mine = (place >= 0) & (codes <= right[place]) & ((codes > left[place]) | (codes == law.codes[0]))
+    codes, mass, place = codes[mine], mass[mine], place[mine]
+    t = (2 * (codes - left[place]) / (right[place] - left[place]) - 1).clamp(-1, 1)
+    moments = torch.zeros(len(left), ORDER, dtype=torch.float64, device=left.device)
+    moments.index_add_(0, place, mass[:, None] * _legendre(t))
+    return moments[order.argsort()]
+
+
+def _smooth_masses(law: MonotoneMap, left: Tensor, right: Tensor) -> tuple[Tensor, Tensor]:
+    """Nodes in the codes and masses of the law's smooth part on the sorted panels, a Gauss rule per piece."""
+    edges = torch.cat([law.codes, left, right]).unique()
+    start, end = edges[:-1], edges[1:]
+    place = torch.searchsorted(left, end) - 1
+    covered = (place >= 0) & (end <= right[place])
+    start, end = start[covered], end[covered]
+    knot = torch.searchsorted(law.codes, end).clamp(1, len(law.codes) - 1)
+    slope = (law.latents[knot] - law.latents[knot - 1]) / (law.codes[knot] - law.codes[knot - 1])
+    points, weights = _gauss(left.device)
+    half = 0.5 * (end - start)[:, None]
+    codes = start[:, None] + half * (1 + points)
+    z = law.latents[knot - 1, None] + (codes - law.codes[knot - 1, None]) * slope[:, None]
+    mass = half * slope[:, None] * weights * standard_gaussian_log_density(z.unsqueeze(-1)).exp()
+    return codes.flatten(), mass.flatten()
+
+
+def _point_masses(law: MonotoneMap) -> tuple[Tensor, Tensor]:
+    """Where the map is flat, beyond its knots or between tied codes: the codes and their probabilities."""
+    codes, counts = law.codes.unique_consecutive(return_counts=True)
+    last = counts.cumsum(0) - 1
+    below, upto = ndtr(law.latents[last - counts + 1]), ndtr(law.latents[last])
+    below[0], upto[-1] = 0, 1
+    flat = upto > below
+    return codes[flat], (upto - below)[flat]
+
+
+def _outputs(decoder: Decoder, codes: Tensor) -> Tensor:
+    outputs = decoder(codes).double()
+    if not outputs.isfinite().all():
+        raise UserError("quadrature: the decoder is not finite; check its weights")
+    return outputs
+
+
+def _nodes(panels: Panels) -> Tensor:
+    """The nodes of each panel, `[P, n]`."""
+    points, _ = _gauss(panels.left.device)
+    half = 0.5 * (panels.right - panels.left)
+    return panels.left[:, None] + half[:, None] * (1 + points)
+
+
+@lru_cache
+def _gauss(device: torch.device) -> tuple[Tensor, Tensor]:
+    """Nodes and weights of the Gauss-Legendre rule on [-1, 1]."""
+    points, weights = np.polynomial.legendre.leggauss(ORDER)
+    return torch.from_numpy(points).to(device), torch.from_numpy(weights).to(device)
+
+
+@lru_cache
+def _coefficients(device: torch.device) -> Tensor:
+    """Values at the nodes to Legendre coefficients, `[n, n]`: a_k = (k + 1/2) sum_j w_j P_k(t_j) v_j."""
+    points, weights = _gauss(device)
+    scale = torch.arange(ORDER, dtype=torch.float64, device=device) + 0.5
+    return weights[:, None] * _legendre(points) * scale
+
+
+def _legendre(t: Tensor) -> Tensor:
+    """P_0 ... P_{n-1} at t, `[Q]` to `[Q, n]`."""
+    values = [torch.ones_like(t), t]
+    for k in range(1, ORDER - 1):
+        values.append(((2 * k + 1) * t * values[k] - k * values[k - 1]) / (k + 1))
+    return torch.stack(values, 1)
+
+
+def _refuse_too_many(panels: int) -> None:
+    if panels > MOST_PANELS:
+        raise UserError(
+            f"quadrature needs more than {MOST_PANELS} panels: the decoder varies too fast for this noise; "
+            "check its weights, or raise the variance"
+        )

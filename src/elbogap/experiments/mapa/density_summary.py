@@ -1,0 +1,108 @@
+"""Test divergences of all methods, their orderings and the price of distillation (mapa, Figures 2 and 3).
+
+Deviation: the document states no intervals; here each ordering has a bootstrap interval over data sets. The
+share k / S is chosen on the validation set for each data set by itself.
+"""
+
+from itertools import product
+
+import numpy as np
+import pandas as pd
+from tqdm import tqdm
+
+from elbogap.config.mapa import DensitySummary as Settings
+from elbogap.experiments.mapa._priors import NETWORK, QUANTILE_MAP, STANDARD
+from elbogap.runtime import Run, numpy_generator
+from elbogap.tables import read_table
+
+PAIRS = (
+    ("mapa", "vae"),
+    ("mapa", "iwae"),
+    ("mapa", "mapa_naive"),
+    ("mapa_gt", "mapa"),
+    ("mapa_exact", "mapa"),
+)
+"""What the document says, or suggests, to be better, and worse."""
+KEYS = ["document", "problem", "method", "S", "prior", "draw"]
+COLUMNS = ["document", "problem", "prior", "S", "better", "worse", "difference", "low", "high", "draws"]
+COVERAGE = 0.95
+
+
+def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame]:
+    """Tables over all problems; inputs are the tables of experiment `mapa.density` by problem.
+
+    Returns:
+        `density`: the chosen model of each problem, method, budget S, prior and data draw: `k_share`,
+        `restart`, `test_kl` and its standard error over observations `test_kl_se`, `valid_loglik`, in nats,
+        `passes_per_point`.
+        `orderings`: for each problem, prior (of MAPA), S and pair of methods `difference`, the mean over data
+        sets of test_kl(`worse`) - test_kl(`better`), in nats, with `low` and `high`, the ends of its 95 %
+        bootstrap interval over the `draws` data sets; with one data set there is no interval.
+        `recovery`: per problem, method, S and data draw `test_kl_quantile_map`, `test_kl_network` and
+        `difference`, what the distillation costs, in nats.
+    """
+    density = pd.concat([chosen(read_table(path)) for path in run.inputs.values()], ignore_index=True)
+    density = density.astype({"S": "Int64"})
+    return {
+        "density": density,
+        "orderings": orderings(density, settings.resamples, settings.seed),
+        "recovery": recovery(density),
+    }
+
+
+def chosen(table: pd.DataFrame) -> pd.DataFrame:
+    """Of the selected restarts the share of largest `valid_loglik`, for each of :data:`KEYS`."""
+    selected = table[table["selected"]].reset_index(drop=True)
+    best = selected.groupby(KEYS, dropna=False, sort=False)["valid_loglik"].idxmax()
+    metrics = ["k_share", "restart", "test_kl", "test_kl_se", "valid_loglik", "passes_per_point"]
+    return selected.loc[best, [*KEYS, *metrics]]
+
+
+def orderings(density: pd.DataFrame, resamples: int, seed: int) -> pd.DataFrame:
+    """See :func:`run`; methods with a single S (VAE, MAPA with k = N) are compared at each."""
+    rows = []
+    for problem, table in tqdm(density.groupby("problem", sort=False), desc="orderings", mininterval=5):
+        budgets = sorted(table.loc[table["method"] == "mapa", "S"].unique())
+        for prior, samples, (better, worse) in product((QUANTILE_MAP, NETWORK), budgets, PAIRS):
+            gain = _kl(table, worse, prior, samples) - _kl(table, better, prior, samples)
+            differences = gain.dropna().to_numpy(float)
+            if len(differences):
+                generator = numpy_generator(seed, "mapa orderings", problem)  # one resampling for all
+                low, high = bootstrap_interval(differences, resamples, generator)
+                key = ("mapa", problem, prior, int(samples), better, worse)
+                rows.append((*key, differences.mean(), low, high, len(differences)))
+    return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def _kl(table: pd.DataFrame, method: str, prior: str, samples: float) -> pd.Series:
+    """Test divergence by data draw, of methods with q(z|x) under their own prior."""
+    rows = table[(table["method"] == method) & table["prior"].isin([prior, STANDARD])]
+    if rows["S"].nunique(dropna=False) > 1:
+        rows = rows[rows["S"] == samples]
+    return rows.set_index("draw")["test_kl"]
+
+
+def bootstrap_interval(
+    values: np.ndarray, resamples: int, generator: np.random.Generator
+) -> tuple[float, float]:
+    """Percentile interval of the mean of paired differences, `[D]`; undefined for a single one.
+
+    Each resample draws D of the data sets with replacement, the same for both methods of a pair.
+    """
+    if len(values) < 2:
+        return float("nan"), float("nan")
+    means = values[generator.integers(len(values), size=(resamples, len(values)))].mean(1)
+    low, high = np.quantile(means, [(1 - COVERAGE) / 2, (1 + COVERAGE) / 2])
+    return float(low), float(high)
+
+
+def recovery(density: pd.DataFrame) -> pd.DataFrame:
+    """See :func:`run`."""
+    keys = [key for key in KEYS if key != "prior"]
+    columns = {QUANTILE_MAP: "test_kl_quantile_map", NETWORK: "test_kl_network"}
+    sides = [
+        density.loc[density["prior"] == prior, [*keys, "test_kl"]].rename(columns={"test_kl": name})
+        for prior, name in columns.items()
+    ]
+    table = sides[0].merge(sides[1], on=keys)
+    return table.assign(difference=table["test_kl_network"] - table["test_kl_quantile_map"])
