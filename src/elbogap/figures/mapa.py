@@ -346,8 +346,8 @@ def fig11_nonident_absolute_value(curves: Arrays, points: pd.DataFrame) -> Figur
     return _nonidentifiability(curves, points)
 
 
-def fig11b_nonident_absolute_value_folded(curves: Arrays, points: pd.DataFrame) -> Figure:
-    """Figure 11 with the folded decoder."""
+def fig_nonident_absolute_value_folded(curves: Arrays, points: pd.DataFrame) -> Figure:
+    """Figure 11 with the folded decoder, which the document does not have."""
     return _nonidentifiability(curves, points)
 
 
