@@ -9,6 +9,7 @@ With h from N(0, 1) to the codes, f(g(x)) = (f o h)((h^-1 o g)(x)) (eq. 38): the
 decoder f o h and the encoder h^-1 o g.
 """
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
@@ -18,9 +19,6 @@ from torch import Tensor
 from torch.special import ndtr, ndtri
 
 from elbogap.errors import UserError
-
-LATENT_BOUND = 10.0  # N(0, 1) leaves e^-52 outside
-
 
 @dataclass(frozen=True)
 class MonotoneMap:
@@ -35,10 +33,10 @@ class MonotoneMap:
     codes: Tensor
 
     @classmethod
-    def identity(cls) -> "MonotoneMap":
-        """h(z) = z on [-10, 10]."""
-        ends = torch.tensor([-LATENT_BOUND, LATENT_BOUND], dtype=torch.float64)
-        return cls(ends, ends)
+    def identity(cls, bound: float) -> "MonotoneMap":
+        """h(z) = z on [-bound, bound]."""
+        knots = torch.linspace(-bound, bound, 1 + math.ceil(8 * bound), dtype=torch.float64)
+        return cls(knots, knots)
 
     def __call__(self, latents: Tensor) -> Tensor:
         """h(z), `[...]` to `[...]`, in float64."""

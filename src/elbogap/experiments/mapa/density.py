@@ -19,7 +19,7 @@ from elbogap import digest
 from elbogap.config.mapa import Density as Settings
 from elbogap.ensemble import fit, in_chunks
 from elbogap.errors import UserError
-from elbogap.evaluation.pushforward import log_evidence
+from elbogap.evaluation.pushforward import log_evidence, standard_log_evidence
 from elbogap.experiments.mapa._cells import Cell
 from elbogap.experiments.mapa._ground_truth import GroundTruth
 from elbogap.experiments.mapa._models import Models
@@ -37,7 +37,6 @@ from elbogap.runtime import Run, torch_generator
 from elbogap.training import train
 
 METRICS = ("valid_loglik", "test_loglik", "test_kl", "test_kl_se")
-IDENTITY = MonotoneMap.identity()
 DIVERGED = (-np.inf, -np.inf, np.inf, np.nan)
 
 
@@ -111,11 +110,11 @@ class Recovered:
 
     Attributes:
         decoder: f, one network, float64.
-        law: h.
+        law: h, or None for h(z) = z.
     """
 
     decoder: MLP
-    law: MonotoneMap
+    law: MonotoneMap | None
 
     def log_evidence(self, truth: GroundTruth, x: Tensor, tolerance: float) -> Tensor:
         """log p(x) under the noise of the ground truth, `[N, 2]` to `[N]`, in nats, on the CPU."""
@@ -124,7 +123,11 @@ class Recovered:
         def decoder(codes: Tensor) -> Tensor:
             return network(codes[None])[0]
 
-        return log_evidence(decoder, truth.log_likelihood, x, self.law, tolerance=tolerance).cpu()
+        if self.law is None:
+            log_p = standard_log_evidence(decoder, truth.log_likelihood, x, tolerance=tolerance)
+        else:
+            log_p = log_evidence(decoder, truth.log_likelihood, x, self.law, tolerance=tolerance)
+        return log_p.cpu()
 
 
 def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame]:
@@ -201,7 +204,7 @@ def data_sets(
     if len(sources) != 1:
         raise UserError("mapa.density: the cells were trained on different data sets; rebuild their models")
     ((points, seed),) = sources
-    model = Recovered(truth.network.select([0]), IDENTITY)
+    model = Recovered(truth.network.select([0]), None)
     sets = {}
     for draw in sorted({int(draw) for models in cells.values() for draw in models.draw}):
         _, x = truth.data_set(points, seed, draw)
@@ -220,7 +223,7 @@ def recover(
     for member in members:
         decoder = member.networks["decoder"]
         if STANDARD in member.priors:
-            recovered[member, STANDARD] = Recovered(decoder, IDENTITY)
+            recovered[member, STANDARD] = Recovered(decoder, None)
         else:
             law = quantile_map(member.codes(sets[member.draw].train)[:, 0])
             recovered[member, QUANTILE_MAP] = Recovered(decoder, law)
@@ -228,7 +231,7 @@ def recover(
     size = max(1, settings.distillation.rows // settings.distillation.batch)
     for decoders in in_chunks(empiricalised, size, partial(distil, settings, run, truth, sets)):
         for member, decoder in decoders.items():
-            recovered[member, NETWORK] = Recovered(decoder, IDENTITY)
+            recovered[member, NETWORK] = Recovered(decoder, None)
     return recovered
 
 
