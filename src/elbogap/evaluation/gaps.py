@@ -1,0 +1,386 @@
+"""What a Gaussian q(z|x) loses against log p(x), and what the best Gaussian loses, for one-dimensional z.
+
+For q = N(m, s^2) and the posterior p(z|x) of a decoder with z ~ N(0, 1),
+
+    log p(x) - ELBO[q] = KL(q || p(z|x)) = approximation gap + amortisation gap,
+
+where the approximation gap is the divergence of the best Gaussian for that x, and the amortisation gap is
+what the encoder loses against it (Cremer et al. 2018, "Inference suboptimality in variational autoencoders").
+
+Expectations under q are sums over quadrature panels that all observations share, so that the decoder is
+evaluated once per node; panels are halved until they are narrow against q and no expectation changes. The
+derivatives of an expectation with respect to m and log s are sums over the same nodes with polynomials in
+u = (z - m) / s as further weights, so that Newton's method needs no derivative of the decoder.
+"""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from elbogap.densities import LOG_2PI, standard_gaussian_log_density
+from elbogap.errors import UserError
+from elbogap.evaluation.quadrature import Decoder, PairwiseLogLikelihood, Panels
+
+REACH = 8.0  # q is integrated over m +- 8 s; what that leaves out weighs exp(-32) = 1e-14
+TOLERANCE = 1e-7  # nats by which halving all panels may change an ELBO
+WIDEST = 2.0  # panels within reach of q, in units of s: their nodes then see the Gaussian itself
+ROUNDS = 40
+ITERATIONS = 200
+ROUNDING = 1e-13  # relative error of an ELBO that does not count as a step downhill
+STATIONARY = 1e-6  # length of the gradient at which a maximum counts as found, about 1e-12 nats below it
+MINOR = 1e-3  # mass of a mode that is no start: a Gaussian inside it has a divergence of log 1000 = 6.9 nats
+ROWS = 64  # observations per block; sorted by m, they need a short stretch of the latent line
+
+
+@dataclass(frozen=True)
+class Gaussians:
+    """One Gaussian q = N(m, s^2) per row.
+
+    Attributes:
+        mean: m `[N]`, float64.
+        log_deviation: log s `[N]`.
+    """
+
+    mean: Tensor
+    log_deviation: Tensor
+
+    def __getitem__(self, rows: Tensor) -> "Gaussians":
+        """Those of a mask or of indices."""
+        return Gaussians(self.mean[rows], self.log_deviation[rows])
+
+    def joined(self, others: "Gaussians") -> "Gaussians":
+        """These and others."""
+        return Gaussians(
+            torch.cat([self.mean, others.mean]), torch.cat([self.log_deviation, others.log_deviation])
+        )
+
+
+@dataclass(frozen=True)
+class Optimum:
+    """The best Gaussian of each observation.
+
+    Attributes:
+        q: where the ELBO is largest.
+        elbo: its value there `[N]`, in nats.
+        gradient: length of its gradient there in (m / s, log s) `[N]`, in nats; 0 at an exact maximum.
+    """
+
+    q: Gaussians
+    elbo: Tensor
+    gradient: Tensor
+
+
+def gaussian_elbo(
+    decoder: Decoder, log_likelihood: PairwiseLogLikelihood, x: Tensor, panels: Panels, q: Gaussians
+) -> Tensor:
+    """E_q log p(x|z) - KL(q || N(0, 1)) for each x and its own q, without Monte Carlo.
+
+    Args:
+        decoder: see `quadrature.Decoder`.
+        log_likelihood: see `quadrature.PairwiseLogLikelihood`.
+        x: observations `[N, D]`.
+        panels: panels on which p(x|z) p(z) is settled for every x, of `quadrature.adapted_panels`.
+        q: N Gaussians.
+
+    Returns:
+        `[N]`, in nats.
+
+    Raises:
+        UserError: an expectation does not settle, or something is not finite.
+    """
+    rows = torch.arange(len(x))
+    return _settled(decoder, log_likelihood, x.double(), panels, rows, q, iterations=0).elbo
+
+
+def best_gaussians(
+    decoder: Decoder, log_likelihood: PairwiseLogLikelihood, x: Tensor, panels: Panels, q: Gaussians
+) -> Optimum:
+    """The Gaussian of least KL(q || p(z|x)) for each x on its own, by Newton's method from several starts.
+
+    The starts are the given Gaussians, so that the optimum is no worse than they are, and Gaussians with the
+    moments of the posterior and of each of its modes, a mode being what lies between two minima of the
+    density. A maximum that none of them leads to would be missed.
+
+    Args:
+        decoder: see :func:`gaussian_elbo`.
+        log_likelihood: see :func:`gaussian_elbo`.
+        x: observations `[N, D]`.
+        panels: see :func:`gaussian_elbo`.
+        q: N Gaussians to start from.
+
+    Raises:
+        UserError: an expectation does not settle, or something is not finite.
+    """
+    x = x.double()
+    rows, starts = _posterior_starts(_Table.build(decoder, log_likelihood, x, panels))
+    rows, q = torch.cat([torch.arange(len(x)), rows]), q.joined(starts)
+    found = _settled(decoder, log_likelihood, x, panels, rows, q, ITERATIONS)
+    best = _first_largest(found.elbo, rows)
+    return Optimum(found.q[best], found.elbo[best], found.gradient[best])
+
+
+@dataclass(frozen=True)
+class _Table:
+    """A decoder's outputs at the nodes of panels from left to right.
+
+    Attributes:
+        decoder: the decoder.
+        log_likelihood: of observations under outputs.
+        x: observations `[N, D]`.
+        panels: the panels, from left to right.
+        z: nodes `[Q]`.
+        log_weight: logarithms of the nodes' weights `[Q]`, without the prior.
+        outputs: the decoder's outputs at the nodes `[Q, ...]`.
+    """
+
+    decoder: Decoder
+    log_likelihood: PairwiseLogLikelihood
+    x: Tensor
+    panels: Panels
+    z: Tensor
+    log_weight: Tensor
+    outputs: Tensor
+
+    @classmethod
+    @torch.no_grad()
+    def build(
+        cls, decoder: Decoder, log_likelihood: PairwiseLogLikelihood, x: Tensor, panels: Panels
+    ) -> "_Table":
+        panels = panels[torch.argsort(panels.left)]
+        z, log_weight = panels.nodes()
+        log_weight = log_weight - standard_gaussian_log_density(z)
+        return cls(decoder, log_likelihood, x, panels, z[:, 0], log_weight, decoder(z).double())
+
+    def on(self, panels: Panels) -> "_Table":
+        """The same on other panels."""
+        return _Table.build(self.decoder, self.log_likelihood, self.x, panels)
+
+    def fitted(self, q: Gaussians) -> "_Table":
+        """With further panels out to where q has mass, and halved ones where they are wide against q."""
+        panels = _covering(self.panels, q)
+        while (rough := _too_wide(panels, q)).any():
+            panels = panels[~rough].joined(panels[rough].halved())
+        return self if len(panels) == len(self.panels) else self.on(panels)
+
+    @torch.no_grad()
+    def weights(self, q: Gaussians) -> Iterator[tuple[Tensor, slice, Tensor, Tensor]]:
+        """The weights q(z) dz of the nodes, for Gaussians with about the same mean at a time.
+
+        Yields:
+            Which Gaussians `[B]`, the panels that they reach, u at the nodes of these panels `[B, P order]`,
+            and the weights there.
+        """
+        low, high = _reach(q)
+        for part in torch.argsort(q.mean, stable=True).split(ROWS):
+            first = int(torch.searchsorted(self.panels.right, low[part].min()))
+            last = int(torch.searchsorted(self.panels.left, high[part].max()))
+            nodes = slice(first * self.panels.order, last * self.panels.order)
+            log_s = q.log_deviation[part, None]
+            u = (self.z[nodes] - q.mean[part, None]) * (-log_s).exp()
+            weight = (-0.5 * (u.square() + LOG_2PI) + self.log_weight[nodes] - log_s).exp_()
+            yield part, slice(first, last), u, weight
+
+    @torch.no_grad()
+    def terms(self, rows: Tensor, part: Tensor, panels: slice, weight: Tensor) -> Tensor:
+        """The sum of E_q log p(x|z) term by term, `[B, P order]`, at what :meth:`weights` yields."""
+        nodes = slice(panels.start * self.panels.order, panels.stop * self.panels.order)
+        return weight * self.log_likelihood(self.x[rows[part]], self.outputs[nodes])
+
+    def expansion(self, rows: Tensor, q: Gaussians) -> Tensor:
+        """The ELBO of observations `rows` under their q `[R]`, to second order in a = dm / s and b = d log s.
+
+        Returns:
+            Its value and derivatives in a, b, aa, ab, bb, `[R, 6]`.
+        """
+        power = torch.empty(len(rows), 5, dtype=torch.float64)
+        for part, panels, u, weight in self.weights(q):
+            terms = self.terms(rows, part, panels, weight)
+            for order in range(5):
+                power[part, order] = terms.sum(1)
+                terms = terms.mul_(u)
+        if not power.isfinite().all():
+            raise _not_finite()
+        one, u1, u2, u3, u4 = power.unbind(1)
+        m, s, log_s = q.mean, q.log_deviation.exp(), q.log_deviation
+        value = [
+            one + log_s + 0.5 * (1 - m**2 - s**2),
+            u1 - m * s,
+            u2 - one + 1 - s**2,
+            u2 - one - s**2,
+            u3 - 3 * u1,
+            u4 - 4 * u2 + one - 2 * s**2,
+        ]
+        return torch.stack(value, 1)
+
+    def by_panel(self, rows: Tensor, q: Gaussians) -> Iterator[tuple[Tensor, Tensor]]:
+        """What every panel contributes to E_q log p(x|z): which Gaussians `[B]`, and values `[B, P]`."""
+        for part, panels, _, weight in self.weights(q):
+            values = torch.zeros(len(part), len(self.panels), dtype=torch.float64)
+            terms = self.terms(rows, part, panels, weight)
+            values[:, panels] = terms.unflatten(1, (-1, self.panels.order)).sum(2)
+            yield part, values
+
+
+def _reach(q: Gaussians) -> tuple[Tensor, Tensor]:
+    """m - 8 s and m + 8 s."""
+    deviation = q.log_deviation.exp()
+    return q.mean - REACH * deviation, q.mean + REACH * deviation
+
+
+def _settled(
+    decoder: Decoder,
+    log_likelihood: PairwiseLogLikelihood,
+    x: Tensor,
+    panels: Panels,
+    rows: Tensor,
+    q: Gaussians,
+    iterations: int,
+) -> Optimum:
+    """Each q after Newton's method, on panels whose halving changes no ELBO by more than the tolerance."""
+    if not (q.mean.isfinite() & q.log_deviation.isfinite()).all():
+        raise _not_finite()
+    found = Optimum(
+        Gaussians(q.mean.clone(), q.log_deviation.clone()),
+        *torch.full((2, len(rows)), -math.inf, dtype=torch.float64),
+    )
+    table = _Table.build(decoder, log_likelihood, x, panels)
+    waiting = torch.arange(len(rows))
+    for _ in range(ROUNDS):
+        better, table = _ascend(table, rows[waiting], found.q[waiting], iterations)
+        for old, new in (
+            (found.q.mean, better.q.mean),
+            (found.q.log_deviation, better.q.log_deviation),
+            (found.elbo, better.elbo),
+            (found.gradient, better.gradient),
+        ):
+            old[waiting] = new
+        change, by_panel = _changes(table, rows[waiting], better.q)
+        waiting = waiting[change > TOLERANCE]
+        if len(waiting) == 0:
+            return found
+        rough = by_panel > TOLERANCE / len(by_panel)
+        table = table.on(table.panels[~rough].joined(table.panels[rough].halved()))
+    raise UserError(
+        f"gaps: expectations under q did not settle in {ROUNDS} halvings; the decoder varies too fast"
+    )
+
+
+def _covering(panels: Panels, q: Gaussians) -> Panels:
+    """The panels, and ever wider ones beyond them out to where q has mass."""
+    low, high = _reach(q)
+    width = float((panels.right - panels.left).max())
+    for end, beyond, sign in (
+        (panels.left.min(), float(panels.left.min() - low.min()), -1),
+        (panels.right.max(), float(high.max() - panels.right.max()), 1),
+    ):
+        if beyond > 0:
+            steps = torch.arange(2 + math.log2(1 + beyond / width), dtype=torch.float64)
+            edges, _ = (end + sign * width * (2**steps - 1)).sort()
+            panels = panels.joined(Panels(edges[:-1], edges[1:], panels.order))
+    return panels
+
+
+def _too_wide(panels: Panels, q: Gaussians) -> Tensor:
+    """Whether a panel is too wide for a Gaussian that reaches it, `[P]`."""
+    low, high = (end[:, None] for end in _reach(q))
+    widest = WIDEST * q.log_deviation.exp()[:, None]
+    reached = (panels.right > low) & (panels.left < high)
+    return (reached & (panels.right - panels.left > widest)).any(0)
+
+
+def _changes(table: _Table, rows: Tensor, q: Gaussians) -> tuple[Tensor, Tensor]:
+    """By how much halving all panels changes each ELBO `[R]`, and the most it changes in each panel `[P]`."""
+    fine = table.on(table.panels.halved())
+    change = torch.empty(len(rows), dtype=torch.float64)
+    most = torch.zeros(len(table.panels), dtype=torch.float64)
+    for (part, before), (_, after) in zip(table.by_panel(rows, q), fine.by_panel(rows, q), strict=True):
+        difference = before - after.unflatten(1, (-1, 2)).sum(2)
+        change[part] = difference.sum(1).abs()
+        most = torch.maximum(most, difference.abs().amax(0))
+    return change, most
+
+
+def _ascend(table: _Table, rows: Tensor, q: Gaussians, iterations: int) -> tuple[Optimum, _Table]:
+    """Newton's method with Levenberg's damping, all rows at once; each stops at its own maximum.
+
+    Returns:
+        Where the rows stopped, and the table on panels that are narrow against all Gaussians on the way.
+    """
+    mean, log_deviation = q.mean.clone(), q.log_deviation.clone()
+    table = table.fitted(q)
+    value = table.expansion(rows, q)
+    damping = torch.zeros(len(rows), dtype=torch.float64)
+    for _ in range(iterations):
+        moving = (value[:, 1:3].norm(dim=1) > STATIONARY).nonzero()[:, 0]
+        if len(moving) == 0:
+            break
+        a, b = _newton_step(value[moving], damping[moving])
+        trial = Gaussians(mean[moving] + log_deviation[moving].exp() * a, log_deviation[moving] + b)
+        table = table.fitted(trial)
+        new, old = table.expansion(rows[moving], trial), value[moving, 0]
+        accepted = new[:, 0] >= old - ROUNDING * old.abs()
+        damping[moving] = torch.where(accepted, damping[moving] / 8, 4 * damping[moving] + 0.1)
+        taken = moving[accepted]
+        mean[taken], log_deviation[taken] = trial.mean[accepted], trial.log_deviation[accepted]
+        value[taken] = new[accepted]
+    return Optimum(Gaussians(mean, log_deviation), value[:, 0], value[:, 1:3].norm(dim=1)), table
+
+
+def _newton_step(value: Tensor, damping: Tensor) -> tuple[Tensor, Tensor]:
+    """(lambda I - H)^-1 g, at most of length 1, with lambda large enough for a step uphill."""
+    _, ga, gb, haa, hab, hbb = value.unbind(1)
+    largest = 0.5 * (haa + hbb + ((haa - hbb) ** 2 + 4 * hab**2).sqrt())
+    shift = damping + torch.where(largest > -1e-3, largest + 0.1, 0)
+    paa, pbb = shift - haa, shift - hbb
+    determinant = paa * pbb - hab**2
+    a, b = (pbb * ga + hab * gb) / determinant, (hab * ga + paa * gb) / determinant
+    length = (a**2 + b**2).sqrt().clamp_min(1)
+    return a / length, b / length
+
+
+@torch.no_grad()
+def _posterior_starts(table: _Table) -> tuple[Tensor, Gaussians]:
+    """Moments of the posterior and of its modes: for each start the index of its x, and the Gaussian."""
+    width = table.panels.right - table.panels.left
+    log_weight = table.log_weight + standard_gaussian_log_density(table.z[:, None])
+    rows, means, variances = [], [], []
+    for part in torch.arange(len(table.x)).split(ROWS):
+        mass = (table.log_likelihood(table.x[part], table.outputs) + log_weight).softmax(1)
+        moments = [
+            (mass * table.z**power).unflatten(1, (-1, table.panels.order)).sum(2) for power in range(3)
+        ]
+        density = moments[0] / width
+        # A minimum is a panel below its left neighbour and not above its right one; a mode ends before it.
+        minimum = torch.zeros_like(density, dtype=torch.long)
+        minimum[:, 1:-1] = (density[:, 1:-1] < density[:, :-2]) & (density[:, 1:-1] <= density[:, 2:])
+        mode = minimum.cumsum(1)
+        empty = torch.zeros(len(part), int(mode.max()) + 1, dtype=torch.float64)
+        per_mode = [empty.scatter_add(1, mode, each) for each in moments]
+        # Column 0 is the whole posterior; a mode that has nearly all of its mass would be the same start.
+        total, first, second = (torch.cat([each.sum(1, keepdim=True), each], 1) for each in per_mode)
+        kept = (total > MINOR) & (total < 1 - MINOR)
+        kept[:, 0] = True
+        row, column = kept.nonzero().unbind(1)
+        mean = first[row, column] / total[row, column]
+        rows.append(part[row])
+        means.append(mean)
+        variances.append(second[row, column] / total[row, column] - mean**2)
+    # Rounding may leave nothing of the variance of a mode that is narrow and far from 0.
+    deviation = torch.cat(variances).clamp_min(1e-20).sqrt()
+    return torch.cat(rows), Gaussians(torch.cat(means), deviation.log())
+
+
+def _first_largest(values: Tensor, groups: Tensor) -> Tensor:
+    """Index of the largest value of each group, groups in ascending order."""
+    order = torch.argsort(values, descending=True, stable=True)
+    order = order[torch.argsort(groups[order], stable=True)]
+    new = torch.ones(len(order), dtype=torch.bool)
+    new[1:] = groups[order].diff() != 0
+    return order[new]
+
+
+def _not_finite() -> UserError:
+    return UserError("gaps: the decoder or the encoder is not finite; check the weights and the data")
