@@ -1,8 +1,8 @@
-"""Measure the exact evidence and MAPA's tail sampling against the plain ways of doing the same.
+"""Measure training, the exact evidence and MAPA's tail sampling against the plain ways of doing the same.
 
 Every contender of a group is run in turn, several times over, in one process, so that other load on the
-machine falls on all of them alike; the median counts. Writes results/bench/speed.csv with its provenance, and
-a picture.
+machine falls on all of them alike; the median counts. Writes results/bench/speed.csv and training.csv with
+their provenance, and a picture of each.
 """
 
 import argparse
@@ -17,6 +17,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from benchmarks import training
 from elbogap import provenance, tables
 from elbogap.data.synthetic import problem
 from elbogap.densities import log_mean_exp, pairwise_gaussian_log_density
@@ -129,6 +130,8 @@ def main() -> None:
     """Run all groups and write the table, its provenance and the picture."""
     parser = argparse.ArgumentParser(prog="benchmarks", description=__doc__)
     parser.add_argument("--points", type=int, default=5_000, help="number of data points (5000)")
+    parser.add_argument("--training-points", type=int, default=1_000, help="points to train on (1000)")
+    parser.add_argument("--seconds", type=float, default=2, help="time of each trainer's turn (2)")
     parser.add_argument("--rounds", type=int, default=5, help="interleaved repetitions (5)")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--seed", type=int, default=0)
@@ -152,20 +155,22 @@ def main() -> None:
             ),
         ]
     )
-    print(table.to_string(index=False))
-    record = provenance.collect(
-        source=provenance.source("elbogap.evaluation.quadrature"),
-        command=sys.argv,
-        scale="bench",
-        settings={"points": options.points, "rounds": options.rounds, "seed": options.seed},
-        inputs=[],
-        run={"threads": options.threads, "peak_memory_mib": round(peak_memory_mib(), 1)},
-    )
-    results = [options.folder / "speed.csv", options.folder / "speed.png"]
-    provenance.write(record, results)
-    tables.write(table, results[0])
-    with style.applied():
-        style.save(picture(table), results[1], source="benchmarks")
+    training_table = training.measure(options.training_points, options.seconds, options.rounds, options.seed)
+    for name, one, draw in (("speed", table, picture), ("training", training_table, training.picture)):
+        print(one.to_string(index=False))
+        record = provenance.collect(
+            source=provenance.source("elbogap.experiments.mapa.train"),
+            command=sys.argv,
+            scale="bench",
+            settings=vars(options) | {"folder": str(options.folder)},
+            inputs=[],
+            run={"threads": options.threads, "peak_memory_mib": round(peak_memory_mib(), 1)},
+        )
+        results = [options.folder / f"{name}.csv", options.folder / f"{name}.png"]
+        provenance.write(record, results)
+        tables.write(one, results[0])
+        with style.applied():
+            style.save(draw(one), results[1], source=f"benchmarks.{name}")
 
 
 main()

@@ -10,7 +10,7 @@ FLOORS = {
     "errors": 0, "runtime": 0, "files": 0, "digest": 0, "tables": 0, "provenance": 0, "config": 0, "data": 0,
     "densities": 1, "nn": 1,
     "inference": 2,
-    "evaluation": 3, "training": 3,
+    "evaluation": 3, "training": 3, "ensemble": 3,
     "experiments": 4,
     "figures": 5,
     "claims": 6, "report": 6,

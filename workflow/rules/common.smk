@@ -66,6 +66,18 @@ def settings(name):
     return of_scale
 
 
+def models_of(name):
+    """The trained models that an experiment's settings name, as inputs named by their cells."""
+    document = name.partition(".")[0]
+
+    def of_problem(wildcards):
+        folder = f"results/{wildcards.scale}/{document}/models"
+        cells = section(CONFIGS[wildcards.scale], name).cells
+        return {cell: f"{folder}/{wildcards.problem}_{cell}.npz" for cell in cells}
+
+    return of_problem
+
+
 def code(*modules):
     """A digest of what the modules mean, with all they import: a changed constant reruns, a comment does not."""
     return digest.code_digest(*modules)

@@ -1,25 +1,71 @@
-# Document mapa: surrogate decoders, posteriors and network passes.
+# Document mapa: surrogate decoders, posteriors, network passes, and the density grid of trained models.
 
 MAPA_PROBLEMS = ("absolute_value", "circle", "clusters", "figure_8", "spiral_dots")
 MAPA_VARIANTS = (*MAPA_PROBLEMS, "absolute_value_folded")
 
-MAPA_POSTERIORS = {
-    "fig06_posterior_absolute_value": "Figure 6",
-    "fig07_posterior_circle": "Figure 7",
-    "fig08_posterior_clusters": "Figure 8",
-    "fig09_posterior_figure_8": "Figure 9",
-    "fig10_posterior_spiral_dots": "Figure 10",
+MAPA = "results/{scale}/mapa"
+
+# Each figure: where the document shows it, and the tables that it is drawn from.
+MAPA_FIGURES = {
+    "fig01_intuition": ("Figure 1", {"intuition": f"{MAPA}/intuition.npz"}),
+    "fig02_summary": (
+        "Figure 2",
+        {
+            "density": f"{MAPA}/tab_density.csv",
+            "passes": f"{MAPA}/passes.csv",
+            "training": f"{MAPA}/tab_training_passes.csv",
+        },
+    ),
+    "fig03_density": ("Figure 3", {"density": f"{MAPA}/tab_density.csv"}),
+    "fig04_passes_decoder": ("Figure 4", {"passes": f"{MAPA}/passes.csv"}),
+    "fig05_passes_both": ("Figure 5", {"passes": f"{MAPA}/passes.csv"}),
+    **{
+        f"fig{number:02}_posterior_{problem}": (
+            f"Figure {number}",
+            {
+                "posteriors": f"{MAPA}/posteriors_{problem}.npz",
+                "points": f"{MAPA}/posterior_points_{problem}.csv",
+            },
+        )
+        for number, problem in enumerate(MAPA_PROBLEMS, start=6)
+    },
+    **{
+        f"fig{number}_nonident_{problem}": (
+            f"Figure {number}",
+            {"curves": f"{MAPA}/nonident_{problem}.npz", "points": f"{MAPA}/nonident_{problem}.csv"},
+        )
+        for number, problem in (("11", "absolute_value"), ("11b", "absolute_value_folded"), ("12", "circle"))
+    },
+    "fig_gaps": ("Gaps", {"gaps": f"{MAPA}/tab_gaps.csv"}),
+}
+
+# Tables made of one per problem: what they are, and the experiment's problems.
+MAPA_GATHERED = {
+    "protocol": ("Bias of the document's estimate", MAPA_PROBLEMS),
+    "gaps": ("Gap decomposition", MAPA_PROBLEMS),
+    "training_passes": ("Passes in training", MAPA_PROBLEMS),
+    "nonident": ("Non-identifiability", ("absolute_value", "absolute_value_folded", "circle")),
 }
 
 targets["mapa"] += [
-    f"figures/{{scale}}/mapa/{name}.{suffix}"
-    for name in ("fig01_intuition", "fig04_passes_decoder", "fig05_passes_both", *MAPA_POSTERIORS)
-    for suffix in ("pdf", "png")
+    f"figures/{{scale}}/mapa/{name}.{suffix}" for name in MAPA_FIGURES for suffix in ("pdf", "png")
 ]
 targets["mapa"] += [
-    "results/{scale}/mapa/tab_posterior_kl.csv",
-    "results/{scale}/mapa/tab_surrogates.csv",
+    f"{MAPA}/tab_{name}.csv"
+    for name in (
+        "surrogates",
+        "posterior_kl",
+        "density",
+        "orderings",
+        "recovery",
+        "bound_identities",
+        *MAPA_GATHERED,
+    )
 ]
+
+
+wildcard_constraints:
+    cell="(vae|iwae|mapa)[a-zA-Z0-9_]*",
 
 
 rule mapa_surrogate:
@@ -179,86 +225,273 @@ rule mapa_passes:
         "--threads {threads} --gpus {resources.gpu} > {log} 2>&1"
 
 
-rule mapa_fig01_intuition:
+rule mapa_train:
     input:
-        intuition="results/{scale}/mapa/intuition.npz",
+        surrogate="results/{scale}/mapa/surrogate_{problem}.npz",
     output:
-        pdf="figures/{scale}/mapa/fig01_intuition.pdf",
-        png=report(
-            "figures/{scale}/mapa/fig01_intuition.png",
-            caption="../report/mapa_fig01_intuition.rst",
-            category="mapa",
-            labels={"item": "Figure 1", "scale": "{scale}"},
-        ),
+        models="results/{scale}/mapa/models/{problem}_{cell}.npz",
     log:
-        "results/{scale}/logs/mapa/fig01_intuition.log",
+        "results/{scale}/logs/mapa/train_{problem}_{cell}.log",
     benchmark:
-        "results/{scale}/benchmarks/mapa/fig01_intuition.jsonl"
+        "results/{scale}/benchmarks/mapa/train_{problem}_{cell}.jsonl"
     conda:
         "../../envs/environment.yaml"
+    threads: 1
+    resources:
+        gpu=1,
     params:
-        code=code("elbogap.figures.mapa"),
+        settings=settings("mapa.train"),
+        code=code("elbogap.experiments.mapa.train"),
         files=files,
+    message:
+        "mapa: {wildcards.cell} trained on {wildcards.problem} ({wildcards.scale})"
     shell:
-        "python -m elbogap figure mapa.fig01_intuition --scale {wildcards.scale} {params.files} > {log} 2>&1"
+        "python -m elbogap mapa.train --scale {wildcards.scale} --settings {params.settings:q} {params.files} "
+        "--keys problem={wildcards.problem} cell={wildcards.cell} --threads {threads} --gpus {resources.gpu} > {log} 2>&1"
 
 
-rule mapa_fig04_passes_decoder:
+rule mapa_density:
     input:
-        passes="results/{scale}/mapa/passes.csv",
+        unpack(models_of("mapa.density")),
+        surrogate="results/{scale}/mapa/surrogate_{problem}.npz",
     output:
-        pdf="figures/{scale}/mapa/fig04_passes_decoder.pdf",
-        png=report(
-            "figures/{scale}/mapa/fig04_passes_decoder.png",
-            caption="../report/mapa_fig04_passes_decoder.rst",
-            category="mapa",
-            labels={"item": "Figure 4", "scale": "{scale}"},
-        ),
+        density="results/{scale}/mapa/density_{problem}.csv",
     log:
-        "results/{scale}/logs/mapa/fig04_passes_decoder.log",
+        "results/{scale}/logs/mapa/density_{problem}.log",
     benchmark:
-        "results/{scale}/benchmarks/mapa/fig04_passes_decoder.jsonl"
+        "results/{scale}/benchmarks/mapa/density_{problem}.jsonl"
     conda:
         "../../envs/environment.yaml"
+    threads: 1
+    resources:
+        gpu=0,
     params:
-        code=code("elbogap.figures.mapa"),
+        settings=settings("mapa.density"),
+        code=code("elbogap.experiments.mapa.density"),
         files=files,
+    message:
+        "mapa: exact likelihoods of all models of {wildcards.problem} ({wildcards.scale})"
     shell:
-        "python -m elbogap figure mapa.fig04_passes_decoder --scale {wildcards.scale} {params.files} > {log} 2>&1"
+        "python -m elbogap mapa.density --scale {wildcards.scale} --settings {params.settings:q} {params.files} "
+        "--keys problem={wildcards.problem} --threads {threads} --gpus {resources.gpu} > {log} 2>&1"
 
 
-rule mapa_fig05_passes_both:
+rule mapa_density_summary:
     input:
-        passes="results/{scale}/mapa/passes.csv",
+        **{name: f"results/{{scale}}/mapa/density_{name}.csv" for name in MAPA_PROBLEMS},
     output:
-        pdf="figures/{scale}/mapa/fig05_passes_both.pdf",
-        png=report(
-            "figures/{scale}/mapa/fig05_passes_both.png",
-            caption="../report/mapa_fig05_passes_both.rst",
+        density=report(
+            "results/{scale}/mapa/tab_density.csv",
+            caption="../report/mapa_tab_density.rst",
             category="mapa",
-            labels={"item": "Figure 5", "scale": "{scale}"},
+            labels={"item": "Test divergences", "scale": "{scale}"},
+        ),
+        orderings=report(
+            "results/{scale}/mapa/tab_orderings.csv",
+            caption="../report/mapa_tab_orderings.rst",
+            category="mapa",
+            labels={"item": "Orderings", "scale": "{scale}"},
+        ),
+        recovery=report(
+            "results/{scale}/mapa/tab_recovery.csv",
+            caption="../report/mapa_tab_recovery.rst",
+            category="mapa",
+            labels={"item": "Prior recovery", "scale": "{scale}"},
         ),
     log:
-        "results/{scale}/logs/mapa/fig05_passes_both.log",
+        "results/{scale}/logs/mapa/density_summary.log",
     benchmark:
-        "results/{scale}/benchmarks/mapa/fig05_passes_both.jsonl"
+        "results/{scale}/benchmarks/mapa/density_summary.jsonl"
     conda:
         "../../envs/environment.yaml"
+    threads: 1
+    resources:
+        gpu=0,
     params:
-        code=code("elbogap.figures.mapa"),
+        settings=settings("mapa.density_summary"),
+        code=code("elbogap.experiments.mapa.density_summary"),
         files=files,
+    message:
+        "mapa: test divergences and orderings ({wildcards.scale})"
     shell:
-        "python -m elbogap figure mapa.fig05_passes_both --scale {wildcards.scale} {params.files} > {log} 2>&1"
+        "python -m elbogap mapa.density_summary --scale {wildcards.scale} --settings {params.settings:q} {params.files} "
+        "--threads {threads} --gpus {resources.gpu} > {log} 2>&1"
 
 
-for name, item in MAPA_POSTERIORS.items():
+rule mapa_protocol:
+    input:
+        unpack(models_of("mapa.protocol")),
+        surrogate="results/{scale}/mapa/surrogate_{problem}.npz",
+        density="results/{scale}/mapa/density_{problem}.csv",
+    output:
+        protocol="results/{scale}/mapa/protocol_{problem}.csv",
+        timing="results/{scale}/mapa/protocol_timing_{problem}.json",
+    log:
+        "results/{scale}/logs/mapa/protocol_{problem}.log",
+    benchmark:
+        "results/{scale}/benchmarks/mapa/protocol_{problem}.jsonl"
+    conda:
+        "../../envs/environment.yaml"
+    threads: 1
+    resources:
+        gpu=1,
+    params:
+        settings=settings("mapa.protocol"),
+        code=code("elbogap.experiments.mapa.protocol"),
+        files=files,
+    message:
+        "mapa: the document's estimate of the likelihood on {wildcards.problem} ({wildcards.scale})"
+    shell:
+        "python -m elbogap mapa.protocol --scale {wildcards.scale} --settings {params.settings:q} {params.files} "
+        "--keys problem={wildcards.problem} --threads {threads} --gpus {resources.gpu} > {log} 2>&1"
+
+
+rule mapa_gaps:
+    input:
+        unpack(models_of("mapa.gaps")),
+        surrogate="results/{scale}/mapa/surrogate_{problem}.npz",
+        density="results/{scale}/mapa/density_{problem}.csv",
+    output:
+        gaps="results/{scale}/mapa/gaps_{problem}.csv",
+    log:
+        "results/{scale}/logs/mapa/gaps_{problem}.log",
+    benchmark:
+        "results/{scale}/benchmarks/mapa/gaps_{problem}.jsonl"
+    conda:
+        "../../envs/environment.yaml"
+    threads: 1
+    resources:
+        gpu=0,
+    params:
+        settings=settings("mapa.gaps"),
+        code=code("elbogap.experiments.mapa.gaps"),
+        files=files,
+    message:
+        "mapa: gap decomposition on {wildcards.problem} ({wildcards.scale})"
+    shell:
+        "python -m elbogap mapa.gaps --scale {wildcards.scale} --settings {params.settings:q} {params.files} "
+        "--keys problem={wildcards.problem} --threads {threads} --gpus {resources.gpu} > {log} 2>&1"
+
+
+rule mapa_training_passes:
+    input:
+        unpack(models_of("mapa.training_passes")),
+        surrogate="results/{scale}/mapa/surrogate_{problem}.npz",
+    output:
+        passes="results/{scale}/mapa/training_passes_{problem}.csv",
+    log:
+        "results/{scale}/logs/mapa/training_passes_{problem}.log",
+    benchmark:
+        "results/{scale}/benchmarks/mapa/training_passes_{problem}.jsonl"
+    conda:
+        "../../envs/environment.yaml"
+    threads: 1
+    resources:
+        gpu=0,
+    params:
+        settings=settings("mapa.training_passes"),
+        code=code("elbogap.experiments.mapa.training_passes"),
+        files=files,
+    message:
+        "mapa: passes in training on {wildcards.problem} ({wildcards.scale})"
+    shell:
+        "python -m elbogap mapa.training_passes --scale {wildcards.scale} --settings {params.settings:q} {params.files} "
+        "--keys problem={wildcards.problem} --threads {threads} --gpus {resources.gpu} > {log} 2>&1"
+
+
+rule mapa_nonidentifiability:
+    input:
+        models="results/{scale}/mapa/models/{problem}_vae.npz",
+        surrogate="results/{scale}/mapa/surrogate_{problem}.npz",
+    output:
+        curves="results/{scale}/mapa/nonident_{problem}.npz",
+        points="results/{scale}/mapa/nonident_{problem}.csv",
+    log:
+        "results/{scale}/logs/mapa/nonidentifiability_{problem}.log",
+    benchmark:
+        "results/{scale}/benchmarks/mapa/nonidentifiability_{problem}.jsonl"
+    conda:
+        "../../envs/environment.yaml"
+    threads: 1
+    resources:
+        gpu=0,
+    params:
+        settings=settings("mapa.nonidentifiability"),
+        code=code("elbogap.experiments.mapa.nonidentifiability"),
+        files=files,
+    message:
+        "mapa: two decoders of one distribution, {wildcards.problem} ({wildcards.scale})"
+    shell:
+        "python -m elbogap mapa.nonidentifiability --scale {wildcards.scale} --settings {params.settings:q} {params.files} "
+        "--keys problem={wildcards.problem} --threads {threads} --gpus {resources.gpu} > {log} 2>&1"
+
+
+rule mapa_bound_identities:
+    input:
+        **{name: f"results/{{scale}}/mapa/surrogate_{name}.npz" for name in MAPA_PROBLEMS},
+    output:
+        identities=report(
+            "results/{scale}/mapa/tab_bound_identities.csv",
+            caption="../report/mapa_tab_bound_identities.rst",
+            category="mapa",
+            labels={"item": "Algebra of the bound", "scale": "{scale}"},
+        ),
+    log:
+        "results/{scale}/logs/mapa/bound_identities.log",
+    benchmark:
+        "results/{scale}/benchmarks/mapa/bound_identities.jsonl"
+    conda:
+        "../../envs/environment.yaml"
+    threads: 1
+    resources:
+        gpu=0,
+    params:
+        settings=settings("mapa.bound_identities"),
+        code=code("elbogap.experiments.mapa.bound_identities"),
+        files=files,
+    message:
+        "mapa: algebra of the bound ({wildcards.scale})"
+    shell:
+        "python -m elbogap mapa.bound_identities --scale {wildcards.scale} --settings {params.settings:q} {params.files} "
+        "--threads {threads} --gpus {resources.gpu} > {log} 2>&1"
+
+
+for name, (item, problems) in MAPA_GATHERED.items():
+
+    rule:
+        name:
+            f"mapa_tab_{name}"
+        input:
+            **{problem: f"results/{{scale}}/mapa/{name}_{problem}.csv" for problem in problems},
+        output:
+            table=report(
+                f"results/{{scale}}/mapa/tab_{name}.csv",
+                caption=f"../report/mapa_tab_{name}.rst",
+                category="mapa",
+                labels={"item": item, "scale": "{scale}"},
+            ),
+        log:
+            f"results/{{scale}}/logs/mapa/tab_{name}.log",
+        benchmark:
+            f"results/{{scale}}/benchmarks/mapa/tab_{name}.jsonl"
+        conda:
+            "../../envs/environment.yaml"
+        params:
+            settings=settings("mapa.gather"),
+            code=code("elbogap.experiments.mapa.gather"),
+            files=files,
+        shell:
+            "python -m elbogap mapa.gather --scale {wildcards.scale} --settings {params.settings:q} {params.files} "
+            "> {log} 2>&1"
+
+
+for name, (item, tables) in MAPA_FIGURES.items():
 
     rule:
         name:
             f"mapa_{name}"
         input:
-            posteriors=f"results/{{scale}}/mapa/posteriors_{name.partition('_posterior_')[2]}.npz",
-            points=f"results/{{scale}}/mapa/posterior_points_{name.partition('_posterior_')[2]}.csv",
+            **tables,
         output:
             pdf=f"figures/{{scale}}/mapa/{name}.pdf",
             png=report(
