@@ -48,20 +48,22 @@ def trapezoid_evidence(
 
 
 @given(
-    slope=st.lists(st.floats(-200, 200), min_size=1, max_size=3),
+    slope=st.lists(st.floats(-200, 200).map(lambda value: round(value, 6)), min_size=1, max_size=3),
     shift=st.floats(-3, 3),
     deviation=st.floats(0.002, 2),
-    single=st.booleans(),
+    single=st.sampled_from([None, 2, 5, 9]),
 )
+@example(slope=[200.0], shift=0.0, deviation=0.002, single=5)
+@example(slope=[150.0, 90.0, -40.0], shift=0.37, deviation=0.004, single=2)
 @settings(deadline=None, max_examples=40)
 def test_linear_gaussian_evidence_is_the_closed_form(
-    slope: list[float], shift: float, deviation: float, single: bool
+    slope: list[float], shift: float, deviation: float, single: int | None
 ) -> None:
     """x = w z + b + sigma e has p(x) = N(b, w w' + sigma^2 I); one x alone is the hardest to find."""
     w = torch.tensor(slope, dtype=torch.float64)
-    z = torch.linspace(-5, 5, 11, dtype=torch.float64)[:, None]
+    z = torch.linspace(-4.9137, 5.0271, 11, dtype=torch.float64)[:, None]  # not on the panels' edges
     x = z * w + shift + deviation * normal((11, len(slope)))
-    x = x[3:4] if single else x
+    x = x if single is None else x[single, None]
     # w and what is orthogonal to it are eigenspaces of w w' + sigma^2 I, so that nothing cancels
     square = w @ w
     along = (x - shift) @ w / square.clamp(min=1e-30)
@@ -143,15 +145,19 @@ def test_posteriors_within_a_steep_step_are_found(steepness: float, deviation: f
 
 
 @pytest.mark.parametrize(
-    ("activation", "gain", "deviation"),
-    [("leaky_relu", 2.0, 0.003), ("leaky_relu", 4.0, 0.01), ("relu", 2.0, 0.003), ("tanh", 4.0, 0.01)],
+    ("activation", "gain", "deviation", "seed"),
+    [
+        ("leaky_relu", 2.0, 0.003, 1),
+        ("leaky_relu", 4.0, 0.01, 1),
+        ("relu", 2.0, 0.003, 1),
+        ("tanh", 8.0, 0.003, 3),
+    ],
 )
 def test_evidence_of_random_networks_is_that_of_brute_force(
-    activation: Activation, gain: float, deviation: float
+    activation: Activation, gain: float, deviation: float, seed: int
 ) -> None:
-    network = MLP(
-        1, [1, 50, 50, 50, 2], activation, torch.Generator().manual_seed(1), "xavier", torch.float64
-    )
+    generator = torch.Generator().manual_seed(seed)
+    network = MLP(1, [1, 50, 50, 50, 2], activation, generator, "xavier", torch.float64)
     with torch.no_grad():
         for layer, (weight, bias) in enumerate(zip(network.weights, network.biases, strict=True)):
             weight.mul_(gain)
