@@ -9,11 +9,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from elbogap.ensemble import Batch, Fit, fit, in_chunks
+from elbogap.ensemble import Batch, Fit, falling, fit, in_chunks
 from elbogap.errors import OutOfTime, UserError
 from elbogap.nn.mlp import MLP, Network
 
-EPOCHS, STEPS, RATE = 6, 5, 0.03
+EPOCHS, STEPS, RATE, SHARE = 6, 5, 0.03, 0.2
 
 
 @dataclass(frozen=True)
@@ -57,6 +57,7 @@ def trained(
         initial(members),
         epochs=EPOCHS,
         learning_rate=RATE,
+        final_share=SHARE,
         record_epochs=2,
         checkpoint=checkpoint,
         identity="",
@@ -91,6 +92,7 @@ def test_a_member_trains_like_an_ordinary_module(tmp_path: Path) -> None:
             values.append(-loss.item())
             optimiser.zero_grad()
             loss.backward()
+            optimiser.param_groups[0]["lr"] = RATE * falling(len(values) / (EPOCHS * STEPS), SHARE)
             optimiser.step()
     final = result.networks["f"].weights[2][1]
     torch.testing.assert_close(final.T, module[4].weight, rtol=1e-4, atol=1e-5)
@@ -128,6 +130,13 @@ def test_a_run_in_many_pieces_is_the_uninterrupted_run(tmp_path: Path, budget: f
     assert torch.equal(flat(result), flat(whole))
     assert (result.values == whole.values).all()
     assert (result.reported["mean_x"] == whole.reported["mean_x"]).all()
+
+
+def test_the_rate_falls_from_whole_to_the_final_share_and_may_stay() -> None:
+    assert falling(0, 0.1) == 1
+    assert falling(0.5, 0.1) == pytest.approx(0.55)
+    assert falling(1, 0.1) == pytest.approx(0.1)
+    assert all(falling(time, 1) == 1 for time in (0, 0.3, 1))
 
 
 def test_a_damaged_checkpoint_is_named(tmp_path: Path) -> None:
@@ -177,7 +186,7 @@ def test_the_captured_step_trains_as_the_cpu_does(tmp_path: Path) -> None:
             return {name: values.cuda() for name, values in super().prepare(epoch).items()}
 
     on_gpu = fit(
-        OnGpu([0, 1]), initial([0, 1]), epochs=EPOCHS, learning_rate=RATE, record_epochs=2,
+        OnGpu([0, 1]), initial([0, 1]), epochs=EPOCHS, learning_rate=RATE, final_share=SHARE, record_epochs=2,
         checkpoint=tmp_path / "g.pt", identity="", checkpoint_seconds=1e9, label="gpu", device="cuda",
     )  # fmt: skip
     torch.testing.assert_close(flat(on_gpu), flat(trained([0, 1], tmp_path / "c.pt")), rtol=1e-3, atol=1e-4)

@@ -67,6 +67,7 @@ def fit(
     *,
     epochs: int,
     learning_rate: float,
+    final_share: float = 1.0,
     record_epochs: int,
     checkpoint: Path,
     identity: str,
@@ -81,7 +82,9 @@ def fit(
         objective: what to maximise; its tensors live on `device`.
         networks: initial networks of M members each, by the names that the objective uses.
         epochs: number of epochs.
-        learning_rate: constant learning rate.
+        learning_rate: learning rate at the beginning.
+        final_share: learning rate at the end over that at the beginning; it falls along half a cosine. At 1
+            it is constant.
         record_epochs: epochs per recorded mean.
         checkpoint: file of the unfinished run, from which a stopped run goes on, bit for bit on the CPU.
         identity: text that tells this run from others.
@@ -97,7 +100,8 @@ def fit(
     stack = Stack(networks).to(device)
     on_gpu = device == "cuda"
     # The sums of a step's fused kernel would depend on M on the CPU; foreach is the same for every M.
-    optimiser = torch.optim.Adam([stack.flat], lr=learning_rate, foreach=True, capturable=on_gpu)
+    rate = torch.tensor(learning_rate, device=device) if on_gpu else learning_rate
+    optimiser = torch.optim.Adam([stack.flat], lr=rate, foreach=True, capturable=on_gpu)
 
     def update(batch: Batch) -> Tensor:
         value = objective.value(stack.functions(), batch)
@@ -112,6 +116,7 @@ def fit(
     def step(i: int) -> Tensor:
         nonlocal graphed
         epoch, k = divmod(i - 1, objective.steps)
+        _set_rate(optimiser, learning_rate * falling(i / (epochs * objective.steps), final_share))
         batch = {name: values[:, k] for name, values in prepare(epoch).items()}
         if not on_gpu:
             return update(batch)
@@ -132,6 +137,19 @@ def fit(
     )
     values, *reported = records.permute(1, 2, 0).numpy()
     return Fit(stack.networks(), values, dict(zip(objective.reported, reported, strict=True)))
+
+
+def falling(time: float, final_share: float) -> float:
+    """The learning rate over its first value after a share `time` of all steps: half a cosine."""
+    return final_share + (1 - final_share) * 0.5 * (1 + math.cos(math.pi * time))
+
+
+def _set_rate(optimiser: torch.optim.Optimizer, rate: float) -> None:
+    group = optimiser.param_groups[0]
+    if isinstance(group["lr"], Tensor):  # a captured step reads the rate from a fixed place
+        group["lr"].fill_(rate)
+    else:
+        group["lr"] = rate
 
 
 def in_chunks(

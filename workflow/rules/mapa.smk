@@ -30,11 +30,15 @@ MAPA_FIGURES = {
         for number, problem in enumerate(MAPA_PROBLEMS, start=6)
     },
     **{
-        f"fig{number}_nonident_{problem}": (
-            f"Figure {number}",
+        f"{name}_nonident_{problem}": (
+            item,
             {"curves": f"{MAPA}/nonident_{problem}.npz", "points": f"{MAPA}/nonident_{problem}.csv"},
         )
-        for number, problem in (("11", "absolute_value"), ("11b", "absolute_value_folded"), ("12", "circle"))
+        for name, item, problem in (
+            ("fig11", "Figure 11", "absolute_value"),
+            ("fig", "Additional figure", "absolute_value_folded"),
+            ("fig12", "Figure 12", "circle"),
+        )
     },
     "fig_gaps": ("Gaps", {"gaps": f"{MAPA}/tab_gaps.csv"}),
 }

@@ -15,7 +15,7 @@ from elbogap.runtime import Run
 
 SETTINGS = Train(
     points=60, draws=2, restarts=2, hidden=(8, 8), activation="tanh", batch=20, epochs=4, learning_rate=0.005,
-    rows=10**6, record_epochs=2, checkpoint_seconds=1e9, seed=0,
+    final_share=0.5, rows=10**6, record_epochs=2, checkpoint_seconds=1e9, seed=0,
 )  # fmt: skip
 CELLS = ["vae", "iwae_S5", "mapa_S5_k20", "mapa_beyond_S5_k20", "mapa_gt_S5_k60"]
 CELLS += ["mapa_naive_S5_k20", "mapa_exact"]

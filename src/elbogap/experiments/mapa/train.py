@@ -78,6 +78,7 @@ def _train(
         initial_networks(settings, truth.name, cell, members),
         epochs=settings.epochs,
         learning_rate=settings.learning_rate,
+        final_share=settings.final_share,
         record_epochs=settings.record_epochs,
         checkpoint=run.scratch / f"{name}.pt",
         identity=f"{name} {settings.model_dump_json()} {run.device} {_digest()}",
