@@ -12,7 +12,7 @@ from torch.special import ndtr, ndtri
 
 from elbogap.densities import pairwise_bernoulli_log_likelihood, pairwise_gaussian_log_density
 from elbogap.errors import UserError
-from elbogap.evaluation import pushforward, quadrature
+from elbogap.evaluation import quadrature
 from elbogap.evaluation.pushforward import log_evidence, standard_log_evidence
 from elbogap.evaluation.quadrature import Panels
 from elbogap.inference.prior_recovery import MonotoneMap, quantile_map
@@ -179,6 +179,6 @@ def test_a_decoder_that_is_not_finite_is_refused() -> None:
 
 
 def test_a_decoder_too_fast_for_its_noise_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pushforward, "MOST_PANELS", 1000)
+    monkeypatch.setattr(quadrature, "MOST_PANELS", 1000)
     with pytest.raises(UserError, match="more than 1000 panels: the decoder varies too fast"):
         standard_log_evidence(lambda z: 1e9 * z, gaussian(1e-6), normal(3, 1))

@@ -12,7 +12,8 @@ edges. The number of nodes at which p(x|f) is needed then depends on f alone, no
 
 Panels are halved, first, until the decoder's curve on each is at most `LENGTH` standard deviations of the
 noise long, whatever x, so that no mode can hide between nodes; then while the last two coefficients a_k(x)
-times the panel's mass matter for any x. What remains is an excursion of the decoder between neighbouring
+times the panel's mass matter for any x. Lengths are roots of the Jensen gap (see
+:mod:`elbogap.evaluation.quadrature`). What remains is an excursion of the decoder between neighbouring
 nodes of the first panels that leaves no trace at them.
 """
 
@@ -27,7 +28,14 @@ from torch.special import log_ndtr, ndtr
 
 from elbogap.densities import standard_gaussian_log_density
 from elbogap.errors import UserError
-from elbogap.evaluation.quadrature import MOST_PANELS, MOST_TERMS, Decoder, PairwiseLogLikelihood, Panels
+from elbogap.evaluation.quadrature import (
+    MOST_TERMS,
+    Decoder,
+    PairwiseLogLikelihood,
+    Panels,
+    jensen_gap,
+    refuse_too_many,
+)
 from elbogap.inference.prior_recovery import MonotoneMap
 
 ORDER = 16  # nodes per panel
@@ -86,7 +94,7 @@ def log_evidence(
         if done.all():
             return shift + settled.log()
         panels = panels[~done].halved()
-        _refuse_too_many(len(panels))
+        refuse_too_many(len(panels))
     raise UserError(f"quadrature did not settle in {ROUNDS} halvings; raise the tolerance of {tolerance:g}")
 
 
@@ -139,7 +147,7 @@ def _traced(
     """Halve panels until the decoder's curve, followed through their halves' nodes, is short on each."""
     settled = panels[:0]
     while len(panels):
-        _refuse_too_many(len(settled) + len(panels))
+        refuse_too_many(len(settled) + len(panels))
         inner = _nodes(panels.halved()).view(len(panels), -1)
         codes = torch.cat([panels.left[:, None], inner, panels.right[:, None]], 1)
         outputs = _outputs(decoder, codes.view(-1, 1)).unflatten(0, codes.shape)
@@ -151,12 +159,8 @@ def _traced(
 
 
 def _distance(log_likelihood: PairwiseLogLikelihood, anchor: Tensor, left: Tensor, right: Tensor) -> Tensor:
-    """Distance |f - g| of outputs `[Q, ...]` in standard deviations, twice the root of their Jensen gap.
-
-    The gap is that of :mod:`elbogap.evaluation.quadrature`.
-    """
-    middle, *ends = (log_likelihood(anchor, outputs)[0] for outputs in ((left + right) / 2, left, right))
-    return 2 * (2 * middle - ends[0] - ends[1]).clamp(min=0).sqrt()
+    """Distance |f - g| of outputs `[Q, ...]` in standard deviations, twice the root of their Jensen gap."""
+    return 2 * jensen_gap(log_likelihood, anchor, left, right).clamp(min=0).sqrt()
 
 
 def _moments(law: MonotoneMap, panels: Panels) -> Tensor:
@@ -239,11 +243,3 @@ def _legendre(t: Tensor) -> Tensor:
     for k in range(1, ORDER - 1):
         values.append(((2 * k + 1) * t * values[k] - k * values[k - 1]) / (k + 1))
     return torch.stack(values, 1)
-
-
-def _refuse_too_many(panels: int) -> None:
-    if panels > MOST_PANELS:
-        raise UserError(
-            f"quadrature needs more than {MOST_PANELS} panels: the decoder varies too fast for this noise; "
-            "check its weights, or raise the variance"
-        )

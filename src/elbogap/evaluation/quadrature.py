@@ -186,7 +186,7 @@ def adapted_panels(
         if done.all():
             break
         waiting, whole = halves[~kept], whole[:, ~kept]
-        _refuse_too_many(len(settled) + 2 * len(waiting))
+        refuse_too_many(len(settled) + 2 * len(waiting))
     else:
         raise UserError(f"quadrature did not settle in {rounds} halvings; allow more rounds")
     ends = torch.tensor([[-bound], [bound]], dtype=torch.float64)
@@ -270,12 +270,12 @@ def _traced(
         coarse = _without_gradient(decoder, panels.nodes()[0]).double().unflatten(0, (len(panels), -1))
         fine = _without_gradient(decoder, panels.halved().halved().nodes()[0]).double()
         polyline = (chords @ coarse.flatten(2)).view_as(fine)
-        gap = _gap(log_likelihood, anchor, fine, polyline).unflatten(0, (len(panels), -1))
+        gap = jensen_gap(log_likelihood, anchor, fine, polyline).unflatten(0, (len(panels), -1))
         rough = (gap > TRACED).any(1) & (panels.right - panels.left > JUMP)
         settled, panels = settled.joined(panels[~rough]), panels[rough].halved()
         if len(panels) == 0:
             return settled
-        _refuse_too_many(len(settled) + len(panels))
+        refuse_too_many(len(settled) + len(panels))
     raise UserError(
         f"quadrature did not settle in {rounds} halvings of the decoder's curve; allow more rounds"
     )
@@ -294,7 +294,7 @@ def _hiding_places(
     """
     points, weights = _lobatto(panels.order)
     outputs = _without_gradient(decoder, panels.nodes()[0]).unflatten(0, (len(panels), -1))
-    gap = _gap(log_likelihood, anchor, outputs[:, :-1].flatten(0, 1), outputs[:, 1:].flatten(0, 1))
+    gap = jensen_gap(log_likelihood, anchor, outputs[:, :-1].flatten(0, 1), outputs[:, 1:].flatten(0, 1))
     gap = gap.unflatten(0, (len(panels), -1))
     wide = panels.right - panels.left > JUMP
     panel, pair = ((gap > APART) & wide[:, None]).nonzero().unbind(1)
@@ -328,7 +328,7 @@ def _mass_under_lines(log_terms: Tensor, panels: Panels) -> Tensor:
     return mass + half.log()
 
 
-def _gap(log_likelihood: PairwiseLogLikelihood, anchor: Tensor, left: Tensor, right: Tensor) -> Tensor:
+def jensen_gap(log_likelihood: PairwiseLogLikelihood, anchor: Tensor, left: Tensor, right: Tensor) -> Tensor:
     """2 l(x, (f + g) / 2) - l(x, f) - l(x, g) for outputs f and g `[Q, ...]` and one x `[1, D]`, `[Q]`."""
     middle, *ends = (
         _without_gradient(log_likelihood, anchor, outputs)[0] for outputs in ((left + right) / 2, left, right)
@@ -336,7 +336,12 @@ def _gap(log_likelihood: PairwiseLogLikelihood, anchor: Tensor, left: Tensor, ri
     return 2 * middle - ends[0] - ends[1]
 
 
-def _refuse_too_many(panels: int) -> None:
+def refuse_too_many(panels: int) -> None:
+    """Stop what would exhaust memory.
+
+    Raises:
+        UserError: more than `MOST_PANELS` panels.
+    """
     if panels > MOST_PANELS:
         raise UserError(
             f"quadrature needs more than {MOST_PANELS} panels: the decoder varies too fast for this noise; "
