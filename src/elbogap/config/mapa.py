@@ -135,11 +135,11 @@ class Protocol(Section):
     test_points: int = setting("Observations of the bound.", ge=1)
     components: int = setting("Gaussians in the encoder's mixture.", ge=1)
     hidden: tuple[Count, ...] = setting("Widths of the encoder's hidden layers.", min_length=1)
-    samples: int = setting("Samples S of the bound that is maximised.", ge=1)
+    samples: int = setting("Samples S of the bound that is maximised, a multiple of the components.", ge=1)
     batch: int = setting("Observations per step.", ge=1)
     epochs: int = setting("Passes over the training set.", ge=1)
     learning_rate: float = setting("Learning rate of Adam.", gt=0)
-    bound_samples: int = setting("Samples S of the reported bound.", ge=1)
+    bound_samples: int = setting("Samples S of the reported bound, a multiple of the components.", ge=1)
     seed: int = setting("Base seed of weights, minibatches and samples.", ge=0)
 
 
@@ -150,6 +150,10 @@ class Gaps(Section):
     test_points: int = setting("Observations measured.", ge=1)
     samples: int = setting("Monte-Carlo repetitions of bounds that sample.", ge=1)
     seed: int = setting("Base seed of the samples.", ge=0)
+
+
+class Gather(Section):
+    """One table from a table per problem; there is nothing to set."""
 
 
 class Nonidentifiability(Section):
@@ -197,6 +201,7 @@ class MapaConfig(Section):
     density_summary: DensitySummary = setting("Tables of Figures 2 and 3.")
     protocol: Protocol = setting("Bias of the document's estimate of the likelihood.")
     gaps: Gaps = setting("Gap decomposition.")
+    gather: Gather = setting("Tables over all problems.")
     nonidentifiability: Nonidentifiability = setting("Figures 11 and 12.")
     training_passes: TrainingPasses = setting("Counts of real training against Figures 4 and 5.")
     bound_identities: BoundIdentities = setting("Algebra of the bound.")
