@@ -20,6 +20,7 @@ from torch.special import ndtr, ndtri
 
 from elbogap.errors import UserError
 
+
 @dataclass(frozen=True)
 class MonotoneMap:
     """A non-decreasing, piecewise linear map from latent values to codes, constant beyond its knots.
