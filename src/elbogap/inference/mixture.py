@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from elbogap.densities import gaussian_log_density
+from elbogap.densities import LOG_2PI
 
 
 @dataclass(frozen=True)
@@ -47,11 +47,10 @@ class Mixture:
 
     def log_density(self, z: Tensor) -> Tensor:
         """log q(z|x), `[..., S, B]` to `[..., S, B]`."""
-        mean, log_variance, log_weight = (
-            value.unsqueeze(-3) for value in (self.mean, self.log_variance, self.log_weight)
-        )
-        components = gaussian_log_density(z[..., None, None], mean.unsqueeze(-1), log_variance.unsqueeze(-1))
-        return torch.logsumexp(components + log_weight, -1)
+        constant = self.log_weight - 0.5 * (LOG_2PI + self.log_variance)
+        precision = torch.exp(-0.5 * self.log_variance)
+        u = (z.unsqueeze(-1) - self.mean.unsqueeze(-3)) * precision.unsqueeze(-3)
+        return torch.logsumexp(constant.unsqueeze(-3) - 0.5 * u.square(), -1)
 
     def log_weights(self, z: Tensor, log_joint: Tensor) -> Tensor:
         """log [K pi_k p(x, z_kj) / q(z_kj|x)] of draws of :meth:`draw`, whose mean over S is p^(x).

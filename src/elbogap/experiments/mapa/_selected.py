@@ -23,7 +23,7 @@ class Selected:
     Attributes:
         models: the members of the cell.
         member: which one.
-        law: h, under which N(0, 1) becomes the law of the codes; None for methods with q(z|x), which need none.
+        law: h, under which N(0, 1) becomes the law of the codes; None for methods with q(z|x).
         train: the model's training set z `[N, 1]` and x `[N, 2]`.
     """
 

@@ -176,11 +176,9 @@ def _of_mapa(
     z, x = model.train
     count = len(x)
     outputs = model.decode(model.encode(x))
-    k, tail = terms_of(cell, count)
     log_q = log_proposal(truth, cell, z, x)
-    # Ties are broken as in training: where q is uniform, the certain terms are the same random ones.
-    ties = torch_generator(model.models.seed, "ties", truth.name, model.draw)
-    proposal = Proposal.prepare(log_q, k, ties)
+    k, tail = terms_of(cell, count)
+    proposal = proposal_of_training(truth, log_q, k, model)
     log_p, inference = [], []
     totals = torch.zeros(settings.samples, dtype=torch.float64)
     for rows in torch.arange(count).split(BLOCK):
@@ -198,6 +196,12 @@ def _of_mapa(
         "inference_gap": float(torch.cat(inference).mean()),
         "recovery_gap": float((empiricalised - model.log_evidence(truth, x)).mean()),
     }
+
+
+def proposal_of_training(truth: GroundTruth, log_q: Tensor, k: int, model: Selected) -> Proposal:
+    """The k certain terms of training; ties fall as they did then, so that a uniform q has the same ones."""
+    ties = torch_generator(model.models.seed, "ties", truth.name, model.draw)
+    return Proposal.prepare(log_q, k, ties)
 
 
 def _bound(log_p: Tensor, repetitions: Tensor) -> dict[str, float]:

@@ -2,12 +2,10 @@
 
 import pandas as pd
 
-from elbogap.config.base import Section as Settings
+from elbogap.config.mapa import Gather as Settings
 from elbogap.errors import UserError
 from elbogap.runtime import Run
 from elbogap.tables import read_table
-
-__all__ = ["Settings", "run"]
 
 
 def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame]:
