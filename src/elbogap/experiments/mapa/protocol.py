@@ -41,7 +41,7 @@ from elbogap.training import train
 
 GROUND_TRUTH = "ground_truth"
 CHECKPOINT_SECONDS = 30.0
-ROWS = 2**17  # network rows of the members that are fitted together: memory and speed
+ROWS = {"cpu": 2**17, "cuda": 2**23}  # network rows of the models that are fitted together in one step
 TERMS = {"cpu": 2**18, "cuda": 2**26}  # draws times components held in memory at once
 
 
@@ -166,7 +166,7 @@ def log_weights_of(
     """Log-weights of stratified draws of M models; x `[M, B, 2]`, noise `[M, K, n, B]` to `[M, K n, B]`."""
     z = mixture.draw(noise)
     means = decoders(z.unsqueeze(-1))
-    log_likelihood = gaussian_log_density(x.unsqueeze(-3), means, x.new_tensor([math.log(noise_variance)]))
+    log_likelihood = gaussian_log_density(x.unsqueeze(-3), means, x.new_full((1,), math.log(noise_variance)))
     return mixture.log_weights(z, log_likelihood + standard_gaussian_log_density(z.unsqueeze(-1)))
 
 
@@ -196,7 +196,7 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame | dict[str, obje
     targets = {GROUND_TRUTH: _ground_truths(settings, truth, next(iter(cells.values())))}
     targets |= {name: _targets(settings, truth, density, name, models) for name, models in cells.items()}
     identity = f"{settings.model_dump_json()} {run.device} {_inputs(run)} {digest.code_digest(__name__)}"
-    size = max(1, ROWS // (settings.samples * settings.batch))
+    size = max(1, ROWS[run.device] // (settings.samples * settings.batch))
     encoders = [
         encoded
         for name, models in targets.items()
@@ -326,23 +326,22 @@ def bound_of(
     encoder: MLP,
     generator: torch.Generator,
     device: str = "cpu",
-    dtype: torch.dtype = torch.float64,
 ) -> Tensor:
-    """log p^(x) with `bound_samples` draws of each test observation, `[T]`, in nats, on the CPU."""
-    decoders, encoder = Decoders.of([target], device, dtype), encoder.to(device, dtype)
+    """log p^(x) with `bound_samples` draws of each test observation, `[T]`, in nats and float64."""
+    decoders, encoder = Decoders.of([target], device, torch.float64), encoder.to(device, torch.float64)
     components, most = settings.components, TERMS[device]
     per_component = settings.bound_samples // components
     at_once = min(per_component, max(1, most // components**2))
     bounds = []
-    for x in target.test.to(device, dtype)[None].split(max(1, most // (components**2 * at_once)), 1):
+    for x in target.test.to(device)[None].split(max(1, most // (components**2 * at_once)), 1):
         mixture, parts = Mixture.from_heads(encoder(x)), []
         for start in range(0, per_component, at_once):
             shape = (1, components, min(at_once, per_component - start), x.shape[1])
-            noise = torch.randn(shape, generator=generator, dtype=dtype).to(device)
+            noise = torch.randn(shape, generator=generator, dtype=torch.float64).to(device)
             log_weights = log_weights_of(decoders, truth.noise_variance, x, mixture, noise)
             parts.append(torch.logsumexp(log_weights, -2))
         bounds.append(torch.logsumexp(torch.stack(parts), 0)[0] - math.log(settings.bound_samples))
-    return torch.cat(bounds).double().cpu()
+    return torch.cat(bounds).cpu()
 
 
 def _results(
