@@ -182,3 +182,36 @@ def test_non_identifiability_has_a_column_per_variant_and_a_row_per_observation(
             np.testing.assert_array_equal(black, curves["true"][variant, n])
             assert panel.lines[-1].get_xdata()[0] == curves["z_shown"][variant, n]
             assert panel.get_title().endswith(f"KL = {10 * (variant + 1) + n + 1}.00 nats")
+
+
+def test_gaps_are_means_over_data_sets_and_rows_are_methods() -> None:
+    rows = []
+    for problem, draw in product(mapa.PROBLEMS, (0, 1)):
+        key = {"problem": problem, "draw": draw, "k_share": np.nan, "S": 1}
+        values = {"bound_gap": 2.0 + draw, "inference_gap": 2.0 + draw, "amortisation_gap": 1.5 + draw}
+        rows.append(key | values | {"cell": "vae", "method": "vae", "approximation_gap": 0.5})
+        key |= {"cell": "mapa_S50_k90", "method": "mapa", "S": 50, "k_share": 0.9}
+        rows.append(key | {"bound_gap": 0.1, "inference_gap": 4.0 + draw})
+    with style.applied():
+        figure = mapa.fig_gaps(pd.DataFrame(rows))
+        figure.canvas.draw()
+    assert [panel.get_title() for panel in figure.axes] == [
+        style.PROBLEM_TITLES[name] for name in mapa.PROBLEMS
+    ]
+    assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == [
+        "VAE",
+        "MAPA, $S$ = 50, $k$ = 90%",
+    ]
+    for panel in figure.axes:
+        # MAPA has neither of the last two gaps.
+        assert [line.get_xdata().tolist() for line in panel.lines] == [
+            [2.5],
+            [2.5],
+            [2.0],
+            [0.5],
+            [0.1],
+            [4.5],
+        ]
+        heights = [float(line.get_ydata()[0]) for line in panel.lines]
+        assert [round(height) for height in heights] == [0, 0, 0, 0, 1, 1]
+        assert panel.get_ylim() == (1.5, -0.5)

@@ -399,3 +399,59 @@ def _nonidentifiability(curves: Arrays, points: pd.DataFrame) -> Figure:
 
 def _plain_number(value: float, position: float) -> str:
     return f"{value:,.0f}".replace("-", "\N{MINUS SIGN}")
+
+
+GAPS: Mapping[str, dict[str, Any]] = {
+    "bound_gap": {"label": "bound", "color": style.BLACK, "marker": "o"},
+    "inference_gap": {"label": "inference", "color": style.VERMILION, "marker": "D"},
+    "amortisation_gap": {"label": "amortisation", "color": style.BLUE, "marker": "<"},
+    "approximation_gap": {"label": "approximation", "color": style.GREEN, "marker": ">"},
+}
+"""The gaps of a method, from the top of its row to the bottom."""
+
+
+def fig_gaps(gaps: pd.DataFrame) -> Figure:
+    """What each bound loses against the likelihood, and why; not in the document.
+
+    Means over data sets, on lines from the smallest to the largest of them.
+    """
+    cells = gaps.drop_duplicates("cell")
+    figure, axes = plt.subplots(
+        1, len(PROBLEMS), figsize=(style.PAGE, 1.1 + 0.27 * len(cells)), sharex=True, sharey=True
+    )
+    beside = np.linspace(-0.27, 0.27, len(GAPS))  # so that the gaps of a method do not hide each other
+    for panel, problem in zip(axes, PROBLEMS, strict=True):
+        rows = gaps[gaps["problem"] == problem]
+        for place, cell in enumerate(cells["cell"]):
+            if place % 2:
+                panel.axhspan(place - 0.5, place + 0.5, color=style.GREY, alpha=0.12, linewidth=0)
+            for (gap, look), shift in zip(GAPS.items(), beside, strict=True):
+                values, height = rows.loc[rows["cell"] == cell, gap].dropna(), place + shift
+                if len(values):
+                    panel.hlines(height, values.min(), values.max(), color=look["color"], linewidth=0.9)
+                    panel.plot(values.mean(), height, linestyle="none", markersize=2.8, **look)
+        panel.set_xscale("symlog", linthresh=LEAST, linscale=0.3)
+        panel.set_title(style.PROBLEM_TITLES[problem])
+    highest = np.ceil(np.log10(max(1.0, gaps[list(GAPS)].max(axis=None))))
+    powers = range(-2, int(highest) + 1, 2)
+    axes[0].set(xlim=(-LEAST / 2, 2 * 10**highest), ylim=(len(cells) - 0.5, -0.5))
+    axes[0].set_xticks(
+        [0, *(10.0**power for power in powers)], ["0", *(f"$10^{{{power}}}$" for power in powers)]
+    )
+    axes[0].set_yticks(range(len(cells)), [_cell_label(cell) for _, cell in cells.iterrows()])
+    for panel in axes:
+        panel.minorticks_off()
+        panel.tick_params(axis="y", length=0)
+    figure.supxlabel("gap / nats", fontsize=8)
+    handles = [Line2D([], [], linestyle="none", **look) for look in GAPS.values()]
+    figure.legend(handles=handles, loc="outside upper center", ncols=len(GAPS), handletextpad=0.2)
+    return figure
+
+
+def _cell_label(cell: pd.Series) -> str:
+    """E.g. `MAPA, S = 50`, with k where it is not 10 % of S."""
+    label = METHODS.get(cell["method"], {"label": cell["method"]})["label"]
+    if cell["method"] == "vae" or np.isnan(cell["S"]):
+        return label
+    share = "" if np.isnan(cell["k_share"]) or cell["k_share"] == 0.1 else f", $k$ = {cell['k_share']:.0%}"
+    return f"{label}, $S$ = {cell['S']:.0f}{share}"
