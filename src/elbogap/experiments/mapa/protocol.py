@@ -150,14 +150,21 @@ class MixtureObjective:
             generator = stream(epoch)
             chosen = minibatches(len(data), self.batch, generator)
             xs.append(data[chosen.to(data.device)])
-            noises.append(torch.randn((len(chosen), *shape), generator=generator))
-        return {"x": torch.stack(xs), "noise": torch.stack(noises).to(self.data.device)}
+            noises.append(normal((len(chosen), *shape), generator, data))
+        return {"x": torch.stack(xs), "noise": torch.stack(noises)}
 
     def value(self, networks: Mapping[str, Network], batch: Batch) -> Tensor:
         """The bound's mean over the batch, `[M]`, in nats."""
         mixture = Mixture.from_heads(networks["encoder"](batch["x"]))
         log_weights = log_weights_of(self.decoders, self.noise_variance, batch["x"], mixture, batch["noise"])
         return iwae(log_weights).mean(-1)
+
+
+def normal(shape: Sequence[int], generator: torch.Generator, like: Tensor) -> Tensor:
+    """Standard normal values made where `like` lives, from a seed that the CPU's generator draws."""
+    seed = int(torch.randint(2**62, (), generator=generator))
+    own = torch.Generator(like.device).manual_seed(seed)
+    return torch.randn(shape, generator=own, device=like.device, dtype=like.dtype)
 
 
 def log_weights_of(
@@ -337,7 +344,7 @@ def bound_of(
         mixture, parts = Mixture.from_heads(encoder(x)), []
         for start in range(0, per_component, at_once):
             shape = (1, components, min(at_once, per_component - start), x.shape[1])
-            noise = torch.randn(shape, generator=generator, dtype=torch.float64).to(device)
+            noise = normal(shape, generator, x)
             log_weights = log_weights_of(decoders, truth.noise_variance, x, mixture, noise)
             parts.append(torch.logsumexp(log_weights, -2))
         bounds.append(torch.logsumexp(torch.stack(parts), 0)[0] - math.log(settings.bound_samples))
