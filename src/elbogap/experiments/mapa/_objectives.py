@@ -73,7 +73,7 @@ class EncoderObjective:
 
         def log_likelihood(z: Tensor) -> Tensor:
             means = networks["decoder"](z)
-            return gaussian_log_density(x[:, None], means, means.new_tensor([math.log(self.noise_variance)]))
+            return gaussian_log_density(x[:, None], means, means.new_full((1,), math.log(self.noise_variance)))
 
         if self.cell.method == "vae":
             divergence = standard_gaussian_kl(mean, log_variance)
@@ -166,7 +166,7 @@ class MapaObjective:
         terms = batch["terms"]
         chosen = means.flatten(0, 1).index_select(0, terms.flatten()).view(*terms.shape, -1)
         log_likelihood = gaussian_log_density(
-            batch["x"].unsqueeze(-2), chosen, means.new_tensor([math.log(self.noise_variance)])
+            batch["x"].unsqueeze(-2), chosen, means.new_full((1,), math.log(self.noise_variance))
         )
         bound = torch.logsumexp(log_likelihood + batch["log_weights"], -1)
         return bound.mean(-1) - math.log(self.data.shape[1])
@@ -208,7 +208,7 @@ class ExactMapaObjective:
     def value(self, networks: Mapping[str, Network], batch: Batch) -> Tensor:
         """The empiricalised log-likelihood's mean over the batch, `[M]`, in nats."""
         means = networks["decoder"](networks["encoder"](batch["points"]))
-        square = torch.zeros(())
+        square = means.new_zeros(())
         for x, mean in zip(batch["x"].unbind(-1), means.unbind(-1), strict=True):
             square = square + (x.unsqueeze(-1) - mean.unsqueeze(-2)).square()
         log_sum = torch.logsumexp(-0.5 / self.noise_variance * square, -1)
