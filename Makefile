@@ -47,7 +47,7 @@ lint: .venv/installed
 	snakemake --lint
 
 unit: .venv/installed
-	python -m pytest -n 2 -m "not dag"
+	OMP_NUM_THREADS=1 python -m pytest -n 2 -m "not dag"
 
 dag: .venv/installed
 	python -m pytest -m dag

@@ -111,6 +111,32 @@ def test_a_bad_value_is_shown(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("section", "key", "value", "says"),
+    [
+        (
+            "gaps",
+            "cells",
+            ["vae", "iwae_S3"],
+            r"gaps\.cells names \['iwae_S3'\], which density\.cells does not",
+        ),
+        (
+            "nonidentifiability",
+            "points",
+            10**6,
+            r"nonidentifiability\.points is 1000000, but train\.points is",
+        ),
+        ("protocol", "draws", 1000, r"protocol\.draws is 1000, but train\.draws is"),
+    ],
+)
+def test_sections_that_ask_for_what_is_not_trained_are_refused(
+    tmp_path: Path, section: str, key: str, value: object, says: str
+) -> None:
+    with pytest.raises(UserError, match=f"bad value for 'mapa': {says}") as error:
+        load(changed(tmp_path, lambda values: values["mapa"][section].update({key: value})))
+    assert len(str(error.value)) < 300
+
+
+@pytest.mark.parametrize(
     ("text", "says"), [("a: [", "not valid YAML"), ("", "bad value"), ("- 1", "bad value")]
 )
 def test_a_broken_file_is_one_line(tmp_path: Path, text: str, says: str) -> None:

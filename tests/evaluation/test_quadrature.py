@@ -55,7 +55,7 @@ def trapezoid_evidence(
 )
 @example(slope=[200.0], shift=0.0, deviation=0.002, single=5)
 @example(slope=[150.0, 90.0, -40.0], shift=0.37, deviation=0.004, single=2)
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=20)
 def test_linear_gaussian_evidence_is_the_closed_form(
     slope: list[float], shift: float, deviation: float, single: int | None
 ) -> None:
@@ -108,7 +108,7 @@ def folded_evidence(x: Tensor, slope: float, centre: float, deviation: float) ->
 @example(slope=20, centre=0.0371, deviation=0.003, count=1, seed=0)
 @example(slope=20, centre=0.0371, deviation=0.01, count=1, seed=3)
 @example(slope=200, centre=0.0371, deviation=0.002, count=1, seed=1)
-@settings(deadline=None, max_examples=100)
+@settings(deadline=None, max_examples=30)
 def test_narrow_folded_evidence_is_the_closed_form_and_the_error_estimate_covers_it(
     slope: float, centre: float, deviation: float, count: int, seed: int
 ) -> None:

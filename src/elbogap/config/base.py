@@ -39,6 +39,8 @@ def explain(error: ValidationError, model: type[BaseModel]) -> str:
         return f"unknown key '{key}'{hint}; allowed here: {', '.join(allowed)}{more}"
     if problem["type"] == "missing":
         return f"missing key '{key}'{more}"
+    if problem["type"] == "value_error":  # of a whole section, whose values would fill the line
+        return f"bad value for '{key}': {problem['ctx']['error']}{more}"
     return f"bad value for '{key}': {problem['msg']} (got {problem['input']!r}){more}"
 
 

@@ -1,8 +1,8 @@
 """Settings of document mapa."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from elbogap.config.base import Section, setting
 
@@ -172,7 +172,6 @@ class TrainingPasses(Section):
     """Figures 4 and 5 against the counts of real training."""
 
     cells: tuple[Cell, ...] = setting("The cells whose counts are compared, all of MAPA.", min_length=1)
-    batch: int = setting("Observations per step of the training.", ge=1)
     batches: int = setting("Simulated batches per data set.", ge=2)
     seed: int = setting("Base seed of the simulated batches and samples.", ge=0)
 
@@ -205,3 +204,26 @@ class MapaConfig(Section):
     nonidentifiability: Nonidentifiability = setting("Figures 11 and 12.")
     training_passes: TrainingPasses = setting("Counts of real training against Figures 4 and 5.")
     bound_identities: BoundIdentities = setting("Algebra of the bound.")
+
+    @model_validator(mode="after")
+    def _agree(self) -> Self:
+        """Refuse sections that ask for what the training does not make."""
+        trained = set(self.density.cells)
+        for name in ("protocol", "gaps", "training_passes"):
+            missing = set(getattr(self, name).cells) - trained
+            if missing:
+                raise ValueError(f"{name}.cells names {sorted(missing)}, which density.cells does not")
+        points = self.train.points
+        for name, asked in {
+            "train.batch": self.train.batch,
+            "density.distillation.batch": self.density.distillation.batch,
+            "protocol.batch": self.protocol.batch,
+            "nonidentifiability.points": self.nonidentifiability.points,
+        }.items():
+            if asked > points:
+                raise ValueError(f"{name} is {asked}, but train.points is {points}")
+        if self.protocol.draws > self.train.draws:
+            raise ValueError(
+                f"protocol.draws is {self.protocol.draws}, but train.draws is {self.train.draws}"
+            )
+        return self

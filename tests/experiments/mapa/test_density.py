@@ -55,6 +55,7 @@ def models(
         bound=np.full((members, 2), bound),
         passes=np.arange(members) + 0.5,
         points=points,
+        batch=20,
         seed=seed,
     )
 

@@ -49,7 +49,7 @@ def code_encoder() -> MLP:
 def models(encoder: MLP, points: int = 60) -> Models:
     return Models(
         draw=np.array([0, 1]), restart=np.array([3, 4]), decoder=linear([SLOPE]), encoder=encoder,
-        bound=np.zeros((2, 1)), passes=np.ones(2), points=points, seed=7,
+        bound=np.zeros((2, 1)), passes=np.ones(2), points=points, batch=20, seed=7,
     )  # fmt: skip
 
 

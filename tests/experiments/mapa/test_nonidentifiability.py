@@ -48,6 +48,7 @@ def result(surrogates: dict[str, Path], tmp_path_factory: pytest.TempPathFactory
         bound=np.zeros((3, 1)),
         passes=np.ones(3),
         points=400,
+        batch=20,
         seed=5,
     )
     path = tmp_path_factory.mktemp("models") / "circle_vae.npz"

@@ -44,7 +44,7 @@ def encoder(outputs: int) -> MLP:
 def models(outputs: int) -> Models:
     return Models(
         draw=np.array([0, 0, 1, 1]), restart=np.array([0, 1, 0, 1]), decoder=linear(OTHER, 4),
-        encoder=encoder(outputs), bound=np.zeros((4, 1)), passes=np.ones(4), points=200, seed=7,
+        encoder=encoder(outputs), bound=np.zeros((4, 1)), passes=np.ones(4), points=200, batch=20, seed=7,
     )  # fmt: skip
 
 

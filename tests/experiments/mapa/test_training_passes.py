@@ -12,7 +12,7 @@ from elbogap.experiments.mapa._models import Models
 from elbogap.nn.mlp import MLP
 from elbogap.runtime import Run
 
-SETTINGS = TrainingPasses(cells=("mapa_S20_k10", "mapa_beyond_S20_k10"), batch=40, batches=30, seed=0)
+SETTINGS = TrainingPasses(cells=("mapa_S20_k10", "mapa_beyond_S20_k10"), batches=30, seed=0)
 
 
 @pytest.fixture
@@ -21,7 +21,7 @@ def inputs(surrogates: dict[str, Path], tmp_path: Path) -> dict[str, Path]:
     network = MLP(4, [1, 2], "tanh", torch.Generator())
     models = Models(
         draw=np.array([0, 0, 1, 1]), restart=np.array([0, 1, 0, 1]), decoder=network, encoder=network,
-        bound=np.zeros((4, 1)), passes=np.array([1.0, 3.0, 5.0, 5.0]), points=400, seed=0,
+        bound=np.zeros((4, 1)), passes=np.array([1.0, 3.0, 5.0, 5.0]), points=400, batch=40, seed=0,
     )  # fmt: skip
     path = tmp_path / "models.npz"
     tables.write(models.to_arrays(), path)

@@ -12,7 +12,7 @@ from elbogap.evaluation.quadrature import Decoder
 from elbogap.nn.mlp import MLP
 from elbogap.tables import read_arrays
 
-PLAIN = ("draw", "restart", "bound", "passes", "points", "seed")
+PLAIN = ("draw", "restart", "bound", "passes", "points", "batch", "seed")
 
 
 @dataclass(frozen=True)
@@ -29,6 +29,7 @@ class Models:
         passes: mean number of distinct points per step on which the decoder was evaluated, over the batch
             size, `[M]`.
         points: size N of each training set.
+        batch: observations per step of the training.
         seed: base seed of the data sets.
     """
 
@@ -39,6 +40,7 @@ class Models:
     bound: np.ndarray
     passes: np.ndarray
     points: int
+    batch: int
     seed: int
 
     def to_arrays(self) -> dict[str, np.ndarray]:

@@ -73,7 +73,9 @@ class EncoderObjective:
 
         def log_likelihood(z: Tensor) -> Tensor:
             means = networks["decoder"](z)
-            return gaussian_log_density(x[:, None], means, means.new_full((1,), math.log(self.noise_variance)))
+            return gaussian_log_density(
+                x[:, None], means, means.new_full((1,), math.log(self.noise_variance))
+            )
 
         if self.cell.method == "vae":
             divergence = standard_gaussian_kl(mean, log_variance)

@@ -57,6 +57,7 @@ def run(settings: Settings, run: Run) -> dict[str, dict[str, np.ndarray]]:
             bound=np.concatenate([one.values for one in fits]),
             passes=np.concatenate([passes for _, passes in chunks]),
             points=settings.points,
+            batch=settings.batch,
             seed=settings.seed,
         ).to_arrays()
     }

@@ -62,7 +62,7 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame]:
                     "passes_sd": float(simulated.std(ddof=1)),
                     "passes_low": float(simulated.mean()) - error,
                     "passes_high": float(simulated.mean()) + error,
-                    "passes_max": models.points / settings.batch,
+                    "passes_max": models.points / models.batch,
                 }
             )
     return {"passes": pd.DataFrame(rows)}
@@ -77,7 +77,7 @@ def _simulate(truth: GroundTruth, models: Models, cell: Cell, draw: int, setting
     generator = torch_generator(settings.seed, "mapa training passes", truth.name, draw)
     counts = []
     for _ in range(settings.batches):
-        batch = torch.randperm(len(x), generator=generator)[: settings.batch]
+        batch = torch.randperm(len(x), generator=generator)[: models.batch]
         log_q = index_log_posterior(truth.log_likelihood(x[batch], x))
-        counts.append(len(choose_terms(log_q, k, sampled, generator).unique(len(x))) / settings.batch)
+        counts.append(len(choose_terms(log_q, k, sampled, generator).unique(len(x))) / models.batch)
     return np.array(counts)
