@@ -12,8 +12,8 @@ ROOT = Path(__file__).parents[1]
 
 def test_they_run_and_agree(tmp_path: Path) -> None:
     subprocess.run(
-        [sys.executable, "-m", "benchmarks", "--points", "300", "--training-points", "200", "--seconds", "0.02",
-         "--rounds", "1", "--folder", str(tmp_path)],
+        [sys.executable, "-m", "benchmarks", "--points", "300", "--training-points", "200",
+         "--seconds", "0.02", "--rounds", "1", "--folder", str(tmp_path)],
         cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT / "src")}, check=True, capture_output=True,
     )  # fmt: skip
     table = pd.read_csv(tmp_path / "speed.csv").set_index("contender")
