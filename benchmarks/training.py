@@ -30,12 +30,12 @@ from elbogap.experiments.mapa._objectives import EncoderObjective, MapaObjective
 from elbogap.figures import style
 from elbogap.inference.bounds import iwae
 from elbogap.inference.empirical import Proposal, budget, index_log_posterior
-from elbogap.nn.mlp import MLP
-from elbogap.nn.stack import Stack
+from elbogap.nn.mlp import MLP, Activation
 from elbogap.runtime import torch_generator
 
 HIDDEN, BATCH, VARIANCE, RATE = [50, 50, 50], 100, 0.01, 1e-3
 SPREAD = torch.tensor([math.log(VARIANCE)])
+ACTIVATION: Activation = "leaky_relu"
 ROWS = 15_000
 CELLS = {
     "VAE, S = 1": Cell("vae", 1),
@@ -160,8 +160,8 @@ def _rows(cell: Cell, points: int) -> int:
 def _networks(cell: Cell, members: int) -> dict[str, MLP]:
     generator = torch_generator(0, "bench weights")
     return {
-        "decoder": MLP(members, [1, *HIDDEN, 2], "tanh", generator),
-        "encoder": MLP(members, [2, *HIDDEN, 1 + cell.has_encoder], "tanh", generator),
+        "decoder": MLP(members, [1, *HIDDEN, 2], ACTIVATION, generator),
+        "encoder": MLP(members, [2, *HIDDEN, 1 + cell.has_encoder], ACTIVATION, generator),
     }
 
 
@@ -204,7 +204,7 @@ def _plain(cell: Cell, x: Tensor, members: int) -> Steps:
     def network(inputs: int, outputs: int) -> nn.Sequential:
         sizes = [inputs, *HIDDEN]
         layers = [
-            layer for a, b in zip(sizes, HIDDEN, strict=False) for layer in (nn.Linear(a, b), nn.Tanh())
+            layer for a, b in zip(sizes, HIDDEN, strict=False) for layer in (nn.Linear(a, b), nn.LeakyReLU())
         ]
         return nn.Sequential(*layers, nn.Linear(HIDDEN[-1], outputs))
 
@@ -280,38 +280,40 @@ def _vmap(cell: Cell, x: Tensor, members: int) -> Steps:
         objective = EncoderObjective(x[None], VARIANCE, BATCH, [], cell)
     else:
         objective = MapaObjective(x[None], VARIANCE, BATCH, [], [], 0)
-    stack = Stack(_networks(cell, 1))
-    flat = nn.Parameter(Stack(_networks(cell, members)).flat.detach().clone())
-    optimiser = torch.optim.Adam([flat], lr=RATE, foreach=True)
+    single = nn.ModuleDict(_networks(cell, 1))
+    together = nn.ModuleDict(_networks(cell, members))
+    parameters = dict(together.named_parameters())
+    optimiser = torch.optim.Adam(parameters.values(), lr=RATE, foreach=True)
     inputs = _inputs(cell, x, members)
 
-    def loss(parameters: Tensor, batch: dict[str, Tensor]) -> Tensor:
+    def loss(parameters: dict[str, Tensor], batch: dict[str, Tensor]) -> Tensor:
         batch = {name: value[None] for name, value in batch.items()}
         if not cell.has_encoder:
             batch["points"] = x[None]
-        functions = torch.func.functional_call(_Functions(stack), {"stack.flat": parameters[None]}, ())
+        functions = {
+            name: partial(_call, network, {
+                key.removeprefix(f"{name}."): value[None]
+                for key, value in parameters.items() if key.startswith(f"{name}.")
+            })
+            for name, network in single.items()
+        }  # fmt: skip
         return -objective.value(functions, batch)[0]
 
     gradient = torch.func.vmap(torch.func.grad(loss))
 
     def run(steps: int) -> int:
         for _ in range(steps):
-            flat.grad = gradient(flat.detach(), inputs())
+            found = gradient({name: value.detach() for name, value in parameters.items()}, inputs())
+            for name, value in parameters.items():
+                value.grad = found[name]
             optimiser.step()
         return steps
 
     return run
 
 
-class _Functions(nn.Module):
-    """Gives a stack's functions when called, so that `functional_call` can put other parameters in."""
-
-    def __init__(self, stack: Stack) -> None:
-        super().__init__()
-        self.stack = stack
-
-    def forward(self) -> dict[str, Callable[[Tensor], Tensor]]:
-        return self.stack.functions()
+def _call(network: nn.Module, parameters: dict[str, Tensor], inputs: Tensor) -> Tensor:
+    return torch.func.functional_call(network, parameters, (inputs,))
 
 
 def _jax(cell: Cell, x: Tensor, members: int) -> Steps:
@@ -331,7 +333,7 @@ def _jax(cell: Cell, x: Tensor, members: int) -> Steps:
 
     def apply(layers: list[Any], values: Any) -> Any:
         for weight, bias in layers[:-1]:
-            values = jnp.tanh(values @ weight + bias[0])
+            values = jax.nn.leaky_relu(values @ weight + bias[0])
         weight, bias = layers[-1]
         return values @ weight + bias[0]
 

@@ -119,12 +119,7 @@ def test_a_bad_value_is_shown(tmp_path: Path) -> None:
             ["vae", "iwae_S3"],
             r"gaps\.cells names \['iwae_S3'\], which density\.cells does not",
         ),
-        (
-            "nonidentifiability",
-            "points",
-            10**6,
-            r"nonidentifiability\.points is 1000000, but train\.points is",
-        ),
+        ("train", "batch", 10**6, r"train\.batch is 1000000, but train\.points is"),
         ("protocol", "draws", 1000, r"protocol\.draws is 1000, but train\.draws is"),
     ],
 )

@@ -1,11 +1,10 @@
-"""Fit M independent members as one batched program: stacked parameters, one optimiser, own data and noise.
+"""Fit M independent members as one batched program: networks with a member axis, own data and noise.
 
 Everything random of an epoch is drawn at its beginning, for each member from generators of its own: a member
 never depends on its companions (but for float32 rounding), no generator's state needs to be saved, and a step
 is a fixed sequence of operations, which on a GPU is captured once as a CUDA graph.
 """
 
-import functools
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,10 +13,9 @@ from typing import Protocol, TypeVar
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from elbogap.nn.mlp import MLP, Network
-from elbogap.nn.stack import Stack
 from elbogap.training import train
 
 Batch = Mapping[str, Tensor]
@@ -97,38 +95,45 @@ def fit(
         UserError: the checkpoint is damaged, or all members diverged.
         OutOfTime: the deadline has passed.
     """
-    stack = Stack(networks).to(device)
+    trained = {name: network.select(range(network.members)).to(device) for name, network in networks.items()}
+    modules = nn.ModuleDict(trained)
     on_gpu = device == "cuda"
-    # The sums of a step's fused kernel would depend on M on the CPU; foreach is the same for every M.
-    rate = torch.tensor(learning_rate, device=device) if on_gpu else learning_rate
-    optimiser = torch.optim.Adam([stack.flat], lr=rate, foreach=True, capturable=on_gpu)
+    rate = torch.tensor(learning_rate, device=device)
+    flat = _flatten(modules)
+    optimiser = torch.optim.Adam([flat], lr=rate if on_gpu else learning_rate, fused=True, capturable=on_gpu)
 
     def update(batch: Batch) -> Tensor:
-        value = objective.value(stack.functions(), batch)
-        optimiser.zero_grad(set_to_none=not on_gpu)
+        value = objective.value(trained, batch)
+        optimiser.zero_grad(set_to_none=False)
         (-value.sum()).backward()
         optimiser.step()
         return torch.stack([value.detach(), *(batch[name] for name in objective.reported)])
 
-    prepare = functools.lru_cache(maxsize=1)(objective.prepare)
+    epochs_prepared: dict[int, Batch] = {}
     graphed: Callable[[Batch], Tensor] | None = None
 
     def step(i: int) -> Tensor:
         nonlocal graphed
         epoch, k = divmod(i - 1, objective.steps)
-        _set_rate(optimiser, learning_rate * falling(i / (epochs * objective.steps), final_share))
-        batch = {name: values[:, k] for name, values in prepare(epoch).items()}
+        if epoch not in epochs_prepared:
+            epochs_prepared.clear()  # before the next is made: an epoch can be a large part of the memory
+            epochs_prepared[epoch] = objective.prepare(epoch)
+        batch = {name: values[:, k] for name, values in epochs_prepared[epoch].items()}
+        now = learning_rate * falling(i / (epochs * objective.steps), final_share)
         if not on_gpu:
+            optimiser.param_groups[0]["lr"] = now
             return update(batch)
+        rate.fill_(now)  # a captured step reads the rate from this place
         if graphed is None:
-            graphed = _capture(update, batch, stack, optimiser)
+            optimiser.param_groups[0]["lr"] = rate  # a checkpoint's rate lies elsewhere
+            graphed = _capture(update, batch, flat, optimiser)
         return graphed(batch)
 
     records = train(
         step,
         steps=epochs * objective.steps,
         record_every=record_epochs * objective.steps,
-        parts={"stack": stack, "optimiser": optimiser},
+        parts={"networks": modules, "optimiser": optimiser},
         checkpoint=checkpoint,
         identity=identity,
         seconds_between_checkpoints=checkpoint_seconds,
@@ -136,20 +141,29 @@ def fit(
         deadline=deadline,
     )
     values, *reported = records.permute(1, 2, 0).numpy()
-    return Fit(stack.networks(), values, dict(zip(objective.reported, reported, strict=True)))
+    on_cpu = {name: network.cpu() for name, network in trained.items()}
+    return Fit(on_cpu, values, dict(zip(objective.reported, reported, strict=True)))
+
+
+def _flatten(modules: nn.Module) -> nn.Parameter:
+    """Move all parameters into one tensor and their gradients into another, and give the one tensor.
+
+    An optimiser that walks over sixteen small tensors spends its time on starting operations.
+    """
+    parameters = list(modules.parameters())
+    sizes = [one.numel() for one in parameters]
+    flat = nn.Parameter(torch.cat([one.detach().flatten() for one in parameters]))
+    gradient = torch.zeros_like(flat)
+    flat.grad = gradient
+    for one, values, slopes in zip(parameters, flat.data.split(sizes), gradient.split(sizes), strict=True):
+        one.data = values.view_as(one)
+        one.grad = slopes.view_as(one)  # backward adds to it in place
+    return flat
 
 
 def falling(time: float, final_share: float) -> float:
     """The learning rate over its first value after a share `time` of all steps: half a cosine."""
     return final_share + (1 - final_share) * 0.5 * (1 + math.cos(math.pi * time))
-
-
-def _set_rate(optimiser: torch.optim.Optimizer, rate: float) -> None:
-    group = optimiser.param_groups[0]
-    if isinstance(group["lr"], Tensor):  # a captured step reads the rate from a fixed place
-        group["lr"].fill_(rate)
-    else:
-        group["lr"] = rate
 
 
 def in_chunks(
@@ -183,12 +197,12 @@ def _out_of_memory(error: Exception) -> bool:
 
 
 def _capture(
-    update: Callable[[Batch], Tensor], batch: Batch, stack: Stack, optimiser: torch.optim.Optimizer
+    update: Callable[[Batch], Tensor], batch: Batch, flat: nn.Parameter, optimiser: torch.optim.Optimizer
 ) -> Callable[[Batch], Tensor]:
     """The update as a CUDA graph that reads its batch from fixed places."""
     static = {name: values.clone() for name, values in batch.items()}
-    parameters = stack.flat.detach().clone()
-    before = {name: value.clone() for name, value in optimiser.state[stack.flat].items()}
+    weights = flat.detach().clone()
+    before = {name: value.clone() for name, value in optimiser.state[flat].items()}
     side = torch.cuda.Stream()
     side.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(side):  # a capture needs all lazy initialisation to be over
@@ -196,8 +210,8 @@ def _capture(
             update(static)
     torch.cuda.current_stream().wait_stream(side)
     with torch.no_grad():  # undo what these updates did, in place: the graph remembers the places
-        stack.flat.copy_(parameters)
-        for name, value in optimiser.state[stack.flat].items():
+        flat.copy_(weights)
+        for name, value in optimiser.state[flat].items():
             value.copy_(before.get(name, torch.zeros_like(value)))
     graph = torch.cuda.CUDAGraph()
     with torch.cuda.graph(graph):

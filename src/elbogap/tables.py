@@ -47,7 +47,7 @@ def read_table(path: Path) -> pd.DataFrame:
         UserError: it is missing or damaged.
     """
     try:
-        return pd.read_csv(path, float_precision="round_trip")
+        return pd.read_csv(path)
     except FileNotFoundError as error:
         raise UserError(f"{path} is missing; build it first") from error
     except (OSError, ValueError) as error:

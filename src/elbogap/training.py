@@ -47,7 +47,8 @@ def train(
 
     Args:
         step: makes one update and returns a detached value, such as the bound on its minibatch, a scalar or
-            one value per member. It must depend on nothing that changes but i and the `parts`.
+            one value per member; of a matrix, the first row is what is optimised and the others are records
+            besides. It must depend on nothing that changes but i and the `parts`.
         steps: number of steps.
         record_every: how many steps make one record.
         parts: everything that a step changes: modules, optimisers, generators.
@@ -64,7 +65,7 @@ def train(
         block may be shorter.
 
     Raises:
-        UserError: the checkpoint is damaged, or no returned value is finite at the end of a block.
+        UserError: the checkpoint is damaged, or nothing that is optimised is finite at the end of a block.
         OutOfTime: the deadline has passed; the checkpoint holds all steps made.
     """
     done, total, records = _resume(checkpoint, identity, parts)
@@ -76,10 +77,11 @@ def train(
             progress.update()
             if i % record_every == 0 or i == steps:
                 mean = total.cpu() / ((i - 1) % record_every + 1)
-                if not mean.isfinite().any():  # a diverged member stops no other
+                leading = mean[0] if mean.ndim > 1 else mean
+                if not leading.isfinite().any():  # a diverged member stops no other
                     raise UserError(f"{label}: diverged before step {i}; lower the learning rate")
                 records.append(mean)
-                progress.set_postfix_str(f"{float(mean.mean()):.3f}", refresh=False)
+                progress.set_postfix_str(f"{float(leading.mean()):.3f}", refresh=False)
                 total = torch.zeros_like(total)
             late = time.monotonic() >= deadline
             if late or i == steps or time.monotonic() - saved >= seconds_between_checkpoints:

@@ -75,7 +75,8 @@ class Passes(Section):
 Cell = Annotated[
     str,
     Field(
-        pattern=r"^(vae|mapa_exact|(iwae|iwae_plain)_S\d+|(mapa|mapa_beyond|mapa_gt|mapa_naive)_S\d+_k\d+)$"
+        pattern=r"^(vae|mapa_exact|(iwae|iwae_plain)_S[1-9]\d*"
+        r"|(mapa|mapa_beyond|mapa_gt|mapa_naive)_S[1-9]\d*_k[1-9]\d?)$"
     ),
 ]
 """One method with its budget, e.g. `iwae_S50`, or `mapa_S50_k10` for k = 10 % of S = 50."""
@@ -159,7 +160,6 @@ class Gather(Section):
 class Nonidentifiability(Section):
     """Figures 11 and 12: two decoders of one distribution, and their posteriors under one MAPA."""
 
-    points: int = setting("Observations of the data set that are shown and measured, at most N.", ge=10)
     valid_points: int = setting("Observations for the choice of the restart.", ge=1)
     quantiles: tuple[Share, ...] = setting(
         "The observations shown are those whose latent values have these ranks.", min_length=1
@@ -218,7 +218,6 @@ class MapaConfig(Section):
             "train.batch": self.train.batch,
             "density.distillation.batch": self.density.distillation.batch,
             "protocol.batch": self.protocol.batch,
-            "nonidentifiability.points": self.nonidentifiability.points,
         }.items():
             if asked > points:
                 raise ValueError(f"{name} is {asked}, but train.points is {points}")

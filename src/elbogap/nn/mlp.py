@@ -24,10 +24,10 @@ Network = Callable[[Tensor], Tensor]
 
 ACTIVATIONS: Mapping[str, Callable[[Tensor], Tensor]] = {
     "identity": lambda x: x,
-    "leaky_relu": functional.leaky_relu,
-    "relu": functional.relu,
+    "leaky_relu": functional.leaky_relu_,
+    "relu": torch.relu_,
     "softplus": functional.softplus,
-    "tanh": torch.tanh,
+    "tanh": torch.tanh_,
 }
 
 

@@ -3,6 +3,9 @@
 import re
 from dataclasses import dataclass
 
+from pydantic import TypeAdapter, ValidationError
+
+from elbogap.config.mapa import Cell as CellName
 from elbogap.errors import UserError
 
 ENCODER_METHODS = ("vae", "iwae", "iwae_plain")
@@ -30,9 +33,12 @@ class Cell:
         Raises:
             UserError: the name has another form.
         """
+        try:
+            TypeAdapter(CellName).validate_python(name)
+        except ValidationError as error:
+            raise UserError(f"no cell '{name}'; write e.g. vae, iwae_S50 or mapa_S50_k10") from error
         match = re.fullmatch(r"([a-z_]+?)(?:_S(\d+))?(?:_k(\d+))?", name)
-        if not match:
-            raise UserError(f"no cell '{name}'; write e.g. vae, iwae_S50 or mapa_S50_k10")
+        assert match  # the pattern above is stricter
         method, samples, share = match.groups()
         return cls(
             method,

@@ -7,7 +7,7 @@ asks for a specialised estimator without naming one; `iwae_plain` has the plain 
 
 import math
 from collections.abc import Sequence
-from functools import lru_cache, partial
+from functools import partial
 from itertools import product
 
 import numpy as np
@@ -24,6 +24,7 @@ from elbogap.experiments.mapa._models import Models
 from elbogap.experiments.mapa._objectives import EncoderObjective, ExactMapaObjective, MapaObjective, terms_of
 from elbogap.inference.empirical import Proposal, index_log_posterior
 from elbogap.nn.mlp import MLP
+from elbogap.provenance import sha256
 from elbogap.runtime import Run, torch_generator
 
 Member = tuple[int, int]
@@ -82,7 +83,7 @@ def _train(
         final_share=settings.final_share,
         record_epochs=settings.record_epochs,
         checkpoint=run.scratch / f"{name}.pt",
-        identity=f"{name} {settings.model_dump_json()} {run.device} {_digest()}",
+        identity=_identity(settings, run, name),
         checkpoint_seconds=settings.checkpoint_seconds,
         label=name,
         device=run.device,
@@ -93,9 +94,9 @@ def _train(
     return result, result.reported["passes"].mean(1) if "passes" in result.reported else constant
 
 
-@lru_cache(maxsize=1)
-def _digest() -> str:
-    return digest.code_digest(__name__)
+def _identity(settings: Settings, run: Run, name: str) -> str:
+    surrogate, code = sha256(run.inputs["surrogate"]), digest.code_digest(__name__)
+    return f"{name} {settings.model_dump_json()} {surrogate} {run.device} {code}"
 
 
 def initial_networks(settings: Settings, name: str, cell: Cell, members: Sequence[Member]) -> dict[str, MLP]:
