@@ -22,7 +22,7 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from elbogap.densities import gaussian_log_density, pairwise_gaussian_log_density, standard_gaussian_kl
+from elbogap.densities import gaussian_kl_to_standard, gaussian_log_density, pairwise_gaussian_log_density
 from elbogap.densities import standard_gaussian_log_density as log_prior
 from elbogap.ensemble import Objective, fit, in_chunks
 from elbogap.experiments.mapa._cells import Cell
@@ -223,7 +223,7 @@ def _plain(cell: Cell, x: Tensor, members: int) -> Steps:
             z = mean + torch.exp(0.5 * log_variance) * noise
             log_likelihood = gaussian_log_density(batch, decoder(z), SPREAD)
             if cell.method == "vae":
-                return (log_likelihood.mean(0) - standard_gaussian_kl(mean, log_variance)).mean()
+                return (log_likelihood.mean(0) - gaussian_kl_to_standard(mean, log_variance)).mean()
             log_w = log_likelihood + log_prior(z) - gaussian_log_density(z, mean, log_variance)
             return iwae(log_w).mean()
         drawn = torch.multinomial(tail[rows], samples, replacement=True, generator=generator)

@@ -31,11 +31,6 @@ def standard_gaussian_log_density(value: Tensor) -> Tensor:
     return -0.5 * (LOG_2PI + value.square()).sum(-1)
 
 
-def standard_gaussian_kl(mean: Tensor, log_variance: Tensor) -> Tensor:
-    """KL(N(m, diag(exp s)) || N(0, I)) = 1/2 sum_d [m_d^2 + exp s_d - s_d - 1], `[..., D]` to `[...]`."""
-    return 0.5 * (mean.square() + log_variance.exp() - log_variance - 1).sum(-1)
-
-
 def bernoulli_log_likelihood(value: Tensor, logits: Tensor) -> Tensor:
     """sum_d [v_d l_d - log(1 + exp l_d)] for v in [0, 1], `[..., D]` to `[...]`; finite for finite logits."""
     return (value * logits - functional.softplus(logits)).sum(-1)

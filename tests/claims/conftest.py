@@ -7,6 +7,7 @@ from typing import Any
 import pandas as pd
 import pytest
 import yaml
+from hypothesis import settings
 
 from elbogap.claims.specification import Claim
 
@@ -75,3 +76,7 @@ def values() -> Callable[..., dict[str, Any]]:
 @pytest.fixture
 def make_claim() -> MakeClaim:
     return lambda **changes: Claim.model_validate(claim_values(**changes))
+
+
+settings.register_profile("unhurried", deadline=None)  # other load on the machine is no failure
+settings.load_profile("unhurried")

@@ -268,7 +268,7 @@ rule mapa_density:
         "../../envs/environment.yaml"
     threads: 1
     resources:
-        gpu=0,
+        gpu=1,
     params:
         settings=settings("mapa.density"),
         code=code("elbogap.experiments.mapa.density"),

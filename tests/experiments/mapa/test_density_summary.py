@@ -64,8 +64,8 @@ def test_differences_are_paired_by_data_set(tmp_path: Path) -> None:
     orderings = summary(tmp_path, table)["orderings"].set_index("prior")
     exact, network = orderings.loc["quantile map"], orderings.loc["network"]
     assert (exact["better"], exact["worse"], exact["S"], exact["draws"]) == ("mapa", "vae", 10, 4)
-    np.testing.assert_allclose(exact[["difference", "low", "high"]].to_numpy(float), 0.25)
-    np.testing.assert_allclose(network[["difference", "low", "high"]].to_numpy(float), -0.25)
+    np.testing.assert_allclose(exact[["difference", "low", "bootstrap_high"]].to_numpy(float), 0.25)
+    np.testing.assert_allclose(network[["difference", "low", "bootstrap_high"]].to_numpy(float), -0.25)
 
 
 def test_methods_with_one_budget_are_compared_at_each_and_missing_ones_at_none(tmp_path: Path) -> None:
@@ -112,6 +112,23 @@ def test_bootstrap_intervals_cover_the_mean_about_as_often_as_they_say() -> None
         low, high = density_summary.bootstrap_interval(values, 500, numpy_generator(0, trial))
         hits += low <= 0.7 <= high
     assert 0.88 <= hits / 400 <= 0.97
+
+
+@pytest.mark.parametrize("draws", [3, 10])
+def test_student_s_intervals_cover_the_mean_as_often_as_they_say(draws: int) -> None:
+    values = 0.7 + np.random.default_rng(0).standard_normal((2000, draws))
+    intervals = np.array([density_summary.student_interval(row) for row in values])
+    covered = ((intervals[:, 0] <= 0.7) & (intervals[:, 1] >= 0.7)).mean()
+    assert covered == pytest.approx(0.95, abs=4 * (0.95 * 0.05 / 2000) ** 0.5)
+
+
+def test_recovery_compares_one_model_where_the_selections_differ(tmp_path: Path) -> None:
+    table = rows("mapa", 0.2, distillation=1.5, draws=1)
+    for row in table:  # by its networks the other restart is the better
+        row["selected"] = row["restart"] == (row["prior"] == "network")
+    recovery = summary(tmp_path, table)["recovery"]
+    assert recovery["restart"].tolist() == [0]
+    np.testing.assert_allclose(recovery["difference"], 1.5)
 
 
 def test_one_data_set_has_no_interval(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from elbogap.densities import gaussian_log_density, standard_gaussian_kl, standard_gaussian_log_density
+from elbogap.densities import gaussian_kl_to_standard, gaussian_log_density, standard_gaussian_log_density
 from elbogap.ensemble import Batch
 from elbogap.experiments.mapa._cells import Cell
 from elbogap.inference.bounds import doubly_reparameterised_iwae, elbo, iwae
@@ -78,7 +78,7 @@ class EncoderObjective:
             )
 
         if self.cell.method == "vae":
-            divergence = standard_gaussian_kl(mean, log_variance)
+            divergence = gaussian_kl_to_standard(mean, log_variance)
             return elbo(log_likelihood(z) - divergence).mean(-1)
 
         def log_weights(z: Tensor, mean: Tensor, log_variance: Tensor) -> Tensor:
