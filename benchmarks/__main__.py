@@ -6,6 +6,7 @@ their provenance, and a picture of each.
 """
 
 import argparse
+import os
 import sys
 import time
 from collections.abc import Callable
@@ -133,7 +134,7 @@ def main() -> None:
     parser.add_argument("--training-points", type=int, default=1_000, help="points to train on (1000)")
     parser.add_argument("--seconds", type=float, default=2, help="time of each trainer's turn (2)")
     parser.add_argument("--rounds", type=int, default=5, help="interleaved repetitions (5)")
-    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--threads", type=int, default=os.cpu_count(), help="of each contender (all)")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--folder", type=Path, default=Path("results/bench"))
     options = parser.parse_args()

@@ -22,7 +22,12 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from elbogap.densities import gaussian_kl_to_standard, gaussian_log_density, pairwise_gaussian_log_density
+from elbogap.densities import (
+    gaussian_kl_to_standard,
+    gaussian_log_density,
+    isotropic_gaussian_log_density,
+    pairwise_gaussian_log_density,
+)
 from elbogap.densities import standard_gaussian_log_density as log_prior
 from elbogap.ensemble import Objective, fit, in_chunks
 from elbogap.experiments.mapa._cells import Cell
@@ -34,9 +39,8 @@ from elbogap.nn.mlp import MLP, Activation
 from elbogap.runtime import torch_generator
 
 HIDDEN, BATCH, VARIANCE, RATE = [50, 50, 50], 100, 0.01, 1e-3
-SPREAD = torch.tensor([math.log(VARIANCE)])
 ACTIVATION: Activation = "leaky_relu"
-ROWS = 15_000
+ROWS = 30_000
 CELLS = {
     "VAE, S = 1": Cell("vae", 1),
     "IWAE, S = 50": Cell("iwae_plain", 50),
@@ -200,15 +204,14 @@ def _ensemble(cell: Cell, x: Tensor, members: int) -> Steps:
     return run
 
 
-def _plain(cell: Cell, x: Tensor, members: int) -> Steps:
-    def network(inputs: int, outputs: int) -> nn.Sequential:
-        sizes = [inputs, *HIDDEN]
-        layers = [
-            layer for a, b in zip(sizes, HIDDEN, strict=False) for layer in (nn.Linear(a, b), nn.LeakyReLU())
-        ]
-        return nn.Sequential(*layers, nn.Linear(HIDDEN[-1], outputs))
+def _sequential(inputs: int, outputs: int) -> nn.Sequential:
+    sizes = [inputs, *HIDDEN]
+    layers = [layer for a, b in pairwise(sizes) for layer in (nn.Linear(a, b), nn.LeakyReLU())]
+    return nn.Sequential(*layers, nn.Linear(HIDDEN[-1], outputs))
 
-    decoder, encoder = network(1, 2), network(2, 1 + cell.has_encoder)
+
+def _plain(cell: Cell, x: Tensor, members: int) -> Steps:
+    decoder, encoder = _sequential(1, 2), _sequential(2, 1 + cell.has_encoder)
     optimiser = torch.optim.Adam([*decoder.parameters(), *encoder.parameters()], lr=RATE)
     generator = torch_generator(0, "bench plain")
     if not cell.has_encoder:
@@ -221,7 +224,7 @@ def _plain(cell: Cell, x: Tensor, members: int) -> Steps:
             mean, log_variance = encoder(batch).chunk(2, -1)
             noise = torch.randn(cell.samples or 1, BATCH, 1, generator=generator)
             z = mean + torch.exp(0.5 * log_variance) * noise
-            log_likelihood = gaussian_log_density(batch, decoder(z), SPREAD)
+            log_likelihood = isotropic_gaussian_log_density(batch, decoder(z), VARIANCE)
             if cell.method == "vae":
                 return (log_likelihood.mean(0) - gaussian_kl_to_standard(mean, log_variance)).mean()
             log_w = log_likelihood + log_prior(z) - gaussian_log_density(z, mean, log_variance)
@@ -232,7 +235,7 @@ def _plain(cell: Cell, x: Tensor, members: int) -> Steps:
         log_weights = torch.cat([torch.zeros(proposal.head[rows].shape), -log_tail - math.log(samples)], -1)
         unique, place = torch.unique(terms, return_inverse=True)
         means = decoder(encoder(x[unique]))[place]
-        log_likelihood = gaussian_log_density(batch[:, None], means, SPREAD)
+        log_likelihood = isotropic_gaussian_log_density(batch[:, None], means, VARIANCE)
         return (torch.logsumexp(log_likelihood + log_weights, -1) - math.log(len(x))).mean()
 
     def batches() -> Iterator[Tensor]:
@@ -280,9 +283,15 @@ def _vmap(cell: Cell, x: Tensor, members: int) -> Steps:
         objective = EncoderObjective(x[None], VARIANCE, BATCH, [], cell)
     else:
         objective = MapaObjective(x[None], VARIANCE, BATCH, [], [], 0)
-    single = nn.ModuleDict(_networks(cell, 1))
-    together = nn.ModuleDict(_networks(cell, members))
-    parameters = dict(together.named_parameters())
+    ensembles = {
+        "decoder": [_sequential(1, 2) for _ in range(members)],
+        "encoder": [_sequential(2, 1 + cell.has_encoder) for _ in range(members)],
+    }
+    parameters = {
+        f"{name}.{key}": value
+        for name, networks in ensembles.items()
+        for key, value in torch.func.stack_module_state(networks)[0].items()
+    }
     optimiser = torch.optim.Adam(parameters.values(), lr=RATE, foreach=True)
     inputs = _inputs(cell, x, members)
 
@@ -292,10 +301,10 @@ def _vmap(cell: Cell, x: Tensor, members: int) -> Steps:
             batch["points"] = x[None]
         functions = {
             name: partial(_call, network, {
-                key.removeprefix(f"{name}."): value[None]
+                key.removeprefix(f"{name}."): value
                 for key, value in parameters.items() if key.startswith(f"{name}.")
             })
-            for name, network in single.items()
+            for name, (network, *_) in ensembles.items()
         }  # fmt: skip
         return -objective.value(functions, batch)[0]
 

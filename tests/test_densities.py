@@ -33,6 +33,8 @@ def test_isotropic_log_variance_counts_once_per_dimension() -> None:
     value, mean = tensor([0.3, -1.0, 2.0]), tensor([0.0, 0.5, 1.0])
     isotropic = densities.gaussian_log_density(value, mean, tensor([0.7]))
     torch.testing.assert_close(isotropic, densities.gaussian_log_density(value, mean, tensor([0.7] * 3)))
+    by_variance = densities.isotropic_gaussian_log_density(value, mean, math.exp(0.7))
+    torch.testing.assert_close(by_variance, isotropic)
 
 
 @given(st.lists(st.tuples(st.sampled_from([0.0, 1.0]), st.floats(-30, 30)), min_size=1, max_size=5))

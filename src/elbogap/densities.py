@@ -26,6 +26,21 @@ def gaussian_log_density(value: Tensor, mean: Tensor, log_variance: Tensor) -> T
     return -0.5 * (LOG_2PI + log_variance + (value - mean).square() * torch.exp(-log_variance)).sum(-1)
 
 
+def isotropic_gaussian_log_density(value: Tensor, mean: Tensor, variance: float) -> Tensor:
+    """log N(v; m, sigma^2 I) = -1/2 [|v - m|^2 / sigma^2 + D log(2 pi sigma^2)].
+
+    Args:
+        value: `[..., D]`.
+        mean: `[..., D]`.
+        variance: sigma^2, in squared units of v.
+
+    Returns:
+        `[...]`.
+    """
+    constant = 0.5 * value.shape[-1] * (LOG_2PI + math.log(variance))
+    return (value - mean).square().sum(-1) * (-0.5 / variance) - constant
+
+
 def standard_gaussian_log_density(value: Tensor) -> Tensor:
     """log N(v; 0, I) = -1/2 sum_d [log 2 pi + v_d^2], `[..., D]` to `[...]`."""
     return -0.5 * (LOG_2PI + value.square()).sum(-1)

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from elbogap.errors import UserError
-from elbogap.nn.mlp import MLP
+from elbogap.nn.mlp import ACTIVATIONS, MLP, Activation
 
 SIZES = [3, 7, 5, 2]
 
@@ -43,7 +43,32 @@ def test_each_member_is_the_ordinary_network_with_its_weights_and_gradients(
         reference = ordinary(net, member)
         torch.testing.assert_close(outputs[member], reference(inputs[member]))
         reference(inputs[member]).square().sum().backward()
-        torch.testing.assert_close(net.weights[1].grad[member], reference[2].weight.grad.T)
+        for layer in range(3):
+            torch.testing.assert_close(net.weights[layer].grad[member], reference[2 * layer].weight.grad.T)
+            torch.testing.assert_close(net.biases[layer].grad[member, 0], reference[2 * layer].bias.grad)
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+@pytest.mark.parametrize("sizes", [[2, 9, 3, 1], [9, 8, 12], [1, 1]])
+def test_gradients_are_those_of_finite_differences(activation: Activation, sizes: list[int]) -> None:
+    generator = torch.Generator().manual_seed(0)
+    net = MLP(2, sizes, activation, generator, dtype=torch.float64)
+    inputs = torch.randn(2, 5, sizes[0], dtype=torch.float64, generator=generator).requires_grad_()
+    assert torch.autograd.gradcheck(lambda *_: net(inputs), (inputs, *net.parameters()))
+
+
+def test_without_gradients_the_outputs_are_the_same() -> None:
+    net = network(2)
+    inputs = torch.linspace(-1, 1, 24, dtype=torch.float64).reshape(2, 4, 3)
+    with torch.no_grad():
+        outputs = net(inputs)
+    assert torch.equal(outputs, net(inputs))
+
+
+def test_second_derivatives_are_refused() -> None:
+    net, inputs = network(1), torch.ones(1, 4, 3, dtype=torch.float64, requires_grad=True)
+    with pytest.raises(NotImplementedError, match="first derivatives only"):
+        torch.autograd.grad(net(inputs).sum(), inputs, create_graph=True)
 
 
 def test_one_set_of_inputs_serves_all_members() -> None:

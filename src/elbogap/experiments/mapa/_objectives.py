@@ -12,7 +12,12 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from elbogap.densities import gaussian_kl_to_standard, gaussian_log_density, standard_gaussian_log_density
+from elbogap.densities import (
+    gaussian_kl_to_standard,
+    gaussian_log_density,
+    isotropic_gaussian_log_density,
+    standard_gaussian_log_density,
+)
 from elbogap.ensemble import Batch
 from elbogap.experiments.mapa._cells import Cell
 from elbogap.inference.bounds import doubly_reparameterised_iwae, elbo, iwae
@@ -73,9 +78,7 @@ class EncoderObjective:
 
         def log_likelihood(z: Tensor) -> Tensor:
             means = networks["decoder"](z)
-            return gaussian_log_density(
-                x[:, None], means, means.new_full((1,), math.log(self.noise_variance))
-            )
+            return isotropic_gaussian_log_density(x[:, None], means, self.noise_variance)
 
         if self.cell.method == "vae":
             divergence = gaussian_kl_to_standard(mean, log_variance)
@@ -167,9 +170,7 @@ class MapaObjective:
         means = networks["decoder"](networks["encoder"](batch["points"]))
         terms = batch["terms"]
         chosen = means.flatten(0, 1).index_select(0, terms.flatten()).view(*terms.shape, -1)
-        log_likelihood = gaussian_log_density(
-            batch["x"].unsqueeze(-2), chosen, means.new_full((1,), math.log(self.noise_variance))
-        )
+        log_likelihood = isotropic_gaussian_log_density(batch["x"].unsqueeze(-2), chosen, self.noise_variance)
         bound = torch.logsumexp(log_likelihood + batch["log_weights"], -1)
         return bound.mean(-1) - math.log(self.data.shape[1])
 

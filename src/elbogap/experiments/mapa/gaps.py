@@ -17,6 +17,7 @@ from elbogap.config.mapa import Gaps as Settings
 from elbogap.densities import (
     categorical_kl,
     gaussian_log_density,
+    isotropic_gaussian_log_density,
     standard_gaussian_log_density,
 )
 from elbogap.evaluation import quadrature
@@ -157,13 +158,12 @@ def _iwae(
 ) -> Tensor:
     """Means over x of L_IWAE with the cell's S, one per repetition `[R]`."""
     draws = cell.samples or 1
-    log_noise_variance = x.new_tensor([math.log(truth.noise_variance)])
     totals = torch.zeros(samples, dtype=torch.float64)
     for part in torch.arange(len(x)).split(max(1, MOST_ROWS // (draws * samples))):
         noise = torch.randn(samples, draws, len(part), 1, dtype=torch.float64, generator=generator)
         m, log_variance = q.mean[part, None], 2 * q.log_deviation[part, None]
         z = m + (0.5 * log_variance).exp() * noise
-        log_likelihood = gaussian_log_density(x[part], model.decode(z), log_noise_variance)
+        log_likelihood = isotropic_gaussian_log_density(x[part], model.decode(z), truth.noise_variance)
         log_q = gaussian_log_density(z, m, log_variance)
         log_weights = log_likelihood + standard_gaussian_log_density(z) - log_q
         totals += bounds.iwae(log_weights).sum(1)

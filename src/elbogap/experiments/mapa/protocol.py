@@ -21,7 +21,7 @@ from torch import Tensor
 
 from elbogap import digest
 from elbogap.config.mapa import Protocol as Settings
-from elbogap.densities import gaussian_log_density, standard_gaussian_log_density
+from elbogap.densities import isotropic_gaussian_log_density, standard_gaussian_log_density
 from elbogap.ensemble import Batch, fit, in_chunks
 from elbogap.errors import UserError
 from elbogap.evaluation.pushforward import standard_log_evidence
@@ -173,7 +173,7 @@ def log_weights_of(
     """Log-weights of stratified draws of M models; x `[M, B, 2]`, noise `[M, K, n, B]` to `[M, K n, B]`."""
     z = mixture.draw(noise)
     means = decoders(z.unsqueeze(-1))
-    log_likelihood = gaussian_log_density(x.unsqueeze(-3), means, x.new_full((1,), math.log(noise_variance)))
+    log_likelihood = isotropic_gaussian_log_density(x.unsqueeze(-3), means, noise_variance)
     return mixture.log_weights(z, log_likelihood + standard_gaussian_log_density(z.unsqueeze(-1)))
 
 
