@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from elbogap import training
 from elbogap.errors import OutOfTime, UserError
-from elbogap.training import train
+from elbogap.training import tabulate, train
 
 STEPS = 40
 EVERY = 7
@@ -199,6 +199,25 @@ def test_each_member_has_its_records_and_a_diverged_one_stops_no_other(tmp_path:
     )
     assert records[:, 0].tolist() == [1.5, 3.0]
     assert records[:, 1].isnan().all()
+
+
+def test_rows_are_not_judged_and_a_stopped_table_goes_on_where_it_was(tmp_path: Path) -> None:
+    asked: list[int] = []
+
+    def row(i: int) -> Tensor:
+        asked.append(i)
+        return torch.tensor([i, math.inf]) if i != 1 else torch.full((2,), math.nan)
+
+    def made(deadline: float = math.inf) -> Tensor:
+        return tabulate(
+            row, rows=3, checkpoint=tmp_path / "c.pt", identity="", label="rows", deadline=deadline
+        )
+
+    with pytest.raises(OutOfTime):
+        made(deadline=0)
+    table = made()
+    assert asked == [0, 1, 2]
+    assert table[:, 0].nan_to_num(-1).tolist() == [0, -1, 2]
 
 
 def _done(checkpoint: Path) -> int:

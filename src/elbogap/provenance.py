@@ -11,8 +11,11 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel
+
 from elbogap import digest, tables
 from elbogap.errors import UserError
+from elbogap.runtime import Run
 
 PACKAGES = (
     "numpy",
@@ -40,6 +43,12 @@ def source(module: str) -> dict[str, Any]:
         "package_digest": package_digest(),
         "git": git_state(),
     }
+
+
+def identity(module: str, settings: BaseModel, run: Run) -> str:
+    """Tells unfinished work from that of another run: settings, device, inputs and code."""
+    inputs = {name: sha256(path) for name, path in run.inputs.items()}
+    return f"{settings.model_dump_json()} {run.device} {inputs} {digest.code_digest(module)}"
 
 
 def collect(

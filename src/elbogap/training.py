@@ -31,6 +31,42 @@ class Stateful(Protocol):
 Part = Stateful | torch.Generator
 
 
+def tabulate(
+    row: Callable[[int], Tensor],
+    *,
+    rows: int,
+    checkpoint: Path,
+    identity: str,
+    label: str,
+    seconds_between_checkpoints: float = 0,
+    deadline: float = math.inf,
+) -> Tensor:
+    """`row(i)` for i = 0..rows-1, `[rows, ...]` in float64, resumed as :func:`train` is.
+
+    Args:
+        row: makes one row, which depends on nothing that changes but i.
+        rows: number of rows.
+        checkpoint, identity, label, seconds_between_checkpoints, deadline: see :func:`train`.
+
+    Raises:
+        UserError: the checkpoint is damaged.
+        OutOfTime: the deadline has passed.
+    """
+    return _loop(
+        lambda i: row(i - 1),
+        rows,
+        record_every=1,
+        parts={},
+        checkpoint=checkpoint,
+        identity=identity,
+        seconds_between_checkpoints=seconds_between_checkpoints,
+        label=label,
+        unit="row",
+        watch=lambda i, mean: None,
+        deadline=deadline,
+    )
+
+
 def train(
     step: Callable[[int], Tensor],
     *,
@@ -68,20 +104,54 @@ def train(
         UserError: the checkpoint is damaged, or nothing that is optimised is finite at the end of a block.
         OutOfTime: the deadline has passed; the checkpoint holds all steps made.
     """
+
+    def watch(i: int, mean: Tensor) -> str:
+        leading = mean[0] if mean.ndim > 1 else mean
+        if not leading.isfinite().any():  # a diverged member stops no other
+            raise UserError(f"{label}: diverged before step {i}; lower the learning rate")
+        return f"{float(leading.mean()):.3f}"
+
+    return _loop(
+        step,
+        steps,
+        record_every=record_every,
+        parts=parts,
+        checkpoint=checkpoint,
+        identity=identity,
+        seconds_between_checkpoints=seconds_between_checkpoints,
+        label=label,
+        unit="step",
+        watch=watch,
+        deadline=deadline,
+    )
+
+
+def _loop(
+    step: Callable[[int], Tensor],
+    steps: int,
+    *,
+    record_every: int,
+    parts: Mapping[str, Part],
+    checkpoint: Path,
+    identity: str,
+    seconds_between_checkpoints: float,
+    label: str,
+    unit: str,
+    watch: Callable[[int, Tensor], str | None],
+    deadline: float,
+) -> Tensor:
+    """Make the steps; `watch` sees each record and says what the progress line shows of it."""
     done, total, records = _resume(checkpoint, identity, parts)
     saved = time.monotonic()
-    with tqdm(total=steps, initial=done, desc=label, unit="step", mininterval=5, maxinterval=60) as progress:
+    with tqdm(total=steps, initial=done, desc=label, unit=unit, mininterval=5, maxinterval=60) as progress:
         for i in range(done + 1, steps + 1):
             value = step(i).double()  # stays on the device: no synchronisation inside a block
             total = total.to(value.device) + value
             progress.update()
             if i % record_every == 0 or i == steps:
                 mean = total.cpu() / ((i - 1) % record_every + 1)
-                leading = mean[0] if mean.ndim > 1 else mean
-                if not leading.isfinite().any():  # a diverged member stops no other
-                    raise UserError(f"{label}: diverged before step {i}; lower the learning rate")
+                progress.set_postfix_str(watch(i, mean) or "", refresh=False)
                 records.append(mean)
-                progress.set_postfix_str(f"{float(leading.mean()):.3f}", refresh=False)
                 total = torch.zeros_like(total)
             late = time.monotonic() >= deadline
             if late or i == steps or time.monotonic() - saved >= seconds_between_checkpoints:

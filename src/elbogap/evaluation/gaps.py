@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from elbogap.densities import LOG_2PI, standard_gaussian_log_density
-from elbogap.errors import UserError
+from elbogap.errors import Unresolved
 from elbogap.evaluation.quadrature import Decoder, PairwiseLogLikelihood, Panels
 
 REACH = 8.0  # q is integrated over m +- 8 s; what that leaves out weighs exp(-32) = 1e-14
@@ -89,7 +89,7 @@ def gaussian_elbo(
         `[N]`, in nats.
 
     Raises:
-        UserError: an expectation does not settle, or something is not finite.
+        Unresolved: an expectation does not settle, or something is not finite.
     """
     rows = torch.arange(len(x))
     return _settled(decoder, log_likelihood, x.double(), panels, rows, q, iterations=0).elbo
@@ -112,7 +112,7 @@ def best_gaussians(
         q: N Gaussians to start from.
 
     Raises:
-        UserError: an expectation does not settle, or something is not finite.
+        Unresolved: an expectation does not settle, or something is not finite.
     """
     x = x.double()
     rows, starts = _posterior_starts(_Table.build(decoder, log_likelihood, x, panels))
@@ -263,7 +263,7 @@ def _settled(
             return found
         rough = by_panel > TOLERANCE / len(by_panel)
         table = table.on(table.panels[~rough].joined(table.panels[rough].halved()))
-    raise UserError(
+    raise Unresolved(
         f"gaps: expectations under q did not settle in {ROUNDS} halvings; the decoder varies too fast"
     )
 
@@ -382,5 +382,5 @@ def _first_largest(values: Tensor, groups: Tensor) -> Tensor:
     return order[new]
 
 
-def _not_finite() -> UserError:
-    return UserError("gaps: the decoder or the encoder is not finite; check the weights and the data")
+def _not_finite() -> Unresolved:
+    return Unresolved("gaps: the decoder or the encoder is not finite; check the weights and the data")

@@ -27,7 +27,7 @@ from torch import Tensor
 from torch.special import log_ndtr, ndtr
 
 from elbogap.densities import standard_gaussian_log_density
-from elbogap.errors import UserError
+from elbogap.errors import Unresolved
 from elbogap.evaluation.quadrature import (
     MOST_TERMS,
     Decoder,
@@ -53,7 +53,7 @@ def log_evidence(
     decoder: Decoder,
     log_likelihood: PairwiseLogLikelihood,
     x: Tensor,
-    law: MonotoneMap,
+    law: MonotoneMap | None,
     *,
     tolerance: float = 1e-8,
 ) -> Tensor:
@@ -63,12 +63,14 @@ def log_evidence(
         decoder: f, from codes `[Q, 1]` to what the likelihood needs, `[Q, ...]`; it is given float64.
         log_likelihood: log p(x_b|f_q) of all pairs.
         x: observations `[N, D]`.
-        law: h.
+        law: h, or None for h(z) = z.
         tolerance: largest interpolation error on one panel, relative to p(x).
 
     Raises:
-        UserError: the decoder varies too fast for its noise, or is not finite.
+        Unresolved: the decoder varies too fast for its noise, or is not finite.
     """
+    if law is None:
+        return standard_log_evidence(decoder, log_likelihood, x, tolerance=tolerance)
     x = x.double()
     law = MonotoneMap(law.latents.to(x.device), law.codes.to(x.device))
     if law.codes[0] == law.codes[-1]:
@@ -95,7 +97,7 @@ def log_evidence(
             return shift + settled.log()
         panels = panels[~done].halved()
         refuse_too_many(len(panels))
-    raise UserError(f"quadrature did not settle in {ROUNDS} halvings; raise the tolerance of {tolerance:g}")
+    raise Unresolved(f"quadrature did not settle in {ROUNDS} halvings; raise the tolerance of {tolerance:g}")
 
 
 @torch.no_grad()
@@ -211,7 +213,7 @@ def _point_masses(law: MonotoneMap) -> tuple[Tensor, Tensor]:
 def _outputs(decoder: Decoder, codes: Tensor) -> Tensor:
     outputs = decoder(codes).double()
     if not outputs.isfinite().all():
-        raise UserError("quadrature: the decoder is not finite; check its weights")
+        raise Unresolved("quadrature: the decoder is not finite; check its weights")
     return outputs
 
 

@@ -42,7 +42,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from elbogap.densities import standard_gaussian_log_density
-from elbogap.errors import UserError
+from elbogap.errors import Unresolved
 
 TRACED = 1 / 16  # gap between the decoder's curve and its polyline: half a standard deviation
 APART = 1.0  # gap between neighbouring outputs: two standard deviations, between which no mode can hide
@@ -138,7 +138,7 @@ def adapted_panels(
         block: observations held in memory at once.
 
     Raises:
-        UserError: the integrand does not settle within `rounds`, or is not finite.
+        Unresolved: the integrand does not settle within `rounds`, or is not finite.
     """
     x = x.double()
     waiting = _traced(decoder, log_likelihood, x[:1], Panels.uniform(bound, initial, order), rounds)
@@ -171,7 +171,7 @@ def adapted_panels(
             fine.append(parts)
             totals.append(total)
         if not change.isfinite().all():
-            raise UserError(
+            raise Unresolved(
                 "quadrature: the decoder or likelihood is not finite; check the weights and the data"
             )
         done = change <= tolerance
@@ -188,7 +188,7 @@ def adapted_panels(
         waiting, whole = halves[~kept], whole[:, ~kept]
         refuse_too_many(len(settled) + 2 * len(waiting))
     else:
-        raise UserError(f"quadrature did not settle in {rounds} halvings; allow more rounds")
+        raise Unresolved(f"quadrature did not settle in {rounds} halvings; allow more rounds")
     ends = torch.tensor([[-bound], [bound]], dtype=torch.float64)
     at_ends = (
         log_posterior(ends, decoder, log_likelihood, rows, log_p)
@@ -276,7 +276,7 @@ def _traced(
         if len(panels) == 0:
             return settled
         refuse_too_many(len(settled) + len(panels))
-    raise UserError(
+    raise Unresolved(
         f"quadrature did not settle in {rounds} halvings of the decoder's curve; allow more rounds"
     )
 
@@ -340,10 +340,10 @@ def refuse_too_many(panels: int) -> None:
     """Stop what would exhaust memory.
 
     Raises:
-        UserError: more than `MOST_PANELS` panels.
+        Unresolved: more than `MOST_PANELS` panels.
     """
     if panels > MOST_PANELS:
-        raise UserError(
+        raise Unresolved(
             f"quadrature needs more than {MOST_PANELS} panels: the decoder varies too fast for this noise; "
             "check its weights, or raise the variance"
         )

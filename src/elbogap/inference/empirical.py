@@ -4,8 +4,8 @@ Deviations: the printed softened Bernoulli kernel (eq. 21) softens in one direct
 x_n = 1 still give 0; here it is symmetric, so that the kernel is never 0. The document leaves open whether
 the k deterministic terms count towards the budget of S terms; both readings are here (:func:`budget`).
 
-Everything is a function of rows of an N-column matrix, log q(i|n) `[B, N]` for B of the N points, so that the
-whole N x N matrix is needed nowhere, and stays in the log domain, since in single precision the tail's mass
+Everything is a function of rows of an N-column matrix, log q(i|n) `[B, N]` for B of the N points, so that one
+pass over blocks of rows suffices, and stays in the log domain, since in single precision the tail's mass
 often underflows to 0 / 0. A proposal other than MAPA is another matrix of the same shape: eq. 7 under the
 true model (MAPA-GT), or -log N (MAPA-naive). Kernels log k(x_n|x_i) `[B, N]` must be finite; the Gaussian
 one is `elbogap.densities.pairwise_gaussian_log_density` with the noise variance (appendix B.2).

@@ -168,6 +168,13 @@ class MLP(nn.Module):
         return output.unflatten(1, batch)
 
     @classmethod
+    def independent(
+        cls, sizes: Sequence[int], activation: Activation, generators: Sequence[torch.Generator]
+    ) -> Self:
+        """One member per generator, which draws its initial weights."""
+        return cls.joined([MLP(1, sizes, activation, generator) for generator in generators])
+
+    @classmethod
     def joined(cls, networks: Sequence["MLP"]) -> Self:
         """The members of several ensembles of one shape and activation, one after the other."""
         weights = [torch.cat(layer) for layer in zip(*(network.weights for network in networks), strict=True)]

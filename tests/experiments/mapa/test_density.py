@@ -118,20 +118,22 @@ def test_the_best_restart_of_each_draw_is_selected_by_validation(surrogate: Path
 def test_a_diverged_restart_is_never_selected_and_stops_no_other(surrogate: Path, tmp_path: Path) -> None:
     codes = linear([(0.8, -0.4)] * 2, 2)
     cells = {
-        "vae": models(linear([(np.nan, 0.0), (1.0, -0.5)]), encoders(2), draws=1),
+        "vae": models(linear([(np.nan, 0.0), (1.0, -0.5), (1e200, 0.0)]), encoders(3), draws=1),
         "mapa_exact": models(linear([(1.0, -0.5), (np.inf, 0.0)]), codes, draws=1),
     }
     table = evaluated(tmp_path, cells)
     lost = table[~np.isfinite(table["test_kl"])]
     assert lost[["cell", "restart", "prior"]].to_numpy().tolist() == [
         ["vae", 0, "standard"],
+        ["vae", 2, "standard"],  # finite, but too steep to integrate
         ["mapa_exact", 1, "quantile map"],
         ["mapa_exact", 1, "network"],
     ]
     assert (lost["valid_loglik"] == -np.inf).all()
     assert table["selected"].tolist() == np.isfinite(table["test_kl"]).tolist()
-    with pytest.raises(UserError, match="no restart of vae on data set 0 has a likelihood"):
-        evaluated(tmp_path, {"vae": models(linear([(np.nan, 0.0)]), encoders(1), draws=1)})
+    for slope in (np.nan, 1e200):
+        with pytest.raises(UserError, match="no restart of vae on data set 0 has a likelihood"):
+            evaluated(tmp_path, {"vae": models(linear([(slope, 0.0)]), encoders(1), draws=1)})
 
 
 def test_recovered_priors_are_of_the_training_codes(surrogate: Path, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ import torch
 from elbogap import tables
 from elbogap.config.mapa import Nonidentifiability
 from elbogap.densities import pairwise_gaussian_log_density
+from elbogap.errors import UserError
 from elbogap.experiments.mapa import nonidentifiability
 from elbogap.experiments.mapa._ground_truth import GroundTruth
 from elbogap.experiments.mapa._models import Models
@@ -21,6 +23,14 @@ from elbogap.nn.mlp import MLP
 from elbogap.runtime import Run
 
 SETTINGS = Nonidentifiability(valid_points=200, quantiles=(0.1, 0.5, 0.9), grid=301, seed=0)
+
+
+def exploded(network: MLP) -> MLP:
+    """All weights finite, and no likelihood to be had."""
+    arrays = network.to_arrays()
+    arrays["bias0"] = arrays["bias0"] + 1.0
+    arrays[f"weight{len(network.sizes) - 2}"] = arrays[f"weight{len(network.sizes) - 2}"] * 1e200
+    return MLP.from_arrays(arrays)
 
 
 def mirrored(network: MLP, members: int) -> MLP:
@@ -37,16 +47,16 @@ def mirrored(network: MLP, members: int) -> MLP:
 
 @pytest.fixture(scope="module")
 def result(surrogates: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Any]:
-    """Draw 0 has a random network and then the mirrored truth, and draw 1 comes first."""
+    """Draw 0 has a random network, the mirrored truth, and one that exploded; draw 1 comes first."""
     truth = GroundTruth.load("circle", surrogates["circle"])
     draw = torch.Generator().manual_seed(1)
     models = Models(
-        draw=np.array([1, 0, 0]),
-        restart=np.array([0, 0, 1]),
-        decoder=mirrored(truth.network, 3),
-        encoder=MLP(3, [2, 4, 2], "tanh", draw),
-        bound=np.zeros((3, 1)),
-        passes=np.ones(3),
+        draw=np.array([1, 0, 0, 0]),
+        restart=np.array([0, 0, 1, 2]),
+        decoder=MLP.joined([mirrored(truth.network, 3), exploded(truth.network)]),
+        encoder=MLP(4, [2, 4, 2], "tanh", draw),
+        bound=np.zeros((4, 1)),
+        passes=np.ones(4),
         points=400,
         batch=20,
         seed=5,
@@ -65,6 +75,15 @@ def test_the_best_restart_is_found_and_a_mirrored_decoder_is_no_other_decoder(
     assert (learned["restart"] == 1).all()
     np.testing.assert_allclose(points["test_kl"], 0, atol=1e-9)
     np.testing.assert_allclose(points["decoder_distance"], 0, atol=1e-6)
+
+
+def test_where_every_restart_exploded_it_says_so(surrogates: dict[str, Path]) -> None:
+    truth = GroundTruth.load("circle", surrogates["circle"])
+    models = SimpleNamespace(
+        draw=np.array([0]), restart=np.array([0]), decode=lambda member: lambda z: z.expand(-1, 2) * 1e200
+    )
+    with pytest.raises(UserError, match="every restart diverged"):
+        nonidentifiability._best_member(truth, models, torch.zeros(3, 2))  # type: ignore[arg-type]
 
 
 def test_mapa_fits_both_variants_equally_under_draws_from_their_posteriors(

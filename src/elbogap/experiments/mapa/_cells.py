@@ -7,6 +7,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from elbogap.config.mapa import Cell as CellName
 from elbogap.errors import UserError
+from elbogap.inference.empirical import Reading
 
 ENCODER_METHODS = ("vae", "iwae", "iwae_plain")
 """Methods with q(z|x); `iwae` has doubly reparameterised gradients, `iwae_plain` the plain ones."""
@@ -50,6 +51,11 @@ class Cell:
     def has_encoder(self) -> bool:
         """Whether the model has q(z|x), and its prior is the standard normal by construction."""
         return self.method in ENCODER_METHODS
+
+    @property
+    def reading(self) -> Reading:
+        """How k counts: within S, or beyond it."""
+        return "beyond" if self.method == "mapa_beyond" else "within"
 
     def key(self) -> dict[str, object]:
         """Key columns `method`, `S`, `k_share`."""

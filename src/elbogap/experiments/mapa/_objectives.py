@@ -21,7 +21,7 @@ from elbogap.densities import (
 from elbogap.ensemble import Batch
 from elbogap.experiments.mapa._cells import Cell
 from elbogap.inference.bounds import doubly_reparameterised_iwae, elbo, iwae
-from elbogap.inference.empirical import Proposal, Reading, budget
+from elbogap.inference.empirical import Proposal, budget
 from elbogap.nn.mlp import Network
 
 Stream = Callable[[int], torch.Generator]
@@ -223,5 +223,4 @@ def terms_of(cell: Cell, count: int) -> tuple[int, int]:
     """The number k of terms taken for certain and of those drawn, of N in all."""
     if cell.samples is None or cell.share is None:
         return count, 0
-    reading: Reading = "beyond" if cell.method == "mapa_beyond" else "within"
-    return budget(cell.samples, cell.share, reading)
+    return budget(cell.samples, cell.share, cell.reading)

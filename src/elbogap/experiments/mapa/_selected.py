@@ -7,7 +7,7 @@ import pandas as pd
 from torch import Tensor
 
 from elbogap.errors import UserError
-from elbogap.evaluation.pushforward import log_evidence, standard_log_evidence
+from elbogap.evaluation.pushforward import log_evidence
 from elbogap.evaluation.quadrature import Decoder
 from elbogap.experiments.mapa._cells import Cell
 from elbogap.experiments.mapa._ground_truth import GroundTruth
@@ -54,8 +54,6 @@ class Selected:
 
     def log_evidence(self, truth: GroundTruth, x: Tensor) -> Tensor:
         """log p(x) by quadrature, `[N, 2]` to `[N]`, in nats."""
-        if self.law is None:
-            return standard_log_evidence(self.decode, truth.log_likelihood, x)
         return log_evidence(self.decode, truth.log_likelihood, x, self.law)
 
 

@@ -15,11 +15,11 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from elbogap import digest
+from elbogap import provenance
 from elbogap.config.mapa import Density as Settings
 from elbogap.ensemble import fit, in_chunks
-from elbogap.errors import UserError
-from elbogap.evaluation.pushforward import log_evidence, standard_log_evidence
+from elbogap.errors import Unresolved, UserError
+from elbogap.evaluation.pushforward import log_evidence
 from elbogap.experiments.mapa._cells import Cell
 from elbogap.experiments.mapa._ground_truth import GroundTruth
 from elbogap.experiments.mapa._models import Models
@@ -32,9 +32,8 @@ from elbogap.inference.prior_recovery import (
     whitened,
 )
 from elbogap.nn.mlp import MLP
-from elbogap.provenance import sha256
 from elbogap.runtime import Run, torch_generator
-from elbogap.training import train
+from elbogap.training import tabulate
 
 METRICS = ("valid_loglik", "test_loglik", "test_kl", "test_kl_se")
 DIVERGED = (-np.inf, -np.inf, np.inf, np.nan)
@@ -123,11 +122,7 @@ class Recovered:
         def decoder(codes: Tensor) -> Tensor:
             return network(codes[None])[0]
 
-        if self.law is None:
-            log_p = standard_log_evidence(decoder, truth.log_likelihood, x, tolerance=tolerance)
-        else:
-            log_p = log_evidence(decoder, truth.log_likelihood, x, self.law, tolerance=tolerance)
-        return log_p.cpu()
+        return log_evidence(decoder, truth.log_likelihood, x, self.law, tolerance=tolerance).cpu()
 
 
 def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame]:
@@ -140,7 +135,7 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame]:
         standard error over observations; `selected` marks the best restart of a draw by `valid_loglik`;
         `passes_per_point` counts the decoder's evaluations per training step, over the batch size;
         `train_bound` is the last recorded mean of the training objective, in nats. A member whose training
-        diverged has log-likelihood -inf.
+        diverged, or whose decoder varies too fast to be integrated, has log-likelihood -inf.
 
     Raises:
         UserError: models of different data sets, or a cell all of whose restarts diverged.
@@ -264,19 +259,16 @@ def distil(
         keys = [(truth.name, name, member.draw, member.restart) for member in members]
         streams = [partial(torch_generator, settings.seed, "mapa.density", "epoch", *key) for key in keys]
         sizes, activation = members[0].networks[name].sizes, members[0].networks[name].activation
-        initial = [
-            MLP(1, sizes, activation, torch_generator(settings.seed, "mapa.density", "weights", *key))
-            for key in keys
-        ]
+        generators = [torch_generator(settings.seed, "mapa.density", "weights", *key) for key in keys]
         label = f"{truth.name}-{name}-{members[0].name}-{len(members)}"
         return fit(
             Regression(inputs, targets, variance, chosen.batch, streams),
-            {"network": MLP.joined(initial)},
+            {"network": MLP.independent(sizes, activation, generators)},
             epochs=chosen.epochs,
             learning_rate=chosen.learning_rate,
             record_epochs=chosen.epochs,
             checkpoint=run.scratch / f"{label}.pt",
-            identity=f"{label} {_identity(settings, run)}",
+            identity=f"{label} {provenance.identity(__name__, settings, run)}",
             checkpoint_seconds=settings.checkpoint_seconds,
             label=label,
             device=run.device,
@@ -307,23 +299,25 @@ def evaluate(
         return {}
     held_out = {draw: torch.cat([data.valid, data.test]).to(run.device) for draw, data in sets.items()}
 
-    def step(i: int) -> Tensor:
-        (member, _), model = models[i - 1]
+    def row(i: int) -> Tensor:
+        (member, prior), model = models[i]
         data = sets[member.draw]
-        log_p = model.log_evidence(truth, held_out[member.draw], settings.tolerance)
+        try:
+            log_p = model.log_evidence(truth, held_out[member.draw], settings.tolerance)
+        except Unresolved as why:
+            print(f"{truth.name}: {member.name} ({prior} prior) counts as diverged: {why}")
+            return torch.tensor(DIVERGED, dtype=torch.float64)
         valid, test = log_p.split([len(data.valid), len(data.test)])
         difference = data.truth - test
         error = difference.std() / len(test) ** 0.5
         return torch.stack([valid.mean(), test.mean(), difference.mean(), error])
 
     label = f"{truth.name}-likelihoods"
-    values = train(
-        step,
-        steps=len(models),
-        record_every=1,
-        parts={},
+    values = tabulate(
+        row,
+        rows=len(models),
         checkpoint=run.scratch / f"{label}.pt",
-        identity=f"{label} {_identity(settings, run)}",
+        identity=f"{label} {provenance.identity(__name__, settings, run)}",
         seconds_between_checkpoints=settings.checkpoint_seconds,
         label=label,
         deadline=run.deadline,
@@ -343,9 +337,3 @@ def _members(cell: str, models: Models) -> list[Member]:
         )
         for m in range(len(models))
     ]
-
-
-def _identity(settings: Settings, run: Run) -> str:
-    """Tells a run from others: settings, device, inputs and code."""
-    inputs = {name: sha256(path) for name, path in run.inputs.items()}
-    return f"{settings.model_dump_json()} {run.device} {inputs} {digest.code_digest(__name__)}"

@@ -12,7 +12,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from elbogap import digest
+from elbogap import provenance
 from elbogap.config.mapa import Gaps as Settings
 from elbogap.densities import (
     categorical_kl,
@@ -35,10 +35,9 @@ from elbogap.inference.empirical import (
     index_log_posterior,
     mapa_bound,
 )
-from elbogap.provenance import sha256
 from elbogap.runtime import Run, torch_generator
 from elbogap.tables import read_table
-from elbogap.training import train
+from elbogap.training import tabulate
 
 METRICS = (
     "log_likelihood",
@@ -85,14 +84,11 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame]:
         for model in selected(truth, density, name, Models.load(run.inputs[name]))
     ]
     label = f"{truth.name}-gaps"
-    values = train(
-        lambda i: measure(settings, truth, *models[i - 1]),
-        steps=len(models),
-        record_every=1,
-        parts={},
+    values = tabulate(
+        lambda i: measure(settings, truth, *models[i]),
+        rows=len(models),
         checkpoint=run.scratch / f"{label}.pt",
-        identity=f"{label} {settings.model_dump_json()} {_inputs(run)} {digest.code_digest(__name__)}",
-        seconds_between_checkpoints=0,
+        identity=f"{label} {provenance.identity(__name__, settings, run)}",
         label=label,
         deadline=run.deadline,
     )
@@ -214,7 +210,3 @@ def _bound(log_p: Tensor, repetitions: Tensor) -> dict[str, float]:
         "bound_gap": likelihood - bound,
         "bound_gap_se": error,
     }
-
-
-def _inputs(run: Run) -> dict[str, str]:
-    return {name: sha256(path) for name, path in run.inputs.items()}

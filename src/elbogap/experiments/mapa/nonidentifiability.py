@@ -20,7 +20,9 @@ from torch import Tensor
 
 from elbogap.config.mapa import Nonidentifiability as Settings
 from elbogap.densities import categorical_kl, standard_gaussian_log_density
+from elbogap.errors import Unresolved, UserError
 from elbogap.evaluation import quadrature
+from elbogap.evaluation.pushforward import standard_log_evidence
 from elbogap.evaluation.quadrature import Decoder, PairwiseLogLikelihood
 from elbogap.experiments.mapa._ground_truth import GroundTruth
 from elbogap.experiments.mapa._models import Models
@@ -124,16 +126,26 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame | dict[str, np.n
 
 
 def _best_member(truth: GroundTruth, models: Models, valid: Tensor) -> int:
-    """The member of draw 0 with the largest validation likelihood."""
+    """The member of draw 0 with the largest validation likelihood.
+
+    Raises:
+        UserError: no member has one.
+    """
     members = np.flatnonzero(models.draw == 0).tolist()
-    logliks = [_mean_log_evidence(models.decode(member), truth.log_likelihood, valid) for member in members]
-    return members[int(np.argmax(logliks))]
+    logliks = {}
+    for member in members:
+        try:
+            logliks[member] = _mean_log_evidence(models.decode(member), truth.log_likelihood, valid)
+        except Unresolved as error:
+            print(f"{truth.name}: restart {models.restart[member]} is left out: {error}")
+    if not logliks:
+        raise UserError("mapa.nonidentifiability: every restart diverged; lower the learning rate")
+    return max(logliks, key=logliks.__getitem__)
 
 
 def _mean_log_evidence(decoder: Decoder, log_likelihood: PairwiseLogLikelihood, x: Tensor) -> float:
     """Mean of log p(x), in nats."""
-    panels = quadrature.adapted_panels(decoder, log_likelihood, x)
-    return float(quadrature.log_evidence(decoder, log_likelihood, x, panels).mean())
+    return float(standard_log_evidence(decoder, log_likelihood, x).mean())
 
 
 def posterior_draws(

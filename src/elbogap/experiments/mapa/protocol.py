@@ -19,7 +19,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from elbogap import digest
+from elbogap import provenance
 from elbogap.config.mapa import Protocol as Settings
 from elbogap.densities import isotropic_gaussian_log_density, standard_gaussian_log_density
 from elbogap.ensemble import Batch, fit, in_chunks
@@ -34,10 +34,9 @@ from elbogap.inference.bounds import iwae
 from elbogap.inference.mixture import Mixture
 from elbogap.inference.prior_recovery import MonotoneMap
 from elbogap.nn.mlp import MLP, Network
-from elbogap.provenance import sha256
 from elbogap.runtime import Run, torch_generator
 from elbogap.tables import read_table
-from elbogap.training import train
+from elbogap.training import tabulate
 
 GROUND_TRUTH = "ground_truth"
 CHECKPOINT_SECONDS = 30.0
@@ -202,7 +201,7 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame | dict[str, obje
     _check(settings, cells)
     targets = {GROUND_TRUTH: _ground_truths(settings, truth, next(iter(cells.values())))}
     targets |= {name: _targets(settings, truth, density, name, models) for name, models in cells.items()}
-    identity = f"{settings.model_dump_json()} {run.device} {_inputs(run)} {digest.code_digest(__name__)}"
+    identity = provenance.identity(__name__, settings, run)
     size = max(1, ROWS[run.device] // (settings.samples * settings.batch))
     encoders = [
         encoded
@@ -266,16 +265,13 @@ def _fit(
     )
     sizes = [2, *settings.hidden, 3 * settings.components]
     activation = targets[0].network.activation
-    initial = [
-        MLP(1, sizes, activation, torch_generator(settings.seed, "mapa.protocol", "weights", *key))
-        for key in keys
-    ]
+    generators = [torch_generator(settings.seed, "mapa.protocol", "weights", *key) for key in keys]
     label = f"{truth.name}-{name}-{targets[0].draw}-{len(targets)}"
     checkpoint = run.scratch / f"{label}.pt"
     whole, start = not checkpoint.exists(), time.perf_counter()
     encoder = fit(
         objective,
-        {"encoder": MLP.joined(initial)},
+        {"encoder": MLP.independent(sizes, activation, generators)},
         epochs=settings.epochs,
         learning_rate=settings.learning_rate,
         record_epochs=settings.epochs,
@@ -299,8 +295,8 @@ def _evaluate(
 ) -> np.ndarray:
     """Bound and exact value of log p(x) of every test observation, and their seconds, `[models, 2 T + 2]`."""
 
-    def step(i: int) -> Tensor:
-        one = encoders[i - 1]
+    def row(i: int) -> Tensor:
+        one = encoders[i]
         key = ("bound", truth.name, one.cell, one.target.draw)
         generator = torch_generator(settings.seed, "mapa.protocol", *key)
         start = time.perf_counter()
@@ -311,14 +307,11 @@ def _evaluate(
         return torch.cat([bound, exact, seconds])
 
     label = f"{truth.name}-bounds"
-    values = train(
-        step,
-        steps=len(encoders),
-        record_every=1,
-        parts={},
+    values = tabulate(
+        row,
+        rows=len(encoders),
         checkpoint=run.scratch / f"{label}.pt",
         identity=f"{label} {identity}",
-        seconds_between_checkpoints=0,
         label=label,
         deadline=run.deadline,
     )
@@ -399,7 +392,3 @@ def _results(
         )
     table = pd.DataFrame(rows).astype({"S": "Int64", "k_share": "Float64", "restart": "Int64"})
     return {"protocol": table, "timing": {"problem": truth.name, "models": timings}}
-
-
-def _inputs(run: Run) -> dict[str, str]:
-    return {name: sha256(path) for name, path in run.inputs.items()}

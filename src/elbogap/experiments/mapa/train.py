@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from elbogap import digest
+from elbogap import provenance
 from elbogap.config.mapa import Train as Settings
 from elbogap.ensemble import Fit, Objective, fit, in_chunks
 from elbogap.errors import UserError
@@ -24,7 +24,6 @@ from elbogap.experiments.mapa._models import Models
 from elbogap.experiments.mapa._objectives import EncoderObjective, ExactMapaObjective, MapaObjective, terms_of
 from elbogap.inference.empirical import Proposal, index_log_posterior
 from elbogap.nn.mlp import MLP
-from elbogap.provenance import sha256
 from elbogap.runtime import Run, torch_generator
 
 Member = tuple[int, int]
@@ -83,7 +82,7 @@ def _train(
         final_share=settings.final_share,
         record_epochs=settings.record_epochs,
         checkpoint=run.scratch / f"{name}.pt",
-        identity=_identity(settings, run, name),
+        identity=f"{name} {provenance.identity(__name__, settings, run)}",
         checkpoint_seconds=settings.checkpoint_seconds,
         label=name,
         device=run.device,
@@ -94,25 +93,14 @@ def _train(
     return result, result.reported["passes"].mean(1) if "passes" in result.reported else constant
 
 
-def _identity(settings: Settings, run: Run, name: str) -> str:
-    surrogate, code = sha256(run.inputs["surrogate"]), digest.code_digest(__name__)
-    return f"{name} {settings.model_dump_json()} {surrogate} {run.device} {code}"
-
-
 def initial_networks(settings: Settings, name: str, cell: Cell, members: Sequence[Member]) -> dict[str, MLP]:
     """Decoder 1 to 2 and encoder 2 to (mean, log-variance) or a code; decoders start alike in all methods."""
     outputs = {"decoder": [1, *settings.hidden, 2], "encoder": [2, *settings.hidden, 1 + cell.has_encoder]}
     return {
-        network: MLP.joined(
-            [
-                MLP(
-                    1,
-                    sizes,
-                    settings.activation,
-                    torch_generator(settings.seed, "mapa.train", name, network, *member),
-                )
-                for member in members
-            ]
+        network: MLP.independent(
+            sizes,
+            settings.activation,
+            [torch_generator(settings.seed, "mapa.train", name, network, *member) for member in members],
         )
         for network, sizes in outputs.items()
     }

@@ -16,11 +16,12 @@ from elbogap.errors import UserError
 from elbogap.experiments.mapa._cells import Cell
 from elbogap.experiments.mapa._ground_truth import GroundTruth
 from elbogap.experiments.mapa._models import Models
-from elbogap.inference.empirical import Reading, budget, choose_terms, index_log_posterior
+from elbogap.experiments.mapa._objectives import terms_of
+from elbogap.inference.empirical import choose_terms, index_log_posterior
 from elbogap.runtime import Run, torch_generator
 
-READINGS: dict[str, Reading] = {"mapa": "within", "mapa_beyond": "beyond"}
-"""The methods whose proposal is MAPA, and how they count k."""
+METHODS = ("mapa", "mapa_beyond")
+"""Those whose proposal is MAPA."""
 
 ERRORS = 4.0  # standard errors that a count may be off: dozens of cells are compared
 
@@ -42,7 +43,7 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame]:
     rows = []
     for name in tqdm(settings.cells, desc="passes", mininterval=5):
         cell, models = Cell.parse(name), Models.load(run.inputs[name])
-        if cell.method not in READINGS:
+        if cell.method not in METHODS:
             raise UserError(
                 f"the proposal of cell '{name}' is not MAPA; compare cells of mapa or mapa_beyond"
             )
@@ -55,7 +56,7 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame]:
                     "problem": truth.name,
                     "points": models.points,
                     **cell.key(),
-                    "reading": READINGS[cell.method],
+                    "reading": cell.reading,
                     "draw": draw,
                     "passes_per_point": float(models.passes[models.draw == draw].mean()),
                     "passes_simulated": float(simulated.mean()),
@@ -71,9 +72,7 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame]:
 def _simulate(truth: GroundTruth, models: Models, cell: Cell, draw: int, settings: Settings) -> np.ndarray:
     """Distinct points asked for by each simulated batch, over the batch size."""
     _, x = truth.data_set(models.points, models.seed, draw)
-    assert cell.samples is not None  # every cell of READINGS has a budget
-    assert cell.share is not None
-    k, sampled = budget(cell.samples, cell.share, READINGS[cell.method])
+    k, sampled = terms_of(cell, len(x))
     generator = torch_generator(settings.seed, "mapa training passes", truth.name, draw)
     counts = []
     for _ in range(settings.batches):
