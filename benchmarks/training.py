@@ -2,8 +2,8 @@
 
 All contenders make the same steps of VAE (S = 1), IWAE (S = 50) and MAPA (S = 50, k = 5) on networks with
 three hidden layers of 50 units and minibatches of 100: gradients of the same objective, Adam, own minibatches
-and noise. The plain loop is what one would write with `torch.nn` and `torch.optim`, one model after another;
-the ensemble core takes its members in chunks of the size that the laptop scale uses.
+and noise. The plain loop is what one would write with `torch.nn` and `torch.optim` as they come, one model
+after another; the ensemble core takes its members in chunks of the size that the laptop scale uses.
 """
 
 import importlib.util
@@ -34,7 +34,7 @@ from elbogap.experiments.mapa._cells import Cell
 from elbogap.experiments.mapa._objectives import EncoderObjective, MapaObjective, minibatches
 from elbogap.figures import style
 from elbogap.inference.bounds import iwae
-from elbogap.inference.empirical import Proposal, budget, index_log_posterior
+from elbogap.inference.empirical import Proposal, budget, index_log_posterior, mapa_bound
 from elbogap.nn.mlp import MLP, Activation
 from elbogap.runtime import torch_generator
 
@@ -175,6 +175,10 @@ def _proposal(cell: Cell, x: Tensor) -> tuple[Proposal, int]:
     return Proposal.prepare(log_q, k, torch_generator(0, "bench ties")), samples
 
 
+def _rows_of(proposal: Proposal, rows: Tensor) -> Proposal:
+    return Proposal(proposal.head[rows], proposal.log_tail[rows], proposal.cumulative[rows])
+
+
 def _ensemble(cell: Cell, x: Tensor, members: int) -> Steps:
     if not cell.has_encoder:
         proposal, samples = _proposal(cell, x)
@@ -216,7 +220,6 @@ def _plain(cell: Cell, x: Tensor, members: int) -> Steps:
     generator = torch_generator(0, "bench plain")
     if not cell.has_encoder:
         proposal, samples = _proposal(cell, x)
-        tail = proposal.log_tail.exp().float()
 
     def bound(rows: Tensor) -> Tensor:
         batch = x[rows]
@@ -229,14 +232,11 @@ def _plain(cell: Cell, x: Tensor, members: int) -> Steps:
                 return (log_likelihood.mean(0) - gaussian_kl_to_standard(mean, log_variance)).mean()
             log_w = log_likelihood + log_prior(z) - gaussian_log_density(z, mean, log_variance)
             return iwae(log_w).mean()
-        drawn = torch.multinomial(tail[rows], samples, replacement=True, generator=generator)
-        terms = torch.cat([proposal.head[rows], drawn], -1)
-        log_tail = proposal.log_tail[rows].gather(-1, drawn).float()
-        log_weights = torch.cat([torch.zeros(proposal.head[rows].shape), -log_tail - math.log(samples)], -1)
-        unique, place = torch.unique(terms, return_inverse=True)
+        terms = _rows_of(proposal, rows).draw(samples, generator)
+        unique, place = torch.unique(terms.indices, return_inverse=True)
         means = decoder(encoder(x[unique]))[place]
         log_likelihood = isotropic_gaussian_log_density(batch[:, None], means, VARIANCE)
-        return (torch.logsumexp(log_likelihood + log_weights, -1) - math.log(len(x))).mean()
+        return mapa_bound(log_likelihood, terms, len(x)).mean()
 
     def batches() -> Iterator[Tensor]:
         while True:
@@ -265,8 +265,7 @@ def _inputs(cell: Cell, x: Tensor, members: int) -> Callable[[], dict[str, Tenso
         if cell.has_encoder:
             noise = torch.randn(members, cell.samples or 1, BATCH, 1, generator=generator)
             return {"x": x[rows], "noise": noise}
-        chosen = [Proposal(*(part[row] for part in vars(proposal).values())) for row in rows]
-        terms = [one.draw(samples, generator) for one in chosen]
+        terms = [_rows_of(proposal, row).draw(samples, generator) for row in rows]
         return {
             "x": x[rows],
             "terms": torch.stack([one.indices for one in terms]),
@@ -292,7 +291,7 @@ def _vmap(cell: Cell, x: Tensor, members: int) -> Steps:
         for name, networks in ensembles.items()
         for key, value in torch.func.stack_module_state(networks)[0].items()
     }
-    optimiser = torch.optim.Adam(parameters.values(), lr=RATE, foreach=True)
+    optimiser = torch.optim.Adam(parameters.values(), lr=RATE, fused=True)
     inputs = _inputs(cell, x, members)
 
     def loss(parameters: dict[str, Tensor], batch: dict[str, Tensor]) -> Tensor:

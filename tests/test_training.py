@@ -218,6 +218,7 @@ def test_rows_are_not_judged_and_a_stopped_table_goes_on_where_it_was(tmp_path: 
     table = made()
     assert asked == [0, 1, 2]
     assert table[:, 0].nan_to_num(-1).tolist() == [0, -1, 2]
+    assert table[[0, 2], 1].isinf().all()
 
 
 def _done(checkpoint: Path) -> int:

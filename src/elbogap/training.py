@@ -62,7 +62,7 @@ def tabulate(
         seconds_between_checkpoints=seconds_between_checkpoints,
         label=label,
         unit="row",
-        watch=lambda i, mean: None,
+        watch=lambda i, mean: "",
         deadline=deadline,
     )
 
@@ -137,7 +137,7 @@ def _loop(
     seconds_between_checkpoints: float,
     label: str,
     unit: str,
-    watch: Callable[[int, Tensor], str | None],
+    watch: Callable[[int, Tensor], str],
     deadline: float,
 ) -> Tensor:
     """Make the steps; `watch` sees each record and says what the progress line shows of it."""
@@ -150,7 +150,7 @@ def _loop(
             progress.update()
             if i % record_every == 0 or i == steps:
                 mean = total.cpu() / ((i - 1) % record_every + 1)
-                progress.set_postfix_str(watch(i, mean) or "", refresh=False)
+                progress.set_postfix_str(watch(i, mean), refresh=False)
                 records.append(mean)
                 total = torch.zeros_like(total)
             late = time.monotonic() >= deadline

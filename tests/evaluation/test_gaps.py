@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from elbogap.densities import pairwise_gaussian_log_density, standard_gaussian_log_density
-from elbogap.errors import UserError
+from elbogap.errors import Unresolved
 from elbogap.evaluation import gaps
 from elbogap.evaluation.gaps import Gaussians, best_gaussians, gaussian_elbo
 from elbogap.evaluation.quadrature import Panels, adapted_panels, log_evidence
@@ -172,8 +172,8 @@ def test_no_start_of_a_two_sided_posterior_is_lost() -> None:
 
 def test_a_decoder_that_is_not_finite_is_refused() -> None:
     x, q = observations(linear, 2), some_gaussians(2)
-    with pytest.raises(UserError, match="not finite"):
+    with pytest.raises(Unresolved, match="not finite"):
         gaussian_elbo(lambda z: z * torch.nan * SLOPE, LIKELIHOOD, x, Panels.uniform(8.0, 20, 10), q)
     nowhere = Gaussians(q.mean * torch.inf, q.log_deviation)
-    with pytest.raises(UserError, match="not finite"):
+    with pytest.raises(Unresolved, match="not finite"):
         gaussian_elbo(linear, LIKELIHOOD, x, Panels.uniform(8.0, 20, 10), nowhere)

@@ -11,7 +11,7 @@ from torch.distributions import MultivariateNormal
 from torch.special import ndtr, ndtri
 
 from elbogap.densities import pairwise_bernoulli_log_likelihood, pairwise_gaussian_log_density
-from elbogap.errors import UserError
+from elbogap.errors import Unresolved
 from elbogap.evaluation import quadrature
 from elbogap.evaluation.pushforward import log_evidence, standard_log_evidence
 from elbogap.evaluation.quadrature import Panels
@@ -174,11 +174,23 @@ def test_the_work_does_not_grow_with_the_number_of_codes() -> None:
 
 
 def test_a_decoder_that_is_not_finite_is_refused() -> None:
-    with pytest.raises(UserError, match="decoder is not finite"):
+    with pytest.raises(Unresolved, match="decoder is not finite"):
         standard_log_evidence(lambda z: z / 0, gaussian(0.1), normal(3, 1))
+
+
+def test_a_likelihood_that_underflows_everywhere_is_refused_at_once() -> None:
+    asked = []
+
+    def decoder(codes: Tensor) -> Tensor:
+        asked.append(len(codes))
+        return 1e200 * (codes.abs() + 1)
+
+    with pytest.raises(Unresolved, match="likelihood is not finite"):
+        standard_log_evidence(decoder, gaussian(0.1), normal(3, 1))
+    assert sum(asked) < 10_000
 
 
 def test_a_decoder_too_fast_for_its_noise_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(quadrature, "MOST_PANELS", 1000)
-    with pytest.raises(UserError, match="more than 1000 panels: the decoder varies too fast"):
+    with pytest.raises(Unresolved, match="more than 1000 panels: the decoder varies too fast"):
         standard_log_evidence(lambda z: 1e9 * z, gaussian(1e-6), normal(3, 1))

@@ -13,7 +13,7 @@ from elbogap.densities import (
     pairwise_gaussian_log_density,
     standard_gaussian_log_density,
 )
-from elbogap.errors import UserError
+from elbogap.errors import Unresolved
 from elbogap.evaluation import quadrature
 from elbogap.evaluation.quadrature import Panels
 from elbogap.nn.mlp import MLP, Activation
@@ -321,7 +321,7 @@ def test_gradients_are_neither_recorded_inside_nor_switched_off_outside() -> Non
 def test_what_cannot_be_integrated_is_refused() -> None:
     log_likelihood = partial(pairwise_gaussian_log_density, variance=1.0)
     x = torch.zeros(1, 1, dtype=torch.float64)
-    with pytest.raises(UserError, match="not finite"):
+    with pytest.raises(Unresolved, match="not finite"):
         quadrature.adapted_panels(lambda z: z * math.nan, log_likelihood, x)
-    with pytest.raises(UserError, match="did not settle in 3 halvings"):
+    with pytest.raises(Unresolved, match="did not settle in 3 halvings"):
         quadrature.adapted_panels(lambda z: (z > 0.1).double() * 5, log_likelihood, x, rounds=3)

@@ -57,6 +57,31 @@ def test_gradients_are_those_of_finite_differences(activation: Activation, sizes
     assert torch.autograd.gradcheck(lambda *_: net(inputs), (inputs, *net.parameters()))
 
 
+@pytest.mark.parametrize("wanted", [[], ["weights.1"], ["biases.2"], ["weights.2", "biases.0"]])
+def test_only_gradients_that_are_wanted_are_made(wanted: list[str]) -> None:
+    net = network(3)
+    reference = [ordinary(net, member) for member in range(3)]
+    for name, value in net.named_parameters():
+        value.requires_grad_(name in wanted)
+    inputs = torch.linspace(-1, 1, 12, dtype=torch.float64).reshape(1, 4, 3).requires_grad_()
+    net(inputs).square().sum().backward()
+    shared = inputs.grad
+    assert shared is not None
+    own = inputs.detach()[0].clone().requires_grad_()
+    sum(one(own).square().sum() for one in reference).backward()  # type: ignore[union-attr]
+    torch.testing.assert_close(shared[0], own.grad)
+    for name, value in net.named_parameters():
+        if name not in wanted:
+            assert value.grad is None
+            continue
+        for member, one in enumerate(reference):
+            layer = one[2 * int(name[-1])]
+            if name.startswith("weights"):
+                torch.testing.assert_close(value.grad[member], layer.weight.grad.T)
+            else:
+                torch.testing.assert_close(value.grad[member, 0], layer.bias.grad)
+
+
 def test_without_gradients_the_outputs_are_the_same() -> None:
     net = network(2)
     inputs = torch.linspace(-1, 1, 24, dtype=torch.float64).reshape(2, 4, 3)

@@ -91,6 +91,8 @@ def log_evidence(
             total = (settled[rows] + parts[rows].sum(1)).clamp(min=smallest)
             last = coefficients[..., -2:].abs().amax(-1)
             error = torch.maximum(error, (last / total[:, None]).amax(0) * moments[:, 0])
+        if error.isnan().any():  # some p(x|f) underflows at every node: no refinement helps
+            raise Unresolved("quadrature: the likelihood is not finite; check the weights and the data")
         done = (error <= tolerance) | (panels.right - panels.left <= narrow)
         settled += parts[:, done].sum(1)
         if done.all():
@@ -108,6 +110,9 @@ def standard_log_evidence(
 
     The integral ends at `BOUNDS`, the first of them or, for an x whose integrand has not decayed there, the
     next; beyond the last N(0, 1) has no mass in float64.
+
+    Raises:
+        Unresolved: see :func:`log_evidence`.
     """
     x = x.double()
     log_p, waiting = torch.empty_like(x[:, 0]), torch.arange(len(x), device=x.device)

@@ -199,7 +199,8 @@ def _draw_passes(panel: Axes, passes: pd.DataFrame, training: pd.DataFrame, prob
         counted = real[real["k_share"] == share].groupby("S")["passes_per_point"].mean()
         panel.plot(counted.index, counted, **symbol)
         handles.append(Line2D([], [], **look, label=f"$k$ = {share:.0%} of $S$, simulated"))
-        handles.append(Line2D([], [], **symbol, label=f"$k$ = {share:.0%} of $S$, training"))
+        if len(counted):
+            handles.append(Line2D([], [], **symbol, label=f"$k$ = {share:.0%} of $S$, training"))
     highest = rows["passes_max"].max()
     for most in sorted({highest, *real["passes_max"]}):
         panel.axhline(most, color=style.GREY, linestyle=":", linewidth=0.9)

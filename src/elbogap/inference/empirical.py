@@ -135,6 +135,10 @@ class Proposal:
         log_tail = index_log_posterior(log_q.scatter(-1, head, -math.inf))
         return cls(head, log_tail, log_tail.double().exp().cumsum(-1))
 
+    def to(self, device: str) -> "Proposal":
+        """The same on another device; generators that draw from it must be there, too."""
+        return Proposal(self.head.to(device), self.log_tail.to(device), self.cumulative.to(device))
+
     def draw(self, samples: int, generator: torch.Generator) -> Terms:
         """The head and `samples` draws from the tail of each row, none if the head is everything.
 

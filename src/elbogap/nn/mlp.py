@@ -78,19 +78,23 @@ class _Layers(torch.autograd.Function):
             torch.is_grad_enabled()
         ):  # create_graph: hidden layers are no inputs, torch would take them as constant
             raise NotImplementedError("an MLP has first derivatives only")
-        layers = len(ctx.saved_tensors) // 2
-        inputs, weights = ctx.saved_tensors[:layers], ctx.saved_tensors[layers:]
-        to_parameters: list[Tensor] = []
+        saved, layers = ctx.saved_tensors, len(ctx.saved_tensors) // 2
+        inputs, weights = saved[:layers], saved[layers:]
+        _, to_rows, *needed = ctx.needs_input_grad
+        to_parameters: list[Tensor | None] = []
         for layer in reversed(range(layers)):
-            narrow = weights[layer].shape[2] < _NARROW
-            to_weight = (
-                torch.bmm(gradient.mT, inputs[layer]).mT if narrow else torch.bmm(inputs[layer].mT, gradient)
-            )
-            to_parameters[:0] = to_weight, gradient.sum(1, keepdim=True)
+            to_weight: Tensor | None = None
+            if needed[2 * layer]:
+                narrow = weights[layer].shape[2] < _NARROW
+                left, right = (gradient, inputs[layer]) if narrow else (inputs[layer], gradient)
+                product = torch.bmm(left.mT, right)
+                to_weight = product.mT if narrow else product
+            to_bias = gradient.sum(1, keepdim=True) if needed[2 * layer + 1] else None
+            to_parameters[:0] = to_weight, to_bias
             if layer > 0:
                 gradient = torch.bmm(gradient, weights[layer].mT)
                 gradient = _BACKWARD[ctx.activation](gradient, inputs[layer])
-        to_inputs = torch.bmm(gradient, weights[0].mT) if ctx.needs_input_grad[1] else None
+        to_inputs = torch.bmm(gradient, weights[0].mT) if to_rows else None
         return None, to_inputs, *to_parameters
 
 

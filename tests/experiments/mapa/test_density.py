@@ -131,9 +131,10 @@ def test_a_diverged_restart_is_never_selected_and_stops_no_other(surrogate: Path
     ]
     assert (lost["valid_loglik"] == -np.inf).all()
     assert table["selected"].tolist() == np.isfinite(table["test_kl"]).tolist()
-    for slope in (np.nan, 1e200):
-        with pytest.raises(UserError, match="no restart of vae on data set 0 has a likelihood"):
-            evaluated(tmp_path, {"vae": models(linear([(slope, 0.0)]), encoders(1), draws=1)})
+    for cell, slope in (("vae", np.nan), ("vae", 1e200), ("mapa_exact", 1e200)):
+        encoder = encoders(1) if cell == "vae" else linear([(0.8, -0.4)], 2)
+        with pytest.raises(UserError, match=f"no restart of {cell} on data set 0 has a likelihood"):
+            evaluated(tmp_path, {cell: models(linear([(slope, 0.0)]), encoder, draws=1)})
 
 
 def test_recovered_priors_are_of_the_training_codes(surrogate: Path, tmp_path: Path) -> None:

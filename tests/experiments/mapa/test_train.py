@@ -17,7 +17,7 @@ SETTINGS = Train(
     points=60, draws=2, restarts=2, hidden=(8, 8), activation="tanh", batch=20, epochs=4, learning_rate=0.005,
     final_share=0.5, rows=10**6, record_epochs=2, checkpoint_seconds=1e9, seed=0,
 )  # fmt: skip
-CELLS = ["vae", "iwae_S5", "mapa_S5_k20", "mapa_beyond_S5_k20", "mapa_gt_S5_k60"]
+CELLS = ["vae", "iwae_S5", "iwae_plain_S5", "mapa_S5_k20", "mapa_beyond_S5_k20", "mapa_gt_S5_k60"]
 CELLS += ["mapa_naive_S5_k20", "mapa_exact"]
 
 
@@ -42,6 +42,13 @@ def test_members_do_not_depend_on_the_chunk_they_train_in(
             np.testing.assert_allclose(values, single[name], rtol=1e-3, atol=1e-4, err_msg=name)
     assert (whole["bound"][:, -1] > whole["bound"][:, 0]).all()
     assert len({weight.tobytes() for weight in whole["decoder_weight0"]}) == 4
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")
+@pytest.mark.parametrize("cell", CELLS)
+def test_members_train_on_a_gpu(surrogates: dict[str, Path], tmp_path: Path, cell: str) -> None:
+    models = trained(surrogates, tmp_path, cell, gpus=1)
+    assert (models["bound"][:, -1] > models["bound"][:, 0]).all()
 
 
 def test_models_come_back_and_encode(surrogates: dict[str, Path], tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from elbogap.evaluation.quadrature import Decoder
@@ -79,8 +80,9 @@ def _network(arrays: Mapping[str, np.ndarray], name: str) -> MLP:
 
 
 def _function(network: MLP, member: int) -> Decoder:
-    chosen = network.select([member]).requires_grad_(False)
+    chosen = network.select([member])
 
+    @torch.no_grad()
     def apply(inputs: Tensor) -> Tensor:
         return chosen(inputs[None])[0]
 

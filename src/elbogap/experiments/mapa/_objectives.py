@@ -25,13 +25,14 @@ from elbogap.inference.empirical import Proposal, budget
 from elbogap.nn.mlp import Network
 
 Stream = Callable[[int], torch.Generator]
-"""A member's generator of an epoch."""
+"""A member's generator of an epoch; what it draws is made on its device."""
 
 
 def minibatches(count: int, batch: int, generator: torch.Generator) -> Tensor:
     """An epoch's indices `[K, B]`: a permutation of the N points without the last incomplete batch."""
     steps = count // batch
-    return torch.randperm(count, generator=generator)[: steps * batch].unflatten(0, (steps, batch))
+    order = torch.randperm(count, generator=generator, device=generator.device)
+    return order[: steps * batch].unflatten(0, (steps, batch))
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ class EncoderObjective:
         data: training set of each member, `[M, N, 2]`, float32.
         noise_variance: sigma^2.
         batch: observations per step.
-        streams: generator of each member by epoch.
+        streams: generator of each member by epoch, on the device of the data.
         cell: the method and S.
     """
 
@@ -66,9 +67,9 @@ class EncoderObjective:
             generator = stream(epoch)
             chosen = minibatches(len(data), self.batch, generator)
             shape = (len(chosen), self.cell.samples or 1, self.batch, 1)
-            xs.append(data[chosen.to(data.device)])
-            noises.append(torch.randn(shape, generator=generator))
-        return {"x": torch.stack(xs), "noise": torch.stack(noises).to(self.data.device)}
+            xs.append(data[chosen])
+            noises.append(torch.randn(shape, generator=generator, device=generator.device))
+        return {"x": torch.stack(xs), "noise": torch.stack(noises)}
 
     def value(self, networks: Mapping[str, Network], batch: Batch) -> Tensor:
         """The bound's mean over the batch, `[M]`, in nats."""
@@ -105,8 +106,8 @@ class MapaObjective:
         data: training set of each member, `[M, N, 2]`, float32.
         noise_variance: sigma^2.
         batch: observations per step.
-        streams: generator of each member by epoch.
-        proposals: prepared proposal of each member; equal data sets share theirs.
+        streams: generator of each member by epoch, on the device of the data.
+        proposals: prepared proposal of each member, on the device of the data; equal data sets share theirs.
         samples: terms drawn from each tail.
     """
 
@@ -143,7 +144,7 @@ class MapaObjective:
             indices.append(terms.indices[rows])
             log_weights.append(terms.log_weights.float()[rows])
         rows, terms_, members = torch.stack(chosen), torch.stack(indices), len(chosen)
-        used = torch.zeros(members, self.steps, count, dtype=torch.bool)
+        used = terms_.new_zeros((members, self.steps, count), dtype=torch.bool)
         used.scatter_(2, terms_.flatten(2), True)
         passes = used.sum(-1)
         if self.data.device.type == "cpu":
@@ -156,13 +157,13 @@ class MapaObjective:
         else:
             width = count
             x_points = self.data[:, None].expand(-1, self.steps, -1, -1)
-        offset = width * torch.arange(members).view(-1, 1, 1, 1)
+        offset = width * torch.arange(members, device=terms_.device).view(-1, 1, 1, 1)
         return {
             "x": self._rows(rows),
             "points": x_points,
-            "terms": (terms_ + offset).to(self.data.device),
-            "log_weights": torch.stack(log_weights).to(self.data.device),
-            "passes": (passes / self.batch).to(self.data.device),
+            "terms": terms_ + offset,
+            "log_weights": torch.stack(log_weights),
+            "passes": passes / self.batch,
         }
 
     def value(self, networks: Mapping[str, Network], batch: Batch) -> Tensor:
@@ -176,7 +177,7 @@ class MapaObjective:
 
     def _rows(self, indices: Tensor) -> Tensor:
         """Observations of each member, indices `[M, K, R]` to `[M, K, R, 2]`."""
-        flat = indices.flatten(1).to(self.data.device)
+        flat = indices.flatten(1)
         rows = self.data.gather(1, flat.unsqueeze(-1).expand(-1, -1, self.data.shape[-1]))
         return rows.unflatten(1, indices.shape[1:])
 
@@ -203,7 +204,7 @@ class ExactMapaObjective:
     def prepare(self, epoch: int) -> Batch:
         """`x` `[M, K, B, 2]` and all `points` `[M, K, N, 2]`."""
         rows = [
-            data[minibatches(len(data), self.batch, stream(epoch)).to(data.device)]
+            data[minibatches(len(data), self.batch, stream(epoch))]
             for data, stream in zip(self.data, self.streams, strict=True)
         ]
         return {"x": torch.stack(rows), "points": self.data[:, None].expand(-1, self.steps, -1, -1)}

@@ -86,11 +86,13 @@ class Member:
         """The ways to its standard normal prior."""
         return (STANDARD,) if Cell.parse(self.cell).has_encoder else (QUANTILE_MAP, NETWORK)
 
-    @property
-    def diverged(self) -> bool:
-        """Whether any weight is not finite."""
-        parameters = [value for network in self.networks.values() for value in network.parameters()]
-        return not all(value.isfinite().all() for value in parameters)
+    def diverged(self, x: Tensor) -> bool:
+        """Whether a weight, or a reconstruction of its data x `[N, 2]`, is not finite in single precision."""
+        values: list[Tensor] = [p for network in self.networks.values() for p in network.parameters()]
+        if STANDARD not in self.priors:
+            codes = self.codes(x)
+            values += [codes, self.decode(codes)]
+        return not all(value.float().isfinite().all() for value in values)
 
     @torch.no_grad()
     def codes(self, x: Tensor) -> Tensor:
@@ -145,7 +147,8 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame]:
     cells = {name: Models.load(path) for name, path in run.inputs.items() if name != "surrogate"}
     sets = data_sets(settings, run, truth, cells)
     members = [member for name, models in cells.items() for member in _members(name, models)]
-    recovered = recover(settings, run, truth, sets, [member for member in members if not member.diverged])
+    converged = [member for member in members if not member.diverged(sets[member.draw].train)]
+    recovered = recover(settings, run, truth, sets, converged)
     metrics = evaluate(settings, run, truth, sets, recovered)
     table = pd.DataFrame(
         [
@@ -181,8 +184,8 @@ def select(table: pd.DataFrame) -> pd.Series:
     if len(lost):
         cell, draw, prior = lost.index[0]
         raise UserError(
-            f"mapa.density: no restart of {cell} on data set {draw} has a likelihood ({prior} prior), all "
-            "diverged; lower the learning rate"
+            f"mapa.density: no restart of {cell} on data set {draw} has a likelihood ({prior} prior): all "
+            "diverged or are too steep to integrate, as the log says; lower the learning rate"
         )
     return table.index.to_series().isin(rows)
 

@@ -20,6 +20,7 @@ from elbogap.densities import (
     isotropic_gaussian_log_density,
     standard_gaussian_log_density,
 )
+from elbogap.errors import Unresolved
 from elbogap.evaluation import quadrature
 from elbogap.evaluation.gaps import Gaussians, best_gaussians, gaussian_elbo
 from elbogap.experiments.mapa._cells import Cell
@@ -70,7 +71,8 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame]:
         `amortisation_gap` = inference_gap - approximation_gap; both are empty for MAPA, whose q has no
         parameters; `largest_gradient` is the largest gradient of an ELBO at its q*, 0 at a maximum;
         `recovery_gap` = log p(x) of the empiricalised model less that of the model with recovered prior, on
-        the training observations; empty for methods whose prior is not recovered.
+        the training observations; empty for methods whose prior is not recovered. A model whose integrals
+        cannot be had has none of these.
 
     Raises:
         UserError: no model of a cell was selected.
@@ -84,8 +86,16 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame]:
         for model in selected(truth, density, name, Models.load(run.inputs[name]))
     ]
     label = f"{truth.name}-gaps"
+
+    def row(i: int) -> Tensor:
+        try:
+            return measure(settings, truth, *models[i])
+        except Unresolved as why:
+            print(f"{truth.name}: {models[i][0]} on data set {models[i][1].draw} has no gaps: {why}")
+            return torch.full((len(METRICS),), math.nan, dtype=torch.float64)
+
     values = tabulate(
-        lambda i: measure(settings, truth, *models[i]),
+        row,
         rows=len(models),
         checkpoint=run.scratch / f"{label}.pt",
         identity=f"{label} {provenance.identity(__name__, settings, run)}",

@@ -139,7 +139,7 @@ def _best_member(truth: GroundTruth, models: Models, valid: Tensor) -> int:
         except Unresolved as error:
             print(f"{truth.name}: restart {models.restart[member]} is left out: {error}")
     if not logliks:
-        raise UserError("mapa.nonidentifiability: every restart diverged; lower the learning rate")
+        raise UserError("mapa.nonidentifiability: no restart has a likelihood; lower the learning rate")
     return max(logliks, key=logliks.__getitem__)
 
 

@@ -113,7 +113,7 @@ def objective(
     sets = {draw: truth.data_set(settings.points, settings.seed, draw) for draw, _ in members}
     data = torch.stack([sets[draw][1].float() for draw, _ in members]).to(device)
     streams = [
-        partial(torch_generator, settings.seed, "mapa.train", truth.name, "epoch", *member)
+        partial(torch_generator, settings.seed, "mapa.train", truth.name, "epoch", *member, device=device)
         for member in members
     ]
     if cell.has_encoder:
@@ -124,7 +124,7 @@ def objective(
     proposals = {
         draw: Proposal.prepare(
             log_proposal(truth, cell, z, x), k, torch_generator(settings.seed, "ties", truth.name, draw)
-        )
+        ).to(device)
         for draw, (z, x) in sets.items()
     }
     own = [proposals[draw] for draw, _ in members]
