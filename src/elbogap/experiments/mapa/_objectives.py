@@ -36,22 +36,20 @@ def minibatches(count: int, batch: int, generator: torch.Generator) -> Tensor:
 
 
 @dataclass(frozen=True)
-class EncoderObjective:
-    """L_VAE with the divergence in closed form, or L_IWAE of S samples.
+class OnMinibatches:
+    """What the objectives have in common.
 
     Attributes:
         data: training set of each member, `[M, N, 2]`, float32.
         noise_variance: sigma^2.
         batch: observations per step.
         streams: generator of each member by epoch, on the device of the data.
-        cell: the method and S.
     """
 
     data: Tensor
     noise_variance: float
     batch: int
     streams: Sequence[Stream]
-    cell: Cell
 
     reported: ClassVar[tuple[str, ...]] = ()
 
@@ -59,6 +57,17 @@ class EncoderObjective:
     def steps(self) -> int:
         """Steps per epoch."""
         return self.data.shape[1] // self.batch
+
+
+@dataclass(frozen=True)
+class EncoderObjective(OnMinibatches):
+    """L_VAE with the divergence in closed form, or L_IWAE of S samples.
+
+    Attributes:
+        cell: the method and S.
+    """
+
+    cell: Cell
 
     def prepare(self, epoch: int) -> Batch:
         """`x` `[M, K, B, 2]` and standard normal `noise` `[M, K, S, B, 1]`."""
@@ -99,31 +108,18 @@ class EncoderObjective:
 
 
 @dataclass(frozen=True)
-class MapaObjective:
+class MapaObjective(OnMinibatches):
     """L_MAPA (eq. 10): terms chosen by each data set's proposal, networks run once per distinct point.
 
     Attributes:
-        data: training set of each member, `[M, N, 2]`, float32.
-        noise_variance: sigma^2.
-        batch: observations per step.
-        streams: generator of each member by epoch, on the device of the data.
         proposals: prepared proposal of each member, on the device of the data; equal data sets share theirs.
         samples: terms drawn from each tail.
     """
 
-    data: Tensor
-    noise_variance: float
-    batch: int
-    streams: Sequence[Stream]
     proposals: Sequence[Proposal]
     samples: int
 
     reported: ClassVar[tuple[str, ...]] = ("passes",)
-
-    @property
-    def steps(self) -> int:
-        """Steps per epoch."""
-        return self.data.shape[1] // self.batch
 
     def prepare(self, epoch: int) -> Batch:
         """What a step needs.
@@ -183,23 +179,8 @@ class MapaObjective:
 
 
 @dataclass(frozen=True)
-class ExactMapaObjective:
-    """The empiricalised log-likelihood (eq. 6), all N terms of it: MAPA with k = N.
-
-    The attributes are those of :class:`MapaObjective`.
-    """
-
-    data: Tensor
-    noise_variance: float
-    batch: int
-    streams: Sequence[Stream]
-
-    reported: ClassVar[tuple[str, ...]] = ()
-
-    @property
-    def steps(self) -> int:
-        """Steps per epoch."""
-        return self.data.shape[1] // self.batch
+class ExactMapaObjective(OnMinibatches):
+    """The empiricalised log-likelihood (eq. 6), all N terms of it: MAPA with k = N."""
 
     def prepare(self, epoch: int) -> Batch:
         """`x` `[M, K, B, 2]` and all `points` `[M, K, N, 2]`."""

@@ -12,7 +12,6 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import ClassVar
 
 import numpy as np
 import pandas as pd
@@ -28,7 +27,7 @@ from elbogap.evaluation.pushforward import standard_log_evidence
 from elbogap.experiments.mapa._cells import Cell
 from elbogap.experiments.mapa._ground_truth import GroundTruth
 from elbogap.experiments.mapa._models import Models
-from elbogap.experiments.mapa._objectives import Stream, minibatches
+from elbogap.experiments.mapa._objectives import OnMinibatches, minibatches
 from elbogap.experiments.mapa._selected import selected
 from elbogap.inference.bounds import iwae
 from elbogap.inference.mixture import Mixture
@@ -113,33 +112,18 @@ class Decoders:
 
 
 @dataclass(frozen=True)
-class MixtureObjective:
+class MixtureObjective(OnMinibatches):
     """IWAE's bound on fixed models with a mixture encoder and stratified draws.
 
     Attributes:
-        data: training set of each model, `[M, N, 2]`, float32.
         decoders: the models.
-        noise_variance: sigma^2.
-        batch: observations per step.
-        streams: generator of each model's fit by epoch.
         components: K.
         samples: S, a multiple of K.
     """
 
-    data: Tensor
     decoders: Decoders
-    noise_variance: float
-    batch: int
-    streams: Sequence[Stream]
     components: int
     samples: int
-
-    reported: ClassVar[tuple[str, ...]] = ()
-
-    @property
-    def steps(self) -> int:
-        """Steps per epoch."""
-        return self.data.shape[1] // self.batch
 
     def prepare(self, epoch: int) -> Batch:
         """`x` `[M, steps, B, 2]` and standard normal `noise` `[M, steps, K, S / K, B]`."""
@@ -148,8 +132,8 @@ class MixtureObjective:
         for data, stream in zip(self.data, self.streams, strict=True):
             generator = stream(epoch)
             chosen = minibatches(len(data), self.batch, generator)
-            xs.append(data[chosen.to(data.device)])
-            noises.append(normal((len(chosen), *shape), generator, data))
+            xs.append(data[chosen])
+            noises.append(torch.randn((len(chosen), *shape), generator=generator, device=data.device))
         return {"x": torch.stack(xs), "noise": torch.stack(noises)}
 
     def value(self, networks: Mapping[str, Network], batch: Batch) -> Tensor:
@@ -157,13 +141,6 @@ class MixtureObjective:
         mixture = Mixture.from_heads(networks["encoder"](batch["x"]))
         log_weights = log_weights_of(self.decoders, self.noise_variance, batch["x"], mixture, batch["noise"])
         return iwae(log_weights).mean(-1)
-
-
-def normal(shape: Sequence[int], generator: torch.Generator, like: Tensor) -> Tensor:
-    """Standard normal values made where `like` lives, from a seed that the CPU's generator draws."""
-    seed = int(torch.randint(2**62, (), generator=generator))
-    own = torch.Generator(like.device).manual_seed(seed)
-    return torch.randn(shape, generator=own, device=like.device, dtype=like.dtype)
 
 
 def log_weights_of(
@@ -256,10 +233,13 @@ def _fit(
     keys = [(truth.name, name, target.draw) for target in targets]
     objective = MixtureObjective(
         torch.stack([target.train.float() for target in targets]).to(run.device),
-        Decoders.of(targets, run.device, torch.float32),
         truth.noise_variance,
         settings.batch,
-        [partial(torch_generator, settings.seed, "mapa.protocol", "epoch", *key) for key in keys],
+        [
+            partial(torch_generator, settings.seed, "mapa.protocol", "epoch", *key, device=run.device)
+            for key in keys
+        ],
+        Decoders.of(targets, run.device, torch.float32),
         settings.components,
         settings.samples,
     )
@@ -298,9 +278,9 @@ def _evaluate(
     def row(i: int) -> Tensor:
         one = encoders[i]
         key = ("bound", truth.name, one.cell, one.target.draw)
-        generator = torch_generator(settings.seed, "mapa.protocol", *key)
+        generator = torch_generator(settings.seed, "mapa.protocol", *key, device=run.device)
         start = time.perf_counter()
-        bound = bound_of(settings, truth, one.target, one.encoder, generator, run.device)
+        bound = bound_of(settings, truth, one.target, one.encoder, generator)
         middle = time.perf_counter()
         exact = one.target.exact()
         seconds = torch.tensor([middle - start, time.perf_counter() - middle], dtype=torch.float64)
@@ -325,9 +305,12 @@ def bound_of(
     target: Target,
     encoder: MLP,
     generator: torch.Generator,
-    device: str = "cpu",
 ) -> Tensor:
-    """log p^(x) with `bound_samples` draws of each test observation, `[T]`, in nats and float64."""
+    """log p^(x) with `bound_samples` draws of each test observation, `[T]`, in nats and float64.
+
+    The work is done on the device of the generator; the result is on the CPU.
+    """
+    device = generator.device.type
     decoders, encoder = Decoders.of([target], device, torch.float64), encoder.to(device, torch.float64)
     components, most = settings.components, TERMS[device]
     per_component = settings.bound_samples // components
@@ -337,7 +320,7 @@ def bound_of(
         mixture, parts = Mixture.from_heads(encoder(x)), []
         for start in range(0, per_component, at_once):
             shape = (1, components, min(at_once, per_component - start), x.shape[1])
-            noise = normal(shape, generator, x)
+            noise = torch.randn(shape, generator=generator, device=x.device, dtype=x.dtype)
             log_weights = log_weights_of(decoders, truth.noise_variance, x, mixture, noise)
             parts.append(torch.logsumexp(log_weights, -2))
         bounds.append(torch.logsumexp(torch.stack(parts), 0)[0] - math.log(settings.bound_samples))
