@@ -37,6 +37,7 @@ from elbogap.inference.bounds import iwae
 from elbogap.inference.empirical import Proposal, budget, index_log_posterior, mapa_bound
 from elbogap.nn.mlp import MLP, Activation
 from elbogap.runtime import torch_generator
+from elbogap.training import Work
 
 HIDDEN, BATCH, VARIANCE, RATE = [50, 50, 50], 100, 0.01, 1e-3
 ACTIVATION: Activation = "leaky_relu"
@@ -195,8 +196,8 @@ def _ensemble(cell: Cell, x: Tensor, members: int) -> Steps:
         with tempfile.TemporaryDirectory() as folder:
             fit(
                 objective(chunk), {name: network.select(chunk) for name, network in networks.items()},
-                epochs=epochs, learning_rate=RATE, record_epochs=epochs, identity="", label="bench",
-                checkpoint=Path(folder) / "c.pt", checkpoint_seconds=math.inf,
+                epochs=epochs, learning_rate=RATE, record_epochs=epochs,
+                work=Work("bench", Path(folder) / "c.pt", "", math.inf),
             )  # fmt: skip
 
     def run(steps: int) -> int:

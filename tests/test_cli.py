@@ -81,7 +81,7 @@ def tree(tmp_path: Path) -> Path:
         """,
         "long": """
             import torch
-            from elbogap.training import train
+            from elbogap.training import Work, train
 
             def run(settings, run):
                 layer = torch.nn.Linear(1, 1)
@@ -93,8 +93,7 @@ def tree(tmp_path: Path) -> Path:
 
                 values = train(
                     step, steps=settings.draws, record_every=2, parts={"layer": layer},
-                    checkpoint=run.scratch / "checkpoint.pt", identity="", seconds_between_checkpoints=1e9,
-                    label="long", deadline=run.deadline,
+                    work=Work.of(run, "long", "", 1e9),
                 )
                 return {"table": pd.DataFrame({"weight": layer.weight.item(), "value": values})}
         """,

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from elbogap.ensemble import Batch, Fit, falling, fit, in_chunks
 from elbogap.errors import OutOfTime, UserError
 from elbogap.nn.mlp import MLP, Network
+from elbogap.training import Work
 
 EPOCHS, STEPS, RATE, SHARE = 6, 5, 0.03, 0.2
 
@@ -59,11 +60,7 @@ def trained(
         learning_rate=RATE,
         final_share=SHARE,
         record_epochs=2,
-        checkpoint=checkpoint,
-        identity="",
-        checkpoint_seconds=checkpoint_seconds,
-        label="regression",
-        deadline=deadline,
+        work=Work("regression", checkpoint, "", checkpoint_seconds, deadline),
     )
 
 
@@ -187,6 +184,6 @@ def test_the_captured_step_trains_as_the_cpu_does(tmp_path: Path) -> None:
 
     on_gpu = fit(
         OnGpu([0, 1]), initial([0, 1]), epochs=EPOCHS, learning_rate=RATE, final_share=SHARE, record_epochs=2,
-        checkpoint=tmp_path / "g.pt", identity="", checkpoint_seconds=1e9, label="gpu", device="cuda",
+        work=Work("gpu", tmp_path / "g.pt", "", 1e9), device="cuda",
     )  # fmt: skip
     torch.testing.assert_close(flat(on_gpu), flat(trained([0, 1], tmp_path / "c.pt")), rtol=1e-3, atol=1e-4)

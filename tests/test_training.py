@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from elbogap import training
 from elbogap.errors import OutOfTime, UserError
-from elbogap.training import tabulate, train
+from elbogap.training import Work, tabulate, train
 
 STEPS = 40
 EVERY = 7
@@ -59,11 +59,7 @@ def fit(
         steps=STEPS,
         record_every=EVERY,
         parts={"network": network, "optimiser": optimiser, "noise": noise},
-        checkpoint=checkpoint,
-        identity=identity,
-        seconds_between_checkpoints=seconds,
-        label="fit",
-        deadline=deadline,
+        work=Work("fit", checkpoint, identity, seconds, deadline),
     )
     return records.tolist(), network.weight.detach().clone()
 
@@ -179,10 +175,7 @@ def test_divergence_is_reported(tmp_path: Path) -> None:
             steps=5,
             record_every=3,
             parts={},
-            checkpoint=tmp_path / "c.pt",
-            identity="",
-            seconds_between_checkpoints=1e9,
-            label="bad",
+            work=Work("bad", tmp_path / "c.pt", "", 1e9),
         )
 
 
@@ -192,10 +185,7 @@ def test_each_member_has_its_records_and_a_diverged_one_stops_no_other(tmp_path:
         steps=3,
         record_every=2,
         parts={},
-        checkpoint=tmp_path / "c.pt",
-        identity="",
-        seconds_between_checkpoints=1e9,
-        label="members",
+        work=Work("members", tmp_path / "c.pt", "", 1e9),
     )
     assert records[:, 0].tolist() == [1.5, 3.0]
     assert records[:, 1].isnan().all()
@@ -209,9 +199,7 @@ def test_rows_are_not_judged_and_a_stopped_table_goes_on_where_it_was(tmp_path: 
         return torch.tensor([i, math.inf]) if i != 1 else torch.full((2,), math.nan)
 
     def made(deadline: float = math.inf) -> Tensor:
-        return tabulate(
-            row, rows=3, checkpoint=tmp_path / "c.pt", identity="", label="rows", deadline=deadline
-        )
+        return tabulate(row, rows=3, work=Work("rows", tmp_path / "c.pt", "", deadline=deadline))
 
     with pytest.raises(OutOfTime):
         made(deadline=0)

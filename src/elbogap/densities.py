@@ -4,6 +4,7 @@ All densities are in nats and sum over the last axis, the dimensions of one vari
 """
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -46,9 +47,37 @@ def standard_gaussian_log_density(value: Tensor) -> Tensor:
     return -0.5 * (LOG_2PI + value.square()).sum(-1)
 
 
+class _BernoulliLogLikelihood(torch.autograd.Function):
+    """One node with few passes over the pixels: torch's softplus costs more than the decoder before it."""
+
+    @staticmethod
+    def forward(ctx: Any, value: Tensor, logits: Tensor) -> Tensor:
+        ctx.save_for_backward(value, logits)
+        # log(1 + exp l) = max(l, 0) - log sigmoid |l|, without overflow
+        terms = logits.abs().sigmoid_().log_().sub_(logits.relu())
+        return torch.addcmul(terms, value, logits).sum(-1)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None]:
+        value, logits = ctx.saved_tensors
+        outer = gradient.unsqueeze(-1)
+        to_value = (outer * logits).sum_to_size(value.shape) if ctx.needs_input_grad[0] else None
+        if not ctx.needs_input_grad[1]:
+            return to_value, None
+        return to_value, ((value - logits.sigmoid()) * outer).sum_to_size(logits.shape)
+
+
 def bernoulli_log_likelihood(value: Tensor, logits: Tensor) -> Tensor:
-    """sum_d [v_d l_d - log(1 + exp l_d)] for v in [0, 1], `[..., D]` to `[...]`; finite for finite logits."""
-    return (value * logits - functional.softplus(logits)).sum(-1)
+    """sum_d [v_d l_d - log(1 + exp l_d)] for v in [0, 1], finite for finite logits.
+
+    Args:
+        value: `[..., D]`.
+        logits: `[..., D]`.
+
+    Returns:
+        `[...]`.
+    """
+    return _BernoulliLogLikelihood.apply(value, logits)
 
 
 def pairwise_gaussian_log_density(value: Tensor, mean: Tensor, variance: float) -> Tensor:

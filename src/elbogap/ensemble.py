@@ -8,7 +8,6 @@ is a fixed sequence of operations, which on a GPU is captured once as a CUDA gra
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Protocol, TypeVar
 
 import numpy as np
@@ -16,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from elbogap.nn.mlp import MLP, Network
-from elbogap.training import train
+from elbogap.training import Work, train
 
 Batch = Mapping[str, Tensor]
 Member = TypeVar("Member")
@@ -67,12 +66,8 @@ def fit(
     learning_rate: float,
     final_share: float = 1.0,
     record_epochs: int,
-    checkpoint: Path,
-    identity: str,
-    checkpoint_seconds: float,
-    label: str,
+    work: Work,
     device: str = "cpu",
-    deadline: float = math.inf,
 ) -> Fit:
     """Maximise every member's objective with Adam (Kingma and Ba 2015).
 
@@ -84,12 +79,8 @@ def fit(
         final_share: learning rate at the end over that at the beginning; it falls along half a cosine. At 1
             it is constant.
         record_epochs: epochs per recorded mean.
-        checkpoint: file of the unfinished run, from which a stopped run goes on, bit for bit on the CPU.
-        identity: text that tells this run from others.
-        checkpoint_seconds: least time between two checkpoints.
-        label: what the progress line calls this run.
+        work: the training as work that may be stopped; on the CPU it goes on bit for bit.
         device: `cpu` or `cuda`.
-        deadline: see :func:`elbogap.training.train`.
 
     Raises:
         UserError: the checkpoint is damaged, or all members diverged.
@@ -134,11 +125,7 @@ def fit(
         steps=epochs * objective.steps,
         record_every=record_epochs * objective.steps,
         parts={"networks": modules, "optimiser": optimiser},
-        checkpoint=checkpoint,
-        identity=identity,
-        seconds_between_checkpoints=checkpoint_seconds,
-        label=label,
-        deadline=deadline,
+        work=work,
     )
     values, *reported = records.permute(1, 2, 0).numpy()
     on_cpu = {name: network.cpu() for name, network in trained.items()}

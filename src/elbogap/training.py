@@ -7,8 +7,9 @@ that a step changes (parameters, optimiser, generators) in a checkpoint that is 
 import math
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
 import torch
 from torch import Tensor
@@ -16,6 +17,7 @@ from tqdm import tqdm
 
 from elbogap.errors import OutOfTime, UserError
 from elbogap.files import atomic
+from elbogap.runtime import Run
 
 
 class Stateful(Protocol):
@@ -31,39 +33,42 @@ class Stateful(Protocol):
 Part = Stateful | torch.Generator
 
 
-def tabulate(
-    row: Callable[[int], Tensor],
-    *,
-    rows: int,
-    checkpoint: Path,
-    identity: str,
-    label: str,
-    seconds_between_checkpoints: float = 0,
-    deadline: float = math.inf,
-) -> Tensor:
-    """`row(i)` for i = 0..rows-1, `[rows, ...]` in float64, resumed as :func:`train` is.
+@dataclass(frozen=True)
+class Work:
+    """A piece of long work that may be stopped at any moment and goes on where it was.
 
-    Args:
-        row: makes one row, which depends on nothing that changes but i.
-        rows: number of rows.
-        checkpoint, identity, label, seconds_between_checkpoints, deadline: see :func:`train`.
+    Attributes:
+        label: what the progress line calls it.
+        checkpoint: file of the unfinished work.
+        identity: text that tells this work from others (settings, data, code); a checkpoint of other work is
+            not used.
+        checkpoint_seconds: least time between two checkpoints.
+        deadline: when to stop after the current step, on the clock of `time.monotonic()`. Each call makes one
+            step at least, so that repeated calls come to an end.
+    """
+
+    label: str
+    checkpoint: Path
+    identity: str
+    checkpoint_seconds: float = 0
+    deadline: float = math.inf
+
+    @classmethod
+    def of(cls, run: Run, label: str, identity: str, checkpoint_seconds: float = 0) -> Self:
+        """Work of an experiment, told from its other work by the label."""
+        checkpoint = run.scratch / f"{label}.pt"
+        return cls(label, checkpoint, f"{label} {identity}", checkpoint_seconds, run.deadline)
+
+
+def tabulate(row: Callable[[int], Tensor], *, rows: int, work: Work) -> Tensor:
+    """`row(i)` for i = 0..rows-1, `[rows, ...]` in float64, each depending on nothing that changes but i.
 
     Raises:
         UserError: the checkpoint is damaged.
-        OutOfTime: the deadline has passed.
+        OutOfTime: the deadline has passed; the checkpoint holds all rows made.
     """
     return _loop(
-        lambda i: row(i - 1),
-        rows,
-        record_every=1,
-        parts={},
-        checkpoint=checkpoint,
-        identity=identity,
-        seconds_between_checkpoints=seconds_between_checkpoints,
-        label=label,
-        unit="row",
-        watch=lambda i, mean: "",
-        deadline=deadline,
+        lambda i: row(i - 1), rows, record_every=1, parts={}, work=work, unit="row", watch=lambda *_: ""
     )
 
 
@@ -73,13 +78,9 @@ def train(
     steps: int,
     record_every: int,
     parts: Mapping[str, Part],
-    checkpoint: Path,
-    identity: str,
-    seconds_between_checkpoints: float,
-    label: str,
-    deadline: float = math.inf,
+    work: Work,
 ) -> Tensor:
-    """Call `step(i)` for i = 1..steps, resuming from `checkpoint` if it holds earlier steps of the same run.
+    """Call `step(i)` for i = 1..steps, resuming if the checkpoint holds earlier steps of the same work.
 
     Args:
         step: makes one update and returns a detached value, such as the bound on its minibatch, a scalar or
@@ -88,13 +89,7 @@ def train(
         steps: number of steps.
         record_every: how many steps make one record.
         parts: everything that a step changes: modules, optimisers, generators.
-        checkpoint: file of the unfinished run.
-        identity: text that tells this run from others (settings, data, code); a checkpoint of another run is
-            not used.
-        seconds_between_checkpoints: least time between two checkpoints.
-        label: what the progress line calls this run.
-        deadline: when to stop after the current step, on the clock of `time.monotonic()`. Each call makes one
-            step at least, so that repeated calls come to an end.
+        work: what this is called, where its checkpoint lies, and when to stop.
 
     Returns:
         Mean of the returned values over each block of `record_every` steps, `[R, ...]` in float64; the last
@@ -108,22 +103,10 @@ def train(
     def watch(i: int, mean: Tensor) -> str:
         leading = mean[0] if mean.ndim > 1 else mean
         if not leading.isfinite().any():  # a diverged member stops no other
-            raise UserError(f"{label}: diverged before step {i}; lower the learning rate")
+            raise UserError(f"{work.label}: diverged before step {i}; lower the learning rate")
         return f"{float(leading.mean()):.3f}"
 
-    return _loop(
-        step,
-        steps,
-        record_every=record_every,
-        parts=parts,
-        checkpoint=checkpoint,
-        identity=identity,
-        seconds_between_checkpoints=seconds_between_checkpoints,
-        label=label,
-        unit="step",
-        watch=watch,
-        deadline=deadline,
-    )
+    return _loop(step, steps, record_every=record_every, parts=parts, work=work, unit="step", watch=watch)
 
 
 def _loop(
@@ -132,18 +115,16 @@ def _loop(
     *,
     record_every: int,
     parts: Mapping[str, Part],
-    checkpoint: Path,
-    identity: str,
-    seconds_between_checkpoints: float,
-    label: str,
+    work: Work,
     unit: str,
     watch: Callable[[int, Tensor], str],
-    deadline: float,
 ) -> Tensor:
     """Make the steps; `watch` sees each record and says what the progress line shows of it."""
-    done, total, records = _resume(checkpoint, identity, parts)
+    done, total, records = _resume(work, parts)
     saved = time.monotonic()
-    with tqdm(total=steps, initial=done, desc=label, unit=unit, mininterval=5, maxinterval=60) as progress:
+    with tqdm(
+        total=steps, initial=done, desc=work.label, unit=unit, mininterval=5, maxinterval=60
+    ) as progress:
         for i in range(done + 1, steps + 1):
             value = step(i).double()  # stays on the device: no synchronisation inside a block
             total = total.to(value.device) + value
@@ -153,10 +134,10 @@ def _loop(
                 progress.set_postfix_str(watch(i, mean), refresh=False)
                 records.append(mean)
                 total = torch.zeros_like(total)
-            late = time.monotonic() >= deadline
-            if late or i == steps or time.monotonic() - saved >= seconds_between_checkpoints:
-                state = {"identity": identity, "done": i, "total": total, "records": records}
-                with atomic(checkpoint) as path:
+            late = time.monotonic() >= work.deadline
+            if late or i == steps or time.monotonic() - saved >= work.checkpoint_seconds:
+                state = {"identity": work.identity, "done": i, "total": total, "records": records}
+                with atomic(work.checkpoint) as path:
                     torch.save(state | {"parts": {name: _state(part) for name, part in parts.items()}}, path)
                 saved = time.monotonic()
             if late:
@@ -164,13 +145,13 @@ def _loop(
     return torch.stack(records)
 
 
-def _resume(checkpoint: Path, identity: str, parts: Mapping[str, Part]) -> tuple[int, Tensor, list[Tensor]]:
-    if checkpoint.exists():
+def _resume(work: Work, parts: Mapping[str, Part]) -> tuple[int, Tensor, list[Tensor]]:
+    if work.checkpoint.exists():
         try:
-            saved = torch.load(checkpoint, weights_only=True, map_location="cpu")
+            saved = torch.load(work.checkpoint, weights_only=True, map_location="cpu")
         except Exception as error:  # torch raises many kinds for a file cut short
-            raise UserError(f"{checkpoint}: damaged checkpoint; delete it and run again") from error
-        if saved["identity"] == identity:
+            raise UserError(f"{work.checkpoint}: damaged checkpoint; delete it and run again") from error
+        if saved["identity"] == work.identity:
             for name, part in parts.items():
                 _restore(part, saved["parts"][name])
             return saved["done"], saved["total"], saved["records"]

@@ -74,10 +74,8 @@ class _Layers(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        if (
-            torch.is_grad_enabled()
-        ):  # create_graph: hidden layers are no inputs, torch would take them as constant
-            raise NotImplementedError("an MLP has first derivatives only")
+        if torch.is_grad_enabled():  # create_graph: torch would take the saved hidden layers as constants
+            raise RuntimeError("the gradient of an MLP cannot be differentiated again")
         saved, layers = ctx.saved_tensors, len(ctx.saved_tensors) // 2
         inputs, weights = saved[:layers], saved[layers:]
         _, to_rows, *needed = ctx.needs_input_grad
@@ -164,12 +162,17 @@ class MLP(nn.Module):
         """`[M, ..., in]` or `[1, ..., in]` to `[M, ..., out]`."""
         batch = inputs.shape[1:-1]
         rows = inputs.flatten(1, -2).expand(self.members, -1, -1)
+        weights, biases = self.layer_weights(), list(self.biases)
         if torch.is_grad_enabled():
-            parameters = itertools.chain(*zip(self.weights, self.biases, strict=True))
+            parameters = itertools.chain(*zip(weights, biases, strict=True))
             output = _Layers.apply(self.activation, rows, *parameters)
         else:  # keep no layer longer than the next one needs it
-            (output,) = deque(_layers(list(self.weights), list(self.biases), rows, self.activation), maxlen=1)
+            (output,) = deque(_layers(weights, biases, rows, self.activation), maxlen=1)
         return output.unflatten(1, batch)
+
+    def layer_weights(self) -> list[Tensor]:
+        """What the layers multiply with, `[M, in, out]` each; parametrised networks compute it."""
+        return list(self.weights)
 
     @classmethod
     def independent(

@@ -33,7 +33,7 @@ from elbogap.inference.prior_recovery import (
 )
 from elbogap.nn.mlp import MLP
 from elbogap.runtime import Run, torch_generator
-from elbogap.training import tabulate
+from elbogap.training import Work, tabulate
 
 METRICS = ("valid_loglik", "test_loglik", "test_kl", "test_kl_se")
 DIVERGED = (-np.inf, -np.inf, np.inf, np.nan)
@@ -270,12 +270,10 @@ def distil(
             epochs=chosen.epochs,
             learning_rate=chosen.learning_rate,
             record_epochs=chosen.epochs,
-            checkpoint=run.scratch / f"{label}.pt",
-            identity=f"{label} {provenance.identity(__name__, settings, run)}",
-            checkpoint_seconds=settings.checkpoint_seconds,
-            label=label,
+            work=Work.of(
+                run, label, provenance.identity(__name__, settings, run), settings.checkpoint_seconds
+            ),
             device=run.device,
-            deadline=run.deadline,
         ).networks["network"]
 
     encoder = regress("encoder", inputs, gaussianised, 0.5)
@@ -319,11 +317,7 @@ def evaluate(
     values = tabulate(
         row,
         rows=len(models),
-        checkpoint=run.scratch / f"{label}.pt",
-        identity=f"{label} {provenance.identity(__name__, settings, run)}",
-        seconds_between_checkpoints=settings.checkpoint_seconds,
-        label=label,
-        deadline=run.deadline,
+        work=Work.of(run, label, provenance.identity(__name__, settings, run), settings.checkpoint_seconds),
     )
     return {key: metrics for (key, _), metrics in zip(models, values.tolist(), strict=True)}
 

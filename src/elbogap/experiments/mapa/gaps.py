@@ -38,7 +38,7 @@ from elbogap.inference.empirical import (
 )
 from elbogap.runtime import Run, torch_generator
 from elbogap.tables import read_table
-from elbogap.training import tabulate
+from elbogap.training import Work, tabulate
 
 METRICS = (
     "log_likelihood",
@@ -95,12 +95,7 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame]:
             return torch.full((len(METRICS),), math.nan, dtype=torch.float64)
 
     values = tabulate(
-        row,
-        rows=len(models),
-        checkpoint=run.scratch / f"{label}.pt",
-        identity=f"{label} {provenance.identity(__name__, settings, run)}",
-        label=label,
-        deadline=run.deadline,
+        row, rows=len(models), work=Work.of(run, label, provenance.identity(__name__, settings, run))
     )
     rows = [
         {

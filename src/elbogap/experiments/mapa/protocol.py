@@ -35,7 +35,7 @@ from elbogap.inference.prior_recovery import MonotoneMap
 from elbogap.nn.mlp import MLP, Network
 from elbogap.runtime import Run, torch_generator
 from elbogap.tables import read_table
-from elbogap.training import tabulate
+from elbogap.training import Work, tabulate
 
 GROUND_TRUTH = "ground_truth"
 CHECKPOINT_SECONDS = 30.0
@@ -247,20 +247,16 @@ def _fit(
     activation = targets[0].network.activation
     generators = [torch_generator(settings.seed, "mapa.protocol", "weights", *key) for key in keys]
     label = f"{truth.name}-{name}-{targets[0].draw}-{len(targets)}"
-    checkpoint = run.scratch / f"{label}.pt"
-    whole, start = not checkpoint.exists(), time.perf_counter()
+    work = Work.of(run, label, identity, CHECKPOINT_SECONDS)
+    whole, start = not work.checkpoint.exists(), time.perf_counter()
     encoder = fit(
         objective,
         {"encoder": MLP.independent(sizes, activation, generators)},
         epochs=settings.epochs,
         learning_rate=settings.learning_rate,
         record_epochs=settings.epochs,
-        checkpoint=checkpoint,
-        identity=f"{label} {identity}",
-        checkpoint_seconds=CHECKPOINT_SECONDS,
-        label=label,
+        work=work,
         device=run.device,
-        deadline=run.deadline,
     ).networks["encoder"]
     seconds = (time.perf_counter() - start) / len(targets) if whole else math.nan
     return [Encoded(name, target, encoder.select([m]), seconds) for m, target in enumerate(targets)]
@@ -286,15 +282,7 @@ def _evaluate(
         seconds = torch.tensor([middle - start, time.perf_counter() - middle], dtype=torch.float64)
         return torch.cat([bound, exact, seconds])
 
-    label = f"{truth.name}-bounds"
-    values = tabulate(
-        row,
-        rows=len(encoders),
-        checkpoint=run.scratch / f"{label}.pt",
-        identity=f"{label} {identity}",
-        label=label,
-        deadline=run.deadline,
-    )
+    values = tabulate(row, rows=len(encoders), work=Work.of(run, f"{truth.name}-bounds", identity))
     return values.numpy()
 
 

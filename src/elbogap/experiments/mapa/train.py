@@ -25,6 +25,7 @@ from elbogap.experiments.mapa._objectives import EncoderObjective, ExactMapaObje
 from elbogap.inference.empirical import Proposal, index_log_posterior
 from elbogap.nn.mlp import MLP
 from elbogap.runtime import Run, torch_generator
+from elbogap.training import Work
 
 Member = tuple[int, int]
 """A data draw and a restart."""
@@ -81,12 +82,8 @@ def _train(
         learning_rate=settings.learning_rate,
         final_share=settings.final_share,
         record_epochs=settings.record_epochs,
-        checkpoint=run.scratch / f"{name}.pt",
-        identity=f"{name} {provenance.identity(__name__, settings, run)}",
-        checkpoint_seconds=settings.checkpoint_seconds,
-        label=name,
+        work=Work.of(run, name, provenance.identity(__name__, settings, run), settings.checkpoint_seconds),
         device=run.device,
-        deadline=run.deadline,
     )
     everything = settings.points / settings.batch
     constant = np.full(len(members), float(cell.samples) if cell.samples else everything)

@@ -15,14 +15,14 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from elbogap import digest
+from elbogap import provenance
 from elbogap.config.qiw import MnistTrain as Settings
 from elbogap.data.loaders import load
 from elbogap.errors import UserError
 from elbogap.experiments.qiw._iwae import Autoencoder
 from elbogap.inference.bounds import iwae
 from elbogap.runtime import Run, numpy_generator, torch_generator
-from elbogap.training import train
+from elbogap.training import Work, train
 
 BETAS = (0.9, 0.999)
 
@@ -73,11 +73,7 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame | dict[str, np.n
         steps=steps,
         record_every=settings.record_every,
         parts={"encoder": model.encoder, "decoder": model.decoder, "optimiser": optimiser, "noise": noise},
-        checkpoint=run.scratch / "checkpoint.pt",
-        identity=f"{settings.model_dump_json()} {run.device} {data.record} {digest.code_digest(__name__)}",
-        seconds_between_checkpoints=settings.checkpoint_seconds,
-        label="IWAE",
-        deadline=run.deadline,
+        work=Work.of(run, "IWAE", provenance.identity(__name__, settings, run), settings.checkpoint_seconds),
     )
     step_numbers = np.minimum(np.arange(1, len(bounds) + 1) * settings.record_every, steps)
     curve = pd.DataFrame(
