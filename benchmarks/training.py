@@ -29,9 +29,9 @@ from elbogap.densities import (
     pairwise_gaussian_log_density,
 )
 from elbogap.densities import standard_gaussian_log_density as log_prior
-from elbogap.ensemble import Objective, fit, in_chunks
+from elbogap.ensemble import Objective, fit, in_chunks, minibatches
 from elbogap.experiments.mapa._cells import Cell
-from elbogap.experiments.mapa._objectives import EncoderObjective, MapaObjective, minibatches
+from elbogap.experiments.mapa._objectives import EncoderObjective, MapaObjective
 from elbogap.figures import style
 from elbogap.inference.bounds import iwae
 from elbogap.inference.empirical import Proposal, budget, index_log_posterior, mapa_bound

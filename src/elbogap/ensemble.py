@@ -5,21 +5,33 @@ never depends on its companions (but for float32 rounding), no generator's state
 is a fixed sequence of operations, which on a GPU is captured once as a CUDA graph.
 """
 
+import copy
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from elbogap.nn.mlp import MLP, Network
-from elbogap.training import Work, train
+from elbogap.training import Part, Work, train
 
 Batch = Mapping[str, Tensor]
 Member = TypeVar("Member")
 Result = TypeVar("Result")
+
+
+Stream = Callable[[int], torch.Generator]
+"""A member's generator of an epoch; what it draws is made on its device."""
+
+
+def minibatches(count: int, batch: int, generator: torch.Generator) -> Tensor:
+    """An epoch's indices `[K, B]`: a permutation of the N points without the last incomplete batch."""
+    steps = count // batch
+    order = torch.randperm(count, generator=generator, device=generator.device)
+    return order[: steps * batch].unflatten(0, (steps, batch))
 
 
 class Objective(Protocol):
@@ -43,6 +55,26 @@ class Objective(Protocol):
         """The objective of each member at one step, `[M, ...]` in the batch to `[M]`, differentiable."""
 
 
+Schedule = Callable[[float, float], float]
+"""The learning rate over its first value, of the share of steps made and of the share left at the end."""
+
+
+@dataclass(frozen=True)
+class Monitor:
+    """What is measured during training, and early stopping by it.
+
+    Attributes:
+        every: epochs from one measurement to the next; the last epoch is always measured.
+        measure: values by name, `[M]` each, in the same order at each call.
+        select: the value whose largest measurement says which networks a member keeps; a value that is not
+            finite is never the largest. None keeps the last networks.
+    """
+
+    every: int
+    measure: Callable[[Mapping[str, Network]], Mapping[str, Tensor]]
+    select: str | None = None
+
+
 @dataclass(frozen=True)
 class Fit:
     """Trained members.
@@ -51,11 +83,25 @@ class Fit:
         networks: by name, on the CPU.
         values: means of the objective over each record, `[M, R]`.
         reported: means over each record of what the objective reports, by name, `[M, R]`.
+        measured: what the monitor measured, by name, `[M, V]`.
+        kept: the measurement, from 0, whose networks are kept, `[M]`; -1 where that is none.
     """
 
     networks: Mapping[str, MLP]
     values: np.ndarray
     reported: Mapping[str, np.ndarray]
+    measured: Mapping[str, np.ndarray]
+    kept: np.ndarray
+
+
+def decaying(time: float, final_share: float) -> float:
+    """The learning rate over its first value after a share `time` of all steps: exponential decay."""
+    return final_share**time
+
+
+def falling(time: float, final_share: float) -> float:
+    """The learning rate over its first value after a share `time` of all steps: half a cosine."""
+    return final_share + (1 - final_share) * 0.5 * (1 + math.cos(math.pi * time))
 
 
 def fit(
@@ -65,7 +111,9 @@ def fit(
     epochs: int,
     learning_rate: float,
     final_share: float = 1.0,
+    schedule: Schedule = falling,
     record_epochs: int,
+    monitor: Monitor | None = None,
     work: Work,
     device: str = "cpu",
 ) -> Fit:
@@ -76,9 +124,10 @@ def fit(
         networks: initial networks of M members each, by the names that the objective uses.
         epochs: number of epochs.
         learning_rate: learning rate at the beginning.
-        final_share: learning rate at the end over that at the beginning; it falls along half a cosine. At 1
-            it is constant.
+        final_share: learning rate at the end over that at the beginning.
+        schedule: how it gets there.
         record_epochs: epochs per recorded mean.
+        monitor: what to measure during training, and whether to stop early by it.
         work: the training as work that may be stopped; on the CPU it goes on bit for bit.
         device: `cpu` or `cuda`.
 
@@ -86,8 +135,9 @@ def fit(
         UserError: the checkpoint is damaged, or all members diverged.
         OutOfTime: the deadline has passed.
     """
-    trained = {name: network.select(range(network.members)).to(device) for name, network in networks.items()}
+    trained = {name: copy.deepcopy(network).to(device) for name, network in networks.items()}
     modules = nn.ModuleDict(trained)
+    best = None if monitor is None else _Best(monitor, trained)
     on_gpu = device == "cuda"
     rate = torch.tensor(learning_rate, device=device)
     flat = _flatten(modules)
@@ -110,7 +160,7 @@ def fit(
             epochs_prepared.clear()  # before the next is made: an epoch can be a large part of the memory
             epochs_prepared[epoch] = objective.prepare(epoch)
         batch = {name: values[:, k] for name, values in epochs_prepared[epoch].items()}
-        now = learning_rate * falling(i / (epochs * objective.steps), final_share)
+        now = learning_rate * schedule(i / (epochs * objective.steps), final_share)
         if not on_gpu:
             optimiser.param_groups[0]["lr"] = now
             return update(batch)
@@ -120,16 +170,78 @@ def fit(
             graphed = _capture(update, batch, flat, optimiser)
         return graphed(batch)
 
+    def watched(i: int) -> Tensor:
+        value = step(i)
+        epoch, left = divmod(i, objective.steps)
+        if best is not None and left == 0 and (epoch % best.monitor.every == 0 or epoch == epochs):
+            best.look()
+        return value
+
+    parts: dict[str, Part] = {"networks": modules, "optimiser": optimiser}
     records = train(
-        step,
+        watched,
         steps=epochs * objective.steps,
         record_every=record_epochs * objective.steps,
-        parts={"networks": modules, "optimiser": optimiser},
+        parts=parts if best is None else parts | {"best": best},
         work=work,
     )
     values, *reported = records.permute(1, 2, 0).numpy()
+    measured: dict[str, np.ndarray] = {}
+    kept = np.full(len(values), -1)
+    if best is not None:
+        measured, kept = best.restore()
     on_cpu = {name: network.cpu() for name, network in trained.items()}
-    return Fit(on_cpu, values, dict(zip(objective.reported, reported, strict=True)))
+    return Fit(on_cpu, values, dict(zip(objective.reported, reported, strict=True)), measured, kept)
+
+
+class _Best:
+    """A monitor's measurements, and each member's parameters at the best of them; a part of training."""
+
+    def __init__(self, monitor: Monitor, networks: Mapping[str, MLP]) -> None:
+        self.monitor, self.networks = monitor, networks
+        self._parameters = [one for network in networks.values() for one in network.parameters()]
+        self._kept: list[Tensor] = []
+        self._measured: list[dict[str, Tensor]] = []
+        self._best = self._when = torch.empty(0)
+
+    @torch.no_grad()
+    def look(self) -> None:
+        """Measure, and keep the parameters of the members that are better than ever."""
+        self._measured.append(
+            {name: value.cpu() for name, value in self.monitor.measure(self.networks).items()}
+        )
+        if self.monitor.select is None:
+            return
+        value = self._measured[-1][self.monitor.select]
+        if not self._kept:
+            self._kept = [one.detach().clone() for one in self._parameters]
+            self._best = torch.full_like(value, -math.inf)
+            self._when = torch.full(value.shape, -1)
+        better = value.isfinite() & (value > self._best)
+        self._best = torch.where(better, value, self._best)
+        self._when = torch.where(better, len(self._measured) - 1, self._when)
+        for kept, now in zip(self._kept, self._parameters, strict=True):
+            kept[better] = now[better]
+
+    def restore(self) -> tuple[dict[str, np.ndarray], np.ndarray]:
+        """Give the members the parameters that were kept; the measurements `[M, V]` and which was best."""
+        with torch.no_grad():
+            for kept, now in zip(self._kept, self._parameters, strict=True):
+                now.copy_(kept)
+        names = self._measured[0]
+        measured = {name: torch.stack([one[name] for one in self._measured], 1).numpy() for name in names}
+        members = len(next(iter(measured.values())))
+        return measured, self._when.numpy() if self._kept else np.full(members, -1)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything that :meth:`look` changes."""
+        return {"measured": self._measured, "kept": self._kept, "best": self._best, "when": self._when}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take over what :meth:`state_dict` gave."""
+        self._measured, self._best, self._when = list(state["measured"]), state["best"], state["when"]
+        pairs = zip(state["kept"], self._parameters, strict=False)  # nothing is kept before the first look
+        self._kept = [kept.to(one.device) for kept, one in pairs]
 
 
 def _flatten(modules: nn.Module) -> nn.Parameter:
@@ -146,11 +258,6 @@ def _flatten(modules: nn.Module) -> nn.Parameter:
         one.data = values.view_as(one)
         one.grad = slopes.view_as(one)  # backward adds to it in place
     return flat
-
-
-def falling(time: float, final_share: float) -> float:
-    """The learning rate over its first value after a share `time` of all steps: half a cosine."""
-    return final_share + (1 - final_share) * 0.5 * (1 + math.cos(math.pi * time))
 
 
 def in_chunks(

@@ -12,6 +12,7 @@ sys.path.insert(0, str(ROOT / "src"))
 
 from elbogap import digest
 from elbogap.claims.specification import published_needed, tables_needed
+from elbogap.config.air import CostOfTraining
 from elbogap.config.load import load, scales, section
 from elbogap.data.fetch import record_state
 from elbogap.errors import UserError
@@ -43,7 +44,7 @@ if SCALE not in CONFIGS:
     raise WorkflowError(f"elbogap: no scale '{SCALE}'; the files in config/ are: {', '.join(CONFIGS)}")
 
 # The product of each document, as paths with a {scale} wildcard; the documents' rule files add to it.
-targets = {"mapa": [], "qiw": []}
+targets = {"mapa": [], "qiw": [], "air": []}
 
 
 def products(scale):

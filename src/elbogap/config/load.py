@@ -5,6 +5,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from elbogap.config.air import AirConfig
 from elbogap.config.base import Section, explain, setting
 from elbogap.config.mapa import MapaConfig
 from elbogap.config.qiw import QiwConfig
@@ -23,6 +24,7 @@ class Config(Section):
     )
     mapa: MapaConfig = setting("Document mapa: model-agnostic posterior approximation.")
     qiw: QiwConfig = setting("Document qiw: importance-weighted autoencoders reinterpreted.")
+    air: AirConfig = setting("Document air: amortized inference regularization.")
 
 
 def scales(folder: Path) -> list[str]:

@@ -34,10 +34,14 @@ class Gaussians:
 
     def draw(self, samples: int, generator: torch.Generator) -> Tensor:
         """S reparameterised draws, `[..., S, B, L]`."""
-        mean, log_variance = self.mean.unsqueeze(-3), self.log_variance.unsqueeze(-3)
-        shape = (*mean.shape[:-3], samples, *mean.shape[-2:])
-        noise = torch.randn(shape, generator=generator, dtype=mean.dtype, device=mean.device)
-        return mean + torch.exp(0.5 * log_variance) * noise
+        shape = (*self.mean.shape[:-2], samples, *self.mean.shape[-2:])
+        return self.placed(
+            torch.randn(shape, generator=generator, dtype=self.mean.dtype, device=self.mean.device)
+        )
+
+    def placed(self, noise: Tensor) -> Tensor:
+        """The draws m + exp(s / 2) e of standard normal noise e, `[..., S, B, L]`."""
+        return self.mean.unsqueeze(-3) + torch.exp(0.5 * self.log_variance).unsqueeze(-3) * noise
 
     def log_weights(self, log_joint: LogJoint, z: Tensor) -> Tensor:
         """log p(x, z_s) - log q(z_s|x), `[..., S, B, L]` to `[..., S, B]`, in nats."""

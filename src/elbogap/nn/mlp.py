@@ -176,10 +176,14 @@ class MLP(nn.Module):
 
     @classmethod
     def independent(
-        cls, sizes: Sequence[int], activation: Activation, generators: Sequence[torch.Generator]
+        cls,
+        sizes: Sequence[int],
+        activation: Activation,
+        generators: Sequence[torch.Generator],
+        initialisation: Initialisation = "pytorch",
     ) -> Self:
         """One member per generator, which draws its initial weights."""
-        return cls.joined([MLP(1, sizes, activation, generator) for generator in generators])
+        return cls.joined([MLP(1, sizes, activation, one, initialisation) for one in generators])
 
     @classmethod
     def joined(cls, networks: Sequence["MLP"]) -> Self:

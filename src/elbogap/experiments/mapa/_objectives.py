@@ -5,7 +5,7 @@ eq. 7 under the true model, uniform), or all N terms. MAPA's networks see each d
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -18,21 +18,11 @@ from elbogap.densities import (
     isotropic_gaussian_log_density,
     standard_gaussian_log_density,
 )
-from elbogap.ensemble import Batch
+from elbogap.ensemble import Batch, Stream, minibatches
 from elbogap.experiments.mapa._cells import Cell
 from elbogap.inference.bounds import doubly_reparameterised_iwae, elbo, iwae
 from elbogap.inference.empirical import Proposal, budget
 from elbogap.nn.mlp import Network
-
-Stream = Callable[[int], torch.Generator]
-"""A member's generator of an epoch; what it draws is made on its device."""
-
-
-def minibatches(count: int, batch: int, generator: torch.Generator) -> Tensor:
-    """An epoch's indices `[K, B]`: a permutation of the N points without the last incomplete batch."""
-    steps = count // batch
-    order = torch.randperm(count, generator=generator, device=generator.device)
-    return order[: steps * batch].unflatten(0, (steps, batch))
 
 
 @dataclass(frozen=True)

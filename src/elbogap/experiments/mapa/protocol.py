@@ -21,13 +21,13 @@ from torch import Tensor
 from elbogap import provenance
 from elbogap.config.mapa import Protocol as Settings
 from elbogap.densities import isotropic_gaussian_log_density, standard_gaussian_log_density
-from elbogap.ensemble import Batch, fit, in_chunks
+from elbogap.ensemble import Batch, fit, in_chunks, minibatches
 from elbogap.errors import UserError
 from elbogap.evaluation.pushforward import standard_log_evidence
 from elbogap.experiments.mapa._cells import Cell
 from elbogap.experiments.mapa._ground_truth import GroundTruth
 from elbogap.experiments.mapa._models import Models
-from elbogap.experiments.mapa._objectives import OnMinibatches, minibatches
+from elbogap.experiments.mapa._objectives import OnMinibatches
 from elbogap.experiments.mapa._selected import selected
 from elbogap.inference.bounds import iwae
 from elbogap.inference.mixture import Mixture

@@ -1,0 +1,1 @@
+"""Document air (002): amortized inference regularization."""

@@ -1,0 +1,129 @@
+"""Tables of the document from the evaluations of all cells (air, Tables 1 to 4 and 7, Figures 1 and 2).
+
+Per method the strength of the largest validation bound, averaged over seeds, is chosen. The document's cells
+hold log-likelihood, bound and inference gap; here stand standard errors beside them, and the gain over the
+unregularised model with a bootstrap interval over the test images, which all methods share.
+"""
+
+from collections.abc import Iterator
+
+import numpy as np
+import pandas as pd
+
+from elbogap.config.air import Summary as Settings
+from elbogap.errors import UserError
+from elbogap.runtime import Run, numpy_generator
+from elbogap.tables import read_arrays, read_table
+
+CELL = ["document", "dataset", "data", "encoder", "k", "m"]
+METHOD = ["method", "alpha"]
+METRICS = ["valid_bound", "test_loglik", "test_bound", "test_gap"]
+KS = {"tab01": 1, "tab02": 8, "tab03": 64}
+
+
+def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame]:
+    """Summarise inputs `evaluation_<dataset>_<cell>` with their `images_<dataset>_<cell>`.
+
+    Returns:
+        `strengths`: per data set, cell, method and strength means over seeds and their spread, the gain in
+        `test_loglik` over the unregularised model, and `loss`, how far it lies below the best strength;
+        `tab01`, `tab02`, `tab03`: the chosen strengths for k = 1, 8, 64; `tab04`: the same for all k where a
+        large encoder was trained; `tab07`: searched ranges and chosen strengths.
+
+    Raises:
+        UserError: no inputs.
+    """
+    names = [name.removeprefix("evaluation_") for name in run.inputs if name.startswith("evaluation_")]
+    if not names:
+        raise UserError("air.summary: no evaluations; the settings of air.train name no cells")
+    parts = []
+    for name in sorted(names):
+        table = read_table(run.inputs[f"evaluation_{name}"])
+        loglik = read_arrays(run.inputs[f"images_{name}"])["loglik"]
+        parts.append(_strengths(settings, name, table, loglik))
+    strengths = pd.concat(parts, ignore_index=True)
+    strengths = strengths.sort_values([*CELL, *METHOD, "strength"], ignore_index=True)
+    standard = strengths[strengths["m"] == 1]
+    chosen = standard[standard["chosen"]].drop(columns=["chosen", "m"])
+    ordinary = chosen[chosen["encoder"] == "standard"]
+    large = chosen[chosen["encoder"] == "large"]
+    beside = ordinary.merge(large[["dataset", "k"]].drop_duplicates())
+    tables = {name: ordinary[ordinary["k"] == k].reset_index(drop=True) for name, k in KS.items()}
+    curves = _gradient_samples(pd.concat([read_table(run.inputs[f"curves_{name}"]) for name in names]))
+    return {
+        "strengths": strengths,
+        **tables,
+        "tab04": pd.concat([large, beside]).sort_values(["dataset", "k", "encoder"], ignore_index=True),
+        "tab07": pd.DataFrame(_ranges(standard[standard["encoder"] == "standard"])),
+        "curves": curves,
+        "gradient_samples": pd.DataFrame(_overfitting(curves)),
+    }
+
+
+def _strengths(settings: Settings, name: str, table: pd.DataFrame, loglik: np.ndarray) -> pd.DataFrame:
+    """A row per method and strength of one cell."""
+    images = loglik.shape[1]
+    random = numpy_generator(settings.seed, "air.summary", images)  # one cell's resamples are another's
+    resamples = random.integers(images, size=(settings.resamples, images))
+    plain = loglik[(table["method"] == "plain").to_numpy()].mean(0)
+    rows = []
+    for key, some in table.groupby([*METHOD, "strength"], sort=False):
+        own = loglik[some.index].mean(0)
+        gains = (own - plain)[resamples].mean(1)
+        low, high = np.quantile(gains, [0.025, 0.975])
+        rows.append(
+            some.iloc[0][CELL].to_dict()
+            | dict(zip([*METHOD, "strength"], key, strict=True))
+            | {"seeds": len(some), "test_images": images}
+            | {metric: some[metric].mean() for metric in METRICS}
+            | {
+                "test_loglik_se": own.std(ddof=1) / np.sqrt(images),
+                "test_loglik_spread": some["test_loglik"].std(ddof=1) if len(some) > 1 else np.nan,
+                "gain": float((own - plain).mean()),
+                "gain_low": low,
+                "gain_high": high,
+            }
+        )
+    found = pd.DataFrame(rows)
+    best = found.groupby(METHOD)["test_loglik"].transform("max")
+    # no strength at all is a strength too: a regularised method can do no worse than the unregularised one
+    found["loss"] = np.maximum(best, found.loc[found["method"] == "plain", "test_loglik"].iloc[0])
+    found["loss"] -= found["test_loglik"]
+    found["chosen"] = found.groupby(METHOD)["valid_bound"].rank(ascending=False, method="first") == 1
+    return found
+
+
+def _ranges(standard: pd.DataFrame) -> Iterator[dict[str, object]]:
+    """Table 7: what was searched and what was chosen, per method, k and data set."""
+    regularised = standard[standard["method"] != "plain"]
+    for key, some in regularised.groupby(["document", "dataset", "data", *METHOD, "k"]):
+        chosen = some.loc[some["chosen"], "strength"].iloc[0]
+        yield dict(zip(["document", "dataset", "data", *METHOD, "k"], key, strict=True)) | {
+            "parameter": "H" if key[3] == "weight_norm" else "sigma",
+            "smallest": some["strength"].min(),
+            "largest": some["strength"].max(),
+            "searched": len(some),
+            "chosen": chosen,
+        }
+
+
+def _gradient_samples(curves: pd.DataFrame) -> pd.DataFrame:
+    """Training curves, averaged over seeds, of the methods and strengths that have a curve with m > 1."""
+    elbo = curves[(curves["k"] == 1) & (curves["encoder"] == "standard")]
+    several = elbo.loc[elbo["m"] > 1, ["dataset", *METHOD, "strength"]].drop_duplicates()
+    key = ["document", "dataset", "data", *METHOD, "strength", "m", "step", "passes"]
+    same = elbo.merge(several)
+    return same.groupby(key, as_index=False)[["train_bound", "valid_bound", "test_bound"]].mean()
+
+
+def _overfitting(curves: pd.DataFrame) -> Iterator[dict[str, object]]:
+    """How far the test bound falls from its largest value to the end of training."""
+    key = ["document", "dataset", "data", *METHOD, "strength", "m"]
+    for values, curve in curves.groupby(key):
+        largest, last = curve["test_bound"].max(), curve.sort_values("step")["test_bound"].iloc[-1]
+        yield dict(zip(key, values, strict=True)) | {
+            "steps": curve["step"].max(),
+            "largest": largest,
+            "last": last,
+            "fall": largest - last,
+        }

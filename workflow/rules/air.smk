@@ -1,0 +1,343 @@
+# Document air: regularised encoders on three data sets of binary images, and the theory on small problems.
+
+AIR_DATASETS = ("binarized_mnist", "caltech_silhouettes", "omniglot")
+
+AIR = "results/{scale}/air"
+
+# Each figure: where the document shows it, and the tables that it is drawn from.
+AIR_FIGURES = {
+    "fig01_strength": ("Figure 1", {"strengths": f"{AIR}/tab_strengths.csv"}),
+    "fig02_strength_by_k": ("Figure 2", {"strengths": f"{AIR}/tab_strengths.csv"}),
+    "fig04_gradient_samples": ("Figure 4", {"curves": f"{AIR}/gradient_samples.csv"}),
+    "fig_theory": (
+        "Theory",
+        {
+            "encoder_curves": f"{AIR}/theory_encoder_curves.csv",
+            "posteriors": f"{AIR}/theory_posteriors.csv",
+            "encoder": f"{AIR}/tab_theory_encoder.csv",
+            "strength": f"{AIR}/tab_theory_strength.csv",
+            "generator_curves": f"{AIR}/theory_generator_curves.csv",
+            "attenuation": f"{AIR}/tab_theory_attenuation.csv",
+            "bounds": f"{AIR}/tab_theory_bounds.csv",
+        },
+    ),
+}
+
+# Tables by the experiment that makes them: name of its output, name of the file, what it is.
+AIR_TABLES = {
+    "summary": (
+        ("tab01", "tab01_vae", "Table 1"),
+        ("tab02", "tab02_iwae8", "Table 2"),
+        ("tab03", "tab03_iwae64", "Table 3"),
+        ("tab04", "tab04_large_encoder", "Table 4"),
+        ("tab07", "tab07_strengths", "Table 7"),
+        ("strengths", "tab_strengths", "All strengths"),
+        ("gradient_samples", "tab_gradient_samples", "Figure 4 in numbers"),
+    ),
+    "setup": (("splits", "tab05_splits", "Table 5"), ("settings", "tab06_settings", "Table 6")),
+    "saturation": (("saturation", "tab_iw_svi", "Convergence of IW-SVI"),),
+    "cost": (("cost", "tab_cost", "Cost of the paper scale"),),
+    "theory": (
+        ("encoder", "tab_theory_encoder", "Lemma 1 and Theorem 1"),
+        ("strength", "tab_theory_strength", "Proposition 1"),
+        ("generator", "tab_theory_generator", "Proposition 2"),
+        ("attenuation", "tab_theory_attenuation", "Proposition 3"),
+        ("bounds", "tab_theory_bounds", "Appendix B"),
+    ),
+}
+
+targets["air"] += [
+    f"figures/{{scale}}/air/{name}.{suffix}" for name in AIR_FIGURES for suffix in ("pdf", "png")
+]
+targets["air"] += [f"{AIR}/{name}.csv" for tables in AIR_TABLES.values() for _, name, _ in tables]
+
+
+wildcard_constraints:
+    bound="(k|m|large_k)[0-9]+[a-z0-9_]*",
+
+
+def air_tables(experiment):
+    """An experiment's tables that the report shows, by the names of its outputs."""
+    return {
+        output: report(
+            f"{AIR}/{name}.csv",
+            caption=f"../report/air_{name}.rst",
+            category="air",
+            labels={"item": item, "scale": "{scale}"},
+        )
+        for output, name, item in AIR_TABLES[experiment]
+    }
+
+
+def air_cells(scale, names=None):
+    """Pairs of a data set and a cell (all, or those named) that the settings of a scale train."""
+    cells = section(CONFIGS[scale], "air.train").cells
+    return [
+        (dataset, name)
+        for name, cell in cells.items()
+        for dataset in cell.datasets
+        if names is None or name in names
+    ]
+
+
+def air_evaluations(wildcards):
+    """Evaluations, their values by image, and training curves of all data sets and cells."""
+    folder = f"results/{wildcards.scale}/air"
+    return {
+        f"{kind}_{dataset}_{name}": f"{folder}/{kind}/{dataset}/{name}.{suffix}"
+        for dataset, name in air_cells(wildcards.scale)
+        for kind, suffix in (("evaluation", "csv"), ("images", "npz"), ("curves", "csv"))
+    }
+
+
+def air_saturation_models(wildcards):
+    """Models and images of the data sets on which the estimate's convergence is measured."""
+    folder = f"results/{wildcards.scale}/air"
+    found = {}
+    for dataset, name in air_cells(
+        wildcards.scale, section(CONFIGS[wildcards.scale], "air.saturation").cells
+    ):
+        found[f"models_{dataset}"] = f"{folder}/models/{dataset}/{name}.npz"
+        found[f"images_{dataset}"] = f"{folder}/images_{dataset}.npz"
+    return found
+
+
+def air_cost_settings(wildcards):
+    """How the scale times, and the paper scale's training, which is what is timed."""
+    timing, train = section(CONFIGS[wildcards.scale], "air.cost"), section(CONFIGS["paper"], "air.train")
+    return CostOfTraining(timing=timing, train=train).model_dump_json()
+
+
+rule air_images:
+    input:
+        data="results/{scale}/data/{dataset}.json",
+    output:
+        images="results/{scale}/air/images_{dataset}.npz",
+    log:
+        "results/{scale}/logs/air/images_{dataset}.log",
+    benchmark:
+        "results/{scale}/benchmarks/air/images_{dataset}.jsonl"
+    conda:
+        "../../envs/environment.yaml"
+    threads: 1
+    resources:
+        gpu=0,
+    params:
+        settings=settings("air.images"),
+        code=code("elbogap.experiments.air.images"),
+        files=files,
+    message:
+        "air: images of {wildcards.dataset} ({wildcards.scale})"
+    shell:
+        "python -m elbogap air.images --scale {wildcards.scale} --settings {params.settings:q} {params.files} "
+        "--keys dataset={wildcards.dataset} --threads {threads} --gpus {resources.gpu} > {log} 2>&1"
+
+
+rule air_train:
+    input:
+        images="results/{scale}/air/images_{dataset}.npz",
+    output:
+        models="results/{scale}/air/models/{dataset}/{bound}.npz",
+        curves="results/{scale}/air/curves/{dataset}/{bound}.csv",
+    log:
+        "results/{scale}/logs/air/train_{dataset}_{bound}.log",
+    benchmark:
+        "results/{scale}/benchmarks/air/train_{dataset}_{bound}.jsonl"
+    conda:
+        "../../envs/environment.yaml"
+    threads: 1
+    resources:
+        gpu=1,
+    params:
+        settings=settings("air.train"),
+        code=code("elbogap.experiments.air.train"),
+        files=files,
+    message:
+        "air: train {wildcards.bound} on {wildcards.dataset} ({wildcards.scale})"
+    shell:
+        "python -m elbogap air.train --scale {wildcards.scale} --settings {params.settings:q} {params.files} "
+        "--keys dataset={wildcards.dataset} cell={wildcards.bound} --threads {threads} --gpus {resources.gpu} > {log} 2>&1"
+
+
+rule air_evaluate:
+    input:
+        images="results/{scale}/air/images_{dataset}.npz",
+        models="results/{scale}/air/models/{dataset}/{bound}.npz",
+        curves="results/{scale}/air/curves/{dataset}/{bound}.csv",
+    output:
+        evaluation="results/{scale}/air/evaluation/{dataset}/{bound}.csv",
+        images="results/{scale}/air/images/{dataset}/{bound}.npz",
+    log:
+        "results/{scale}/logs/air/evaluate_{dataset}_{bound}.log",
+    benchmark:
+        "results/{scale}/benchmarks/air/evaluate_{dataset}_{bound}.jsonl"
+    conda:
+        "../../envs/environment.yaml"
+    threads: 1
+    resources:
+        gpu=1,
+    params:
+        settings=settings("air.evaluate"),
+        code=code("elbogap.experiments.air.evaluate"),
+        files=files,
+    message:
+        "air: evaluate {wildcards.bound} on {wildcards.dataset} ({wildcards.scale})"
+    shell:
+        "python -m elbogap air.evaluate --scale {wildcards.scale} --settings {params.settings:q} {params.files} "
+        "--keys dataset={wildcards.dataset} cell={wildcards.bound} --threads {threads} --gpus {resources.gpu} > {log} 2>&1"
+
+
+rule air_summary:
+    input:
+        unpack(air_evaluations),
+    output:
+        **air_tables("summary"),
+        curves="results/{scale}/air/gradient_samples.csv",
+    log:
+        "results/{scale}/logs/air/summary.log",
+    benchmark:
+        "results/{scale}/benchmarks/air/summary.jsonl"
+    conda:
+        "../../envs/environment.yaml"
+    threads: 1
+    resources:
+        gpu=0,
+    params:
+        settings=settings("air.summary"),
+        code=code("elbogap.experiments.air.summary"),
+        files=files,
+    message:
+        "air: tables of all evaluations ({wildcards.scale})"
+    shell:
+        "python -m elbogap air.summary --scale {wildcards.scale} --settings {params.settings:q} {params.files} "
+        "--threads {threads} --gpus {resources.gpu} > {log} 2>&1"
+
+
+rule air_setup:
+    input:
+        **{dataset: f"results/{{scale}}/air/images_{dataset}.npz" for dataset in AIR_DATASETS},
+    output:
+        **air_tables("setup"),
+    log:
+        "results/{scale}/logs/air/setup.log",
+    benchmark:
+        "results/{scale}/benchmarks/air/setup.jsonl"
+    conda:
+        "../../envs/environment.yaml"
+    threads: 1
+    resources:
+        gpu=0,
+    params:
+        settings=settings("air.train"),
+        code=code("elbogap.experiments.air.setup"),
+        files=files,
+    message:
+        "air: sizes and settings ({wildcards.scale})"
+    shell:
+        "python -m elbogap air.setup --scale {wildcards.scale} --settings {params.settings:q} {params.files} "
+        "--threads {threads} --gpus {resources.gpu} > {log} 2>&1"
+
+
+rule air_saturation:
+    input:
+        unpack(air_saturation_models),
+    output:
+        **air_tables("saturation"),
+    log:
+        "results/{scale}/logs/air/saturation.log",
+    benchmark:
+        "results/{scale}/benchmarks/air/saturation.jsonl"
+    conda:
+        "../../envs/environment.yaml"
+    threads: 1
+    resources:
+        gpu=1,
+    params:
+        settings=settings("air.saturation"),
+        code=code("elbogap.experiments.air.saturation"),
+        files=files,
+    message:
+        "air: convergence of the estimated likelihood ({wildcards.scale})"
+    shell:
+        "python -m elbogap air.saturation --scale {wildcards.scale} --settings {params.settings:q} {params.files} "
+        "--threads {threads} --gpus {resources.gpu} > {log} 2>&1"
+
+
+rule air_cost:
+    input:
+        **{dataset: f"results/{{scale}}/air/images_{dataset}.npz" for dataset in AIR_DATASETS},
+    output:
+        **air_tables("cost"),
+    log:
+        "results/{scale}/logs/air/cost.log",
+    benchmark:
+        "results/{scale}/benchmarks/air/cost.jsonl"
+    conda:
+        "../../envs/environment.yaml"
+    threads: 1
+    resources:
+        gpu=1,
+    params:
+        settings=air_cost_settings,
+        code=code("elbogap.experiments.air.cost"),
+        files=files,
+    message:
+        "air: time of the paper scale's steps ({wildcards.scale})"
+    shell:
+        "python -m elbogap air.cost --scale {wildcards.scale} --settings {params.settings:q} {params.files} "
+        "--threads {threads} --gpus {resources.gpu} > {log} 2>&1"
+
+
+rule air_theory:
+    output:
+        **air_tables("theory"),
+        encoder_curves="results/{scale}/air/theory_encoder_curves.csv",
+        posteriors="results/{scale}/air/theory_posteriors.csv",
+        generator_curves="results/{scale}/air/theory_generator_curves.csv",
+    log:
+        "results/{scale}/logs/air/theory.log",
+    benchmark:
+        "results/{scale}/benchmarks/air/theory.jsonl"
+    conda:
+        "../../envs/environment.yaml"
+    threads: 1
+    resources:
+        gpu=0,
+    params:
+        settings=settings("air.theory"),
+        code=code("elbogap.experiments.air.theory"),
+        files=files,
+    message:
+        "air: the theory on small problems ({wildcards.scale})"
+    shell:
+        "python -m elbogap air.theory --scale {wildcards.scale} --settings {params.settings:q} {params.files} "
+        "--threads {threads} --gpus {resources.gpu} > {log} 2>&1"
+
+
+for name, (item, tables) in AIR_FIGURES.items():
+
+    rule:
+        name:
+            f"air_{name}"
+        input:
+            **tables,
+        output:
+            pdf=f"figures/{{scale}}/air/{name}.pdf",
+            png=report(
+                f"figures/{{scale}}/air/{name}.png",
+                caption=f"../report/air_{name}.rst",
+                category="air",
+                labels={"item": item, "scale": "{scale}"},
+            ),
+        log:
+            f"results/{{scale}}/logs/air/{name}.log",
+        benchmark:
+            f"results/{{scale}}/benchmarks/air/{name}.jsonl"
+        conda:
+            "../../envs/environment.yaml"
+        params:
+            code=code("elbogap.figures.air"),
+            files=files,
+            name=name,
+        shell:
+            "python -m elbogap figure air.{params.name} --scale {wildcards.scale} {params.files} > {log} 2>&1"
