@@ -19,6 +19,124 @@ FOUND: dict[str, Any] = {
 """How an optimum that was found by search looks, on the line of its formula."""
 
 
+METHODS = (("denoising", 0.5), ("denoising", 1.0), ("weight_norm", 0.0))
+DATASETS = {
+    "binarized_mnist": "MNIST",
+    "omniglot": "OMNIGLOT",
+    "caltech_silhouettes": "Caltech silhouettes",
+}
+
+
+def fig01_strength(strengths: pd.DataFrame) -> Figure:
+    """Gain in log-likelihood over the unregularised model against strength, k = 1; a column per data set."""
+    shown = strengths[(strengths["k"] == 1) & (strengths["m"] == 1) & (strengths["encoder"] == "standard")]
+    datasets = [name for name in DATASETS if name in set(shown["dataset"])]
+    figure, axes = plt.subplots(2, len(datasets), figsize=(style.PAGE, 3.8), squeeze=False)
+    for column, dataset in enumerate(datasets):
+        own = shown[shown["dataset"] == dataset]
+        for row, name in enumerate(("denoising", "weight_norm")):
+            panel = axes[row, column]
+            levels = _levels(own, name)
+            panel.axhline(0, color=style.GREY, linewidth=0.8, zorder=0)
+            for number, (method, alpha) in enumerate(METHODS):
+                curve = own[(own["method"] == method) & (own["alpha"] == alpha)]
+                if method == name and len(curve):
+                    _draw_gain(panel, curve, levels, f"C{number}", _label(method, alpha))
+            _strength_axis(panel, levels, name)
+            panel.legend(loc="best")
+        axes[0, column].set_title(DATASETS[dataset])
+    for row in axes:
+        row[0].set_ylabel("gain in $\\log p(x)$ / nats")
+    style.mark_stand_in(figure, shown)
+    return figure
+
+
+def fig02_strength_by_k(strengths: pd.DataFrame) -> Figure:
+    """How far each strength lies below the best one, for several k; a column per data set."""
+    shown = strengths[(strengths["m"] == 1) & (strengths["encoder"] == "standard")]
+    datasets = [name for name in DATASETS if name in set(shown["dataset"])]
+    ks = sorted(shown["k"].unique())
+    figure, axes = plt.subplots(len(METHODS), len(datasets), figsize=(style.PAGE, 5.4), squeeze=False)
+    for column, dataset in enumerate(datasets):
+        own = shown[shown["dataset"] == dataset]
+        for row, (method, alpha) in enumerate(METHODS):
+            panel = axes[row, column]
+            levels = _levels(own, method)
+            for number, k in enumerate(ks):
+                curve = own[(own["k"] == k) & (own["method"] == method) & (own["alpha"] == alpha)]
+                plain = own[(own["k"] == k) & (own["method"] == "plain")]
+                if len(curve):
+                    best = max(curve["test_loglik"].max(), plain["test_loglik"].iloc[0])
+                    values = pd.concat([plain, curve])
+                    places = [levels.index(value) for value in values["strength"]]
+                    order = np.argsort(places)
+                    below = (values["test_loglik"] - best).to_numpy()
+                    panel.plot(
+                        np.array(places)[order], below[order], "osv"[number % 3] + "-", color=f"C{number}",
+                        label=f"$k = {k}$",
+                    )  # fmt: skip
+            _strength_axis(panel, levels, method)
+        axes[0, column].set_title(DATASETS[dataset])
+    for row, (method, alpha) in zip(axes, METHODS, strict=True):
+        row[0].set_ylabel(f"{_label(method, alpha)}\n$\\log p(x)$ less best / nats")
+    axes[0, 0].legend(loc="lower left")
+    style.mark_stand_in(figure, shown)
+    return figure
+
+
+def fig04_gradient_samples(curves: pd.DataFrame) -> Figure:
+    """The amortised test ELBO in training with m samples per gradient; a panel per data set and method."""
+    panels = [
+        (dataset, key, own)
+        for dataset in DATASETS
+        for key, own in curves[curves["dataset"] == dataset].groupby(["method", "alpha", "strength"])
+    ]
+    panels.sort(key=lambda panel: (panel[0], panel[1][0] != "plain"))
+    figure, axes = plt.subplots(
+        1, len(panels), figsize=(2.4 * len(panels) + 0.6, 2.4), sharey=True, squeeze=False
+    )
+    for panel, (dataset, (method, alpha, strength), own) in zip(axes[0], panels, strict=True):
+        for number, (m, curve) in enumerate(own.groupby("m")):
+            panel.plot(curve["passes"], curve["test_bound"], color=f"C{number}", label=f"$m = {m}$")
+        title = "VAE" if method == "plain" else f"DVAE, $\\alpha = {alpha:g}$, $\\sigma = {strength:g}$"
+        panel.set(title=f"{DATASETS[dataset]}: {title}", xlabel="passes over the training images")
+        panel.legend(loc="lower right")
+    axes[0, 0].set_ylabel("test ELBO / nats")
+    lowest = curves.groupby(["dataset", "method", "m"])["test_bound"].max().min()
+    axes[0, 0].set_ylim(bottom=lowest - 0.6 * abs(curves["test_bound"].max() - lowest) - 10)
+    style.mark_stand_in(figure, curves)
+    return figure
+
+
+def _levels(own: pd.DataFrame, method: str) -> list[float]:
+    """Strengths of a method from weak to strong, no regularisation (0) first."""
+    values = sorted(own.loc[own["method"] == method, "strength"].unique(), reverse=method == "weight_norm")
+    return [0.0, *values]
+
+
+def _label(method: str, alpha: float) -> str:
+    return f"denoising, $\\alpha = {alpha:g}$" if method == "denoising" else "weight norm"
+
+
+def _strength_axis(panel: Axes, levels: list[float], method: str) -> None:
+    none = "0" if method == "denoising" else "$\\infty$"
+    panel.set_xticks(range(len(levels)), [none, *(f"{level:g}" for level in levels[1:])])
+    panel.set_xlabel("noise $\\sigma$" if method == "denoising" else "norm bound $H$")
+    panel.set_xlim(-0.3, len(levels) - 0.7)
+
+
+def _draw_gain(panel: Axes, curve: pd.DataFrame, levels: list[float], color: str, label: str) -> None:
+    """From the unregularised model on, with bootstrap intervals; a ring around the chosen strength."""
+    curve = curve.sort_values("strength", key=lambda values: values.map(levels.index))
+    places = curve["strength"].map(levels.index).to_numpy()
+    gain = curve["gain"].to_numpy()
+    panel.plot([0, *places], [0, *gain], color=color, label=label)
+    intervals = [gain - curve["gain_low"], curve["gain_high"] - gain]
+    panel.errorbar(places, gain, yerr=intervals, fmt="o", color=color, capsize=2, elinewidth=0.8)
+    chosen = curve["chosen"].to_numpy(bool)
+    panel.plot(places[chosen], gain[chosen], "o", markersize=8, markerfacecolor="none", color=color)
+
+
 def fig_theory(
     encoder_curves: pd.DataFrame,
     posteriors: pd.DataFrame,

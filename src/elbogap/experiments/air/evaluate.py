@@ -35,7 +35,7 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame | dict[str, np.n
         OutOfTime: the time budget is spent.
     """
     arrays = read_arrays(run.inputs["images"])
-    valid, test = (unpack(arrays, part).to(run.device) for part in ("valid", "test"))
+    valid, test = (torch.from_numpy(unpack(arrays, part)).to(run.device) for part in ("valid", "test"))
     models = Models.load(run.inputs["models"])
     curves = read_table(run.inputs["curves"])
     k = int(curves["k"].iloc[0])

@@ -5,13 +5,12 @@ one, which is used. Silhouettes are 1 - x, so that 1 is the object. Table 5's nu
 """
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from elbogap.config.air import Images as Settings
 from elbogap.config.air import Split
 from elbogap.data.loaders import Dataset, load
 from elbogap.runtime import Run, numpy_generator
+from elbogap.tables import Arrays
 
 PARTS = ("train", "valid", "test")
 WHITE = 255
@@ -34,9 +33,9 @@ def run(settings: Settings, run: Run) -> dict[str, dict[str, np.ndarray]]:
     return {"images": packed | {"data": np.array(data.kind), "dataset": np.array(name)}}
 
 
-def unpack(arrays: dict[str, np.ndarray], part: str, count: int | None = None) -> Tensor:
+def unpack(arrays: Arrays, part: str, count: int | None = None) -> np.ndarray:
     """Images of a part, the first `count` or all: float32 `[N, 784]` in {0, 1}."""
-    return torch.from_numpy(np.unpackbits(arrays[part][:count], axis=1, count=28 * 28).astype(np.float32))
+    return np.unpackbits(arrays[part][:count], axis=1, count=28 * 28).astype(np.float32)
 
 
 def _binary(data: Dataset, split: Split, random: np.random.Generator) -> dict[str, np.ndarray]:

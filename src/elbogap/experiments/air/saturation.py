@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import pandas as pd
+import torch
 from torch import Tensor
 
 from elbogap import provenance
@@ -40,7 +41,7 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame]:
 
 def _of_dataset(settings: Settings, run: Run, dataset: str, grid: Sequence[Estimator]) -> pd.DataFrame:
     arrays = read_arrays(run.inputs[f"images_{dataset}"])
-    images = unpack(arrays, "test", settings.images).to(run.device)
+    images = torch.from_numpy(unpack(arrays, "test", settings.images)).to(run.device)
     networks = Models.load(run.inputs[f"models_{dataset}"]).networks(0, run.device)
 
     def row(i: int) -> Tensor:

@@ -20,7 +20,7 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame]:
         arrays = read_arrays(path)
         key = {"document": "air", "dataset": dataset, "data": str(arrays["data"])}
         sizes = {part: len(arrays[part]) for part in PARTS}
-        splits.append(key | sizes | {"ink": unpack(arrays, "train").mean().item()})
+        splits.append(key | sizes | {"ink": float(unpack(arrays, "train").mean())})
         layers = getattr(settings.architectures, dataset)
         for name, cell in settings.cells.items():
             if dataset not in cell.datasets:

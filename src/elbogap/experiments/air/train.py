@@ -66,16 +66,14 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame | dict[str, np.n
         raise UserError(f"air.train: no cell '{name}'; the settings have {', '.join(settings.cells)}")
     cell = settings.cells[name]
     arrays = read_arrays(run.inputs["images"])
+    counts = {"train": None, "valid": settings.measure_images, "test": settings.measure_images}
     images = {
-        "train": unpack(arrays, "train"),
-        "valid": unpack(arrays, "valid", settings.measure_images),
-        "test": unpack(arrays, "test", settings.measure_images),
+        part: torch.from_numpy(unpack(arrays, part, count)).to(run.device) for part, count in counts.items()
     }
     if settings.batch > len(images["train"]):
         raise UserError(
             f"air.train: batch {settings.batch} exceeds the {len(images['train'])} training images"
         )
-    images = {part: values.to(run.device) for part, values in images.items()}
     trained: list[Trained] = []
     for method in methods(cell):
         members = list(product(range(cell.seeds), method.strengths))
