@@ -32,6 +32,7 @@ AIR_TABLES = {
         ("tab04", "tab04_large_encoder", "Table 4"),
         ("tab07", "tab07_strengths", "Table 7"),
         ("strengths", "tab_strengths", "All strengths"),
+        ("shapes", "tab_shapes", "Figures 1 and 2 in numbers"),
         ("gradient_samples", "tab_gradient_samples", "Figure 4 in numbers"),
     ),
     "setup": (("splits", "tab05_splits", "Table 5"), ("settings", "tab06_settings", "Table 6")),
@@ -69,36 +70,32 @@ def air_tables(experiment):
     }
 
 
-def air_cells(scale, names=None):
-    """Pairs of a data set and a cell (all, or those named) that the settings of a scale train."""
+def air_cells(scale):
+    """Data set, name and settings of everything that a scale trains."""
     cells = section(CONFIGS[scale], "air.train").cells
-    return [
-        (dataset, name)
-        for name, cell in cells.items()
-        for dataset in cell.datasets
-        if names is None or name in names
-    ]
+    return [(dataset, name, cell) for name, cell in cells.items() for dataset in cell.datasets]
 
 
 def air_evaluations(wildcards):
-    """Evaluations, their values by image, and training curves of all data sets and cells."""
+    """Training curves of all data sets and cells; evaluations, also by image, of those with plain gradients (m = 1)."""
     folder = f"results/{wildcards.scale}/air"
     return {
         f"{kind}_{dataset}_{name}": f"{folder}/{kind}/{dataset}/{name}.{suffix}"
-        for dataset, name in air_cells(wildcards.scale)
-        for kind, suffix in (("evaluation", "csv"), ("images", "npz"), ("curves", "csv"))
+        for dataset, name, cell in air_cells(wildcards.scale)
+        for kind, suffix in (("curves", "csv"), ("evaluation", "csv"), ("images", "npz"))
+        if kind == "curves" or cell.m == 1
     }
 
 
 def air_saturation_models(wildcards):
     """Models and images of the data sets on which the estimate's convergence is measured."""
     folder = f"results/{wildcards.scale}/air"
+    wanted = section(CONFIGS[wildcards.scale], "air.saturation").cells
     found = {}
-    for dataset, name in air_cells(
-        wildcards.scale, section(CONFIGS[wildcards.scale], "air.saturation").cells
-    ):
-        found[f"models_{dataset}"] = f"{folder}/models/{dataset}/{name}.npz"
-        found[f"images_{dataset}"] = f"{folder}/images_{dataset}.npz"
+    for dataset, name, _ in air_cells(wildcards.scale):
+        if name in wanted:
+            found[f"models_{dataset}"] = f"{folder}/models/{dataset}/{name}.npz"
+            found[f"images_{dataset}"] = f"{folder}/images_{dataset}.npz"
     return found
 
 

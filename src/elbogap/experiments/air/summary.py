@@ -17,18 +17,21 @@ from elbogap.tables import read_arrays, read_table
 
 CELL = ["document", "dataset", "data", "encoder", "k", "m"]
 METHOD = ["method", "alpha"]
-METRICS = ["valid_bound", "test_loglik", "test_bound", "test_gap"]
+METRICS = ["valid_bound", "test_loglik", "test_bound", "test_gap", "test_iwae", "iw_svi_share"]
 KS = {"tab01": 1, "tab02": 8, "tab03": 64}
 
 
 def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame]:
-    """Summarise inputs `evaluation_<dataset>_<cell>` with their `images_<dataset>_<cell>`.
+    """Summarise inputs `evaluation_<dataset>_<cell>` with their `images_<dataset>_<cell>`, and `curves_...`.
 
     Returns:
         `strengths`: per data set, cell, method and strength means over seeds and their spread, the gain in
-        `test_loglik` over the unregularised model, and `loss`, how far it lies below the best strength;
-        `tab01`, `tab02`, `tab03`: the chosen strengths for k = 1, 8, 64; `tab04`: the same for all k where a
-        large encoder was trained; `tab07`: searched ranges and chosen strengths.
+        `test_loglik` and the change of `test_gap` against the unregularised model, and `loss`, how far it
+        lies below the best strength; `shapes`: of these curves over strength, see :func:`_shapes`; `tab01`,
+        `tab02`, `tab03`: the chosen strengths for k = 1, 8, 64; `tab04`: the same for all k where a large
+        encoder was trained; `tab07`: searched ranges and chosen strengths; `curves`: training curves, averaged
+        over seeds, of what was trained with several m; `gradient_samples`: of these the largest and the last
+        `test_bound`, and `fall`, their difference in nats.
 
     Raises:
         UserError: no inputs.
@@ -49,9 +52,11 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame]:
     large = chosen[chosen["encoder"] == "large"]
     beside = ordinary.merge(large[["dataset", "k"]].drop_duplicates())
     tables = {name: ordinary[ordinary["k"] == k].reset_index(drop=True) for name, k in KS.items()}
-    curves = _gradient_samples(pd.concat([read_table(run.inputs[f"curves_{name}"]) for name in names]))
+    trained = [read_table(path) for name, path in run.inputs.items() if name.startswith("curves_")]
+    curves = _gradient_samples(pd.concat(trained))
     return {
         "strengths": strengths,
+        "shapes": pd.DataFrame(_shapes(standard[standard["encoder"] == "standard"])),
         **tables,
         "tab04": pd.concat([large, beside]).sort_values(["dataset", "k", "encoder"], ignore_index=True),
         "tab07": pd.DataFrame(_ranges(standard[standard["encoder"] == "standard"])),
@@ -85,12 +90,39 @@ def _strengths(settings: Settings, name: str, table: pd.DataFrame, loglik: np.nd
             }
         )
     found = pd.DataFrame(rows)
-    best = found.groupby(METHOD)["test_loglik"].transform("max")
-    # no strength at all is a strength too: a regularised method can do no worse than the unregularised one
-    found["loss"] = np.maximum(best, found.loc[found["method"] == "plain", "test_loglik"].iloc[0])
-    found["loss"] -= found["test_loglik"]
+    unregularised = found[found["method"] == "plain"].iloc[0]
+    found["gap_change"] = found["test_gap"] - unregularised["test_gap"]
+    # no regularisation is a strength too
+    best = found.groupby(METHOD)["test_loglik"].transform("max").clip(lower=unregularised["test_loglik"])
+    found["loss"] = best - found["test_loglik"]
     found["chosen"] = found.groupby(METHOD)["valid_bound"].rank(ascending=False, method="first") == 1
     return found
+
+
+def _shapes(standard: pd.DataFrame) -> Iterator[dict[str, object]]:
+    """The curve of a method over its strengths on one data set, for each k.
+
+    `best` is the strength of the largest test likelihood (0: no regularisation), `interior` is 1 where it is
+    neither that nor the strongest; `loss` is what the strength `common`, the strongest that was trained for
+    every k, loses against the best.
+    """
+    for key, curve in standard[standard["method"] != "plain"].groupby(["dataset", *METHOD]):
+        plain = standard[(standard["method"] == "plain") & (standard["dataset"] == key[0])]
+        weak_first = key[1] == "denoising"
+        common = set.intersection(*(set(some["strength"]) for _, some in curve.groupby("k")))
+        for k, some in curve.groupby("k"):
+            some = some.sort_values("strength", ascending=weak_first)
+            best = some.loc[some["test_loglik"].idxmax()]
+            gains = best["test_loglik"] > plain.loc[plain["k"] == k, "test_loglik"].iloc[0]
+            there = [strength for strength in some["strength"] if strength in common][-1:]
+            yield some.iloc[0][["document", "dataset", "data", *METHOD]].to_dict() | {
+                "k": k,
+                "strengths": len(some),
+                "best": best["strength"] if gains else 0.0,
+                "interior": int(gains and best["strength"] != some["strength"].iloc[-1]),
+                "common": there[0] if there else np.nan,
+                "loss": some.loc[some["strength"].isin(there), "loss"].max(),
+            }
 
 
 def _ranges(standard: pd.DataFrame) -> Iterator[dict[str, object]]:
