@@ -84,7 +84,8 @@ class Fit:
         values: means of the objective over each record, `[M, R]`.
         reported: means over each record of what the objective reports, by name, `[M, R]`.
         measured: what the monitor measured, by name, `[M, V]`.
-        kept: the measurement, from 0, whose networks are kept, `[M]`; -1 where that is none.
+        kept: the measurement, from 0, whose networks are kept, `[M]`; -1 where nothing was chosen, or nothing
+            finite was measured (then the networks of the first measurement are kept).
     """
 
     networks: Mapping[str, MLP]
@@ -225,9 +226,10 @@ class _Best:
 
     def restore(self) -> tuple[dict[str, np.ndarray], np.ndarray]:
         """Give the members the parameters that were kept; the measurements `[M, V]` and which was best."""
-        with torch.no_grad():
-            for kept, now in zip(self._kept, self._parameters, strict=True):
-                now.copy_(kept)
+        if self._kept:
+            with torch.no_grad():
+                for kept, now in zip(self._kept, self._parameters, strict=True):
+                    now.copy_(kept)
         names = self._measured[0]
         measured = {name: torch.stack([one[name] for one in self._measured], 1).numpy() for name in names}
         members = len(next(iter(measured.values())))

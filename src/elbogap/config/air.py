@@ -52,7 +52,7 @@ class Cell(Section):
 
     datasets: tuple[DatasetName, ...] = setting("Data sets.", min_length=1)
     k: int = setting("Importance samples of the bound; 1 is the ELBO.", ge=1)
-    m: int = setting("Independent copies of the bound that are averaged.", ge=1)
+    m: int = setting("Copies of the bound, with their own draws of z, that are averaged.", ge=1)
     large_encoder: bool = setting("Whether encoders have the large layers.")
     alphas: tuple[Share, ...] = setting("Shares of the denoising regulariser, one method each.")
     noise: tuple[Positive, ...] = setting("Positives sigma of the encoder's input noise.", unit="pixel value")

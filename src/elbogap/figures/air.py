@@ -121,7 +121,7 @@ def _label(method: str, alpha: float) -> str:
 def _strength_axis(panel: Axes, levels: list[float], method: str) -> None:
     none = "0" if method == "denoising" else "$\\infty$"
     panel.set_xticks(range(len(levels)), [none, *(f"{level:g}" for level in levels[1:])])
-    panel.set_xlabel("noise $\\sigma$" if method == "denoising" else "norm bound $H$")
+    panel.set_xlabel("noise $\\sigma$ / pixel value" if method == "denoising" else "norm bound $H$")
     panel.set_xlim(-0.3, len(levels) - 0.7)
 
 

@@ -6,6 +6,7 @@ The document's eq. 18 is lost from its text; any form with |w_i| <= H meets it, 
 from collections.abc import Sequence
 from typing import Self
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -48,6 +49,10 @@ class NormBoundedMLP(MLP):
         layers = zip(self.weights, self.scales, strict=True)
         return [weight * self._shrinking(weight, scale) for weight, scale in layers]
 
+    def to_arrays(self) -> dict[str, np.ndarray]:
+        """The arrays of the plain network, which :meth:`select` and :meth:`MLP.from_arrays` give."""
+        return self.plain().to_arrays()
+
     def plain(self) -> MLP:
         """The same functions as an ordinary MLP."""
         with torch.no_grad():
@@ -55,5 +60,5 @@ class NormBoundedMLP(MLP):
 
     def _shrinking(self, weight: Tensor, scale: Tensor) -> Tensor:
         """s_i / |v_i| = min(1, H sigmoid(u_i) / |v_i|), `[M, 1, out]`."""
-        norm = weight.norm(dim=1, keepdim=True)
+        norm = weight.norm(dim=1, keepdim=True).clamp(min=torch.finfo(weight.dtype).tiny)
         return (self.bound * torch.sigmoid(scale) / norm).clamp(max=1)

@@ -60,13 +60,25 @@ def bounds(
         k: importance samples.
         draws: independent repetitions.
         rows: decoder rows of one member held in memory at once.
-        generator: source of the draws, on the device of the images; all members have the same.
+        generator: source of the draws, on the device of the images; all members have the same ones, whatever
+            `rows` is.
     """
-    parts = []
-    for some in images.split(max(1, rows // k)):
-        q = posterior(networks["encoder"], some[None])
-        shape = (draws, 1, k, *q.mean.shape[1:])
-        noises = torch.randn(shape, generator=generator, device=some.device)
-        repeated = [bound(networks["decoder"], some, q, q.placed(noise)) for noise in noises]
-        parts.append(torch.stack(repeated).mean(0))
-    return torch.cat(parts, -1)
+    found = []
+    everyone = posterior(networks["encoder"], images[None])
+    size = max(1, rows // k)
+    for _ in range(draws):
+        shape = (1, k, *everyone.mean.shape[1:])
+        noise = torch.randn(shape, generator=generator, device=images.device)
+        chunks = zip(
+            images.split(size),
+            everyone.mean.split(size, 1),
+            everyone.log_variance.split(size, 1),
+            noise.split(size, 2),
+            strict=True,
+        )
+        parts = []
+        for some, mean, log_variance, own in chunks:
+            q = Gaussians(mean, log_variance)
+            parts.append(bound(networks["decoder"], some, q, q.placed(own)))
+        found.append(torch.cat(parts, -1))
+    return torch.stack(found).mean(0)

@@ -16,7 +16,7 @@ from elbogap.nn.mlp import Network
 
 @dataclass(frozen=True)
 class Denoising:
-    """alpha L_k(x; f(x + sigma e)) + (1 - alpha) L_k(x; f(x)), e ~ N(0, I), the mean of m independent copies.
+    """alpha L_k(x; f(x + sigma e)) + (1 - alpha) L_k(x; f(x)), e ~ N(0, I), the mean of m copies.
 
     alpha = 0 is the VAE or IWAE, alpha = 1 the denoising one (eq. 13); between them lies eq. 16, with one
     network f for both terms: ln p - alpha E KL(f(x + sigma e) || p) - (1 - alpha) KL(f(x) || p). Members of
@@ -27,7 +27,7 @@ class Denoising:
         images: `[N, 784]` in {0, 1}, float32.
         batch: images per step.
         k: importance samples.
-        m: independent copies of the bound.
+        m: copies of the bound, with draws of z of their own and the same e.
         latent: dimensions of z.
         alpha: share of the noisy term.
         deviations: sigma of each member, `[M]`, on the device of the images.

@@ -29,12 +29,12 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame]:
         `test_loglik` and the change of `test_gap` against the unregularised model, and `loss`, how far it
         lies below the best strength; `shapes`: of these curves over strength, see :func:`_shapes`; `tab01`,
         `tab02`, `tab03`: the chosen strengths for k = 1, 8, 64; `tab04`: the same for all k where a large
-        encoder was trained; `tab07`: searched ranges and chosen strengths; `curves`: training curves, averaged
-        over seeds, of what was trained with several m; `gradient_samples`: of these the largest and the last
-        `test_bound`, and `fall`, their difference in nats.
+        encoder was trained; `tab07`: searched ranges and chosen strengths; `curves`: training curves,
+        averaged over seeds, of what was trained with several m; `gradient_samples`: of these the largest and
+        the last `test_bound`, and `fall`, their difference in nats.
 
     Raises:
-        UserError: no inputs.
+        UserError: nothing was trained that a table is to show.
     """
     names = [name.removeprefix("evaluation_") for name in run.inputs if name.startswith("evaluation_")]
     if not names:
@@ -43,7 +43,7 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame]:
     for name in sorted(names):
         table = read_table(run.inputs[f"evaluation_{name}"])
         loglik = read_arrays(run.inputs[f"images_{name}"])["loglik"]
-        parts.append(_strengths(settings, name, table, loglik))
+        parts.append(_strengths(settings, table, loglik))
     strengths = pd.concat(parts, ignore_index=True)
     strengths = strengths.sort_values([*CELL, *METHOD, "strength"], ignore_index=True)
     standard = strengths[strengths["m"] == 1]
@@ -54,6 +54,10 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame]:
     tables = {name: ordinary[ordinary["k"] == k].reset_index(drop=True) for name, k in KS.items()}
     trained = [read_table(path) for name, path in run.inputs.items() if name.startswith("curves_")]
     curves = _gradient_samples(pd.concat(trained))
+    if curves.empty or not (standard["method"] != "plain").any():
+        raise UserError(
+            "air.summary: add a cell with m > 1 and one with regularised methods to air.train.cells"
+        )
     return {
         "strengths": strengths,
         "shapes": pd.DataFrame(_shapes(standard[standard["encoder"] == "standard"])),
@@ -65,7 +69,7 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame]:
     }
 
 
-def _strengths(settings: Settings, name: str, table: pd.DataFrame, loglik: np.ndarray) -> pd.DataFrame:
+def _strengths(settings: Settings, table: pd.DataFrame, loglik: np.ndarray) -> pd.DataFrame:
     """A row per method and strength of one cell."""
     images = loglik.shape[1]
     random = numpy_generator(settings.seed, "air.summary", images)  # one cell's resamples are another's
@@ -95,7 +99,10 @@ def _strengths(settings: Settings, name: str, table: pd.DataFrame, loglik: np.nd
     # no regularisation is a strength too
     best = found.groupby(METHOD)["test_loglik"].transform("max").clip(lower=unregularised["test_loglik"])
     found["loss"] = best - found["test_loglik"]
-    found["chosen"] = found.groupby(METHOD)["valid_bound"].rank(ascending=False, method="first") == 1
+    valid = found["valid_bound"].fillna(-np.inf)  # that of a diverged model
+    found["chosen"] = (
+        valid.groupby([found[name] for name in METHOD]).rank(ascending=False, method="first") == 1
+    )
     return found
 
 

@@ -170,7 +170,7 @@ def _train(
                 images[part],
                 k=k,
                 draws=1,
-                rows=settings.rows,
+                rows=settings.rows // len(members),
                 generator=torch_generator(settings.seed, "air.train", dataset, part, device=run.device),
             ).mean(-1)
             for part, k in asked.items()
