@@ -18,6 +18,13 @@ from elbogap.tables import read_arrays, read_table
 CELL = ["document", "dataset", "data", "encoder", "k", "m"]
 METHOD = ["method", "alpha"]
 METRICS = ["valid_bound", "test_loglik", "test_bound", "test_gap", "test_iwae", "iw_svi_share"]
+SHOWN = [
+    *("document", "dataset", "data", "encoder", "k", "method", "alpha", "strength", "seeds"),
+    *("test_loglik", "test_loglik_se", "test_bound", "test_gap", "gap_change"),
+    *("gain", "gain_low", "gain_high"),
+]
+"""Columns of Tables 1 to 4."""
+
 KS = {"tab01": 1, "tab02": 8, "tab03": 64}
 
 
@@ -47,7 +54,7 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame]:
     strengths = pd.concat(parts, ignore_index=True)
     strengths = strengths.sort_values([*CELL, *METHOD, "strength"], ignore_index=True)
     standard = strengths[strengths["m"] == 1]
-    chosen = standard[standard["chosen"]].drop(columns=["chosen", "m"])
+    chosen = standard.loc[standard["chosen"], SHOWN]
     ordinary = chosen[chosen["encoder"] == "standard"]
     large = chosen[chosen["encoder"] == "large"]
     beside = ordinary.merge(large[["dataset", "k"]].drop_duplicates())
