@@ -27,6 +27,7 @@ wildcard_constraints:
 include: "workflow/rules/data.smk"
 include: "workflow/rules/mapa.smk"
 include: "workflow/rules/qiw.smk"
+include: "workflow/rules/air_inputs.smk"
 include: "workflow/rules/air.smk"
 include: "workflow/rules/report.smk"
 
