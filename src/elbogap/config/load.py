@@ -7,6 +7,7 @@ from pydantic import ValidationError
 
 from elbogap.config.air import AirConfig
 from elbogap.config.base import Section, explain, setting
+from elbogap.config.implicit import ImplicitConfig
 from elbogap.config.mapa import MapaConfig
 from elbogap.config.qiw import QiwConfig
 from elbogap.config.yaml_file import read_yaml
@@ -25,6 +26,7 @@ class Config(Section):
     mapa: MapaConfig = setting("Document mapa: model-agnostic posterior approximation.")
     qiw: QiwConfig = setting("Document qiw: importance-weighted autoencoders reinterpreted.")
     air: AirConfig = setting("Document air: amortized inference regularization.")
+    implicit: ImplicitConfig = setting("Document implicit: implicit and semi-implicit distributions.")
 
 
 def scales(folder: Path) -> list[str]:
