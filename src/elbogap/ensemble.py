@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from elbogap.nn.damped_rms import DampedRms
 from elbogap.nn.mlp import MLP, Network
 from elbogap.training import Part, Work, train
 
@@ -51,7 +52,7 @@ class Objective(Protocol):
         Shapes may depend on the epoch on the CPU only. The result must depend on nothing but the epoch.
         """
 
-    def value(self, networks: Mapping[str, Network], batch: Batch) -> Tensor:
+    def value(self, networks: Mapping[str, MLP], batch: Batch) -> Tensor:
         """The objective of each member at one step, `[M, ...]` in the batch to `[M]`, differentiable."""
 
 
@@ -105,6 +106,11 @@ def falling(time: float, final_share: float) -> float:
     return final_share + (1 - final_share) * 0.5 * (1 + math.cos(math.pi * time))
 
 
+def stairs(factor: float, every: float) -> Schedule:
+    """The learning rate times `factor` after each share `every` of all steps, whatever the final share."""
+    return lambda time, _: factor ** math.floor(time / every + 1e-9)
+
+
 def fit(
     objective: Objective,
     networks: Mapping[str, MLP],
@@ -115,10 +121,12 @@ def fit(
     schedule: Schedule = falling,
     record_epochs: int,
     monitor: Monitor | None = None,
+    damped: Mapping[str, float] | None = None,
+    state: nn.Module | None = None,
     work: Work,
     device: str = "cpu",
 ) -> Fit:
-    """Maximise every member's objective with Adam (Kingma and Ba 2015).
+    """Maximise every member's objective with Adam (Kingma and Ba 2015) or :class:`DampedRms`.
 
     Args:
         objective: what to maximise; its tensors live on `device`.
@@ -129,6 +137,8 @@ def fit(
         schedule: how it gets there.
         record_epochs: epochs per recorded mean.
         monitor: what to measure during training, and whether to stop early by it.
+        damped: multiples of the learning rate by network; where given, the rule is :class:`DampedRms`.
+        state: buffers on `device` that the objective changes in place, such as step sizes of Markov chains.
         work: the training as work that may be stopped; on the CPU it goes on bit for bit.
         device: `cpu` or `cuda`.
 
@@ -142,7 +152,12 @@ def fit(
     on_gpu = device == "cuda"
     rate = torch.tensor(learning_rate, device=device)
     flat = _flatten(modules)
-    optimiser = torch.optim.Adam([flat], lr=rate if on_gpu else learning_rate, fused=True, capturable=on_gpu)
+    optimiser: torch.optim.Optimizer
+    if damped is None:
+        first_rate = rate if on_gpu else learning_rate
+        optimiser = torch.optim.Adam([flat], lr=first_rate, fused=True, capturable=on_gpu)
+    else:
+        optimiser = DampedRms(flat, _shares(trained, damped), rate)
 
     def update(batch: Batch) -> Tensor:
         value = objective.value(trained, batch)
@@ -168,7 +183,7 @@ def fit(
         rate.fill_(now)  # a captured step reads the rate from this place
         if graphed is None:
             optimiser.param_groups[0]["lr"] = rate  # a checkpoint's rate lies elsewhere
-            graphed = _capture(update, batch, flat, optimiser)
+            graphed = _capture(update, batch, flat, optimiser, state)
         return graphed(batch)
 
     def watched(i: int) -> Tensor:
@@ -179,6 +194,8 @@ def fit(
         return value
 
     parts: dict[str, Part] = {"networks": modules, "optimiser": optimiser}
+    if state is not None:
+        parts["state"] = state
     records = train(
         watched,
         steps=epochs * objective.steps,
@@ -262,6 +279,16 @@ def _flatten(modules: nn.Module) -> nn.Parameter:
     return flat
 
 
+def _shares(networks: Mapping[str, MLP], multiples: Mapping[str, float]) -> Tensor:
+    """The multiple of the learning rate of each element of :func:`_flatten`'s tensor."""
+    parts = [
+        torch.full((one.numel(),), multiples[name], dtype=one.dtype, device=one.device)
+        for name, network in networks.items()
+        for one in network.parameters()
+    ]
+    return torch.cat(parts)
+
+
 def in_chunks(
     members: Sequence[Member], size: int, work: Callable[[Sequence[Member]], Result]
 ) -> list[Result]:
@@ -293,11 +320,16 @@ def _out_of_memory(error: Exception) -> bool:
 
 
 def _capture(
-    update: Callable[[Batch], Tensor], batch: Batch, flat: nn.Parameter, optimiser: torch.optim.Optimizer
+    update: Callable[[Batch], Tensor],
+    batch: Batch,
+    flat: nn.Parameter,
+    optimiser: torch.optim.Optimizer,
+    state: nn.Module | None,
 ) -> Callable[[Batch], Tensor]:
     """The update as a CUDA graph that reads its batch from fixed places."""
     static = {name: values.clone() for name, values in batch.items()}
-    weights = flat.detach().clone()
+    changed = [flat, *([] if state is None else state.buffers())]
+    values = [one.detach().clone() for one in changed]
     before = {name: value.clone() for name, value in optimiser.state[flat].items()}
     side = torch.cuda.Stream()
     side.wait_stream(torch.cuda.current_stream())
@@ -306,7 +338,8 @@ def _capture(
             update(static)
     torch.cuda.current_stream().wait_stream(side)
     with torch.no_grad():  # undo what these updates did, in place: the graph remembers the places
-        flat.copy_(weights)
+        for one, value in zip(changed, values, strict=True):
+            one.copy_(value)
         for name, value in optimiser.state[flat].items():
             value.copy_(before.get(name, torch.zeros_like(value)))
     graph = torch.cuda.CUDAGraph()

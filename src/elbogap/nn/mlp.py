@@ -8,6 +8,7 @@ its companions.
 import itertools
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Literal, Self
 
 import numpy as np
@@ -18,7 +19,7 @@ from torch.nn import functional
 from elbogap.errors import UserError
 
 Activation = Literal["identity", "leaky_relu", "relu", "softplus", "tanh"]
-Initialisation = Literal["pytorch", "xavier"]
+Initialisation = Literal["pytorch", "xavier", "wide"]
 
 Network = Callable[[Tensor], Tensor]
 """M networks as a function of their inputs, `[M, ..., in]` to `[M, ..., out]`."""
@@ -96,6 +97,62 @@ class _Layers(torch.autograd.Function):
         return None, to_inputs, *to_parameters
 
 
+@dataclass(frozen=True)
+class Layers:
+    """What M multi-layer perceptrons compute, as a function of plain tensors.
+
+    Attributes:
+        weights: per layer `[M, in, out]`.
+        biases: per layer `[M, 1, out]`.
+        activation: name of the hidden activation.
+    """
+
+    weights: Sequence[Tensor]
+    biases: Sequence[Tensor]
+    activation: Activation
+
+    def __call__(self, inputs: Tensor) -> Tensor:
+        """`[M, ..., in]` or `[1, ..., in]` to `[M, ..., out]`."""
+        batch = inputs.shape[1:-1]
+        rows = inputs.flatten(1, -2).expand(len(self.weights[0]), -1, -1)
+        if torch.is_grad_enabled():
+            parameters = itertools.chain(*zip(self.weights, self.biases, strict=True))
+            output = _Layers.apply(self.activation, rows, *parameters)
+        else:  # keep no layer longer than the next one needs it
+            layers = _layers(self.weights, self.biases, rows, self.activation)
+            (output,) = deque(layers, maxlen=1)
+        return output.unflatten(1, batch)
+
+    def detached(self) -> "Layers":
+        """The same with constant weights: gradients with respect to the inputs alone cost half as much."""
+        weights, biases = ([one.detach() for one in tensors] for tensors in (self.weights, self.biases))
+        return Layers(weights, biases, self.activation)
+
+    def given(self, first: Tensor) -> Network:
+        """The function of the last inputs where the first ones are fixed.
+
+        The fixed inputs' products with the first layer are made once for all that follow.
+
+        Args:
+            first: the first X inputs, `[M, B, X]`.
+
+        Returns:
+            A function of the other inputs, `[M, ..., B, in - X]` to `[M, ..., B, out]`.
+        """
+        split = first.shape[-1]
+        fixed = torch.baddbmm(self.biases[0], first, self.weights[0][:, :split])
+        weight = self.weights[0][:, split:]
+        later = Layers(self.weights[1:], self.biases[1:], self.activation)
+
+        def network(inputs: Tensor) -> Tensor:
+            product = torch.bmm(inputs.flatten(1, -2), weight).unflatten(1, inputs.shape[1:-1])
+            between = [1] * (product.ndim - fixed.ndim)
+            hidden = product + fixed.view(len(fixed), *between, *fixed.shape[1:])
+            return later(ACTIVATIONS[self.activation](hidden)) if later.weights else hidden
+
+        return network
+
+
 class MLP(nn.Module):
     """M multi-layer perceptrons of one shape, each with its own weights.
 
@@ -125,7 +182,8 @@ class MLP(nn.Module):
             generator: source of the initial weights; member m gets the same ones whatever M is.
             initialisation: `pytorch` draws weights and biases from U(-a, a), a = 1 / sqrt(in), as
                 `torch.nn.Linear` does; `xavier` draws weights from U(-a, a), a = sqrt(6 / (in + out))
-                (Glorot and Bengio 2010), with biases 0.
+                (Glorot and Bengio 2010), with biases 0; `wide` draws weights and biases from N(0, 1 / out),
+                and from N(0, 1) in the last layer (Titsias and Ruiz 2019, code).
             dtype: floating-point type of the weights.
 
         Raises:
@@ -134,8 +192,8 @@ class MLP(nn.Module):
         super().__init__()
         if activation not in ACTIVATIONS:
             raise UserError(f"unknown activation '{activation}'; choose one of {', '.join(ACTIVATIONS)}")
-        if initialisation not in ("pytorch", "xavier"):
-            raise UserError(f"unknown initialisation '{initialisation}'; choose pytorch or xavier")
+        if initialisation not in ("pytorch", "xavier", "wide"):
+            raise UserError(f"unknown initialisation '{initialisation}'; choose pytorch, xavier or wide")
         if len(sizes) < 2:
             raise UserError(f"an MLP needs at least an input and an output size, got {list(sizes)}")
         self.activation: Activation = activation
@@ -160,15 +218,11 @@ class MLP(nn.Module):
 
     def forward(self, inputs: Tensor) -> Tensor:
         """`[M, ..., in]` or `[1, ..., in]` to `[M, ..., out]`."""
-        batch = inputs.shape[1:-1]
-        rows = inputs.flatten(1, -2).expand(self.members, -1, -1)
-        weights, biases = self.layer_weights(), list(self.biases)
-        if torch.is_grad_enabled():
-            parameters = itertools.chain(*zip(weights, biases, strict=True))
-            output = _Layers.apply(self.activation, rows, *parameters)
-        else:  # keep no layer longer than the next one needs it
-            (output,) = deque(_layers(weights, biases, rows, self.activation), maxlen=1)
-        return output.unflatten(1, batch)
+        return self.layers()(inputs)
+
+    def layers(self) -> Layers:
+        """The networks as a function of their weights, which stay differentiable."""
+        return Layers(self.layer_weights(), list(self.biases), self.activation)
 
     def layer_weights(self) -> list[Tensor]:
         """What the layers multiply with, `[M, in, out]` each; parametrised networks compute it."""
@@ -184,6 +238,13 @@ class MLP(nn.Module):
     ) -> Self:
         """One member per generator, which draws its initial weights."""
         return cls.joined([MLP(1, sizes, activation, one, initialisation) for one in generators])
+
+    @classmethod
+    def constant(cls, values: Tensor) -> Self:
+        """M functions of nothing, `[M, ..., 0]` to `[M, ..., D]`; the values `[M, D]` are parameters."""
+        return cls.from_tensors(
+            [values.new_zeros(len(values), 0, values.shape[1])], [values[:, None]], "identity"
+        )
 
     @classmethod
     def joined(cls, networks: Sequence["MLP"]) -> Self:
@@ -245,10 +306,19 @@ def _draw(
 ) -> list[tuple[Tensor, Tensor]]:
     """One member's weights `[in, out]` and biases `[1, out]`, layer by layer."""
     layers = []
-    for fan_in, fan_out in itertools.pairwise(sizes):
-        xavier = initialisation == "xavier"
-        bound = (6 / (fan_in + fan_out)) ** 0.5 if xavier else fan_in**-0.5
-        weight = torch.empty(fan_in, fan_out, dtype=dtype).uniform_(-bound, bound, generator=generator)
-        bias = torch.zeros(1, fan_out, dtype=dtype)
-        layers.append((weight, bias if xavier else bias.uniform_(-bound, bound, generator=generator)))
+    last = len(sizes) - 2
+    for layer, (fan_in, fan_out) in enumerate(itertools.pairwise(sizes)):
+        weight, bias = torch.zeros(fan_in, fan_out, dtype=dtype), torch.zeros(1, fan_out, dtype=dtype)
+        if initialisation == "wide":
+            deviation = 1.0 if layer == last else fan_out**-0.5
+            weight.normal_(0, deviation, generator=generator)
+            bias.normal_(0, deviation, generator=generator)
+        elif initialisation == "xavier":
+            bound = (6 / (fan_in + fan_out)) ** 0.5
+            weight.uniform_(-bound, bound, generator=generator)
+        else:
+            bound = max(1, fan_in) ** -0.5
+            weight.uniform_(-bound, bound, generator=generator)
+            bias.uniform_(-bound, bound, generator=generator)
+        layers.append((weight, bias))
     return layers

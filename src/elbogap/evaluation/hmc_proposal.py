@@ -1,0 +1,51 @@
+"""log p(x) by importance sampling from a Gaussian with the moments of Markov chains: one proposal for any q.
+
+Estimates that use a method's own q compare how good that q is as a proposal, and those of SIVI and UIVI,
+which divide by an estimate of q, lie too high by E log(1 / q^) >= log(1 / q). This one depends on q only
+through where the chains start (Ruiz and Titsias 2019, code).
+"""
+
+import torch
+from torch import Tensor
+
+from elbogap.evaluation.iw_svi import Gaussians, LogJoint
+from elbogap.inference import hmc
+
+
+def proposal(
+    log_joint: LogJoint,
+    start: Tensor,
+    *,
+    burn_in: int,
+    kept: int,
+    step_size: float,
+    widening: float,
+    floor: float,
+    generator: torch.Generator,
+) -> Gaussians:
+    """N(m, diag (w s)^2) with mean m and standard deviation s of the states after the burn-in.
+
+    Each chain adapts its own step size during the burn-in.
+
+    Args:
+        log_joint: log p(x, z) of draws `[..., S, B, D]`, differentiable in z.
+        start: where the chain of each observation begins, `[..., B, D]`.
+        burn_in: iterations that are dropped.
+        kept: iterations whose states give the moments.
+        step_size: leapfrog step at the beginning.
+        widening: w.
+        floor: least standard deviation s.
+        generator: source of momenta and uniforms.
+    """
+    chains = start.detach().unsqueeze(-3)
+    chain = hmc.sample(
+        log_joint,
+        chains,
+        hmc.Noise.draw(burn_in + kept, chains, generator),
+        step_size=chains.new_full(chains.shape[:-1], step_size),
+        adapting=burn_in,
+        adaptation=hmc.Adaptation(),
+    )
+    draws = chain.draws[burn_in:].squeeze(-3)
+    deviation = draws.std(0).clamp(min=floor) * widening
+    return Gaussians(draws.mean(0), 2 * deviation.log())

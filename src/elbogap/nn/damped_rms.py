@@ -1,0 +1,42 @@
+"""The step rule of UIVI's and VCD's code: gradients over one plus their root mean square."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+class DampedRms(torch.optim.Optimizer):
+    """theta <- theta - rho r g / (1 + sqrt G), G <- d G + (1 - d) g^2, where G starts as the first g^2.
+
+    Small gradients make steps of gradient descent, large ones steps of about rho (Titsias and Ruiz 2019,
+    Ruiz and Titsias 2019, code).
+    """
+
+    def __init__(self, parameter: Tensor, shares: Tensor, lr: float | Tensor, decay: float = 0.9) -> None:
+        """Prepare the rule.
+
+        Args:
+            parameter: what is trained, one tensor.
+            shares: r, the multiple of the learning rate rho that each element takes.
+            lr: rho, a number, or a tensor that the caller fills.
+            decay: d.
+        """
+        super().__init__([parameter], {"lr": lr})
+        self._parameter, self._shares, self._decay = parameter, shares, decay
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], Any] | None = None) -> None:  # type: ignore[override]
+        """One step down the gradient."""
+        gradient, state = self._parameter.grad, self.state[self._parameter]
+        if gradient is None:
+            return
+        if "square" not in state:
+            state["square"] = torch.zeros_like(gradient)
+            state["made"] = torch.zeros((), device=gradient.device)
+        weight = torch.where(state["made"] == 0, 1.0, 1 - self._decay)
+        state["square"].lerp_(gradient.square(), weight)
+        state["made"].add_(1)
+        step = self._shares * gradient / (1 + state["square"].sqrt())
+        self._parameter.sub_(step * self.param_groups[0]["lr"])
