@@ -29,6 +29,7 @@ include: "workflow/rules/mapa.smk"
 include: "workflow/rules/qiw.smk"
 include: "workflow/rules/air_inputs.smk"
 include: "workflow/rules/air.smk"
+include: "workflow/rules/implicit_inputs.smk"
 include: "workflow/rules/implicit.smk"
 include: "workflow/rules/report.smk"
 

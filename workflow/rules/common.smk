@@ -13,6 +13,7 @@ sys.path.insert(0, str(ROOT / "src"))
 from elbogap import digest
 from elbogap.claims.specification import published_needed, tables_needed
 from elbogap.config.air import CostOfTraining
+from elbogap.config.implicit import TimeOfTraining
 from elbogap.config.load import load, scales, section
 from elbogap.data.fetch import record_state
 from elbogap.errors import UserError

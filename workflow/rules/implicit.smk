@@ -18,3 +18,177 @@ IMPLICIT = "results/{scale}/implicit"
 
 
 # == vae ==
+
+
+wildcard_constraints:
+    trained="[a-z0-9_]+",
+
+
+IMPLICIT_TABLES = {
+    "vae_summary": (
+        ("tab01", "tab01_uivi_vae", "Table 1"),
+        ("tab02", "tab02_vcd", "Table 2"),
+        ("steps", "tab_vcd_steps", "Figure 6 in numbers"),
+        ("seeds", "tab_vae_seeds", "All models of Tables 1 and 2 and Figure 6"),
+    ),
+    "vae_time": (("time", "tab_vcd_time", "Figure 6: seconds per iteration"),),
+}
+
+targets["implicit"] += [
+    f"{IMPLICIT}/{name}.csv" for tables in IMPLICIT_TABLES.values() for _, name, _ in tables
+]
+targets["implicit"] += [f"figures/{{scale}}/implicit/fig06_vcd_steps.{suffix}" for suffix in ("pdf", "png")]
+
+
+rule implicit_images:
+    input:
+        data="results/{scale}/data/{dataset}.json",
+    output:
+        images="results/{scale}/implicit/images_{dataset}.npz",
+    log:
+        "results/{scale}/logs/implicit/images_{dataset}.log",
+    benchmark:
+        "results/{scale}/benchmarks/implicit/images_{dataset}.jsonl"
+    conda:
+        "../../envs/environment.yaml"
+    threads: 1
+    resources:
+        gpu=0,
+    params:
+        settings=settings("implicit.images"),
+        code=code("elbogap.experiments.implicit.images"),
+        files=files,
+    message:
+        "implicit: images of {wildcards.dataset} ({wildcards.scale})"
+    shell:
+        "python -m elbogap implicit.images --scale {wildcards.scale} --settings {params.settings:q} {params.files} "
+        "--keys dataset={wildcards.dataset} --threads {threads} --gpus {resources.gpu} > {log} 2>&1"
+
+
+rule implicit_vae_train:
+    input:
+        images="results/{scale}/implicit/images_{dataset}.npz",
+    output:
+        models="results/{scale}/implicit/models/{dataset}/{trained}.npz",
+        curves="results/{scale}/implicit/curves/{dataset}/{trained}.csv",
+    log:
+        "results/{scale}/logs/implicit/vae_train_{dataset}_{trained}.log",
+    benchmark:
+        "results/{scale}/benchmarks/implicit/vae_train_{dataset}_{trained}.jsonl"
+    conda:
+        "../../envs/environment.yaml"
+    threads: 1
+    resources:
+        gpu=1,
+    params:
+        settings=settings("implicit.vae_train"),
+        code=code("elbogap.experiments.implicit.vae_train"),
+        files=files,
+    message:
+        "implicit: train {wildcards.trained} on {wildcards.dataset} ({wildcards.scale})"
+    shell:
+        "python -m elbogap implicit.vae_train --scale {wildcards.scale} --settings {params.settings:q} {params.files} "
+        "--keys dataset={wildcards.dataset} cell={wildcards.trained} --threads {threads} --gpus {resources.gpu} > {log} 2>&1"
+
+
+rule implicit_vae_evaluate:
+    input:
+        images="results/{scale}/implicit/images_{dataset}.npz",
+        models="results/{scale}/implicit/models/{dataset}/{trained}.npz",
+        curves="results/{scale}/implicit/curves/{dataset}/{trained}.csv",
+    output:
+        evaluation="results/{scale}/implicit/evaluation/{dataset}/{trained}.csv",
+        loglik="results/{scale}/implicit/loglik/{dataset}/{trained}.npz",
+    log:
+        "results/{scale}/logs/implicit/vae_evaluate_{dataset}_{trained}.log",
+    benchmark:
+        "results/{scale}/benchmarks/implicit/vae_evaluate_{dataset}_{trained}.jsonl"
+    conda:
+        "../../envs/environment.yaml"
+    threads: 1
+    resources:
+        gpu=1,
+    params:
+        settings=settings("implicit.vae_evaluate"),
+        code=code("elbogap.experiments.implicit.vae_evaluate"),
+        files=files,
+    message:
+        "implicit: evaluate {wildcards.trained} on {wildcards.dataset} ({wildcards.scale})"
+    shell:
+        "python -m elbogap implicit.vae_evaluate --scale {wildcards.scale} --settings {params.settings:q} {params.files} "
+        "--keys dataset={wildcards.dataset} cell={wildcards.trained} --threads {threads} --gpus {resources.gpu} > {log} 2>&1"
+
+
+rule implicit_vae_summary:
+    input:
+        unpack(implicit_evaluations),
+    output:
+        **implicit_tables("vae_summary"),
+    log:
+        "results/{scale}/logs/implicit/vae_summary.log",
+    benchmark:
+        "results/{scale}/benchmarks/implicit/vae_summary.jsonl"
+    conda:
+        "../../envs/environment.yaml"
+    threads: 1
+    resources:
+        gpu=0,
+    params:
+        settings=settings("implicit.vae_summary"),
+        code=code("elbogap.experiments.implicit.vae_summary"),
+        files=files,
+    message:
+        "implicit: tables of all evaluations ({wildcards.scale})"
+    shell:
+        "python -m elbogap implicit.vae_summary --scale {wildcards.scale} --settings {params.settings:q} {params.files} "
+        "--threads {threads} --gpus {resources.gpu} > {log} 2>&1"
+
+
+rule implicit_vae_time:
+    input:
+        images="results/{scale}/implicit/images_binarized_mnist.npz",
+    output:
+        **implicit_tables("vae_time"),
+    log:
+        "results/{scale}/logs/implicit/vae_time.log",
+    benchmark:
+        "results/{scale}/benchmarks/implicit/vae_time.jsonl"
+    conda:
+        "../../envs/environment.yaml"
+    threads: 1
+    resources:
+        gpu=1,
+    params:
+        settings=implicit_time_settings,
+        code=code("elbogap.experiments.implicit.vae_time"),
+        files=files,
+    message:
+        "implicit: seconds per iteration ({wildcards.scale})"
+    shell:
+        "python -m elbogap implicit.vae_time --scale {wildcards.scale} --settings {params.settings:q} {params.files} "
+        "--threads {threads} --gpus {resources.gpu} > {log} 2>&1"
+
+
+rule implicit_fig06_vcd_steps:
+    input:
+        steps=f"{IMPLICIT}/tab_vcd_steps.csv",
+        time=f"{IMPLICIT}/tab_vcd_time.csv",
+    output:
+        pdf="figures/{scale}/implicit/fig06_vcd_steps.pdf",
+        png=report(
+            "figures/{scale}/implicit/fig06_vcd_steps.png",
+            caption="../report/implicit_fig06_vcd_steps.rst",
+            category="implicit",
+            labels={"item": "Figure 6", "scale": "{scale}"},
+        ),
+    log:
+        "results/{scale}/logs/implicit/fig06_vcd_steps.log",
+    benchmark:
+        "results/{scale}/benchmarks/implicit/fig06_vcd_steps.jsonl"
+    conda:
+        "../../envs/environment.yaml"
+    params:
+        code=code("elbogap.figures.implicit"),
+        files=files,
+    shell:
+        "python -m elbogap figure implicit.fig06_vcd_steps --scale {wildcards.scale} {params.files} > {log} 2>&1"

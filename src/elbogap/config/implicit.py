@@ -1,10 +1,10 @@
 """Settings of document implicit."""
 
-from typing import Annotated, Literal  # noqa: F401
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, FiniteFloat
+from pydantic import Field, FiniteFloat, model_validator
 
-from elbogap.config.base import Section, setting  # noqa: F401
+from elbogap.config.base import Section, setting
 
 Count = Annotated[int, Field(ge=1)]
 Positive = Annotated[FiniteFloat, Field(gt=0)]
@@ -27,6 +27,93 @@ Positive = Annotated[FiniteFloat, Field(gt=0)]
 
 # == vae ==
 
+ImageName = Literal["binarized_mnist", "fashion_mnist"]
+
+
+class ImplicitImages(Section):
+    """Binary images: fixed-binarised MNIST, and Fashion-MNIST with a threshold."""
+
+    train: int = setting("Training images, at most.", ge=10)
+    test: int = setting("Test images, at most.", ge=2)
+    threshold: float = setting("Grey value above which a pixel of Fashion-MNIST is 1.", ge=0, lt=1)
+    seed: int = setting("Base seed of the choice.", ge=0)
+
+
+class VaeCell(Section):
+    """One model and method, and how it is trained."""
+
+    datasets: tuple[ImageName, ...] = setting("Data sets.", min_length=1)
+    tables: tuple[Literal["uivi", "vcd", "steps"], ...] = setting(
+        "Where it is shown: Table 1, Table 2, Figure 6.", min_length=1
+    )
+    model: Literal["vae", "factorisation"] = setting(
+        "Decoder: with hidden layers, or linear (logistic matrix factorisation)."
+    )
+    method: Literal["elbo", "sivi", "uivi", "hoffman", "vcd"] = setting("How q and the model are trained.")
+    refinements: int = setting("HMC iterations t from z_0 to z_t; 0 where the method has none.", ge=0)
+    alpha: float = setting("Share of the contrastive term of VCD.", gt=0, le=1)
+    learning_rate: float = setting("Learning rate of means and model at the beginning.", gt=0)
+    deviation_share: float = setting("Learning rate of standard deviations over that of means.", gt=0)
+    initialisation: Literal["xavier", "wide"] = setting("How networks' weights are drawn.")
+    rounds: int = setting("Length of the training, in rounds.", ge=1)
+    seeds: int = setting("Independent repetitions.", ge=1)
+
+    @model_validator(mode="after")
+    def _refinements_where_used(self) -> Self:
+        if (self.refinements > 0) != (self.method in ("hoffman", "vcd")):
+            raise ValueError("refinements belong to hoffman and vcd, which need at least one")
+        return self
+
+
+class VaeTrain(Section):
+    """Training of all models of Tables 1 and 2 and Figure 6."""
+
+    cells: dict[str, VaeCell] = setting("What is trained, by the name in the files.", min_length=1)
+    hidden: tuple[Count, ...] = setting("Hidden layers of encoders and of the VAE's decoder.", min_length=1)
+    vae_latent: int = setting("Latent dimensions of the VAE.", ge=1)
+    factors: int = setting("Latent dimensions of the matrix factorisation.", ge=1)
+    noise: int = setting("Dimensions of the mixing noise of semi-implicit q.", ge=1)
+    sivi_samples: int = setting("Further noises L of SIVI's bound.", ge=1)
+    burn_in: int = setting("HMC iterations of UIVI that are dropped.", ge=0)
+    kept: int = setting("HMC iterations of UIVI that are averaged.", ge=1)
+    leapfrog_steps: int = setting("Leapfrog steps per HMC iteration.", ge=1)
+    step_size: float = setting("First leapfrog step, times the dimensions of what moves.", gt=0)
+    target_acceptance: float = setting("Acceptance probability to which steps adapt.", gt=0, lt=1)
+    batch: int = setting("Images per step.", ge=1)
+    decay_every: float = setting("Share of the training after which rates are multiplied by 0.9.", gt=0)
+    round_steps: int = setting("Steps in a round, whose minibatches and noise are drawn at once.", ge=1)
+    record_rounds: int = setting("Rounds per row of the training curves.", ge=1)
+    checkpoint_seconds: float = setting("Least time between two checkpoints.", unit="s", gt=0)
+    seed: int = setting("Base seed of weights, minibatches and noise.", ge=0)
+
+
+class VaeEvaluate(Section):
+    """Test likelihoods by each document's own estimator and by one for all methods."""
+
+    burn_in: int = setting("HMC iterations before the moments of the neutral proposal.", ge=1)
+    kept: int = setting("HMC iterations that give the moments.", ge=2)
+    widening: float = setting("Standard deviation of the proposal over that of the chain.", ge=1)
+    samples: int = setting("Importance samples of the neutral estimate.", ge=1)
+    own_samples: int = setting("Importance samples with the method's own q.", ge=1)
+    own_noises: int = setting("Noises of the estimate of a semi-implicit density.", ge=1)
+    rows: int = setting("Decoder or encoder rows held in memory at once.", ge=1)
+    seed: int = setting("Base seed of the draws.", ge=0)
+
+
+class VaeSummary(Section):
+    """Tables 1 and 2 and Figure 6 from the evaluations."""
+
+    resamples: int = setting("Bootstrap resamples of the test images.", ge=100)
+    seed: int = setting("Base seed of the resamples.", ge=0)
+
+
+class VaeTime(Section):
+    """Seconds per iteration of VCD."""
+
+    refinements: tuple[Count, ...] = setting("Numbers t of HMC iterations.", min_length=2)
+    steps: int = setting("Training steps timed, after as many untimed ones.", ge=1)
+    repeats: int = setting("Repetitions, of which the median counts.", ge=1)
+
 
 class ImplicitConfig(Section):
     """Document implicit."""
@@ -42,3 +129,16 @@ class ImplicitConfig(Section):
     # == regression ==
 
     # == vae ==
+
+    images: ImplicitImages = setting("Images of Tables 1 and 2 and Figure 6.")
+    vae_train: VaeTrain = setting("Training for Tables 1 and 2 and Figure 6.")
+    vae_evaluate: VaeEvaluate = setting("Test likelihoods of Tables 1 and 2 and Figure 6.")
+    vae_summary: VaeSummary = setting("Tables 1 and 2 and Figure 6.")
+    vae_time: VaeTime = setting("Figure 6: seconds per iteration.")
+
+
+class TimeOfTraining(Section):
+    """What experiment `implicit.vae_time` is told: how to time, and the training that is timed."""
+
+    timing: VaeTime = setting("How to time.")
+    train: VaeTrain = setting("The training that is timed.")

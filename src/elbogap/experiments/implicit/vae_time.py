@@ -1,0 +1,87 @@
+"""Seconds per training iteration of VCD against its number t of HMC iterations (implicit, Figure 6)."""
+
+import math
+import statistics
+import time
+
+import numpy as np
+import pandas as pd
+import torch
+
+from elbogap.config.implicit import TimeOfTraining as Settings
+from elbogap.config.implicit import VaeCell
+from elbogap.ensemble import fit
+from elbogap.experiments.implicit._vae import initial_networks
+from elbogap.experiments.implicit.images import unpack
+from elbogap.experiments.implicit.vae_train import objective
+from elbogap.runtime import Run
+from elbogap.tables import read_arrays
+from elbogap.training import Work
+
+
+def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame]:
+    """Time training steps of a VAE of one member on the input `images`.
+
+    Returns:
+        `time`: per t the `seconds` per iteration, the median over repetitions, their range `seconds_low` and
+        `seconds_high`, and the straight line through the medians, `line`, with its slope `seconds_per_hmc`.
+    """
+    arrays = read_arrays(run.inputs["images"])
+    images = torch.from_numpy(unpack(arrays, "train")).to(run.device)
+    rows = []
+    for t in settings.timing.refinements:
+        taken = sorted(_seconds(settings, run, t, images) for _ in range(settings.timing.repeats + 1))
+        rows.append((t, statistics.median(taken), taken[0], taken[-1]))
+    table = pd.DataFrame(rows, columns=["refinements", "seconds", "seconds_low", "seconds_high"])
+    slope, intercept = np.polyfit(table["refinements"], table["seconds"], 1)
+    table = table.assign(
+        document="implicit",
+        dataset=str(arrays["dataset"]),
+        data=str(arrays["data"]),
+        device=run.device,
+        line=intercept + slope * table["refinements"],
+        seconds_per_hmc=slope,
+    )
+    first = ["document", "dataset", "data", "device"]
+    return {"time": table[[*first, *table.columns.drop(first)]]}
+
+
+def _seconds(settings: Settings, run: Run, t: int, images: torch.Tensor) -> float:
+    """Per step: the difference of a longer and a shorter run leaves out what comes once."""
+    short, long = (_timed(settings, run, t, images, factor * settings.timing.steps) for factor in (1, 2))
+    return (long - short) / settings.timing.steps
+
+
+def _timed(settings: Settings, run: Run, t: int, images: torch.Tensor, steps: int) -> float:
+    cell = VaeCell(
+        datasets=("binarized_mnist",),
+        tables=("steps",),
+        model="vae",
+        method="vcd",
+        refinements=t,
+        alpha=1.0,
+        learning_rate=5e-4,
+        deviation_share=0.5,
+        initialisation="xavier",
+        rounds=1,
+        seeds=1,
+    )
+    train = settings.train.model_copy(
+        update={"round_steps": steps, "batch": min(settings.train.batch, len(images))}
+    )
+    training = objective(train, "timing", cell, [0], images)
+    work = Work("timing", run.scratch / "timing.pt", identity="", checkpoint_seconds=math.inf)
+    work.checkpoint.unlink(missing_ok=True)  # it is written at the end
+    start = time.perf_counter()
+    fit(
+        training,
+        initial_networks(train, "timing", cell, [0]),
+        epochs=1,
+        learning_rate=cell.learning_rate,
+        record_epochs=1,
+        damped={"mean": 1.0, "deviation": cell.deviation_share, "decoder": 1.0},
+        state=training.memory,
+        work=work,
+        device=run.device,
+    )
+    return time.perf_counter() - start
