@@ -24,7 +24,8 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame]:
 
     Returns:
         `time`: per t the `seconds` per iteration, the median over repetitions, their range `seconds_low` and
-        `seconds_high`, and the straight line through the medians, `line`, with its slope `seconds_per_hmc`.
+        `seconds_high`, the straight line through the medians, `line`, with its slope `seconds_per_hmc`, and
+        `line_error`, the distance from it over the largest time.
     """
     arrays = read_arrays(run.inputs["images"])
     images = torch.from_numpy(unpack(arrays, "train")).to(run.device)
@@ -34,13 +35,15 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame]:
         rows.append((t, statistics.median(taken), taken[0], taken[-1]))
     table = pd.DataFrame(rows, columns=["refinements", "seconds", "seconds_low", "seconds_high"])
     slope, intercept = np.polyfit(table["refinements"], table["seconds"], 1)
+    line = intercept + slope * table["refinements"]
     table = table.assign(
         document="implicit",
         dataset=str(arrays["dataset"]),
         data=str(arrays["data"]),
         device=run.device,
-        line=intercept + slope * table["refinements"],
+        line=line,
         seconds_per_hmc=slope,
+        line_error=(table["seconds"] - line).abs() / table["seconds"].max(),
     )
     first = ["document", "dataset", "data", "device"]
     return {"time": table[[*first, *table.columns.drop(first)]]}
