@@ -1,8 +1,8 @@
 """A discriminator trained to the end on a finite sample of q = N(m, I) and p = N(0, I), in D dimensions.
 
 All elements of m are equal, and KL(q || p) = |m|^2 / 2 is the same whatever D. So is then the law of the
-exact log ratio, T* = m.z - |m|^2 / 2, which is N(KL, 2 KL) under q and N(-KL, 2 KL) under p: what changes with
-D is due to the estimate alone.
+exact log ratio, T* = m.z - |m|^2 / 2, which is N(KL, 2 KL) under q and N(-KL, 2 KL) under p: what changes
+with D is due to the estimate alone.
 """
 
 import math

@@ -1,8 +1,8 @@
 """Adversarial training by density ratio estimation, and its three limitations (lecture, part I; implicit).
 
-The lecture states them without an experiment; both here are ours. Two dimensions (`_game`): the discriminator
-takes few steps per step of q, as in practice, and the ELBO that it sees is compared with the true one. Many
-dimensions (`_finite_sample`): a discriminator is trained on a finite sample of q and p with a known divergence.
+The lecture states them without an experiment; both here are ours. In two dimensions (`_game`) the
+discriminator takes few steps per step of q, as in practice, and the ELBO that it sees is compared with the
+true one. In many dimensions (`_finite_sample`) it is trained on a finite sample, for a known divergence.
 """
 
 import numpy as np
