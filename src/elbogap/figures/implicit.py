@@ -48,7 +48,7 @@ def fig01_density_ratio(
 
 
 def _steps(count: int) -> str:
-    return f"{count} discriminator step{'s' if count > 1 else ''}"
+    return f"{count} step{'s' if count > 1 else ''} of $D$"
 
 
 def _draw_samples(panel: Axes, samples: Mapping[str, np.ndarray], number: int) -> None:
@@ -77,14 +77,16 @@ def _draw_elbo(panel: Axes, curves: pd.DataFrame, log_evidence: float) -> None:
     panel.axhline(log_evidence, color=style.BLACK, linestyle="--", linewidth=0.9)
     last = curves[curves["step"] > curves["step"].max() / 2]
     low, high = last["elbo"].quantile(0.05), last["elbo_estimate"].quantile(0.95)
-    panel.set_ylim(low - 0.1 * (high - low), max(high, log_evidence) + 0.8 * (high - low))
+    panel.set_ylim(low - 0.1 * (high - low), max(high, log_evidence) + 0.5 * (high - low))
     handles = [
         *(Line2D([], [], color=f"C{number}", label=_steps(count)) for number, count in enumerate(counts)),
         Line2D([], [], color=style.GREY, label="true ELBO"),
         Line2D([], [], color=style.GREY, linestyle=":", label="estimate"),
         Line2D([], [], color=style.BLACK, linestyle="--", linewidth=0.9, label="$\\log p(x)$"),
     ]
-    panel.legend(handles=handles, loc="upper right", ncols=2, fontsize=6, columnspacing=1, handlelength=1.5)
+    panel.legend(
+        handles=handles, loc="upper right", ncols=2, columnspacing=0.8, handlelength=1.5, handletextpad=0.5
+    )
     panel.set(title="(c) in training", xlabel="steps of $q$", ylabel="ELBO / nats")
 
 
@@ -94,8 +96,9 @@ def _draw_dimensions(panel: Axes, dimensions: pd.DataFrame, metric: str) -> None
         values = dimensions[dimensions["part"] == part].groupby("dimension")[metric]
         mean = values.mean()
         beside = mean.index * 1.05 ** (2 * place - 1)  # so that the bars of two parts do not hide each other
+        ends = [(mean - values.min()).clip(lower=0), (values.max() - mean).clip(lower=0)]  # against rounding
         panel.errorbar(
-            beside, mean, yerr=[mean - values.min(), values.max() - mean], marker=marker, color=colour,
+            beside, mean, yerr=ends, marker=marker, color=colour,
             capsize=2, elinewidth=0.8, label=label,
         )  # fmt: skip
     ticks = sorted(dimensions["dimension"].unique())
