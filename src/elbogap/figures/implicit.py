@@ -26,7 +26,8 @@ def fig01_density_ratio(
     """Draws of q and its ELBO in training, above; a discriminator in many dimensions, below."""
     figure, axes = plt.subplots(2, 3, figsize=(style.PAGE, 4.8))
     counts = samples["discriminator_steps"]
-    for panel, letter, number in zip(axes[0], "ab", (counts.argmin(), counts.argmax()), strict=False):
+    ends = int(counts.argmin()), int(counts.argmax())
+    for panel, letter, number in zip(axes[0], "ab", ends, strict=False):
         _draw_samples(panel, samples, number)
         panel.set_title(f"({letter}) {_steps(counts[number])} per step of $q$")
     _draw_elbo(axes[0, 2], curves, float(samples["log_evidence"]))

@@ -2,6 +2,7 @@
 
 import math
 import time
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,8 @@ from scipy.stats import norm
 from elbogap.config.implicit import AdversarialGame, DensityRatio, FiniteSample
 from elbogap.errors import OutOfTime, UserError
 from elbogap.experiments.implicit import _finite_sample, density_ratio
-from elbogap.experiments.implicit._game import Game, Posterior, trained
+from elbogap.experiments.implicit._game import Game, trained
+from elbogap.experiments.implicit._horseshoe import Posterior, best_gaussian
 from elbogap.nn.mlp import MLP
 from elbogap.runtime import Run
 from elbogap.training import Work
@@ -60,6 +62,22 @@ def test_the_posterior_is_normalised_with_the_evidence_of_an_integral_over_one_l
     z1, z2 = (float(posterior.axis[i]) for i in divmod(best, GAME.grid))
     assert abs(z1) == pytest.approx(1, abs=0.2)
     assert z2 == pytest.approx(0.4, abs=0.2)
+
+
+def test_no_gaussian_on_a_grid_of_them_has_a_larger_bound_than_the_best() -> None:
+    """The ELBO of N(m, L L^T) is written out with the moments of Gaussians."""
+    mean1, mean2 = np.meshgrid(np.linspace(-1.5, 1.5, 31), np.linspace(-1, 2, 31), indexing="ij")
+    elbos = []
+    for s1, s2, rho in product((0.3, 0.35, 0.4, 0.5, 0.6, 0.8), (0.4, 0.5, 0.6, 0.8), (-0.8, -0.5, 0, 0.5)):
+        # x - z_1^2 - z_2 has mean r and variance v
+        r = GAME.observation - mean1**2 - s1**2 - mean2
+        v = 2 * s1**4 + 4 * mean1**2 * s1**2 + s2**2 + 4 * mean1 * rho * s1 * s2
+        expected = norm.logpdf(0, 0, GAME.deviation) - 0.5 * (r**2 + v) / GAME.deviation**2
+        kl = 0.5 * (s1**2 + s2**2 + mean1**2 + mean2**2 - 2 - math.log(s1**2 * s2**2 * (1 - rho**2)))
+        elbos.append((expected - kl).max())
+    best = best_gaussian(GAME)
+    assert max(elbos) < best < max(elbos) + 0.02
+    assert best < Posterior.of(GAME).log_evidence - 0.1
 
 
 def test_the_measured_bound_of_the_prior_itself_is_its_elbo() -> None:
@@ -159,6 +177,7 @@ def test_tables_have_a_row_per_cell_and_agree_with_each_other(
     row = training.set_index(["discriminator_steps", "seed"]).loc[(4, 1)]
     assert row["kl"] == pytest.approx(float(samples["log_evidence"]) - one["elbo"].mean())
     assert row["elbo_sd"] == pytest.approx(one["elbo"].std())
+    assert row["gaussian_kl"] == pytest.approx(float(samples["log_evidence"]) - best_gaussian(GAME))
     over = one["elbo_estimate"] - one["elbo"]
     assert row["overestimate"] == pytest.approx(over.mean())
     assert row["estimate_error"] == pytest.approx(over.abs().mean())

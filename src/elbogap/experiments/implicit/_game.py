@@ -1,54 +1,18 @@
-"""The alternating game of an implicit q(z) and its discriminator, on a posterior shaped like a horseshoe.
+"""The alternating game of an implicit q(z) and its discriminator.
 
-p(z) = N(0, I_2), p(x|z) = N(x; z_1^2 + z_2, s^2). Members, one per seed, are trained together; each draws
-from generators of its own.
+Members, one per seed, are trained together; each draws from generators of its own.
 """
-
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from elbogap.config.implicit import AdversarialGame as Settings
-from elbogap.densities import isotropic_gaussian_log_density, standard_gaussian_log_density
 from elbogap.evaluation import histogram
+from elbogap.experiments.implicit._horseshoe import DIMENSION, log_joint, log_likelihood
 from elbogap.inference.adversarial import density_ratio_elbo, discriminator_objective
 from elbogap.nn.mlp import MLP
 from elbogap.runtime import torch_generator
 from elbogap.training import Part, Work, train
-
-DIMENSION = 2
-
-
-@dataclass(frozen=True)
-class Posterior:
-    """p(z|x) on a square grid.
-
-    Attributes:
-        axis: grid points `[G]`.
-        density: p(z|x) at (axis[i], axis[j]), `[G, G]`.
-        log_evidence: log p(x), in nats.
-    """
-
-    axis: Tensor
-    density: Tensor
-    log_evidence: float
-
-    @classmethod
-    def of(cls, settings: Settings) -> "Posterior":
-        """By the rectangle rule, which is as good as exact for integrands that are smooth and decay."""
-        axis = torch.linspace(-settings.half_width, settings.half_width, settings.grid, dtype=torch.float64)
-        z = torch.cartesian_prod(axis, axis).view(len(axis), len(axis), DIMENSION)
-        log_joint = standard_gaussian_log_density(z) + log_likelihood(settings, z)
-        log_evidence = log_joint.logsumexp((0, 1)) + 2 * (axis[1] - axis[0]).log()
-        return cls(axis, (log_joint - log_evidence).exp(), float(log_evidence))
-
-
-def log_likelihood(settings: Settings, z: Tensor) -> Tensor:
-    """log p(x|z), `[..., 2]` to `[...]`, in nats."""
-    mean = z[..., :1].square() + z[..., 1:]
-    x = torch.full_like(mean, settings.observation)
-    return isotropic_gaussian_log_density(x, mean, settings.deviation**2)
 
 
 class Game:
@@ -116,8 +80,7 @@ class Game:
     @torch.no_grad()
     def _measure(self, i: int) -> Tensor:
         z = self._q(self._draws("measure", i, self._settings.draws, self._settings.noise))
-        log_joint = standard_gaussian_log_density(z) + log_likelihood(self._settings, z)
-        elbo = log_joint.double().mean(-1) + histogram.entropy(z, self._settings.cell)
+        elbo = log_joint(self._settings, z).double().mean(-1) + histogram.entropy(z, self._settings.cell)
         return torch.stack([self._elbo(z).double(), elbo])
 
     def _elbo(self, z: Tensor) -> Tensor:

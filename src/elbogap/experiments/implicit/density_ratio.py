@@ -15,7 +15,8 @@ from elbogap import provenance
 from elbogap.config.implicit import DensityRatio as Settings
 from elbogap.errors import UserError
 from elbogap.experiments.implicit import _finite_sample
-from elbogap.experiments.implicit._game import Game, Posterior, trained
+from elbogap.experiments.implicit._game import Game, trained
+from elbogap.experiments.implicit._horseshoe import Posterior, best_gaussian
 from elbogap.runtime import Run
 from elbogap.training import Work
 
@@ -32,7 +33,7 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame | dict[str, np.n
         and `elbo`, from a histogram of q's draws.
         `training`: of the last half of these, by `discriminator_steps` and `seed`: `kl` = log p(x) - `elbo`
         on average, `elbo_sd` over training, and the average of `overestimate`, the estimate less the true
-        ELBO, and of its absolute value, `estimate_error`.
+        ELBO, and of its absolute value, `estimate_error`; `gaussian_kl`, the least `kl` of any Gaussian.
         `samples`: the grid's `axis` and the `posterior` on it, draws `z` of the first seed's q by
         `discriminator_steps`, and `log_evidence`.
         `dimensions`: by `dimension`, `part` (training or held-out points) and `seed`, the true `kl`,
@@ -56,7 +57,7 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame | dict[str, np.n
     dimensions = _dimensions(settings, run, identity)
     return {
         "curves": curves,
-        "training": _last_half(curves, float(samples["log_evidence"])),
+        "training": _last_half(curves, float(samples["log_evidence"]), best_gaussian(settings.game)),
         "samples": samples,
         "dimensions": dimensions,
         "table": _summary(settings, dimensions),
@@ -85,7 +86,7 @@ def _game(settings: Settings, run: Run, identity: str) -> tuple[pd.DataFrame, di
     return pd.concat(tables, ignore_index=True), arrays
 
 
-def _last_half(curves: pd.DataFrame, log_evidence: float) -> pd.DataFrame:
+def _last_half(curves: pd.DataFrame, log_evidence: float, best_gaussian: float) -> pd.DataFrame:
     last = curves[curves["step"] > curves["step"].max() / 2]
     values = last.assign(
         kl=log_evidence - last["elbo"],
@@ -94,7 +95,7 @@ def _last_half(curves: pd.DataFrame, log_evidence: float) -> pd.DataFrame:
     )
     groups = values.groupby([*KEY, "discriminator_steps", "seed"])
     means = groups[["kl", "overestimate", "estimate_error"]].mean()
-    return means.assign(elbo_sd=groups["elbo"].std()).reset_index()
+    return means.assign(elbo_sd=groups["elbo"].std(), gaussian_kl=log_evidence - best_gaussian).reset_index()
 
 
 def _dimensions(settings: Settings, run: Run, identity: str) -> pd.DataFrame:
