@@ -8,6 +8,112 @@ from elbogap.figures import style
 
 # == density_ratio ==
 
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from elbogap.figures import style
+
+PARTS = {
+    "training": (style.VERMILION, "o", "training sample"),
+    "held-out": (style.BLUE, "s", "held-out points"),
+}
+"""How the points on which a discriminator is looked at are drawn: colour, marker, label."""
+
+
+def fig01_density_ratio(
+    curves: pd.DataFrame, samples: Mapping[str, np.ndarray], dimensions: pd.DataFrame, table: pd.DataFrame
+) -> Figure:
+    """Draws of q and its ELBO in training, above; a discriminator in many dimensions, below."""
+    figure, axes = plt.subplots(2, 3, figsize=(style.PAGE, 4.8))
+    counts = samples["discriminator_steps"]
+    ends = int(counts.argmin()), int(counts.argmax())
+    for panel, letter, number in zip(axes[0], "ab", ends, strict=False):
+        _draw_samples(panel, samples, number)
+        panel.set_title(f"({letter}) {_steps(counts[number])} per step of $q$")
+    _draw_elbo(axes[0, 2], curves, float(samples["log_evidence"]))
+    truths = {
+        "kl_estimate": table["kl"],
+        "certain": table["exact_certain"],
+        "accuracy": table["exact_accuracy"],
+    }
+    labels = ("$\\mathrm{KL}(q\\,\\|\\,p)$ / nats", "share of points", "share of points")
+    titles = ("(d) estimated KL", "(e) $D$ outside $[0.01, 0.99]$", "(f) points on the right side")
+    for panel, title, label, (metric, truth) in zip(axes[1], titles, labels, truths.items(), strict=True):
+        _draw_dimensions(panel, dimensions, metric)
+        panel.axhline(truth.iloc[0], color=style.BLACK, linestyle="--", linewidth=0.9, label="exact $D^*$")
+        panel.set(title=title, ylabel=label)
+    axes[1, 0].legend(loc="upper left")
+    axes[1, 0].set_ylim(bottom=0)
+    axes[1, 1].set_ylim(-0.03, 1.03)
+    return figure
+
+
+def _steps(count: int) -> str:
+    return f"{count} step{'s' if count > 1 else ''} of $D$"
+
+
+def _draw_samples(panel: Axes, samples: Mapping[str, np.ndarray], number: int) -> None:
+    """Draws beyond the panel, which is where the posterior is, are not shown."""
+    axis, density = samples["axis"], samples["posterior"]
+    levels = density.max() * np.array([0.05, 0.2, 0.4, 0.6, 0.8])
+    panel.plot(*samples["z"][number].T, ".", color=style.BLUE, markersize=2, alpha=0.6, markeredgewidth=0)
+    panel.contour(axis, axis, density.T, levels, colors=style.ORANGE, linewidths=0.9)
+    inside = density > 0.002 * density.max()
+    for which, places in (("x", inside.any(1)), ("y", inside.any(0))):
+        panel.set(**{f"{which}lim": (axis[places][0], axis[places][-1])})
+    panel.set(xlabel="$z_1$", ylabel="$z_2$")
+
+
+def _draw_elbo(panel: Axes, curves: pd.DataFrame, log_evidence: float) -> None:
+    """Medians over seeds, bands from the lowest to the highest; the axis fits the last half of training."""
+    counts = sorted(curves["discriminator_steps"].unique())
+    for number, count in enumerate(counts):
+        own = curves[curves["discriminator_steps"] == count].groupby("step")
+        for metric, line, shade in (("elbo", "-", 0.25), ("elbo_estimate", ":", 0.12)):
+            values = own[metric]
+            panel.fill_between(
+                values.min().index, values.min(), values.max(), color=f"C{number}", alpha=shade, linewidth=0
+            )
+            panel.plot(values.median(), line, color=f"C{number}")
+    panel.axhline(log_evidence, color=style.BLACK, linestyle="--", linewidth=0.9)
+    last = curves[curves["step"] > curves["step"].max() / 2]
+    low, high = last["elbo"].quantile(0.05), last["elbo_estimate"].quantile(0.95)
+    panel.set_ylim(low - 0.1 * (high - low), max(high, log_evidence) + 0.5 * (high - low))
+    handles = [
+        *(Line2D([], [], color=f"C{number}", label=_steps(count)) for number, count in enumerate(counts)),
+        Line2D([], [], color=style.GREY, label="true ELBO"),
+        Line2D([], [], color=style.GREY, linestyle=":", label="estimate"),
+        Line2D([], [], color=style.BLACK, linestyle="--", linewidth=0.9, label="$\\log p(x)$"),
+    ]
+    panel.legend(
+        handles=handles, loc="upper right", ncols=2, columnspacing=0.8, handlelength=1.5, handletextpad=0.5
+    )
+    panel.set(title="(c) in training", xlabel="steps of $q$", ylabel="ELBO / nats")
+
+
+def _draw_dimensions(panel: Axes, dimensions: pd.DataFrame, metric: str) -> None:
+    """Means over seeds, with bars from the lowest to the highest."""
+    for place, (part, (colour, marker, label)) in enumerate(PARTS.items()):
+        values = dimensions[dimensions["part"] == part].groupby("dimension")[metric]
+        mean = values.mean()
+        beside = mean.index * 1.05 ** (2 * place - 1)  # so that the bars of two parts do not hide each other
+        ends = [(mean - values.min()).clip(lower=0), (values.max() - mean).clip(lower=0)]  # against rounding
+        panel.errorbar(
+            beside, mean, yerr=ends, marker=marker, color=colour,
+            capsize=2, elinewidth=0.8, label=label,
+        )  # fmt: skip
+    ticks = sorted(dimensions["dimension"].unique())
+    panel.set_xscale("log")
+    panel.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+    panel.minorticks_off()
+    panel.set_xlabel("dimension of $z$")
+
 
 # == toys ==
 
