@@ -1,13 +1,6 @@
 """Figures of document implicit, each a function of its tables."""
 
-import pandas as pd
-from matplotlib import pyplot as plt
-from matplotlib.figure import Figure
-
-from elbogap.figures import style
-
 # == density_ratio ==
-
 from collections.abc import Mapping
 
 import numpy as np
