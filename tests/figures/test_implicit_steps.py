@@ -53,8 +53,8 @@ def test_each_data_set_has_its_curve_and_the_cost_its_line(figure: Figure) -> No
     for panel, base in ((mnist, -100), (fashion, -120)):
         x, y = panel.lines[0].get_data()
         assert list(x) == list(STEPS)
-        np.testing.assert_allclose(y, base + np.array(STEPS) / 10)
-    np.testing.assert_allclose(cost.lines[0].get_ydata(), [0.04, 0.16, 0.4])
+        np.testing.assert_allclose(np.asarray(y, dtype=float), base + np.array(STEPS) / 10)
+    np.testing.assert_allclose(np.asarray(cost.lines[0].get_ydata(), dtype=float), [0.04, 0.16, 0.4])
     assert cost.get_ylim()[0] == 0
 
 

@@ -146,5 +146,6 @@ def fig06_vcd_steps(steps: pd.DataFrame, time: pd.DataFrame) -> Figure:
     for panel in axes:
         panel.set_xlabel("HMC iterations $t$")
         panel.set_xticks(ticks)
+    panel.set_xticks(time["refinements"])
     style.mark_stand_in(figure, steps, time)
     return figure

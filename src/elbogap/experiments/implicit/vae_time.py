@@ -29,10 +29,12 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame]:
     """
     arrays = read_arrays(run.inputs["images"])
     images = torch.from_numpy(unpack(arrays, "train")).to(run.device)
-    rows = []
-    for t in settings.timing.refinements:
-        taken = sorted(_seconds(settings, run, t, images) for _ in range(settings.timing.repeats + 1))
-        rows.append((t, statistics.median(taken), taken[0], taken[-1]))
+    taken: dict[int, list[float]] = {t: [] for t in settings.timing.refinements}
+    for _ in range(settings.timing.repeats + 1):  # rounds over all t, so that a busy while hits all alike
+        for t, seconds in taken.items():
+            seconds.append(_seconds(settings, run, t, images))
+    measured = {t: seconds[1:] for t, seconds in taken.items()}  # the first one warms up
+    rows = [(t, statistics.median(one), min(one), max(one)) for t, one in measured.items()]
     table = pd.DataFrame(rows, columns=["refinements", "seconds", "seconds_low", "seconds_high"])
     slope, intercept = np.polyfit(table["refinements"], table["seconds"], 1)
     line = intercept + slope * table["refinements"]
