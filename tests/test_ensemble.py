@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from elbogap.ensemble import Batch, Fit, falling, fit, in_chunks
+from elbogap.ensemble import Batch, Fit, falling, fit, in_chunks, stairs
 from elbogap.errors import OutOfTime, UserError
 from elbogap.nn.mlp import MLP, Network
 from elbogap.training import Work
@@ -136,6 +136,124 @@ def test_the_rate_falls_from_whole_to_the_final_share_and_may_stay() -> None:
     assert all(falling(time, 1) == 1 for time in (0, 0.3, 1))
 
 
+@pytest.mark.parametrize(("steps", "stair"), [(12, 3), (400_000, 15_000), (100_000, 3_000), (7, 7), (49, 1)])
+def test_stairs_go_down_after_each_so_many_steps(steps: int, stair: int) -> None:
+    schedule = stairs(0.9, stair / steps)
+    for down in range(steps // stair + 1):
+        for i in {down * stair + 1, down * stair + stair}:
+            if i <= steps:
+                assert schedule(i / steps, 0.3) == pytest.approx(0.9**down, rel=1e-9)
+    assert schedule(0, 0.3) == 1
+
+
+class Scale(nn.Module):
+    """A factor of each member's targets, which the objective changes in place."""
+
+    def __init__(self, members: int) -> None:
+        super().__init__()
+        self.register_buffer("value", torch.ones(members))
+
+
+@dataclass(frozen=True)
+class Moving(Regression):
+    """Two networks f and g, whose product fits targets that grow with every step made."""
+
+    scale: Scale | None = None
+    device: str = "cpu"
+
+    def prepare(self, epoch: int) -> Batch:
+        return {name: values.to(self.device) for name, values in super().prepare(epoch).items()}
+
+    def value(self, networks: Mapping[str, Network], batch: Batch) -> Tensor:
+        assert self.scale is not None
+        time.sleep(self.slow)
+        error = (
+            networks["f"](batch["x"]) * networks["g"](batch["x"])
+            - batch["y"] * self.scale.value[:, None, None]
+        )
+        self.scale.value.mul_(1 + 0.01 * batch["mean_x"]).add_(0.05)
+        return -error.square().mean((1, 2))
+
+
+def moved(
+    members: Sequence[int],
+    checkpoint: Path,
+    damped: Mapping[str, float] | None,
+    *,
+    slow: float = 0.0,
+    deadline: float = math.inf,
+    device: str = "cpu",
+) -> tuple[Tensor, Tensor]:
+    """All parameters of each member, f's before g's, and the scales."""
+    scale = Scale(len(members)).to(device)
+    networks = {"f": initial(members)["f"], "g": initial([member + 50 for member in members])["f"]}
+    result = fit(
+        Moving(members, slow, scale=scale, device=device), networks, epochs=EPOCHS, learning_rate=RATE,
+        schedule=stairs(0.5, 0.3), record_epochs=2, damped=damped, state=scale,
+        work=Work("moving", checkpoint, "", 1e9, deadline), device=device,
+    )  # fmt: skip
+    each = [one.detach().flatten(1) for name in "fg" for one in result.networks[name].parameters()]
+    return torch.cat(each, 1), scale.value.cpu()
+
+
+DAMPED = {"f": 1.0, "g": 0.2}
+
+
+def test_damped_steps_and_state_are_those_of_a_loop_written_out(tmp_path: Path) -> None:
+    found, found_scale = moved([3], tmp_path / "c.pt", DAMPED)
+    f, g = initial([3])["f"], initial([53])["f"]
+    shares = [(one, share) for network, share in ((f, 1.0), (g, 0.2)) for one in network.parameters()]
+    squares: list[Tensor] = []
+    scale, made = torch.ones(1), 0
+    for epoch in range(EPOCHS):
+        batch = Regression([3]).prepare(epoch)
+        for k in range(STEPS):
+            x, y = batch["x"][:, k], batch["y"][:, k]
+            loss = (f(x) * g(x) - scale * y).square().mean()
+            gradients = torch.autograd.grad(loss, [one for one, _ in shares])
+            if made == 0:
+                squares = [one.square() for one in gradients]
+            squares = [0.9 * old + 0.1 * one.square() for old, one in zip(squares, gradients, strict=True)]
+            rate = RATE * 0.5 ** (made // 9)  # 9 steps are 0.3 of all 30
+            with torch.no_grad():
+                for (one, share), slope, square in zip(shares, gradients, squares, strict=True):
+                    one.sub_(rate * share * slope / (1 + square.sqrt()))
+            scale = scale * (1 + 0.01 * batch["mean_x"][:, k]) + 0.05
+            made += 1
+    expected = torch.cat([one.detach().flatten(1) for one, _ in shares], 1)
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(found_scale, scale)
+
+
+def test_each_network_has_its_multiple_of_the_rate(tmp_path: Path) -> None:
+    start = torch.cat([one.detach().flatten(1) for m in (0, 50) for one in initial([m])["f"].parameters()], 1)
+    half = start.shape[1] // 2
+    for name, still in (("f", slice(half)), ("g", slice(half, None))):
+        found, _ = moved([0], tmp_path / f"{name}.pt", {"f": 1.0, "g": 1.0} | {name: 0.0})
+        frozen = found == start
+        assert frozen[:, still].all()
+        assert frozen.sum() == half
+
+
+@pytest.mark.parametrize("damped", [None, DAMPED])
+def test_state_goes_on_to_the_bit_where_it_was_interrupted(
+    tmp_path: Path, damped: Mapping[str, float] | None
+) -> None:
+    pieces = 1
+    while True:
+        try:
+            late = time.monotonic() + 0.02
+            result = moved([0, 1], tmp_path / "c.pt", damped, slow=0.002, deadline=late)
+            break
+        except OutOfTime:
+            pieces += 1
+    assert pieces > 1
+    whole = moved([0, 1], tmp_path / "whole.pt", damped)
+    for left, right in zip(result, whole, strict=True):
+        assert torch.equal(left, right)
+    assert (whole[1] > 1.5).all()
+
+
 def test_a_damaged_checkpoint_is_named(tmp_path: Path) -> None:
     (tmp_path / "c.pt").write_bytes(b"PK\x03\x04 cut short")
     with pytest.raises(UserError, match=r"c\.pt: damaged checkpoint; delete it"):
@@ -187,3 +305,13 @@ def test_the_captured_step_trains_as_the_cpu_does(tmp_path: Path) -> None:
         work=Work("gpu", tmp_path / "g.pt", "", 1e9), device="cuda",
     )  # fmt: skip
     torch.testing.assert_close(flat(on_gpu), flat(trained([0, 1], tmp_path / "c.pt")), rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")
+@pytest.mark.parametrize("damped", [None, DAMPED])
+def test_the_captured_step_changes_the_state_as_the_cpu_does(
+    tmp_path: Path, damped: Mapping[str, float] | None
+) -> None:
+    on_gpu = moved([0, 1], tmp_path / "g.pt", damped, device="cuda")
+    for left, right in zip(on_gpu, moved([0, 1], tmp_path / "c.pt", damped), strict=True):
+        torch.testing.assert_close(left, right, rtol=1e-3, atol=1e-4)

@@ -108,7 +108,7 @@ def falling(time: float, final_share: float) -> float:
 
 def stairs(factor: float, every: float) -> Schedule:
     """The learning rate times `factor` after each share `every` of all steps, whatever the final share."""
-    return lambda time, _: factor ** math.floor(time / every + 1e-9)
+    return lambda time, _: factor ** max(0, math.ceil(time / every - 1e-9) - 1)
 
 
 def fit(

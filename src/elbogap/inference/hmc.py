@@ -90,7 +90,7 @@ def sample(
             absent share it.
         leapfrog_steps: integrator steps per iteration.
         adapting: how many of the first iterations adapt d.
-        adaptation: how they do; needed if any does.
+        adaptation: how they do; None means the values of :class:`Adaptation`.
     """
     state = start.detach()
     value, gradient = _slope(log_density, state)

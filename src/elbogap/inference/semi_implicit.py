@@ -129,7 +129,7 @@ def uivi_gradient(
     Args:
         log_joint: log p(x, z), differentiable in z and, if wanted, in the model's parameters.
         family: q, differentiable in its parameters.
-        constant: the same q without gradients in its parameters.
+        constant: the same q without gradients in its parameters, which makes the chain cheaper, or q itself.
         noise: e, `[..., B, E]`.
         draws: u, `[..., B, D]`.
         chain: momenta and uniforms of all iterations, burn-in and kept.

@@ -35,7 +35,7 @@ class DampedRms(torch.optim.Optimizer):
         if "square" not in state:
             state["square"] = torch.zeros_like(gradient)
             state["made"] = torch.zeros((), device=gradient.device)
-        weight = torch.where(state["made"] == 0, 1.0, 1 - self._decay)
+        weight = 1 - self._decay * (state["made"] > 0).to(gradient.dtype)
         state["square"].lerp_(gradient.square(), weight)
         state["made"].add_(1)
         step = self._shares * gradient / (1 + state["square"].sqrt())

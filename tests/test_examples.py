@@ -1,0 +1,64 @@
+"""The example runs as the README shows it, and its methods rank as the theory says."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+EXAMPLE = ROOT / "examples" / "bayesian_logistic_regression.py"
+README = (ROOT / "README.md").read_text()
+
+Table = dict[str, list[float]]
+
+
+def table(text: str) -> Table:
+    """The deviations of each method in a printed table."""
+    rows = re.findall(r"^(HMC|mean field|VCD|SIVI|UIVI) +([\d. ]+)$", text, re.MULTILINE)
+    return {name: [float(value) for value in values.split()] for name, values in rows}
+
+
+@pytest.fixture(scope="module")
+def printed() -> Table:
+    run = subprocess.run(
+        [sys.executable, EXAMPLE], env={**os.environ, "PYTHONPATH": str(ROOT / "src")},
+        check=True, capture_output=True, text=True,
+    )  # fmt: skip
+    return table(run.stdout)
+
+
+def ratios(printed: Table, method: str) -> list[float]:
+    """Standard deviations of the three correlated weights over the reference's."""
+    return [one / exact for one, exact in zip(printed[method][:3], printed["HMC"][:3], strict=True)]
+
+
+def test_mean_field_is_too_narrow_and_vcd_wider(printed: Table) -> None:
+    assert list(printed) == ["HMC", "mean field", "VCD", "SIVI", "UIVI"]
+    assert max(ratios(printed, "mean field")) < 0.65
+    assert min(ratios(printed, "VCD")) > 0.65
+    assert max(ratios(printed, "VCD")) < 0.85
+
+
+@pytest.mark.parametrize("method", ["SIVI", "UIVI"])
+def test_semi_implicit_families_come_close(printed: Table, method: str) -> None:
+    assert ratios(printed, method) == pytest.approx([1, 1, 1], abs=0.13)
+    assert min(ratios(printed, method)) > max(ratios(printed, "VCD"))
+
+
+def test_the_uncorrelated_weight_is_right_by_any_method(printed: Table) -> None:
+    reference = printed["HMC"][3]
+    assert all(values[3] == pytest.approx(reference, abs=0.04) for values in printed.values())
+
+
+def test_the_readme_shows_the_examples_code_and_what_it_prints(printed: Table) -> None:
+    (block,) = re.findall(r"```python\n(.*?)\n```", README, re.DOTALL)
+    functions = block.split("\n\n\n")
+    assert len(functions) == 3
+    assert all(function in EXAMPLE.read_text() for function in functions)
+    shown = table(README)
+    assert list(shown) == list(printed)
+    for method, values in shown.items():  # other processors round otherwise
+        assert values == pytest.approx(printed[method], abs=0.05)
