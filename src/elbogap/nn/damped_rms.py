@@ -10,8 +10,8 @@ from torch import Tensor
 class DampedRms(torch.optim.Optimizer):
     """theta <- theta - rho r g / (1 + sqrt G), G <- d G + (1 - d) g^2, G starting as the first g^2.
 
-    VCD's code starts G at 0.01 instead, which matters to the first steps alone. Small gradients make steps of gradient descent, large ones steps of about rho (Titsias and Ruiz 2019,
-    Ruiz and Titsias 2019, code).
+    VCD's code starts G at 0.01 instead, which matters to the first steps alone. Small gradients make steps
+    of gradient descent, large ones steps of about rho (Titsias and Ruiz 2019, Ruiz and Titsias 2019, code).
     """
 
     def __init__(self, parameter: Tensor, shares: Tensor, lr: float | Tensor, decay: float = 0.9) -> None:
