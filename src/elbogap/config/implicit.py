@@ -51,6 +51,7 @@ class VcdFit(Section):
     draws: int = setting("Draws of each component per step.", ge=1)
     iterations: int = setting("Gradient steps.", ge=1)
     reduced_every: int = setting("Steps from one reduction of the step sizes to the next.", ge=1)
+    steps: VcdSteps = setting("The gradient steps.")
     seeds: int = setting("Independent repetitions.", ge=1)
 
 
@@ -81,7 +82,6 @@ class VcdToys(Section):
     """VCD and the standard KL on the plane, alpha-VCD, and what holds of the divergence."""
 
     chains: VcdChains = setting("The refinement of the toy experiments.")
-    steps: VcdSteps = setting("The gradient steps.")
     start_deviation: float = setting("Standard deviations of q_0 at the beginning.", unit="z", gt=0)
     factorised: VcdFit = setting("Panels (a) to (c).")
     mixture: VcdFit = setting("Panel (d).")

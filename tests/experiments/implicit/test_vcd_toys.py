@@ -23,10 +23,17 @@ from elbogap.inference.hmc import Adaptation, Chains
 from elbogap.nn.mlp import MLP
 from elbogap.runtime import Run, limit_torch_threads
 
-LENGTH = {"components": 1, "draws": 1, "iterations": 20, "reduced_every": 10, "seeds": 2}
+STEPS = VcdSteps(mean=0.05, deviation=0.03, logit=0.01, factor=0.8, forgetting=0.1)
+LENGTH = {
+    "components": 1,
+    "draws": 1,
+    "iterations": 20,
+    "reduced_every": 10,
+    "steps": STEPS,
+    "seeds": 2,
+}
 SETTINGS = VcdToys(
     chains=VcdChains(iterations=3, adapting=2, leapfrog_steps=5, step_size=0.25, acceptance=0.7, rate=0.01),
-    steps=VcdSteps(mean=0.05, deviation=0.03, logit=0.01, factor=0.8, forgetting=0.1),
     start_deviation=0.1,
     factorised=VcdFit(**LENGTH),
     mixture=VcdFit(**LENGTH | {"components": 2}),

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import ClassVar
 
 import torch
@@ -77,10 +78,12 @@ class Contrastive:
         noise, momenta, uniforms = [], [], []
         chains, longest = self.draws * self.components, int(self.iterations.max())
         for stream in self.streams:
-            kind = {"generator": (generator := stream(epoch)), "device": generator.device}
-            noise.append(torch.randn(self.steps, self.draws, self.components, 2, **kind))
-            momenta.append(torch.randn(self.steps, longest, chains, 2, **kind))
-            uniforms.append(torch.rand(self.steps, longest, chains, **kind))
+            generator = stream(epoch)
+            normal = partial(torch.randn, generator=generator, device=generator.device)
+            noise.append(normal(self.steps, self.draws, self.components, 2))
+            momenta.append(normal(self.steps, longest, chains, 2))
+            shape = (self.steps, longest, chains)
+            uniforms.append(torch.rand(shape, generator=generator, device=generator.device))
         drawn = {"noise": noise, "momenta": momenta, "uniforms": uniforms}
         return {name: torch.stack(values)[self.seeds] for name, values in drawn.items()}
 

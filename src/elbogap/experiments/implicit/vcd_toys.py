@@ -155,7 +155,7 @@ def _fitted(
         adapting=chain.adapting,
         leapfrog_steps=settings.chains.leapfrog_steps,
         adaptation=Adaptation(settings.chains.acceptance, settings.chains.rate),
-        forgetting=settings.steps.forgetting,
+        forgetting=length.steps.forgetting,
         carried=carried,
         seeds=torch.tensor([seeds.index(seed) for _, seed in members], device=run.device),
         streams=[
@@ -170,9 +170,9 @@ def _fitted(
         _start(settings, length.components, [seed for _, seed in members]),
         epochs=epochs,
         learning_rate=1.0,
-        schedule=stairs(settings.steps.factor, length.reduced_every / length.iterations),
+        schedule=stairs(length.steps.factor, length.reduced_every / length.iterations),
         record_epochs=epochs,
-        damped={name: getattr(settings.steps, name) for name in ("mean", "deviation", "logit")},
+        damped={name: getattr(length.steps, name) for name in ("mean", "deviation", "logit")},
         state=carried,
         work=Work.of(run, label, provenance.identity(__name__, settings, run), settings.checkpoint_seconds),
         device=run.device,
@@ -256,7 +256,7 @@ def _sweep(settings: Settings, run: Run) -> dict[str, pd.DataFrame]:
 
 def _densities(fits: Mapping[Cell, Factorised], components: int, points: int) -> dict[str, np.ndarray]:
     """Densities on each target's axes, `[points, points]` with z_1 along the first."""
-    arrays = {}
+    arrays: dict[str, np.ndarray] = {}
     for cell, q in fits.items():
         key = f"{cell.target}_{components}"
         z1, z2 = (torch.linspace(*ends, points, dtype=torch.float64) for ends in AXES[cell.target])
