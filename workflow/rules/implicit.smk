@@ -116,5 +116,4 @@ rule implicit_fig07_alpha_vcd:
 
 # == regression ==
 
-
 # == vae ==

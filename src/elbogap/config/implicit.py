@@ -47,7 +47,6 @@ class VcdSteps(Section):
 class VcdFit(Section):
     """How long fits of one family take."""
 
-    components: int = setting("Factorised Gaussians in q_0.", ge=1)
     draws: int = setting("Draws of each component per step.", ge=1)
     iterations: int = setting("Gradient steps.", ge=1)
     reduced_every: int = setting("Steps from one reduction of the step sizes to the next.", ge=1)

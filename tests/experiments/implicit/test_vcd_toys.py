@@ -25,7 +25,6 @@ from elbogap.runtime import Run, limit_torch_threads
 
 STEPS = VcdSteps(mean=0.05, deviation=0.03, logit=0.01, factor=0.8, forgetting=0.1)
 LENGTH = {
-    "components": 1,
     "draws": 1,
     "iterations": 20,
     "reduced_every": 10,
@@ -36,7 +35,7 @@ SETTINGS = VcdToys(
     chains=VcdChains(iterations=3, adapting=2, leapfrog_steps=5, step_size=0.25, acceptance=0.7, rate=0.01),
     start_deviation=0.1,
     factorised=VcdFit(**LENGTH),
-    mixture=VcdFit(**LENGTH | {"components": 2}),
+    mixture=VcdFit(**LENGTH),
     banana_alphas=(0.5,),
     sweep=VcdSweep(
         **LENGTH | {"draws": 24, "iterations": 150, "reduced_every": 15},
@@ -422,7 +421,7 @@ def test_a_run_in_pieces_is_the_uninterrupted_run(tmp_path: Path) -> None:
     settings = SETTINGS.model_copy(
         update={
             "factorised": short,
-            "mixture": short.model_copy(update={"components": 2}),
+            "mixture": short,
             "sweep": SETTINGS.sweep.model_copy(update=sweep),
             "properties": SETTINGS.properties.model_copy(update={"chains": 100}),
             "round_steps": 2,

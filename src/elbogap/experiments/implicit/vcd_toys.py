@@ -41,6 +41,7 @@ AXES: Mapping[str, tuple[tuple[float, float], tuple[float, float]]] = {
 """What the slide's panels show of z_1 and z_2."""
 
 METHODS = {0.0: "kl", 1.0: "vcd"}
+SINGLE, MIXTURE = 1, 2  # components of q_0
 CURVE_POINTS = 101
 
 
@@ -100,14 +101,17 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame | dict[str, np.n
     bananas = [Cell("banana", alpha, t) for alpha in METHODS]
     rows: list[dict[str, object]] = []
     densities: dict[str, np.ndarray] = {}
-    for length, fitted in ((settings.factorised, cells + between), (settings.mixture, bananas)):
+    for components, length, fitted in (
+        (SINGLE, settings.factorised, cells + between),
+        (MIXTURE, settings.mixture, bananas),
+    ):
         members = list(product(fitted, range(length.seeds)))
-        q = _fitted(settings, run, length, chain, members)
+        q = _fitted(settings, run, length, components, chain, members)
         rows += [
             {
                 "document": "implicit",
                 "target": cell.target,
-                "components": length.components,
+                "components": components,
                 "method": METHODS.get(cell.alpha, "alpha_vcd"),
                 "alpha": cell.alpha,
                 "seed": seed,
@@ -116,7 +120,7 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame | dict[str, np.n
             for i, (cell, seed) in enumerate(members)
         ]
         firsts = {cell: q.select(i) for i, (cell, seed) in enumerate(members) if seed == 0}
-        densities |= _densities(firsts, length.components, settings.figure_points)
+        densities |= _densities(firsts, components, settings.figure_points)
     tables = {"toys": pd.DataFrame(rows), **_sweep(settings, run)}
     checked = properties(settings.properties, settings.chains.leapfrog_steps)
     tables["properties"] = pd.DataFrame(checked).assign(document="implicit")
@@ -140,7 +144,12 @@ def _check(settings: Settings) -> None:
 
 
 def _fitted(
-    settings: Settings, run: Run, length: VcdFit, chain: Chain, members: Sequence[tuple[Cell, int]]
+    settings: Settings,
+    run: Run,
+    length: VcdFit,
+    components: int,
+    chain: Chain,
+    members: Sequence[tuple[Cell, int]],
 ) -> Factorised:
     """q_0 of all members, which differ by their cells and seeds."""
     seeds = sorted({seed for _, seed in members})
@@ -150,7 +159,7 @@ def _fitted(
         targets=Planar.of([TARGETS[cell.target] for cell, _ in members], run.device),
         alphas=torch.tensor([[cell.alpha] for cell, _ in members], device=run.device),
         iterations=torch.tensor([cell.iterations for cell, _ in members], device=run.device),
-        components=length.components,
+        components=components,
         draws=length.draws,
         adapting=chain.adapting,
         leapfrog_steps=settings.chains.leapfrog_steps,
@@ -164,15 +173,19 @@ def _fitted(
         ],
         steps=settings.round_steps,
     )
-    label = f"{length.components}-components-{members[0][0].target}-{len(members)}"
+    label = f"{components}-components-{members[0][0].target}-{len(members)}"
     found = fit(
         objective,
-        _start(settings, length.components, [seed for _, seed in members]),
+        _start(settings, components, [seed for _, seed in members]),
         epochs=epochs,
         learning_rate=1.0,
         schedule=stairs(length.steps.factor, length.reduced_every / length.iterations),
         record_epochs=epochs,
-        damped={name: getattr(length.steps, name) for name in ("mean", "deviation", "logit")},
+        damped={
+            "mean": length.steps.mean,
+            "deviation": length.steps.deviation,
+            "logit": length.steps.logit,
+        },
         state=carried,
         work=Work.of(run, label, provenance.identity(__name__, settings, run), settings.checkpoint_seconds),
         device=run.device,
@@ -220,7 +233,7 @@ def _sweep(settings: Settings, run: Run) -> dict[str, pd.DataFrame]:
     variances = 1 + component.correlation, 1 - component.correlation  # along the target's axes
     cells = [Cell("gaussian", alpha, t) for t, alpha in product(sweep.ts, sweep.alphas)]
     members = list(product(cells, range(sweep.seeds)))
-    q = _fitted(settings, run, sweep, Chain(sweep.step_size, 0), members)
+    q = _fitted(settings, run, sweep, SINGLE, Chain(sweep.step_size, 0), members)
 
     def best(alpha: np.ndarray | float, t: float) -> np.ndarray:
         replaced = forgotten(sweep.step_size, settings.chains.leapfrog_steps, variances, t)
