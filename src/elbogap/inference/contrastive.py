@@ -43,7 +43,7 @@ def alpha_vcd(
     log_q: LogDensity,
     start: Tensor,
     end: Tensor,
-    alpha: float,
+    alpha: Tensor | float,
     baseline: Tensor | float = 0.0,
 ) -> Divergence:
     """KL(q_0 || p) + a [KL(q_t || q_0) - KL(q_t || p)] - (1 - a) log p(x) = -E f(z_0) + a E f(z_t).
@@ -58,7 +58,7 @@ def alpha_vcd(
         log_q: log q_0, differentiable in theta.
         start: z_0, reparameterised, `[..., D]`.
         end: z_t, whose chains began at z_0, `[..., D]`; taken as constant.
-        alpha: a in [0, 1]; 0 is the negative ELBO, 1 is the VCD.
+        alpha: a in [0, 1], one number or broadcast against `[...]`; 0 is the negative ELBO, 1 is the VCD.
         baseline: C, independent of this z_0, such as an average of earlier `refined`.
 
     Returns:
