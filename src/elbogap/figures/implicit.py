@@ -14,16 +14,7 @@ from matplotlib.lines import Line2D
 from elbogap.figures import style
 
 # == density_ratio ==
-from collections.abc import Mapping
 
-import numpy as np
-import pandas as pd
-from matplotlib import pyplot as plt
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
-
-from elbogap.figures import style
 
 PARTS = {
     "training": (style.VERMILION, "o", "training sample"),
