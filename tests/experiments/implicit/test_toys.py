@@ -12,6 +12,7 @@ from torch.distributions import Independent, MixtureSameFamily, MultivariateNorm
 from elbogap.config.implicit import Toys
 from elbogap.errors import OutOfTime
 from elbogap.experiments.implicit import toys
+from elbogap.experiments.implicit._best_gaussian import smallest_divergence
 from elbogap.experiments.implicit._elbo import elbo_between
 from elbogap.experiments.implicit._semi_implicit import FLOOR, Sivi, StepSizes, Uivi, constant_family, family
 from elbogap.experiments.implicit._uivi_targets import TARGETS, LogDensities
@@ -88,6 +89,8 @@ def test_every_target_method_and_seed_has_its_row(
     assert (table["elbo"] <= table["elbo_above"] + 1e-9).all()
     exact = table[table["method"] == "explicit"]
     np.testing.assert_allclose(exact["elbo"], exact["elbo_above"])
+    assert (exact["kl"] > exact["best_gaussian"] - 4 * exact["elbo_se"]).all()
+    assert table.groupby("target")["best_gaussian"].nunique().eq(1).all()
     rows = table.set_index(["method", "target", "seed"])["elbo"]
     gain = table.set_index(["method", "target", "seed"])["beyond_sivi"]
     assert (gain["sivi"] == 0).all()
@@ -99,6 +102,16 @@ def test_every_target_method_and_seed_has_its_row(
     for target in TARGETS:
         assert draws[f"density_{target}"].shape == (50, 50)
         assert all(draws[f"{method}_{target}"].shape == (40, 2) for method in toys.METHODS)
+
+
+def test_the_best_gaussian_is_the_target_where_it_can_be_and_else_the_known_one() -> None:
+    gaussian = Independent(Normal(torch.tensor([1.0, -2.0]), torch.tensor([0.3, 4.0])), 1)
+    assert smallest_divergence(gaussian.log_prob, [(0.0, 0.0)]) == pytest.approx(0, abs=1e-6)
+    tilted = MultivariateNormal(
+        torch.zeros(2, dtype=torch.float64), torch.tensor([[1, 0.9], [0.9, 1]], dtype=torch.float64)
+    )
+    known = -0.5 * math.log(1 - 0.9**2)  # variances 1 - r^2
+    assert smallest_divergence(tilted.log_prob, [(1.0, 1.0)]) == pytest.approx(known, abs=1e-6)
 
 
 def test_grids_show_the_density_in_its_place() -> None:
