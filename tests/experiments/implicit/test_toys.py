@@ -180,6 +180,16 @@ def test_the_gaussian_s_bound_is_its_elbo() -> None:
     assert value.item() == pytest.approx(-float(torch.distributions.kl_divergence(q, target)), abs=0.05)
 
 
+def test_noises_shared_by_all_draws_are_those_noises_for_each() -> None:
+    members = [("banana", 0), ("x_shaped", 0)]
+    networks = toys._initial_networks(SETTINGS, "sivi", members)
+    objective = toys._objective(SETTINGS, "sivi", members, StepSizes(2, 0.2), "cpu")
+    batch = {name: values[:, 0] for name, values in objective.prepare(0).items()}
+    assert batch["more"].shape == (2, 8, 1, 3)
+    repeated = batch | {"more": batch["more"].expand(-1, -1, 5, -1)}
+    torch.testing.assert_close(objective.value(networks, batch), objective.value(networks, repeated))
+
+
 def test_uivi_records_the_bound_without_others_and_moves_its_step_sizes() -> None:
     members = [("x_shaped", 0), ("x_shaped", 1)]
     networks = toys._initial_networks(SETTINGS, "uivi", members)
