@@ -11,7 +11,7 @@ from torch.distributions import Independent, MixtureSameFamily, MultivariateNorm
 
 from elbogap.config.implicit import Toys
 from elbogap.errors import OutOfTime
-from elbogap.experiments.implicit import toys
+from elbogap.experiments.implicit import _best_gaussian, toys
 from elbogap.experiments.implicit._best_gaussian import smallest_divergence
 from elbogap.experiments.implicit._elbo import elbo_between
 from elbogap.experiments.implicit._semi_implicit import FLOOR, Sivi, StepSizes, Uivi, constant_family, family
@@ -112,6 +112,13 @@ def test_the_best_gaussian_is_the_target_where_it_can_be_and_else_the_known_one(
     )
     known = -0.5 * math.log(1 - 0.9**2)  # variances 1 - r^2
     assert smallest_divergence(tilted.log_prob, [(1.0, 1.0)]) == pytest.approx(known, abs=1e-6)
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_the_best_gaussian_s_quadrature_has_converged(target: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    coarse = toys._best_gaussian(target)
+    monkeypatch.setattr(_best_gaussian, "NODES", 2 * _best_gaussian.NODES)
+    assert coarse == pytest.approx(toys._best_gaussian(target), abs=1e-6)
 
 
 def test_grids_show_the_density_in_its_place() -> None:

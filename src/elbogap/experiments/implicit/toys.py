@@ -168,7 +168,7 @@ def _measure(settings: Settings, fitted: Fitted, device: str, m: int) -> Tensor:
 def _best_gaussian(name: str) -> float:
     """From the middles of the target and of its components."""
     log_density = LogDensities.of([name], dtype=torch.float64)
-    return smallest_divergence(log_density, [(0.0, 0.0), *TARGETS[name].means])
+    return smallest_divergence(log_density, {(0.0, 0.0), *TARGETS[name].means})
 
 
 def _acceptance(settings: Settings, q: SemiImplicit, step_size: Tensor, generator: torch.Generator) -> Tensor:
