@@ -74,14 +74,17 @@ def sivi_bound(
         family: q.
         noise: e, `[..., B, E]`.
         draws: u, standard normal, `[..., B, D]`.
-        more: e_l, `[..., L, B, E]` with L >= 0.
+        more: e_l, `[..., L, B, E]` with L >= 0, or `[..., L, 1, E]` for all B alike.
 
     Returns:
         `[..., B]`, in nats.
     """
     mean = family.mean(noise)
     z = mean + family.log_deviation.exp() * draws
-    means = torch.cat([mean.unsqueeze(-3), family.mean(more)], -3) if more.shape[-3] else mean.unsqueeze(-3)
+    means = mean.unsqueeze(-3)
+    if more.shape[-3]:
+        others = family.mean(more)
+        means = torch.cat([means, others.expand(*others.shape[:-2], *mean.shape[-2:])], -3)
     return log_joint(z) - family.mixture(z, means)
 
 
