@@ -119,7 +119,7 @@ def small_models(semi_implicit: bool) -> dict[str, MLP]:
     decoder = MLP(1, [1, 5, 784], "tanh", generator)
     inputs = 784 + (2 if semi_implicit else 0)
     models = {"decoder": decoder, "mean": MLP(1, [inputs, 4, 1], "relu", generator, "xavier")}
-    deviation = MLP.constant(torch.zeros(1, 1)) if semi_implicit else MLP(1, [784, 4, 1], "relu", generator)
+    deviation = MLP.constant(torch.ones(1, 1)) if semi_implicit else MLP(1, [784, 4, 1], "relu", generator)
     return models | {"deviation": deviation}
 
 
@@ -151,7 +151,7 @@ def test_few_noises_push_the_own_estimate_up(images: Path, tmp_path: Path) -> No
     models = small_models(semi_implicit=True)
     with torch.no_grad():
         models["mean"].weights[0][:, 784:] *= 20
-        models["deviation"].biases[0].fill_(-2)
+        models["deviation"].biases[0].fill_(0.135)
     means = []
     for noises in (1, 500):
         settings = EVALUATE.model_copy(update={"own_noises": noises})

@@ -21,15 +21,17 @@ FLOOR = 1e-5
 
 def family(networks: Mapping[str, MLP]) -> SemiImplicit:
     """q, differentiable in the parameters of both networks."""
-    return SemiImplicit(networks["mean"].layers(), _log(networks["deviation"].biases[0]))
+    return SemiImplicit(networks["mean"].layers(), log_deviation(networks["deviation"].biases[0]))
 
 
 def constant_family(networks: Mapping[str, MLP]) -> SemiImplicit:
     """The same without gradients."""
-    return SemiImplicit(networks["mean"].layers().detached(), _log(networks["deviation"].biases[0].detach()))
+    return SemiImplicit(
+        networks["mean"].layers().detached(), log_deviation(networks["deviation"].biases[0].detach())
+    )
 
 
-def _log(deviation: Tensor) -> Tensor:
+def log_deviation(deviation: Tensor) -> Tensor:
     """log sigma; below the floor, where the value is the floor's, the gradient still leads back."""
     fixed = deviation.detach()
     return (fixed.clamp(min=FLOOR) + (deviation - fixed)).log()

@@ -3,8 +3,8 @@
 p(z) = N(0, I), p(x|z) Bernoulli; q(z|x) is a diagonal Gaussian with networks for mean and deviation, or
 semi-implicit with a network of image and noise for the mean and one deviation for all images.
 
-Deviations: a datum's control variate starts from the running mean over all data when the datum first comes,
-not after a fixed number of steps; deviations of semi-implicit q are parametrised by their logarithm.
+Deviation: a datum's control variate starts from the running mean over all data when the datum first comes,
+not after a fixed number of steps.
 """
 
 from collections.abc import Mapping, Sequence
@@ -23,6 +23,7 @@ from elbogap.densities import (
 )
 from elbogap.ensemble import Batch, Stream, minibatches
 from elbogap.evaluation.iw_svi import Gaussians, LogJoint
+from elbogap.experiments.implicit._semi_implicit import log_deviation
 from elbogap.inference import contrastive, hmc
 from elbogap.inference.semi_implicit import SemiImplicit, sivi_bound, uivi_gradient
 from elbogap.nn.mlp import MLP, Network
@@ -63,8 +64,7 @@ def initial_networks(settings: VaeTrain, dataset: str, cell: VaeCell, seeds: Seq
                 for member, generator in enumerate(generators):
                     networks[name].weights[0][member].normal_(0, FACTOR_DEVIATION, generator=generator)
     if cell.method in SEMI_IMPLICIT:
-        logarithm = torch.full((len(seeds), size), FIRST_DEVIATION).log()
-        networks["deviation"] = MLP.constant(logarithm)
+        networks["deviation"] = MLP.constant(torch.full((len(seeds), size), FIRST_DEVIATION))
     return networks
 
 
@@ -79,7 +79,7 @@ def semi_implicit(networks: Mapping[str, MLP], x: Tensor, constant: bool = False
     mean, deviation = networks["mean"].layers(), networks["deviation"].layers()
     if constant:
         mean, deviation = mean.detached(), deviation.detached()
-    return SemiImplicit(mean.given(x), deviation(x.new_empty(1, 1, 0)))
+    return SemiImplicit(mean.given(x), log_deviation(deviation(x.new_empty(1, 1, 0))))
 
 
 def log_joint(decoder: Network, x: Tensor) -> LogJoint:
