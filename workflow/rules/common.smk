@@ -45,7 +45,7 @@ if SCALE not in CONFIGS:
     raise WorkflowError(f"elbogap: no scale '{SCALE}'; the files in config/ are: {', '.join(CONFIGS)}")
 
 # The product of each document, as paths with a {scale} wildcard; the documents' rule files add to it.
-targets = {"mapa": [], "qiw": [], "air": [], "implicit": []}
+targets = {"mapa": [], "qiw": [], "air": [], "implicit": [], "efvae": []}
 
 
 def products(scale):

@@ -7,6 +7,7 @@ from pydantic import ValidationError
 
 from elbogap.config.air import AirConfig
 from elbogap.config.base import Section, explain, setting
+from elbogap.config.efvae import EfvaeConfig
 from elbogap.config.implicit import ImplicitConfig
 from elbogap.config.mapa import MapaConfig
 from elbogap.config.qiw import QiwConfig
@@ -27,6 +28,7 @@ class Config(Section):
     qiw: QiwConfig = setting("Document qiw: importance-weighted autoencoders reinterpreted.")
     air: AirConfig = setting("Document air: amortized inference regularization.")
     implicit: ImplicitConfig = setting("Document implicit: implicit and semi-implicit distributions.")
+    efvae: EfvaeConfig = setting("Document efvae: VAE approximation error and exponential families.")
 
 
 def scales(folder: Path) -> list[str]:

@@ -1,0 +1,1 @@
+"""Document efvae (004): VAE approximation error, ELBO and exponential families."""

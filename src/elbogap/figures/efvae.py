@@ -1,0 +1,13 @@
+"""Figures of document efvae, each a function of its tables."""
+
+# == toy ==
+
+
+# == theory ==
+
+
+# == newsgroups ==
+
+
+# == celeba ==
+
