@@ -29,7 +29,9 @@ def normal(seed: int, *shape: int) -> Tensor:
     return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
-def test_the_mean_is_the_networks_and_z_is_placed_around_it(q: AffineMean, networks: tuple[MLP, Tensor]) -> None:
+def test_the_mean_is_the_networks_and_z_is_placed_around_it(
+    q: AffineMean, networks: tuple[MLP, Tensor]
+) -> None:
     noise, draws = normal(1, M, S, E), normal(2, M, S, D)
     torch.testing.assert_close(q.mean(noise), networks[0](noise))
     torch.testing.assert_close(q.place(noise, draws), networks[0](noise) + networks[1].exp() * draws)

@@ -1,8 +1,9 @@
 """Semi-implicit q whose mean is affine in H features of the noise: densities in H dimensions instead of D.
 
-q(z|e) = N(z; W h(e) + b, diag sigma^2), as with any network whose last layer is linear. For z = mu(e) + sigma u
+q(z|e) = N(z; W h(e) + b, diag sigma^2), as with any network whose last layer is linear. With V = W / sigma,
+for z = mu(e) + sigma u,
 
-    log q(z|e') - log q(z|e) = d.v - d.A d / 2,   d = h(e') - h(e), v = (W / sigma) u, A = (W / sigma) (W / sigma)^T,
+    log q(z|e') - log q(z|e) = d.v - d.A d / 2,   d = h(e') - h(e), v = V u, A = V V^T,
 
 exactly, so that after one product of H x D with D x H no other noise e' costs more than H^2, and no tensor of
 means `[T, D]` is made.
@@ -107,9 +108,7 @@ class AffineMean:
         return centre, gram, pull, (own * (slope + pull)).sum(-1, keepdim=True) / 2
 
 
-def sivi_bound(
-    log_joint: LogJoint, family: AffineMean, noise: Tensor, draws: Tensor, more: Tensor
-) -> Tensor:
+def sivi_bound(log_joint: LogJoint, family: AffineMean, noise: Tensor, draws: Tensor, more: Tensor) -> Tensor:
     """The bound of :func:`elbogap.inference.semi_implicit.sivi_bound`, which is the ELBO where H = 0.
 
     Args:
