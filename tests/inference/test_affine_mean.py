@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from elbogap.densities import standard_gaussian_log_density
-from elbogap.inference import affine_mean, semi_implicit
+from elbogap.inference import affine_mean, hmc, semi_implicit
 from elbogap.inference.affine_mean import AffineMean
 from elbogap.inference.semi_implicit import SemiImplicit
 from elbogap.nn.mlp import MLP
@@ -86,3 +86,21 @@ def test_without_noise_the_bound_is_the_elbo_of_a_gaussian() -> None:
             lambda z: z.sum(-1), q, normal(4, M, S, 0), draws, normal(5, M, more, 0)
         )
         torch.testing.assert_close(bound, z.sum(-1) - density)
+
+
+def test_uivi_s_gradient_is_that_of_the_general_chain(q: AffineMean, networks: tuple[MLP, Tensor]) -> None:
+    noise, draws = normal(1, M, 1, E), normal(2, M, 1, D)
+    chain = hmc.Noise.draw(6, noise, torch.Generator().manual_seed(3))
+    general = SemiImplicit(networks[0], networks[1])
+    constant = SemiImplicit(networks[0].layers().detached(), networks[1].detach())
+    parameters = [*networks[0].parameters(), networks[1]]
+    slopes = []
+    for family, reverse in ((general, None), (q.plain(), q.reverse(noise, draws))):
+        found = semi_implicit.uivi_gradient(
+            standard_gaussian_log_density, family, constant, noise, draws, chain,
+            step_size=torch.full((M, 1), 0.05, dtype=torch.float64), burn_in=3, reverse=reverse,
+        )  # fmt: skip
+        assert not torch.equal(found.chains.last, noise)
+        slopes.append(torch.autograd.grad(found.surrogate.sum(), parameters))
+    for ours, theirs in zip(*slopes, strict=True):
+        torch.testing.assert_close(ours, theirs)

@@ -23,7 +23,7 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame]:
         `curves`: per `hmc_iterations`, seed and `iteration` the estimates `elbo` and `elbo_lower` of
         :func:`elbogap.experiments.implicit._regression.estimates`; `table`: per `hmc_iterations` their means
         over the last fifth of training and over seeds, `elbo_change`, how far the ELBO is from the mean of
-        all rows, relative to it, and `elbo_published`, of the input `published`.
+        all rows over the size of that mean, and `elbo_published`, of the input `published`.
 
     Raises:
         UserError: a minibatch larger than the training set.
@@ -58,5 +58,6 @@ def _summary(curves: pd.DataFrame, published: pd.DataFrame) -> pd.DataFrame:
     """Per number of iterations: means over seeds, their spread, and the mean spread in time."""
     keys = ["document", "dataset", "data", "variant", "hmc_iterations"]
     table = over_seeds(last(curves, [*keys, "seed"]), keys)
-    table["elbo_change"] = table["elbo"] / table["elbo"].mean() - 1
+    mean = table["elbo"].mean()
+    table["elbo_change"] = (table["elbo"] - mean) / abs(mean)
     return table.merge(published[["hmc_iterations", "elbo_published"]], on="hmc_iterations", how="left")
