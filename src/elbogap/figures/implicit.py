@@ -28,7 +28,7 @@ def fig03_softmax_regression(
     timing_hapt: pd.DataFrame,
 ) -> Figure:
     """ELBO and test log-likelihood of softmax regression against time and iterations."""
-    figure, axes = plt.subplots(2, 4, figsize=(style.PAGE, 3.9), sharex="col")
+    figure, axes = plt.subplots(2, 4, figsize=(style.PAGE, 4.1), sharex="col")
     metrics = {"elbo": "ELBO / nats", "test_loglik": "test $\\log p$ per point / nats"}
     pairs = ((curves_mnist, timing_mnist), (curves_hapt, timing_hapt))
     for number, (curves, timing) in enumerate(pairs):
@@ -47,7 +47,7 @@ def fig03_softmax_regression(
                     panel.set_ylabel(label)
             axes[0, column].set_title(title)
             axes[1, column].set_xlabel(f"time / {unit}" if wall_clock else "iteration")
-    axes[0, 1].legend(loc="lower right")
+    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=3)
     style.mark_stand_in(figure, curves_mnist, curves_hapt)
     return figure
 
