@@ -36,7 +36,7 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame]:
         OutOfTime: the time budget is spent.
     """
     data, name = load(run.inputs["data"]), run.keys["dataset"]
-    points: Points = getattr(settings, name)
+    points = {"mnist": settings.mnist, "hapt": settings.hapt}[name]
     training = settings.training
     regression = model(data, points, training.seed, run.device)
     seeds = range(training.seeds)
