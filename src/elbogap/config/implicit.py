@@ -77,10 +77,13 @@ class HmcIterations(Section):
         "Iterations of HMC that are dropped, and as many that are kept.", min_length=2
     )
     rounds: int = setting("Length of the training, in measurements.", ge=5)
+    last_share: float = setting("Share of the training at its end that is averaged.", gt=0, le=1)
 
 
 class RegressionSummary(Section):
-    """The table of all softmax regressions; nothing to set."""
+    """The table of all softmax regressions."""
+
+    last_share: float = setting("Share of the training at its end that is averaged.", gt=0, le=1)
 
 
 # == vae ==

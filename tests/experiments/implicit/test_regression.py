@@ -231,7 +231,7 @@ def test_the_experiments_give_a_row_per_seed_and_measurement_and_their_means(
     for kind, table in found.items():
         inputs[f"{kind}_mnist"] = tmp_path / f"{kind}.csv"
         tables.write(table, inputs[f"{kind}_mnist"])
-    summary = regression_summary.run(RegressionSummary(), Run("test", {}, inputs))
+    summary = regression_summary.run(RegressionSummary(last_share=0.2), Run("test", {}, inputs))
     late = curves[curves["iteration"] > 32]
     for row in summary["seeds"].itertuples():
         own = late[(late["method"] == row.method) & (late["seed"] == row.seed)]
@@ -253,7 +253,7 @@ def test_the_experiments_give_a_row_per_seed_and_measurement_and_their_means(
 def test_hmc_iterations_are_compared_with_their_mean(
     training: SoftmaxTraining, record: Path, tmp_path: Path
 ) -> None:
-    settings = HmcIterations(points=POINTS, training=training, iterations=(1, 5), rounds=5)
+    settings = HmcIterations(points=POINTS, training=training, iterations=(1, 5), rounds=5, last_share=0.2)
     inputs = {"data": record, "published": PUBLISHED / "implicit_hmc_iterations.csv"}
     found = hmc_iterations.run(settings, Run("test", {}, inputs, tmp_path / "b"))
     curves, table = found["curves"], found["table"].set_index("hmc_iterations")

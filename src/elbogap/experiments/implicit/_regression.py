@@ -32,8 +32,6 @@ METHODS = ("explicit", "sivi", "uivi")
 FIRST_DEVIATION = 0.5
 """Standard deviation of every weight at the beginning, given the noise."""
 DECAY = 0.9
-LAST = 0.2
-"""Share of the training at its end over which estimates are averaged."""
 
 
 @dataclass(frozen=True)
@@ -375,9 +373,9 @@ def estimates(
     }
 
 
-def last(curves: pd.DataFrame, keys: Sequence[str]) -> pd.DataFrame:
-    """Means of all estimates over the last fifth of the iterations, and `*_time_sd`, their spread there."""
-    rows = curves[curves["iteration"] > (1 - LAST) * curves["iteration"].max()].drop(columns="iteration")
+def last(curves: pd.DataFrame, keys: Sequence[str], share: float) -> pd.DataFrame:
+    """Means of all estimates over the last share of the iterations, and `*_time_sd`, their spread there."""
+    rows = curves[curves["iteration"] > (1 - share) * curves["iteration"].max()].drop(columns="iteration")
     groups = rows.groupby(list(keys), sort=False)
     return groups.mean().join(groups.std().add_suffix("_time_sd")).reset_index()
 

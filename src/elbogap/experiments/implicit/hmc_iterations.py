@@ -22,7 +22,7 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame]:
     Returns:
         `curves`: per `hmc_iterations`, seed and `iteration` the estimates `elbo` and `elbo_lower` of
         :func:`elbogap.experiments.implicit._regression.estimates`; `table`: per `hmc_iterations` their means
-        over the last fifth of training and over seeds, `elbo_change`, how far the ELBO is from the mean of
+        over the last share of training and over seeds, `elbo_change`, how far the ELBO is from the mean of
         all rows over the size of that mean, and `elbo_published`, of the input `published`.
 
     Raises:
@@ -51,13 +51,16 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame]:
         found = curve(fit, training.measure_every)
         curves.append(found.assign(**own)[[*own, "seed", "iteration", "elbo", "elbo_lower"]])
     table = pd.concat(curves, ignore_index=True)
-    return {"curves": table, "table": _summary(table, read_table(run.inputs["published"]))}
+    return {
+        "curves": table,
+        "table": _summary(table, settings.last_share, read_table(run.inputs["published"])),
+    }
 
 
-def _summary(curves: pd.DataFrame, published: pd.DataFrame) -> pd.DataFrame:
+def _summary(curves: pd.DataFrame, share: float, published: pd.DataFrame) -> pd.DataFrame:
     """Per number of iterations: means over seeds, their spread, and the mean spread in time."""
     keys = ["document", "dataset", "data", "variant", "hmc_iterations"]
-    table = over_seeds(last(curves, [*keys, "seed"]), keys)
+    table = over_seeds(last(curves, [*keys, "seed"], share), keys)
     mean = table["elbo"].mean()
     table["elbo_change"] = (table["elbo"] - mean) / abs(mean)
     return table.merge(published[["hmc_iterations", "elbo_published"]], on="hmc_iterations", how="left")

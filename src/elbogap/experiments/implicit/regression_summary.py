@@ -14,7 +14,7 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame]:
     """Tables from the inputs `curves_<dataset>`, `final_<dataset>`, `timing_<dataset>` and `published`.
 
     Returns:
-        `seeds`: per data set, method and seed the means of the curves' columns over the last fifth of the
+        `seeds`: per data set, method and seed the means of the curves' columns over the last share of the
         training, and their deviations in time; `table`: per data set and method the means over seeds, their
         deviations, `final_test_loglik` with more draws, `seconds_per_iteration`, and the published values.
     """
@@ -26,7 +26,10 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame]:
         for kind in ("curves", "final", "timing")
     }
     seeds = pd.concat(
-        [last(curves, [*KEYS, "seed"]) for _, curves in parts["curves"].groupby("dataset", sort=False)],
+        [
+            last(curves, [*KEYS, "seed"], settings.last_share)
+            for _, curves in parts["curves"].groupby("dataset", sort=False)
+        ],
         ignore_index=True,
     )
     final = parts["final"].groupby(KEYS)["test_loglik"].mean().rename("final_test_loglik")
