@@ -2,7 +2,6 @@
 
 IMPLICIT = "results/{scale}/implicit"
 
-# == density_ratio ==
 
 targets["implicit"] += [
     "figures/{scale}/implicit/fig01_density_ratio.pdf",
@@ -70,8 +69,6 @@ rule implicit_fig01_density_ratio:
         "python -m elbogap figure implicit.fig01_density_ratio --scale {wildcards.scale} {params.files} > {log} 2>&1"
 
 
-# == toys ==
-
 targets["implicit"] += [
     *(f"figures/{{scale}}/implicit/fig02_uivi_toys.{suffix}" for suffix in ("pdf", "png")),
     "results/{scale}/implicit/tab_uivi_toys.csv",
@@ -132,8 +129,6 @@ rule implicit_fig02_uivi_toys:
         "python -m elbogap figure implicit.fig02_uivi_toys --scale {wildcards.scale} {params.files} > {log} 2>&1"
 
 
-# == identities ==
-
 targets["implicit"] += [
     f"results/{{scale}}/implicit/{name}.csv" for name in ("tab_sivi_bound", "tab_uivi_gradient")
 ]
@@ -172,8 +167,6 @@ rule implicit_identities:
         "python -m elbogap implicit.identities --scale {wildcards.scale} --settings {params.settings:q} {params.files} "
         "--threads {threads} --gpus {resources.gpu} > {log} 2>&1"
 
-
-# == vcd_toys ==
 
 targets["implicit"] += [
     f"figures/{{scale}}/implicit/{name}.{suffix}"
@@ -275,8 +268,6 @@ rule implicit_fig07_alpha_vcd:
     shell:
         "python -m elbogap figure implicit.fig07_alpha_vcd --scale {wildcards.scale} {params.files} > {log} 2>&1"
 
-
-# == regression ==
 
 # Numbers of the document, digitised from the slides.
 IMPLICIT_PUBLISHED = os.path.relpath(ROOT / "paper" / "published")
@@ -426,9 +417,6 @@ for name, (item, tables) in REGRESSION_FIGURES.items():
             name=name,
         shell:
             "python -m elbogap figure implicit.{params.name} --scale {wildcards.scale} {params.files} > {log} 2>&1"
-
-
-# == vae ==
 
 
 wildcard_constraints:

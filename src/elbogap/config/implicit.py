@@ -11,9 +11,6 @@ Positive = Annotated[FiniteFloat, Field(gt=0)]
 Unit = Annotated[float, Field(ge=0, le=1)]
 
 
-# == density_ratio ==
-
-
 class AdversarialGame(Section):
     """An implicit q(z) of two dimensions, trained with a discriminator."""
 
@@ -61,7 +58,6 @@ class DensityRatio(Section):
     seed: int = setting("Base seed of weights and noise.", ge=0)
 
 
-# == toys ==
 class Toys(Section):
     """UIVI, SIVI and a Gaussian on the banana, the x-shaped and the multimodal target."""
 
@@ -92,7 +88,6 @@ class Toys(Section):
     seed: int = setting("Base seed of weights and noise.", ge=0)
 
 
-# == identities ==
 class Identities(Section):
     """SIVI's bound and the gradients of UIVI and SIVI, where q(z) is known by quadrature."""
 
@@ -111,9 +106,6 @@ class Identities(Section):
     gradient_draws: int = setting("Draws of z in each estimate of the gradient.", ge=1)
     gradients: int = setting("Independent estimates of each gradient.", ge=2)
     seed: int = setting("Base seed of q and of all draws.", ge=0)
-
-
-# == vcd_toys ==
 
 
 class VcdChains(Section):
@@ -186,9 +178,6 @@ class VcdToys(Section):
     seed: int = setting("Base seed of starts and noise.", ge=0)
 
 
-# == regression ==
-
-
 class Points(Section):
     """Points of a data set that a softmax regression uses."""
 
@@ -249,8 +238,6 @@ class RegressionSummary(Section):
 
     last_share: float = setting("Share of the training at its end that is averaged.", gt=0, le=1)
 
-
-# == vae ==
 
 ImageName = Literal["binarized_mnist", "fashion_mnist"]
 
@@ -343,24 +330,17 @@ class VaeTime(Section):
 class ImplicitConfig(Section):
     """Document implicit."""
 
-    # == density_ratio ==
     density_ratio: DensityRatio = setting("Part I: density ratio estimation.")
 
-    # == toys ==
     toys: Toys = setting("UIVI's toy targets.")
 
-    # == identities ==
     identities: Identities = setting("SIVI's bound and UIVI's gradient.")
 
-    # == vcd_toys ==
     vcd_toys: VcdToys = setting("Toy experiments of VCD and alpha-VCD.")
 
-    # == regression ==
     regression: Regression = setting("Figure 3: softmax regression.")
     regression_summary: RegressionSummary = setting("Figure 3 in numbers.")
     hmc_iterations: HmcIterations = setting("Figure 4: the number of HMC iterations.")
-
-    # == vae ==
 
     images: ImplicitImages = setting("Images of Tables 1 and 2 and Figure 6.")
     vae_train: VaeTrain = setting("Training for Tables 1 and 2 and Figure 6.")

@@ -5,8 +5,6 @@ from typing import Any
 
 import matplotlib as mpl
 import numpy as np
-from typing import Any
-
 import pandas as pd
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
@@ -16,11 +14,6 @@ from matplotlib.lines import Line2D
 from elbogap.figures import style
 
 Arrays = Mapping[str, np.ndarray]
-
-
-from elbogap.figures import style
-
-# == density_ratio ==
 
 
 PARTS = {
@@ -119,7 +112,6 @@ def _draw_dimensions(panel: Axes, dimensions: pd.DataFrame, metric: str) -> None
     panel.set_xlabel("dimension of $z$")
 
 
-# == toys ==
 TOYS = {"banana": "banana", "x_shaped": "x-shaped", "multimodal": "multimodal"}
 TOY_METHODS = {"uivi": "UIVI", "sivi": "SIVI", "explicit": "explicit Gaussian"}
 
@@ -151,8 +143,6 @@ def fig02_uivi_toys(draws: Arrays, divergences: pd.DataFrame) -> Figure:
     figure.legend(handles=handles, loc="outside lower center", ncols=2)
     return figure
 
-
-# == vcd_toys ==
 
 VCD_PANELS = {
     "gaussian_1": "(a) Gaussian",
@@ -241,9 +231,6 @@ def _draw_seeds(panel: Axes, rows: pd.DataFrame, metric: str, colour: str, label
     )
 
 
-# == regression ==
-
-
 def fig03_softmax_regression(
     curves_mnist: pd.DataFrame,
     curves_hapt: pd.DataFrame,
@@ -316,8 +303,6 @@ def _settled(panel: Axes, curves: pd.DataFrame, metric: str) -> None:
     margin = 0.1 * (later.max() - later.min())
     panel.set_ylim(later.min() - margin, later.max() + margin)
 
-
-# == vae ==
 
 IMAGES = {"binarized_mnist": "MNIST", "fashion_mnist": "Fashion-MNIST"}
 
