@@ -480,7 +480,7 @@ rule implicit_vae_train:
     resources:
         gpu=1,
     params:
-        settings=settings("implicit.vae_train"),
+        settings=settings_of_cell("implicit.vae_train", "trained"),
         code=code("elbogap.experiments.implicit.vae_train"),
         files=files,
     message:
