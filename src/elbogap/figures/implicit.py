@@ -316,7 +316,7 @@ def fig06_vcd_steps(steps: pd.DataFrame, time: pd.DataFrame) -> Figure:
     for panel, dataset in zip(axes, datasets, strict=False):
         curve = steps[steps["dataset"] == dataset].sort_values("refinements")
         value = curve["test_loglik"]
-        intervals = [value - curve["test_loglik_low"], curve["test_loglik_high"] - value]
+        intervals = [value - curve["seed_low"], curve["seed_high"] - value]
         panel.errorbar(curve["refinements"], value, yerr=intervals, fmt="o-", capsize=2, elinewidth=0.8)
         panel.set(title=IMAGES[dataset], ylabel="test $\\log p(x)$ / nats")
     panel = axes[-1]
