@@ -17,8 +17,8 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame]:
     Returns:
         `seeds`: all evaluations, a row per seed; `tab01`, `tab02`, `steps`: per model `seeds`, `test_loglik`
         (neutral) with a bootstrap interval over images (`_low`, `_high`) and its range over seeds (`seed_low`,
-        `seed_high`), `test_loglik_q` (own q), `difference` of the two, and `gain` over the explicit q of the same data set, model and table, with an
-        interval over the same images.
+        `_high`), `test_loglik_q` (own q), `difference` of the two, and `gain` over the explicit q of the same
+        data set, model and table, with an interval over the same images.
     """
     parts, values = [], {}
     for name, path in run.inputs.items():
