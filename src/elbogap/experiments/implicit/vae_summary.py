@@ -16,7 +16,7 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame]:
 
     Returns:
         `seeds`: all evaluations, a row per seed; `tab01`, `tab02`, `steps`: per model `seeds`, `test_loglik`
-        (neutral) with a bootstrap interval over images (`_low`, `_high`) and its range over seeds (`seed_low`,
+        (neutral), a bootstrap interval over images (`_low`, `_high`) and the range over seeds (`seed_low`,
         `_high`), `test_loglik_q` (own q), `difference` of the two, and `gain` over the explicit q of the same
         data set, model and table, with an interval over the same images.
     """
