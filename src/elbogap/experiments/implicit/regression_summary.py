@@ -8,6 +8,11 @@ from elbogap.runtime import Run
 from elbogap.tables import read_table
 
 KEYS = ["document", "dataset", "data", "variant", "method"]
+SHOWN = [
+    *KEYS, "seeds", "elbo", "elbo_seed_sd", "elbo_lower", "test_loglik", "test_loglik_seed_sd",
+    "test_loglik_marginal", "final_test_loglik", "seconds_per_iteration",
+]  # fmt: skip
+"""Columns of the table, before the published ones."""
 
 
 def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame]:
@@ -37,8 +42,6 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame]:
         over_seeds(seeds, KEYS)
         .join(final, on=KEYS)
         .merge(parts["timing"][[*KEYS, "seconds_per_iteration"]], on=KEYS)
-        .merge(
-            read_table(run.inputs["published"]).drop(columns="source"), on=["dataset", "method"], how="left"
-        )
     )
-    return {"seeds": seeds, "table": table}
+    published = read_table(run.inputs["published"]).drop(columns="source")
+    return {"seeds": seeds, "table": table[SHOWN].merge(published, on=["dataset", "method"], how="left")}
