@@ -15,7 +15,7 @@ from elbogap.densities import (
     isotropic_gaussian_log_density,
 )
 from elbogap.inference import hmc
-from elbogap.inference.contrastive import vcd
+from elbogap.inference.contrastive import vcd_objective
 from elbogap.inference.semi_implicit import SemiImplicit, sivi_bound, uivi_gradient
 from elbogap.nn.mlp import MLP
 
@@ -61,7 +61,7 @@ def gaussian(method: str) -> Tensor:
         if method == "mean field":
             return log_joint(start) - log_q(start)
         end = hmc.sample(log_joint, start, hmc.Noise.draw(3, start, random), step_size=STEP).last
-        divergence = vcd(log_joint, log_q, start, end, baseline)
+        divergence = vcd_objective(log_joint, log_q, start, end, baseline)
         baseline.lerp_(divergence.refined.mean(), 0.1)
         return -divergence.surrogate
 

@@ -19,7 +19,7 @@ def steps() -> pd.DataFrame:
     rows = [
         {
             "dataset": dataset, "data": "real", "refinements": t, "test_loglik": base + t / 10,
-            "test_loglik_low": base + t / 10 - 1, "test_loglik_high": base + t / 10 + 2,
+            "seed_low": base + t / 10 - 1, "seed_high": base + t / 10 + 2,
         }
         for dataset, base in (("binarized_mnist", -100.0), ("fashion_mnist", -120.0))
         for t in STEPS

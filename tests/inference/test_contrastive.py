@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from scipy.optimize import brentq
 from torch import Tensor
 
-from elbogap.inference.contrastive import Divergence, alpha_vcd, hoffman, vcd
+from elbogap.inference.contrastive import Divergence, alpha_vcd, hoffman, vcd_objective
 
 LOG_EVIDENCE = -1.3
 CORRELATION = 0.95
@@ -149,7 +149,7 @@ def test_alpha_zero_is_the_negative_elbo_and_one_the_vcd() -> None:
     torch.testing.assert_close(gradient(parameters, none), expected)
 
     full = alpha_vcd(log_joint, log_q, start, NODES[:, 1:], 1.0, 0.2)
-    same = vcd(log_joint, log_q, start, NODES[:, 1:], 0.2)
+    same = vcd_objective(log_joint, log_q, start, NODES[:, 1:], 0.2)
     assert torch.equal(full.value, same.value)
     assert torch.equal(full.surrogate, same.surrogate)
     assert (full.value - none.value).abs().max() > 0.1

@@ -63,3 +63,14 @@ def test_a_document_without_a_title_is_refused(tmp_path: Path) -> None:
 def test_a_folder_that_is_no_checkout_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="is not a checkout"):
         Places.here(tmp_path)
+
+
+def test_the_markup_of_the_projects_captions_is_sound() -> None:
+    """A lone bar or asterisk makes docutils put its complaint into the text."""
+    captions = [
+        one.caption
+        for document in documents(CHECKOUT / "paper/documents.yaml")
+        for one in targets(CHECKOUT / "workflow/report", document.key)
+    ]
+    assert captions
+    assert [one for one in captions if "start-string" in one or "Unknown target" in one] == []

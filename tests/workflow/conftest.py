@@ -37,7 +37,7 @@ class Project:
     def command(self, *words: str) -> list[str]:
         return [str(SNAKEMAKE), "--cores", "2", *words]
 
-    def snakemake(self, *words: str, timeout: float = 900) -> subprocess.CompletedProcess[str]:
+    def snakemake(self, *words: str, timeout: float = 1800) -> subprocess.CompletedProcess[str]:
         """Run Snakemake; its two output streams come back as one."""
         return subprocess.run(
             self.command(*words), cwd=self.folder, env=self.environment, timeout=timeout, check=False,

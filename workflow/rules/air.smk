@@ -98,7 +98,7 @@ rule air_train:
     resources:
         gpu=1,
     params:
-        settings=settings("air.train"),
+        settings=settings_of_cell("air.train", "bound"),
         code=code("elbogap.experiments.air.train"),
         files=files,
     message:

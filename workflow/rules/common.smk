@@ -68,6 +68,17 @@ def settings(name):
     return of_scale
 
 
+def settings_of_cell(name, wildcard):
+    """An experiment's settings with the wildcard's cell alone, so that a new or changed cell reruns no other."""
+
+    def of_cell(wildcards):
+        whole = section(CONFIGS[wildcards.scale], name)
+        own = {cell: value for cell, value in whole.cells.items() if cell == getattr(wildcards, wildcard)}
+        return whole.model_copy(update={"cells": own or whole.cells}).model_dump_json()
+
+    return of_cell
+
+
 def models_of(name):
     """The trained models that an experiment's settings name, as inputs named by their cells."""
     document = name.partition(".")[0]

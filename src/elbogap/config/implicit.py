@@ -11,9 +11,6 @@ Positive = Annotated[FiniteFloat, Field(gt=0)]
 Unit = Annotated[float, Field(ge=0, le=1)]
 
 
-# == density_ratio ==
-
-
 class AdversarialGame(Section):
     """An implicit q(z) of two dimensions, trained with a discriminator."""
 
@@ -61,7 +58,6 @@ class DensityRatio(Section):
     seed: int = setting("Base seed of weights and noise.", ge=0)
 
 
-# == toys ==
 class Toys(Section):
     """UIVI, SIVI and a Gaussian on the banana, the x-shaped and the multimodal target."""
 
@@ -92,7 +88,6 @@ class Toys(Section):
     seed: int = setting("Base seed of weights and noise.", ge=0)
 
 
-# == identities ==
 class Identities(Section):
     """SIVI's bound and the gradients of UIVI and SIVI, where q(z) is known by quadrature."""
 
@@ -111,9 +106,6 @@ class Identities(Section):
     gradient_draws: int = setting("Draws of z in each estimate of the gradient.", ge=1)
     gradients: int = setting("Independent estimates of each gradient.", ge=2)
     seed: int = setting("Base seed of q and of all draws.", ge=0)
-
-
-# == vcd_toys ==
 
 
 class VcdChains(Section):
@@ -186,10 +178,66 @@ class VcdToys(Section):
     seed: int = setting("Base seed of starts and noise.", ge=0)
 
 
-# == regression ==
+class Points(Section):
+    """Points of a data set that a softmax regression uses."""
+
+    train: int = setting("Training points; all, if there are fewer.", ge=1)
+    test: int = setting("Test points; all, if there are fewer.", ge=1)
+    batch: int = setting("Points per step.", ge=1)
 
 
-# == vae ==
+class SoftmaxTraining(Section):
+    """How q is trained and measured in all softmax regressions."""
+
+    noise: int = setting("Dimensions of the noise e.", ge=1)
+    hidden: tuple[Count, ...] = setting("Hidden layers of the mean's network.", min_length=1)
+    sivi_samples: int = setting("Noises L of SIVI's bound, beside the one that made z.", ge=0)
+    leapfrog_steps: int = setting("Leapfrog steps per iteration of HMC.", ge=1)
+    step_size: float = setting("First leapfrog step.", gt=0)
+    target_acceptance: float = setting("Acceptance to which the leapfrog step adapts.", gt=0, lt=1)
+    learning_rate: float = setting("First step of the mean's parameters.", gt=0)
+    deviation_share: float = setting("Step of the deviations over that of the mean.", gt=0)
+    decay_every: int = setting("Iterations after which the steps fall by a tenth.", ge=1)
+    measure_every: int = setting("Iterations from one measurement to the next.", ge=1)
+    elbo_draws: int = setting("Draws z of a measured ELBO.", ge=1)
+    elbo_noises: int = setting("Noises that estimate log q(z) of a measured ELBO.", ge=1)
+    test_draws: int = setting("Draws z of a measured test log-likelihood.", ge=1)
+    draws_at_once: int = setting("Draws held in memory at once.", ge=1)
+    seeds: int = setting("Independent repetitions.", ge=1)
+    checkpoint_seconds: float = setting("Least time between two checkpoints.", unit="s", gt=0)
+    seed: int = setting("Base seed.", ge=0)
+
+
+class Regression(Section):
+    """Softmax regression by UIVI, SIVI and a mean field, over iterations and over time."""
+
+    mnist: Points = setting("MNIST, grey.")
+    hapt: Points = setting("HAPT.")
+    training: SoftmaxTraining = setting("Training and measurements.")
+    hmc_iterations: int = setting("Iterations of HMC that are dropped, and as many that are kept.", ge=1)
+    rounds: int = setting("Length of the training, in measurements.", ge=5)
+    final_test_draws: int = setting("Draws z of the test log-likelihood after training.", ge=1)
+    timing_steps: int = setting("Iterations timed, after as many untimed ones.", ge=1)
+    timing_repeats: int = setting("Repetitions of the timing, of which the median counts.", ge=1)
+
+
+class HmcIterations(Section):
+    """UIVI's softmax regression on MNIST with several numbers of HMC iterations."""
+
+    points: Points = setting("MNIST, grey.")
+    training: SoftmaxTraining = setting("Training and measurements.")
+    iterations: tuple[Count, ...] = setting(
+        "Iterations of HMC that are dropped, and as many that are kept.", min_length=2
+    )
+    rounds: int = setting("Length of the training, in measurements.", ge=5)
+    last_share: float = setting("Share of the training at its end that is averaged.", gt=0, le=1)
+
+
+class RegressionSummary(Section):
+    """The table of all softmax regressions."""
+
+    last_share: float = setting("Share of the training at its end that is averaged.", gt=0, le=1)
+
 
 ImageName = Literal["binarized_mnist", "fashion_mnist"]
 
@@ -282,21 +330,17 @@ class VaeTime(Section):
 class ImplicitConfig(Section):
     """Document implicit."""
 
-    # == density_ratio ==
     density_ratio: DensityRatio = setting("Part I: density ratio estimation.")
 
-    # == toys ==
     toys: Toys = setting("UIVI's toy targets.")
 
-    # == identities ==
     identities: Identities = setting("SIVI's bound and UIVI's gradient.")
 
-    # == vcd_toys ==
     vcd_toys: VcdToys = setting("Toy experiments of VCD and alpha-VCD.")
 
-    # == regression ==
-
-    # == vae ==
+    regression: Regression = setting("Figure 3: softmax regression.")
+    regression_summary: RegressionSummary = setting("Figure 3 in numbers.")
+    hmc_iterations: HmcIterations = setting("Figure 4: the number of HMC iterations.")
 
     images: ImplicitImages = setting("Images of Tables 1 and 2 and Figure 6.")
     vae_train: VaeTrain = setting("Training for Tables 1 and 2 and Figure 6.")

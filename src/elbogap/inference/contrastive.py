@@ -28,7 +28,7 @@ class Divergence:
     refined: Tensor
 
 
-def vcd(
+def vcd_objective(
     log_joint: LogDensity, log_q: LogDensity, start: Tensor, end: Tensor, baseline: Tensor | float = 0.0
 ) -> Divergence:
     """VCD = KL(q_0 || p) - KL(q_t || p) + KL(q_t || q_0) (Ruiz and Titsias 2019); see :func:`alpha_vcd`.

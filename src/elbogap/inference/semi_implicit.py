@@ -119,6 +119,7 @@ def uivi_gradient(
     burn_in: int,
     leapfrog_steps: int = 5,
     adaptation: hmc.Adaptation | None = None,
+    reverse: hmc.LogDensity | None = None,
 ) -> Gradient:
     """An estimate of the ELBO's gradient, unbiased once the chain has left its start (Titsias and Ruiz 2019).
 
@@ -140,11 +141,12 @@ def uivi_gradient(
         burn_in: iterations that are dropped; they adapt the step size if `adaptation` is given.
         leapfrog_steps: integrator steps per iteration.
         adaptation: how the step size adapts.
+        reverse: log q(e|z) up to a constant, where there is a cheaper form than that of the family.
     """
     z = family.place(noise, draws)
     fixed = z.detach()
     chains = hmc.sample(
-        constant.reverse(fixed),
+        reverse or constant.reverse(fixed),
         noise,
         chain,
         step_size=step_size,

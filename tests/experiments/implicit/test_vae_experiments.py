@@ -197,6 +197,7 @@ def test_tables_compare_the_same_images(tmp_path: Path) -> None:
     low, value, high = table.loc["kl", ["test_loglik_low", "test_loglik", "test_loglik_high"]]
     assert low < value < high
     assert value == pytest.approx(base.mean())
+    assert table.loc["kl", ["seed_low", "seed_high"]].tolist() == sorted(base.mean(1))
     assert table.loc["kl", "test_loglik_q"] == pytest.approx(base.mean() + 1)
 
 

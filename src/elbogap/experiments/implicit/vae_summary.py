@@ -16,9 +16,9 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame]:
 
     Returns:
         `seeds`: all evaluations, a row per seed; `tab01`, `tab02`, `steps`: per model `seeds`, `test_loglik`
-        (neutral) with a bootstrap interval over images and seeds (`_low`, `_high`), `test_loglik_q` (own q),
-        `difference` of the two, and `gain` over the explicit q of the same data set, model and table, with an
-        interval over the same images.
+        (neutral), a bootstrap interval over images (`_low`, `_high`) and the range over seeds (`seed_low`,
+        `_high`), `test_loglik_q` (own q), `difference` of the two, and `gain` over the explicit q of the same
+        data set, model and table, with an interval over the same images.
     """
     parts, values = [], {}
     for name, path in run.inputs.items():
@@ -57,6 +57,8 @@ def _table(
             "test_images": loglik.shape[1],
             "test_loglik": loglik.mean(),
             **_interval("test_loglik", draws),
+            "seed_low": loglik.mean(1).min(),
+            "seed_high": loglik.mean(1).max(),
             "test_loglik_q": group["test_loglik_q"].mean(),
             "difference": group["difference"].mean(),
         }
