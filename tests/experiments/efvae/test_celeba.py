@@ -5,6 +5,7 @@ import json
 import math
 import time
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pandas as pd
@@ -13,6 +14,7 @@ import torch
 from torch.distributions import Normal, kl_divergence
 
 from elbogap import tables
+from elbogap.config.base import Section
 from elbogap.config.efvae import CelebaEvaluate, Gan, Joint, Pretrain
 from elbogap.data.stand_ins import PARAMETERS, Faces
 from elbogap.errors import OutOfTime, UserError
@@ -83,7 +85,7 @@ def small_models() -> tuple[Decoder, Encoder]:
     with torch.no_grad():
         encoder.last.weight.normal_(0, 0.1, generator=random)
         for parameter in encoder.parameters():
-            parameter *= 10
+            parameter *= 5
     return Decoder(Generator(3, 4, 16, random), 0.05), encoder.eval()
 
 
@@ -97,7 +99,7 @@ def test_both_terms_of_the_elbo_are_torch_s() -> None:
         z = mean + q.scale * torch.randn(mean.shape, generator=torch.Generator().manual_seed(3))
         expected = Normal(decoder.generator(z), 0.05).log_prob(x).sum((1, 2, 3))
     torch.testing.assert_close(log_likelihood, expected, rtol=1e-5, atol=1e-3)
-    torch.testing.assert_close(kl, kl_divergence(q, Normal(0.0, 1.0)).sum(-1))
+    torch.testing.assert_close(kl, kl_divergence(q, Normal(0.0, 1.0)).sum(-1), rtol=1e-4, atol=1e-5)
     assert (kl > 0.01).all()
 
 
@@ -227,10 +229,10 @@ def test_equal_models_have_equal_rows(
 
 
 def test_rows_tell_models_apart(truth: Path, encoder: Path, records: dict[str, Path], tmp_path: Path) -> None:
-    """A darker decoder is farther away, and its ELBO is the mean over images made one by one."""
+    """A shifted decoder is farther away, and its ELBO is the mean over images made one by one."""
     arrays = {**tables.read_arrays(truth), **tables.read_arrays(encoder)}
     decoder, q = load_decoder(arrays), load_encoder(arrays)
-    bias = decoder.generator.layers[-3].bias
+    bias = decoder.generator.layers[-4].bias  # of the last batch normalisation
     assert bias is not None
     with torch.no_grad():
         bias += 1
@@ -249,7 +251,7 @@ def test_rows_tell_models_apart(truth: Path, encoder: Path, records: dict[str, P
     assert table.loc["elbo_learned", "elbo"] < table.loc["elbo_fixed", "elbo"] - 5 * error
 
 
-def resumed(module, settings, run: Run, calls: int) -> dict:  # noqa: ANN001
+def resumed(module: ModuleType, settings: Section, run: Run, calls: int) -> dict:
     """What the experiment gives when its first calls stop after one step each."""
     eager = settings.model_copy(update={"checkpoint_seconds": 1e-9})
     for _ in range(calls):
@@ -258,7 +260,7 @@ def resumed(module, settings, run: Run, calls: int) -> dict:  # noqa: ANN001
     return module.run(eager, run)
 
 
-def same(found: dict, expected: dict) -> None:
+def assert_equal(found: dict, expected: dict) -> None:
     for name, value in expected.items():
         if isinstance(value, pd.DataFrame):
             pd.testing.assert_frame_equal(found[name], value, check_exact=True)
@@ -289,4 +291,4 @@ def test_an_interrupted_experiment_ends_with_the_same_bits(
         "celeba_evaluate": (celeba_evaluate, EVALUATE, 15),
     }[name]
     expected = module.run(settings, run)
-    same(resumed(module, settings, dataclasses.replace(run, scratch=tmp_path / "b"), calls), expected)
+    assert_equal(resumed(module, settings, dataclasses.replace(run, scratch=tmp_path / "b"), calls), expected)
