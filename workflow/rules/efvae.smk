@@ -13,3 +13,174 @@ EFVAE = "results/{scale}/efvae"
 
 # == celeba ==
 
+targets["efvae"] += [f"{EFVAE}/tab01_celeba.csv"]
+targets["efvae"] += [
+    f"figures/{{scale}}/efvae/{name}.{suffix}"
+    for name in ("fig03_redecodings", "fig04_samples")
+    for suffix in ("pdf", "png")
+]
+
+
+rule efvae_gan:
+    input:
+        data="results/{scale}/data/celeba.json",
+    output:
+        ground_truth=f"{EFVAE}/celeba/ground_truth.npz",
+        training=f"{EFVAE}/celeba/gan_training.csv",
+    log:
+        "results/{scale}/logs/efvae/gan.log",
+    benchmark:
+        "results/{scale}/benchmarks/efvae/gan.jsonl"
+    conda:
+        "../../envs/environment.yaml"
+    threads: 1
+    resources:
+        gpu=1,
+    params:
+        settings=settings("efvae.gan"),
+        code=code("elbogap.experiments.efvae.gan"),
+        files=files,
+    message:
+        "efvae: a GAN as ground truth of CelebA ({wildcards.scale})"
+    shell:
+        "python -m elbogap efvae.gan --scale {wildcards.scale} --settings {params.settings:q} {params.files} "
+        "--threads {threads} --gpus {resources.gpu} > {log} 2>&1"
+
+
+rule efvae_pretrain:
+    input:
+        ground_truth=f"{EFVAE}/celeba/ground_truth.npz",
+    output:
+        encoder=f"{EFVAE}/celeba/encoder.npz",
+        training=f"{EFVAE}/celeba/pretrain_training.csv",
+    log:
+        "results/{scale}/logs/efvae/pretrain.log",
+    benchmark:
+        "results/{scale}/benchmarks/efvae/pretrain.jsonl"
+    conda:
+        "../../envs/environment.yaml"
+    threads: 1
+    resources:
+        gpu=1,
+    params:
+        settings=settings("efvae.pretrain"),
+        code=code("elbogap.experiments.efvae.pretrain"),
+        files=files,
+    message:
+        "efvae: encoder of the CelebA ground truth by conditional likelihood ({wildcards.scale})"
+    shell:
+        "python -m elbogap efvae.pretrain --scale {wildcards.scale} --settings {params.settings:q} {params.files} "
+        "--threads {threads} --gpus {resources.gpu} > {log} 2>&1"
+
+
+rule efvae_joint:
+    input:
+        ground_truth=f"{EFVAE}/celeba/ground_truth.npz",
+        encoder=f"{EFVAE}/celeba/encoder.npz",
+    output:
+        model="results/{scale}/efvae/celeba/joint_{sigma}.npz",
+        training="results/{scale}/efvae/celeba/joint_{sigma}_training.csv",
+    log:
+        "results/{scale}/logs/efvae/joint_{sigma}.log",
+    benchmark:
+        "results/{scale}/benchmarks/efvae/joint_{sigma}.jsonl"
+    wildcard_constraints:
+        sigma="fixed|learned",
+    conda:
+        "../../envs/environment.yaml"
+    threads: 1
+    resources:
+        gpu=1,
+    params:
+        settings=settings("efvae.joint"),
+        code=code("elbogap.experiments.efvae.joint"),
+        files=files,
+    message:
+        "efvae: decoder and encoder by the ELBO, {wildcards.sigma} sigma ({wildcards.scale})"
+    shell:
+        "python -m elbogap efvae.joint --scale {wildcards.scale} --settings {params.settings:q} {params.files} "
+        "--keys sigma={wildcards.sigma} --threads {threads} --gpus {resources.gpu} > {log} 2>&1"
+
+
+rule efvae_celeba_evaluate:
+    input:
+        inception="results/{scale}/data/fid_inception.json",
+        ground_truth=f"{EFVAE}/celeba/ground_truth.npz",
+        encoder=f"{EFVAE}/celeba/encoder.npz",
+        fixed=f"{EFVAE}/celeba/joint_fixed.npz",
+        learned=f"{EFVAE}/celeba/joint_learned.npz",
+    output:
+        table=report(
+            f"{EFVAE}/tab01_celeba.csv",
+            caption="../report/efvae_tab01_celeba.rst",
+            category="efvae",
+            labels={"item": "Table 1", "scale": "{scale}"},
+        ),
+        pictures=f"{EFVAE}/celeba/pictures.npz",
+    log:
+        "results/{scale}/logs/efvae/celeba_evaluate.log",
+    benchmark:
+        "results/{scale}/benchmarks/efvae/celeba_evaluate.jsonl"
+    conda:
+        "../../envs/environment.yaml"
+    threads: 1
+    resources:
+        gpu=1,
+    params:
+        settings=settings("efvae.celeba_evaluate"),
+        code=code("elbogap.experiments.efvae.celeba_evaluate"),
+        files=files,
+    message:
+        "efvae: ELBO and Frechet distance of all stages ({wildcards.scale})"
+    shell:
+        "python -m elbogap efvae.celeba_evaluate --scale {wildcards.scale} --settings {params.settings:q} {params.files} "
+        "--threads {threads} --gpus {resources.gpu} > {log} 2>&1"
+
+
+rule efvae_fig03_redecodings:
+    input:
+        pictures=f"{EFVAE}/celeba/pictures.npz",
+    output:
+        pdf="figures/{scale}/efvae/fig03_redecodings.pdf",
+        png=report(
+            "figures/{scale}/efvae/fig03_redecodings.png",
+            caption="../report/efvae_fig03_redecodings.rst",
+            category="efvae",
+            labels={"item": "Figure 3", "scale": "{scale}"},
+        ),
+    log:
+        "results/{scale}/logs/efvae/fig03_redecodings.log",
+    benchmark:
+        "results/{scale}/benchmarks/efvae/fig03_redecodings.jsonl"
+    conda:
+        "../../envs/environment.yaml"
+    params:
+        code=code("elbogap.figures.efvae"),
+        files=files,
+    shell:
+        "python -m elbogap figure efvae.fig03_redecodings --scale {wildcards.scale} {params.files} > {log} 2>&1"
+
+
+rule efvae_fig04_samples:
+    input:
+        pictures=f"{EFVAE}/celeba/pictures.npz",
+    output:
+        pdf="figures/{scale}/efvae/fig04_samples.pdf",
+        png=report(
+            "figures/{scale}/efvae/fig04_samples.png",
+            caption="../report/efvae_fig04_samples.rst",
+            category="efvae",
+            labels={"item": "Figure 4", "scale": "{scale}"},
+        ),
+    log:
+        "results/{scale}/logs/efvae/fig04_samples.log",
+    benchmark:
+        "results/{scale}/benchmarks/efvae/fig04_samples.jsonl"
+    conda:
+        "../../envs/environment.yaml"
+    params:
+        code=code("elbogap.figures.efvae"),
+        files=files,
+    shell:
+        "python -m elbogap figure efvae.fig04_samples --scale {wildcards.scale} {params.files} > {log} 2>&1"
+

@@ -35,7 +35,7 @@ PARAMETERS: dict[str, dict[str, Any]] = {
     "newsgroups": {"recipe": "topics", "seed": 6, "train": 1000, "test": 500, "words": 2000},
     "hapt": {"recipe": "activities", "seed": 7, "train": 2000, "test": 500},
     "celeba": {"recipe": "faces", "seed": 8, "train": 1000, "test": 200},
-    "fid_inception": {"recipe": "random inception", "seed": 9},
+    "fid_inception": {"recipe": "random features", "seed": 9},
 }
 """What the stand-in of each data set is made with."""
 
@@ -216,8 +216,8 @@ class Faces:
         return np.rint(255 * np.clip(image, 0, 1)).astype(np.uint8)
 
 
-def random_inception(parameters: Parameters) -> Arrays:
-    """An Inception network with random weights, drawn by its user from the seed in the record; no arrays."""
+def random_features(parameters: Parameters) -> Arrays:
+    """A few features of a small random network, drawn by its user from the seed in the record; no arrays."""
     return {}
 
 
@@ -230,7 +230,7 @@ RECIPES: Mapping[str, Callable[[Parameters], Arrays]] = {
     "topics": topics,
     "activities": activities,
     "faces": faces,
-    "random inception": random_inception,
+    "random features": random_features,
 }
 
 

@@ -1,0 +1,174 @@
+"""The Frechet inception distance (Heusel et al. 2017) of images that are streamed, never stored.
+
+Network and distance are pytorch-fid's own (Seitzer 2020); the weights come from the data layer, so nothing is
+downloaded here. The statistics are sums over batches, so they need no memory for features, can be merged, and
+are a part of training loops that may be killed.
+"""
+
+from collections.abc import Callable
+from typing import Any
+from unittest import mock
+
+import torch
+import torchvision
+from pytorch_fid import inception
+from pytorch_fid.fid_score import calculate_frechet_distance
+from torch import Tensor, nn
+
+from elbogap.data.loaders import Dataset
+from elbogap.errors import UserError
+
+Features = Callable[[Tensor], Tensor]
+"""Images `[B, 3, H, W]` in [0, 1] to features `[B, F]`."""
+
+INCEPTION, TINY = 2048, 16
+"""Numbers of features."""
+
+LEVELS = 255
+
+
+class Statistics:
+    """Number, mean and scatter of features, accumulated in float64.
+
+    With n = n_a + n_b and d = m_b - m_a: m = m_a + d n_b / n, S = S_a + S_b + d d^T n_a n_b / n
+    (Chan, Golub, LeVeque 1983).
+
+    Attributes:
+        count: number of rows so far.
+        mean: `[F]`.
+        scatter: sum of the outer products of deviations from the mean, `[F, F]`.
+    """
+
+    def __init__(self, features: int, device: str = "cpu") -> None:
+        """Of no rows yet, with F features."""
+        self.count = 0
+        self.mean = torch.zeros(features, dtype=torch.float64, device=device)
+        self.scatter = torch.zeros(features, features, dtype=torch.float64, device=device)
+
+    def update(self, features: Tensor) -> None:
+        """Take in features `[B, F]`."""
+        rows = features.to(self.mean)
+        mean = rows.mean(0)
+        centred = rows - mean
+        self._add(len(rows), mean, centred.mT @ centred)
+
+    def merge(self, other: "Statistics") -> None:
+        """Take in all that another one took in."""
+        self._add(other.count, other.mean.to(self.mean), other.scatter.to(self.scatter))
+
+    def covariance(self) -> Tensor:
+        """The unbiased covariance matrix, `[F, F]`.
+
+        Raises:
+            UserError: there are fewer than two rows.
+        """
+        if self.count < 2:
+            raise UserError(f"a covariance needs two images at least, there are {self.count}")
+        return self.scatter / (self.count - 1)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything that :meth:`update` changes."""
+        return {"count": self.count, "mean": self.mean, "scatter": self.scatter}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take over what :meth:`state_dict` returned."""
+        self.count = state["count"]
+        self.mean, self.scatter = state["mean"].to(self.mean), state["scatter"].to(self.scatter)
+
+    def _add(self, count: int, mean: Tensor, scatter: Tensor) -> None:
+        total = self.count + count
+        if not total:
+            return
+        difference = mean - self.mean
+        self.mean = self.mean + difference * (count / total)
+        between = torch.outer(difference, difference) * (self.count * count / total)
+        self.scatter = self.scatter + scatter + between
+        self.count = total
+
+
+def distance(a: Statistics, b: Statistics) -> float:
+    """d^2 = |m_a - m_b|^2 + tr(C_a + C_b - 2 (C_a C_b)^(1/2)), the Frechet distance of two Gaussians.
+
+    Estimated from n images it is too large, by about a constant over n (Binkowski et al. 2018): compare
+    distances of equal n, and with that of two independent sets from one source.
+
+    Returns:
+        The squared distance, in squared units of the features.
+
+    Raises:
+        UserError: fewer than two images in a set, or a matrix root that is not real.
+    """
+    moments = [value.cpu().numpy() for one in (a, b) for value in (one.mean, one.covariance())]
+    try:
+        return float(calculate_frechet_distance(*moments))
+    except ValueError as error:
+        raise UserError(f"Frechet distance of {a.count} and {b.count} images: {error}") from error
+
+
+def as_stored(images: Tensor) -> Tensor:
+    """Images with values in [-1, 1] as a file of 8 bits per channel gives them back, in [0, 1]."""
+    return ((images + 1) * (LEVELS / 2)).round().clamp(0, LEVELS) / LEVELS
+
+
+def inception_features(weights: Dataset, device: str = "cpu") -> Features:
+    """The `INCEPTION` features of the last pooling layer of the standard network.
+
+    Args:
+        weights: the data set `fid_inception`, real.
+        device: where the images are.
+    """
+    state = inception_state(weights)
+    with mock.patch.object(inception, "load_state_dict_from_url", return_value=state):
+        network = inception.InceptionV3().to(device).eval()
+
+    @torch.no_grad()
+    def features(images: Tensor) -> Tensor:
+        return network(images)[0].flatten(1)
+
+    return features
+
+
+def inception_state(weights: Dataset) -> dict[str, Tensor]:
+    """The weights of the data set `fid_inception` under the names that pytorch-fid uses.
+
+    The classifier, which no feature depends on, is 0 if the file lacks it.
+
+    Raises:
+        UserError: the file is no such network.
+    """
+    (path,) = weights.files
+    if weights.record["variant"] == "canonical":
+        return torch.load(path, weights_only=True, map_location="cpu")
+    with torch.device("meta"):
+        skeleton = torchvision.models.inception_v3(num_classes=1008, aux_logits=False, init_weights=False)
+    convolution = torchvision.models.inception.BasicConv2d
+    names = [name for name, module in skeleton.named_modules() if isinstance(module, convolution)]
+    stored = torch.jit.load(str(path), map_location="cpu").state_dict()
+    layers = [name.removesuffix(".mean") for name in stored if name.endswith(".mean")]
+    if len(layers) != len(names):
+        raise UserError(f"{path}: {len(layers)} convolutions, the network has {len(names)}")
+    state = {f"fc.{name}": torch.zeros(value.shape) for name, value in skeleton.fc.state_dict().items()}
+    for name, layer in zip(names, layers, strict=True):
+        variance = stored[f"{layer}.var"]
+        state |= {
+            f"{name}.conv.weight": stored[f"{layer}.weight"],
+            f"{name}.bn.weight": torch.ones_like(variance),
+            f"{name}.bn.bias": stored[f"{layer}.beta"],
+            f"{name}.bn.running_mean": stored[f"{layer}.mean"],
+            f"{name}.bn.running_var": variance,
+        }
+    return state
+
+
+def tiny_features(seed: int, device: str = "cpu") -> Features:
+    """`TINY` features of a small random convolutional network, for runs without the real weights.
+
+    Distances in them are no FID and compare with nothing else.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    network = nn.Sequential(nn.Conv2d(3, 8, 4, 2), nn.ReLU(), nn.Conv2d(8, TINY, 3), nn.ReLU())
+    for parameter in network.parameters():
+        deviation = parameter[0].numel() ** -0.5
+        nn.init.normal_(parameter, 0.0, deviation, generator=generator)
+    network = network.to(device).requires_grad_(False)
+    return lambda images: network(images).mean((2, 3))
