@@ -2,10 +2,11 @@
 
 NELBOs are given in two conventions: less the entropy of the document's own words (`nelbo`), and with the base
 measure of eq. 13 (`base_measure`). The document does not say which is its own. We compare the first: there
-alone the unigram model, where a collapsed VAE ends, lies just above the weakest published cells, training above test.
+alone the unigram model, where a collapsed VAE ends, lies just above the weakest published cells, which are
+higher on training documents, as it is.
 
-Deviation: the document reports the lowest value over all epochs, on the test set too, which selects by it. The
-value after the last epoch stands beside it (`_last`).
+Deviation: the document reports the lowest value over all epochs, on the test set too, which selects by it.
+The value after the last epoch stands beside it (`_last`).
 """
 
 import numpy as np
