@@ -139,4 +139,3 @@ rule efvae_fig_newsgroups:
 
 
 # == celeba ==
-
