@@ -24,7 +24,7 @@ def test_it_is_the_mean_over_random_orders_of_ties(bits: int) -> None:
     total = torch.zeros(5, dtype=torch.float64)
     for _ in range(4000):
         order = torch.randperm(40, generator=generator)
-        nearest = order[distance[:, order].argsort(1, stable=True)[:, :7]]
+        nearest = order[distance[:, order].argsort(dim=1, stable=True)[:, :7]]
         total += (labels[nearest] == query_labels[:, None]).double().mean(1)
     found = hamming_precision(queries, documents, query_labels, labels, 7)
     torch.testing.assert_close(found, total / 4000, atol=0.01, rtol=0.0)
