@@ -31,6 +31,7 @@ include: "workflow/rules/air_inputs.smk"
 include: "workflow/rules/air.smk"
 include: "workflow/rules/implicit_inputs.smk"
 include: "workflow/rules/implicit.smk"
+include: "workflow/rules/efvae_newsgroups_inputs.smk"
 include: "workflow/rules/efvae.smk"
 include: "workflow/rules/report.smk"
 

@@ -89,3 +89,17 @@ def test_categorical_kl_on_two_points() -> None:
     assert densities.categorical_kl(tensor([1.0, 0.0]).log(), q.log()).item() == pytest.approx(math.log(2))
     assert densities.categorical_kl(q.log(), tensor([1.0, 0.0]).log()).item() == math.inf
     assert densities.categorical_kl(tensor([1.0, 0.0]).log(), tensor([1.0, 0.0]).log()).item() == 0
+
+
+@given(st.lists(REAL, min_size=1, max_size=5))
+@settings(deadline=None)
+def test_bernoulli_kl_to_uniform_agrees_with_torch_distributions(logits: list[float]) -> None:
+    found = densities.bernoulli_kl_to_uniform(tensor(logits))
+    uniform = distributions.Bernoulli(torch.full((len(logits),), 0.5, dtype=torch.float64))
+    kl = distributions.kl_divergence(distributions.Bernoulli(logits=tensor(logits)), uniform).sum()
+    torch.testing.assert_close(found, kl, rtol=1e-7, atol=1e-12)
+
+
+def test_certain_bits_are_one_bit_away_from_uniform() -> None:
+    found = densities.bernoulli_kl_to_uniform(tensor([-800.0, 800.0]))
+    torch.testing.assert_close(found, 2 * tensor([math.log(2)]).squeeze())

@@ -125,6 +125,11 @@ def categorical_kl(log_p: Tensor, log_q: Tensor) -> Tensor:
     return torch.where(probability > 0, probability * (log_p - log_q), 0).sum(-1)
 
 
+def bernoulli_kl_to_uniform(logits: Tensor) -> Tensor:
+    """KL(Bernoulli(sigmoid(a)) || Bernoulli(1/2)) = sum_d [log 2 - H(sigmoid a_d)], `[..., D]` to `[...]`."""
+    return (math.log(2) + logits * logits.sigmoid() - functional.softplus(logits)).sum(-1)
+
+
 def log_mean_exp(value: Tensor, dim: int) -> Tensor:
     """log (1/K) sum_k exp v_k over one axis of length K, without overflow."""
     return torch.logsumexp(value, dim) - math.log(value.shape[dim])

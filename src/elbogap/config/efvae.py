@@ -1,6 +1,6 @@
 """Settings of document efvae."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, FiniteFloat
 
@@ -17,6 +17,54 @@ Positive = Annotated[FiniteFloat, Field(gt=0)]
 
 
 # == newsgroups ==
+
+
+class Documents(Section):
+    """Which words of 20 Newsgroups are kept."""
+
+    words: int = setting("Number of words.", ge=1)
+    selection: Literal["documents", "count"] = setting(
+        "Rank of a word: the number of training documents that have it, or its count in all of them."
+    )
+
+
+class TextCells(Section):
+    """Models of equal decoder depth that one job trains, one after the other."""
+
+    encoders: tuple[Literal["e1", "e2", "e3"], ...] = setting(
+        "Encoders: e1 linear in counts, e2 two hidden layers on frequencies, e3 linear in frequencies.",
+        min_length=1,
+    )
+    bits: tuple[Count, ...] = setting("Lengths of the code.", min_length=1)
+    hidden: tuple[Annotated[int, Field(ge=0)], ...] = setting(
+        "Numbers of hidden layers of the decoder.", min_length=1
+    )
+
+
+class Phase(Section):
+    """A part of the training."""
+
+    epochs: int = setting("Epochs.", ge=1)
+    samples: int = setting("Samples of the ARM gradient per document and step.", ge=1)
+
+
+class NewsgroupsTrain(Section):
+    """Training of all models of 20 Newsgroups."""
+
+    cells: dict[str, TextCells] = setting("What each job trains, by its name in the files.", min_length=1)
+    phases: tuple[Phase, ...] = setting("The training, part by part.", min_length=1)
+    width: int = setting("Units of each hidden layer of encoders and decoders.", ge=1)
+    batch: int = setting("Documents per step.", ge=1)
+    learning_rate: Positive = setting("Learning rate of Adam.")
+    measure_epochs: int = setting("Epochs from one measurement to the next.", ge=1)
+    checkpoint_seconds: Positive = setting("Least time between two checkpoints.", unit="s")
+    seed: int = setting("Base seed of weights, minibatches and noise.", ge=0)
+
+
+class NewsgroupsSummary(Section):
+    """Table 2, and retrieval by Hamming distance."""
+
+    neighbours: int = setting("Nearest training documents that are retrieved.", ge=1)
 
 
 # == celeba ==
@@ -80,6 +128,9 @@ class EfvaeConfig(Section):
     # == theory ==
 
     # == newsgroups ==
+    documents: Documents = setting("Words and documents of Table 2.")
+    newsgroups_train: NewsgroupsTrain = setting("Training for Table 2.")
+    newsgroups_summary: NewsgroupsSummary = setting("Table 2, and retrieval by the codes.")
 
     # == celeba ==
     gan: Gan = setting("The ground truth of the CelebA images.")
