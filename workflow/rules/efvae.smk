@@ -310,4 +310,3 @@ rule efvae_fig04_samples:
         files=files,
     shell:
         "python -m elbogap figure efvae.fig04_samples --scale {wildcards.scale} {params.files} > {log} 2>&1"
-

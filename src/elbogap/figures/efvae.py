@@ -11,12 +11,7 @@ from elbogap.figures import style
 
 Arrays = Mapping[str, np.ndarray]
 
-import pandas as pd
-from matplotlib import pyplot as plt
-from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-
-from elbogap.figures import style
 
 # == toy ==
 
