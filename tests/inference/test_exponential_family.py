@@ -1,4 +1,4 @@
-"""Families against torch's own, harmoniums against sums over everything, best posteriors against dense grids."""
+"""Families against torch's own, harmoniums against sums over all, best posteriors against dense grids."""
 
 import math
 

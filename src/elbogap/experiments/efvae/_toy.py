@@ -10,6 +10,7 @@ cannot fit to its nodes.
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import torch
 from torch import Tensor
@@ -76,7 +77,7 @@ class Population:
 
     Attributes:
         mixture: the data.
-        means: of the decoder, `[4, 2]` or `[M, 4, 2]`, where it is not trained.
+        means: of the decoder, `[4, 2]` or `[M, 4, 2]` on the device, where it is not trained.
         spacing: of the lattices, in units of x.
         steps: K per epoch.
         streams: each member's shifts.
@@ -118,7 +119,13 @@ class Population:
 
 def encoded(encoder: Network, x: Tensor) -> Tensor:
     """log q(z|x) of the networks, q ∝ exp <g(x), z>, z in {0, 1}^2; `[M, B, 2]` to `[M, B, 4]`."""
-    return log_encoder(encoder(x), binary_codes(BITS, dtype=x.dtype).to(x))
+    return log_encoder(encoder(x), _codes(x.dtype, x.device))
+
+
+@cache
+def _codes(dtype: torch.dtype, device: torch.device) -> Tensor:
+    """All codes, made once: a CUDA graph cannot copy them to the device."""
+    return binary_codes(BITS, dtype=dtype).to(device)
 
 
 @torch.no_grad()

@@ -19,7 +19,9 @@ fixed uniform prior it does not: the posterior of a decoder that is affine in th
 import itertools
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
+from typing import Self
 
 import pandas as pd
 import torch
@@ -42,7 +44,6 @@ from elbogap.experiments.efvae._toy import (
 )
 from elbogap.inference.exponential_family import (
     Binary,
-    Bound,
     Categorical,
     Family,
     Gaussian,
@@ -175,8 +176,9 @@ def _encoder(settings: Settings, run: Run) -> Rows:
         )
         shifts = [partial(one, device=run.device) for one in shifts]
         of_members = means[[decoder for decoder, _ in members]]
+        on_device = of_members.to(run.device)
         trained = fit(
-            Population(mixture, of_members, sizes.train_spacing, sizes.steps, shifts, run.device),
+            Population(mixture, on_device, sizes.train_spacing, sizes.steps, shifts, run.device),
             {"encoder": MLP.independent([2, width, width, BITS], "relu", [one() for one in initial])},
             epochs=1,
             learning_rate=sizes.learning_rate,
@@ -196,13 +198,8 @@ def _encoder(settings: Settings, run: Run) -> Rows:
 
 
 def _affine(settings: Settings) -> Rows:
-    return [
-        {"model": "linear Gaussian VAE", "prior": "standard Gaussian", "encoder": "affine"}
-        | _linear_gaussian(settings),
-        _gaussian_bernoulli(settings, "harmonium", "affine"),
-        _gaussian_bernoulli(settings, "uniform", "affine"),
-        _gaussian_bernoulli(settings, "uniform", "any factorised"),
-    ]
+    linear = {"model": "linear Gaussian VAE", "prior": "standard Gaussian", "encoder": "affine"}
+    return [linear | _linear_gaussian(settings), *_gaussian_bernoulli(settings)]
 
 
 def _finding(elbo: Tensor, loglik: Tensor, best: Tensor) -> dict[str, object]:
@@ -211,9 +208,12 @@ def _finding(elbo: Tensor, loglik: Tensor, best: Tensor) -> dict[str, object]:
     return {name: value.item() for name, value in values.items()}
 
 
-def _best_end(settings: Settings, value: Callable[[Tensor], Tensor], size: int, *purpose: str) -> Tensor:
-    """The best of several searches from random starts."""
-    starts = _normal(settings, "starts", *purpose, size=(settings.starts, size))
+def _starts(settings: Settings, size: int, *purpose: str) -> Tensor:
+    return _normal(settings, "starts", *purpose, size=(settings.starts, size))
+
+
+def _best_end(value: Callable[[Tensor], Tensor], starts: Tensor) -> Tensor:
+    """The best of several searches."""
     return max((maximise(value, start) for start in starts), key=lambda end: value(end).item())
 
 
@@ -246,37 +246,74 @@ def _linear_gaussian(settings: Settings) -> dict[str, object]:
         fitted = torch.linalg.solve(model, spread).trace()
         return -0.5 * (observed * LOG_2PI + torch.logdet(model) + fitted)
 
-    w, m, log_s, *_ = parts(end := _best_end(settings, elbo, sum(sizes), "linear"))
+    w, m, log_s, *_ = parts(end := _best_end(elbo, _starts(settings, sum(sizes), "linear")))
     kept, left = variances[:latent], variances[latent:].mean()  # Tipping and Bishop (1999)
     pca = turn[:, :latent] * (kept - left).sqrt()
     return _finding(elbo(end), likelihood(w, m, log_s.exp()), likelihood(pca, mean, left))
 
 
-def _gaussian_bernoulli(settings: Settings, prior: str, encoder: str) -> dict[str, object]:
-    """Decoder W z + a, encoder V x + d or any; data of a parallelogram, which a uniform prior fits."""
-    shear = torch.tensor(SHEARED, dtype=torch.float64)
-    codes = binary_codes(BITS)
-    mixture = Mixture(radius=shear.norm(dim=1).sum().item())  # the lattice reaches all means of the data
-    x, _ = mixture.lattice(settings.spacing)
-    log_data = mixture.log_joint(x, binary_codes(BITS, low=-1.0) @ shear).logsumexp(-1)
-    mass = log_data.exp() * settings.spacing**2
+@dataclass(frozen=True)
+class Parallelogram:
+    """Data of four Gaussians, and Gaussian-Bernoulli models of them whose parameters are W, a, b, V and d.
 
-    def log_joint(flat: Tensor) -> Tensor:
-        rbm = harmonium(mixture, flat[:8])
-        return rbm.log_joint(x) if prior == "harmonium" else mixture.log_joint(x, rbm.decoder())
+    Decoders have means W z + a. The prior is that of the harmonium with W, a and b, or uniform. The affine
+    encoder has logits V x + d.
 
-    def bound(flat: Tensor) -> Bound:
-        joint = log_joint(flat)
-        if encoder == "any factorised":
-            return enumerated(joint, best_factorised(joint.detach(), codes))
-        weight, bias = flat[8:].split([4, 2])
-        return enumerated(joint, log_encoder(x @ weight.view(2, 2) + bias, codes))
+    Attributes:
+        mixture: whose deviation and lattice are used.
+        x: nodes, `[N, 2]`.
+        mass: of the data at each, `[N]`.
+    """
 
-    end = _best_end(settings, lambda flat: mass @ bound(flat).elbo, 14, "elbo", prior, encoder)
-    best = _best_end(settings, lambda flat: mass @ log_joint(flat).logsumexp(-1), 8, "likelihood", prior)
-    found = bound(end)
-    values = _finding(mass @ found.elbo, mass @ found.log_evidence, mass @ log_joint(best).logsumexp(-1))
-    return {"model": "Gaussian-Bernoulli", "prior": prior, "encoder": encoder} | values
+    mixture: Mixture
+    x: Tensor
+    mass: Tensor
+
+    @classmethod
+    def on_lattice(cls, spacing: float) -> Self:
+        """Data that the uniform prior can fit exactly."""
+        shear = torch.tensor(SHEARED, dtype=torch.float64)
+        mixture = Mixture(radius=shear.norm(dim=1).sum().item())  # the lattice reaches all means
+        x, _ = mixture.lattice(spacing)
+        log_p = mixture.log_joint(x, binary_codes(BITS, low=-1.0) @ shear).logsumexp(-1)
+        return cls(mixture, x, log_p.exp() * spacing**2)
+
+    def log_joint(self, prior: str, parameters: Tensor) -> Tensor:
+        """log p(x, z), `[N, 4]`."""
+        rbm = harmonium(self.mixture, parameters[:8])
+        if prior == "harmonium":
+            return rbm.log_joint(self.x)
+        return self.mixture.log_joint(self.x, rbm.decoder())
+
+    def likelihood(self, prior: str, parameters: Tensor) -> Tensor:
+        """E log p(x)."""
+        return self.mass @ self.log_joint(prior, parameters).logsumexp(-1)
+
+    def elbo(self, prior: str, encoder: str, parameters: Tensor) -> Tensor:
+        """The expected ELBO of the affine encoder or of the best factorised q of each x."""
+        log_joint = self.log_joint(prior, parameters)
+        if encoder == "affine":
+            weight, bias = parameters[8:].split([2 * BITS, BITS])
+            log_q = log_encoder(self.x @ weight.view(2, BITS) + bias, binary_codes(BITS))
+        else:
+            log_q = best_factorised(log_joint.detach(), binary_codes(BITS))
+        return self.mass @ enumerated(log_joint, log_q).elbo
+
+
+def _gaussian_bernoulli(settings: Settings) -> Rows:
+    data = Parallelogram.on_lattice(settings.spacing)
+    rows: Rows = []
+    for prior in ("harmonium", "uniform"):
+        likelihood = partial(data.likelihood, prior)
+        best = _best_end(likelihood, _starts(settings, 8, "likelihood", prior))
+        starts = _starts(settings, 14, "elbo", prior)
+        for encoder in ("affine", "any factorised"):
+            elbo = partial(data.elbo, prior, encoder)
+            end = _best_end(elbo, starts)
+            keys = {"model": "Gaussian-Bernoulli", "prior": prior, "encoder": encoder}
+            rows.append(keys | _finding(elbo(end), likelihood(end), likelihood(best)))
+            starts = torch.stack([end[:8], best])  # the search with any encoder begins at both optima
+    return rows
 
 
 def _flow(sharpness: float) -> dict[str, object]:

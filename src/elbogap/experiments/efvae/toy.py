@@ -104,10 +104,12 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame | dict[str, np.n
     }
     line = torch.linspace(*PATH, settings.path_points, dtype=torch.float64)
     bounds = [best_bound(mixture, x, truth + t * (best - truth))[0] for t in line]
+    shown = {"probabilities": mixture.log_joint(pixels, truth).softmax(-1)}
+    shown |= {name: codes[0] for name, codes in decided.items()}
+    square = (settings.pixels, settings.pixels)
     panels = {
         "axis": axis,
-        "probabilities": mixture.log_joint(pixels, truth).softmax(-1),
-        **{name: codes[0] for name, codes in decided.items()},
+        **{name: values.unflatten(0, square) for name, values in shown.items()},
         "means_ground_truth": truth,
         "means_joint": means[0],
         "means_rbm": rbm.decoder(),
@@ -115,14 +117,9 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame | dict[str, np.n
         "loglik": torch.stack([mass @ bound.log_evidence for bound in bounds]),
         "elbo": torch.stack([mass @ bound.elbo for bound in bounds]),
     }
-    square = (settings.pixels, settings.pixels)
-    arrays = {
-        name: (value.unflatten(0, square) if len(value) == settings.pixels**2 else value).numpy()
-        for name, value in panels.items()
-    }
     weight = mixture.log_joint(pixels, truth).logsumexp(-1).softmax(-1)
     maps = pd.DataFrame(_agreements(decided, weight, settings.pixels))
-    return {"table": table, "maps": maps, "panels": arrays}
+    return {"table": table, "maps": maps, "panels": {name: values.numpy() for name, values in panels.items()}}
 
 
 def _trained(settings: Settings, run: Run, mixture: Mixture) -> tuple[Mapping[str, MLP], Mapping[str, MLP]]:
