@@ -134,16 +134,15 @@ def measured(encoder: MLP, x: Tensor) -> Tensor:
     return encoded(encoder, x.float()[None]).double().log_softmax(-1)
 
 
-def best_bound(mixture: Mixture, x: Tensor, means: Tensor) -> tuple[Bound, Tensor]:
-    """The bound of the best factorised q of each x, without any network, and log q."""
+def best_bound(mixture: Mixture, x: Tensor, means: Tensor) -> Bound:
+    """The bound of the best factorised q of each x, without any network."""
     log_joint = mixture.log_joint(x, means)
-    log_q = best_factorised(log_joint.detach(), binary_codes(BITS))
-    return enumerated(log_joint, log_q), log_q
+    return enumerated(log_joint, best_factorised(log_joint.detach(), binary_codes(BITS)))
 
 
 def best_means(mixture: Mixture, x: Tensor, mass: Tensor) -> Tensor:
     """The decoder `[4, 2]` with the best ELBO near the ground truth, with the best factorised q of each x."""
-    return maximise(lambda means: mass @ best_bound(mixture, x, means)[0].elbo, mixture.means())
+    return maximise(lambda means: mass @ best_bound(mixture, x, means).elbo, mixture.means())
 
 
 def harmonium(mixture: Mixture, parameters: Tensor) -> Harmonium:

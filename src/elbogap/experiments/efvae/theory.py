@@ -165,7 +165,7 @@ def _encoder(settings: Settings, run: Run) -> Rows:
     x, mass = mixture.lattice(sizes.spacing)
     decoders = {"ground_truth": mixture.means(), "elbo_optimum": best_means(mixture, x, mass)}
     means = torch.stack(list(decoders.values()))
-    best = best_bound(mixture, x, means)[0].gap @ mass
+    best = best_bound(mixture, x, means).gap @ mass
     members = list(itertools.product(range(len(means)), range(sizes.seeds)))
     identity = provenance.identity(__name__, settings, run)
     rows: Rows = []

@@ -11,6 +11,7 @@ measured here: bound and likelihood along the line from the ground truth to the 
 import itertools
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
@@ -32,7 +33,7 @@ from elbogap.experiments.efvae._toy import (
     harmonium,
     measured,
 )
-from elbogap.inference.exponential_family import Harmonium, enumerated
+from elbogap.inference.exponential_family import Bound, Harmonium, enumerated
 from elbogap.nn.mlp import MLP
 from elbogap.runtime import Run, torch_generator
 from elbogap.training import Work
@@ -63,63 +64,100 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame | dict[str, np.n
         OutOfTime: the time budget is spent.
     """
     mixture = Mixture()
-    truth = mixture.means()
     x, mass = mixture.lattice(settings.spacing)
-    best = best_means(mixture, x, mass)
-    rbm = _aligned(mixture, _rbm(settings, mixture, x, mass), settings.pixels)
     pretrained, joint = _trained(settings, run, mixture)
-    means = _means(joint["decoder"])
-
-    rows = []
-
-    def add(stage: str, encoder: str, seed: int, decoder: Tensor, elbo: Tensor, loglik: Tensor) -> None:
-        best_elbo = elbo if encoder == "exact" else mass @ best_bound(mixture, x, decoder)[0].elbo
-        keys = {"document": "efvae", "stage": stage, "encoder": encoder, "seed": seed}
-        values = {"elbo": elbo, "loglik": loglik, "best_elbo": best_elbo, "affine_distance": _bent(decoder)}
-        rows.append(keys | {name: value.item() for name, value in values.items()})
-
-    for stage, decoder in (("ground_truth", truth), ("joint", best)):
-        bound = best_bound(mixture, x, decoder)[0]
-        add(stage, "best", 0, decoder, mass @ bound.elbo, mass @ bound.log_evidence)
-    for stage, networks, decoders in (
-        ("ground_truth", pretrained, truth.expand_as(means)),
-        ("joint", joint, means),
-    ):
-        log_q = measured(networks["encoder"], x)
-        bound = enumerated(mixture.log_joint(x, decoders), log_q)
-        for seed, decoder in enumerate(decoders):
-            add(stage, "network", seed, decoder, mass @ bound.elbo[seed], mass @ bound.log_evidence[seed])
-    evidence = mass @ rbm.log_joint(x).logsumexp(-1)
-    add("rbm", "exact", 0, rbm.decoder(), evidence, evidence)
-    table = pd.DataFrame(rows)
-    ceiling = table.loc[table["stage"] == "ground_truth", "loglik"].max()
-    table = table.assign(gap=table["loglik"] - table["elbo"], approximation_error=ceiling - table["loglik"])
-
+    rbm = _aligned(mixture, _rbm(settings, mixture, x, mass), settings.pixels)
+    models = Models(
+        mixture.means(), best_means(mixture, x, mass), _means(joint["decoder"]), rbm,
+        pretrained["encoder"], joint["encoder"],
+    )  # fmt: skip
     pixels, axis = _pixels(settings.pixels)
+    log_truth = mixture.log_joint(pixels, models.truth)
     decided = {
-        "ground_truth": mixture.log_joint(pixels, truth).argmax(-1).expand(settings.seeds, -1),
-        "encoder": measured(joint["encoder"], pixels).argmax(-1),
-        "posterior": mixture.log_joint(pixels, means).argmax(-1),
+        "ground_truth": log_truth.argmax(-1).expand(settings.seeds, -1),
+        "encoder": measured(models.encoder, pixels).argmax(-1),
+        "posterior": mixture.log_joint(pixels, models.joint).argmax(-1),
         "rbm": rbm.log_joint(pixels).argmax(-1).expand(settings.seeds, -1),
     }
-    line = torch.linspace(*PATH, settings.path_points, dtype=torch.float64)
-    bounds = [best_bound(mixture, x, truth + t * (best - truth))[0] for t in line]
-    shown = {"probabilities": mixture.log_joint(pixels, truth).softmax(-1)}
-    shown |= {name: codes[0] for name, codes in decided.items()}
     square = (settings.pixels, settings.pixels)
     panels = {
         "axis": axis,
-        **{name: values.unflatten(0, square) for name, values in shown.items()},
-        "means_ground_truth": truth,
-        "means_joint": means[0],
+        "probabilities": log_truth.softmax(-1).unflatten(0, square),
+        **{name: codes[0].unflatten(0, square) for name, codes in decided.items()},
+        "means_ground_truth": models.truth,
+        "means_joint": models.joint[0],
         "means_rbm": rbm.decoder(),
-        "step": line,
+        **_line(settings, mixture, models, x, mass),
+    }
+    weight = log_truth.logsumexp(-1).softmax(-1)
+    return {
+        "table": _table(mixture, models, x, mass),
+        "maps": pd.DataFrame(_agreements(decided, weight, settings.pixels)),
+        "panels": {name: values.numpy() for name, values in panels.items()},
+    }
+
+
+@dataclass(frozen=True)
+class Models:
+    """Everything found.
+
+    Attributes:
+        truth: means of the ground truth, `[4, 2]`.
+        best: means with the best ELBO of all, without encoder network, `[4, 2]`.
+        joint: means of all seeds after joint training, `[M, 4, 2]`.
+        rbm: of maximal likelihood.
+        pretrained: encoders at the ground-truth decoder.
+        encoder: encoders after joint training.
+    """
+
+    truth: Tensor
+    best: Tensor
+    joint: Tensor
+    rbm: Harmonium
+    pretrained: MLP
+    encoder: MLP
+
+
+def _table(mixture: Mixture, models: Models, x: Tensor, mass: Tensor) -> pd.DataFrame:
+    rows: list[dict[str, object]] = []
+
+    def add(stage: str, encoder: str, decoders: Tensor, bound: Bound) -> None:
+        """Rows of all seeds, for decoders `[M, 4, 2]` and bounds `[M, N]`."""
+        elbo, loglik = bound.elbo @ mass, bound.log_evidence @ mass
+        for seed, decoder in enumerate(decoders):
+            best = elbo[seed] if encoder == "exact" else best_bound(mixture, x, decoder).elbo @ mass
+            keys = {"document": "efvae", "stage": stage, "encoder": encoder, "seed": seed}
+            values = {
+                "elbo": elbo[seed],
+                "loglik": loglik[seed],
+                "best_elbo": best,
+                "affine_distance": _bent(decoder),
+            }
+            rows.append(keys | {name: value.item() for name, value in values.items()})
+
+    for stage, decoder in (("ground_truth", models.truth), ("joint", models.best)):
+        add(stage, "best", decoder[None], best_bound(mixture, x, decoder[None]))
+    for stage, encoder, decoders in (
+        ("ground_truth", models.pretrained, models.truth.expand_as(models.joint)),
+        ("joint", models.encoder, models.joint),
+    ):
+        add(stage, "network", decoders, enumerated(mixture.log_joint(x, decoders), measured(encoder, x)))
+    log_joint = models.rbm.log_joint(x)[None]
+    add("rbm", "exact", models.rbm.decoder()[None], enumerated(log_joint, log_joint.log_softmax(-1)))
+    table = pd.DataFrame(rows)
+    ceiling = table.loc[table["stage"] == "ground_truth", "loglik"].max()
+    return table.assign(gap=table["loglik"] - table["elbo"], approximation_error=ceiling - table["loglik"])
+
+
+def _line(settings: Settings, mixture: Mixture, models: Models, x: Tensor, mass: Tensor) -> dict[str, Tensor]:
+    """Panel (f): likelihood and best ELBO along the line from the ground truth to the best decoder."""
+    step = torch.linspace(*PATH, settings.path_points, dtype=torch.float64)
+    bounds = [best_bound(mixture, x, models.truth + t * (models.best - models.truth)) for t in step]
+    return {
+        "step": step,
         "loglik": torch.stack([mass @ bound.log_evidence for bound in bounds]),
         "elbo": torch.stack([mass @ bound.elbo for bound in bounds]),
     }
-    weight = mixture.log_joint(pixels, truth).logsumexp(-1).softmax(-1)
-    maps = pd.DataFrame(_agreements(decided, weight, settings.pixels))
-    return {"table": table, "maps": maps, "panels": {name: values.numpy() for name, values in panels.items()}}
 
 
 def _trained(settings: Settings, run: Run, mixture: Mixture) -> tuple[Mapping[str, MLP], Mapping[str, MLP]]:
@@ -206,9 +244,9 @@ def _pixels(count: int) -> tuple[Tensor, Tensor]:
 
 def _agreements(decided: Mapping[str, Tensor], weight: Tensor, pixels: int) -> list[dict[str, object]]:
     rows: list[dict[str, object]] = []
-    inside = torch.ones(pixels, pixels, dtype=torch.bool)
-    inside[1:-1, 1:-1] = False
-    border = inside.flatten()
+    frame = torch.ones(pixels, pixels, dtype=torch.bool)
+    frame[1:-1, 1:-1] = False
+    border = frame.flatten()
     for name in MAPS:
         for seed, codes in enumerate(decided[name]):
             shares = {
