@@ -207,19 +207,20 @@ def best_factorised(log_joint: Tensor, bits: Tensor, sweeps: int = 50) -> Tensor
         starts = CERTAIN * torch.cat([signs, torch.zeros_like(signs[:1])])
         logits = starts.view(len(starts), *[1] * (log_joint.ndim - 1), bits.shape[1])
         logits = logits.repeat(1, *log_joint.shape[:-1], 1)
+        pulls = [2 * sign * log_joint for sign in signs.mT]
         for _ in range(sweeps):
-            for j, sign in enumerate(signs.mT):
-                others = _log_bits(logits, signs) - functional.logsigmoid(logits[..., j, None] * sign)
-                logits[..., j] = (others.exp() * sign * log_joint).sum(-1)
-        log_q = _log_bits(logits, signs)
+            for j, pull in enumerate(pulls):
+                logits[..., j] = 0  # a fair bit, with probability 1/2 of either value: hence the 2 above
+                logits[..., j] = (_log_bits(logits, bits).exp() * pull).sum(-1)
+        log_q = _log_bits(logits, bits)
         elbo = (log_q.exp() * (log_joint - log_q)).sum(-1)
         best = elbo.argmax(0)[None, ..., None].expand(1, *log_joint.shape)
         return log_q.gather(0, best).squeeze(0)
 
 
-def _log_bits(logits: Tensor, signs: Tensor) -> Tensor:
-    """sum_j log q_j(z_j), `[..., L]` to `[..., K]`."""
-    return functional.logsigmoid(logits.unsqueeze(-2) * signs).sum(-1)
+def _log_bits(logits: Tensor, bits: Tensor) -> Tensor:
+    """sum_j log q_j(z_j) of independent bits, `[..., L]` to `[..., K]`."""
+    return logits @ bits.mT + functional.logsigmoid(-logits).sum(-1, keepdim=True)
 
 
 @dataclass(frozen=True)
