@@ -1,0 +1,271 @@
+"""VAEs whose decoder and encoder are exponential families, exactly, over an enumerated set of codes z.
+
+p(x|z) = h(x) exp(<nu(x), f(z)> - A(f(z))),  q(z|x) = h'(z) exp(<psi(z), g(x)> - B(g(x)))    (efvae, eq. 4)
+
+Codes are rows: psi(z) of all K codes is a matrix `[K, S]`, B a sum over its rows. All values are in nats.
+"""
+
+import itertools
+import math
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from elbogap.densities import categorical_kl, standard_gaussian_log_density
+
+CERTAIN = 3.0  # logits at which the search for factorised posteriors starts, beside 0
+
+
+class Family(Protocol):
+    """h(x), nu(x) and A of an exponential family; x may be a sum of `size(x)` draws, which multiplies A."""
+
+    def statistics(self, x: Tensor) -> Tensor:
+        """nu(x), `[..., D]` to `[..., S]`."""
+
+    def log_base(self, x: Tensor) -> Tensor:
+        """log h(x), `[..., D]` to `[...]`."""
+
+    def log_partition(self, natural: Tensor) -> Tensor:
+        """A of one draw, `[..., S]` to `[...]`."""
+
+    def size(self, x: Tensor) -> Tensor:
+        """How many draws x sums up, `[..., D]` to `[...]`."""
+
+
+@dataclass(frozen=True)
+class Gaussian:
+    """N(x; f, variance I) with nu(x) = x / variance: the natural parameter is the mean, in units of x."""
+
+    variance: float
+
+    def statistics(self, x: Tensor) -> Tensor:
+        """x / variance."""
+        return x / self.variance
+
+    def log_base(self, x: Tensor) -> Tensor:
+        """log N(x; 0, variance I)."""
+        scale = 0.5 * x.shape[-1] * math.log(self.variance)
+        return standard_gaussian_log_density(x / math.sqrt(self.variance)) - scale
+
+    def log_partition(self, natural: Tensor) -> Tensor:
+        """|f|^2 / (2 variance)."""
+        return natural.square().sum(-1) / (2 * self.variance)
+
+    def size(self, x: Tensor) -> Tensor:
+        """One."""
+        return torch.ones_like(x[..., 0])
+
+
+@dataclass(frozen=True)
+class Binary:
+    """Independent coordinates that are `low` or `high`: Bernoulli variables are (0, 1), spins (-1, 1)."""
+
+    low: float = 0.0
+    high: float = 1.0
+
+    def statistics(self, x: Tensor) -> Tensor:
+        """X itself."""
+        return x
+
+    def log_base(self, x: Tensor) -> Tensor:
+        """Zero."""
+        return torch.zeros_like(x[..., 0])
+
+    def log_partition(self, natural: Tensor) -> Tensor:
+        """sum_d log(exp(low f_d) + exp(high f_d))."""
+        return torch.logaddexp(self.low * natural, self.high * natural).sum(-1)
+
+    def size(self, x: Tensor) -> Tensor:
+        """One."""
+        return torch.ones_like(x[..., 0])
+
+
+@dataclass(frozen=True)
+class Categorical:
+    """One of D words, x one-hot; natural parameters are logits."""
+
+    def statistics(self, x: Tensor) -> Tensor:
+        """X itself."""
+        return x
+
+    def log_base(self, x: Tensor) -> Tensor:
+        """Zero."""
+        return torch.zeros_like(x[..., 0])
+
+    def log_partition(self, natural: Tensor) -> Tensor:
+        """log sum_d exp f_d."""
+        return natural.logsumexp(-1)
+
+    def size(self, x: Tensor) -> Tensor:
+        """One."""
+        return torch.ones_like(x[..., 0])
+
+
+@dataclass(frozen=True)
+class Multinomial:
+    """Counts of D words in l draws, given l (eq. 13); l may differ between x; f are logits."""
+
+    def statistics(self, x: Tensor) -> Tensor:
+        """The counts."""
+        return x
+
+    def log_base(self, x: Tensor) -> Tensor:
+        """log(l! / prod_d x_d!)."""
+        return torch.lgamma(x.sum(-1) + 1) - torch.lgamma(x + 1).sum(-1)
+
+    def log_partition(self, natural: Tensor) -> Tensor:
+        """log sum_d exp f_d, of one word."""
+        return natural.logsumexp(-1)
+
+    def size(self, x: Tensor) -> Tensor:
+        """l = sum_d x_d."""
+        return x.sum(-1)
+
+
+def pairwise_log_density(family: Family, x: Tensor, natural: Tensor) -> Tensor:
+    """log h(x_b) + <nu(x_b), f_k> - size(x_b) A(f_k) of every x under every natural parameter.
+
+    Args:
+        family: the family.
+        x: `[..., B, D]`.
+        natural: `[..., K, S]`.
+
+    Returns:
+        `[..., B, K]`.
+    """
+    inner = family.statistics(x) @ natural.mT
+    partition = family.size(x).unsqueeze(-1) * family.log_partition(natural).unsqueeze(-2)
+    return family.log_base(x).unsqueeze(-1) + inner - partition
+
+
+def binary_codes(
+    length: int, low: float = 0.0, high: float = 1.0, dtype: torch.dtype = torch.float64
+) -> Tensor:
+    """All codes of {low, high}^L, `[2^L, L]`; the last coordinate changes fastest."""
+    return torch.tensor(list(itertools.product((low, high), repeat=length)), dtype=dtype)
+
+
+def log_encoder(natural: Tensor, statistics: Tensor, log_base: Tensor | float = 0.0) -> Tensor:
+    """log q(z_k|x_b) = log h'(z_k) + <psi(z_k), g_b> - B(g_b), normalised over the codes (eq. 4b).
+
+    Args:
+        natural: g(x), `[..., B, S]`.
+        statistics: psi of all codes, `[K, S]`.
+        log_base: log h' of all codes, `[K]`.
+
+    Returns:
+        `[..., B, K]`.
+    """
+    return (natural @ statistics.mT + log_base).log_softmax(-1)
+
+
+@dataclass(frozen=True)
+class Bound:
+    """The ELBO of each x and what it lacks (eq. 1): log p(x) = ELBO + KL(q(z|x) || p(z|x)).
+
+    Attributes:
+        log_evidence: log p(x), `[..., B]`. elbo: sum_z q(z|x) [log p(x, z) - log q(z|x)], `[..., B]`. gap:
+        KL(q(z|x) || p(z|x)), `[..., B]`, from log-ratios: exact also where far below the ELBO's rounding.
+        log_posterior: log p(z|x), `[..., B, K]`.
+    """
+
+    log_evidence: Tensor
+    elbo: Tensor
+    gap: Tensor
+    log_posterior: Tensor
+
+
+def enumerated(log_joint: Tensor, log_q: Tensor) -> Bound:
+    """The exact bound from log p(x, z) and log q(z|x), both `[..., B, K]`."""
+    log_evidence = log_joint.logsumexp(-1)
+    log_posterior = log_joint - log_evidence.unsqueeze(-1)
+    gap = categorical_kl(log_q, log_posterior)
+    return Bound(log_evidence, log_evidence - gap, gap, log_posterior)
+
+
+def best_factorised(log_joint: Tensor, bits: Tensor, sweeps: int = 50) -> Tensor:
+    """log q of the independent bits with the largest ELBO for each x: what no encoder network can exceed.
+
+    Coordinate ascent, log q_j(1) / q_j(0) = E_{q of the others}[log p(x, z_j = 1) / p(x, z_j = 0)], from
+    independent bits that lean to each of the codes and from fair ones; the best end is taken. The ELBO has
+    local optima: that one of these ends is the global one is checked by tests for two bits, not proved.
+
+    Args:
+        log_joint: log p(x, z), `[..., K]`.
+        bits: the codes as 0 and 1, `[K, L]`.
+        sweeps: updates of each bit.
+
+    Returns:
+        `[..., K]`, without gradient.
+    """
+    with torch.no_grad():
+        bits = bits.to(log_joint)
+        signs = 2 * bits - 1
+        starts = CERTAIN * torch.cat([signs, torch.zeros_like(signs[:1])])
+        logits = starts.view(len(starts), *[1] * (log_joint.ndim - 1), bits.shape[1])
+        logits = logits.repeat(1, *log_joint.shape[:-1], 1)
+        pulls = [2 * sign * log_joint for sign in signs.mT]
+        for _ in range(sweeps):
+            for j, pull in enumerate(pulls):
+                logits[..., j] = 0  # a fair bit, with probability 1/2 of either value: hence the 2 above
+                logits[..., j] = (_log_bits(logits, bits).exp() * pull).sum(-1)
+        log_q = _log_bits(logits, bits)
+        elbo = (log_q.exp() * (log_joint - log_q)).sum(-1)
+        best = elbo.argmax(0)[None, ..., None].expand(1, *log_joint.shape)
+        return log_q.gather(0, best).squeeze(0)
+
+
+def _log_bits(logits: Tensor, bits: Tensor) -> Tensor:
+    """sum_j log q_j(z_j) of independent bits, `[..., L]` to `[..., K]`."""
+    return logits @ bits.mT + functional.logsigmoid(-logits).sum(-1, keepdim=True)
+
+
+@dataclass(frozen=True)
+class Harmonium:
+    """EF-Harmonium (Welling et al. 2005; eq. 7): the joint models whose posteriors are exactly in the family.
+
+    p(x, z) = c h(x) h'(z) exp(nu(x)^T W psi(z) + a^T nu(x) + b^T psi(z))
+
+    With Gaussian or Bernoulli x and binary codes it is a restricted Boltzmann machine. For a multinomial x it
+    is the conditional distribution given the number of words.
+
+    Attributes:
+        observed: family of x.
+        statistics: psi of all codes, `[K, T]`.
+        interaction: W, `[..., S, T]`.
+        observed_bias: a, `[..., S]`.
+        code_bias: b, `[..., T]`.
+        log_base: log h' of all codes, `[K]`.
+    """
+
+    observed: Family
+    statistics: Tensor
+    interaction: Tensor
+    observed_bias: Tensor
+    code_bias: Tensor
+    log_base: Tensor | float = 0.0
+
+    def decoder(self) -> Tensor:
+        """f(z) = W psi(z) + a of all codes (eq. 5), `[..., K, S]`."""
+        return self.statistics @ self.interaction.mT + self.observed_bias.unsqueeze(-2)
+
+    def encoder(self, x: Tensor) -> Tensor:
+        """g(x) = W^T nu(x) + b (eq. 6), `[..., B, D]` to `[..., B, T]`."""
+        return self.observed.statistics(x) @ self.interaction + self.code_bias.unsqueeze(-2)
+
+    def log_prior(self, size: Tensor) -> Tensor:
+        """log p(z) = log h'(z) + b^T psi(z) + size A(f(z)) + log c, `[..., B]` to `[..., B, K]`.
+
+        The prior is tied to W, a and b: the integral of h(x) exp(<nu(x), f(z)>) over x is exp(size A(f(z))).
+        """
+        partition = self.observed.log_partition(self.decoder()).unsqueeze(-2)
+        bias = (self.statistics @ self.code_bias.unsqueeze(-1)).mT + self.log_base
+        return (size.unsqueeze(-1) * partition + bias).log_softmax(-1)
+
+    def log_joint(self, x: Tensor) -> Tensor:
+        """log p(x, z), with the exact log-partition, `[..., B, D]` to `[..., B, K]`."""
+        log_likelihood = pairwise_log_density(self.observed, x, self.decoder())
+        return self.log_prior(self.observed.size(x)) + log_likelihood

@@ -1,0 +1,59 @@
+import numpy as np
+from matplotlib.colors import to_rgb
+
+from elbogap.figures import efvae, style
+
+POINTS = 10
+
+
+def panels() -> dict[str, np.ndarray]:
+    axis = np.linspace(-3.6, 3.6, POINTS)
+    codes = np.zeros((POINTS, POINTS), dtype=int)
+    codes[-1, 0] = 3  # x_1 large, x_2 small: the lower right corner
+    means = np.array([[0.0, 0], [-2, 0], [1, 1], [1, -1]])
+    names = ("ground_truth", "encoder", "posterior", "rbm")
+    return {
+        "axis": axis,
+        "probabilities": np.full((POINTS, POINTS, 4), 0.25),
+        **{name: np.where(codes == 3, number, codes) for number, name in enumerate(names)},
+        "means_ground_truth": means,
+        "means_joint": 2 * means,
+        "means_rbm": 3 * means,
+        "step": np.array([-0.5, 0, 1, 2]),
+        "loglik": np.array([-3.7, -3.6, -3.65, -3.8]),
+        "elbo": np.array([-3.8, -3.75, -3.7, -3.9]),
+    }
+
+
+def test_maps_have_the_codes_colours_with_x1_to_the_right() -> None:
+    with style.applied():
+        figure = efvae.fig02_toy(panels())
+    titles = [panel.get_title() for panel in figure.axes]
+    assert [title[:3] for title in titles] == ["(a)", "(b)", "(c)", "(d)", "(e)", "(f)"]
+    colours = [to_rgb(colour) for colour in efvae.CODE_COLOURS]
+    mixed = figure.axes[0].images[0].get_array()
+    np.testing.assert_allclose(mixed[0, 0], np.mean(colours, axis=0))
+    for number, panel in enumerate(figure.axes[1:5]):
+        image = panel.images[0].get_array()  # rows are x_2 from below
+        np.testing.assert_allclose(image[0, -1], colours[number])
+        np.testing.assert_allclose(image[-1, 0], colours[0])
+        np.testing.assert_allclose(panel.get_xlim(), (-4, 4))
+        assert panel.images[0].origin == "lower"
+
+
+def test_maps_show_the_means_of_their_model_with_their_codes() -> None:
+    with style.applied():
+        figure = efvae.fig02_toy(panels())
+    for panel, scale in zip(figure.axes[:5], (1, 1, 2, 2, 3), strict=True):
+        shown = np.concatenate([line.get_xydata() for line in panel.lines])
+        np.testing.assert_allclose(shown, scale * panels()["means_ground_truth"])
+        assert [text.get_text() for text in panel.texts] == ["00", "01", "10", "11"]
+
+
+def test_the_line_shows_likelihood_above_the_bound() -> None:
+    with style.applied():
+        last = efvae.fig02_toy(panels()).axes[-1]
+    by_label = {line.get_label(): line.get_ydata() for line in last.lines}
+    np.testing.assert_allclose(by_label["log-likelihood"], panels()["loglik"])
+    np.testing.assert_allclose(by_label["ELBO"], panels()["elbo"])
+    assert [label.get_text() for label in last.get_xticklabels()] == ["ground\ntruth", "best\nELBO"]
