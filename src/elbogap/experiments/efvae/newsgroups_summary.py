@@ -95,7 +95,7 @@ def _table(curves: pd.DataFrame, unigram: pd.DataFrame, published: pd.DataFrame)
     return table.loc[order, ["document", "data", *keys, *table.columns.drop(["document", "data", *keys])]]
 
 
-def _keys(table: pd.DataFrame, names: list[str]) -> Iterator[tuple[Any, ...]]:
+def _keys(table: pd.DataFrame, names: list[str]) -> list[tuple[Any, ...]]:
     return list(table[names].itertuples(index=False, name=None))
 
 
