@@ -130,5 +130,4 @@ rule efvae_theory:
 
 # == newsgroups ==
 
-
 # == celeba ==
