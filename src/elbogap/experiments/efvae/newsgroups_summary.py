@@ -9,6 +9,8 @@ Deviation: the document reports the lowest value over all epochs, on the test se
 The value after the last epoch stands beside it (`_last`).
 """
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import torch
@@ -93,7 +95,7 @@ def _table(curves: pd.DataFrame, unigram: pd.DataFrame, published: pd.DataFrame)
     return table.loc[order, ["document", "data", *keys, *table.columns.drop(["document", "data", *keys])]]
 
 
-def _keys(table: pd.DataFrame, names: list[str]) -> list[tuple[object, ...]]:
+def _keys(table: pd.DataFrame, names: list[str]) -> list[tuple[Any, ...]]:
     return list(table[names].itertuples(index=False, name=None))
 
 
