@@ -111,7 +111,7 @@ def fig_newsgroups(table: pd.DataFrame) -> Figure:
         Line2D([], [], color=style.BLACK, linestyle="none", marker="o", markerfacecolor="none", markersize=6),
     ]
     figure.legend(
-        handles, [*labels, "after the last epoch", "published"], loc="outside lower center", ncols=6
+        handles, [*labels, "after the last epoch", "published"], loc="outside lower center", ncols=3
     )
     style.mark_stand_in(figure, table)
     return figure
