@@ -35,6 +35,12 @@ def minibatches(count: int, batch: int, generator: torch.Generator) -> Tensor:
     return order[: steps * batch].unflatten(0, (steps, batch))
 
 
+def round_of_minibatches(count: int, batch: int, steps: int, generator: torch.Generator) -> Tensor:
+    """Indices `[K, B]` of K steps, from as many shuffled passes over the N points as they take."""
+    passes = math.ceil(steps / (count // batch))
+    return torch.cat([minibatches(count, batch, generator) for _ in range(passes)])[:steps]
+
+
 class Objective(Protocol):
     """What the members maximise."""
 

@@ -312,13 +312,12 @@ def fig06_vcd_steps(steps: pd.DataFrame, time: pd.DataFrame) -> Figure:
     datasets = [name for name in IMAGES if name in set(steps["dataset"])]
     columns = len(datasets) + 1
     figure, axes = plt.subplots(1, columns, figsize=(style.PAGE, 2.3))
-    ticks = sorted(steps["refinements"].unique())
     for panel, dataset in zip(axes, datasets, strict=False):
         curve = steps[steps["dataset"] == dataset].sort_values("refinements")
         value = curve["test_loglik"]
         intervals = [value - curve["seed_low"], curve["seed_high"] - value]
         panel.errorbar(curve["refinements"], value, yerr=intervals, fmt="o-", capsize=2, elinewidth=0.8)
-        panel.set(title=IMAGES[dataset], ylabel="test $\\log p(x)$ / nats")
+        panel.set(title=IMAGES[dataset], ylabel="test $\\log p(x)$ / nats", xticks=curve["refinements"])
     panel = axes[-1]
     time = time.sort_values("refinements")
     intervals = [time["seconds"] - time["seconds_low"], time["seconds_high"] - time["seconds"]]
@@ -328,9 +327,8 @@ def fig06_vcd_steps(steps: pd.DataFrame, time: pd.DataFrame) -> Figure:
     )
     panel.set(title="Cost", ylabel="s / iteration", ylim=(0, None))
     panel.legend(loc="upper left")
+    panel.set_xticks(time["refinements"])
     for panel in axes:
         panel.set_xlabel("HMC iterations $t$")
-        panel.set_xticks(ticks)
-    panel.set_xticks(time["refinements"])
     style.mark_stand_in(figure, steps, time)
     return figure

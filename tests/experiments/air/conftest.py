@@ -1,8 +1,8 @@
 """Small made-up images, and small settings of everything that is trained on them."""
 
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from elbogap import tables
@@ -15,17 +15,9 @@ NARROW = Architecture(encoder=(8,), decoder=(8,))
 
 
 @pytest.fixture(scope="session")
-def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Images of three kinds with some pixels flipped, as `air.images` stores them."""
-    random = np.random.default_rng(0)
-    kinds = random.random((3, 784)) < 0.3
-    arrays = {"data": np.array("stand-in"), "dataset": np.array("binarized_mnist")}
-    for part, size in SIZES.items():
-        flipped = random.random((size, 784)) < 0.05
-        arrays[part] = np.packbits(kinds[random.integers(3, size=size)] ^ flipped, axis=1)
-    path = tmp_path_factory.mktemp("air") / "images.npz"
-    tables.write(arrays, path)
-    return path
+def images(made_up_images: Callable[[Mapping[str, int]], Path]) -> Path:
+    """Images as `air.images` stores them."""
+    return made_up_images(SIZES)
 
 
 @pytest.fixture(scope="session")

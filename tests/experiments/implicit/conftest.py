@@ -1,11 +1,10 @@
 """Small made-up images, and small settings of everything that is trained on them."""
 
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
-import numpy as np
 import pytest
 
-from elbogap import tables
 from elbogap.config.implicit import VaeCell, VaeTrain
 from elbogap.runtime import limit_torch_threads
 
@@ -13,17 +12,9 @@ SIZES = {"train": 60, "test": 12}
 
 
 @pytest.fixture(scope="session")
-def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Images of three kinds with some pixels flipped, as `implicit.images` stores them."""
-    random = np.random.default_rng(0)
-    kinds = random.random((3, 784)) < 0.3
-    arrays = {"data": np.array("stand-in"), "dataset": np.array("binarized_mnist")}
-    for part, size in SIZES.items():
-        flipped = random.random((size, 784)) < 0.05
-        arrays[part] = np.packbits(kinds[random.integers(3, size=size)] ^ flipped, axis=1)
-    path = tmp_path_factory.mktemp("implicit") / "images.npz"
-    tables.write(arrays, path)
-    return path
+def images(made_up_images: Callable[[Mapping[str, int]], Path]) -> Path:
+    """Images as `implicit.images` stores them."""
+    return made_up_images(SIZES)
 
 
 @pytest.fixture(scope="session")

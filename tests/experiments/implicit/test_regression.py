@@ -170,8 +170,8 @@ def test_uivi_s_leapfrog_step_adapts(training: SoftmaxTraining, softmax: Softmax
     z = q.place(batch["noise"], batch["draws"])
     expected = softmax.log_joint(batch["rows"])(z) - q.conditional(batch["draws"])
     torch.testing.assert_close(value, expected.squeeze(1))
-    assert (what.step_size.now != training.step_size).all()
-    assert (what.step_size.now - training.step_size).abs().max() < 0.03 * training.step_size
+    assert (what.step_sizes.values != training.step_size).all()
+    assert (what.step_sizes.values - training.step_size).abs().max() < 0.03 * training.step_size
 
 
 def test_the_model_takes_the_first_of_the_shuffled_points_and_adds_a_one() -> None:

@@ -14,13 +14,14 @@ from typing import Any, ClassVar
 import numpy as np
 import pandas as pd
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from elbogap.config.implicit import Points, SoftmaxTraining
 from elbogap.data.loaders import Dataset
 from elbogap.densities import log_mean_exp, standard_gaussian_log_density
-from elbogap.ensemble import Batch, Fit, Monitor, Stream, fit, minibatches, stairs
+from elbogap.ensemble import Batch, Fit, Monitor, Stream, fit, round_of_minibatches, stairs
 from elbogap.errors import UserError
+from elbogap.experiments.implicit._semi_implicit import StepSizes
 from elbogap.inference import hmc
 from elbogap.inference.affine_mean import AffineMean, sivi_bound
 from elbogap.inference.semi_implicit import LogJoint, uivi_gradient
@@ -167,10 +168,8 @@ class Steps:
         return {name: torch.stack([one[name] for one in drawn]) for name in drawn[0]}
 
     def _drawn(self, generator: torch.Generator) -> dict[str, Tensor]:
-        passes = -(-self.steps // (self.points // self.batch))
-        orders = [minibatches(self.points, self.batch, generator) for _ in range(passes)]
         return {
-            "rows": torch.cat(orders)[: self.steps],
+            "rows": round_of_minibatches(self.points, self.batch, self.steps, generator),
             "noise": _normal(generator, self.steps, 1, self.noise),
             "draws": _normal(generator, self.steps, 1, self.dimensions),
         }
@@ -197,17 +196,6 @@ class Sivi(Steps):
         return drawn | {"more": _normal(generator, self.steps, self.samples, self.noise)}
 
 
-class StepSize(nn.Module):
-    """The leapfrog step of each member's chain, `[M, 1]`."""
-
-    now: Tensor
-
-    def __init__(self, members: int, first: float) -> None:
-        """All begin with the same step."""
-        super().__init__()
-        self.register_buffer("now", torch.full((members, 1), first))
-
-
 @dataclass(frozen=True)
 class Uivi(Steps):
     """UIVI's gradient of the ELBO.
@@ -216,13 +204,13 @@ class Uivi(Steps):
         iterations: iterations of HMC that are dropped, and as many that are kept.
         leapfrog_steps: per iteration.
         adaptation: how the leapfrog step adapts in the iterations that are dropped.
-        step_size: the leapfrog step, carried from step to step.
+        step_sizes: of the chains, carried from step to step.
     """
 
     iterations: int
     leapfrog_steps: int
     adaptation: hmc.Adaptation
-    step_size: StepSize
+    step_sizes: StepSizes
 
     def value(self, networks: Mapping[str, MLP], batch: Batch) -> Tensor:
         """SIVI's bound with L = 0, below the ELBO, `[M]`, in nats; its gradient is that of the ELBO."""
@@ -235,13 +223,13 @@ class Uivi(Steps):
             noise,
             draws,
             hmc.Noise(batch["momenta"].transpose(0, 1), batch["uniforms"].transpose(0, 1)),
-            step_size=self.step_size.now,
+            step_size=self.step_sizes.values,
             burn_in=self.iterations,
             leapfrog_steps=self.leapfrog_steps,
             adaptation=self.adaptation,
             reverse=constant.reverse(noise, draws),
         )
-        self.step_size.now.copy_(found.chains.step_size)
+        self.step_sizes.values.copy_(found.chains.step_size)
         bound = found.log_joint - constant.conditional(draws)
         return (found.surrogate - found.surrogate.detach() + bound).squeeze(1)
 
@@ -283,7 +271,7 @@ def objective(
         iterations=iterations,
         leapfrog_steps=training.leapfrog_steps,
         adaptation=hmc.Adaptation(target=training.target_acceptance),
-        step_size=StepSize(len(seeds), training.step_size).to(device),
+        step_sizes=StepSizes(len(seeds), training.step_size, device),
     )
 
 
@@ -315,7 +303,7 @@ def train(
         record_epochs=rounds,
         monitor=Monitor(1, measure) if measured else None,
         damped={"mean": 1.0, "deviation": training.deviation_share},
-        state=what.step_size if isinstance(what, Uivi) else None,
+        state=what.step_sizes if isinstance(what, Uivi) else None,
         work=work,
         device=regression.train.inputs.device.type,
     )

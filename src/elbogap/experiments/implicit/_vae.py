@@ -21,7 +21,7 @@ from elbogap.densities import (
     gaussian_log_density,
     standard_gaussian_log_density,
 )
-from elbogap.ensemble import Batch, Stream, minibatches
+from elbogap.ensemble import Batch, Stream, round_of_minibatches
 from elbogap.evaluation.iw_svi import Gaussians, LogJoint
 from elbogap.experiments.implicit._semi_implicit import log_deviation
 from elbogap.inference import contrastive, hmc
@@ -239,10 +239,8 @@ class Training:
         def normal(*shape: int) -> Tensor:
             return torch.randn(shape, generator=generator, device=device)
 
-        per_pass = len(self.images) // settings.batch
-        passes = -(-self.steps // per_pass)
-        orders = [minibatches(len(self.images), settings.batch, generator) for _ in range(passes)]
-        drawn = {"rows": torch.cat(orders)[: self.steps], "draws": normal(*shape, size)}
+        rows = round_of_minibatches(len(self.images), settings.batch, self.steps, generator)
+        drawn = {"rows": rows, "draws": normal(*shape, size)}
         iterations, moving = cell.refinements, size
         if cell.method in SEMI_IMPLICIT:
             drawn["noise"] = normal(*shape, settings.noise)

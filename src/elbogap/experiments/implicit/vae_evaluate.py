@@ -85,7 +85,7 @@ def _both(
     with torch.no_grad():
         if method in SEMI_IMPLICIT:
             q = semi_implicit(networks, x, constant=True)
-            noises = _noises(q, networks, x, settings.own_noises, generator)
+            noises = _noises(networks, x, settings.own_noises, generator)
             means = q.mean(noises)
             start = means.mean(1)
             with_q = _semi_implicit_estimate(settings, joint, q, means, networks, x, generator)
@@ -109,9 +109,7 @@ def _both(
     return torch.cat([neutral, with_q])
 
 
-def _noises(
-    q: SemiImplicit, networks: dict[str, MLP], x: Tensor, count: int, generator: torch.Generator
-) -> Tensor:
+def _noises(networks: dict[str, MLP], x: Tensor, count: int, generator: torch.Generator) -> Tensor:
     """Fresh mixing noises `[1, T, B, E]`."""
     size = networks["mean"].sizes[0] - x.shape[-1]
     return torch.randn((1, count, x.shape[1], size), generator=generator, device=x.device)
@@ -140,7 +138,7 @@ def _semi_implicit_estimate(
     Returns:
         `[1, B]`, in nats.
     """
-    noises = _noises(q, networks, x, settings.own_samples, generator)
+    noises = _noises(networks, x, settings.own_samples, generator)
     draws = torch.randn((*noises.shape[:-1], means.shape[-1]), generator=generator, device=x.device)
     z = q.place(noises, draws)
     deviation = q.log_deviation.exp()
