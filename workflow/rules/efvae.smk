@@ -2,7 +2,6 @@
 
 EFVAE = "results/{scale}/efvae"
 
-# == toy ==
 
 targets["efvae"] += [
     *(f"figures/{{scale}}/efvae/fig02_toy.{suffix}" for suffix in ("pdf", "png")),
@@ -69,7 +68,6 @@ rule efvae_fig02_toy:
         "python -m elbogap figure efvae.fig02_toy --scale {wildcards.scale} {params.files} > {log} 2>&1"
 
 
-# == theory ==
 
 targets["efvae"] += [
     f"{EFVAE}/tab_theory_{name}.csv" for name in ("consistent", "encoder", "affine", "flow", "bound")
@@ -128,7 +126,6 @@ rule efvae_theory:
         "--threads {threads} --gpus {resources.gpu} > {log} 2>&1"
 
 
-# == newsgroups ==
 
 EFVAE_PUBLISHED = os.path.relpath(ROOT / "paper" / "published" / "efvae_newsgroups.csv")
 
@@ -258,7 +255,6 @@ rule efvae_fig_newsgroups:
         "python -m elbogap figure efvae.fig_newsgroups --scale {wildcards.scale} {params.files} > {log} 2>&1"
 
 
-# == celeba ==
 
 targets["efvae"] += [f"{EFVAE}/tab01_celeba.csv"]
 targets["efvae"] += [

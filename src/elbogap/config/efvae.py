@@ -10,7 +10,6 @@ Count = Annotated[int, Field(ge=1)]
 Positive = Annotated[FiniteFloat, Field(gt=0)]
 
 
-# == toy ==
 class Toy(Section):
     """The mixture of four Gaussians and encoders of two independent bits."""
 
@@ -31,7 +30,6 @@ class Toy(Section):
     seed: int = setting("Base seed of weights, shifts and starts.", ge=0)
 
 
-# == theory ==
 NotNegative = Annotated[FiniteFloat, Field(ge=0)]
 
 
@@ -60,9 +58,6 @@ class Theory(Section):
     encoders: EncoderSizes = setting("Corollary 1.")
     checkpoint_seconds: float = setting("Least time between two checkpoints.", unit="s", gt=0)
     seed: int = setting("Base seed of models, weights, shifts and starts.", ge=0)
-
-
-# == newsgroups ==
 
 
 class Documents(Section):
@@ -111,9 +106,6 @@ class NewsgroupsSummary(Section):
     """Table 2, and retrieval by Hamming distance."""
 
     neighbours: int = setting("Nearest training documents that are retrieved.", ge=1)
-
-
-# == celeba ==
 
 
 class Gan(Section):
@@ -169,18 +161,14 @@ class CelebaEvaluate(Section):
 class EfvaeConfig(Section):
     """Document efvae."""
 
-    # == toy ==
     toy: Toy = setting("The artificial example.")
 
-    # == theory ==
     theory: Theory = setting("Consistency results on small models.")
 
-    # == newsgroups ==
     documents: Documents = setting("Words and documents of Table 2.")
     newsgroups_train: NewsgroupsTrain = setting("Training for Table 2.")
     newsgroups_summary: NewsgroupsSummary = setting("Table 2, and retrieval by the codes.")
 
-    # == celeba ==
     gan: Gan = setting("The ground truth of the CelebA images.")
     pretrain: Pretrain = setting("Its encoder by conditional likelihood.")
     joint: Joint = setting("Decoder and encoder by the ELBO.")

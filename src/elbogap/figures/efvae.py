@@ -15,7 +15,6 @@ from elbogap.figures import style
 Arrays = Mapping[str, np.ndarray]
 
 
-# == toy ==
 CODE_COLOURS = (style.YELLOW, style.BLUE, style.SKY, style.VERMILION)  # of codes 00, 01, 10 and 11
 TOY_MAPS = {
     "ground_truth": ("(b) decisions by $p^*(z\\,|\\,x)$", "ground_truth"),
@@ -68,11 +67,6 @@ def _draw_line(panel: Axes, panels: Arrays) -> None:
     panel.legend(loc="lower center")
 
 
-# == theory ==
-
-
-# == newsgroups ==
-
 ENCODERS = {
     "e1": (style.BLUE, "o", "e1: linear, counts"),
     "e2": (style.VERMILION, "s", "e2: deep, frequencies"),
@@ -115,9 +109,6 @@ def fig_newsgroups(table: pd.DataFrame) -> Figure:
     )
     style.mark_stand_in(figure, table)
     return figure
-
-
-# == celeba ==
 
 
 def fig03_redecodings(pictures: Arrays) -> Figure:
