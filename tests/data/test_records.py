@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from test_formats import as_idx
 
 from elbogap.data import fetch, loaders, records, stand_ins
 from elbogap.data.sources import File
@@ -100,6 +101,43 @@ def test_binarized_mnist_is_drawn_from_grey_mnist_where_that_is_there(
     np.testing.assert_array_equal(data.arrays["train_label"], splits[0][1])
     assert np.all(np.diff(data.arrays["test_label"].astype(int)) >= 0)
     np.testing.assert_array_equal(data.arrays["train"], loaders.load(path).arrays["train"])
+
+
+def test_celeba_is_enlarged_fashion_mnist_where_that_is_there(
+    toy: Define, cache: Path, tmp_path: Path
+) -> None:
+    """The last 10,000 training images of Fashion-MNIST are its validation part."""
+    random = np.random.default_rng(0)
+    parts = {
+        name: random.integers(256, size=shape).astype(np.uint8)
+        for name, shape in {
+            "train": (50003, 28, 28), "train_label": (50003,), "test": (2, 28, 28), "test_label": (2,)
+        }.items()
+    }  # fmt: skip
+    cache.mkdir()
+    files = []
+    for name, values in parts.items():
+        (cache / name).write_bytes(as_idx(values))
+        files.append(File(name, sha256=hashlib.sha256((cache / name).read_bytes()).hexdigest()))
+    toy(File("nowhere", sha256=SHA), name="celeba")
+    toy(*files, name="fashion_mnist")
+    record = records.make("celeba", "if-unavailable", "settled", say=fetch.ignore)
+    assert "Fashion-MNIST" in record["note"]
+    path = tmp_path / "record.json"
+    path.write_text(json.dumps(record))
+    data = loaders.load(path)
+    assert (data.name, data.kind) == ("celeba", "stand-in")
+    assert (len(data.arrays["train_name"]), len(data.arrays["test_name"])) == (50003, 2)
+    assert data.images is not None
+    images = data.images([data.arrays["test_name"][1], data.arrays["train_name"][0]])
+    assert images.shape == (2, 64, 64, 3)
+    assert images.dtype == np.uint8
+    for image, grey in zip(images, (parts["test"][1], parts["train"][0]), strict=True):
+        for channel in range(3):
+            np.testing.assert_array_equal(image[4:60:2, 4:60:2, channel], grey)
+            np.testing.assert_array_equal(image[5:60:2, 5:60:2, channel], grey)
+        assert not image[:4].any()
+        assert not image[:, 60:].any()
 
 
 def test_state_of_a_stand_in_turns_when_the_real_data_comes(toy: Define, cache: Path, tmp_path: Path) -> None:

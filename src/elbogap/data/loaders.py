@@ -304,6 +304,8 @@ def _stand_in(
 ) -> tuple[Arrays, Callable[[Iterable[str]], np.ndarray] | None]:
     if parameters["recipe"] == stand_ins.BERNOULLI_OF_MNIST:
         return stand_ins.bernoulli(_read("mnist", parameters["variant"], files), parameters["seed"]), None
+    if parameters["recipe"] == stand_ins.ENLARGED_FASHION:
+        return stand_ins.enlarged(_read("fashion_mnist", parameters["variant"], files))
     images = stand_ins.Faces(parameters["seed"]) if parameters["recipe"] == "faces" else None
     return stand_ins.make(parameters), images
 

@@ -36,9 +36,10 @@ def make(name: str, policy: Policy, state: str, *, say: Say = complain) -> Recor
         if policy == "never":
             raise
         say(f"{error}. A STAND-IN is used, and everything made from it is marked")
-    if name == "binarized_mnist":
+    donor = stand_ins.DONORS.get(name)
+    if donor is not None:
         with contextlib.suppress(NotServed):
-            return _drawn_from_mnist(obtain("mnist", say=say), policy, state)
+            return _derived(name, donor, obtain(donor.name, say=say), policy, state)
     return _synthetic(name, policy, state)
 
 
@@ -71,15 +72,13 @@ def _synthetic(name: str, policy: Policy, state: str) -> Record:
     }
 
 
-def _drawn_from_mnist(found: Found, policy: Policy, state: str) -> Record:
-    """Fixed-binarised MNIST replaced by one fixed Bernoulli draw from the grey images."""
-    return _real("mnist", found, state) | {
-        "dataset": "binarized_mnist",
+def _derived(name: str, donor: stand_ins.Donor, found: Found, policy: Policy, state: str) -> Record:
+    return _real(donor.name, found, state) | {
+        "dataset": name,
         "kind": "stand-in",
-        "variant": "drawn from mnist",
-        "note": "One fixed Bernoulli draw from the real grey MNIST images: other pixels than the published "
-        "binarisation, so numbers near the documents' but not comparable digit for digit.",
-        "stand_in": {"recipe": stand_ins.BERNOULLI_OF_MNIST, "seed": 2, "variant": found.variant.name},
+        "variant": f"derived from {donor.name}",
+        "note": donor.note,
+        "stand_in": {**donor.parameters, "variant": found.variant.name},
         "policy": policy,
     }
 
