@@ -68,7 +68,6 @@ rule efvae_fig02_toy:
         "python -m elbogap figure efvae.fig02_toy --scale {wildcards.scale} {params.files} > {log} 2>&1"
 
 
-
 targets["efvae"] += [
     f"{EFVAE}/tab_theory_{name}.csv" for name in ("consistent", "encoder", "affine", "flow", "bound")
 ]
@@ -124,7 +123,6 @@ rule efvae_theory:
     shell:
         "python -m elbogap efvae.theory --scale {wildcards.scale} --settings {params.settings:q} {params.files} "
         "--threads {threads} --gpus {resources.gpu} > {log} 2>&1"
-
 
 
 EFVAE_PUBLISHED = os.path.relpath(ROOT / "paper" / "published" / "efvae_newsgroups.csv")
@@ -253,7 +251,6 @@ rule efvae_fig_newsgroups:
         files=files,
     shell:
         "python -m elbogap figure efvae.fig_newsgroups --scale {wildcards.scale} {params.files} > {log} 2>&1"
-
 
 
 targets["efvae"] += [f"{EFVAE}/tab01_celeba.csv"]
