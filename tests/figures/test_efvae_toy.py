@@ -57,3 +57,22 @@ def test_the_line_shows_likelihood_above_the_bound() -> None:
     np.testing.assert_allclose(by_label["log-likelihood"], panels()["loglik"])
     np.testing.assert_allclose(by_label["ELBO"], panels()["elbo"])
     assert [label.get_text() for label in last.get_xticklabels()] == ["ground\ntruth", "best\nELBO"]
+
+
+def test_the_arrows_of_equal_gradients_are_opposite() -> None:
+    grid = np.linspace(0, 1, 4)
+    plane = {
+        "along": np.linspace(-0.5, 2.5, 4),
+        "across": np.linspace(-1, 1, 4),
+        "loglik": -np.add.outer(grid, grid),
+        "gap": np.subtract.outer(1 - grid, -grid),
+        "best": np.array([1.0, 0.0]),
+        "of_loglik": np.array([-0.03, 0.04]),
+        "of_gap": np.array([-0.03, 0.04]),
+    }
+    with style.applied():
+        axes = efvae.fig01_balance(plane).axes[0]
+    arrows = [(text.xy, text.xyann) for text in axes.texts if getattr(text, "arrow_patch", None)]
+    assert [tuple(start) for _, start in arrows] == [(1.0, 0.0), (1.0, 0.0)]
+    np.testing.assert_allclose([end for end, _ in arrows], [(0.7, 0.4), (1.3, -0.4)])  # half a unit long
+    assert [place.get_xydata()[0].tolist() for place in axes.lines[-2:]] == [[0, 0], [1, 0]]

@@ -4,7 +4,11 @@ EFVAE = "results/{scale}/efvae"
 
 
 targets["efvae"] += [
-    *(f"figures/{{scale}}/efvae/fig02_toy.{suffix}" for suffix in ("pdf", "png")),
+    *(
+        f"figures/{{scale}}/efvae/{name}.{suffix}"
+        for name in ("fig01_balance", "fig02_toy")
+        for suffix in ("pdf", "png")
+    ),
     *(f"{EFVAE}/{name}.csv" for name in ("tab00_toy", "tab_toy_maps")),
 ]
 
@@ -24,6 +28,7 @@ rule efvae_toy:
             labels={"item": "Figure 2 in numbers", "scale": "{scale}"},
         ),
         panels=f"{EFVAE}/toy.npz",
+        plane=f"{EFVAE}/toy_plane.npz",
     log:
         "results/{scale}/logs/efvae/toy.log",
     benchmark:
@@ -42,6 +47,30 @@ rule efvae_toy:
     shell:
         "python -m elbogap efvae.toy --scale {wildcards.scale} --settings {params.settings:q} {params.files} "
         "--threads {threads} --gpus {resources.gpu} > {log} 2>&1"
+
+
+rule efvae_fig01_balance:
+    input:
+        plane=f"{EFVAE}/toy_plane.npz",
+    output:
+        pdf="figures/{scale}/efvae/fig01_balance.pdf",
+        png=report(
+            "figures/{scale}/efvae/fig01_balance.png",
+            caption="../report/efvae_fig01_balance.rst",
+            category="efvae",
+            labels={"item": "Figure 1", "scale": "{scale}"},
+        ),
+    log:
+        "results/{scale}/logs/efvae/fig01_balance.log",
+    benchmark:
+        "results/{scale}/benchmarks/efvae/fig01_balance.jsonl"
+    conda:
+        "../../envs/environment.yaml"
+    params:
+        code=code("elbogap.figures.efvae"),
+        files=files,
+    shell:
+        "python -m elbogap figure efvae.fig01_balance --scale {wildcards.scale} {params.files} > {log} 2>&1"
 
 
 rule efvae_fig02_toy:

@@ -26,6 +26,7 @@ class Toy(Section):
     rbm_starts: int = setting("Random starts of the RBM of maximal likelihood.", ge=1)
     pixels: int = setting("Pixels along each side of the maps.", ge=3)
     path_points: int = setting("Decoders on the line of panel (f).", ge=2)
+    plane_points: int = setting("Decoders along each side of Figure 1's plane.", ge=2)
     checkpoint_seconds: float = setting("Least time between two checkpoints.", unit="s", gt=0)
     seed: int = setting("Base seed of weights, shifts and starts.", ge=0)
 

@@ -15,6 +15,33 @@ from elbogap.figures import style
 Arrays = Mapping[str, np.ndarray]
 
 
+def fig01_balance(plane: Arrays) -> Figure:
+    """Likelihood and gap over a plane of decoders; at the best ELBO their gradients are equal."""
+    figure, axes = plt.subplots(figsize=(0.62 * style.PAGE, 3.2))
+    along, across = plane["along"], plane["across"]
+    shades = axes.contourf(along, across, plane["gap"].T, levels=8, cmap="Greys", alpha=0.6)
+    figure.colorbar(shades, ax=axes, label="gap / nats")
+    lines = axes.contour(
+        along, across, plane["loglik"].T, levels=8, colors=style.BLUE, linewidths=0.9, linestyles="solid"
+    )
+    axes.clabel(lines, fontsize=6, fmt="$%.2f$")
+    best = plane["best"]
+    length = 0.5 / np.linalg.norm(plane["of_loglik"])
+    for name, sign, colour, label in (
+        ("of_loglik", 1, style.BLUE, "gradient of the likelihood"),
+        ("of_gap", -1, style.VERMILION, "minus gradient of the gap"),
+    ):
+        end = best + sign * length * plane[name]
+        axes.annotate("", end, best, arrowprops={"arrowstyle": "-|>", "color": colour, "linewidth": 1.6})
+        axes.plot([], [], color=colour, label=label)
+    for place, label in (((0.0, 0.0), "$\\theta_\\mathrm{ML}$"), (best, "$\\theta_\\mathrm{VAE}$")):
+        axes.plot(*place, "o", color=style.BLACK, markersize=4)
+        axes.annotate(label, place, xytext=(4, 5), textcoords="offset points")
+    axes.set(xlabel="towards the best ELBO / units of $x$", ylabel="across / units of $x$", aspect="equal")
+    figure.legend(loc="outside lower center", ncols=2)
+    return figure
+
+
 CODE_COLOURS = (style.YELLOW, style.BLUE, style.SKY, style.VERMILION)  # of codes 00, 01, 10 and 11
 TOY_MAPS = {
     "ground_truth": ("(b) decisions by $p^*(z\\,|\\,x)$", "ground_truth"),

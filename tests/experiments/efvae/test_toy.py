@@ -32,6 +32,7 @@ SETTINGS = Toy(
     rbm_starts=2,
     pixels=24,
     path_points=6,
+    plane_points=7,
     checkpoint_seconds=1e9,
     seed=0,
 )
@@ -49,6 +50,35 @@ Result = dict[str, pd.DataFrame | dict[str, np.ndarray]]
 @pytest.fixture(scope="module")
 def result(tmp_path_factory: pytest.TempPathFactory) -> Result:
     return toy.run(SETTINGS, Run("test", scratch=tmp_path_factory.mktemp("scratch")))
+
+
+def test_both_gradients_balance_at_the_best_elbo_and_lie_in_the_plane(result: Result) -> None:
+    """Figure 1. Central differences over the plane are the oracle of the gradients."""
+    plane = result["plane"]
+    np.testing.assert_allclose(plane["of_loglik"], plane["of_gap"], atol=1e-6)
+    assert np.linalg.norm(plane["of_loglik"]) > 0.01
+    assert plane["of_loglik"][0] < 0  # back towards the likelihood's maximum
+    x, mass = MIXTURE.lattice(SETTINGS.spacing)
+    best = toy.best_means(MIXTURE, x, mass)
+    truth = MIXTURE.means()
+    along = (best - truth) / (best - truth).norm()
+    np.testing.assert_allclose(plane["best"], [(best - truth).norm(), 0], atol=1e-9)
+    step = 1e-4
+    ends = [mass @ MIXTURE.log_joint(x, best + sign * step * along).logsumexp(-1) for sign in (1, -1)]
+    assert plane["of_loglik"][0] == pytest.approx((ends[0] - ends[1]).item() / (2 * step), rel=1e-5)
+
+
+def test_the_plane_shows_likelihood_and_gap_of_its_decoders(result: Result) -> None:
+    plane = result["plane"]
+    assert plane["loglik"].shape == plane["gap"].shape == (7, 7)
+    assert (plane["gap"] > -1e-9).all()
+    nearest = np.abs(plane["along"]).argmin(), np.abs(plane["across"]).argmin()
+    assert nearest == (1, 3)  # 0 is a node of both axes: the ground truth itself
+    assert plane["loglik"].max() == plane["loglik"][nearest]
+    x, mass = MIXTURE.lattice(SETTINGS.spacing)
+    bound = _toy.best_bound(MIXTURE, x, MIXTURE.means())
+    assert plane["loglik"][nearest] == pytest.approx((mass @ bound.log_evidence).item(), rel=1e-12)
+    assert plane["gap"][nearest] == pytest.approx((mass @ (bound.log_evidence - bound.elbo)).item(), rel=1e-9)
 
 
 def test_search_finds_a_known_maximum() -> None:

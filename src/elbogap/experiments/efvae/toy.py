@@ -40,6 +40,7 @@ from elbogap.training import Work
 
 VIEW = 4.0  # the figure shows [-4, 4]^2
 PATH = (-0.5, 2.0)  # from before the ground truth, 0, to beyond the decoder with the best ELBO, 1
+PLANE = ((-0.5, 2.5), (-1.25, 1.25))  # of Figure 1, along and across the way to that decoder, in units of x
 MAPS = ("ground_truth", "encoder", "posterior", "rbm")
 
 
@@ -59,6 +60,10 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame | dict[str, np.n
         `panels`: what the figure shows, of the first seed: `axis` in units of x, p*(z|x) of the ground truth
         `probabilities` `[P, P, 4]`, the most probable codes `<map>` `[P, P]` with x_1 along the first axis,
         the means `means_<model>`, and `step`, `loglik` and `elbo` along the line.
+        `plane`, for Figure 1: decoders truth + s d + t e with d towards the best decoder and e such that the
+        gradient of the likelihood there is in the plane; `along` s and `across` t, in units of x, `loglik`
+        and `gap` `[S, T]`, the best decoder's place `best` `[2]`, and there the gradients `of_loglik` and
+        `of_gap` `[2]`, in nats per unit.
 
     Raises:
         OutOfTime: the time budget is spent.
@@ -89,11 +94,13 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame | dict[str, np.n
         "means_rbm": rbm.decoder(),
         **_line(settings, mixture, models, x, mass),
     }
+    plane = _plane(settings, mixture, models, x, mass)
     weight = log_truth.logsumexp(-1).softmax(-1)
     return {
         "table": _table(mixture, models, x, mass),
         "maps": pd.DataFrame(_agreements(decided, weight, settings.pixels)),
         "panels": {name: values.numpy() for name, values in panels.items()},
+        "plane": {name: values.numpy() for name, values in plane.items()},
     }
 
 
@@ -157,6 +164,36 @@ def _line(settings: Settings, mixture: Mixture, models: Models, x: Tensor, mass:
         "step": step,
         "loglik": torch.stack([mass @ bound.log_evidence for bound in bounds]),
         "elbo": torch.stack([mass @ bound.elbo for bound in bounds]),
+    }
+
+
+def _plane(
+    settings: Settings, mixture: Mixture, models: Models, x: Tensor, mass: Tensor
+) -> dict[str, Tensor]:
+    """Figure 1, measured: likelihood and gap in the plane of decoders where both pull at the best one."""
+    point = models.best.clone().requires_grad_()
+    bound = best_bound(mixture, x, point)
+    loglik, elbo = mass @ bound.log_evidence, mass @ bound.elbo
+    (of_loglik,) = torch.autograd.grad(loglik, point, retain_graph=True)
+    (of_gap,) = torch.autograd.grad(loglik - elbo, point)
+    way = models.best - models.truth
+    along = way / way.norm()
+    rest = of_loglik - (of_loglik * along).sum() * along
+    across = rest / rest.norm()
+    axes = [torch.linspace(*ends, settings.plane_points, dtype=torch.float64) for ends in PLANE]
+    bounds = [
+        [best_bound(mixture, x, models.truth + s * along + t * across) for t in axes[1]] for s in axes[0]
+    ]
+    return {
+        "along": axes[0],
+        "across": axes[1],
+        "loglik": torch.stack([torch.stack([mass @ one.log_evidence for one in row]) for row in bounds]),
+        "gap": torch.stack(
+            [torch.stack([mass @ (one.log_evidence - one.elbo) for one in row]) for row in bounds]
+        ),
+        "best": torch.stack([way.norm(), torch.zeros_like(way.norm())]),
+        "of_loglik": torch.stack([(of_loglik * one).sum() for one in (along, across)]),
+        "of_gap": torch.stack([(of_gap * one).sum() for one in (along, across)]),
     }
 
 
