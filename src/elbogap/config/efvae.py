@@ -35,7 +35,7 @@ NotNegative = Annotated[FiniteFloat, Field(ge=0)]
 
 
 class EncoderSizes(Section):
-    """Corollary 1: encoders of several sizes at the toy's ground-truth decoder."""
+    """Corollary 1: encoders of several sizes, at the toy's ground truth and at the optimum of the ELBO."""
 
     widths: tuple[Count, ...] = setting("Units in each of the two hidden layers.", min_length=2)
     train_spacing: float = setting("Spacing of the shifted lattices of training.", unit="x", gt=0)
@@ -71,7 +71,7 @@ class Documents(Section):
 
 
 class TextCells(Section):
-    """Models of equal decoder depth that one job trains, one after the other."""
+    """Models that one job trains, one after the other."""
 
     encoders: tuple[Literal["e1", "e2", "e3"], ...] = setting(
         "Encoders: e1 linear in counts, e2 two hidden layers on frequencies, e3 linear in frequencies.",
@@ -112,7 +112,7 @@ class NewsgroupsSummary(Section):
 class Gan(Section):
     """The GAN whose generator is the ground truth of the CelebA images."""
 
-    images: int = setting("Training images, at most.", ge=1)
+    images: int = setting("Training images, chosen at random.", ge=1)
     side: int = setting("Width and height of the images; 64 or a power of two below.", unit="pixels", ge=8)
     latent: int = setting("Latent dimensions.", ge=1)
     width: int = setting("Channels of the layers next to the image, in both networks.", ge=1)

@@ -1,8 +1,8 @@
 """The Frechet inception distance (Heusel et al. 2017) of images that are streamed, never stored.
 
 Network and distance are pytorch-fid's own (Seitzer 2020); the weights come from the data layer, so nothing is
-downloaded here. The statistics are sums over batches, so they need no memory for features, can be merged, and
-are a part of training loops that may be killed.
+downloaded here. The statistics are sums over batches, so they need no memory for features, and are a part of
+loops that may be killed.
 """
 
 from collections.abc import Callable
@@ -47,14 +47,17 @@ class Statistics:
 
     def update(self, features: Tensor) -> None:
         """Take in features `[B, F]`."""
+        if not len(features):
+            return
         rows = features.to(self.mean)
         mean = rows.mean(0)
         centred = rows - mean
-        self._add(len(rows), mean, centred.mT @ centred)
-
-    def merge(self, other: "Statistics") -> None:
-        """Take in all that another one took in."""
-        self._add(other.count, other.mean.to(self.mean), other.scatter.to(self.scatter))
+        difference = mean - self.mean
+        total = self.count + len(rows)
+        between = torch.outer(difference, difference) * (self.count * len(rows) / total)
+        self.mean = self.mean + difference * (len(rows) / total)
+        self.scatter = self.scatter + centred.mT @ centred + between
+        self.count = total
 
     def covariance(self) -> Tensor:
         """The unbiased covariance matrix, `[F, F]`.
@@ -74,16 +77,6 @@ class Statistics:
         """Take over what :meth:`state_dict` returned."""
         self.count = state["count"]
         self.mean, self.scatter = state["mean"].to(self.mean), state["scatter"].to(self.scatter)
-
-    def _add(self, count: int, mean: Tensor, scatter: Tensor) -> None:
-        total = self.count + count
-        if not total:
-            return
-        difference = mean - self.mean
-        self.mean = self.mean + difference * (count / total)
-        between = torch.outer(difference, difference) * (self.count * count / total)
-        self.scatter = self.scatter + scatter + between
-        self.count = total
 
 
 def distance(a: Statistics, b: Statistics) -> float:
@@ -118,6 +111,7 @@ def inception_features(weights: Dataset, device: str = "cpu") -> Features:
         device: where the images are.
     """
     state = inception_state(weights)
+    # pytorch-fid has no other way to take weights than to download them
     with mock.patch.object(inception, "load_state_dict_from_url", return_value=state):
         network = inception.InceptionV3().to(device).eval()
     network = network.to(memory_format=torch.channels_last)  # 1.6 times as fast on CPUs, the same numbers

@@ -156,6 +156,20 @@ def test_a_minibatch_larger_than_the_data_is_refused(records: dict[str, Path], t
         gan.run(GAN.model_copy(update={"batch": 61}), run)
 
 
+def test_a_copy_with_too_few_images_is_refused(records: dict[str, Path], tmp_path: Path) -> None:
+    """Nobody takes a part of CelebA for the whole."""
+    run = Run("smoke", inputs={"data": records["celeba"]}, scratch=tmp_path)
+    with pytest.raises(UserError, match="1201 images are set and this copy of celeba has 1200"):
+        gan.run(GAN.model_copy(update={"images": 1201}), run)
+
+
+def test_divergence_is_told_from_the_objective_alone(truth: Path, encoder: Path, tmp_path: Path) -> None:
+    """Sigma, which is recorded besides, stays finite."""
+    run = Run("smoke", {"sigma": "fixed"}, {"ground_truth": truth, "encoder": encoder}, tmp_path)
+    with pytest.raises(UserError, match="diverged before step 20"):
+        joint.run(JOINT.model_copy(update={"learning_rate": 1e30}), run)
+
+
 def test_pretraining_tells_z_better_than_the_prior(truth: Path, tmp_path: Path) -> None:
     run = Run("smoke", inputs={"ground_truth": truth}, scratch=tmp_path)
     training = pretrain.run(PRETRAIN, run)["training"]

@@ -209,6 +209,23 @@ def test_training_lowers_the_nelbo_and_gives_codes(trained: dict, prepared: dict
     }
 
 
+def test_codes_are_the_signs_of_the_logits_document_by_document(
+    prepared: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of untrained models, which can be made again."""
+    monkeypatch.setattr(newsgroups_train, "_train", lambda *_: [])
+    codes = newsgroups_train.run(TRAIN, training(prepared, tmp_path))["codes"]
+    arrays = tables.read_arrays(prepared["documents"])
+    frequencies = torch.from_numpy(arrays["frequencies"]).float()
+    for part in ("train", "test"):
+        generator = torch_generator(0, "efvae.newsgroups", "e2_4_1")
+        vae = TextVae("e2", 4, 1, TRAIN.width, frequencies, generator)
+        expected = vae.logits(Counts.of(arrays, part, "cpu")) > 0
+        found = np.unpackbits(codes[f"e2_4_1_{part}"], axis=1, count=4)
+        np.testing.assert_array_equal(found, expected.numpy())
+        assert 0 < found.mean() < 1
+
+
 def test_more_samples_make_a_quieter_gradient(prepared: dict[str, Path]) -> None:
     arrays = tables.read_arrays(prepared["documents"])
     frequencies = torch.from_numpy(arrays["frequencies"]).float()
@@ -307,6 +324,22 @@ def test_retrieval_is_between_nothing_and_everything_and_chance_is_the_groups_sh
     arrays = tables.read_arrays(prepared["documents"])
     chance = np.mean([(arrays["train_label"] == label).mean() for label in arrays["test_label"]])
     assert retrieval["chance"].to_numpy() == pytest.approx(chance)
+
+
+def test_codes_that_are_the_labels_retrieve_all_of_a_group_and_shuffled_ones_do_not(
+    prepared: dict[str, Path],
+) -> None:
+    arrays = tables.read_arrays(prepared["documents"])
+    labels = {part: arrays[f"{part}_label"].astype(np.uint8)[:, None] for part in ("train", "test")}
+    codes = {f"e1_8_0_{part}": label for part, label in labels.items()}
+    settings = NewsgroupsSummary(
+        neighbours=int(np.bincount(arrays["train_label"])[arrays["test_label"]].min())
+    )
+    cells = pd.DataFrame({"encoder": ["e1"], "bits": [8], "hidden": [0]})
+    assert newsgroups_summary._retrieval(settings, cells, codes, arrays)["precision"] == pytest.approx([1.0])
+    codes["e1_8_0_train"] = np.random.default_rng(0).permutation(codes["e1_8_0_train"])
+    found = newsgroups_summary._retrieval(settings, cells, codes, arrays)
+    assert found["precision"][0] < found["chance"] + 0.1
 
 
 def test_more_neighbours_than_documents_is_an_error(prepared: dict[str, Path]) -> None:

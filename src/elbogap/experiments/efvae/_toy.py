@@ -2,9 +2,9 @@
 
 Deviations: the means are lost. The centre and an equilateral triangle around it with radius 2 and deviation 1
 are a calibration, not a reading: they give the published ELBOs, and other shapes may too. Expectations over
-the data are sums over lattices, which err by exp(-2 (pi s / h)^2) for spacing h and Gaussians of deviation s;
-there is no training set. Networks see a coarse lattice that is shifted at random at each step, so that they
-cannot fit to its nodes.
+the data are sums over lattices, which for smooth functions err by exp(-2 (pi s / h)^2) with spacing h and
+Gaussians of deviation s (the best factorised q of each x jumps, which costs 1e-4); there is no training set.
+Networks see a coarse lattice that is shifted at random at each step, so that they cannot fit to its nodes.
 """
 
 import math

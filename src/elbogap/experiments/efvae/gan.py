@@ -1,7 +1,8 @@
 """The ground truth of the CelebA images: a DCGAN trained on the real ones (efvae, section 4.2).
 
 The document names no epoch; its replicators took the generator of epoch 44, before it collapsed. The last
-incomplete minibatch of an epoch is left out.
+incomplete minibatch of an epoch is left out. Images are the central 148 x 148 pixels of the aligned ones, as
+is usual for CelebA; the tutorial keeps the whole width of 178.
 """
 
 from functools import lru_cache
@@ -37,7 +38,7 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame | dict[str, np.n
         `epoch`, `discriminator_loss` and `generator_loss` in nats.
 
     Raises:
-        UserError: a minibatch larger than the training set, or a bad image size.
+        UserError: fewer images than set, a minibatch larger than their number, or a bad image size.
         OutOfTime: the time budget is spent.
     """
     data = load(run.inputs["data"])
@@ -67,7 +68,7 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame | dict[str, np.n
         _descend(optimisers[0], loss)
         generator_loss = _cross_entropy(discriminator(fake), 1.0)
         _descend(optimisers[1], generator_loss)
-        return torch.stack([loss.detach(), generator_loss.detach()])
+        return torch.stack([loss.detach(), generator_loss.detach()])[:, None]
 
     records = train(
         step,
@@ -90,8 +91,8 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame | dict[str, np.n
             "data": data.kind,
             "step": done,
             "epoch": done / steps,
-            "discriminator_loss": records[:, 0],
-            "generator_loss": records[:, 1],
+            "discriminator_loss": records[:, 0, 0],
+            "generator_loss": records[:, 1, 0],
         }
     )
     truth = stored_decoder(Decoder(generator.cpu(), settings.sigma))
@@ -102,6 +103,11 @@ def _images(settings: Settings, data: Dataset) -> Tensor:
     """Images of all parts, chosen at random, scaled by means over blocks of pixels, uint8 `[N, 3, S, S]`."""
     assert data.images is not None  # the data set is CelebA or its stand-in
     names = np.concatenate(list(data.arrays.values()))
+    if settings.images > len(names):
+        raise UserError(
+            f"efvae.gan: {settings.images} images are set and this copy of {data.name} has {len(names)}; get "
+            "the whole data set, or lower efvae.gan.images"
+        )
     random = numpy_generator(settings.seed, "efvae.gan", "images")
     chosen = names[random.permutation(len(names))[: settings.images]]
     parts = [

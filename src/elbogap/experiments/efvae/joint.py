@@ -51,7 +51,7 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame | dict[str, np.n
         optimiser.zero_grad()
         (-elbo).backward()
         optimiser.step()
-        return torch.stack([elbo.detach(), log_likelihood.detach(), kl.detach(), sigma])
+        return torch.stack([elbo.detach(), log_likelihood.detach(), kl.detach(), sigma])[:, None]
 
     records = train(
         step,
@@ -67,6 +67,6 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame | dict[str, np.n
     )
     done = np.minimum(np.arange(1, len(records) + 1) * settings.record_steps, settings.steps)
     key = {"document": "efvae", "data": str(arrays["data"]), "model": f"elbo_{variant}"}
-    values = pd.DataFrame(records.numpy(), columns=["elbo", "log_likelihood", "kl", "sigma"])
+    values = pd.DataFrame(records.squeeze(-1).numpy(), columns=["elbo", "log_likelihood", "kl", "sigma"])
     model = {"data": arrays["data"], **stored_decoder(decoder.cpu()), **stored_encoder(encoder.cpu())}
     return {"model": model, "training": pd.DataFrame({**key, "step": done}).join(values)}

@@ -121,7 +121,8 @@ def _retrieval(
             for own, label in zip(test.float().split(QUERIES), queries.split(QUERIES), strict=True)
         ]
         precisions.append(float(torch.cat(found).mean()))
-    chance = (torch.bincount(labels, minlength=256)[queries] / len(labels)).mean()
+    classes = int(max(labels.max(), queries.max())) + 1
+    chance = (torch.bincount(labels, minlength=classes)[queries] / len(labels)).mean()
     return {
         "neighbours": settings.neighbours,
         "queries": len(queries),

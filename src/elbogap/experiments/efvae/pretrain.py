@@ -42,7 +42,7 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame | dict[str, np.n
         optimiser.zero_grad()
         (-log_q).backward()
         optimiser.step()
-        return torch.stack([log_q.detach(), log_deviation.detach().sum(-1).mean()])
+        return torch.stack([log_q.detach(), log_deviation.detach().sum(-1).mean()])[:, None]
 
     records = train(
         step,
@@ -55,6 +55,7 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame | dict[str, np.n
     )
     done = np.minimum(np.arange(1, len(records) + 1) * settings.record_steps, settings.steps)
     key = {"document": "efvae", "data": str(arrays["data"])}
+    records = records.squeeze(-1)
     entropy = records[:, 1] + 0.5 * latent * (LOG_2PI + 1)
     curve = pd.DataFrame({**key, "step": done, "log_q": records[:, 0], "entropy": entropy})
     return {"encoder": {"data": arrays["data"], **stored_encoder(encoder.cpu())}, "training": curve}

@@ -212,7 +212,12 @@ def _trained(settings: Settings, run: Run, mixture: Mixture) -> tuple[Mapping[st
         ]
         return fit(
             Population(
-                mixture, mixture.means(), settings.train_spacing, settings.round_steps, streams, run.device
+                mixture,
+                mixture.means().to(run.device),
+                settings.train_spacing,
+                settings.round_steps,
+                streams,
+                run.device,
             ),
             networks,
             epochs=rounds,
