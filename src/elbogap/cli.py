@@ -15,6 +15,7 @@ import importlib
 import inspect
 import json
 import math
+import os
 import shutil
 import signal
 import sys
@@ -31,6 +32,7 @@ from elbogap.claims import commands as claims_commands
 from elbogap.config.base import explain
 from elbogap.data import commands as data_commands
 from elbogap.errors import OutOfTime, UserError
+from elbogap.plan import commands as plan_commands
 from elbogap.report import commands as report_commands
 from elbogap.runtime import Run, limit_torch_threads, peak_memory_mib, set_up
 
@@ -98,7 +100,7 @@ def _parser() -> argparse.ArgumentParser:
     config = commands.add_parser("config", help="check a scale file and print its values")
     config.add_argument("file", type=Path)
     config.set_defaults(call=_config)
-    for package in (data_commands, claims_commands, report_commands):
+    for package in (data_commands, claims_commands, report_commands, plan_commands):
         package.register(commands)
     return parser
 
@@ -119,7 +121,9 @@ def _add_experiment(commands: Any, name: str) -> None:
         "--time-budget",
         type=_seconds,
         metavar="SECONDS",
-        help="when they have passed, save what is done and stop with status 75; the same command goes on",
+        default=os.environ.get("ELBOGAP_TIME_BUDGET"),
+        help="when they have passed, save what is done and stop with status 75; the same command goes on; "
+        "default: the environment's ELBOGAP_TIME_BUDGET",
     )
     _add_files(parser)
     parser.set_defaults(call=_experiment, name=name)

@@ -32,7 +32,10 @@ try:
         stale.unlink()
 except BlockingIOError:
     pass
-fcntl.flock(run_lock, fcntl.LOCK_SH)
+try:
+    fcntl.flock(run_lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+except BlockingIOError:
+    raise WorkflowError("elbogap: 'python -m elbogap run' works here; wait for it, or use another --directory") from None
 
 try:
     CONFIGS = {name: load(ROOT / "config" / f"{name}.yaml") for name in scales(ROOT / "config")}

@@ -1,0 +1,1 @@
+"""The jobs of the workflow as a list that can be worked off without Snakemake."""

@@ -1,0 +1,65 @@
+"""The subcommands `plan` and `run`."""
+
+import argparse
+import math
+import time
+from pathlib import Path
+from typing import Any
+
+
+def register(commands: Any) -> None:
+    """Add the subcommands to the command line."""
+    plan = commands.add_parser("plan", help="write the list of jobs of a scale (needs Snakemake)")
+    plan.add_argument("--scale", required=True)
+    plan.set_defaults(call=_plan)
+
+    run = commands.add_parser("run", help="run the jobs of a scale without Snakemake")
+    run.add_argument("--scale", required=True)
+    run.add_argument(
+        "--targets", nargs="*", default=[], metavar="DOCUMENT[/NAME]", help="e.g. qiw air/tab01; default: all"
+    )
+    run.add_argument(
+        "--time-budget", type=float, default=math.inf, metavar="SECONDS",
+        help="when they have passed, save what is done and stop with status 75; the same command goes on",
+    )  # fmt: skip
+    run.add_argument("--out", type=Path, default=Path(), help="folder of results/ and figures/; default: here")
+    run.add_argument("--threads", type=int, default=1, help="threads of each job")
+    run.add_argument("--gpus", type=int, help="GPUs to compute on; default: 1 if there is one")
+    run.add_argument("--list", action="store_true", help="run nothing; list the jobs and what they cost")
+    run.set_defaults(call=_run)
+
+
+def _plan(options: argparse.Namespace) -> None:
+    from elbogap.plan import jobs
+    from elbogap.plan.ask import ask, made_from, stored
+
+    found, path = ask(options.scale), stored(options.scale)
+    jobs.write(found, made_from(options.scale), path)
+    print(f"{path}: {len(found)} jobs")
+
+
+def _run(options: argparse.Namespace) -> None:
+    from elbogap.plan import jobs
+    from elbogap.plan.ask import jobs_now
+    from elbogap.plan.costs import seconds_by_cell
+    from elbogap.plan.work import Means, progress, work
+
+    deadline = time.monotonic() + options.time_budget
+    everything = jobs_now(options.scale)
+    wanted = jobs.needed(everything, jobs.products(everything, options.targets))
+    seconds = seconds_by_cell(options.scale)
+    if options.list:
+        for job in wanted:
+            print(f"{seconds.get(job.rule, math.nan):10.1f} s  {job.rule}")
+        print(progress(wanted, 0, seconds))
+        return
+    gpus = _gpus() if options.gpus is None else options.gpus
+    options.out.mkdir(parents=True, exist_ok=True)
+    work(wanted, seconds, Means(options.out, gpus, options.threads, deadline))
+
+
+def _gpus() -> int:
+    """1 where torch sees a GPU, else 0."""
+    import torch
+
+    return int(torch.cuda.is_available())

@@ -1,0 +1,147 @@
+"""Working off jobs: what is skipped, what a failure stops, the time budget, and the lock."""
+
+import io
+import json
+import math
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from elbogap import digest, provenance
+from elbogap.errors import OutOfTime, UserError
+from elbogap.plan import work
+from elbogap.plan.jobs import Job
+from elbogap.plan.work import Means
+
+MODULE = "elbogap.tables"
+SCRIPT = """
+import json, sys
+from pathlib import Path
+from elbogap import digest, provenance, tables
+status, settings = int(sys.argv[1]), json.loads(sys.argv[2])
+files = dict(word.split("=") for word in sys.argv[3:] if "=" in word)
+inputs = [Path(path) for name, path in files.items() if name.startswith("in")]
+if status == 0:
+    for name, path in files.items():
+        if name.startswith("out"):
+            Path(path).write_text(str(settings) + "".join(one.read_text() for one in inputs))
+            record = {"settings": settings, "inputs": {str(one): provenance.sha256(one) for one in inputs},
+                      "module": "elbogap.tables", "code_digest": digest.code_digest("elbogap.tables")}
+            tables.write(record, provenance.path_for(Path(path)))
+with open("ran", "a") as log:
+    log.write(" ".join(files) + "\\n")
+raise SystemExit(status)
+"""
+
+
+def job(name: str, needs: str = "", status: int = 0, settings: str = '{"n":1}') -> Job:
+    words = [str(status), "--settings", settings]
+    words += ["--inputs", f"in_{needs}=results/{needs}.csv"] if needs else []
+    return Job(name, (*words, "--outputs", f"out_{name}=results/{name}.csv"), gpu=False)
+
+
+@pytest.fixture(autouse=True)
+def scripts(monkeypatch: pytest.MonkeyPatch) -> None:
+    def command(job: Job, means: Means, stoppable: bool) -> list[str]:
+        assert stoppable
+        return [sys.executable, "-c", SCRIPT, job.words[0], *job.words[2:]]
+
+    monkeypatch.setattr(work, "command", command)
+
+
+def ran(folder: Path) -> list[str]:
+    path = folder / "ran"
+    found = [line.split()[-1] for line in path.read_text().splitlines()] if path.exists() else []
+    path.unlink(missing_ok=True)
+    return [name.removeprefix("out_") for name in found]
+
+
+def means(folder: Path, budget: float = math.inf) -> Means:
+    return Means(folder, gpus=0, threads=1, deadline=time.monotonic() + budget)
+
+
+def test_what_is_done_is_left_and_what_changed_is_done_again(tmp_path: Path) -> None:
+    say = io.StringIO()
+    work.work([job("a"), job("b", "a"), job("c")], {"a": 60.0, "b": 60.0}, means(tmp_path), say)
+    assert ran(tmp_path) == ["a", "b", "c"]
+    assert "a: job 1 of 3, 2 min left as recorded and 1 without a record" in say.getvalue()
+    work.work([job("a"), job("b", "a"), job("c")], {}, means(tmp_path), say)
+    assert ran(tmp_path) == []
+    work.work([job("a", settings='{"n":2}'), job("b", "a"), job("c")], {}, means(tmp_path), say)
+    assert ran(tmp_path) == ["a", "b"]
+    (tmp_path / "results/c.csv").unlink()
+    work.work([job("a", settings='{ "n": 2 }'), job("b", "a"), job("c")], {}, means(tmp_path), say)
+    assert ran(tmp_path) == ["c"]
+
+
+def test_changed_code_is_done_again(tmp_path: Path) -> None:
+    work.work([job("a")], {}, means(tmp_path), io.StringIO())
+    path = provenance.path_for(tmp_path / "results/a.csv")
+    record = json.loads(path.read_text())
+    assert record["code_digest"] == digest.code_digest(MODULE)
+    path.write_text(json.dumps(record | {"code_digest": "old"}))
+    ran(tmp_path)
+    work.work([job("a")], {}, means(tmp_path), io.StringIO())
+    assert ran(tmp_path) == ["a"]
+
+
+def test_a_failure_stops_only_what_needs_it(tmp_path: Path) -> None:
+    say = io.StringIO()
+    todo = [job("a", status=2), job("b", "a"), job("c", "b"), job("d")]
+    with pytest.raises(UserError, match="3 of 4 jobs failed or were left out"):
+        work.work(todo, {}, means(tmp_path), say)
+    assert ran(tmp_path) == ["a", "d"]
+    assert "a: failed with status 2" in say.getvalue()
+    assert "c: left out, it needs b" in say.getvalue()
+
+
+def test_out_of_time_ends_the_run_and_a_later_one_goes_on(tmp_path: Path) -> None:
+    with pytest.raises(OutOfTime):
+        work.work([job("a", status=work.TRY_AGAIN), job("b")], {}, means(tmp_path), io.StringIO())
+    assert ran(tmp_path) == ["a"]
+    with pytest.raises(OutOfTime):
+        work.work([job("a"), job("b")], {}, means(tmp_path, budget=0), io.StringIO())
+    assert ran(tmp_path) == []
+    work.work([job("a"), job("b")], {}, means(tmp_path), io.StringIO())
+    assert ran(tmp_path) == ["a", "b"]
+
+
+HOLDER = """
+import math, sys
+from pathlib import Path
+from elbogap.plan import work
+from elbogap.plan.jobs import Job
+script = "import os, time; open('started', 'w').write(str(os.getpid())); time.sleep(60)"
+work.command = lambda *_: [sys.executable, "-c", script]
+work.work([Job("a", ("--outputs", "a=results/a.csv"), False)], {}, work.Means(Path(sys.argv[1]), 0, 1, math.inf))
+"""
+
+
+def test_two_runs_do_not_share_a_folder(tmp_path: Path) -> None:
+    """Not even when the first was killed and its job still works there."""
+    holder = subprocess.Popen([sys.executable, "-c", HOLDER, str(tmp_path)])
+    started = tmp_path / "started"
+    while not (started.exists() and started.read_text()):
+        assert holder.poll() is None
+        time.sleep(0.05)
+    holder.kill()
+    holder.wait()
+    with pytest.raises(UserError, match="another run works here"):
+        work.work([job("b")], {}, means(tmp_path), io.StringIO())
+    os.kill(int(started.read_text()), signal.SIGKILL)
+    while work_is_refused(tmp_path):
+        time.sleep(0.05)
+    assert ran(tmp_path) == ["b"]
+
+
+def work_is_refused(folder: Path) -> bool:
+    try:
+        work.work([job("b")], {}, means(folder), io.StringIO())
+    except UserError:
+        return True
+    return False
