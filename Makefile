@@ -6,7 +6,7 @@ BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export PYTHONPATH := $(CURDIR)/src
 
-.PHONY: help all smoke report data bench test lint unit dag lock readme clean
+.PHONY: help all smoke verify report data bench test lint unit dag lock readme clean
 
 help:  ## list the words
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -26,6 +26,9 @@ all: .venv/installed  ## every figure, table and claim and the report, at laptop
 
 smoke: .venv/installed  ## the same, tiny and without network
 	snakemake --cores $(CORES) smoke
+
+verify: .venv/installed  ## decide every claim again from the recorded tables, without training
+	python -m elbogap verify
 
 report: .venv/installed  ## the replication report (PDF) and the browsable one (HTML) of SCALE
 	snakemake --cores $(CORES) results/$(SCALE)/report.pdf

@@ -1,6 +1,6 @@
 """Snakemake logger plugin `elbogap`: jobs left, and the time they take by the recorded costs.
 
-    snakemake --cores 8 --logger elbogap -- all
+snakemake --cores 8 --logger elbogap -- all
 """
 
 import sys

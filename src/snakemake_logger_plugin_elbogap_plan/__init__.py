@@ -7,6 +7,7 @@ import json
 from dataclasses import dataclass, field
 from logging import LogRecord
 from pathlib import Path
+from typing import Optional
 
 from snakemake_interface_logger_plugins.base import LogHandlerBase
 from snakemake_interface_logger_plugins.common import LogEvent
@@ -17,7 +18,9 @@ from snakemake_interface_logger_plugins.settings import LogHandlerSettingsBase
 class LogHandlerSettings(LogHandlerSettingsBase):
     """Command-line options of the plugin."""
 
-    file: Path | None = field(default=None, metadata={"help": "where the jobs go", "required": True})
+    file: Optional[Path] = field(  # noqa: UP045  Snakemake makes an option of this type, and knows no unions
+        default=None, metadata={"help": "where the jobs go", "required": True}
+    )
 
 
 class LogHandler(LogHandlerBase):

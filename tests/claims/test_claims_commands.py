@@ -156,3 +156,42 @@ def test_the_page_shows_each_claim_escaped_and_alone(folder: Any, values: Values
         assert word in " ".join(page.text.split())
     assert "nan" not in page.text
     assert f"{np.std([-0.3, -0.6], ddof=1):.2g}" in page.text.split()
+
+
+@pytest.fixture
+def recorded(folder: Any, values: Values) -> Any:
+    """A project whose smoke run is recorded, its verdicts and the table behind them."""
+    (folder.root / "paper/documents.yaml").parent.mkdir(parents=True, exist_ok=True)
+    (folder.root / "paper/documents.yaml").write_text("{}")
+    folder.write_claims(values())
+    folder.write_table(
+        pd.DataFrame({"k": [1, 10], "seed": 0, "kl": [2.0, 1.0]}), "reference/smoke/toy/tab.csv"
+    )
+    results = folder.results / "reference"
+    call("claims", "--scale", "smoke", "--results", results, "--claims", folder.claims,
+         "--outputs", f"html={results}/smoke/claims.html", f"csv={results}/smoke/claims.csv")  # fmt: skip
+    return folder
+
+
+def test_recorded_verdicts_are_verified(recorded: Any, capsys: pytest.CaptureFixture) -> None:
+    capsys.readouterr()
+    assert call("verify", "--project", recorded.root) == 0
+    assert capsys.readouterr().out == "smoke: 1 claims, 1 reproduced\n"
+
+
+def test_verdicts_that_the_tables_do_not_bear_out_are_told(
+    recorded: Any, values: Values, capsys: pytest.CaptureFixture
+) -> None:
+    table = pd.DataFrame({"k": [1, 10], "seed": 0, "kl": [1.0, 2.0]})
+    recorded.write_table(table, "reference/smoke/toy/tab.csv")
+    recorded.write_claims(values(), values(id="toy-new", check=RISING))
+    assert call("verify", "--project", recorded.root) == 1
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0].startswith("claim toy-kl-falls: required at smoke, not reproduced")
+    assert lines[1:] == [
+        "smoke: toy-kl-falls: not reproduced, but the record says: reproduced",
+        "smoke: toy-new: reproduced, but the record says: no claim",
+    ]
+    (recorded.results / "reference/smoke/claims.csv").unlink()
+    assert call("verify", "--project", recorded.root) == 1
+    assert "no recorded run" in capsys.readouterr().err

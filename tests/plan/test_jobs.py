@@ -19,21 +19,27 @@ def job(rule: str, outputs: dict[str, str], inputs: dict[str, str] | None = None
 
 DATA = job("data", {"record": "results/s/data/x.json"})
 TRAIN = job("train", {"model": "results/s/d/model.npz"}, {"data": "results/s/data/x.json"}, gpu=True)
-TABLE = job("table", {"table": "results/s/d/tab01_x.csv", "more": "results/s/d/tab_more.csv"}, {"model": "results/s/d/model.npz"})
-FIGURE = job("figure", {"pdf": "figures/s/d/fig01_x.pdf", "png": "figures/s/d/fig01_x.png"}, {"table": "results/s/d/tab01_x.csv"})
+TABLE = job(
+    "table",
+    {"table": "results/s/d/tab01_x.csv", "more": "results/s/d/tab_more.csv"},
+    {"model": "results/s/d/model.npz"},
+)
+FIGURE = job(
+    "figure",
+    {"pdf": "figures/s/d/fig01_x.pdf", "png": "figures/s/d/fig01_x.png"},
+    {"table": "results/s/d/tab01_x.csv"},
+)
 OTHER = job("other", {"table": "results/s/e/tab01_y.csv"}, {"data": "results/s/data/x.json"})
 ALL = [FIGURE, OTHER, TABLE, TRAIN, DATA]
 
 
 def test_files_are_named_in_the_command() -> None:
     assert TABLE.inputs == {"model": Path("results/s/d/model.npz")}
-    assert TABLE.outputs == {"table": Path("results/s/d/tab01_x.csv"), "more": Path("results/s/d/tab_more.csv")}
+    assert TABLE.outputs == {
+        "table": Path("results/s/d/tab01_x.csv"),
+        "more": Path("results/s/d/tab_more.csv"),
+    }
     assert DATA.inputs == {}
-
-
-def test_a_cell_is_named_without_its_scale() -> None:
-    assert jobs.label("train", {"scale": "paper", "k": "8", "data": "x"}) == "train[k=8, data=x]"
-    assert jobs.label("train", {"scale": "paper"}) == "train"
 
 
 def test_jobs_come_after_what_they_need_target_by_target() -> None:

@@ -117,9 +117,25 @@ from pathlib import Path
 from elbogap.plan import work
 from elbogap.plan.jobs import Job
 script = "import os, time; open('started', 'w').write(str(os.getpid())); time.sleep(60)"
-work.command = lambda *_: [sys.executable, "-c", script]
-work.work([Job("a", ("--outputs", "a=results/a.csv"), False)], {}, work.Means(Path(sys.argv[1]), 0, 1, math.inf))
+work.command = lambda *_, **__: [sys.executable, "-c", script]
+one = Job("a", ("--outputs", "a=results/a.csv"), gpu=False)
+work.work([one], {}, work.Means(Path(sys.argv[1]), gpus=0, threads=1, deadline=math.inf))
 """
+
+
+def test_the_command_has_what_the_run_grants(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.undo()
+    words = ("doc.one", "--settings", "{}", "--outputs", "a=b", "--threads", "1", "--gpus", "1")
+    granted = Means(Path(), gpus=1, threads=4, deadline=time.monotonic() + 100)
+    found = work.command(Job("a", words, gpu=True), granted, stoppable=True)
+    assert found[:4] == [sys.executable, "-m", "elbogap", "doc.one"]
+    assert found[8:-1] == ["--threads", "4", "--gpus", "1", "--time-budget"]
+    assert 90 <= float(found[-1]) <= 100
+    free = Means(Path(), gpus=0, threads=1, deadline=math.inf)
+    assert work.command(Job("a", words, gpu=True), free, stoppable=True)[3:] == [*words[:-1], "0"]
+    assert work.command(Job("a", words, gpu=False), granted, stoppable=False)[3:] == [
+        *words[:-3], "4", "--gpus", "0"
+    ]  # fmt: skip
 
 
 def test_two_runs_do_not_share_a_folder(tmp_path: Path) -> None:

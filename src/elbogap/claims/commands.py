@@ -1,4 +1,6 @@
-"""The commands `claims` (decide all claims of a scale) and `claims-check` (fail if a required one failed)."""
+"""The commands `claims` (decide all claims of a scale), `claims-check` (fail if a required one failed) and
+`verify` (decide the claims of the recorded runs again).
+"""
 
 import argparse
 import sys
@@ -28,6 +30,13 @@ def register(commands: Any) -> None:
     )
     check.add_argument("file", type=Path, help="the table that the claims command wrote")
     check.set_defaults(call=_check)
+
+    verify = commands.add_parser(
+        "verify",
+        help="decide all claims again from the recorded tables, and compare with the recorded verdicts",
+    )
+    verify.add_argument("--project", type=Path, help="the checkout; default: the one of this package")
+    verify.set_defaults(call=_verify)
 
 
 def _claims(options: argparse.Namespace) -> None:
@@ -67,6 +76,31 @@ def _check(options: argparse.Namespace) -> int:
     for line in failed:
         print(line, file=sys.stderr)
     return 1 if failed else 0
+
+
+def _verify(options: argparse.Namespace) -> int:
+    from elbogap.claims import engine, specification
+    from elbogap.report.places import Places
+
+    places = Places.here(options.project)
+    folder = places.paper / "claims"
+    documents, published = specification.load(folder), specification.published_folder(folder)
+    scales = sorted(path.parent.name for path in places.recorded.glob("*/claims.csv"))
+    problems = []
+    for scale in scales:
+        now = engine.assess_all(documents, scale, places.recorded, published)
+        then = engine.read_verdicts(places.recorded_results(scale) / "claims.csv")
+        problems += engine.failures(now)
+        verdicts = [dict(zip(one["id"], one["verdict"], strict=True)) for one in (now, then)]
+        for name in sorted({*verdicts[0], *verdicts[1]}):
+            found, recorded = (one.get(name, "no claim") for one in verdicts)
+            if found != recorded:
+                problems.append(f"{scale}: {name}: {found}, but the record says: {recorded}")
+        counts = now["verdict"].value_counts()
+        print(f"{scale}: {len(now)} claims, " + ", ".join(f"{n} {verdict}" for verdict, n in counts.items()))
+    for line in problems or ([] if scales else [f"{places.recorded}: no recorded run"]):
+        print(line, file=sys.stderr)
+    return 1 if problems or not scales else 0
 
 
 def _outputs(words: list[str]) -> dict[str, Path]:

@@ -12,7 +12,8 @@ from typing import Any
 from elbogap import digest, provenance
 from elbogap.errors import UserError
 from elbogap.plan import jobs
-from elbogap.plan.jobs import Job, label
+from elbogap.plan.jobs import Job
+from elbogap.report.lineage import label
 
 PROJECT = digest.SOURCE.parents[1]
 

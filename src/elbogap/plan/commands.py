@@ -22,7 +22,9 @@ def register(commands: Any) -> None:
         "--time-budget", type=float, default=math.inf, metavar="SECONDS",
         help="when they have passed, save what is done and stop with status 75; the same command goes on",
     )  # fmt: skip
-    run.add_argument("--out", type=Path, default=Path(), help="folder of results/ and figures/; default: here")
+    run.add_argument(
+        "--out", type=Path, default=Path(), help="folder of results/ and figures/; default: here"
+    )
     run.add_argument("--threads", type=int, default=1, help="threads of each job")
     run.add_argument("--gpus", type=int, help="GPUs to compute on; default: 1 if there is one")
     run.add_argument("--list", action="store_true", help="run nothing; list the jobs and what they cost")

@@ -9,13 +9,16 @@ from pathlib import Path
 from elbogap.errors import UserError
 from elbogap.files import atomic
 
+DEPTH = 4
+"""Parts of a product's path: results or figures, scale, document, file."""
+
 
 @dataclass(frozen=True)
 class Job:
     """One call of `python -m elbogap`.
 
     Attributes:
-        rule: its rule, with the wildcards of the cell as the cost table has them, e.g. `air_train[k=8]`.
+        rule: its rule and cell, see :func:`~elbogap.report.lineage.label`.
         words: the words behind `python -m elbogap`.
         gpu: it computes on a GPU where one is granted.
     """
@@ -33,12 +36,6 @@ class Job:
     def outputs(self) -> Mapping[str, Path]:
         """Files that it makes, by name."""
         return _named(self.words, "--outputs")
-
-
-def label(rule: str, wildcards: Mapping[str, str]) -> str:
-    """The name of a cell of a rule; the scale is not part of it."""
-    cell = ", ".join(f"{name}={value}" for name, value in wildcards.items() if name != "scale")
-    return f"{rule}[{cell}]" if cell else rule
 
 
 def _named(words: Sequence[str], option: str) -> dict[str, Path]:
@@ -89,7 +86,7 @@ def products(jobs: Iterable[Job], names: Sequence[str]) -> list[Path]:
         f"{path.parent.name}/{path.stem}": path
         for job in jobs
         for path in job.outputs.values()
-        if path.stem.startswith(("fig", "tab"))
+        if len(path.parts) == DEPTH and path.stem.startswith(("fig", "tab"))
     }
     chosen: dict[Path, None] = {}
     for name in names or [""]:

@@ -120,7 +120,11 @@ def _run(job: Job, means: Means, lock: int) -> int:
     for path in job.outputs.values():
         (means.folder / path).parent.mkdir(parents=True, exist_ok=True)
     words = command(job, means, stoppable="--settings" in job.words)
-    source = {"PYTHONPATH": os.pathsep.join([str(digest.SOURCE.parent), *filter(None, [os.environ.get("PYTHONPATH")])])}
+    source = {
+        "PYTHONPATH": os.pathsep.join(
+            [str(digest.SOURCE.parent), *filter(None, [os.environ.get("PYTHONPATH")])]
+        )
+    }
     with subprocess.Popen(words, cwd=means.folder, env=os.environ | source, pass_fds=[lock]) as process:
         try:
             return process.wait()
@@ -142,5 +146,7 @@ def _alone(folder: Path) -> Iterator[int]:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise UserError(f"{folder.resolve()}: another run works here; wait for it, or take another folder") from None
+            raise UserError(
+                f"{folder.resolve()}: another run works here; wait for it, or take another folder"
+            ) from None
         yield file.fileno()

@@ -2,7 +2,7 @@
 
 import json
 import shlex
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -40,6 +40,12 @@ class Job:
         return figures[0][2] if figures else None
 
 
+def label(rule: str, wildcards: Mapping[str, str]) -> str:
+    """A rule and its cell, `rule[name=value, ...]` by name; the scale is not part of it."""
+    cell = ", ".join(f"{name}={wildcards[name]}" for name in sorted(wildcards) if name != "scale")
+    return f"{rule}[{cell}]" if cell else rule
+
+
 def jobs(benchmarks: Path) -> list[Job]:
     """The jobs in a folder of Snakemake's extended benchmark records (JSON lines, the last one counts)."""
     return [job for path in sorted(benchmarks.rglob("*.jsonl")) if (job := _job(path))]
@@ -51,11 +57,8 @@ def _job(path: Path) -> Job | None:
         record = json.loads(next(line for line in reversed(lines) if line.strip()))
     except (StopIteration, json.JSONDecodeError):
         return None
-    keys = {name: value for name, value in (record.get("wildcards") or {}).items() if name != "scale"}
-    cell = ", ".join(f"{name}={value}" for name, value in keys.items())
-    rule = record.get("rule_name") or path.stem
     return Job(
-        rule=f"{rule}[{cell}]" if cell else rule,
+        rule=label(record.get("rule_name") or path.stem, record.get("wildcards") or {}),
         seconds=_float(record.get("s")),
         max_rss_mib=_float(record.get("max_rss")),
         threads=record.get("threads"),

@@ -52,9 +52,14 @@ class Places:
         """Figures that a run made."""
         return self.work / "figures" / scale
 
+    @property
+    def recorded(self) -> Path:
+        """Tables of all recorded runs, by scale, kept in the repository."""
+        return self.project / "results" / "reference"
+
     def recorded_results(self, scale: str) -> Path:
-        """Tables of a recorded run, kept in the repository."""
-        return self.project / "results" / "reference" / scale
+        """Tables of a recorded run."""
+        return self.recorded / scale
 
     def recorded_figures(self, scale: str) -> Path:
         """Pictures of a recorded run, kept in the repository."""
@@ -63,4 +68,4 @@ class Places:
     @property
     def recorded_costs(self) -> Path:
         """What the targets cost in the recorded runs of all scales."""
-        return self.project / "results" / "reference" / "cost.csv"
+        return self.recorded / "cost.csv"

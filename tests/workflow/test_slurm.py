@@ -1,0 +1,90 @@
+"""The SLURM profile against a running cluster: tests/slurm/node.sh makes one of this machine.
+
+Nothing is installed or started here; without a cluster the tests skip and say what is missing.
+"""
+
+import importlib.util
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+import yaml
+from conftest import ROOT, Project
+
+PROFILES = ROOT / "profiles"
+
+
+def missing() -> str:
+    """What a run on SLURM lacks here, if anything."""
+    if shutil.which("sinfo") is None:
+        return "no SLURM commands; see tests/slurm/node.sh"
+    answer = subprocess.run(["sinfo", "-h", "-o", "%R %a"], capture_output=True, text=True, check=False)
+    partitions = answer.stdout.split()
+    if answer.returncode or not {"cpu", "gpu"} <= set(partitions):
+        return "no SLURM cluster with the partitions cpu and gpu answers; see tests/slurm/node.sh"
+    if importlib.util.find_spec("snakemake_executor_plugin_slurm") is None:
+        return "no executor plugin: pip install snakemake-executor-plugin-slurm"
+    return ""
+
+
+def profile(name: str) -> dict:
+    return yaml.safe_load((PROFILES / name / "profile.yaml").read_text())
+
+
+@pytest.mark.parametrize("name", ["gpu", "slurm"])
+def test_profiles_repeat_the_default_one(name: str) -> None:
+    """A workflow profile takes its place; all but the resources is the same."""
+    ours = profile(name)
+    for key, value in profile("default").items():
+        if key != "resources":
+            assert ours[key] == value, key
+
+
+@pytest.mark.dag
+def test_the_slurm_profile_knows_the_rules(fresh: Project) -> None:
+    """Every rule that may compute on a GPU asks for one, and every drawing is in the group."""
+    answer = fresh.snakemake("-n", "-p", "--forceall", "--resources", "gpu=1", "--", "smoke")
+    rules = {}
+    for block in answer.stdout.split("\nrule ")[1:]:
+        name = block.partition(":")[0]
+        rules[name] = block
+    slurm = profile("slurm")
+    assert set(slurm["set-resources"]) == {name for name, text in rules.items() if "--gpus 1" in text}
+    assert set(slurm["groups"]) == {
+        name for name, text in rules.items() if "python -m elbogap figure" in text
+    }
+
+
+@pytest.mark.slurm
+def test_the_cluster_makes_the_same_results(fresh: Project, tmp_path: Path) -> None:
+    """A figure in a group, a training on the GPU partition, and a job that is cut short and sent again."""
+    if reason := missing():
+        pytest.skip(reason)
+    targets = ["figures/smoke/qiw/fig01_posterior_2d.png", "results/smoke/efvae/celeba/encoder.npz"]
+    words = ["--workflow-profile", "profiles/slurm", "--slurm-status-command", "squeue"]
+    words += ["--latency-wait", "5", "--seconds-between-status-checks", "1"]
+    answer = subprocess.run(
+        fresh.command(*targets, *words), cwd=fresh.folder, timeout=900, check=False, text=True,
+        env=fresh.environment | {"ELBOGAP_TIME_BUDGET": "0"},
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+    )  # fmt: skip
+    assert answer.returncode == 0, answer.stdout[-3000:]
+    assert "time budget spent" in answer.stdout
+    assert "gpu" in partitions_used(answer.stdout, fresh)
+    local = fresh.folder.with_name("local")
+    shutil.copytree(fresh.folder, local, ignore=shutil.ignore_patterns("results", "figures", ".snakemake"))
+    os.mkdir(local / "results")
+    again = Project(local)
+    assert again.snakemake(*targets).returncode == 0
+    for path in ("results/smoke/qiw/tab01_bounds.csv", "results/smoke/efvae/celeba/pretrain_training.csv"):
+        assert (local / path).read_bytes() == (fresh.folder / path).read_bytes()
+
+
+def partitions_used(log: str, project: Project) -> set[str]:
+    """Partitions of the jobs that the cluster still remembers."""
+    answer = subprocess.run(
+        ["squeue", "-h", "-t", "all", "-o", "%P"], capture_output=True, text=True, check=True
+    )
+    return set(answer.stdout.split())
