@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 import textwrap
@@ -97,6 +98,38 @@ def tree(tmp_path: Path) -> Path:
                 )
                 return {"table": pd.DataFrame({"weight": layer.weight.item(), "value": values})}
         """,
+        "full_disk": """
+            import resource
+            import torch
+            from elbogap.training import Work, train
+
+            def run(settings, run):
+                if settings.draws == 3:
+                    resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000))
+                layer = torch.nn.Linear(100, 1)
+                work = Work.of(run, "long", "", 0)
+                train(lambda i: torch.tensor(1.0), steps=3, record_every=1, parts={"layer": layer}, work=work)
+                return {"table": pd.DataFrame({"value": range(5000)})}
+        """,
+        "full_disk_at_the_end": """
+            import resource
+
+            def run(settings, run):
+                resource.setrlimit(resource.RLIMIT_FSIZE, (20000, 20000))
+                return {"table": pd.DataFrame({"value": range(50000)})}
+        """,
+        "no_memory": """
+            def run(settings, run):
+                raise RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory\\nmore")
+        """,
+        "lost_gpu": """
+            def run(settings, run):
+                raise RuntimeError("CUDA error: unspecified launch failure\\nCompile with TORCH_USE_CUDA_DSA")
+        """,
+        "wrong": """
+            def run(settings, run):
+                raise RuntimeError("shapes do not match")
+        """,
         "interrupted": """
             def run(settings, run):
                 raise KeyboardInterrupt
@@ -191,6 +224,40 @@ def test_an_interruption_says_how_to_go_on(tree: Path) -> None:
     answer = run_toy(tree, "interrupted")
     assert answer.returncode == 130
     assert "run the same command again" in answer.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("full_disk", r"long\.pt: cannot be written \(File too large\); free space or mend permissions"),
+        ("full_disk_at_the_end", r"t\.csv: cannot be written \(File too large\); free space"),
+        ("no_memory", r"out of memory \(.*can't allocate memory\); use smaller chunks, fewer jobs at once"),
+        (
+            "lost_gpu",
+            r"the GPU failed \(CUDA error: unspecified launch failure\); run the same command again",
+        ),
+    ],
+)
+def test_a_failing_machine_is_one_line_and_leaves_nothing_half_written(
+    tree: Path, name: str, says: str
+) -> None:
+    answer = run_toy(tree, name)
+    assert answer.returncode == 2, answer.stderr
+    assert re.search(f"elbogap: .*{says}", answer.stderr.splitlines()[-1])
+    assert "Traceback" not in answer.stderr
+    left = [path for path in (tree.parent / "out").rglob("*") if path.is_file()]
+    assert [path.name for path in left if not path.name.endswith(".provenance.json")] == []
+
+
+def test_a_mistake_of_ours_keeps_its_traceback(tree: Path) -> None:
+    answer = run_toy(tree, "wrong")
+    assert answer.returncode == 1
+    assert "Traceback" in answer.stderr
+
+
+def test_a_disk_with_room_again_goes_on(tree: Path) -> None:
+    assert run_toy(tree, "full_disk").returncode == 2
+    assert run_toy(tree, "full_disk", settings='{"seed": 1, "draws": 4}').returncode == 0
 
 
 def test_out_of_time_the_same_command_goes_on(tree: Path) -> None:

@@ -31,7 +31,7 @@ from elbogap import digest, provenance, tables
 from elbogap.claims import commands as claims_commands
 from elbogap.config.base import explain
 from elbogap.data import commands as data_commands
-from elbogap.errors import OutOfTime, UserError
+from elbogap.errors import OutOfTime, UserError, circumstance
 from elbogap.plan import commands as plan_commands
 from elbogap.report import commands as report_commands
 from elbogap.runtime import Run, limit_torch_threads, peak_memory_mib, set_up
@@ -66,10 +66,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _complain("time budget spent; run the same command again to go on", TRY_AGAIN)
     except KeyboardInterrupt:
         return _complain("interrupted; finished results are kept, run the same command again to go on", 130)
-    except MemoryError as error:
-        return _complain(f"out of memory ({error}); use smaller chunks or another machine, then run again", 2)
     except BrokenPipeError:
         return 0
+    except (MemoryError, OSError, RuntimeError) as error:
+        if message := circumstance(error):
+            return _complain(message, 2)
+        raise
 
 
 def _complain(message: str, status: int) -> int:

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from elbogap.errors import out_of_memory
 from elbogap.nn.damped_rms import DampedRms
 from elbogap.nn.mlp import MLP, Network
 from elbogap.training import Part, Work, train
@@ -310,7 +311,7 @@ def in_chunks(
         try:
             results.append(work(chunk))
         except (MemoryError, RuntimeError) as error:
-            if not _out_of_memory(error):
+            if not out_of_memory(error):
                 raise
             if len(chunk) == 1:
                 raise MemoryError("a single member does not fit") from error
@@ -318,11 +319,6 @@ def in_chunks(
         else:
             start += len(chunk)
     return results
-
-
-def _out_of_memory(error: Exception) -> bool:
-    """Torch has a class of its own for the GPU only, a plain RuntimeError for the CPU."""
-    return isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in str(error)
 
 
 def _capture(

@@ -137,12 +137,27 @@ def _loop(
             late = time.monotonic() >= work.deadline
             if late or i == steps or time.monotonic() - saved >= work.checkpoint_seconds:
                 state = {"identity": work.identity, "done": i, "total": total, "records": records}
-                with atomic(work.checkpoint) as path:
-                    torch.save(state | {"parts": {name: _state(part) for name, part in parts.items()}}, path)
+                _save(
+                    state | {"parts": {name: _state(part) for name, part in parts.items()}}, work.checkpoint
+                )
                 saved = time.monotonic()
             if late:
                 raise OutOfTime
     return torch.stack(records)
+
+
+def _save(state: Mapping[str, Any], checkpoint: Path) -> None:
+    try:
+        with atomic(checkpoint) as path, path.open("wb") as file:
+            torch.save(state, file)
+    except (OSError, RuntimeError) as error:
+        cause = error if isinstance(error, OSError) else error.__context__  # torch hides why it cannot write
+        if not isinstance(cause, OSError):
+            raise
+        raise UserError(
+            f"{checkpoint}: cannot be written ({cause.strerror}); free space or mend permissions, run again: "
+            "it goes on from the checkpoint before"
+        ) from error
 
 
 def _resume(work: Work, parts: Mapping[str, Part]) -> tuple[int, Tensor, list[Tensor]]:

@@ -4,14 +4,13 @@ Nothing is installed or started here; without a cluster the tests skip and say w
 """
 
 import importlib.util
-import os
 import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
 import yaml
-from conftest import ROOT, Project
+from conftest import ROOT, Project, copy_project
 
 PROFILES = ROOT / "profiles"
 
@@ -43,9 +42,9 @@ def test_profiles_repeat_the_default_one(name: str) -> None:
 
 
 @pytest.mark.dag
-def test_the_slurm_profile_knows_the_rules(fresh: Project) -> None:
+def test_the_slurm_profile_knows_the_rules(project: Project) -> None:
     """Every rule that may compute on a GPU asks for one, and every drawing is in the group."""
-    answer = fresh.snakemake("-n", "-p", "--forceall", "--resources", "gpu=1", "--", "smoke")
+    answer = project.snakemake("-n", "-p", "--forceall", "--resources", "gpu=1", "--", "smoke")
     rules = {}
     for block in answer.stdout.split("\nrule ")[1:]:
         name = block.partition(":")[0]
@@ -58,7 +57,7 @@ def test_the_slurm_profile_knows_the_rules(fresh: Project) -> None:
 
 
 @pytest.mark.slurm
-def test_the_cluster_makes_the_same_results(fresh: Project, tmp_path: Path) -> None:
+def test_the_cluster_makes_the_same_results(project: Project, tmp_path: Path) -> None:
     """A figure in a group, a training on the GPU partition, and a job that is cut short and sent again."""
     if reason := missing():
         pytest.skip(reason)
@@ -66,23 +65,20 @@ def test_the_cluster_makes_the_same_results(fresh: Project, tmp_path: Path) -> N
     words = ["--workflow-profile", "profiles/slurm", "--slurm-status-command", "squeue"]
     words += ["--latency-wait", "5", "--seconds-between-status-checks", "1"]
     answer = subprocess.run(
-        fresh.command(*targets, *words), cwd=fresh.folder, timeout=900, check=False, text=True,
-        env=fresh.environment | {"ELBOGAP_TIME_BUDGET": "0"},
+        project.command(*targets, *words), cwd=project.folder, timeout=900, check=False, text=True,
+        env=project.environment | {"ELBOGAP_TIME_BUDGET": "0"},
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
     )  # fmt: skip
     assert answer.returncode == 0, answer.stdout[-3000:]
     assert "time budget spent" in answer.stdout
-    assert "gpu" in partitions_used(answer.stdout, fresh)
-    local = fresh.folder.with_name("local")
-    shutil.copytree(fresh.folder, local, ignore=shutil.ignore_patterns("results", "figures", ".snakemake"))
-    os.mkdir(local / "results")
-    again = Project(local)
-    assert again.snakemake(*targets).returncode == 0
+    assert "gpu" in partitions_used()
+    local = copy_project(tmp_path / "local")
+    assert local.snakemake(*targets).returncode == 0
     for path in ("results/smoke/qiw/tab01_bounds.csv", "results/smoke/efvae/celeba/pretrain_training.csv"):
-        assert (local / path).read_bytes() == (fresh.folder / path).read_bytes()
+        assert (local.folder / path).read_bytes() == (project.folder / path).read_bytes()
 
 
-def partitions_used(log: str, project: Project) -> set[str]:
+def partitions_used() -> set[str]:
     """Partitions of the jobs that the cluster still remembers."""
     answer = subprocess.run(
         ["squeue", "-h", "-t", "all", "-o", "%P"], capture_output=True, text=True, check=True
