@@ -231,7 +231,7 @@ def test_an_interruption_says_how_to_go_on(tree: Path) -> None:
     [
         ("full_disk", r"long\.pt: cannot be written \(File too large\); free space or mend permissions"),
         ("full_disk_at_the_end", r"t\.csv: cannot be written \(File too large\); free space"),
-        ("no_memory", r"out of memory \(.*can't allocate memory\); use smaller chunks, fewer jobs at once"),
+        ("no_memory", r"out of memory \(.*can't allocate memory\); use smaller chunks, fewer jobs"),
         (
             "lost_gpu",
             r"the GPU failed \(CUDA error: unspecified launch failure\); run the same command again",

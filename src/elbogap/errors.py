@@ -19,9 +19,7 @@ def circumstance(error: BaseException) -> str | None:
     """What a failure of the machine, not of the program, means to the user; None for all others."""
     first = str(error).strip().partition("\n")[0]
     if out_of_memory(error):
-        return (
-            f"out of memory ({first}); use smaller chunks, fewer jobs at once or another machine, then run again"
-        )
+        return f"out of memory ({first}); use smaller chunks, fewer jobs or another machine, then run again"
     if isinstance(error, OSError):
         return f"{first}; mend it and run the same command again: finished results are kept"
     if type(error).__name__ == "AcceleratorError" or "CUDA error" in str(error):

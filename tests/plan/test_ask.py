@@ -11,11 +11,10 @@ from elbogap.errors import UserError
 from elbogap.plan import ask, jobs
 
 
-def test_the_stored_plan_of_the_paper_scale_is_current() -> None:
+def test_the_stored_plan_of_the_paper_scale_is_current(tmp_path: Path) -> None:
     """If not: python -m elbogap plan --scale paper"""
-    found, made_from = jobs.read(ask.stored("paper"))
-    assert made_from == ask.made_from("paper")
-    assert found == ask.ask("paper")
+    jobs.write(ask.ask("paper"), ask.made_from("paper"), tmp_path / "paper.json")
+    assert ask.stored("paper").read_text() == (tmp_path / "paper.json").read_text()
 
 
 def test_the_plan_has_every_product_with_the_settings_of_its_scale() -> None:

@@ -4,21 +4,28 @@
 #
 #   apt-get install slurmctld slurmd slurm-client munge
 #   pip install snakemake-executor-plugin-slurm
-#   sh tests/slurm/node.sh up        # brings the node up, and says what to export
-#   export SLURM_CONF=/tmp/elbogap-slurm/slurm.conf
+#   sh tests/slurm/node.sh up        # writes /etc/slurm/slurm.conf, unless somebody else has
 #   python -m pytest -m slurm
 #   sh tests/slurm/node.sh down
 set -eu
 folder=/tmp/elbogap-slurm
 host=$(hostname -s)
+conf=/etc/slurm/slurm.conf  # jobs look nowhere else
+mark="# made by elbogap"
 
 up() {
+    if [ -e "$conf" ] && ! grep -q "^$mark" "$conf"; then
+        echo "$conf is there already: this machine belongs to a cluster" >&2
+        exit 1
+    fi
     mkdir -p "$folder/state" "$folder/spool" /run/munge
     test -s /etc/munge/munge.key || { dd if=/dev/urandom bs=1 count=1024 of=/etc/munge/munge.key 2>/dev/null; }
     chown munge: /etc/munge/munge.key /run/munge && chmod 400 /etc/munge/munge.key
     pgrep -x munged >/dev/null || su -s /bin/sh munge -c /usr/sbin/munged
     memory=$(awk '/MemTotal/ {print int($2 / 1024) - 512}' /proc/meminfo)
-    cat >"$folder/slurm.conf" <<CONF
+    mkdir -p /etc/slurm
+    cat >"$conf" <<CONF
+$mark
 ClusterName=elbogap
 SlurmctldHost=$host
 SlurmUser=root
@@ -45,8 +52,7 @@ NodeName=$host CPUs=$(nproc) RealMemory=$memory Gres=gpu:1 State=UNKNOWN
 PartitionName=cpu Nodes=$host Default=YES MaxTime=INFINITE State=UP
 PartitionName=gpu Nodes=$host MaxTime=INFINITE State=UP
 CONF
-    echo "NodeName=$host Name=gpu File=/dev/null" >"$folder/gres.conf"
-    export SLURM_CONF="$folder/slurm.conf"
+    echo "NodeName=$host Name=gpu File=/dev/null" >/etc/slurm/gres.conf
     pgrep -x slurmctld >/dev/null || slurmctld
     pgrep -x slurmd >/dev/null || slurmd
     for _ in $(seq 30); do
@@ -54,13 +60,13 @@ CONF
         sleep 1
     done
     sinfo
-    echo "export SLURM_CONF=$SLURM_CONF"
 }
 
 down() {
-    pkill -x slurmd || true
-    pkill -x slurmctld || true
-    pkill -x munged || true
+    for daemon in slurmd slurmctld munged; do
+        while pkill -x "$daemon"; do sleep 0.2; done
+    done
+    ! grep -qs "^$mark" "$conf" || rm -rf "$conf" /etc/slurm/gres.conf "$folder"
 }
 
 "$1"
