@@ -24,7 +24,7 @@ class LogHandlerSettings(LogHandlerSettingsBase):
 
 
 class LogHandler(LogHandlerBase):
-    """One line per job: rule, wildcards, inputs, resources and shell command."""
+    """One line per job: rule, wildcards, inputs, resources, benchmark and shell command."""
 
     writes_to_stream, writes_to_file = False, True
     has_filter, has_formatter, needs_rulegraph = True, True, False
@@ -46,6 +46,7 @@ class LogHandler(LogHandlerBase):
             "wildcards": job["wildcards"],
             "input": list(job["input"]),
             "gpu": job["resources"].get("gpu", 0),
+            "benchmark": job["benchmark"],
             "shell": job["shellcmd"],
         }
         self._file.write(f"{json.dumps(row)}\n")

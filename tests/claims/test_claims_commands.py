@@ -195,3 +195,17 @@ def test_verdicts_that_the_tables_do_not_bear_out_are_told(
     (recorded.results / "reference/smoke/claims.csv").unlink()
     assert call("verify", "--project", recorded.root) == 1
     assert "no recorded run" in capsys.readouterr().err
+
+
+def test_of_an_unfinished_run_only_what_there_is_is_decided(folder: Any, values: Values) -> None:
+    folder.write_claims(values(), values(id="toy-later", table="toy/later.csv"))
+    results = folder.results / "smoke"
+    words = ["claims", "--scale", "smoke", "--results", folder.results, "--claims", folder.claims]
+    words += ["--outputs", f"html={results}/claims.html", f"csv={results}/claims.csv"]
+    with pytest.raises(UserError, match=r"later\.csv is missing"):
+        call(*words)
+    assert call(*words, "--partial") == 0
+    verdicts = pd.read_csv(results / "claims.csv").set_index("id")
+    assert verdicts["verdict"].to_dict() == {"toy-kl-falls": "reproduced", "toy-later": "not assessed"}
+    assert verdicts.loc["toy-later", "detail"] == "its table is not made at this scale yet"
+    assert call("claims-check", results / "claims.csv") == 0

@@ -49,7 +49,13 @@ def test_a_stale_plan_is_asked_again_or_refused(tmp_path: Path, monkeypatch: pyt
 
 
 def test_commands_that_do_not_name_all_their_files_are_left_out() -> None:
-    row = {"rule": "a", "wildcards": {"scale": "s", "k": "8"}, "input": ["x"], "gpu": 0}
+    row = {
+        "rule": "a",
+        "wildcards": {"scale": "s", "k": "8"},
+        "input": ["x"],
+        "gpu": 0,
+        "benchmark": "b.jsonl",
+    }
     shell = (
         "python -m elbogap doc.one --settings '{\"a\": 1}' --inputs x=x --outputs y=y  --threads 1 > log 2>&1"
     )
@@ -58,6 +64,7 @@ def test_commands_that_do_not_name_all_their_files_are_left_out() -> None:
         "a[k=8]",
         ("doc.one", "--settings", '{"a": 1}', "--inputs", "x=x", "--outputs", "y=y", "--threads", "1"),
         gpu=False,
+        benchmark="b.jsonl",
     )
     assert ask._job(row | {"shell": shell, "input": ["x", "more"]}) is None
     assert ask._job(row | {"shell": "touch x"}) is None

@@ -14,7 +14,7 @@ def job(rule: str, outputs: dict[str, str], inputs: dict[str, str] | None = None
     if inputs:
         words += ["--inputs", *(f"{name}={path}" for name, path in inputs.items())]
     words += ["--outputs", *(f"{name}={path}" for name, path in outputs.items()), "--threads", "1"]
-    return Job(rule, tuple(words), gpu)
+    return Job(rule, tuple(words), gpu, f"results/s/benchmarks/{rule}.jsonl")
 
 
 DATA = job("data", {"record": "results/s/data/x.json"})

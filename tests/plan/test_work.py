@@ -17,6 +17,7 @@ from elbogap.errors import OutOfTime, UserError
 from elbogap.plan import work
 from elbogap.plan.jobs import Job
 from elbogap.plan.work import Means
+from elbogap.report import lineage
 
 MODULE = "elbogap.tables"
 SCRIPT = """
@@ -42,7 +43,12 @@ raise SystemExit(status)
 def job(name: str, needs: str = "", status: int = 0, settings: str = '{"n":1}') -> Job:
     words = [str(status), "--settings", settings]
     words += ["--inputs", f"in_{needs}=results/{needs}.csv"] if needs else []
-    return Job(name, (*words, "--outputs", f"out_{name}=results/{name}.csv"), gpu=False)
+    return Job(
+        name,
+        (*words, "--outputs", f"out_{name}=results/{name}.csv"),
+        gpu=False,
+        benchmark=f"benchmarks/{name}.jsonl",
+    )
 
 
 @pytest.fixture(autouse=True)
@@ -118,22 +124,38 @@ from elbogap.plan import work
 from elbogap.plan.jobs import Job
 script = "import os, time; open('started', 'w').write(str(os.getpid())); time.sleep(60)"
 work.command = lambda *_, **__: [sys.executable, "-c", script]
-one = Job("a", ("--outputs", "a=results/a.csv"), gpu=False)
+one = Job("a", ("--outputs", "a=results/a.csv"), gpu=False, benchmark="a.jsonl")
 work.work([one], {}, work.Means(Path(sys.argv[1]), gpus=0, threads=1, deadline=math.inf))
 """
+
+
+def test_each_job_has_its_cost_recorded_whatever_it_took_to_end(tmp_path: Path) -> None:
+    with pytest.raises(OutOfTime):
+        work.work([job("a", status=work.TRY_AGAIN)], {}, means(tmp_path), io.StringIO())
+    work.work([job("a")], {}, means(tmp_path), io.StringIO())
+    lines = [json.loads(line) for line in (tmp_path / "benchmarks/a.jsonl").read_text().splitlines()]
+    assert [line["status"] for line in lines] == [work.TRY_AGAIN, 0]
+    assert lines[1]["s"] > lines[0]["s"] > 0
+    (found,) = lineage.jobs(tmp_path / "benchmarks")
+    assert (found.rule, found.outputs) == ("a", ("results/a.csv",))
+    assert found.seconds == lines[1]["s"]
+    assert 5 < found.max_rss_mib < 5000
 
 
 def test_the_command_has_what_the_run_grants(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.undo()
     words = ("doc.one", "--settings", "{}", "--outputs", "a=b", "--threads", "1", "--gpus", "1")
     granted = Means(Path(), gpus=1, threads=4, deadline=time.monotonic() + 100)
-    found = work.command(Job("a", words, gpu=True), granted, stoppable=True)
+    found = work.command(Job("a", words, gpu=True, benchmark=""), granted, stoppable=True)
     assert found[:4] == [sys.executable, "-m", "elbogap", "doc.one"]
     assert found[8:-1] == ["--threads", "4", "--gpus", "1", "--time-budget"]
     assert 90 <= float(found[-1]) <= 100
     free = Means(Path(), gpus=0, threads=1, deadline=math.inf)
-    assert work.command(Job("a", words, gpu=True), free, stoppable=True)[3:] == [*words[:-1], "0"]
-    assert work.command(Job("a", words, gpu=False), granted, stoppable=False)[3:] == [
+    assert work.command(Job("a", words, gpu=True, benchmark=""), free, stoppable=True)[3:] == [
+        *words[:-1],
+        "0",
+    ]
+    assert work.command(Job("a", words, gpu=False, benchmark=""), granted, stoppable=False)[3:] == [
         *words[:-3], "4", "--gpus", "0"
     ]  # fmt: skip
 

@@ -31,7 +31,14 @@ def test_the_cost_counts_each_job_upstream_once(tmp_path: Path) -> None:
     measured = jobs(places.results("smoke") / "benchmarks")
     rows = Lineage(places.work).costs([FIGURE, "results/smoke/qiw/tab01_bounds.csv"], measured)
     assert rows == [
-        {"rule": "qiw_posterior_2d", "seconds": 12.5, "max_rss_mib": 850.2, "threads": 1, "device": "cpu"}
+        {
+            "rule": "qiw_posterior_2d",
+            "seconds": 12.5,
+            "max_rss_mib": 850.2,
+            "threads": 1,
+            "device": "cpu",
+            "max_gpu_mib": None,
+        }
     ]
 
 

@@ -51,8 +51,8 @@ def test_the_cost_table_keeps_other_scales_and_replaces_its_own(tmp_path: Path) 
     places = finished_run(tmp_path)
     old = pd.DataFrame(
         [
-            ["qiw", "fig01_posterior_2d", "laptop", "qiw_posterior_2d", 60.0, 900.0, 1, "cpu"],
-            ["qiw", "fig01_posterior_2d", "smoke", "an_old_rule", 1.0, 1.0, 1, "cpu"],
+            ["qiw", "fig01_posterior_2d", "laptop", "qiw_posterior_2d", 60.0, 900.0, 1, "cpu", None],
+            ["qiw", "fig01_posterior_2d", "smoke", "an_old_rule", 1.0, 1.0, 1, "cpu", None],
         ],
         columns=COST_COLUMNS,
     )

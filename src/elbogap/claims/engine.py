@@ -39,7 +39,9 @@ class Verdict:
 COLUMNS = [field.name for field in fields(Verdict)]
 
 
-def assess_all(documents: list[Document], scale: str, results: Path, published: Path) -> pd.DataFrame:
+def assess_all(
+    documents: list[Document], scale: str, results: Path, published: Path, *, partial: bool = False
+) -> pd.DataFrame:
     """The verdicts of all claims at a scale, one row each.
 
     Args:
@@ -47,6 +49,7 @@ def assess_all(documents: list[Document], scale: str, results: Path, published: 
         scale: the name of the scale; tables are read from `results/<scale>`.
         results: the folder of results.
         published: the folder of the documents' own numbers.
+        partial: the run is not finished: a claim whose table is missing is not assessed.
 
     Raises:
         UserError: a claim cannot be decided because it, its table or its published file is broken; the
@@ -57,7 +60,13 @@ def assess_all(documents: list[Document], scale: str, results: Path, published: 
     for document in documents:
         for claim in document.claims:
             try:
-                verdicts.append(_assess(claim, document.document, scale, results / scale, published, read))
+                if partial and not (results / scale / claim.table).is_file():
+                    missing = "its table is not made at this scale yet"
+                    verdicts.append(_verdict(claim, document.document, scale, NOT_ASSESSED, missing, None))
+                else:
+                    verdicts.append(
+                        _assess(claim, document.document, scale, results / scale, published, read)
+                    )
             except UserError as error:
                 raise UserError(f"claim {claim.id}: {error}") from error
     frame = pd.DataFrame([asdict(verdict) for verdict in verdicts], columns=COLUMNS)

@@ -87,5 +87,7 @@ def _job(row: dict[str, Any]) -> Job | None:
     if words[:3] != ["python", "-m", "elbogap"]:
         return None
     end = next((i for i, word in enumerate(words) if word in (">", "2>&1", "|")), len(words))
-    job = Job(label(row["rule"], row["wildcards"]), tuple(words[3:end]), row["gpu"] > 0)
+    job = Job(
+        label(row["rule"], row["wildcards"]), tuple(words[3:end]), row["gpu"] > 0, row["benchmark"] or ""
+    )
     return job if set(map(str, job.inputs.values())) == set(row["input"]) and job.outputs else None

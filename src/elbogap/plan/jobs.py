@@ -21,11 +21,13 @@ class Job:
         rule: its rule and cell, see :func:`~elbogap.report.lineage.label`.
         words: the words behind `python -m elbogap`.
         gpu: it computes on a GPU where one is granted.
+        benchmark: where its time and memory are recorded.
     """
 
     rule: str
     words: tuple[str, ...]
     gpu: bool
+    benchmark: str
 
     @cached_property
     def inputs(self) -> Mapping[str, Path]:
@@ -130,6 +132,7 @@ def read(path: Path) -> tuple[list[Job], dict[str, str]]:
                 row["rule"],
                 tuple(settings[word] if isinstance(word, int) else word for word in row["words"]),
                 row["gpu"],
+                row["benchmark"],
             )
             for row in stored["jobs"]
         ]

@@ -4,6 +4,7 @@ import contextlib
 import fcntl
 import json
 import os
+import shlex
 import subprocess
 import sys
 import time
@@ -125,12 +126,36 @@ def _run(job: Job, means: Means, lock: int) -> int:
             [str(digest.SOURCE.parent), *filter(None, [os.environ.get("PYTHONPATH")])]
         )
     }
+    started = time.monotonic()
     with subprocess.Popen(words, cwd=means.folder, env=os.environ | source, pass_fds=[lock]) as process:
         try:
-            return process.wait()
+            _, status, usage = os.wait4(process.pid, 0)
         except BaseException:
             process.terminate()
             raise
+        process.returncode = os.waitstatus_to_exitcode(status)
+    _record(job, means, process.returncode, time.monotonic() - started, usage.ru_maxrss / 1024)
+    return process.returncode
+
+
+def _record(job: Job, means: Means, status: int, seconds: float, max_rss_mib: float) -> None:
+    """Add a line to the job's benchmark record, as Snakemake writes them; calls cut short add to the next."""
+    path = means.folder / job.benchmark
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lines = [json.loads(line) for line in path.read_text().splitlines()] if path.is_file() else []
+    if lines and lines[-1].get("status") == TRY_AGAIN:
+        seconds += lines[-1]["s"]
+    files = [f"{name}={file}" for name, file in job.outputs.items()]
+    line = {
+        "s": round(seconds, 3),
+        "max_rss": round(max_rss_mib, 1),
+        "rule_name": job.rule,
+        "threads": means.threads,
+        "status": status,
+        "params": {"files": shlex.join(["--outputs", *files])},
+    }
+    with path.open("a") as file:
+        file.write(f"{json.dumps(line)}\n")
 
 
 @contextlib.contextmanager

@@ -180,7 +180,7 @@ def _attach_published(
 
 def _total(rows: list[dict[str, Any]]) -> dict[str, Any]:
     """One line for a target: its rules with the number of jobs, their time together, the largest memory."""
-    frame = pd.DataFrame(rows, columns=["rule", "seconds", "max_rss_mib", "threads", "device"])
+    frame = pd.DataFrame(rows, columns=["rule", "seconds", "max_rss_mib"])
     cells = Counter(rule.partition("[")[0] for rule in frame["rule"])
     return {
         "rules": [rule if count == 1 else f"{rule} × {count}" for rule, count in cells.items()],
@@ -203,6 +203,7 @@ def _cost(products: list[str], lineage: Lineage, measured: list[Job]) -> dict[st
                 "max_rss_mib": drawing["max_rss_mib"].max(),
                 "threads": drawing["threads"].max(),
                 "device": None,
+                "max_gpu_mib": None,
             }
         )
     return {
@@ -213,6 +214,7 @@ def _cost(products: list[str], lineage: Lineage, measured: list[Job]) -> dict[st
                 "memory": memory(row["max_rss_mib"]),
                 "threads": cell(row["threads"]),
                 "device": cell(row["device"]),
+                "gpu_memory": memory(row["max_gpu_mib"]),
             }
             for row in sorted(shown, key=lambda row: row["rule"])
         ],

@@ -12,7 +12,9 @@ import pandas as pd
 from elbogap import provenance
 from elbogap.errors import UserError
 
-COST_COLUMNS = ["document", "target", "scale", "rule", "seconds", "max_rss_mib", "threads", "device"]
+COST_COLUMNS = [
+    "document", "target", "scale", "rule", "seconds", "max_rss_mib", "threads", "device", "max_gpu_mib"
+]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -116,7 +118,7 @@ class Lineage:
             yield from (self.record(product) or {}).get("data", [])
 
     def costs(self, products: Iterable[str], measured: Iterable[Job]) -> list[dict[str, Any]]:
-        """The measured jobs behind some products: rows of rule, seconds, max_rss_mib, threads, device."""
+        """The measured jobs behind some products: rows of all cost columns from the rule on."""
         producer = {output: job for job in measured for output in job.outputs}
         rows: dict[str, dict[str, Any]] = {}
         for product in self.upstream(products):
@@ -129,5 +131,6 @@ class Lineage:
                     "max_rss_mib": job.max_rss_mib,
                     "threads": job.threads,
                     "device": run.get("device_name") or run.get("device"),
+                    "max_gpu_mib": run.get("peak_gpu_memory_mib"),
                 }
         return list(rows.values())

@@ -16,6 +16,7 @@ from elbogap.errors import UserError
 from elbogap.files import atomic
 from elbogap.report import catalogue
 from elbogap.report.gather import claims
+from elbogap.report.lineage import COST_COLUMNS
 from elbogap.report.numbers import DASH, duration, memory
 from elbogap.report.places import Places
 
@@ -80,14 +81,18 @@ def _targets(places: Places) -> Iterable[str]:
 
 def _recorded_costs(places: Places) -> pd.DataFrame:
     if not places.recorded_costs.is_file():
-        return pd.DataFrame(columns=["document", "target", "scale", "seconds", "max_rss_mib"])
-    return tables.read_table(places.recorded_costs)
+        return pd.DataFrame(columns=COST_COLUMNS)
+    return tables.read_table(places.recorded_costs).reindex(columns=COST_COLUMNS)
 
 
 def _cost(rows: pd.DataFrame) -> str:
     if rows.empty:
         return DASH
-    return f"{duration(rows['seconds'].sum(min_count=1))}, {memory(rows['max_rss_mib'].max())}"
+    text = f"{duration(rows['seconds'].sum(min_count=1))}, {memory(rows['max_rss_mib'].max())}"
+    on_gpu = rows[rows["max_gpu_mib"].notna()]
+    if len(on_gpu):
+        text += f", {memory(on_gpu['max_gpu_mib'].max())} of {' and '.join(sorted(set(on_gpu['device'])))}"
+    return text
 
 
 def _claims(places: Places) -> Iterable[str]:
