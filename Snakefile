@@ -42,6 +42,11 @@ rule all:
         everything(SCALE),
 
 
+rule products:
+    input:
+        products(SCALE),
+
+
 rule smoke:
     input:
         everything("smoke"),

@@ -14,8 +14,6 @@ import argparse
 import importlib
 import inspect
 import json
-import math
-import os
 import shutil
 import signal
 import sys
@@ -28,18 +26,17 @@ from pydantic import ValidationError
 from threadpoolctl import threadpool_limits
 
 from elbogap import digest, provenance, tables
+from elbogap.budget import add_time_budget, deadline_of
 from elbogap.claims import commands as claims_commands
 from elbogap.config.base import explain
 from elbogap.data import commands as data_commands
-from elbogap.errors import OutOfTime, UserError, circumstance
+from elbogap.errors import TRY_AGAIN, OutOfTime, UserError, circumstance
 from elbogap.plan import commands as plan_commands
 from elbogap.report import commands as report_commands
 from elbogap.runtime import Run, limit_torch_threads, peak_memory_mib, set_up
 
 EXPERIMENTS = "elbogap.experiments"
 FIGURES = "elbogap.figures"
-
-TRY_AGAIN = 75  # EX_TEMPFAIL of sysexits.h
 
 
 def experiments() -> list[str]:
@@ -67,7 +64,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return _complain("interrupted; finished results are kept, run the same command again to go on", 130)
     except BrokenPipeError:
-        return 0
+        return 128 + signal.SIGPIPE  # as other programs that write to `head`
     except (MemoryError, OSError, RuntimeError) as error:
         if message := circumstance(error):
             return _complain(message, 2)
@@ -119,23 +116,9 @@ def _add_experiment(commands: Any, name: str) -> None:
     parser.add_argument("--scratch", type=Path, help="folder for checkpoints of unfinished work")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--gpus", type=int, default=0, help="GPUs granted; 0 computes on the CPU")
-    parser.add_argument(
-        "--time-budget",
-        type=_seconds,
-        metavar="SECONDS",
-        default=os.environ.get("ELBOGAP_TIME_BUDGET"),
-        help="when they have passed, save what is done and stop with status 75; the same command goes on; "
-        "default: the environment's ELBOGAP_TIME_BUDGET",
-    )
+    add_time_budget(parser)
     _add_files(parser)
     parser.set_defaults(call=_experiment, name=name)
-
-
-def _seconds(text: str) -> float:
-    value = float(text)
-    if not value >= 0:
-        raise ValueError(text)
-    return value
 
 
 def _add_files(parser: argparse.ArgumentParser) -> None:
@@ -157,7 +140,7 @@ def _paths(words: Sequence[str]) -> dict[str, Path]:
 def _experiment(options: argparse.Namespace) -> None:
     started = time.perf_counter()
     budget: float | None = options.time_budget
-    deadline = math.inf if budget is None else time.monotonic() + budget
+    deadline = deadline_of(budget)
     set_up(options.threads)
     name = f"{EXPERIMENTS}.{options.name}"
     of_the_runner = frozenset(sys.modules)
@@ -180,6 +163,8 @@ def _experiment(options: argparse.Namespace) -> None:
     )
     if "torch" in sys.modules:
         limit_torch_threads(options.threads)
+    if options.gpus and run.device == "cpu":
+        print("elbogap: a GPU is granted and torch sees none: computing on the CPU", file=sys.stderr)
     with threadpool_limits(options.threads):
         results = module.run(settings, run)
     if set(results) != set(outputs):

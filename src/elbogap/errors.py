@@ -1,5 +1,8 @@
 """The exceptions that are meant for the user: printed as one line, without a traceback."""
 
+TRY_AGAIN = 75
+"""Exit status of a command that ran out of time: EX_TEMPFAIL of sysexits.h."""
+
 
 class UserError(Exception):
     """A mistake or a circumstance that the user can mend: one line, what is wrong and what to do."""
@@ -9,10 +12,14 @@ class Unresolved(UserError):
     """An integral cannot be had: the integrand varies too fast or is not finite. Other models may go on."""
 
 
+MEMORY_WORDS = ("can't allocate memory", "CUDA error: out of memory", "CUBLAS_STATUS_ALLOC_FAILED")
+GPU_WORDS = ("CUDA error", "CUDNN_STATUS", "CUBLAS_STATUS")
+
+
 def out_of_memory(error: BaseException) -> bool:
     """Whether memory ran out: torch has a class of its own for GPUs, a plain RuntimeError for CPUs."""
     known = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
-    return known or "can't allocate memory" in str(error)
+    return known or any(words in str(error) for words in MEMORY_WORDS)
 
 
 def circumstance(error: BaseException) -> str | None:
@@ -22,11 +29,8 @@ def circumstance(error: BaseException) -> str | None:
         return f"out of memory ({first}); use smaller chunks, fewer jobs or another machine, then run again"
     if isinstance(error, OSError):
         return f"{first}; mend it and run the same command again: finished results are kept"
-    if type(error).__name__ == "AcceleratorError" or "CUDA error" in str(error):
-        return (
-            f"the GPU failed ({first}); run the same command again, it goes on from the last checkpoint, or "
-            "compute on the CPU with --gpus 0"
-        )
+    if type(error).__name__ == "AcceleratorError" or any(words in str(error) for words in GPU_WORDS):
+        return f"the GPU failed ({first}); run the same command again, it goes on from the last checkpoint"
     return None
 
 

@@ -55,8 +55,11 @@ class Work:
 
     @classmethod
     def of(cls, run: Run, label: str, identity: str, checkpoint_seconds: float = 0) -> Self:
-        """Work of an experiment, told from its other work by the label."""
-        checkpoint = run.scratch / f"{label}.pt"
+        """Work of an experiment, told from its other work by the label.
+
+        Each device has a checkpoint of its own: a GPU that is not seen for once does not cost its work.
+        """
+        checkpoint = run.scratch / f"{label}{'' if run.device == 'cpu' else f'.{run.device}'}.pt"
         return cls(label, checkpoint, f"{label} {identity}", checkpoint_seconds, run.deadline)
 
 
@@ -164,9 +167,12 @@ def _resume(work: Work, parts: Mapping[str, Part]) -> tuple[int, Tensor, list[Te
     if work.checkpoint.exists():
         try:
             saved = torch.load(work.checkpoint, weights_only=True, map_location="cpu")
+            same = saved["identity"] == work.identity
+        except (OSError, MemoryError):
+            raise
         except Exception as error:  # torch raises many kinds for a file cut short
             raise UserError(f"{work.checkpoint}: damaged checkpoint; delete it and run again") from error
-        if saved["identity"] == work.identity:
+        if same:
             for name, part in parts.items():
                 _restore(part, saved["parts"][name])
             return saved["done"], saved["total"], saved["records"]

@@ -11,7 +11,7 @@ from snakemake_interface_logger_plugins.common import LogEvent
 
 from elbogap.plan.costs import Estimate, seconds_by_rule
 
-OVERALL = ("all", "smoke", "paper_scale", "report", "claims", "total")
+OVERALL = ("all", "products", "smoke", "paper_scale", "report", "claims", "total")
 """Entries of Snakemake's statistics that are no jobs."""
 
 

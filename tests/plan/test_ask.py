@@ -9,8 +9,10 @@ import pytest
 from elbogap.config.load import load
 from elbogap.errors import UserError
 from elbogap.plan import ask, jobs
+from elbogap.report import catalogue
 
 
+@pytest.mark.dag
 def test_the_stored_plan_of_the_paper_scale_is_current(tmp_path: Path) -> None:
     """If not: python -m elbogap plan --scale paper"""
     jobs.write(ask.ask("paper"), ask.made_from("paper"), tmp_path / "paper.json")
@@ -19,14 +21,31 @@ def test_the_stored_plan_of_the_paper_scale_is_current(tmp_path: Path) -> None:
 
 def test_the_plan_has_every_product_with_the_settings_of_its_scale() -> None:
     found, _ = jobs.read(ask.stored("paper"))
-    products = {path.parent.name for path in jobs.products(found, [])}
-    assert products == {"mapa", "qiw", "air", "implicit", "efvae"}
+    products = jobs.products(found, [])
+    captioned = {
+        (document.key, target.name)
+        for document in catalogue.documents(ask.PROJECT / "paper/documents.yaml")
+        for target in catalogue.targets(ask.PROJECT / "workflow/report", document.key)
+    }
+    assert {(path.parent.name, path.stem) for path in products} == captioned
+    assert {path for job in jobs.needed(found, products) for path in job.outputs.values()} >= set(products)
     (toy,) = [job for job in found if job.rule == "efvae_toy"]
     written = json.loads(toy.words[toy.words.index("--settings") + 1])
     assert written == load(ask.PROJECT / "config/paper.yaml").efvae.toy.model_dump(mode="json")
     (gan,) = [job for job in found if job.rule == "efvae_gan"]
     assert gan.gpu
     assert not toy.gpu
+
+
+def test_no_stored_path_leaves_the_project() -> None:
+    found, _ = jobs.read(ask.stored("paper"))
+    paths = {path for job in found for path in (*job.inputs.values(), *job.outputs.values())}
+    assert {path.parts[0] for path in paths} == {"results", "figures", jobs.CHECKOUT}
+
+
+def test_the_plan_is_made_from_its_files() -> None:
+    """If not: python -m elbogap plan --scale paper. Whether it has the same jobs is one of the slower tests."""
+    assert jobs.read(ask.stored("paper"))[1] == ask.made_from("paper")
 
 
 def test_a_stale_plan_is_asked_again_or_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -50,6 +50,14 @@ def test_jobs_come_after_what_they_need_target_by_target() -> None:
         jobs.needed([TABLE], [Path("results/s/d/tab01_x.csv")])
 
 
+def test_files_of_the_project_need_no_job() -> None:
+    words = ("doc.one", "--inputs", f"p={jobs.CHECKOUT}/paper/p.csv", "--outputs", "t=results/s/d/tab.csv")
+    one = Job("a", words, gpu=False, benchmark="")
+    assert jobs.needed([one], [Path("results/s/d/tab.csv")]) == [one]
+    assert one.at("../..").inputs == {"p": Path("../../paper/p.csv")}
+    assert one.at("../..").outputs == one.outputs
+
+
 def test_products_by_document_and_beginning() -> None:
     assert jobs.products(ALL, ["e"]) == [Path("results/s/e/tab01_y.csv")]
     assert jobs.products(ALL, ["e/tab01", "d/tab"]) == [

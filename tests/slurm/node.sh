@@ -13,11 +13,15 @@ host=$(hostname -s)
 conf=/etc/slurm/slurm.conf  # jobs look nowhere else
 mark="# made by elbogap"
 
-up() {
+ours() {
     if [ -e "$conf" ] && ! grep -q "^$mark" "$conf"; then
         echo "$conf is there already: this machine belongs to a cluster" >&2
         exit 1
     fi
+}
+
+up() {
+    ours
     mkdir -p "$folder/state" "$folder/spool" /run/munge
     test -s /etc/munge/munge.key || { dd if=/dev/urandom bs=1 count=1024 of=/etc/munge/munge.key 2>/dev/null; }
     chown munge: /etc/munge/munge.key /run/munge && chmod 400 /etc/munge/munge.key
@@ -63,10 +67,11 @@ CONF
 }
 
 down() {
+    ours
     for daemon in slurmd slurmctld munged; do
         while pkill -x "$daemon"; do sleep 0.2; done
     done
-    ! grep -qs "^$mark" "$conf" || rm -rf "$conf" /etc/slurm/gres.conf "$folder"
+    rm -rf "$conf" /etc/slurm/gres.conf "$folder"
 }
 
 "$1"

@@ -14,7 +14,8 @@ def run(project: Project, *words: str) -> subprocess.CompletedProcess[str]:
     environment = project.environment | {"PYTHONPATH": str(project.folder / "src")}
     return subprocess.run(
         [sys.executable, "-m", "elbogap", "run", "--scale", "smoke", *words], cwd=project.folder,
-        env=environment, timeout=900, check=False, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        env=environment, timeout=900, check=False, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
     )  # fmt: skip
 
 

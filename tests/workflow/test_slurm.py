@@ -58,6 +58,7 @@ def test_the_cluster_makes_the_same_results(project: Project, tmp_path: Path) ->
     """A figure in a group, a training on the GPU partition, and a job that is cut short and sent again."""
     if reason := missing():
         pytest.skip(reason)
+    before = {number for number, _ in jobs_known()}
     local = copy_project(tmp_path / "local")
     for one in (project, local):  # two steps, and a call for each without time for more
         one.edit("config/smoke.yaml", "    batch: 20\n    epochs: 2\n", "    batch: 60\n    epochs: 1\n")
@@ -71,15 +72,15 @@ def test_the_cluster_makes_the_same_results(project: Project, tmp_path: Path) ->
     )  # fmt: skip
     assert answer.returncode == 0, answer.stdout[-3000:]
     assert "time budget spent" in answer.stdout
-    assert "gpu" in partitions_used()
+    assert {partition for number, partition in jobs_known() if number not in before} == {"cpu", "gpu"}
     assert local.snakemake(*targets).returncode == 0
     for path in ("results/smoke/qiw/tab01_bounds.csv", "results/smoke/efvae/celeba/gan_training.csv"):
         assert (local.folder / path).read_bytes() == (project.folder / path).read_bytes()
 
 
-def partitions_used() -> set[str]:
-    """Partitions of the jobs that the cluster still remembers."""
+def jobs_known() -> list[list[str]]:
+    """Number and partition of the jobs that the cluster remembers."""
     answer = subprocess.run(
-        ["squeue", "-h", "-t", "all", "-o", "%P"], capture_output=True, text=True, check=True
+        ["squeue", "-h", "-t", "all", "-o", "%i %P"], capture_output=True, text=True, check=True
     )
-    return set(answer.stdout.split())
+    return [line.split() for line in answer.stdout.splitlines()]

@@ -2,6 +2,7 @@
 import fcntl
 import os
 import sys
+import time
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
@@ -22,20 +23,29 @@ from elbogap.errors import UserError
 for name, first in (("PATH", Path(sys.executable).parent), ("PYTHONPATH", ROOT / "src")):
     os.environ[name] = os.pathsep.join([str(first), *filter(None, [os.environ.get(name)])])
 
-# A run that was killed leaves Snakemake's lock behind. Every process shares a lock of ours that dies with it: who
-# can have it alone for a moment knows that all of Snakemake's locks are stale.
-Path(".snakemake").mkdir(exist_ok=True)
-run_lock = open(".snakemake/elbogap.lock", "w")
-try:
-    fcntl.flock(run_lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    for stale in Path(".snakemake/locks").glob("*.lock"):
-        stale.unlink()
-except BlockingIOError:
-    pass
-try:
-    fcntl.flock(run_lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-except BlockingIOError:
-    raise WorkflowError("elbogap: 'python -m elbogap run' works here; wait for it, or use another --directory") from None
+# A run that was killed leaves Snakemake's lock behind. Every run shares a lock of ours that dies with it: who can have
+# it alone for a moment knows that all of Snakemake's locks are stale. `python -m elbogap run` keeps it alone.
+if workflow.is_main_process:
+    Path(".snakemake").mkdir(exist_ok=True)
+    run_lock = open(".snakemake/elbogap.lock", "w")
+    try:
+        fcntl.flock(run_lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        for stale in Path(".snakemake/locks").glob("*.lock"):
+            stale.unlink()
+    except OSError:
+        pass  # somebody has it, or the file system has no locks
+    for patience in range(50):
+        try:
+            fcntl.flock(run_lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            break
+        except BlockingIOError:
+            time.sleep(0.1)  # another run that looks for stale locks has it for a moment
+        except OSError:
+            break
+    else:
+        raise WorkflowError(
+            "elbogap: 'python -m elbogap run' works here; wait for it, or use another --directory"
+        )
 
 try:
     CONFIGS = {name: load(ROOT / "config" / f"{name}.yaml") for name in scales(ROOT / "config")}

@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import os
 import shlex
 import subprocess
 import sys
@@ -12,7 +13,7 @@ from typing import Any
 from elbogap import digest, provenance
 from elbogap.errors import UserError
 from elbogap.plan import jobs
-from elbogap.plan.jobs import Job
+from elbogap.plan.jobs import CHECKOUT, Job
 from elbogap.report.lineage import label
 
 PROJECT = digest.SOURCE.parents[1]
@@ -25,9 +26,13 @@ def stored(scale: str) -> Path:
 
 def made_from(scale: str) -> dict[str, str]:
     """Digests of the files that decide the jobs of a scale."""
+    configs = sorted({PROJECT / "config" / f"{scale}.yaml", *(PROJECT / "config").glob("*.yaml")})
     rules = sorted((PROJECT / "workflow" / "rules").glob("*.smk"))
-    files = [PROJECT / "config" / f"{scale}.yaml", PROJECT / "Snakefile", *rules]
-    return {path.relative_to(PROJECT).as_posix(): provenance.sha256(path) for path in files}
+    files = {
+        path.relative_to(PROJECT).as_posix(): provenance.sha256(path)
+        for path in (*configs, PROJECT / "Snakefile", *rules)
+    }
+    return files | {"elbogap.config.load": digest.code_digest("elbogap.config.load")}
 
 
 def jobs_now(scale: str) -> list[Job]:
@@ -70,7 +75,7 @@ def ask(scale: str) -> list[Job]:
         words += ["--snakefile", str(PROJECT / "Snakefile"), "--config", f"scale={scale}"]
         words += ["--logger", "elbogap-plan", "--logger-elbogap-plan-file", str(file)]
         # a dry run clips resources, and a plan says what a job could use
-        words += ["--resources", "gpu=1", "--", "all"]
+        words += ["--resources", "gpu=1", "--", "products"]
         answer = subprocess.run(
             [sys.executable, "-m", "snakemake", *words], check=False, text=True,
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
@@ -78,7 +83,8 @@ def ask(scale: str) -> list[Job]:
         if answer.returncode:
             last = answer.stdout.strip().splitlines()[-3:]
             raise UserError(f"Snakemake cannot plan scale '{scale}': {' '.join(last)}")
-        rows = [json.loads(line) for line in file.read_text().splitlines()]
+        text = file.read_text().replace(os.path.relpath(PROJECT, folder), CHECKOUT)
+        rows = [json.loads(line) for line in text.splitlines()]
     return sorted((job for row in rows if (job := _job(row))), key=lambda job: job.rule)
 
 

@@ -2,9 +2,10 @@
 
 import argparse
 import math
-import time
 from pathlib import Path
 from typing import Any
+
+from elbogap.budget import add_time_budget, deadline_of
 
 
 def register(commands: Any) -> None:
@@ -18,10 +19,7 @@ def register(commands: Any) -> None:
     run.add_argument(
         "--targets", nargs="*", default=[], metavar="DOCUMENT[/NAME]", help="e.g. qiw air/tab01; default: all"
     )
-    run.add_argument(
-        "--time-budget", type=float, default=math.inf, metavar="SECONDS",
-        help="when they have passed, save what is done and stop with status 75; the same command goes on",
-    )  # fmt: skip
+    add_time_budget(run)
     run.add_argument(
         "--out", type=Path, default=Path(), help="folder of results/ and figures/; default: here"
     )
@@ -45,15 +43,16 @@ def _run(options: argparse.Namespace) -> None:
     from elbogap.plan.ask import jobs_now
     from elbogap.plan.costs import seconds_by_cell
     from elbogap.plan.work import Means, progress, work
+    from elbogap.report.numbers import duration
 
-    deadline = time.monotonic() + options.time_budget
+    deadline = deadline_of(options.time_budget)
     everything = jobs_now(options.scale)
     wanted = jobs.needed(everything, jobs.products(everything, options.targets))
     seconds = seconds_by_cell(options.scale)
     if options.list:
         for job in wanted:
-            print(f"{seconds.get(job.rule, math.nan):10.1f} s  {job.rule}")
-        print(progress(wanted, 0, seconds))
+            print(f"{duration(seconds.get(job.rule, math.nan)):>10}  {job.rule}")
+        print(progress(wanted, len(wanted), seconds))
         return
     gpus = _gpus() if options.gpus is None else options.gpus
     options.out.mkdir(parents=True, exist_ok=True)

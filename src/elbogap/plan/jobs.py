@@ -2,15 +2,17 @@
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
 from elbogap.errors import UserError
 from elbogap.files import atomic
 
-DEPTH = 4
-"""Parts of a product's path: results or figures, scale, document, file."""
+PARTS_OF_A_PRODUCT = 4
+"""Of its path: results or figures, scale, document, file."""
+CHECKOUT = "{checkout}"
+"""Stands in stored paths for the folder of the project, whose files no job makes."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,10 @@ class Job:
     def inputs(self) -> Mapping[str, Path]:
         """Files that must exist before, by name."""
         return _named(self.words, "--inputs")
+
+    def at(self, checkout: str) -> "Job":
+        """The same with the path of the project's folder put in."""
+        return replace(self, words=tuple(word.replace(CHECKOUT, checkout) for word in self.words))
 
     @cached_property
     def outputs(self) -> Mapping[str, Path]:
@@ -63,6 +69,8 @@ def needed(jobs: Iterable[Job], targets: Iterable[Path]) -> list[Job]:
     ordered: dict[Job, None] = {}
 
     def visit(path: Path) -> None:
+        if path.parts[0] == CHECKOUT:
+            return
         job = maker.get(path)
         if job is None:
             raise UserError(f"no job makes {path}")
@@ -88,7 +96,7 @@ def products(jobs: Iterable[Job], names: Sequence[str]) -> list[Path]:
         f"{path.parent.name}/{path.stem}": path
         for job in jobs
         for path in job.outputs.values()
-        if len(path.parts) == DEPTH and path.stem.startswith(("fig", "tab"))
+        if len(path.parts) == PARTS_OF_A_PRODUCT and path.stem.startswith(("fig", "tab"))
     }
     chosen: dict[Path, None] = {}
     for name in names or [""]:

@@ -5,6 +5,7 @@ import fcntl
 import json
 import os
 import shlex
+import signal
 import subprocess
 import sys
 import time
@@ -14,11 +15,13 @@ from pathlib import Path
 from typing import TextIO
 
 from elbogap import digest, provenance
-from elbogap.errors import OutOfTime, UserError
+from elbogap.budget import VARIABLE
+from elbogap.errors import TRY_AGAIN, OutOfTime, UserError
+from elbogap.files import atomic
 from elbogap.plan.jobs import Job
+from elbogap.report.lineage import last_record
 from elbogap.report.numbers import duration
 
-TRY_AGAIN = 75
 LOCK = Path(".snakemake/elbogap.lock")
 """Held alone by :func:`work`, and shared by every run of Snakemake in the same folder."""
 
@@ -54,35 +57,45 @@ def work(jobs: Sequence[Job], seconds: Mapping[str, float], means: Means, say: T
         OutOfTime: the deadline has passed.
     """
     with _alone(means.folder) as lock:
+        checkout = os.path.relpath(digest.SOURCE.parents[1], means.folder)
+        todo = [job.at(checkout) for job in jobs]
+        left = [job for job in todo if not done(job, means.folder)]
         failed: list[Job] = []
-        for number, job in enumerate(jobs):
+        for job in todo:
             if blocked := [one for one in failed if set(one.outputs.values()) & set(job.inputs.values())]:
                 failed.append(job)
                 print(f"elbogap: {job.rule}: left out, it needs {blocked[0].rule}", file=say)
-                continue
-            if done(job, means.folder):
-                continue
-            if time.monotonic() >= means.deadline:
-                raise OutOfTime
-            print(f"elbogap: {job.rule}: {progress(jobs[number:], number, seconds)}", file=say, flush=True)
-            status = _run(job, means, lock)
-            if status == TRY_AGAIN:
-                raise OutOfTime
-            if status:
-                failed.append(job)
-                print(f"elbogap: {job.rule}: failed with status {status}", file=say)
+            elif not done(job, means.folder):
+                if time.monotonic() >= means.deadline:
+                    raise OutOfTime
+                left = left if job in left else [job, *left]
+                print(f"elbogap: {job.rule}: {progress(left, len(todo), seconds)}", file=say, flush=True)
+                status = _run(job, means, lock)
+                if status == TRY_AGAIN:
+                    raise OutOfTime
+                if status:
+                    failed.append(job)
+                    print(f"elbogap: {job.rule}: {_ending(status)}", file=say)
+            left = [one for one in left if one != job]
         if failed:
-            raise UserError(f"{len(failed)} of {len(jobs)} jobs failed or were left out: see above")
+            raise UserError(f"{len(failed)} of {len(todo)} jobs failed or were left out: see above")
 
 
-def progress(left: Sequence[Job], finished: int, seconds: Mapping[str, float]) -> str:
-    """How many jobs are done, and how long the others take by the recorded costs."""
+def _ending(status: int) -> str:
+    """What an exit status means; the kernel ends what takes too much memory by SIGKILL."""
+    if status == -signal.SIGKILL:
+        return "killed, perhaps because memory ran out"
+    return f"ended by {signal.Signals(-status).name}" if status < 0 else f"failed with status {status}"
+
+
+def progress(left: Sequence[Job], total: int, seconds: Mapping[str, float]) -> str:
+    """How many of all jobs are left, with the next one, and how long they take by the recorded costs."""
     known = [seconds[job.rule] for job in left if job.rule in seconds]
-    text = f"job {finished + 1} of {finished + len(left)}"
+    text = f"{len(left)} of {total} jobs left"
     if known:
-        text += f", {duration(sum(known))} left as recorded"
+        text += f", {duration(sum(known))} as recorded"
     if unknown := len(left) - len(known):
-        text += f" and {unknown} without a record" if known else f", {unknown} left without a recorded cost"
+        text += f" and {unknown} without a record" if known else ", without a recorded cost"
     return text
 
 
@@ -93,16 +106,22 @@ def done(job: Job, folder: Path) -> bool:
     """
     settings = job.words[job.words.index("--settings") + 1] if "--settings" in job.words else "{}"
     try:
-        records = [provenance.read(folder / path) for path in job.outputs.values()]
         inputs = {str(path): provenance.sha256(folder / path) for path in job.inputs.values()}
-    except (UserError, OSError):
+        for path in job.outputs.values():
+            record = provenance.read(folder / path)
+            now = {"settings": json.loads(settings), "inputs": inputs}
+            now["code_digest"] = digest.code_digest(record["module"])
+            if not (folder / path).is_file() or any(record[name] != value for name, value in now.items()):
+                return False
+    except (
+        UserError,
+        OSError,
+        KeyError,
+        TypeError,
+        ModuleNotFoundError,
+    ):  # no record, or that of another version
         return False
-    return all((folder / path).is_file() for path in job.outputs.values()) and all(
-        record["settings"] == json.loads(settings)
-        and record["inputs"] == inputs
-        and record["code_digest"] == digest.code_digest(record["module"])
-        for record in records
-    )
+    return True
 
 
 def command(job: Job, means: Means, stoppable: bool) -> list[str]:
@@ -118,8 +137,13 @@ def command(job: Job, means: Means, stoppable: bool) -> list[str]:
 
 def _run(job: Job, means: Means, lock: int) -> int:
     """The status of a job. Killed with us or not, it keeps the lock as long as it lives."""
-    for path in job.outputs.values():
-        (means.folder / path).parent.mkdir(parents=True, exist_ok=True)
+    for path in (means.folder / one for one in job.outputs.values()):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if (
+            "--settings" in job.words or job.words[0] == "figure"
+        ):  # provenance comes first: nothing old beside it
+            path.unlink(missing_ok=True)
+            provenance.path_for(path).unlink(missing_ok=True)
     words = command(job, means, stoppable="--settings" in job.words)
     source = {
         "PYTHONPATH": os.pathsep.join(
@@ -127,11 +151,13 @@ def _run(job: Job, means: Means, lock: int) -> int:
         )
     }
     started = time.monotonic()
-    with subprocess.Popen(words, cwd=means.folder, env=os.environ | source, pass_fds=[lock]) as process:
+    environment = {name: value for name, value in os.environ.items() if name != VARIABLE} | source
+    with subprocess.Popen(words, cwd=means.folder, env=environment, pass_fds=[lock]) as process:
         try:
             _, status, usage = os.wait4(process.pid, 0)
         except BaseException:
             process.terminate()
+            process.wait()  # it may be about to save its state
             raise
         process.returncode = os.waitstatus_to_exitcode(status)
     _record(job, means, process.returncode, time.monotonic() - started, usage.ru_maxrss / 1024)
@@ -139,12 +165,11 @@ def _run(job: Job, means: Means, lock: int) -> int:
 
 
 def _record(job: Job, means: Means, status: int, seconds: float, max_rss_mib: float) -> None:
-    """Add a line to the job's benchmark record, as Snakemake writes them; calls cut short add to the next."""
+    """Write the job's benchmark record, as Snakemake does; calls cut short add to the next."""
     path = means.folder / job.benchmark
-    path.parent.mkdir(parents=True, exist_ok=True)
-    lines = [json.loads(line) for line in path.read_text().splitlines()] if path.is_file() else []
-    if lines and lines[-1].get("status") == TRY_AGAIN:
-        seconds += lines[-1]["s"]
+    before = last_record(path)
+    if before and before.get("status") == TRY_AGAIN:
+        seconds, max_rss_mib = seconds + before["s"], max(max_rss_mib, before["max_rss"])
     files = [f"{name}={file}" for name, file in job.outputs.items()]
     line = {
         "s": round(seconds, 3),
@@ -154,8 +179,8 @@ def _record(job: Job, means: Means, status: int, seconds: float, max_rss_mib: fl
         "status": status,
         "params": {"files": shlex.join(["--outputs", *files])},
     }
-    with path.open("a") as file:
-        file.write(f"{json.dumps(line)}\n")
+    with contextlib.suppress(OSError), atomic(path) as temporary:  # no result is worth less without it
+        temporary.write_text(f"{json.dumps(line)}\n")
 
 
 @contextlib.contextmanager

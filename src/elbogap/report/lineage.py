@@ -53,11 +53,18 @@ def jobs(benchmarks: Path) -> list[Job]:
     return [job for path in sorted(benchmarks.rglob("*.jsonl")) if (job := _job(path))]
 
 
-def _job(path: Path) -> Job | None:
-    lines = path.read_text().split("\n")
+def last_record(path: Path) -> dict[str, Any] | None:
+    """The last line of a benchmark file, if it can be read."""
     try:
-        record = json.loads(next(line for line in reversed(lines) if line.strip()))
-    except (StopIteration, json.JSONDecodeError):
+        lines = path.read_text().split("\n")
+        return json.loads(next(line for line in reversed(lines) if line.strip()))
+    except (OSError, StopIteration, json.JSONDecodeError):
+        return None
+
+
+def _job(path: Path) -> Job | None:
+    record = last_record(path)
+    if not record or record.get("status"):
         return None
     return Job(
         rule=label(record.get("rule_name") or path.stem, record.get("wildcards") or {}),
