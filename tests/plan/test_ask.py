@@ -44,7 +44,7 @@ def test_no_stored_path_leaves_the_project() -> None:
 
 
 def test_the_plan_is_made_from_its_files() -> None:
-    """If not: python -m elbogap plan --scale paper. Whether it has the same jobs is one of the slower tests."""
+    """If not: python -m elbogap plan --scale paper. One of the slower tests compares the jobs."""
     assert jobs.read(ask.stored("paper"))[1] == ask.made_from("paper")
 
 

@@ -3,7 +3,7 @@
 # for tests/workflow/test_slurm.py. Run as root, with the Debian packages slurmctld, slurmd, slurm-client and munge:
 #
 #   apt-get install slurmctld slurmd slurm-client munge
-#   pip install snakemake-executor-plugin-slurm
+#   pip install -e '.[slurm]'
 #   sh tests/slurm/node.sh up        # writes /etc/slurm/slurm.conf, unless somebody else has
 #   python -m pytest -m slurm
 #   sh tests/slurm/node.sh down

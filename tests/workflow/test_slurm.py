@@ -27,7 +27,7 @@ def missing() -> str:
     if answer.returncode or not {"cpu", "gpu"} <= set(partitions):
         return "no SLURM cluster with the partitions cpu and gpu answers; see tests/slurm/node.sh"
     if importlib.util.find_spec("snakemake_executor_plugin_slurm") is None:
-        return "no executor plugin: pip install snakemake-executor-plugin-slurm"
+        return "no executor plugin: pip install -e .[slurm]"
     return ""
 
 

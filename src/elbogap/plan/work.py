@@ -113,14 +113,8 @@ def done(job: Job, folder: Path) -> bool:
             now["code_digest"] = digest.code_digest(record["module"])
             if not (folder / path).is_file() or any(record[name] != value for name, value in now.items()):
                 return False
-    except (
-        UserError,
-        OSError,
-        KeyError,
-        TypeError,
-        ModuleNotFoundError,
-    ):  # no record, or that of another version
-        return False
+    except (UserError, OSError, KeyError, TypeError, ModuleNotFoundError):
+        return False  # no record, or that of another version
     return True
 
 
@@ -139,9 +133,8 @@ def _run(job: Job, means: Means, lock: int) -> int:
     """The status of a job. Killed with us or not, it keeps the lock as long as it lives."""
     for path in (means.folder / one for one in job.outputs.values()):
         path.parent.mkdir(parents=True, exist_ok=True)
-        if (
-            "--settings" in job.words or job.words[0] == "figure"
-        ):  # provenance comes first: nothing old beside it
+        if job.words[0] != "data":
+            # provenance is written before the result: nothing old may stand beside it
             path.unlink(missing_ok=True)
             provenance.path_for(path).unlink(missing_ok=True)
     words = command(job, means, stoppable="--settings" in job.words)
