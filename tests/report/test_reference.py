@@ -1,6 +1,8 @@
 """Recorded runs."""
 
+import errno
 import json
+import shutil
 from pathlib import Path
 
 import pandas as pd
@@ -99,6 +101,27 @@ def test_a_target_that_is_gone_leaves_the_record(tmp_path: Path) -> None:
     (places.results("smoke") / "qiw" / "tab01_bounds.csv").unlink()
     record("smoke", places)
     assert not (places.recorded_results("smoke") / "qiw" / "tab01_bounds.csv").exists()
+
+
+def test_a_full_disk_leaves_the_record_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    places = finished_run(tmp_path)
+    record("smoke", places)
+    before = {path: path.read_bytes() for path in places.recorded.rglob("*") if path.is_file()}
+    copied = []
+
+    def full(source: Path, destination: Path) -> None:
+        copied.append(source)
+        if len(copied) > 1:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        destination.write_bytes(source.read_bytes())
+
+    monkeypatch.setattr(shutil, "copyfile", full)
+    with pytest.raises(OSError, match="No space left"):
+        record("smoke", places)
+    assert all(path.read_bytes() == content for path, content in before.items())
+    monkeypatch.undo()
+    record("smoke", places)
+    assert {path for path in places.recorded.rglob("*") if path.is_file()} == set(before)
 
 
 def test_an_unfinished_run_is_not_recorded(tmp_path: Path) -> None:

@@ -50,13 +50,18 @@ def _small_tables(results: Path) -> Iterator[Path]:
 
 
 def _replace(source: Path, destination: Path, files: Iterator[Path] | list[Path]) -> int:
-    shutil.rmtree(destination, ignore_errors=True)
+    """Put copies of the files in the place of a folder, all or none; returns their number."""
+    fresh = destination.with_name(f".{destination.name}.partial")
+    shutil.rmtree(fresh, ignore_errors=True)
+    fresh.mkdir(parents=True)
     count = 0
     for path in files:
-        copy = destination / path.relative_to(source)
+        copy = fresh / path.relative_to(source)
         copy.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(path, copy)
         count += 1
+    shutil.rmtree(destination, ignore_errors=True)
+    fresh.rename(destination)
     return count
 
 
