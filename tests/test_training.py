@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from elbogap import training
 from elbogap.errors import OutOfTime, UserError
+from elbogap.runtime import Run
 from elbogap.training import Work, tabulate, train
 
 STEPS = 40
@@ -166,6 +167,36 @@ def test_a_damaged_checkpoint_is_one_clear_line(tmp_path: Path) -> None:
     checkpoint.write_bytes(checkpoint.read_bytes()[:200])
     with pytest.raises(UserError, match="delete it"):
         fit(checkpoint)
+
+
+def test_a_file_that_is_no_checkpoint_of_ours_is_one_clear_line(tmp_path: Path) -> None:
+    torch.save([1, 2], tmp_path / "checkpoint.pt")
+    with pytest.raises(UserError, match="damaged checkpoint; delete it"):
+        fit(tmp_path / "checkpoint.pt")
+
+
+def test_a_checkpoint_that_cannot_be_read_just_now_is_not_called_damaged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(Killed):
+        fit(tmp_path / "checkpoint.pt", kill_at=20)
+
+    def fail(*words: object, **named: object) -> None:
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(torch, "load", fail)
+    with pytest.raises(OSError, match="Input/output error"):
+        fit(tmp_path / "checkpoint.pt")
+
+
+def test_each_device_has_its_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A GPU that is not seen for once costs nothing of what it did."""
+    run = Run("smoke", scratch=tmp_path, gpus=1)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    on_gpu = Work.of(run, "one", "").checkpoint
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert on_gpu.name == "one.cuda.pt"
+    assert Work.of(run, "one", "").checkpoint.name == "one.pt"
 
 
 def test_divergence_is_reported(tmp_path: Path) -> None:

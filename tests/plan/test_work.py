@@ -198,6 +198,41 @@ def test_two_runs_do_not_share_a_folder(tmp_path: Path) -> None:
     assert ran(tmp_path) == ["b"]
 
 
+STOPPED = """
+import math, signal, sys
+from pathlib import Path
+from elbogap import cli
+from elbogap.plan import work
+from elbogap.plan.jobs import Job
+script = '''
+import signal, sys, time
+def save(*_):
+    time.sleep(0.5)
+    open("saved", "w").close()
+    sys.exit(130)
+signal.signal(signal.SIGTERM, save)
+open("started", "w").close()
+time.sleep(60)
+'''
+work.command = lambda *_, **__: [sys.executable, "-c", script]
+signal.signal(signal.SIGTERM, cli._interrupt)
+one = Job("a", ("--outputs", "a=results/a.csv"), gpu=False, benchmark="a.jsonl")
+work.work([one], {}, work.Means(Path(sys.argv[1]), gpus=0, threads=1, deadline=math.inf))
+"""
+
+
+def test_a_run_that_is_stopped_waits_for_its_job_to_save(tmp_path: Path) -> None:
+    holder = subprocess.Popen([sys.executable, "-c", STOPPED, str(tmp_path)], stderr=subprocess.DEVNULL)
+    while not (tmp_path / "started").exists():
+        assert holder.poll() is None
+        time.sleep(0.05)
+    holder.terminate()
+    assert holder.wait() != 0
+    assert (tmp_path / "saved").exists()
+    work.work([job("b")], {}, means(tmp_path), io.StringIO())
+    assert ran(tmp_path) == ["b"]
+
+
 def work_is_refused(folder: Path) -> bool:
     try:
         work.work([job("b")], {}, means(folder), io.StringIO())
