@@ -266,6 +266,8 @@ def test_a_damaged_checkpoint_is_named(tmp_path: Path) -> None:
         MemoryError(),
         torch.OutOfMemoryError("CUDA out of memory"),
         RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried 1 TB"),
+        RuntimeError("CUDA error: out of memory"),
+        RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
     ],
 )
 def test_chunks_are_halved_where_memory_runs_out_and_nothing_is_done_twice(error: Exception) -> None:
