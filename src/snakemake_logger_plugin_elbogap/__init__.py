@@ -5,11 +5,13 @@ snakemake --cores 8 --logger elbogap -- all
 
 import sys
 from logging import LogRecord
+from typing import TYPE_CHECKING
 
 from snakemake_interface_logger_plugins.base import LogHandlerBase
 from snakemake_interface_logger_plugins.common import LogEvent
 
-from elbogap.plan.costs import Estimate, seconds_by_rule
+if TYPE_CHECKING:
+    from elbogap.plan.costs import Estimate
 
 OVERALL = ("all", "products", "smoke", "paper_scale", "report", "claims", "total")
 """Entries of Snakemake's statistics that are no jobs."""
@@ -23,16 +25,20 @@ class LogHandler(LogHandlerBase):
 
     def __post_init__(self) -> None:
         """Know no job yet."""
-        self._estimate = Estimate({}, {})
+        self._estimate: Estimate | None = None
         self._running: dict[int, tuple[str, str]] = {}
 
     def emit(self, record: LogRecord) -> None:
         """Follow the run."""
         event, told = getattr(record, "event", None), record.__dict__
         if event is LogEvent.RUN_INFO:
+            from elbogap.plan.costs import Estimate, seconds_by_rule
+
             jobs = {rule: count for rule, count in told["stats"].items() if rule not in OVERALL}
             self._estimate = Estimate(jobs, seconds_by_rule())
         elif event is LogEvent.JOB_INFO:
             self._running[told["jobid"]] = told["rule_name"], told["wildcards"].get("scale", "")
-        elif event is LogEvent.JOB_FINISHED and (job := self._running.pop(told["job_id"], None)):
-            print(f"elbogap: {self._estimate.finish(*job)}", file=sys.stderr, flush=True)
+        elif event is LogEvent.JOB_FINISHED and self._estimate:
+            rule, scale = self._running.pop(told["job_id"], ("", ""))
+            if rule and rule not in OVERALL:
+                print(f"elbogap: {self._estimate.finish(rule, scale)}", file=sys.stderr, flush=True)

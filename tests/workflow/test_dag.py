@@ -38,7 +38,7 @@ def test_smoke_touches_no_data_source(smoke: Project) -> None:
 
 def test_every_rule_runs_at_smoke_scale(smoke: Project) -> None:
     listed = re.findall(r"^\w+$", smoke.snakemake("--list-rules").stdout, re.MULTILINE)
-    aliases = {"all", "paper_scale", "claims", "report", "data"}
+    aliases = {"all", "products", "paper_scale", "claims", "report", "data"}
     ran = set(re.findall(r"^Finished jobid: \d+ \(Rule: (\w+)\)", smoke.log, re.MULTILINE))
     assert len(listed) > len(aliases)
     assert set(listed) - aliases - ran == set()
@@ -69,7 +69,7 @@ def test_every_result_has_its_provenance(smoke: Project) -> None:
         ), path
 
 
-@pytest.mark.parametrize("target", ["all", "paper_scale", "claims", "report"])
+@pytest.mark.parametrize("target", ["all", "products", "paper_scale", "claims", "report"])
 def test_every_target_plans_without_running(project: Project, target: str) -> None:
     jobs = project.jobs(target)
     assert sum(jobs.values()) > 3
