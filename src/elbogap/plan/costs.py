@@ -60,7 +60,7 @@ class Estimate:
         if self._recorded and known:
             speed = self._recorded / (time.monotonic() - self._started)
             rest = sum(n * self._seconds[scale, one] for one, n in known.items())
-            text += f", about {duration(rest / speed)} left"
+            text += f", about {duration(rest / speed)} left" if rest else ""
         if unknown := left - sum(known.values()):
             text += f", {unknown} without a recorded cost"
         return text
