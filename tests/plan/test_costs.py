@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from elbogap.places import Places
 from elbogap.plan import costs
 from elbogap.plan.costs import Estimate
-from elbogap.report.places import Places
 
 CSV = """document,target,scale,rule,seconds,max_rss_mib,threads,device
 air,tab01,paper,air_train[k=1],100,1,1,cpu

@@ -55,8 +55,7 @@ def job(name: str, needs: str = "", status: int = 0, settings: str = '{"n":1}') 
 
 @pytest.fixture(autouse=True)
 def scripts(monkeypatch: pytest.MonkeyPatch) -> None:
-    def command(job: Job, means: Means, stoppable: bool) -> list[str]:
-        assert stoppable
+    def command(job: Job, means: Means) -> list[str]:
         return [sys.executable, "-c", SCRIPT, job.words[0], *job.words[2:]]
 
     monkeypatch.setattr(work, "command", command)
@@ -145,7 +144,7 @@ from pathlib import Path
 from elbogap.plan import work
 from elbogap.plan.jobs import Job
 script = "import os, time; open('started', 'w').write(str(os.getpid())); time.sleep(60)"
-work.command = lambda *_, **__: [sys.executable, "-c", script]
+work.command = lambda *_: [sys.executable, "-c", script]
 one = Job("a", ("--outputs", "a=results/a.csv"), gpu=False, benchmark="a.jsonl")
 work.work([one], {}, work.Means(Path(sys.argv[1]), gpus=0, threads=1, deadline=math.inf))
 """
@@ -167,18 +166,19 @@ def test_the_command_has_what_the_run_grants(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.undo()
     words = ("doc.one", "--settings", "{}", "--outputs", "a=b", "--threads", "1", "--gpus", "1")
     granted = Means(Path(), gpus=1, threads=4, deadline=time.monotonic() + 100)
-    found = work.command(Job("a", words, gpu=True, benchmark=""), granted, stoppable=True)
+    found = work.command(Job("a", words, gpu=True, benchmark=""), granted)
     assert found[:4] == [sys.executable, "-m", "elbogap", "doc.one"]
     assert found[8:-1] == ["--threads", "4", "--gpus", "1", "--time-budget"]
     assert 90 <= float(found[-1]) <= 100
     free = Means(Path(), gpus=0, threads=1, deadline=math.inf)
-    assert work.command(Job("a", words, gpu=True, benchmark=""), free, stoppable=True)[3:] == [
+    assert work.command(Job("a", words, gpu=True, benchmark=""), free)[3:] == [
         *words[:-1],
         "0",
     ]
-    assert work.command(Job("a", words, gpu=False, benchmark=""), granted, stoppable=False)[3:] == [
-        *words[:-3], "4", "--gpus", "0"
-    ]  # fmt: skip
+    kept = [*words[:-3], "4", "--gpus", "0", "--time-budget"]
+    assert work.command(Job("a", words, gpu=False, benchmark=""), granted)[3:-1] == kept
+    drawing = ("figure", "doc.fig", "--outputs", "a=b")
+    assert work.command(Job("a", drawing, gpu=False, benchmark=""), granted)[3:] == [*drawing]
 
 
 def test_two_runs_do_not_share_a_folder(tmp_path: Path) -> None:
@@ -214,7 +214,7 @@ signal.signal(signal.SIGTERM, save)
 open("started", "w").close()
 time.sleep(60)
 '''
-work.command = lambda *_, **__: [sys.executable, "-c", script]
+work.command = lambda *_: [sys.executable, "-c", script]
 signal.signal(signal.SIGTERM, cli._interrupt)
 one = Job("a", ("--outputs", "a=results/a.csv"), gpu=False, benchmark="a.jsonl")
 work.work([one], {}, work.Means(Path(sys.argv[1]), gpus=0, threads=1, deadline=math.inf))

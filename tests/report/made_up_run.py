@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 from matplotlib.figure import Figure
 
-from elbogap.report.places import Places
+from elbogap.places import Places
 
 CHECKOUT = Path(__file__).parents[2]
 

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from elbogap.errors import UserError
+from elbogap.places import Places
 from elbogap.report.catalogue import documents, plain_text, target, targets
-from elbogap.report.places import Places
 
 CHECKOUT = Path(__file__).parents[2]
 

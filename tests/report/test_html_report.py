@@ -8,8 +8,8 @@ import pytest
 from browser import browser, check_html
 from matplotlib.figure import Figure
 
+from elbogap.places import Places
 from elbogap.report.catalogue import documents, targets
-from elbogap.report.places import Places
 
 pytestmark = pytest.mark.browser
 

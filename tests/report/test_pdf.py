@@ -8,9 +8,9 @@ import pytest
 from made_up_run import finished_run
 
 from elbogap.errors import UserError
+from elbogap.places import Places
 from elbogap.report.gather import gather
 from elbogap.report.pdf import compile_report
-from elbogap.report.places import Places
 
 
 @pytest.fixture

@@ -7,8 +7,8 @@ from made_up_run import finished_run
 
 from elbogap.cli import main
 from elbogap.errors import UserError
+from elbogap.places import Places
 from elbogap.report import readme, reference
-from elbogap.report.places import Places
 
 PARTS = ("targets", "claims", "gallery", "data")
 

@@ -14,8 +14,8 @@ from browser import check_html
 from conftest import ROOT, Project
 from test_html_report import expected_words
 
+from elbogap.places import Places
 from elbogap.report.lineage import jobs
-from elbogap.report.places import Places
 
 pytestmark = pytest.mark.dag
 

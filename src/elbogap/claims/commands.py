@@ -86,7 +86,7 @@ def _check(options: argparse.Namespace) -> int:
 
 def _verify(options: argparse.Namespace) -> int:
     from elbogap.claims import engine, specification
-    from elbogap.report.places import Places
+    from elbogap.places import Places
 
     places = Places.here(options.project)
     folder = places.paper / "claims"

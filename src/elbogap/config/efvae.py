@@ -109,7 +109,18 @@ class NewsgroupsSummary(Section):
     neighbours: int = setting("Nearest training documents that are retrieved.", ge=1)
 
 
-class Gan(Section):
+class ImageTraining(Section):
+    """Adam on minibatches of images."""
+
+    batch: int = setting("Images per step.", ge=2)
+    learning_rate: Positive = setting("Learning rate of Adam.")
+    beta1: float = setting("Adam's decay of the mean gradient.", ge=0, lt=1)
+    record_steps: int = setting("Steps per record of what is optimised.", ge=1)
+    checkpoint_seconds: Positive = setting("Least time between two checkpoints.", unit="s")
+    seed: int = setting("Base seed of weights, minibatches and draws.", ge=0)
+
+
+class Gan(ImageTraining):
     """The GAN whose generator is the ground truth of the CelebA images."""
 
     images: int = setting("Training images, chosen at random.", ge=1)
@@ -117,25 +128,13 @@ class Gan(Section):
     latent: int = setting("Latent dimensions.", ge=1)
     width: int = setting("Channels of the layers next to the image, in both networks.", ge=1)
     sigma: Positive = setting("Deviation of the ground truth's image noise, on [-1, 1].", unit="pixel value")
-    batch: int = setting("Images per step.", ge=2)
     epochs: int = setting("Epochs; the generator after the last one is kept.", ge=1)
-    learning_rate: Positive = setting("Learning rate of Adam.")
-    beta1: float = setting("Adam's decay of the mean gradient.", ge=0, lt=1)
-    record_steps: int = setting("Steps per record of the losses.", ge=1)
-    checkpoint_seconds: Positive = setting("Least time between two checkpoints.", unit="s")
-    seed: int = setting("Base seed of weights, minibatches and noise.", ge=0)
 
 
-class CelebaTraining(Section):
-    """Steps of Adam on fresh images of the ground truth."""
+class CelebaTraining(ImageTraining):
+    """The same on fresh images of the ground truth."""
 
-    batch: int = setting("Images per step.", ge=2)
     steps: int = setting("Steps.", ge=1)
-    learning_rate: Positive = setting("Learning rate of Adam.")
-    beta1: float = setting("Adam's decay of the mean gradient.", ge=0, lt=1)
-    record_steps: int = setting("Steps per record of the objective.", ge=1)
-    checkpoint_seconds: Positive = setting("Least time between two checkpoints.", unit="s")
-    seed: int = setting("Base seed of weights and draws.", ge=0)
 
 
 class Pretrain(CelebaTraining):

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 import pandas as pd
 
 from elbogap import tables
+from elbogap.places import Places
 from elbogap.report.numbers import duration
-from elbogap.report.places import Places
 
 
 def seconds_by_cell(scale: str, places: Places | None = None) -> dict[str, float]:

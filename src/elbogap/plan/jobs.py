@@ -8,6 +8,7 @@ from pathlib import Path
 
 from elbogap.errors import UserError
 from elbogap.files import atomic
+from elbogap.report.lineage import named_files
 
 PARTS_OF_A_PRODUCT = 4
 """Of its path: results or figures, scale, document, file."""
@@ -34,29 +35,19 @@ class Job:
     @cached_property
     def inputs(self) -> Mapping[str, Path]:
         """Files that must exist before, by name."""
-        return _named(self.words, "--inputs")
-
-    def at(self, checkout: str) -> "Job":
-        """The same with the path of the project's folder put in."""
-        return replace(self, words=tuple(word.replace(CHECKOUT, checkout) for word in self.words))
+        return self._files("--inputs")
 
     @cached_property
     def outputs(self) -> Mapping[str, Path]:
         """Files that it makes, by name."""
-        return _named(self.words, "--outputs")
+        return self._files("--outputs")
 
+    def _files(self, option: str) -> dict[str, Path]:
+        return {name: Path(path) for name, path in named_files(self.words, option).items()}
 
-def _named(words: Sequence[str], option: str) -> dict[str, Path]:
-    """The `NAME=FILE` words behind an option, up to the next one."""
-    if option not in words:
-        return {}
-    found = {}
-    for word in words[words.index(option) + 1 :]:
-        if word.startswith("--"):
-            break
-        name, _, path = word.partition("=")
-        found[name] = Path(path)
-    return found
+    def at(self, checkout: str) -> "Job":
+        """The same with the path of the project's folder put in."""
+        return replace(self, words=tuple(word.replace(CHECKOUT, checkout) for word in self.words))
 
 
 def needed(jobs: Iterable[Job], targets: Iterable[Path]) -> list[Job]:

@@ -18,6 +18,7 @@ from elbogap import digest, provenance
 from elbogap.budget import VARIABLE
 from elbogap.errors import TRY_AGAIN, OutOfTime, UserError
 from elbogap.files import atomic
+from elbogap.plan.ask import PROJECT
 from elbogap.plan.jobs import Job
 from elbogap.report.lineage import last_record
 from elbogap.report.numbers import duration
@@ -57,7 +58,7 @@ def work(jobs: Sequence[Job], seconds: Mapping[str, float], means: Means, say: T
         OutOfTime: the deadline has passed.
     """
     with _alone(means.folder) as lock:
-        checkout = os.path.relpath(digest.SOURCE.parents[1], means.folder)
+        checkout = os.path.relpath(PROJECT, means.folder)
         todo = [job.at(checkout) for job in jobs]
         left = [job for job in todo if not done(job, means.folder)]
         failed: list[Job] = []
@@ -118,13 +119,13 @@ def done(job: Job, folder: Path) -> bool:
     return True
 
 
-def command(job: Job, means: Means, stoppable: bool) -> list[str]:
-    """The words that run a job with these means."""
+def command(job: Job, means: Means) -> list[str]:
+    """The words that run a job with these means; only experiments, which have settings, can be cut short."""
     words = list(job.words)
     for option, value in (("--gpus", means.gpus if job.gpu else 0), ("--threads", means.threads)):
         if option in words:
             words[words.index(option) + 1] = str(value)
-    if stoppable and means.deadline < float("inf"):
+    if "--settings" in words and means.deadline < float("inf"):
         words += ["--time-budget", f"{max(0.0, means.deadline - time.monotonic()):.0f}"]
     return [sys.executable, "-m", "elbogap", *words]
 
@@ -137,7 +138,7 @@ def _run(job: Job, means: Means, lock: int) -> int:
             # provenance is written before the result: nothing old may stand beside it
             path.unlink(missing_ok=True)
             provenance.path_for(path).unlink(missing_ok=True)
-    words = command(job, means, stoppable="--settings" in job.words)
+    words = command(job, means)
     source = {
         "PYTHONPATH": os.pathsep.join(
             [str(digest.SOURCE.parent), *filter(None, [os.environ.get("PYTHONPATH")])]

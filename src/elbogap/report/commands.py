@@ -33,9 +33,9 @@ def register(commands: Any) -> None:
 
 def _report(options: argparse.Namespace) -> None:
     from elbogap import provenance
+    from elbogap.places import Places
     from elbogap.report.gather import gather
     from elbogap.report.pdf import compile_report
-    from elbogap.report.places import Places
 
     name, _, path = options.outputs[0].partition("=")
     if name != "pdf" or not path:
@@ -56,7 +56,7 @@ def _report(options: argparse.Namespace) -> None:
 
 
 def _reference(options: argparse.Namespace) -> None:
-    from elbogap.report.places import Places
+    from elbogap.places import Places
     from elbogap.report.reference import record, record_costs
 
     places = Places.here(options.project)
@@ -70,8 +70,8 @@ def _reference(options: argparse.Namespace) -> None:
 
 
 def _readme(options: argparse.Namespace) -> int:
+    from elbogap.places import Places
     from elbogap.report import readme
-    from elbogap.report.places import Places
 
     places = Places.here(options.project)
     file = options.file or places.project / "README.md"

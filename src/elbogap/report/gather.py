@@ -13,11 +13,11 @@ from elbogap import tables
 from elbogap.claims import specification
 from elbogap.claims.engine import NOT_ASSESSED, NOT_REPRODUCED, REPRODUCED, read_verdicts
 from elbogap.errors import UserError
+from elbogap.places import Places
 from elbogap.report import catalogue, markdown
 from elbogap.report.catalogue import Document, Target
 from elbogap.report.lineage import Job, Lineage, jobs
 from elbogap.report.numbers import cell, duration, memory, number
-from elbogap.report.places import Places
 
 WHOLE_TABLE, HEAD = 40, 12  # rows: longer tables are shown by their first rows
 WRITTEN = ("statement", "item", "note", "source")  # columns of a claims table that people wrote

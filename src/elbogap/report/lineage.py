@@ -2,8 +2,9 @@
 
 import json
 import shlex
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -66,12 +67,13 @@ def _job(path: Path) -> Job | None:
     record = last_record(path)
     if not record or record.get("status"):
         return None
+    files = (record.get("params") or {}).get("files") or ""
     return Job(
         rule=label(record.get("rule_name") or path.stem, record.get("wildcards") or {}),
         seconds=_float(record.get("s")),
         max_rss_mib=_float(record.get("max_rss")),
         threads=record.get("threads"),
-        outputs=_outputs((record.get("params") or {}).get("files") or ""),
+        outputs=tuple(named_files(shlex.split(files), "--outputs").values()),
     )
 
 
@@ -79,13 +81,12 @@ def _float(value: Any) -> float:
     return float(pd.to_numeric(value, errors="coerce")) if value is not None else float("nan")
 
 
-def _outputs(files: str) -> tuple[str, ...]:
-    """The paths behind `--outputs name=path ...` in a job's `files` parameter."""
-    words = shlex.split(files)
-    if "--outputs" not in words:
-        return ()
-    named = words[words.index("--outputs") + 1 :]
-    return tuple(word.partition("=")[2] for word in named if "=" in word)
+def named_files(words: Sequence[str], option: str) -> dict[str, str]:
+    """The `NAME=FILE` words of a command behind an option, up to the next option."""
+    if option not in words:
+        return {}
+    behind = takewhile(lambda word: not word.startswith("--"), words[words.index(option) + 1 :])
+    return {name: path for name, _, path in (word.partition("=") for word in behind)}
 
 
 class Lineage:

@@ -14,11 +14,11 @@ from elbogap import tables
 from elbogap.data import overview
 from elbogap.errors import UserError
 from elbogap.files import atomic
+from elbogap.places import Places
 from elbogap.report import catalogue
 from elbogap.report.gather import claims
 from elbogap.report.lineage import COST_COLUMNS
 from elbogap.report.numbers import DASH, duration, memory
-from elbogap.report.places import Places
 
 SCALES = ("smoke", "laptop", "paper")
 RECORDED = "laptop"  # the scale whose run the README shows

@@ -8,9 +8,9 @@ import pandas as pd
 
 from elbogap import provenance, tables
 from elbogap.errors import UserError
+from elbogap.places import Places
 from elbogap.report import catalogue
 from elbogap.report.lineage import COST_COLUMNS, Lineage, jobs
-from elbogap.report.places import Places
 
 LARGEST = 2**20  # bytes of a file that is worth keeping in the repository
 PASSING = ("logs", "benchmarks")  # folders that say nothing about results
