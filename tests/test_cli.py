@@ -274,6 +274,17 @@ def test_out_of_time_the_same_command_goes_on(tree: Path) -> None:
     assert not list((tree.parent / "out").glob(".scratch-*"))
 
 
+def test_a_profile_measures_and_makes_nothing(tree: Path) -> None:
+    settings = '{"seed": 1, "draws": 1000000}'
+    answer = run_toy(tree, "long", settings, more=["--profile", "p.json", "--profile-seconds", "0.1"])
+    assert answer.returncode == 0, answer.stderr
+    found = json.loads((tree.parent / "p.json").read_text())
+    assert found["device"] == "cpu"
+    assert found["pieces"][0]["label"] == "long"
+    assert found["pieces"][0]["steps_per_s"] > 10
+    assert not (tree.parent / "out/t.csv").exists()
+
+
 @pytest.mark.parametrize("budget", ["-1", "nan", "soon"])
 def test_a_time_budget_is_a_number_of_seconds(tree: Path, budget: str) -> None:
     answer = run_toy(tree, "draw", more=[f"--time-budget={budget}"])

@@ -11,7 +11,7 @@ FLOORS = {
     "budget": 0, "places": 0,
     "densities": 1, "nn": 1,
     "inference": 2,
-    "evaluation": 3, "training": 3, "ensemble": 3,
+    "evaluation": 3, "training": 3, "ensemble": 3, "profiling": 3,
     "experiments": 4,
     "figures": 5,
     "claims": 6, "report": 6,

@@ -19,6 +19,7 @@ import signal
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -31,6 +32,7 @@ from elbogap.claims import commands as claims_commands
 from elbogap.config.base import explain
 from elbogap.data import commands as data_commands
 from elbogap.errors import TRY_AGAIN, OutOfTime, UserError, circumstance
+from elbogap.files import atomic
 from elbogap.plan import commands as plan_commands
 from elbogap.report import commands as report_commands
 from elbogap.runtime import Run, limit_torch_threads, peak_memory_mib, set_up
@@ -117,6 +119,11 @@ def _add_experiment(commands: Any, name: str) -> None:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--gpus", type=int, default=0, help="GPUs granted; 0 computes on the CPU")
     add_time_budget(parser)
+    parser.add_argument(
+        "--profile", type=Path, metavar="FILE",
+        help="make no results: write the pace of the long work to FILE, see python -m elbogap profile",
+    )  # fmt: skip
+    parser.add_argument("--profile-seconds", type=float, default=20.0, help="how long to time steps")
     _add_files(parser)
     parser.set_defaults(call=_experiment, name=name)
 
@@ -165,6 +172,10 @@ def _experiment(options: argparse.Namespace) -> None:
         limit_torch_threads(options.threads)
     if options.gpus and run.device == "cpu":
         print("elbogap: a GPU is granted and torch sees none: computing on the CPU", file=sys.stderr)
+    if options.profile:
+        with threadpool_limits(options.threads):
+            _profile(module, settings, run, options)
+        return
     with threadpool_limits(options.threads):
         results = module.run(settings, run)
     if set(results) != set(outputs):
@@ -190,6 +201,28 @@ def _experiment(options: argparse.Namespace) -> None:
     for key, path in outputs.items():
         tables.write(results[key], path)
     shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _profile(module: Any, settings: Any, run: Run, options: argparse.Namespace) -> None:
+    from elbogap.profiling import Enough, Profile, peak_gflops
+
+    watch = Profile(options.profile_seconds, run.device)
+    try:
+        module.run(settings, replace(run, watch=watch))
+    except Enough:
+        pass
+    finally:
+        watch.close()
+    found = {
+        "device": _device_name(run.device) or run.device,
+        "threads": options.threads,
+        "peak_gflops": peak_gflops(run.device),
+        "peak_memory_mib": round(peak_memory_mib(), 1),
+        "peak_gpu_memory_mib": _peak_gpu_memory(run.device),
+        "pieces": [asdict(piece) for piece in watch.pieces],
+    }
+    with atomic(options.profile) as path:
+        path.write_text(json.dumps(found))
 
 
 def _settings(model: Any, text: str) -> Any:

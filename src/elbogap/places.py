@@ -69,3 +69,8 @@ class Places:
     def recorded_costs(self) -> Path:
         """What the targets cost in the recorded runs of all scales."""
         return self.recorded / "cost.csv"
+
+    @property
+    def recorded_paces(self) -> Path:
+        """How fast the long work of jobs was, by device, see `python -m elbogap profile`."""
+        return self.recorded / "profile.csv"

@@ -9,12 +9,22 @@ import resource
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
 if TYPE_CHECKING:
     import torch
+
+
+class Watch(Protocol):
+    """Is told of every step of long work; what it raises ends the work."""
+
+    def begin(self, label: str, unit: str, steps: int) -> None:
+        """A piece of so many steps begins."""
+
+    def step(self, value: "torch.Tensor") -> None:
+        """A step gave this value."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +41,7 @@ class Run:
         time_budget: seconds that this process may take, if limited; results do not depend on it.
         deadline: when they end, on the clock of `time.monotonic()`; long work then saves its state and raises
             :class:`~elbogap.errors.OutOfTime`.
+        watch: is told of every step of long work, where somebody wants to know.
     """
 
     scale: str
@@ -41,6 +52,7 @@ class Run:
     gpus: int = 0
     time_budget: float | None = None
     deadline: float = math.inf
+    watch: Watch | None = None
 
     @property
     def device(self) -> str:

@@ -17,7 +17,7 @@ from tqdm import tqdm
 
 from elbogap.errors import OutOfTime, UserError
 from elbogap.files import atomic
-from elbogap.runtime import Run
+from elbogap.runtime import Run, Watch
 
 
 class Stateful(Protocol):
@@ -45,6 +45,7 @@ class Work:
         checkpoint_seconds: least time between two checkpoints.
         deadline: when to stop after the current step, on the clock of `time.monotonic()`. Each call makes one
             step at least, so that repeated calls come to an end.
+        watch: who is told of the steps.
     """
 
     label: str
@@ -52,6 +53,7 @@ class Work:
     identity: str
     checkpoint_seconds: float = 0
     deadline: float = math.inf
+    watch: Watch | None = None
 
     @classmethod
     def of(cls, run: Run, label: str, identity: str, checkpoint_seconds: float = 0) -> Self:
@@ -60,7 +62,7 @@ class Work:
         Each device has a checkpoint of its own: a GPU that is not seen for once does not cost its work.
         """
         checkpoint = run.scratch / f"{label}{'' if run.device == 'cpu' else f'.{run.device}'}.pt"
-        return cls(label, checkpoint, f"{label} {identity}", checkpoint_seconds, run.deadline)
+        return cls(label, checkpoint, f"{label} {identity}", checkpoint_seconds, run.deadline, run.watch)
 
 
 def tabulate(row: Callable[[int], Tensor], *, rows: int, work: Work) -> Tensor:
@@ -124,6 +126,8 @@ def _loop(
 ) -> Tensor:
     """Make the steps; `watch` sees each record and says what the progress line shows of it."""
     done, total, records = _resume(work, parts)
+    if work.watch:
+        work.watch.begin(work.label, unit, steps)
     saved = time.monotonic()
     with tqdm(
         total=steps, initial=done, desc=work.label, unit=unit, mininterval=5, maxinterval=60
@@ -132,6 +136,8 @@ def _loop(
             value = step(i).double()  # stays on the device: no synchronisation inside a block
             total = total.to(value.device) + value
             progress.update()
+            if work.watch:
+                work.watch.step(value)
             if i % record_every == 0 or i == steps:
                 mean = total.cpu() / ((i - 1) % record_every + 1)
                 progress.set_postfix_str(watch(i, mean), refresh=False)

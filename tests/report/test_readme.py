@@ -10,7 +10,7 @@ from elbogap.errors import UserError
 from elbogap.places import Places
 from elbogap.report import readme, reference
 
-PARTS = ("targets", "claims", "gallery", "data")
+PARTS = ("targets", "claims", "gallery", "paper", "paces", "data")
 
 
 @pytest.fixture
@@ -63,6 +63,33 @@ def test_what_a_run_failed_to_show_is_in_the_table(places: Places) -> None:
     reference.record("laptop", places)
     readme.refresh(places.project / "README.md", places)
     assert "**not reproduced**" in (places.project / "README.md").read_text()
+
+
+def test_what_is_recorded_at_paper_scale_and_what_is_not(places: Places) -> None:
+    for folder in ("results", "figures"):
+        (places.work / folder / "laptop").rename(places.work / folder / "paper")
+    (places.results("paper") / "claims.csv").write_text(
+        (places.results("paper") / "claims.csv").read_text().replace("smoke", "paper")
+    )
+    reference.record("paper", places)
+    readme.refresh(places.project / "README.md", places)
+    text = (places.project / "README.md").read_text()
+    assert "| qiw | `fig01_posterior_2d`, `tab01_bounds` | `fig03_posterior_1d` |" in text
+    assert "| `qiw-kl-falls-with-k` | KL falls below 1e-2. | **reproduced** |" in text
+    assert "| mapa | – | – |" in text
+
+
+def test_paces_say_how_long_work_takes(places: Places) -> None:
+    places.recorded.mkdir(parents=True)
+    places.recorded_paces.write_text(
+        "rule,work,device,threads,steps,members,model_steps_per_s,gflop_per_step,peak_share,busy_share,hours\n"
+        "a[x=1],net,cpu,2,25000,100,3910.8,0.619,0.2659,0.92,2.5\n"
+        "b,rows,cpu,1,10,1,0.5,,,0.5,0.1\n"
+    )
+    readme.refresh(places.project / "README.md", places)
+    text = (places.project / "README.md").read_text()
+    assert "| `a[x=1]` | `net` | cpu | 2 | 25 000 | 100 | 3911 | 0.619 | 27 % | 92 % | 2.5 h |" in text
+    assert "| `b` | `rows` | cpu | 1 | 10 | 1 | 0.5 | – | – | 50 % | 6 min |" in text
 
 
 @pytest.mark.parametrize(

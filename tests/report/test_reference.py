@@ -103,6 +103,46 @@ def test_a_target_that_is_gone_leaves_the_record(tmp_path: Path) -> None:
     assert not (places.recorded_results("smoke") / "qiw" / "tab01_bounds.csv").exists()
 
 
+def test_a_run_that_lacks_targets_can_be_added(tmp_path: Path) -> None:
+    places = finished_run(tmp_path)
+    record("smoke", places)
+    claims = (places.recorded_results("smoke") / "claims.csv").read_text()
+    shutil.rmtree(places.results("smoke"))
+    shutil.rmtree(places.figures("smoke"))
+    folder = places.results("smoke") / "qiw"
+    write(folder / "tab_more.csv", pd.DataFrame({"k": [1]}))
+    write(folder / "tab_more.csv.provenance.json", provenance("elbogap.experiments.qiw.posterior_2d", []))
+    with pytest.raises(UserError, match="record what is there with --add"):
+        record("smoke", places)
+    assert record("smoke", places, add=True) == 2
+    kept = places.recorded_results("smoke")
+    assert (kept / "qiw/tab01_bounds.csv").is_file()
+    assert (kept / "qiw/tab_more.csv").is_file()
+    assert (places.recorded_figures("smoke") / "qiw/fig01_posterior_2d.png").is_file()
+    assert set(pd.read_csv(places.recorded_costs)["target"]) == {"fig01_posterior_2d", "tab01_bounds"}
+    verdicts = pd.read_csv(kept / "claims.csv")
+    assert list(verdicts["verdict"]) == ["reproduced"]
+    assert (kept / "claims.csv").read_text() != claims  # decided again from the tables, not copied
+    decided = json.loads((kept / "claims.csv.provenance.json").read_text())
+    assert "results/reference/smoke/qiw/tab01_bounds.csv" in decided["inputs"]
+
+
+def test_claims_are_decided_from_old_and_new_together(tmp_path: Path) -> None:
+    places = finished_run(tmp_path)
+    table = places.results("smoke") / "qiw" / "tab01_bounds.csv"
+    record("smoke", places)
+    table.write_text(table.read_text().replace("0.0312345", "0.9"))
+    record("smoke", places, add=True)
+    verdicts = pd.read_csv(places.recorded_results("smoke") / "claims.csv")
+    assert list(verdicts["verdict"]) == ["not reproduced"]
+
+
+def test_nothing_to_record_is_said(tmp_path: Path) -> None:
+    places = finished_run(tmp_path)
+    with pytest.raises(UserError, match="no tables to record"):
+        record("paper", places, add=True)
+
+
 def test_a_full_disk_leaves_the_record_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     places = finished_run(tmp_path)
     record("smoke", places)

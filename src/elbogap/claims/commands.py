@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from elbogap.errors import UserError
-from elbogap.files import atomic
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -43,36 +42,10 @@ def register(commands: Any) -> None:
 
 
 def _claims(options: argparse.Namespace) -> None:
-    from elbogap import provenance, tables
-    from elbogap.claims import engine, html, specification
+    from elbogap.claims.decide import decide
 
     outputs = _outputs(options.outputs)
-    documents = specification.load(options.claims)
-    if not documents:
-        raise UserError(f"{options.claims}: no claims here; they are files <document>.yaml")
-    published = specification.published_folder(options.claims)
-    verdicts = engine.assess_all(
-        documents, options.scale, options.results, published, partial=options.partial
-    )
-    needed = map(Path, specification.tables_needed(options.claims, options.scale, options.results))
-    inputs = [
-        *sorted(options.claims.glob("*.yaml")),
-        *(path for path in needed if path.is_file()),
-        *map(Path, specification.published_needed(options.claims, options.scale)),
-    ]
-    record = provenance.collect(
-        source=provenance.source(__name__),
-        command=["python", "-m", "elbogap", *sys.argv[1:]],
-        scale=options.scale,
-        settings={},
-        inputs=inputs,
-        run={},
-    )
-    provenance.write(record, outputs.values())
-    tables.write(verdicts, outputs["csv"])
-    with atomic(outputs["html"]) as temporary:
-        temporary.write_text(html.page(verdicts, options.scale), encoding="utf-8")
-    _print(verdicts)
+    _print(decide(options.scale, options.results, options.claims, outputs, partial=options.partial))
 
 
 def _check(options: argparse.Namespace) -> int:

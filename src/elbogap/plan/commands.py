@@ -1,4 +1,4 @@
-"""The subcommands `plan` and `run`."""
+"""The subcommands `plan`, `run` and `profile`."""
 
 import argparse
 import math
@@ -15,18 +15,37 @@ def register(commands: Any) -> None:
     plan.set_defaults(call=_plan)
 
     run = commands.add_parser("run", help="run the jobs of a scale without Snakemake")
-    run.add_argument("--scale", required=True)
-    run.add_argument(
-        "--targets", nargs="*", default=[], metavar="DOCUMENT[/NAME]", help="e.g. qiw air/tab01; default: all"
-    )
+    _add_jobs(run)
     add_time_budget(run)
-    run.add_argument(
-        "--out", type=Path, default=Path(), help="folder of results/ and figures/; default: here"
-    )
-    run.add_argument("--threads", type=int, default=1, help="threads of each job")
-    run.add_argument("--gpus", type=int, help="GPUs to compute on; default: 1 if there is one")
     run.add_argument("--list", action="store_true", help="run nothing; list the jobs and what they cost")
     run.set_defaults(call=_run)
+
+    profile = commands.add_parser(
+        "profile", help="measure the pace of jobs, and how busy they keep the device"
+    )
+    _add_jobs(profile)
+    profile.add_argument(
+        "--jobs", nargs="*", default=[], metavar="RULE[CELL]",
+        help="names or beginnings of names as run --list shows them; default: one of each rule with a GPU",
+    )  # fmt: skip
+    profile.add_argument("--seconds", type=float, default=20.0, help="how long to time each (20)")
+    profile.add_argument(
+        "--table", type=Path, default=Path("results/profile.csv"),
+        help="where to add the rows (results/profile.csv)",
+    )  # fmt: skip
+    profile.set_defaults(call=_profile)
+
+
+def _add_jobs(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--scale", required=True)
+    parser.add_argument(
+        "--targets", nargs="*", default=[], metavar="DOCUMENT[/NAME]", help="e.g. qiw air/tab01; default: all"
+    )
+    parser.add_argument(
+        "--out", type=Path, default=Path(), help="folder of results/ and figures/; default: here"
+    )
+    parser.add_argument("--threads", type=int, default=1, help="threads of each job")
+    parser.add_argument("--gpus", type=int, help="GPUs to compute on; default: 1 if there is one")
 
 
 def _plan(options: argparse.Namespace) -> None:
@@ -57,6 +76,25 @@ def _run(options: argparse.Namespace) -> None:
     gpus = _gpus() if options.gpus is None else options.gpus
     options.out.mkdir(parents=True, exist_ok=True)
     work(wanted, seconds, Means(options.out, gpus, options.threads, deadline))
+
+
+def _profile(options: argparse.Namespace) -> None:
+    from elbogap.errors import UserError
+    from elbogap.plan import jobs
+    from elbogap.plan.ask import jobs_now
+    from elbogap.plan.profile import add, one_of_each, profile
+    from elbogap.plan.work import Means
+
+    everything = jobs_now(options.scale)
+    wanted = jobs.needed(everything, jobs.products(everything, options.targets))
+    chosen = one_of_each(wanted)
+    if options.jobs:
+        chosen = [job for job in wanted if job.rule.startswith(tuple(options.jobs))]
+        if not chosen:
+            raise UserError(f"no job is called {' or '.join(options.jobs)}; run --list names them all")
+    gpus = _gpus() if options.gpus is None else options.gpus
+    means = Means(options.out, gpus, options.threads, math.inf)
+    add(profile(chosen, options.scale, options.seconds, means), options.table)
 
 
 def _gpus() -> int:

@@ -130,6 +130,12 @@ def command(job: Job, means: Means) -> list[str]:
     return [sys.executable, "-m", "elbogap", *words]
 
 
+def environment() -> dict[str, str]:
+    """Of a job's process: it finds this package, and its time is told by its command alone."""
+    path = os.pathsep.join([str(digest.SOURCE.parent), *filter(None, [os.environ.get("PYTHONPATH")])])
+    return {name: value for name, value in os.environ.items() if name != VARIABLE} | {"PYTHONPATH": path}
+
+
 def _run(job: Job, means: Means, lock: int) -> int:
     """The status of a job. Killed with us or not, it keeps the lock as long as it lives."""
     for path in (means.folder / one for one in job.outputs.values()):
@@ -139,14 +145,8 @@ def _run(job: Job, means: Means, lock: int) -> int:
             path.unlink(missing_ok=True)
             provenance.path_for(path).unlink(missing_ok=True)
     words = command(job, means)
-    source = {
-        "PYTHONPATH": os.pathsep.join(
-            [str(digest.SOURCE.parent), *filter(None, [os.environ.get("PYTHONPATH")])]
-        )
-    }
     started = time.monotonic()
-    environment = {name: value for name, value in os.environ.items() if name != VARIABLE} | source
-    with subprocess.Popen(words, cwd=means.folder, env=environment, pass_fds=[lock]) as process:
+    with subprocess.Popen(words, cwd=means.folder, env=environment(), pass_fds=[lock]) as process:
         try:
             _, status, usage = os.wait4(process.pid, 0)
         except BaseException:

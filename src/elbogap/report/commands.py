@@ -20,6 +20,9 @@ def register(commands: Any) -> None:
     )
     reference.add_argument("--scale", required=True)
     reference.add_argument("--costs-only", action="store_true", help="record the costs, not the results")
+    reference.add_argument(
+        "--add", action="store_true", help="the run lacks targets: keep what is recorded of those"
+    )
     reference.set_defaults(call=_reference)
 
     readme = commands.add_parser("readme", help="refresh the generated parts of the README")
@@ -61,9 +64,9 @@ def _reference(options: argparse.Namespace) -> None:
 
     places = Places.here(options.project)
     if options.costs_only:
-        record_costs(options.scale, places)
+        record_costs(options.scale, places, add=options.add)
         return
-    count = record(options.scale, places)
+    count = record(options.scale, places, add=options.add)
     print(
         f"recorded {count} files of scale {options.scale}; now refresh the README: python -m elbogap readme"
     )

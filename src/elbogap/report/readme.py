@@ -5,12 +5,14 @@ A part stands between `<!-- generated: NAME -->` and `<!-- end -->`.
 
 import html
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
 from elbogap import tables
+from elbogap.claims.engine import NOT_ASSESSED
 from elbogap.data import overview
 from elbogap.errors import UserError
 from elbogap.files import atomic
@@ -18,10 +20,11 @@ from elbogap.places import Places
 from elbogap.report import catalogue
 from elbogap.report.gather import claims
 from elbogap.report.lineage import COST_COLUMNS
-from elbogap.report.numbers import DASH, duration, memory
+from elbogap.report.numbers import DASH, duration, memory, number
 
 SCALES = ("smoke", "laptop", "paper")
 RECORDED = "laptop"  # the scale whose run the README shows
+PAPER = "paper"
 _PART = re.compile(r"(<!-- generated: (?P<name>[\w-]+) -->\n)(?P<body>.*?)(<!-- end -->)", re.DOTALL)
 _MARK = re.compile(r"<!-- generated: [\w-]+ -->")
 
@@ -98,13 +101,66 @@ def _cost(rows: pd.DataFrame) -> str:
 def _claims(places: Places) -> Iterable[str]:
     """All claims with the verdicts of the recorded run, failures included."""
     verdicts = claims(places.recorded_results(RECORDED) / "claims.csv")
-    if not verdicts:
-        return [f"No run at scale {RECORDED} is recorded yet."]
-    rows = [
+    return _verdicts(verdicts) if verdicts else [f"No run at scale {RECORDED} is recorded yet."]
+
+
+def _verdicts(rows: Iterable[Mapping[str, Any]]) -> Iterable[str]:
+    cells = [
         [f"`{row['id']}`", row["statement"], f"**{row['verdict']}**", row["measured"], row["published"]]
-        for row in verdicts
+        for row in rows
     ]
-    return _table(["claim", "statement", "verdict", "measured", "published"], rows)
+    return _table(["claim", "statement", "verdict", "measured", "published"], cells)
+
+
+def _paper(places: Places) -> Iterable[str]:
+    """What is recorded of the documents' own settings and what is not, and the claims that this decides."""
+    rows = []
+    for document in catalogue.documents(places.paper / "documents.yaml"):
+        lists: dict[bool, list[str]] = {True: [], False: []}
+        for target in catalogue.targets(places.captions, document.key):
+            lists[_is_recorded(target, places)].append(f"`{target.name}`")
+        rows.append([document.key, *(", ".join(lists[is_there]) or DASH for is_there in (True, False))])
+    yield from _table(["document", "recorded", "not run"], rows)
+    decided = [
+        row for row in claims(places.recorded_results(PAPER) / "claims.csv") if row["verdict"] != NOT_ASSESSED
+    ]
+    if decided:
+        yield ""
+        yield from _verdicts(decided)
+
+
+def _is_recorded(target: catalogue.Target, places: Places) -> bool:
+    folder = places.recorded_results(PAPER) if target.kind == "table" else places.recorded_figures(PAPER)
+    suffix = "csv" if target.kind == "table" else "png"
+    return (folder / target.document / f"{target.name}.{suffix}").is_file()
+
+
+def _paces(places: Places) -> Iterable[str]:
+    """How fast the long work of jobs was where it was tried, and how long it takes at that pace."""
+    if not places.recorded_paces.is_file():
+        return ["No pace is recorded yet."]
+    header = [
+        "job", "work", "device", "threads", "steps", "models", "model-steps/s", "GFLOP/step", "of peak",
+        "busy", "time",
+    ]  # fmt: skip
+    rows = []
+    for row in tables.read_table(places.recorded_paces).to_dict("records"):
+        rows.append(
+            [
+                f"`{row['rule']}`",
+                f"`{row['work']}`",
+                row["device"],
+                *(number(row[name]) for name in ("threads", "steps", "members", "model_steps_per_s")),
+                number(row["gflop_per_step"], 3),
+                *(_share(row[name]) for name in ("peak_share", "busy_share")),
+                duration(row["hours"] * 3600),
+            ]
+        )
+    return _table(header, rows, right=header[3:])
+
+
+def _share(value: float) -> str:
+    return DASH if pd.isna(value) else f"{value:.0%}".replace("%", " %")
 
 
 def _gallery(places: Places) -> Iterable[str]:
@@ -131,6 +187,8 @@ PARTS: dict[str, Callable[[Places], Iterable[str]]] = {
     "gallery": _gallery,
     "targets": _targets,
     "claims": _claims,
+    "paper": _paper,
+    "paces": _paces,
     "data": _data,
 }
 

@@ -1,0 +1,56 @@
+"""Decide all claims of a scale and write the verdicts; their provenance names the tables they rest on."""
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import pandas as pd
+
+from elbogap import provenance, tables
+from elbogap.claims import engine, html, specification
+from elbogap.errors import UserError
+from elbogap.files import atomic
+
+
+def decide(
+    scale: str, results: Path, claims: Path, outputs: Mapping[str, Path], *, partial: bool
+) -> pd.DataFrame:
+    """The verdicts, which are also written to the outputs `csv` and `html`, whichever are given.
+
+    Args:
+        scale: the scale.
+        results: folder of `<scale>/<document>/` tables.
+        claims: folder of claims.
+        outputs: files by kind.
+        partial: whether a claim whose table is not made yet is not assessed, instead of an error.
+
+    Raises:
+        UserError: there are no claims, or one cannot be decided.
+    """
+    documents = specification.load(claims)
+    if not documents:
+        raise UserError(f"{claims}: no claims here; they are files <document>.yaml")
+    verdicts = engine.assess_all(
+        documents, scale, results, specification.published_folder(claims), partial=partial
+    )
+    needed = map(Path, specification.tables_needed(claims, scale, results))
+    inputs = [
+        *sorted(claims.glob("*.yaml")),
+        *(path for path in needed if path.is_file()),
+        *map(Path, specification.published_needed(claims, scale)),
+    ]
+    record = provenance.collect(
+        source=provenance.source(__name__),
+        command=["python", "-m", "elbogap", *sys.argv[1:]],
+        scale=scale,
+        settings={},
+        inputs=inputs,
+        run={},
+    )
+    provenance.write(record, outputs.values())
+    if "csv" in outputs:
+        tables.write(verdicts, outputs["csv"])
+    if "html" in outputs:
+        with atomic(outputs["html"]) as temporary:
+            temporary.write_text(html.page(verdicts, scale), encoding="utf-8")
+    return verdicts
