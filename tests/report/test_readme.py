@@ -10,7 +10,7 @@ from elbogap.errors import UserError
 from elbogap.places import Places
 from elbogap.report import readme, reference
 
-PARTS = ("targets", "claims", "gallery", "paper", "paces", "data")
+PARTS = ("targets", "claims", "gallery", "paper", "paces")
 
 
 @pytest.fixture
@@ -96,7 +96,7 @@ def test_paces_say_how_long_work_takes(places: Places) -> None:
     ("text", "message"),
     [
         ("<!-- generated: prices -->\n<!-- end -->\n", "unknown generated part 'prices'; known: gallery"),
-        ("<!-- generated: data -->\n", "no '<!-- end -->'"),
+        ("<!-- generated: claims -->\n", "no '<!-- end -->'"),
     ],
 )
 def test_bad_marks_are_named(places: Places, text: str, message: str) -> None:

@@ -16,7 +16,7 @@ from elbogap.errors import UserError
 from elbogap.places import Places
 from elbogap.report import catalogue, markdown
 from elbogap.report.catalogue import Document, Target
-from elbogap.report.lineage import Job, Lineage, jobs
+from elbogap.report.lineage import Lineage, MeasuredJob, jobs
 from elbogap.report.numbers import cell, duration, memory, number
 
 WHOLE_TABLE, HEAD = 40, 12  # rows: longer tables are shown by their first rows
@@ -89,7 +89,7 @@ def _document(
     scale: str,
     places: Places,
     lineage: Lineage,
-    measured: list[Job],
+    measured: list[MeasuredJob],
     verdicts: Iterable[Mapping[str, str]],
     specified: Iterable[specification.Claim],
 ) -> dict[str, Any]:
@@ -108,7 +108,7 @@ def _document(
 
 
 def _target(
-    target: Target, scale: str, places: Places, lineage: Lineage, measured: list[Job]
+    target: Target, scale: str, places: Places, lineage: Lineage, measured: list[MeasuredJob]
 ) -> dict[str, Any]:
     products = [name for name in target.files(scale) if (places.work / name).is_file()]
     result: dict[str, Any] = {
@@ -189,7 +189,7 @@ def _total(rows: list[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
-def _cost(products: list[str], lineage: Lineage, measured: list[Job]) -> dict[str, Any]:
+def _cost(products: list[str], lineage: Lineage, measured: list[MeasuredJob]) -> dict[str, Any]:
     """The jobs of the whole scale, each once, and what they took together; drawing is a row per document."""
     rows = lineage.costs(products, measured)
     drawn_for = {job.rule: job.drawn_for for job in measured}

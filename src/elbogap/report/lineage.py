@@ -19,7 +19,7 @@ COST_COLUMNS = [
 
 
 @dataclass(frozen=True)
-class Job:
+class MeasuredJob:
     """One job of the workflow as Snakemake measured it.
 
     Attributes:
@@ -49,7 +49,7 @@ def label(rule: str, wildcards: Mapping[str, str]) -> str:
     return f"{rule}[{cell}]" if cell else rule
 
 
-def jobs(benchmarks: Path) -> list[Job]:
+def jobs(benchmarks: Path) -> list[MeasuredJob]:
     """The jobs in a folder of Snakemake's extended benchmark records (JSON lines, the last one counts)."""
     return [job for path in sorted(benchmarks.rglob("*.jsonl")) if (job := _job(path))]
 
@@ -63,12 +63,12 @@ def last_record(path: Path) -> dict[str, Any] | None:
         return None
 
 
-def _job(path: Path) -> Job | None:
+def _job(path: Path) -> MeasuredJob | None:
     record = last_record(path)
     if not record or record.get("status"):
         return None
     files = (record.get("params") or {}).get("files") or ""
-    return Job(
+    return MeasuredJob(
         rule=label(record.get("rule_name") or path.stem, record.get("wildcards") or {}),
         seconds=_float(record.get("s")),
         max_rss_mib=_float(record.get("max_rss")),
@@ -125,7 +125,7 @@ class Lineage:
         for product in self.upstream(products):
             yield from (self.record(product) or {}).get("data", [])
 
-    def costs(self, products: Iterable[str], measured: Iterable[Job]) -> list[dict[str, Any]]:
+    def costs(self, products: Iterable[str], measured: Iterable[MeasuredJob]) -> list[dict[str, Any]]:
         """The measured jobs behind some products: rows of all cost columns from the rule on."""
         producer = {output: job for job in measured for output in job.outputs}
         rows: dict[str, dict[str, Any]] = {}

@@ -13,7 +13,6 @@ import pandas as pd
 
 from elbogap import tables
 from elbogap.claims.engine import NOT_ASSESSED
-from elbogap.data import overview
 from elbogap.errors import UserError
 from elbogap.files import atomic
 from elbogap.places import Places
@@ -178,18 +177,12 @@ def _gallery(places: Places) -> Iterable[str]:
     return pictures or [f"No run at scale {RECORDED} is recorded yet."]
 
 
-def _data(places: Places) -> Iterable[str]:
-    """Each data set with its licence and its page."""
-    return overview.licences().splitlines()
-
-
 PARTS: dict[str, Callable[[Places], Iterable[str]]] = {
     "gallery": _gallery,
     "targets": _targets,
     "claims": _claims,
     "paper": _paper,
     "paces": _paces,
-    "data": _data,
 }
 
 
