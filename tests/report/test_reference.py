@@ -2,6 +2,7 @@
 
 import errno
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -37,15 +38,16 @@ def test_small_tables_records_and_pictures_are_kept(tmp_path: Path) -> None:
     assert count == len(kept)
 
 
-def test_records_name_no_path_of_this_machine(tmp_path: Path) -> None:
+@pytest.mark.parametrize("relative", [True, False])
+def test_records_name_no_path_of_this_machine(tmp_path: Path, relative: bool) -> None:
     places = finished_run(tmp_path)
     path = places.results("smoke") / "qiw" / "tab01_bounds.csv.provenance.json"
-    path.write_text(
-        path.read_text().replace("results/smoke/data", f"{places.project.resolve()}/results/smoke/data")
-    )
+    project = os.path.relpath(places.project, places.work) if relative else places.project.resolve()
+    path.write_text(path.read_text().replace("results/smoke/data", f"{project}/results/smoke/data"))
     record("smoke", places)
     kept = (places.recorded_results("smoke") / "qiw" / path.name).read_text()
     assert str(tmp_path) not in kept
+    assert ".." not in kept
     assert '"results/smoke/data/binarized_mnist.json"' in kept
 
 

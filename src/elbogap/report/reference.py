@@ -1,5 +1,6 @@
 """Record a finished run in the repository: small tables, records, pictures, and the cost of each target."""
 
+import os
 import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -44,7 +45,7 @@ def record(scale: str, places: Places, *, add: bool = False) -> int:
     if add:
         csv = places.recorded_results(scale) / "claims.csv"
         decide(scale, places.recorded, places.paper / "claims", {"csv": csv}, partial=True)
-    _make_paths_relative(places.recorded_results(scale), places.project)
+    _make_paths_relative(places.recorded_results(scale), places)
     copied += _replace(figures, places.recorded_figures(scale), sorted(figures.rglob("*.png")), keep=add)
     record_costs(scale, places, add=add)
     return copied
@@ -76,10 +77,15 @@ def _replace(source: Path, destination: Path, files: Sequence[Path], *, keep: bo
     return len(files)
 
 
-def _make_paths_relative(folder: Path, project: Path) -> None:
-    """Take this machine's path to the checkout out of the records."""
+def _make_paths_relative(folder: Path, places: Places) -> None:
+    """Take the paths to the checkout, from this machine's root and from the run's folder, out of the records."""
+    project = places.project.resolve()
+    paths = (f"{project}/", f"{os.path.relpath(project, places.work.resolve())}/")
     for path in folder.rglob("*.json"):
-        path.write_text(path.read_text().replace(f"{project.resolve()}/", ""))
+        text = path.read_text()
+        for prefix in paths:
+            text = text.replace(prefix, "") if prefix != "./" else text
+        path.write_text(text)
 
 
 def _costs(scale: str, places: Places, add: bool) -> pd.DataFrame:
