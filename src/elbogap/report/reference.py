@@ -78,7 +78,7 @@ def _replace(source: Path, destination: Path, files: Sequence[Path], *, keep: bo
 
 
 def _make_paths_relative(folder: Path, places: Places) -> None:
-    """Take the paths to the checkout, from this machine's root and from the run's folder, out of the records."""
+    """Take the paths to the checkout, absolute ones and those from the run, out of the records."""
     project = places.project.resolve()
     paths = (f"{project}/", f"{os.path.relpath(project, places.work.resolve())}/")
     for path in folder.rglob("*.json"):
