@@ -14,9 +14,11 @@ import argparse
 import importlib
 import inspect
 import json
+import math
 import shutil
 import signal
 import sys
+import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
@@ -123,7 +125,7 @@ def _add_experiment(commands: Any, name: str) -> None:
         "--profile", type=Path, metavar="FILE",
         help="make no results: write the pace of the long work to FILE, see python -m elbogap profile",
     )  # fmt: skip
-    parser.add_argument("--profile-seconds", type=float, default=20.0, help="how long to time steps")
+    parser.add_argument("--profile-seconds", type=float, default=20.0, help="how long to time steps (20)")
     _add_files(parser)
     parser.set_defaults(call=_experiment, name=name)
 
@@ -207,18 +209,16 @@ def _profile(module: Any, settings: Any, run: Run, options: argparse.Namespace) 
     from elbogap.profiling import Enough, Profile, peak_gflops
 
     watch = Profile(options.profile_seconds, run.device)
-    try:
-        module.run(settings, replace(run, watch=watch))
-    except Enough:
-        pass
-    finally:
-        watch.close()
+    with tempfile.TemporaryDirectory() as scratch:  # the checkpoints of real work are left alone
+        try:
+            module.run(settings, replace(run, watch=watch, scratch=Path(scratch)))
+            watch.end()
+        except Enough:
+            pass
     found = {
         "device": _device_name(run.device) or run.device,
         "threads": options.threads,
-        "peak_gflops": peak_gflops(run.device),
-        "peak_memory_mib": round(peak_memory_mib(), 1),
-        "peak_gpu_memory_mib": _peak_gpu_memory(run.device),
+        "peak_gflops": peak_gflops(run.device) if options.profile_seconds else math.nan,
         "pieces": [asdict(piece) for piece in watch.pieces],
     }
     with atomic(options.profile) as path:

@@ -17,7 +17,10 @@ from torch import Tensor
 from torch.profiler import ProfilerActivity
 from torch.utils.flop_counter import FlopCounterMode
 
-LEAST_STEPS, MOST_PROFILED_STEPS = 2, 200
+from elbogap.runtime import peak_memory_mib
+
+LEAST_STEPS = 2  # for a pace
+MOST_PROFILED_STEPS = 50  # a step can be thousands of events
 PROFILED_SHARE = 0.25  # of the seconds of timing
 SHOWN = 3  # of the dearest operations
 
@@ -35,14 +38,16 @@ class Piece:
         unit: `step` of training, or `row` of a table.
         steps: how many the whole piece has.
         members: models that a step trains side by side.
-        steps_per_s: pace, checkpoints included.
+        steps_per_s: pace, checkpoints and epochs' draws within the time included.
         gflop_per_step: 10^9 floating-point operations of matrix products and convolutions, counted on a CPU.
-        busy_share: share of the time in which the GPU computes; on a CPU, in which torch's operations run
-            (the rest is Python).
-        kernels_per_step: kernels that the GPU runs.
+        busy_share: share of the time in which a GPU computes or copies; on a CPU, in which torch's operations
+            run under the profiler (the rest is Python).
+        kernels_per_step: kernels that the GPU runs, copies left out.
         launches_per_step: launches of kernels and of graphs.
-        syncs_per_step: times the CPU waits for the GPU.
+        syncs_per_step: times the CPU waits for a stream or an event.
         dearest: operations that take most of the time, with their shares of it.
+        max_rss_mib: peak memory until then.
+        max_gpu_mib: peak memory of tensors on the GPU until then.
     """
 
     label: str
@@ -56,28 +61,36 @@ class Piece:
     launches_per_step: float = math.nan
     syncs_per_step: float = math.nan
     dearest: str = ""
+    max_rss_mib: float = math.nan
+    max_gpu_mib: float = math.nan
 
 
 class Profile:
-    """Watches a process's long work, and ends it when the first piece that is long enough is measured."""
+    """Watches a process's long work, and ends it when a piece that is long enough is measured."""
 
     def __init__(self, seconds: float, device: str) -> None:
         """Watch.
 
         Args:
-            seconds: how long to time steps; profiling takes a quarter more.
+            seconds: how long to time steps, and a quarter more for the profiler; 0 counts operations alone.
             device: `cpu` or `cuda`.
         """
         self.pieces: list[Piece] = []
         self._seconds, self._device = seconds, device
-        self._made = self._timed = self._profiled = 0
+        self._made = self._timed = self._profiled = self._to_profile = 0
         self._since = 0.0
         self._counter: FlopCounterMode | None = None
         self._profiler: torch.profiler.profile | None = None
 
     def begin(self, label: str, unit: str, steps: int) -> None:
-        """A piece of work begins."""
-        self.close()
+        """A piece of work begins.
+
+        Args:
+            label: the work's name.
+            unit: of its steps.
+            steps: their number.
+        """
+        self.end()
         self.pieces.append(Piece(label, unit, steps))
         self._made = self._timed = self._profiled = 0
 
@@ -91,59 +104,67 @@ class Profile:
         piece.members = value.shape[-1] if piece.unit == "step" and value.ndim else 1
         self._made += 1
         if self._made == 1:
-            if self._device == "cpu":
+            if self._device == "cpu" and piece.steps > 1:
                 self._counter = FlopCounterMode(display=False)
                 self._counter.__enter__()
-            else:
-                self._start_clock()
+            self._start_clock()
         elif self._counter is not None:
             self._counter.__exit__(None, None, None)
             piece.gflop_per_step = self._counter.get_total_flops() / 1e9
             self._counter = None
+            if not self._seconds:
+                raise Enough
             self._start_clock()
         elif self._profiler is None:
             self._timed += 1
-            passed = self._clock() if self._late(self._seconds) else 0.0
-            if passed and self._timed >= LEAST_STEPS:
-                piece.steps_per_s = self._timed / passed
+            if self._timed.bit_count() == 1:
+                self._wait()  # now and then: else a GPU's work may be far behind the clock
+            if self._timed >= LEAST_STEPS and time.perf_counter() - self._since >= self._seconds:
+                self._stop_clock(piece)
                 self._profiler = torch.profiler.profile(activities=self._activities())
                 self._profiler.__enter__()
-                self._start_clock()
         else:
             self._profiled += 1
-            if self._late(PROFILED_SHARE * self._seconds) or self._profiled == MOST_PROFILED_STEPS:
-                self.close()
+            if self._profiled >= self._to_profile:
+                self.end()
                 raise Enough
 
-    def close(self) -> None:
-        """The piece ended, or the process does: keep what was measured of it."""
+    def end(self) -> None:
+        """The last piece ended, perhaps by an error: keep what was measured of it."""
         if self._counter is not None:
             self._counter.__exit__(None, None, None)
             self._counter = None
         if self._profiler is not None:
-            passed, profiler = self._clock(), self._profiler
-            self._profiler = None
+            profiler, self._profiler = self._profiler, None
+            self._wait()
             profiler.__exit__(None, None, None)
             if self._profiled:
-                summarise(profiler.events() or (), passed, self._profiled, self.pieces[-1])
+                summarise(profiler.events() or (), self._profiled, self._device, self.pieces[-1])
+        elif self._timed >= LEAST_STEPS:
+            self._stop_clock(self.pieces[-1])
+        self._timed = 0
 
     def _activities(self) -> list[ProfilerActivity]:
         on_gpu = [ProfilerActivity.CUDA] if self._device == "cuda" else []
         return [ProfilerActivity.CPU, *on_gpu]
 
     def _start_clock(self) -> None:
-        self._clock()
+        self._wait()
         self._since = time.perf_counter()
 
-    def _clock(self) -> float:
-        """Seconds since the clock was started, when the device has done everything."""
+    def _stop_clock(self, piece: Piece) -> None:
+        self._wait()
+        piece.steps_per_s = self._timed / (time.perf_counter() - self._since)
+        self._to_profile = max(
+            1, min(MOST_PROFILED_STEPS, round(PROFILED_SHARE * self._seconds * piece.steps_per_s))
+        )
+        piece.max_rss_mib = peak_memory_mib()
+        if self._device == "cuda":
+            piece.max_gpu_mib = torch.cuda.max_memory_allocated() / 2**20
+
+    def _wait(self) -> None:
         if self._device == "cuda":
             torch.cuda.synchronize()
-        return time.perf_counter() - self._since
-
-    def _late(self, seconds: float) -> bool:
-        """Whether so much time has passed, without waiting for the device."""
-        return time.perf_counter() - self._since >= seconds
 
 
 class Event(Protocol):
@@ -155,27 +176,46 @@ class Event(Protocol):
     self_cpu_time_total: float
 
 
-def summarise(events: Iterable[Event], seconds: float, steps: int, piece: Piece) -> None:
-    """Say in `piece` what the events of so many steps, which took so many seconds, were."""
-    listed = list(events)
+def summarise(events: Iterable[Event], steps: int, device: str, piece: Piece) -> None:
+    """Say in `piece`, whose pace is known, what the events of so many steps on a device were.
+
+    Shares on a GPU are of the time without the profiler, which slows launches but not kernels; on a CPU of
+    the time that the events span.
+    """
+    listed = [one for one in events if not getattr(one, "is_user_annotation", False)]
+    on_gpu = [one for one in listed if one.device_type == torch.autograd.DeviceType.CUDA]
     times: defaultdict[str, float] = defaultdict(float)
-    kernels = [one for one in listed if one.device_type == torch.autograd.DeviceType.CUDA]
-    if kernels:
-        piece.busy_share = _union([(one.time_range.start, one.time_range.end) for one in kernels]) / seconds
+    if device == "cuda":
+        if not on_gpu:
+            return  # a driver that hides its events
+        seconds = steps / piece.steps_per_s
+        piece.busy_share = min(1.0, _union([_span(one) for one in on_gpu]) / seconds)
+        kernels = [one for one in on_gpu if not one.name.startswith(("Memcpy", "Memset"))]
         piece.kernels_per_step = len(kernels) / steps
-        names = [one.name for one in listed if one.device_type == torch.autograd.DeviceType.CPU]
-        launches = [name for name in names if name.startswith("cu") and "Launch" in name]
+        calls = [one.name for one in listed if one.device_type == torch.autograd.DeviceType.CPU]
+        launches = [name for name in calls if name.startswith("cu") and "Launch" in name]
         piece.launches_per_step = len(launches) / steps
-        piece.syncs_per_step = sum("Synchronize" in name for name in names) / steps
-        for one in kernels:
-            times[one.name] += one.time_range.end - one.time_range.start
+        # those of the whole device are the profiler's own
+        waits = [name for name in calls if name.startswith(("cudaStreamSync", "cudaEventSync"))]
+        piece.syncs_per_step = len(waits) / steps
+        for one in on_gpu:
+            start, end = _span(one)
+            times[one.name] += end - start
     else:
-        for one in listed:
-            if one.name.startswith("aten::"):
-                times[one.name] += one.self_cpu_time_total
-        piece.busy_share = sum(times.values()) / 1e6 / seconds
+        operations = [one for one in listed if one.name.startswith("aten::")]
+        if not operations:
+            return
+        spans = [_span(one) for one in listed]
+        seconds = (max(end for _, end in spans) - min(start for start, _ in spans)) / 1e6
+        for one in operations:
+            times[one.name] += one.self_cpu_time_total
+        piece.busy_share = min(1.0, sum(times.values()) / 1e6 / seconds)
     dearest = sorted(times.items(), key=lambda item: -item[1])[:SHOWN]
     piece.dearest = "; ".join(f"{name} {t / 1e6 / seconds:.0%}" for name, t in dearest)
+
+
+def _span(event: Event) -> tuple[float, float]:
+    return event.time_range.start, event.time_range.end
 
 
 def _union(spans: Sequence[tuple[float, float]]) -> float:
@@ -187,9 +227,9 @@ def _union(spans: Sequence[tuple[float, float]]) -> float:
     return covered / 1e6
 
 
-def peak_gflops(device: str, rounds: int = 5) -> float:
-    """10^9 operations per second of a large float32 matrix product, the best of some rounds."""
-    size = 8192 if device == "cuda" else 2048
+def peak_gflops(device: str, size: int | None = None, rounds: int = 5) -> float:
+    """10^9 operations per second of a large square float32 matrix product, the best of some rounds."""
+    size = size or (8192 if device == "cuda" else 2048)
     a = torch.randn(size, size, device=device)
     seconds = math.inf
     for _ in range(rounds + 1):

@@ -21,7 +21,7 @@ class Watch(Protocol):
     """Is told of every step of long work; what it raises ends the work."""
 
     def begin(self, label: str, unit: str, steps: int) -> None:
-        """A piece of so many steps begins."""
+        """A piece of so many steps of a unit, `step` or `row`, begins."""
 
     def step(self, value: "torch.Tensor") -> None:
         """A step gave this value."""

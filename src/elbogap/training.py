@@ -73,7 +73,7 @@ def tabulate(row: Callable[[int], Tensor], *, rows: int, work: Work) -> Tensor:
         OutOfTime: the deadline has passed; the checkpoint holds all rows made.
     """
     return _loop(
-        lambda i: row(i - 1), rows, record_every=1, parts={}, work=work, unit="row", watch=lambda *_: ""
+        lambda i: row(i - 1), rows, record_every=1, parts={}, work=work, unit="row", shown=lambda *_: ""
     )
 
 
@@ -105,13 +105,13 @@ def train(
         OutOfTime: the deadline has passed; the checkpoint holds all steps made.
     """
 
-    def watch(i: int, mean: Tensor) -> str:
+    def shown(i: int, mean: Tensor) -> str:
         leading = mean[0] if mean.ndim > 1 else mean
         if not leading.isfinite().any():  # a diverged member stops no other
             raise UserError(f"{work.label}: diverged before step {i}; lower the learning rate")
         return f"{float(leading.mean()):.3f}"
 
-    return _loop(step, steps, record_every=record_every, parts=parts, work=work, unit="step", watch=watch)
+    return _loop(step, steps, record_every=record_every, parts=parts, work=work, unit="step", shown=shown)
 
 
 def _loop(
@@ -122,9 +122,9 @@ def _loop(
     parts: Mapping[str, Part],
     work: Work,
     unit: str,
-    watch: Callable[[int, Tensor], str],
+    shown: Callable[[int, Tensor], str],
 ) -> Tensor:
-    """Make the steps; `watch` sees each record and says what the progress line shows of it."""
+    """Make the steps; `shown` sees each record and says what the progress line shows of it."""
     done, total, records = _resume(work, parts)
     if work.watch:
         work.watch.begin(work.label, unit, steps)
@@ -140,7 +140,7 @@ def _loop(
                 work.watch.step(value)
             if i % record_every == 0 or i == steps:
                 mean = total.cpu() / ((i - 1) % record_every + 1)
-                progress.set_postfix_str(watch(i, mean), refresh=False)
+                progress.set_postfix_str(shown(i, mean), refresh=False)
                 records.append(mean)
                 total = torch.zeros_like(total)
             late = time.monotonic() >= work.deadline

@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from elbogap import cli
 from elbogap.plan import profile as module
 from elbogap.plan.jobs import Job
 from elbogap.plan.profile import add, one_of_each, profile
@@ -18,19 +19,13 @@ from elbogap.plan.work import Means
 PIECE = {
     "label": "net", "unit": "step", "steps": 7200, "members": 3, "steps_per_s": 2.0, "gflop_per_step": 4.0,
     "busy_share": 0.5, "kernels_per_step": math.nan, "launches_per_step": math.nan,
-    "syncs_per_step": math.nan, "dearest": "aten::mm 50%",
+    "syncs_per_step": math.nan, "dearest": "aten::mm 50%", "max_rss_mib": 9.0, "max_gpu_mib": math.nan,
 }  # fmt: skip
-FOUND = {
-    "device": "cpu",
-    "threads": 1,
-    "peak_gflops": 16.0,
-    "peak_memory_mib": 9.0,
-    "peak_gpu_memory_mib": None,
-}
+FOUND = {"device": "cpu", "threads": 1, "peak_gflops": 16.0}
 SCRIPT = """
 import sys
 words = sys.argv[1:]
-assert "--scratch" in words and words[words.index("--profile-seconds") + 1] == words[-1]
+assert words[words.index("--profile-seconds") + 1] == words[-1]
 open(words[words.index("--profile") + 1], "w").write(words[0])
 """
 
@@ -65,20 +60,36 @@ def test_a_row_says_what_the_pace_means(monkeypatch: pytest.MonkeyPatch, tmp_pat
     (row,) = table.to_dict("records")
     assert (row["rule"], row["work"], row["scale"], row["device"]) == ("a", "net", "paper", "cpu")
     assert row["model_steps_per_s"] == 6
-    assert row["hours"] == 1
+    assert row["piece_hours"] == 1
     assert row["gflops"] == 8
     assert row["peak_share"] == 0.5
 
 
-def test_on_a_gpu_operations_are_counted_on_the_cpu(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_piece_that_ended_early_is_not_the_one(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    short = PIECE | {"label": "short", "steps_per_s": math.nan}
+    table, _ = measured(monkeypatch, tmp_path, [job("a")], FOUND | {"pieces": [PIECE, short]})
+    assert list(table["work"]) == ["net"]
+
+
+@pytest.mark.parametrize(
+    ("label", "members", "gflop"), [("net", 3, 4.0), ("net", 2, None), ("other", 3, None)]
+)
+def test_on_a_gpu_operations_are_those_of_the_same_piece_on_the_cpu(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, label: str, members: int, gflop: float | None
+) -> None:
     on_gpu = FOUND | {"device": "card", "peak_gflops": 80.0}
     found = on_gpu | {
         "pieces": [PIECE | {"gflop_per_step": math.nan, "steps_per_s": 10.0}],
-        "on_cpu": FOUND | {"pieces": [PIECE]},
+        "on_cpu": FOUND | {"pieces": [PIECE | {"label": label, "members": members}]},
     }
     table, _ = measured(monkeypatch, tmp_path, [job("a")], found, gpus=1)
     (row,) = table.to_dict("records")
-    assert (row["device"], row["gflop_per_step"], row["peak_share"]) == ("card", 4, 0.5)
+    assert row["device"] == "card"
+    if gflop is None:
+        assert math.isnan(row["gflop_per_step"])
+        assert math.isnan(row["peak_share"])
+    else:
+        assert (row["gflop_per_step"], row["peak_share"]) == (gflop, 0.5)
 
 
 def test_what_cannot_be_measured_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -87,16 +98,28 @@ def test_what_cannot_be_measured_is_named(monkeypatch: pytest.MonkeyPatch, tmp_p
     )
     assert table.empty
     assert "a: left out, results/x.npz is not made yet" in said
-    assert "b: no long work" in said
+    assert "b: no work that is long enough" in said
+    monkeypatch.setattr(module, "command", lambda *_: [sys.executable, "-c", "raise SystemExit(2)"])
+    say = io.StringIO()
+    assert profile([job("c")], "paper", 5.0, Means(tmp_path, 0, 1, math.inf), say).empty
+    assert "c: failed, see above" in say.getvalue()
+
+
+def test_unknown_jobs_are_refused(tmp_path: Path) -> None:
+    words = ["profile", "--scale", "paper", "--jobs", "air_tune", "--out", str(tmp_path)]
+    assert cli.main(words) == 2
 
 
 def test_rows_of_other_devices_and_jobs_are_kept(tmp_path: Path) -> None:
     rows = pd.DataFrame(
-        [{"scale": "paper", "rule": "a", "device": one, "threads": 1, "hours": 3.0} for one in ("cpu", "gpu")]
+        [
+            {"scale": "paper", "rule": "a", "device": one, "threads": 1, "piece_hours": 3.0}
+            for one in ("cpu", "gpu")
+        ]
     )
     path = tmp_path / "profile.csv"
     add(rows, path)
-    add(rows[:1].assign(hours=2.0), path)
+    add(rows[:1].assign(piece_hours=2.0), path)
     kept = pd.read_csv(path)
     assert list(kept["device"]) == ["cpu", "gpu"]
-    assert list(kept["hours"]) == [2, 3]
+    assert list(kept["piece_hours"]) == [2, 3]

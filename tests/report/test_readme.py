@@ -82,14 +82,17 @@ def test_what_is_recorded_at_paper_scale_and_what_is_not(places: Places) -> None
 def test_paces_say_how_long_work_takes(places: Places) -> None:
     places.recorded.mkdir(parents=True)
     places.recorded_paces.write_text(
-        "rule,work,device,threads,steps,members,model_steps_per_s,gflop_per_step,peak_share,busy_share,hours\n"
-        "a[x=1],net,cpu,2,25000,100,3910.8,0.619,0.2659,0.92,2.5\n"
-        "b,rows,cpu,1,10,1,0.5,,,0.5,0.1\n"
+        "scale,rule,work,device,threads,steps,members,model_steps_per_s,gflop_per_step,peak_share,busy_share,"
+        "piece_hours\n"
+        "paper,a[x=1],net,cpu,2,25000,100,3910.8,0.619,0.2659,0.92,2.5\n"
+        "paper,b,rows,cpu,1,10,1,0.5,,,0.5,0.1\n"
+        "laptop,c,rows,cpu,1,10,1,0.5,,,0.5,0.1\n"
     )
     readme.refresh(places.project / "README.md", places)
     text = (places.project / "README.md").read_text()
     assert "| `a[x=1]` | `net` | cpu | 2 | 25 000 | 100 | 3911 | 0.619 | 27 % | 92 % | 2.5 h |" in text
     assert "| `b` | `rows` | cpu | 1 | 10 | 1 | 0.5 | – | – | 50 % | 6 min |" in text
+    assert "| `c` |" not in text
 
 
 @pytest.mark.parametrize(

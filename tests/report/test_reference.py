@@ -11,6 +11,7 @@ import pytest
 from made_up_run import finished_run, provenance, write
 
 from elbogap.errors import UserError
+from elbogap.places import Places
 from elbogap.report.lineage import COST_COLUMNS
 from elbogap.report.reference import LARGEST, record, record_costs
 
@@ -137,6 +138,40 @@ def test_claims_are_decided_from_old_and_new_together(tmp_path: Path) -> None:
     record("smoke", places, add=True)
     verdicts = pd.read_csv(places.recorded_results("smoke") / "claims.csv")
     assert list(verdicts["verdict"]) == ["not reproduced"]
+
+
+def test_a_claim_that_cannot_be_decided_leaves_the_record_before(tmp_path: Path) -> None:
+    places = finished_run(tmp_path)
+    record("smoke", places)
+    before = {path: path.read_bytes() for path in places.recorded.rglob("*") if path.is_file()}
+    table = places.results("smoke") / "qiw" / "tab01_bounds.csv"
+    table.write_text(table.read_text().replace("kl", "divergence"))
+    with pytest.raises(UserError, match="kl"):
+        record("smoke", places, add=True)
+    assert all(path.read_bytes() == content for path, content in before.items())
+
+
+def test_claims_are_decided_again_without_a_run(tmp_path: Path) -> None:
+    places = finished_run(tmp_path)
+    record("smoke", places)
+    shutil.rmtree(places.results("smoke"))
+    claims = places.paper / "claims/qiw.yaml"
+    claims.write_text(claims.read_text().replace("decreasing", "increasing"))
+    assert record("smoke", places, add=True) == 1  # the picture
+    verdicts = pd.read_csv(places.recorded_results("smoke") / "claims.csv")
+    assert list(verdicts["verdict"]) == ["not reproduced"]
+
+
+@pytest.mark.parametrize("word", ["../../elsewhere/x.csv", "a/../b.csv"])
+def test_paths_elsewhere_stay(tmp_path: Path, word: str) -> None:
+    """A run in a folder right inside the checkout sees it as `../`."""
+    places = finished_run(tmp_path)
+    inside = Places(project=places.project, work=places.project / "run")
+    shutil.move(places.work, inside.work)
+    path = inside.results("smoke") / "qiw" / "tab01_bounds.csv.provenance.json"
+    path.write_text(path.read_text().replace("results/smoke/data/binarized_mnist.json", word))
+    record("smoke", inside)
+    assert f'"{word}"' in (inside.recorded_results("smoke") / "qiw" / path.name).read_text()
 
 
 def test_nothing_to_record_is_said(tmp_path: Path) -> None:

@@ -87,14 +87,21 @@ def _profile(options: argparse.Namespace) -> None:
 
     everything = jobs_now(options.scale)
     wanted = jobs.needed(everything, jobs.products(everything, options.targets))
-    chosen = one_of_each(wanted)
+    experiments = [job for job in wanted if "--settings" in job.words]
+    chosen = one_of_each(experiments)
     if options.jobs:
-        chosen = [job for job in wanted if job.rule.startswith(tuple(options.jobs))]
+        chosen = [job for job in experiments if job.rule.startswith(tuple(options.jobs))]
         if not chosen:
-            raise UserError(f"no job is called {' or '.join(options.jobs)}; run --list names them all")
+            raise UserError(f"no experiment is called {' or '.join(options.jobs)}; run --list names all jobs")
     gpus = _gpus() if options.gpus is None else options.gpus
-    means = Means(options.out, gpus, options.threads, math.inf)
-    add(profile(chosen, options.scale, options.seconds, means), options.table)
+    options.out.mkdir(parents=True, exist_ok=True)
+    rows = profile(
+        chosen, options.scale, options.seconds, Means(options.out, gpus, options.threads, math.inf)
+    )
+    if rows.empty:
+        raise UserError("nothing was measured, see above")
+    add(rows, options.table)
+    print(f"{options.table}: {len(rows)} jobs measured")
 
 
 def _gpus() -> int:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -19,10 +20,11 @@ from elbogap.plan.work import Means, command, environment
 
 COLUMNS = [
     "scale", "rule", "device", "threads", "work", "unit", "steps", "members", "steps_per_s",
-    "model_steps_per_s", "hours", "gflop_per_step", "gflops", "peak_gflops", "peak_share", "busy_share",
+    "model_steps_per_s", "piece_hours", "gflop_per_step", "gflops", "peak_gflops", "peak_share", "busy_share",
     "kernels_per_step", "launches_per_step", "syncs_per_step", "max_rss_mib", "max_gpu_mib", "dearest",
 ]  # fmt: skip
-"""Of the table: see :class:`~elbogap.profiling.Piece`; `hours` are those of the whole piece at this pace."""
+"""Of the table: see :class:`~elbogap.profiling.Piece`; `piece_hours` are those of all its steps at this
+pace, without what comes between and after them."""
 
 
 def one_of_each(jobs: Sequence[Job]) -> list[Job]:
@@ -55,15 +57,29 @@ def profile(
             continue
         print(f"elbogap: {job.rule}", file=say, flush=True)
         found = _measure(job, seconds, means)
-        if found is None or not found["pieces"]:
-            print(f"elbogap: {job.rule}: {'no long work' if found else 'failed, see above'}", file=say)
+        if found is None:
+            print(f"elbogap: {job.rule}: failed, see above", file=say)
             continue
-        flops = found["pieces"][-1]["gflop_per_step"]
-        if means.gpus and math.isnan(flops):  # the replay of a graph shows no operations: count on the CPU
-            on_cpu = _measure(job, 0.0, Means(means.folder, 0, means.threads, means.deadline))
-            flops = on_cpu["pieces"][-1]["gflop_per_step"] if on_cpu and on_cpu["pieces"] else math.nan
-        rows.append(_row(job, scale, found, flops))
+        timed = [piece for piece in found["pieces"] if piece["steps_per_s"] > 0]
+        if not timed:
+            print(f"elbogap: {job.rule}: no work that is long enough to be timed", file=say)
+            continue
+        piece = timed[-1]
+        if means.gpus:  # the replay of a graph shows no operations
+            piece["gflop_per_step"] = _counted_on_cpu(job, piece, means)
+        rows.append(_row(job, scale, found, piece))
     return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def _counted_on_cpu(job: Job, piece: dict[str, Any], means: Means) -> float:
+    """Operations of a step of the same piece, if it is the first that the CPU comes to."""
+    found = _measure(job, 0.0, replace(means, gpus=0))
+    same = [
+        one["gflop_per_step"]
+        for one in (found or {"pieces": []})["pieces"]
+        if (one["label"], one["members"]) == (piece["label"], piece["members"])
+    ]
+    return same[0] if same else math.nan
 
 
 def add(rows: pd.DataFrame, path: Path) -> None:
@@ -78,17 +94,13 @@ def _measure(job: Job, seconds: float, means: Means) -> dict[str, Any] | None:
     """What the job's process wrote of its work; None if it failed."""
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "profile.json"
-        words = [
-            *command(job, means),
-            *("--scratch", folder, "--profile", str(file), "--profile-seconds", str(seconds)),
-        ]
+        words = [*command(job, means), "--profile", str(file), "--profile-seconds", str(seconds)]
         subprocess.run(words, cwd=means.folder, env=environment(), check=False)
         return json.loads(file.read_text()) if file.is_file() else None
 
 
-def _row(job: Job, scale: str, found: dict[str, Any], flops: float) -> dict[str, Any]:
-    piece = found["pieces"][-1]
-    pace = piece["steps_per_s"]
+def _row(job: Job, scale: str, found: dict[str, Any], piece: dict[str, Any]) -> dict[str, Any]:
+    pace, gflop = piece["steps_per_s"], piece["gflop_per_step"]
     return piece | {
         "scale": scale,
         "rule": job.rule,
@@ -96,11 +108,8 @@ def _row(job: Job, scale: str, found: dict[str, Any], flops: float) -> dict[str,
         "threads": found["threads"],
         "work": piece["label"],
         "model_steps_per_s": pace * piece["members"],
-        "hours": piece["steps"] / pace / 3600,
-        "gflop_per_step": flops,
-        "gflops": flops * pace,
+        "piece_hours": piece["steps"] / pace / 3600,
+        "gflops": gflop * pace,
         "peak_gflops": found["peak_gflops"],
-        "peak_share": flops * pace / found["peak_gflops"],
-        "max_rss_mib": found["peak_memory_mib"],
-        "max_gpu_mib": found["peak_gpu_memory_mib"],
+        "peak_share": gflop * pace / found["peak_gflops"],
     }

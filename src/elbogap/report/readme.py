@@ -119,7 +119,7 @@ def _paper(places: Places) -> Iterable[str]:
         for target in catalogue.targets(places.captions, document.key):
             lists[_is_recorded(target, places)].append(f"`{target.name}`")
         rows.append([document.key, *(", ".join(lists[is_there]) or DASH for is_there in (True, False))])
-    yield from _table(["document", "recorded", "not run"], rows)
+    yield from _table(["document", "recorded", "not recorded"], rows)
     decided = [
         row for row in claims(places.recorded_results(PAPER) / "claims.csv") if row["verdict"] != NOT_ASSESSED
     ]
@@ -129,21 +129,20 @@ def _paper(places: Places) -> Iterable[str]:
 
 
 def _is_recorded(target: catalogue.Target, places: Places) -> bool:
-    folder = places.recorded_results(PAPER) if target.kind == "table" else places.recorded_figures(PAPER)
-    suffix = "csv" if target.kind == "table" else "png"
-    return (folder / target.document / f"{target.name}.{suffix}").is_file()
+    return (places.project / target.files(f"reference/{PAPER}")[-1]).is_file()
 
 
 def _paces(places: Places) -> Iterable[str]:
-    """How fast the long work of jobs was where it was tried, and how long it takes at that pace."""
+    """How fast long work of the paper scale was where it was tried, and how long it takes at that pace."""
     if not places.recorded_paces.is_file():
         return ["No pace is recorded yet."]
+    paces = tables.read_table(places.recorded_paces)
     header = [
-        "job", "work", "device", "threads", "steps", "models", "model-steps/s", "GFLOP/step", "of peak",
-        "busy", "time",
+        "job", "work", "device", "threads", "steps", "models", "model-steps/s", "GFLOP/step",
+        "of float32 peak", "busy", "time",
     ]  # fmt: skip
     rows = []
-    for row in tables.read_table(places.recorded_paces).to_dict("records"):
+    for row in paces[paces["scale"] == PAPER].to_dict("records"):
         rows.append(
             [
                 f"`{row['rule']}`",
@@ -152,7 +151,7 @@ def _paces(places: Places) -> Iterable[str]:
                 *(number(row[name]) for name in ("threads", "steps", "members", "model_steps_per_s")),
                 number(row["gflop_per_step"], 3),
                 *(_share(row[name]) for name in ("peak_share", "busy_share")),
-                duration(row["hours"] * 3600),
+                duration(row["piece_hours"] * 3600),
             ]
         )
     return _table(header, rows, right=header[3:])

@@ -1,6 +1,7 @@
 """Record a finished run in the repository: small tables, records, pictures, and the cost of each target."""
 
 import os
+import re
 import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -30,7 +31,7 @@ def record(scale: str, places: Places, *, add: bool = False) -> int:
     kept, and the claims are decided from both together; so a long scale is recorded part by part.
 
     Raises:
-        UserError: nothing is there, or (without `add`) no claims table, so the run is not finished.
+        UserError: there is no run, it is not finished (without `add`), or a claim cannot be decided.
     """
     results, figures = places.results(scale), places.figures(scale)
     if not add and not (results / "claims.csv").is_file():
@@ -38,17 +39,22 @@ def record(scale: str, places: Places, *, add: bool = False) -> int:
             f"{results}: no claims.csv, so the run is not finished; build all of scale '{scale}' first, or "
             "record what is there with --add"
         )
-    found = list(_small_tables(results))
-    if not found:
+    small, pictures = list(_small_tables(results)), sorted(figures.rglob("*.png"))
+    folders = places.recorded_results(scale), places.recorded_figures(scale)
+    if not small and not folders[0].is_dir():
         raise UserError(f"{results}: no tables to record")
-    copied = _replace(results, places.recorded_results(scale), found, keep=add)
+    new = [_beside(folder) for folder in folders]
+    for fresh, source, files, old in zip(new, (results, figures), (small, pictures), folders, strict=True):
+        _fill(fresh, source, files, old if add else None)
     if add:
-        csv = places.recorded_results(scale) / "claims.csv"
-        decide(scale, places.recorded, places.paper / "claims", {"csv": csv}, partial=True)
-    _make_paths_relative(places.recorded_results(scale), places)
-    copied += _replace(figures, places.recorded_figures(scale), sorted(figures.rglob("*.png")), keep=add)
+        claims = {"csv": new[0] / "claims.csv"}
+        decide(scale, new[0].parent, places.paper / "claims", claims, partial=True)
+    _make_paths_relative(new[0], places)
+    for fresh, old in zip(new, folders, strict=True):
+        shutil.rmtree(old, ignore_errors=True)
+        fresh.rename(old)
     record_costs(scale, places, add=add)
-    return copied
+    return len(small) + len(pictures)
 
 
 def _small_tables(results: Path) -> Iterator[Path]:
@@ -61,30 +67,36 @@ def _small_tables(results: Path) -> Iterator[Path]:
                 yield provenance.path_for(path)
 
 
-def _replace(source: Path, destination: Path, files: Sequence[Path], *, keep: bool) -> int:
-    """Put copies of the files in the place of a folder (or, `keep`, into it), all or none; their number."""
-    fresh = destination.with_name(f".{destination.name}.partial")
+def _beside(folder: Path) -> Path:
+    """Where the new content of a folder is put together, under the same name."""
+    return folder.parent / ".partial" / folder.name
+
+
+def _fill(fresh: Path, source: Path, files: Sequence[Path], old: Path | None) -> None:
+    """Copies of an old folder, if there is one, and of the files in `source` over them."""
     shutil.rmtree(fresh, ignore_errors=True)
     fresh.mkdir(parents=True)
-    if keep and destination.is_dir():
-        shutil.copytree(destination, fresh, dirs_exist_ok=True)
+    if old and old.is_dir():
+        shutil.copytree(old, fresh, dirs_exist_ok=True)
     for path in files:
         copy = fresh / path.relative_to(source)
         copy.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(path, copy)
-    shutil.rmtree(destination, ignore_errors=True)
-    fresh.rename(destination)
-    return len(files)
 
 
 def _make_paths_relative(folder: Path, places: Places) -> None:
     """Take the paths to the checkout, absolute ones and those from the run, out of the records."""
-    project = places.project.resolve()
-    paths = (f"{project}/", f"{os.path.relpath(project, places.work.resolve())}/")
+    project, fresh = places.project.resolve(), folder.resolve().parent
+    ways = {
+        f"{fresh}/": f"{places.recorded.resolve().relative_to(project)}/",
+        f"{project}/": "",
+        f"{os.path.relpath(project, places.work.resolve())}/": "",
+    }
     for path in folder.rglob("*.json"):
         text = path.read_text()
-        for prefix in paths:
-            text = text.replace(prefix, "") if prefix != "./" else text
+        for prefix, instead in ways.items():
+            # whole words of the record alone: '../' is also a part of '../../elsewhere'
+            text = re.sub(rf'(?<=["=]){re.escape(prefix)}(?!\.\./)', instead, text)
         path.write_text(text)
 
 

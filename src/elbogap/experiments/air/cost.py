@@ -91,7 +91,7 @@ def _timed(
     steps: int,
 ) -> float:
     one_round = train.model_copy(update={"round_steps": steps, "batch": min(train.batch, len(images))})
-    work = Work("timing", run.scratch / "timing.pt", identity="", checkpoint_seconds=math.inf)
+    work = Work("timing", run.scratch / "timing.pt", "", math.inf, watch=run.watch)
     work.checkpoint.unlink(missing_ok=True)  # it is written at the end
     start = time.perf_counter()
     fit(

@@ -91,7 +91,7 @@ def _seconds_per_iteration(
 ) -> float:
     """The difference of a longer and a shorter run leaves out what comes once."""
     timed = settings.training.model_copy(update={"measure_every": settings.timing_steps})
-    work = Work("timing", run.scratch / "timing.pt", identity="", checkpoint_seconds=math.inf)
+    work = Work("timing", run.scratch / "timing.pt", "", math.inf, watch=run.watch)
 
     def seconds(rounds: int) -> float:
         work.checkpoint.unlink(missing_ok=True)  # it is written at the end

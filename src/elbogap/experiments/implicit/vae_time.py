@@ -75,7 +75,7 @@ def _timed(settings: Settings, run: Run, t: int, images: torch.Tensor, steps: in
         update={"round_steps": steps, "batch": min(settings.train.batch, len(images))}
     )
     training = objective(train, "timing", cell, [0], images)
-    work = Work("timing", run.scratch / "timing.pt", identity="", checkpoint_seconds=math.inf)
+    work = Work("timing", run.scratch / "timing.pt", "", math.inf, watch=run.watch)
     work.checkpoint.unlink(missing_ok=True)  # it is written at the end
     start = time.perf_counter()
     fit(
