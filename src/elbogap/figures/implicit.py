@@ -81,16 +81,17 @@ def _draw_elbo(panel: Axes, curves: pd.DataFrame, log_evidence: float) -> None:
     panel.axhline(log_evidence, color=style.BLACK, linestyle="--", linewidth=0.9)
     last = curves[curves["step"] > curves["step"].max() / 2]
     low, high = last["elbo"].quantile(0.05), last["elbo_estimate"].quantile(0.95)
-    panel.set_ylim(low - 0.1 * (high - low), max(high, log_evidence) + 0.5 * (high - low))
+    panel.set_ylim(low - 0.1 * (high - low), max(high, log_evidence) + 0.75 * (high - low))
     handles = [
-        *(Line2D([], [], color=f"C{number}", label=_steps(count)) for number, count in enumerate(counts)),
-        Line2D([], [], color=style.GREY, label="true ELBO"),
+        *(Line2D([], [], color=f"C{number}", label=str(count)) for number, count in enumerate(counts)),
+        Line2D([], [], color=style.GREY, label="true"),
         Line2D([], [], color=style.GREY, linestyle=":", label="estimate"),
         Line2D([], [], color=style.BLACK, linestyle="--", linewidth=0.9, label="$\\log p(x)$"),
     ]
     panel.legend(
-        handles=handles, loc="upper right", ncols=2, columnspacing=0.8, handlelength=1.5, handletextpad=0.5
-    )
+        handles=handles, loc="upper right", ncols=3, columnspacing=0.8, handlelength=1.2, handletextpad=0.4,
+        title="steps of $D$ per step of $q$", frameon=True, framealpha=0.9, edgecolor="none",
+    )  # fmt: skip
     panel.set(title="(c) in training", xlabel="steps of $q$", ylabel="ELBO / nats")
 
 
