@@ -13,7 +13,7 @@ import pytest
 from elbogap import cli
 from elbogap.plan import profile as module
 from elbogap.plan.jobs import Job
-from elbogap.plan.profile import add, one_of_each, profile
+from elbogap.plan.profile import COLUMNS, add, one_of_each, profile
 from elbogap.plan.work import Means
 
 PIECE = {
@@ -47,7 +47,8 @@ def measured(
     monkeypatch.setattr(module, "command", command)
     say = io.StringIO()
     means = Means(folder, gpus=gpus, threads=1, deadline=math.inf)
-    return profile(jobs, "paper", 5.0, means, say), say.getvalue()
+    rows = pd.DataFrame(profile(jobs, "paper", 5.0, means, say))
+    return rows, say.getvalue()
 
 
 def test_one_cell_of_each_rule_with_a_gpu() -> None:
@@ -101,7 +102,7 @@ def test_what_cannot_be_measured_is_named(monkeypatch: pytest.MonkeyPatch, tmp_p
     assert "b: no work that is long enough" in said
     monkeypatch.setattr(module, "command", lambda *_: [sys.executable, "-c", "raise SystemExit(2)"])
     say = io.StringIO()
-    assert profile([job("c")], "paper", 5.0, Means(tmp_path, 0, 1, math.inf), say).empty
+    assert not list(profile([job("c")], "paper", 5.0, Means(tmp_path, 0, 1, math.inf), say))
     assert "c: failed, see above" in say.getvalue()
 
 
@@ -111,15 +112,14 @@ def test_unknown_jobs_are_refused(tmp_path: Path) -> None:
 
 
 def test_rows_of_other_devices_and_jobs_are_kept(tmp_path: Path) -> None:
-    rows = pd.DataFrame(
-        [
-            {"scale": "paper", "rule": "a", "device": one, "threads": 1, "piece_hours": 3.0}
-            for one in ("cpu", "gpu")
-        ]
-    )
+    row = {"scale": "paper", "rule": "a", "device": "cpu", "threads": 1, "piece_hours": 3.0}
     path = tmp_path / "profile.csv"
-    add(rows, path)
-    add(rows[:1].assign(piece_hours=2.0), path)
+    for one in (row, row | {"device": "gpu"}, row | {"piece_hours": 2.0}, row | {"rule": "b"}):
+        add(one, path)
     kept = pd.read_csv(path)
-    assert list(kept["device"]) == ["cpu", "gpu"]
-    assert list(kept["piece_hours"]) == [2, 3]
+    assert list(kept.columns) == COLUMNS
+    assert kept[["rule", "device", "piece_hours"]].values.tolist() == [
+        ["a", "cpu", 2.0],
+        ["a", "gpu", 3.0],
+        ["b", "cpu", 3.0],
+    ]

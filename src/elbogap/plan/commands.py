@@ -95,13 +95,12 @@ def _profile(options: argparse.Namespace) -> None:
             raise UserError(f"no experiment is called {' or '.join(options.jobs)}; run --list names all jobs")
     gpus = _gpus() if options.gpus is None else options.gpus
     options.out.mkdir(parents=True, exist_ok=True)
-    rows = profile(
-        chosen, options.scale, options.seconds, Means(options.out, gpus, options.threads, math.inf)
-    )
-    if rows.empty:
+    means, count = Means(options.out, gpus, options.threads, math.inf), 0
+    for count, row in enumerate(profile(chosen, options.scale, options.seconds, means), start=1):
+        add(row, options.table)  # at once: the next may be stopped
+    if not count:
         raise UserError("nothing was measured, see above")
-    add(rows, options.table)
-    print(f"{options.table}: {len(rows)} jobs measured")
+    print(f"{options.table}: {count} jobs measured")
 
 
 def _gpus() -> int:

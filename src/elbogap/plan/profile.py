@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TextIO
@@ -38,8 +38,8 @@ def one_of_each(jobs: Sequence[Job]) -> list[Job]:
 
 def profile(
     jobs: Sequence[Job], scale: str, seconds: float, means: Means, say: TextIO = sys.stderr
-) -> pd.DataFrame:
-    """A row for each job with long work whose inputs are there, see `COLUMNS`.
+) -> Iterator[dict[str, Any]]:
+    """A row for each job with long work whose inputs are there, as soon as it is measured, see `COLUMNS`.
 
     Args:
         jobs: the jobs.
@@ -48,7 +48,6 @@ def profile(
         means: what they may use.
         say: where progress and what was left out go.
     """
-    rows = []
     checkout = os.path.relpath(PROJECT, means.folder)
     for job in (one.at(checkout) for one in jobs):
         missing = [path for path in job.inputs.values() if not (means.folder / path).is_file()]
@@ -67,8 +66,7 @@ def profile(
         piece = timed[-1]
         if means.gpus:  # the replay of a graph shows no operations
             piece["gflop_per_step"] = _counted_on_cpu(job, piece, means)
-        rows.append(_row(job, scale, found, piece))
-    return pd.DataFrame(rows, columns=COLUMNS)
+        yield _row(job, scale, found, piece)
 
 
 def _counted_on_cpu(job: Job, piece: dict[str, Any], means: Means) -> float:
@@ -82,9 +80,10 @@ def _counted_on_cpu(job: Job, piece: dict[str, Any], means: Means) -> float:
     return same[0] if same else math.nan
 
 
-def add(rows: pd.DataFrame, path: Path) -> None:
-    """Put rows into the table of earlier ones, in the place of those of the same job and device."""
+def add(row: Mapping[str, Any], path: Path) -> None:
+    """Put a row into the table of earlier ones, in the place of that of the same job and device."""
     same = ["scale", "rule", "device", "threads"]
+    rows = pd.DataFrame([row], columns=COLUMNS)
     if path.is_file():
         rows = pd.concat([tables.read_table(path), rows]).drop_duplicates(same, keep="last")
     tables.write(rows.sort_values(same, ignore_index=True), path)
