@@ -95,12 +95,14 @@ def _profile(options: argparse.Namespace) -> None:
             raise UserError(f"no experiment is called {' or '.join(options.jobs)}; run --list names all jobs")
     gpus = _gpus() if options.gpus is None else options.gpus
     options.out.mkdir(parents=True, exist_ok=True)
-    means, count = Means(options.out, gpus, options.threads, math.inf), 0
-    for count, row in enumerate(profile(chosen, options.scale, options.seconds, means), start=1):
+    means = Means(options.out, gpus, options.threads, math.inf)
+    measured = []
+    for row in profile(chosen, options.scale, options.seconds, means):
         add(row, options.table)  # at once: the next may be stopped
-    if not count:
+        measured.append(row["rule"])
+    if not measured:
         raise UserError("nothing was measured, see above")
-    print(f"{options.table}: {count} jobs measured")
+    print(f"{options.table}: {len(measured)} jobs measured")
 
 
 def _gpus() -> int:
