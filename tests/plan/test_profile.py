@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from elbogap import cli
+from elbogap import cli, provenance
 from elbogap.plan import profile as module
 from elbogap.plan.jobs import Job
 from elbogap.plan.profile import COLUMNS, add, one_of_each, profile
@@ -64,6 +64,8 @@ def test_a_row_says_what_the_pace_means(monkeypatch: pytest.MonkeyPatch, tmp_pat
     assert row["piece_hours"] == 1
     assert row["gflops"] == 8
     assert row["peak_share"] == 0.5
+    assert row["torch"] == provenance.versions()["torch"]
+    assert row["commit"] == provenance.git_state()["commit"]
 
 
 def test_a_piece_that_ended_early_is_not_the_one(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

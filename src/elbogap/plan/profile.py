@@ -13,7 +13,7 @@ from typing import Any, TextIO
 
 import pandas as pd
 
-from elbogap import tables
+from elbogap import provenance, tables
 from elbogap.plan.ask import PROJECT
 from elbogap.plan.jobs import Job
 from elbogap.plan.work import Means, command, environment
@@ -22,6 +22,7 @@ COLUMNS = [
     "scale", "rule", "device", "threads", "work", "unit", "steps", "members", "steps_per_s",
     "model_steps_per_s", "piece_hours", "gflop_per_step", "gflops", "peak_gflops", "peak_share", "busy_share",
     "kernels_per_step", "launches_per_step", "syncs_per_step", "max_rss_mib", "max_gpu_mib", "dearest",
+    "commit", "torch",
 ]  # fmt: skip
 """Of the table: see :class:`~elbogap.profiling.Piece`; `piece_hours` are those of all its steps at this
 pace, without what comes between and after them."""
@@ -111,4 +112,6 @@ def _row(job: Job, scale: str, found: dict[str, Any], piece: dict[str, Any]) -> 
         "gflops": gflop * pace,
         "peak_gflops": found["peak_gflops"],
         "peak_share": gflop * pace / found["peak_gflops"],
+        "commit": provenance.git_state()["commit"],
+        "torch": provenance.versions().get("torch"),
     }
