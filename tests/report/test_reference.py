@@ -44,7 +44,8 @@ def test_records_name_no_path_of_this_machine(tmp_path: Path, relative: bool) ->
     places = finished_run(tmp_path)
     path = places.results("smoke") / "qiw" / "tab01_bounds.csv.provenance.json"
     project = os.path.relpath(places.project, places.work) if relative else places.project.resolve()
-    path.write_text(path.read_text().replace("results/smoke/data", f"{project}/results/smoke/data"))
+    old = json.loads(path.read_text().replace("results/smoke/data", f"{project}/results/smoke/data"))
+    write(path, old | {"command": ["--project", str(places.project.resolve())]})
     record("smoke", places)
     kept = (places.recorded_results("smoke") / "qiw" / path.name).read_text()
     assert str(tmp_path) not in kept

@@ -97,7 +97,7 @@ def _make_paths_relative(folder: Path, places: Places) -> None:
         for prefix, instead in ways.items():
             # whole words of the record alone: '../' is also a part of '../../elsewhere'
             text = re.sub(rf'(?<=["=]){re.escape(prefix)}(?!\.\./)', instead, text)
-        path.write_text(text)
+        path.write_text(text.replace(f'"{project}"', '"."'))
 
 
 def _costs(scale: str, places: Places, add: bool) -> pd.DataFrame:
