@@ -174,11 +174,10 @@ def _experiment(options: argparse.Namespace) -> None:
         limit_torch_threads(options.threads)
     if options.gpus and run.device == "cpu":
         print("elbogap: a GPU is granted and torch sees none: computing on the CPU", file=sys.stderr)
-    if options.profile:
-        with threadpool_limits(options.threads):
-            _profile(module, settings, run, options)
-        return
     with threadpool_limits(options.threads):
+        if options.profile:
+            _profile(module, settings, run, options)
+            return
         results = module.run(settings, run)
     if set(results) != set(outputs):
         raise UserError(f"{options.name} makes {sorted(results)}, but --outputs names {sorted(outputs)}")

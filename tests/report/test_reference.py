@@ -37,6 +37,7 @@ def test_small_tables_records_and_pictures_are_kept(tmp_path: Path) -> None:
         "figures/reference/smoke/qiw/fig01_posterior_2d.png",
     ]
     assert count == len(kept)
+    assert not list(folder.rglob(".partial"))
 
 
 @pytest.mark.parametrize("relative", [True, False])

@@ -53,6 +53,7 @@ def record(scale: str, places: Places, *, add: bool = False) -> int:
     for fresh, old in zip(new, folders, strict=True):
         shutil.rmtree(old, ignore_errors=True)
         fresh.rename(old)
+        fresh.parent.rmdir()
     record_costs(scale, places, add=add)
     return len(small) + len(pictures)
 
