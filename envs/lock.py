@@ -30,5 +30,5 @@ def environment(lines: list[str]) -> str:
 if __name__ == "__main__":
     folder = Path(__file__).parent
     found = lock_lines()
-    (folder / "lock.txt").write_text(HEADER + "\n".join(found) + "\n")
-    (folder / "environment.yaml").write_text(environment(found))
+    (folder / "lock.txt").write_text(HEADER + "\n".join(found) + "\n", encoding="utf-8")
+    (folder / "environment.yaml").write_text(environment(found), encoding="utf-8")

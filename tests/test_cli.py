@@ -58,7 +58,7 @@ def tree(tmp_path: Path) -> Path:
     for path in SOURCE.rglob("*.py"):
         copy = source / path.relative_to(SOURCE)
         copy.parent.mkdir(parents=True, exist_ok=True)
-        copy.write_text(path.read_text())
+        copy.write_text(path.read_text(encoding="utf-8"), encoding="utf-8")
     head = """
         import importlib
         import pandas as pd
@@ -135,11 +135,11 @@ def tree(tmp_path: Path) -> Path:
                 raise KeyboardInterrupt
         """,
     }
-    (package / "figures/toy.py").write_text(textwrap.dedent(FIGURES))
-    (package / "experiments/toy/__init__.py").write_text('"""Toy."""\n')
+    (package / "figures/toy.py").write_text(textwrap.dedent(FIGURES), encoding="utf-8")
+    (package / "experiments/toy/__init__.py").write_text('"""Toy."""\n', encoding="utf-8")
     for name, body in bodies.items():
         text = f'"""Experiment {name}."""\n' + textwrap.dedent(head) + textwrap.dedent(body)
-        (package / f"experiments/toy/{name}.py").write_text(text)
+        (package / f"experiments/toy/{name}.py").write_text(text, encoding="utf-8")
     return source
 
 
@@ -159,8 +159,8 @@ def run_toy(
 def test_an_experiment_writes_its_table_and_provenance(tree: Path) -> None:
     answer = run_toy(tree, "draw")
     assert answer.returncode == 0, answer.stderr
-    assert (tree.parent / "out/t.csv").read_text().startswith("key,value\np,")
-    record = json.loads((tree.parent / "out/t.csv.provenance.json").read_text())
+    assert (tree.parent / "out/t.csv").read_text(encoding="utf-8").startswith("key,value\np,")
+    record = json.loads((tree.parent / "out/t.csv.provenance.json").read_text(encoding="utf-8"))
     assert record["settings"] == {"seed": 1, "draws": 3}
     assert record["seeds"] == {"seed": 1}
     assert record["scale"] == "smoke"
@@ -207,7 +207,7 @@ def test_an_undeclared_import_is_refused(tree: Path) -> None:
 
 @pytest.mark.parametrize("name", ["fig01_good", "fig02_hidden"])
 def test_a_figure_may_not_hide_an_import_either(tree: Path, name: str) -> None:
-    (tree.parent / "t.csv").write_text("value\n1\n2\n")
+    (tree.parent / "t.csv").write_text("value\n1\n2\n", encoding="utf-8")
     words = ["figure", f"toy.{name}", "--scale", "smoke", "--inputs", "table=t.csv", "--outputs", "png=f.png"]
     answer = elbogap(*words, cwd=tree.parent, source=tree)
     if name == "fig01_good":
@@ -270,7 +270,7 @@ def test_out_of_time_the_same_command_goes_on(tree: Path) -> None:
         assert not (tree.parent / "out/t.csv").exists()
     answer = run_toy(tree, "long", more=["--time-budget", "0"])
     assert answer.returncode == 0, answer.stderr
-    assert (tree.parent / "out/t.csv").read_text() == "weight,value\n3.0,1.5\n3.0,3.0\n"
+    assert (tree.parent / "out/t.csv").read_text(encoding="utf-8") == "weight,value\n3.0,1.5\n3.0,3.0\n"
     assert not list((tree.parent / "out").glob(".scratch-*"))
 
 
@@ -278,7 +278,7 @@ def test_a_profile_measures_and_makes_nothing(tree: Path) -> None:
     settings = '{"seed": 1, "draws": 1000000}'
     answer = run_toy(tree, "long", settings, more=["--profile", "p.json", "--profile-seconds", "0.1"])
     assert answer.returncode == 0, answer.stderr
-    found = json.loads((tree.parent / "p.json").read_text())
+    found = json.loads((tree.parent / "p.json").read_text(encoding="utf-8"))
     assert found["device"] == "cpu"
     assert found["pieces"][0]["label"] == "long"
     assert found["pieces"][0]["steps_per_s"] > 10

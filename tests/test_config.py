@@ -57,10 +57,10 @@ def test_every_number_is_bounded_and_has_a_unit(name: str) -> None:
 
 
 def changed(tmp_path: Path, edit: typing.Callable[[dict], None]) -> Path:
-    values = yaml.safe_load((CONFIG / "smoke.yaml").read_text())
+    values = yaml.safe_load((CONFIG / "smoke.yaml").read_text(encoding="utf-8"))
     edit(values)
     path = tmp_path / "smoke.yaml"
-    path.write_text(yaml.safe_dump(values))
+    path.write_text(yaml.safe_dump(values), encoding="utf-8")
     return path
 
 
@@ -75,7 +75,7 @@ def deepest(values: dict) -> tuple[str, dict]:
 
 
 def test_a_misspelt_key_is_named_with_the_allowed_ones(tmp_path: Path) -> None:
-    name, inner = deepest(yaml.safe_load((CONFIG / "smoke.yaml").read_text()))
+    name, inner = deepest(yaml.safe_load((CONFIG / "smoke.yaml").read_text(encoding="utf-8")))
     right = next(iter(inner))
     wrong = f"{right}z"
 
@@ -95,7 +95,7 @@ def test_a_misspelt_key_is_named_with_the_allowed_ones(tmp_path: Path) -> None:
 def test_an_unknown_key_lists_the_allowed_ones(tmp_path: Path) -> None:
     with pytest.raises(UserError) as error:
         load(changed(tmp_path, lambda values: deepest(values)[1].update(extra=1)))
-    _, inner = deepest(yaml.safe_load((CONFIG / "smoke.yaml").read_text()))
+    _, inner = deepest(yaml.safe_load((CONFIG / "smoke.yaml").read_text(encoding="utf-8")))
     assert "unknown key" in str(error.value)
     assert all(key in str(error.value) for key in inner)
 
@@ -136,7 +136,7 @@ def test_sections_that_ask_for_what_is_not_trained_are_refused(
 )
 def test_a_broken_file_is_one_line(tmp_path: Path, text: str, says: str) -> None:
     path = tmp_path / "broken.yaml"
-    path.write_text(text)
+    path.write_text(text, encoding="utf-8")
     with pytest.raises(UserError, match=says) as error:
         load(path)
     assert "\n" not in str(error.value)
@@ -144,8 +144,8 @@ def test_a_broken_file_is_one_line(tmp_path: Path, text: str, says: str) -> None
 
 def test_a_key_given_twice_is_refused_with_its_line(tmp_path: Path) -> None:
     path = tmp_path / "smoke.yaml"
-    text = (CONFIG / "smoke.yaml").read_text()
-    path.write_text(f"{text}stand_ins: never\n")
+    text = (CONFIG / "smoke.yaml").read_text(encoding="utf-8")
+    path.write_text(f"{text}stand_ins: never\n", encoding="utf-8")
     first = text[: text.index("stand_ins:")].count("\n") + 1
     with pytest.raises(UserError) as error:
         load(path)
@@ -157,9 +157,9 @@ def test_a_key_given_twice_is_refused_with_its_line(tmp_path: Path) -> None:
 
 def test_a_key_given_twice_is_found_at_any_depth_but_may_replace_an_inherited_one(tmp_path: Path) -> None:
     path = tmp_path / "a.yaml"
-    path.write_text("a: &a {x: 1, y: 2}\nb: &b {<<: *a, x: 3}\nc:\n  - {<<: *b, y: 4}\n")
+    path.write_text("a: &a {x: 1, y: 2}\nb: &b {<<: *a, x: 3}\nc:\n  - {<<: *b, y: 4}\n", encoding="utf-8")
     assert read_yaml(path) == {"a": {"x": 1, "y": 2}, "b": {"x": 3, "y": 2}, "c": [{"x": 3, "y": 4}]}
-    path.write_text("a:\n  - b: {x: 1,\n    x: 1}\n")
+    path.write_text("a:\n  - b: {x: 1,\n    x: 1}\n", encoding="utf-8")
     with pytest.raises(UserError, match=r"line 3: key 'x' is given twice \(first in line 2\)"):
         read_yaml(path)
 
@@ -175,7 +175,7 @@ def test_sections_are_found_by_dotted_name() -> None:
 
 
 def test_paper_yaml_says_where_each_value_comes_from() -> None:
-    for number, line in enumerate((CONFIG / "paper.yaml").read_text().splitlines(), 1):
+    for number, line in enumerate((CONFIG / "paper.yaml").read_text(encoding="utf-8").splitlines(), 1):
         assigns = re.match(r"\s*(- )?[\w.-]+:\s*[^#\s]", line) or re.match(r"\s*- [^#\s]", line)
         if assigns and not re.search(r":\s*[&*]\w+\s*(#|$)", line):
             comment = line.partition("#")[2].strip()

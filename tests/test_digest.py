@@ -31,7 +31,7 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     }
     for name, text in files.items():
         (root / name).parent.mkdir(parents=True, exist_ok=True)
-        (root / name).write_text(textwrap.dedent(text))
+        (root / name).write_text(textwrap.dedent(text), encoding="utf-8")
     monkeypatch.setattr(digest, "SOURCE", root)
     forget()
     yield root
@@ -44,8 +44,8 @@ def forget() -> None:
 
 
 def after(path: Path, old: str, new: str) -> str:
-    assert old in path.read_text()
-    path.write_text(path.read_text().replace(old, new))
+    assert old in path.read_text(encoding="utf-8")
+    path.write_text(path.read_text(encoding="utf-8").replace(old, new), encoding="utf-8")
     forget()
     return digest.code_digest("elbogap.a")
 

@@ -17,34 +17,38 @@ def pinned(lines: list[str]) -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def lock() -> dict[str, str]:
-    return pinned((ROOT / "envs/lock.txt").read_text().splitlines())
+    return pinned((ROOT / "envs/lock.txt").read_text(encoding="utf-8").splitlines())
 
 
 def test_conda_environment_pins_the_same_versions(lock: dict[str, str]) -> None:
-    environment = yaml.safe_load((ROOT / "envs/environment.yaml").read_text())
+    environment = yaml.safe_load((ROOT / "envs/environment.yaml").read_text(encoding="utf-8"))
     assert pinned(environment["dependencies"][-1]["pip"]) == lock
 
 
 def test_dockerfile_installs_the_lock_on_the_conda_python() -> None:
-    dockerfile = (ROOT / "envs/Dockerfile").read_text()
-    environment = yaml.safe_load((ROOT / "envs/environment.yaml").read_text())
+    dockerfile = (ROOT / "envs/Dockerfile").read_text(encoding="utf-8")
+    environment = yaml.safe_load((ROOT / "envs/environment.yaml").read_text(encoding="utf-8"))
     assert re.search(r"COPY envs/lock\.txt (\S+)\nRUN pip install --no-cache-dir -r \1", dockerfile)
     assert re.search(r"FROM python:(\d+\.\d+)", dockerfile).group(1) in environment["dependencies"][0]
 
 
 def test_all_say_the_same_of_python() -> None:
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     oldest = project["requires-python"].removeprefix(">=")
-    tested = re.search(r"FROM python:(\d+\.\d+)", (ROOT / "envs/Dockerfile").read_text()).group(1)
+    tested = re.search(
+        r"FROM python:(\d+\.\d+)", (ROOT / "envs/Dockerfile").read_text(encoding="utf-8")
+    ).group(1)
     for name in ("README.md", "envs/README.md", "Makefile"):
-        said = re.findall(r"Python \d\.[^\n;:,)]*\)?", (ROOT / name).read_text())
+        said = re.findall(r"Python \d\.[^\n;:,)]*\)?", (ROOT / name).read_text(encoding="utf-8"))
         assert said == [f"Python {oldest} or newer (tested on {tested})"], name
     major, minor = oldest.split(".")
-    assert f"sys.version_info < ({major}, {minor})" in (ROOT / "Makefile").read_text()
+    assert f"sys.version_info < ({major}, {minor})" in (ROOT / "Makefile").read_text(encoding="utf-8")
 
 
 def test_every_requirement_is_locked_at_an_admitted_version(lock: dict[str, str]) -> None:
-    requirements = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
+    requirements = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"][
+        "dependencies"
+    ]
     for requirement in requirements:
         name, least = requirement.split(">=")
         assert name in lock, f"{name} is not in envs/lock.txt"
@@ -59,4 +63,4 @@ def test_torch_and_torchvision_are_a_matching_pair(lock: dict[str, str]) -> None
 
 
 def test_the_lock_names_no_host(lock: dict[str, str]) -> None:
-    assert "://" not in (ROOT / "envs/lock.txt").read_text()
+    assert "://" not in (ROOT / "envs/lock.txt").read_text(encoding="utf-8")

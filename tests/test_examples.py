@@ -10,7 +10,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 EXAMPLE = ROOT / "examples" / "bayesian_logistic_regression.py"
-README = (ROOT / "README.md").read_text()
+README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 Table = dict[str, list[float]]
 
@@ -57,7 +57,7 @@ def test_the_readme_shows_the_examples_code_and_what_it_prints(printed: Table) -
     (block,) = re.findall(r"```python\n(.*?)\n```", README, re.DOTALL)
     functions = block.split("\n\n\n")
     assert len(functions) == 3
-    assert all(function in EXAMPLE.read_text() for function in functions)
+    assert all(function in EXAMPLE.read_text(encoding="utf-8") for function in functions)
     shown = table(README)
     assert list(shown) == list(printed)
     for method, values in shown.items():  # other processors round otherwise

@@ -12,14 +12,14 @@ from elbogap.files import atomic
 
 def write(path: Path, text: str) -> None:
     with atomic(path) as temporary:
-        temporary.write_text(text)
+        temporary.write_text(text, encoding="utf-8")
 
 
 def killed_while_writing(path: Path) -> None:
     child = os.fork()
     if child == 0:
         with atomic(path) as temporary:
-            temporary.write_text("half of a long text")
+            temporary.write_text("half of a long text", encoding="utf-8")
             os.kill(os.getpid(), signal.SIGKILL)
         os._exit(1)  # never back into pytest
     _, status = os.waitpid(child, 0)
@@ -28,32 +28,32 @@ def killed_while_writing(path: Path) -> None:
 
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
     path = tmp_path / "a.txt"
-    path.write_text("old")
+    path.write_text("old", encoding="utf-8")
 
     def fail_halfway() -> None:
         with atomic(path) as temporary:
-            temporary.write_text("half")
+            temporary.write_text("half", encoding="utf-8")
             raise RuntimeError
 
     with pytest.raises(RuntimeError):
         fail_halfway()
-    assert path.read_text() == "old"
+    assert path.read_text(encoding="utf-8") == "old"
     assert list(tmp_path.iterdir()) == [path]
 
 
 def test_what_a_killed_write_left_is_swept_by_the_next(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
-    path.write_text("old")
+    path.write_text("old", encoding="utf-8")
     for _ in range(2):
         killed_while_writing(path)
-    assert path.read_text() == "old"
+    assert path.read_text(encoding="utf-8") == "old"
     assert len(list(tmp_path.iterdir())) == 2
     with atomic(path) as temporary:
-        assert temporary.read_text() == ""
+        assert temporary.read_text(encoding="utf-8") == ""
         assert temporary.suffix == path.suffix  # writers choose the format by it
         with temporary.open("a") as file:
             file.write("new")
-    assert path.read_text() == "new"
+    assert path.read_text(encoding="utf-8") == "new"
     assert list(tmp_path.iterdir()) == [path]
 
 
@@ -65,10 +65,10 @@ def test_writers_of_one_file_take_turns(tmp_path: Path) -> None:
         try:
             for _ in range(50):
                 with atomic(path) as temporary:
-                    temporary.write_text(letter)
+                    temporary.write_text(letter, encoding="utf-8")
                     with temporary.open("a") as file:
                         file.write(letter * 99_999)
-                    if temporary.read_text() != letter * 100_000:
+                    if temporary.read_text(encoding="utf-8") != letter * 100_000:
                         raise AssertionError("another writer was here")
         except Exception as error:
             failures.append(error)
@@ -79,14 +79,14 @@ def test_writers_of_one_file_take_turns(tmp_path: Path) -> None:
     for thread in threads:
         thread.join()
     assert failures == []
-    text = path.read_text()
+    text = path.read_text(encoding="utf-8")
     assert text == text[0] * 100_000
     assert list(tmp_path.iterdir()) == [path]
 
 
 def test_files_of_one_stem_do_not_wait_for_each_other(tmp_path: Path) -> None:
     with atomic(tmp_path / "a.csv") as temporary:
-        temporary.write_text("table")
+        temporary.write_text("table", encoding="utf-8")
         write(tmp_path / "a.csv.json", "record")
         write(tmp_path / "a.json", "record")
     assert {path.name for path in tmp_path.iterdir()} == {"a.csv", "a.json", "a.csv.json"}

@@ -28,7 +28,7 @@ def room(path: Path) -> str:
 def imported(path: Path) -> set[str]:
     """Dotted names of all imports in a file, at any depth of nesting."""
     names = set()
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
@@ -63,7 +63,8 @@ def test_only_the_command_line_imports_by_computed_names() -> None:
     users = {
         room(path)
         for path in MODULES
-        if "importlib.import_module" in path.read_text() or "__import__" in path.read_text()
+        if "importlib.import_module" in path.read_text(encoding="utf-8")
+        or "__import__" in path.read_text(encoding="utf-8")
     }
     assert users == {"cli"}
 
@@ -72,6 +73,6 @@ def test_package_init_files_hold_a_docstring_only() -> None:
     # code digests count a package's parents, so an import there would tie every experiment to it
     for path in SOURCE.rglob("__init__.py"):
         if path != SOURCE / "__init__.py":
-            body = ast.parse(path.read_text()).body
+            body = ast.parse(path.read_text(encoding="utf-8")).body
             assert len(body) == 1, path
             assert isinstance(body[0], ast.Expr), path

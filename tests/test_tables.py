@@ -43,6 +43,6 @@ def test_arrays_come_back(tmp_path: Path) -> None:
 def test_unknown_suffix_and_unwritable_place_say_so(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="do not know how to write"):
         tables.write({}, tmp_path / "a.xyz")
-    (tmp_path / "file").write_text("")
+    (tmp_path / "file").write_text("", encoding="utf-8")
     with pytest.raises(UserError, match="cannot be written"):
         tables.write({}, tmp_path / "file" / "a.json")

@@ -221,7 +221,7 @@ def _profile(module: Any, settings: Any, run: Run, options: argparse.Namespace) 
         "pieces": [asdict(piece) for piece in watch.pieces],
     }
     with atomic(options.profile) as path:
-        path.write_text(json.dumps(found))
+        path.write_text(json.dumps(found), encoding="utf-8")
 
 
 def _settings(model: Any, text: str) -> Any:

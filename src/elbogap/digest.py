@@ -59,7 +59,7 @@ def _tree(name: str) -> ast.Module:
     path = module_path(name)
     if path is None:
         raise ModuleNotFoundError(f"no module {name} in {SOURCE}")
-    return ast.parse(path.read_text(), filename=str(path))
+    return ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
 
 
 @functools.cache

@@ -94,7 +94,7 @@ def read(result: Path) -> dict[str, Any]:
     """
     path = result if result.name.endswith(".provenance.json") else path_for(result)
     try:
-        return json.loads(path.read_text())
+        return json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise UserError(
             f"{result}: no provenance beside it ({path.name} is missing); rebuild the result"
@@ -155,7 +155,7 @@ def _data(inputs: Iterable[Path]) -> list[Any]:
     records = []
     for path in inputs:
         if path.suffix == ".json":
-            record = json.loads(path.read_text())
+            record = json.loads(path.read_text(encoding="utf-8"))
             if isinstance(record, dict) and "dataset" in record:
                 records.append(record)
     return records

@@ -29,7 +29,7 @@ def write(value: Any, path: Path) -> None:
                 with temporary.open("wb") as file:
                     np.savez_compressed(file, **value)
             elif path.suffix == ".json":
-                temporary.write_text(json.dumps(value, indent=2, sort_keys=True) + "\n")
+                temporary.write_text(json.dumps(value, indent=2, sort_keys=True) + "\n", encoding="utf-8")
             else:
                 raise UserError(
                     f"{path}: do not know how to write '{path.suffix}' (known: .csv, .npz, .json)"

@@ -49,7 +49,9 @@ class Folder:
     def write_claims(self, *claims: dict[str, Any], document: str = "toy") -> Path:
         path = self.claims / f"{document}.yaml"
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(yaml.safe_dump({"document": document, "claims": list(claims)}, sort_keys=False))
+        path.write_text(
+            yaml.safe_dump({"document": document, "claims": list(claims)}, sort_keys=False), encoding="utf-8"
+        )
         return path
 
     def write_table(self, frame: pd.DataFrame, name: str = "smoke/toy/tab.csv") -> None:

@@ -64,7 +64,7 @@ def test_a_failed_reported_claim_does_not_break(folder: Any, values: Values) -> 
     folder.write_table(pd.DataFrame({"k": [1, 10], "seed": 0, "kl": [2.0, 1.0]}), "laptop/toy/tab.csv")
     assert decide(folder, "laptop") == 0
     assert call("claims-check", folder.results / "laptop/claims.csv") == 0
-    assert "not reproduced" in (folder.results / "laptop/claims.csv").read_text()
+    assert "not reproduced" in (folder.results / "laptop/claims.csv").read_text(encoding="utf-8")
 
 
 def test_equal_inputs_are_equal_bytes(folder: Any, values: Values) -> None:
@@ -87,7 +87,7 @@ def test_provenance_names_every_file_that_was_read(folder: Any, values: Values) 
     published = folder.write_published(pd.DataFrame({"k": [1], "kl": [0.6], "source": "p. 2"}))
     decide(folder)
     for name in ("claims.csv", "claims.html"):
-        record = json.loads(provenance.path_for(folder.results / "smoke" / name).read_text())
+        record = json.loads(provenance.path_for(folder.results / "smoke" / name).read_text(encoding="utf-8"))
         assert set(record["inputs"]) == {
             str(path) for path in (claims, published, folder.results / "smoke/toy/tab.csv")
         }
@@ -162,7 +162,7 @@ def test_the_page_shows_each_claim_escaped_and_alone(folder: Any, values: Values
 def recorded(folder: Any, values: Values) -> Any:
     """A project whose smoke run is recorded, its verdicts and the table behind them."""
     (folder.root / "paper/documents.yaml").parent.mkdir(parents=True, exist_ok=True)
-    (folder.root / "paper/documents.yaml").write_text("{}")
+    (folder.root / "paper/documents.yaml").write_text("{}", encoding="utf-8")
     folder.write_claims(values())
     folder.write_table(
         pd.DataFrame({"k": [1, 10], "seed": 0, "kl": [2.0, 1.0]}), "reference/smoke/toy/tab.csv"

@@ -108,7 +108,7 @@ def test_a_missing_table_column_or_row_is_a_broken_claim(folder: Any, values: Va
     folder.write_table(pd.DataFrame({"k": [], "seed": [], "kl": []}))
     with pytest.raises(UserError, match=r"^claim toy-kl-falls: toy/tab\.csv has no rows"):
         assess(folder, values())
-    (folder.results / "smoke/toy/tab.csv").write_text("")
+    (folder.results / "smoke/toy/tab.csv").write_text("", encoding="utf-8")
     with pytest.raises(UserError, match=r"^claim toy-kl-falls: .* cannot be read as a table"):
         assess(folder, values())
 
@@ -210,6 +210,6 @@ def test_verdicts_survive_being_written(folder: Any, values: Values, tmp_path: P
 def test_what_is_no_table_of_verdicts_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="run the claims command first"):
         engine.read_verdicts(tmp_path / "absent.csv")
-    (tmp_path / "other.csv").write_text("k,kl\n1,2\n")
+    (tmp_path / "other.csv").write_text("k,kl\n1,2\n", encoding="utf-8")
     with pytest.raises(UserError, match="is not a table of verdicts"):
         engine.read_verdicts(tmp_path / "other.csv")

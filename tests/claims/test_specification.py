@@ -19,7 +19,7 @@ RATIO = {"kind": "ratio", "metric": "kl", "column": "method", "numerator": "a", 
 def test_a_key_given_twice_is_refused(folder: Any, values: Callable[..., dict]) -> None:
     folder.write_claims(values())
     path = folder.claims / "toy.yaml"
-    path.write_text(f"{path.read_text()}document: toy\n")
+    path.write_text(f"{path.read_text(encoding='utf-8')}document: toy\n", encoding="utf-8")
     with pytest.raises(UserError, match=r"toy\.yaml: .*key 'document' is given twice"):
         specification.load(folder.claims)
 
@@ -166,7 +166,7 @@ def test_a_file_is_named_after_its_document(folder: Any, values: Callable[..., d
 @pytest.mark.parametrize("text", ["a: [", "- just\n- a list\n", ""])
 def test_a_file_that_is_no_mapping_is_one_line(folder: Any, text: str) -> None:
     folder.claims.mkdir(parents=True)
-    (folder.claims / "toy.yaml").write_text(text)
+    (folder.claims / "toy.yaml").write_text(text, encoding="utf-8")
     with pytest.raises(UserError, match=r"toy\.yaml: ") as caught:
         specification.load(folder.claims)
     assert "\n" not in str(caught.value)
@@ -211,8 +211,8 @@ def test_the_documents_own_claims_load_and_their_published_files_exist(path: Pat
 
 
 def test_the_guide_shows_a_valid_claim_and_every_kind(tmp_path: Path) -> None:
-    guide = (ROOT / "docs/claims.md").read_text()
-    (tmp_path / "qiw.yaml").write_text(guide.split("```yaml\n")[1].split("```")[0])
+    guide = (ROOT / "docs/claims.md").read_text(encoding="utf-8")
+    (tmp_path / "qiw.yaml").write_text(guide.split("```yaml\n")[1].split("```")[0], encoding="utf-8")
     (document,) = specification.load(tmp_path)
     assert document.claims[0].id == "qiw-kl-falls-with-k"
     for kind in ("ordering", "value", "ratio", "monotone", "bound"):

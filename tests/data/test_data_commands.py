@@ -73,7 +73,7 @@ def test_record_writes_the_record(tmp_path: Path, capsys: pytest.CaptureFixture)
     out = tmp_path / "results" / "hapt.json"
     words = ["data", "record", "hapt", "--stand-ins", "always", "--state", "settled"]
     assert cli.main([*words, "--outputs", f"record={out}"]) == 0
-    record = json.loads(out.read_text())
+    record = json.loads(out.read_text(encoding="utf-8"))
     assert (record["dataset"], record["kind"], record["state"]) == ("hapt", "stand-in", "settled")
     assert capsys.readouterr().out.startswith("hapt: stand-in")
 

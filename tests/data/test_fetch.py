@@ -150,7 +150,7 @@ def test_unreadable_mirror_is_one_line(
 ) -> None:
     folder = tmp_path / "somewhere"
     if kind == "a file":
-        folder.write_text("")
+        folder.write_text("", encoding="utf-8")
     elif kind == "forbidden":
 
         def refuse(path: Path) -> None:
@@ -165,7 +165,7 @@ def test_unreadable_mirror_is_one_line(
 
 
 def test_unwritable_cache(toy: Define, server: Server, cache: Path, lines: list[str]) -> None:
-    cache.write_text("a file where the folder should be")
+    cache.write_text("a file where the folder should be", encoding="utf-8")
     toy(File("file", sha256=SHA, addresses=(server.serve("/file", GOOD),)))
     with pytest.raises(UserError, match=r"cannot be written.*ELBOGAP_CACHE"):
         obtain(lines)
@@ -227,7 +227,7 @@ def tools(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str
     monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
 
     def add(name: str, script: str) -> None:
-        (folder / name).write_text(f"#!/bin/sh\n{script}\n")
+        (folder / name).write_text(f"#!/bin/sh\n{script}\n", encoding="utf-8")
         (folder / name).chmod(0o755)
 
     return add
@@ -244,7 +244,7 @@ def test_members_of_a_debian_package_download_it_once(
     (tmp_path / "good").write_bytes(GOOD)
     toy(*(File(name, sha256=SHA, archive=DebianPackage("toy-data", f"usr/share/{name}")) for name in "ab"))
     assert obtain(lines).origin == "Debian package toy-data"
-    assert (tmp_path / "calls").read_text() == "download toy-data\n"
+    assert (tmp_path / "calls").read_text(encoding="utf-8") == "download toy-data\n"
 
 
 def test_debian_package_without_package_lists(
@@ -266,7 +266,7 @@ def test_no_apt(toy: Define, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, li
 
 
 def write_record(path: Path, **values: str) -> Path:
-    path.write_text(json.dumps(values))
+    path.write_text(json.dumps(values), encoding="utf-8")
     return path
 
 

@@ -24,7 +24,10 @@ def record_of(folder: Path, dataset: str, variant: str, *files: Path) -> Path:
     """A record of files that lie in the cache."""
     entries = [{"name": path.name, "sha256": pooch.file_hash(str(path))} for path in files]
     record = folder / "record.json"
-    record.write_text(json.dumps({"dataset": dataset, "kind": "real", "variant": variant, "files": entries}))
+    record.write_text(
+        json.dumps({"dataset": dataset, "kind": "real", "variant": variant, "files": entries}),
+        encoding="utf-8",
+    )
     return record
 
 
@@ -58,7 +61,7 @@ def test_damage_and_loss_after_the_record_was_made(filled: Path, mirror: Path, t
 def test_record_that_is_missing_or_damaged(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no readable data record"):
         loaders.load(tmp_path / "missing.json")
-    (tmp_path / "half.json").write_text('{"dataset": ')
+    (tmp_path / "half.json").write_text('{"dataset": ', encoding="utf-8")
     with pytest.raises(UserError, match="rebuild it"):
         loaders.load(tmp_path / "half.json")
 
@@ -157,7 +160,7 @@ def test_newsgroups_tgz_and_npz_agree_up_to_row_order(tmp_path: Path, real_mirro
 
 
 def test_newsgroups_counts_do_not_wrap_around(tmp_path: Path) -> None:
-    (tmp_path / "words.txt").write_text("\n".join(f"w{i}" for i in range(61188)) + "\n")
+    (tmp_path / "words.txt").write_text("\n".join(f"w{i}" for i in range(61188)) + "\n", encoding="utf-8")
     splits = {split: ([{0: 40000, 61187: 40000}], [19]) for split in ("train", "test")}
     newsgroups_tgz(tmp_path / "n.tgz", splits)
     arrays = loaders.newsgroups(tmp_path / "n.tgz", tmp_path / "words.txt")
@@ -227,7 +230,7 @@ SHAPES = {
 @pytest.mark.parametrize("name", SHAPES)
 def test_real_mirror(name: str, tmp_path: Path, real_mirror: Path) -> None:
     path = tmp_path / f"{name}.json"
-    path.write_text(json.dumps(records.make(name, "never", "settled")))
+    path.write_text(json.dumps(records.make(name, "never", "settled")), encoding="utf-8")
     data = loaders.load(path)
     assert data.kind == "real"
     assert {key: data.arrays[key].shape[0] for key in SHAPES[name]} == SHAPES[name]
@@ -241,7 +244,7 @@ def test_real_mirror(name: str, tmp_path: Path, real_mirror: Path) -> None:
 def test_known_facts_of_the_real_data(tmp_path: Path, real_mirror: Path) -> None:
     def arrays(name: str) -> loaders.Arrays:
         path = tmp_path / f"{name}.json"
-        path.write_text(json.dumps(records.make(name, "never", "settled")))
+        path.write_text(json.dumps(records.make(name, "never", "settled")), encoding="utf-8")
         return dict(loaders.load(path).arrays)
 
     news = arrays("newsgroups")
@@ -257,7 +260,7 @@ def test_known_facts_of_the_real_data(tmp_path: Path, real_mirror: Path) -> None
 @pytest.mark.parametrize("name", SOURCES)
 def test_stand_ins_load_from_their_record(name: str, tmp_path: Path) -> None:
     path = tmp_path / f"{name}.json"
-    path.write_text(json.dumps(records.make(name, "always", "settled")))
+    path.write_text(json.dumps(records.make(name, "always", "settled")), encoding="utf-8")
     data = loaders.load(path)
     assert data.kind == "stand-in"
     if name == "celeba":

@@ -69,7 +69,7 @@ def test_real_record_says_neither_machine_nor_time_nor_policy(toy: Define, mirro
 
 
 def test_a_full_disk_is_no_reason_for_a_stand_in(toy: Define, cache: Path, mirror: Path) -> None:
-    cache.write_text("a file where the folder should be")
+    cache.write_text("a file where the folder should be", encoding="utf-8")
     (mirror / "file").write_bytes(CONTENT)
     toy(File("file", sha256=SHA))
     with pytest.raises(UserError, match="cannot be written"):
@@ -94,7 +94,7 @@ def test_binarized_mnist_is_drawn_from_grey_mnist_where_that_is_there(
     assert (record["dataset"], record["kind"]) == ("binarized_mnist", "stand-in")
     record["stand_in"]["variant"] = "pickle"  # the made-up source has one variant, "canonical"
     path = tmp_path / "record.json"
-    path.write_text(json.dumps(record))
+    path.write_text(json.dumps(record), encoding="utf-8")
     data = loaders.load(path)
     assert (data.name, data.kind) == ("binarized_mnist", "stand-in")
     assert set(np.unique(data.arrays["train"])) == {0, 1}
@@ -124,7 +124,7 @@ def test_celeba_is_enlarged_fashion_mnist_where_that_is_there(
     record = records.make("celeba", "if-unavailable", "settled", say=fetch.ignore)
     assert "Fashion-MNIST" in record["note"]
     path = tmp_path / "record.json"
-    path.write_text(json.dumps(record))
+    path.write_text(json.dumps(record), encoding="utf-8")
     data = loaders.load(path)
     assert (data.name, data.kind) == ("celeba", "stand-in")
     assert (len(data.arrays["train_name"]), len(data.arrays["test_name"])) == (50003, 2)
@@ -147,7 +147,7 @@ def test_state_of_a_stand_in_turns_when_the_real_data_comes(toy: Define, cache: 
 
     def build() -> dict:
         record = records.make("toy", "if-unavailable", fetch.record_state(path, "toy"), say=fetch.ignore)
-        path.write_text(json.dumps(record))
+        path.write_text(json.dumps(record), encoding="utf-8")
         return record
 
     assert build()["state"] == fetch.record_state(path, "toy") == "settled"

@@ -181,7 +181,7 @@ def weights(tmp_path: Path) -> Dataset:
     if fetch.local("fid_inception", say=fetch.ignore) is None:
         pytest.skip("needs the Inception weights: run 'python -m elbogap data fetch fid_inception'")
     record = tmp_path / "record.json"
-    record.write_text(json.dumps(records.make("fid_inception", "never", "settled")))
+    record.write_text(json.dumps(records.make("fid_inception", "never", "settled")), encoding="utf-8")
     return load(record)
 
 

@@ -16,7 +16,9 @@ from elbogap.report import catalogue
 def test_the_stored_plan_of_the_paper_scale_is_current(tmp_path: Path) -> None:
     """If not: python -m elbogap plan --scale paper"""
     jobs.write(ask.ask("paper"), ask.made_from("paper"), tmp_path / "paper.json")
-    assert ask.stored("paper").read_text() == (tmp_path / "paper.json").read_text()
+    assert ask.stored("paper").read_text(encoding="utf-8") == (tmp_path / "paper.json").read_text(
+        encoding="utf-8"
+    )
 
 
 def test_the_plan_has_every_product_with_the_settings_of_its_scale() -> None:

@@ -22,7 +22,7 @@ air,tab02,laptop,air_train[k=1],7,1,1,cpu
 def places(tmp_path: Path) -> Places:
     found = Places(project=tmp_path, work=tmp_path)
     found.recorded_costs.parent.mkdir(parents=True)
-    found.recorded_costs.write_text(CSV)
+    found.recorded_costs.write_text(CSV, encoding="utf-8")
     return found
 
 

@@ -72,13 +72,13 @@ def test_the_store_gives_the_same_jobs_and_has_equal_settings_once(tmp_path: Pat
     path = tmp_path / "plan.json"
     jobs.write(ALL, {"config/s.yaml": "abc"}, path)
     assert jobs.read(path) == (ALL, {"config/s.yaml": "abc"})
-    assert path.read_text().count("rate") == 1
+    assert path.read_text(encoding="utf-8").count("rate") == 1
 
 
 @pytest.mark.parametrize("text", ["{", "[]", '{"settings": [], "jobs": [{"rule": "a"}], "made_from": {}}'])
 def test_a_damaged_store_is_refused(text: str, tmp_path: Path) -> None:
     path = tmp_path / "plan.json"
-    path.write_text(text)
+    path.write_text(text, encoding="utf-8")
     with pytest.raises(UserError, match="damaged plan"):
         jobs.read(path)
     with pytest.raises(UserError, match="cannot be read"):

@@ -63,7 +63,9 @@ def scripts(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def ran(folder: Path) -> list[str]:
     path = folder / "ran"
-    found = [line.split()[-1] for line in path.read_text().splitlines()] if path.exists() else []
+    found = (
+        [line.split()[-1] for line in path.read_text(encoding="utf-8").splitlines()] if path.exists() else []
+    )
     path.unlink(missing_ok=True)
     return [name.removeprefix("out_") for name in found]
 
@@ -89,9 +91,9 @@ def test_what_is_done_is_left_and_what_changed_is_done_again(tmp_path: Path) -> 
 def test_changed_code_is_done_again(tmp_path: Path) -> None:
     work.work([job("a")], {}, means(tmp_path), io.StringIO())
     path = provenance.path_for(tmp_path / "results/a.csv")
-    record = json.loads(path.read_text())
+    record = json.loads(path.read_text(encoding="utf-8"))
     assert record["code_digest"] == digest.code_digest(MODULE)
-    path.write_text(json.dumps(record | {"code_digest": "old"}))
+    path.write_text(json.dumps(record | {"code_digest": "old"}), encoding="utf-8")
     ran(tmp_path)
     work.work([job("a")], {}, means(tmp_path), io.StringIO())
     assert ran(tmp_path) == ["a"]
@@ -123,7 +125,7 @@ def test_a_record_of_another_version_is_not_of_this_one(tmp_path: Path) -> None:
     work.work([job("a")], {}, means(tmp_path), io.StringIO())
     path = provenance.path_for(tmp_path / "results/a.csv")
     for other in ({}, {"module": "elbogap.gone", "settings": {"n": 1}, "inputs": {}}):
-        path.write_text(json.dumps(other))
+        path.write_text(json.dumps(other), encoding="utf-8")
         assert not work.done(job("a"), tmp_path)
 
 
@@ -154,7 +156,7 @@ def test_each_job_has_its_cost_recorded_whatever_it_took_to_end(tmp_path: Path) 
     with pytest.raises(OutOfTime):
         work.work([job("a", status=work.TRY_AGAIN)], {}, means(tmp_path), io.StringIO())
     assert lineage.jobs(tmp_path / "benchmarks") == []  # it has not ended
-    first = json.loads((tmp_path / "benchmarks/a.jsonl").read_text())["s"]
+    first = json.loads((tmp_path / "benchmarks/a.jsonl").read_text(encoding="utf-8"))["s"]
     work.work([job("a")], {}, means(tmp_path), io.StringIO())
     (found,) = lineage.jobs(tmp_path / "benchmarks")
     assert (found.rule, found.outputs) == ("a", ("results/a.csv",))
@@ -185,14 +187,14 @@ def test_two_runs_do_not_share_a_folder(tmp_path: Path) -> None:
     """Not even when the first was killed and its job still works there."""
     holder = subprocess.Popen([sys.executable, "-c", HOLDER, str(tmp_path)])
     started = tmp_path / "started"
-    while not (started.exists() and started.read_text()):
+    while not (started.exists() and started.read_text(encoding="utf-8")):
         assert holder.poll() is None
         time.sleep(0.05)
     holder.kill()
     holder.wait()
     with pytest.raises(UserError, match="another run works here"):
         work.work([job("b")], {}, means(tmp_path), io.StringIO())
-    os.kill(int(started.read_text()), signal.SIGKILL)
+    os.kill(int(started.read_text(encoding="utf-8")), signal.SIGKILL)
     while work_is_refused(tmp_path):
         time.sleep(0.05)
     assert ran(tmp_path) == ["b"]

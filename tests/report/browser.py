@@ -69,13 +69,13 @@ def check_html(report: Path, expected: Iterable[str], scratch: Path) -> list[str
 
     Returns the paths of the results in the report.
     """
-    page, text = scratch / "walked.html", report.read_text()
+    page, text = scratch / "walked.html", report.read_text(encoding="utf-8")
     assert not re.search(r"<(script|link|img)[^>]+(src|href)=.https?://", text), (
         "the report loads from the network"
     )
     assert text.rstrip().endswith("</html>"), "the report is cut off"
     before, _, after = text.rpartition("</body>")
-    page.write_text(f"{before.replace('<head>', f'<head>{WATCH}', 1)}{WALK}</body>{after}")
+    page.write_text(f"{before.replace('<head>', f'<head>{WATCH}', 1)}{WALK}</body>{after}", encoding="utf-8")
     answer = subprocess.run(
         [browser(), *OPTIONS, OFFLINE, f"--user-data-dir={scratch / 'profile'}", "--dump-dom", page.as_uri()],
         capture_output=True, text=True, timeout=120, check=False,

@@ -72,16 +72,16 @@ def write(path: Path, content: object) -> None:
     if isinstance(content, pd.DataFrame):
         content.to_csv(path, index=False)
     elif isinstance(content, str):
-        path.write_text(content)
+        path.write_text(content, encoding="utf-8")
     else:
-        path.write_text(json.dumps(content))
+        path.write_text(json.dumps(content), encoding="utf-8")
 
 
 def finished_run(folder: Path) -> Places:
     """A project with captions, notes and claims, and a run at scale smoke."""
     project, work = folder / "project", folder / "work"
     for source in (*CHECKOUT.glob("paper/*.typ"), CHECKOUT / "paper" / "documents.yaml"):
-        write(project / "paper" / source.name, source.read_text())
+        write(project / "paper" / source.name, source.read_text(encoding="utf-8"))
     write(project / "paper" / "notes" / "qiw.md", NOTES)
     write(project / "paper" / "claims" / "qiw.yaml", CLAIMS)
     write(project / "paper" / "published" / "qiw_tab01_bounds.csv", "k,kl_published\n1,0.445\n10,0.031\n")

@@ -19,7 +19,7 @@ def test_captions_are_the_list_of_targets(tmp_path: Path) -> None:
         "workflow",
         "mapa_fig01_intuition",
     ):
-        (tmp_path / f"{name}.rst").write_text("Shows *k* of q_IW. More.")
+        (tmp_path / f"{name}.rst").write_text("Shows *k* of q_IW. More.", encoding="utf-8")
     found = targets(tmp_path, "qiw")
     assert [one.name for one in found] == ["fig01_density", "fig03_panels", "tab01_bounds"]
     assert [one.label for one in found] == ["Figure 1", "Figure 3", "Table 1"]
@@ -55,7 +55,7 @@ def test_the_documents_of_the_project() -> None:
 
 
 def test_a_document_without_a_title_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "documents.yaml").write_text("qiw: {authors: someone}")
+    (tmp_path / "documents.yaml").write_text("qiw: {authors: someone}", encoding="utf-8")
     with pytest.raises(UserError, match="title"):
         documents(tmp_path / "documents.yaml")
 

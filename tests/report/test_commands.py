@@ -17,7 +17,7 @@ def test_report_writes_the_pdf_and_its_provenance(tmp_path: Path, monkeypatch: p
     words = ["report", "--scale", "smoke", "--project", str(places.project)]
     assert main([*words, "--outputs", "pdf=results/smoke/report.pdf"]) == 0
     assert Path("results/smoke/report.pdf").read_bytes().startswith(b"%PDF")
-    record = json.loads(Path("results/smoke/report.pdf.provenance.json").read_text())
+    record = json.loads(Path("results/smoke/report.pdf.provenance.json").read_text(encoding="utf-8"))
     assert {"results/smoke/qiw/tab01_bounds.csv", "results/smoke/claims.csv"} <= set(record["inputs"])
 
 

@@ -51,7 +51,7 @@ def test_the_cells_of_a_rule_are_counted_together(tmp_path: Path) -> None:
             "wildcards": {"problem": problem},
             "params": {"files": files},
         }
-        (folder / f"zz_{problem}.jsonl").write_text(json.dumps(line))
+        (folder / f"zz_{problem}.jsonl").write_text(json.dumps(line), encoding="utf-8")
     cost = targets_of(gather("smoke", places))["fig01_posterior_2d"]["cost"]
     assert cost == {"rules": ["qiw_cell × 2"], "time": "20 s", "memory": "–"}
 
@@ -67,7 +67,7 @@ def test_drawing_is_one_row_of_the_cost_table_for_each_document(tmp_path: Path) 
             "params": {"files": f"--outputs {suffix}=figures/smoke/qiw/fig01_posterior_2d.{suffix}"},
         }
         (places.results("smoke") / "benchmarks" / "qiw" / f"fig01_{suffix}.jsonl").write_text(
-            json.dumps(record)
+            json.dumps(record), encoding="utf-8"
         )
     cost = gather("smoke", places)["cost"]
     assert [(job["rule"], job["time"], job["memory"], job["threads"]) for job in cost["jobs"]] == [
@@ -81,18 +81,18 @@ def test_stand_ins_are_marked_by_upstream_data_and_by_the_data_column(tmp_path: 
     places = finished_run(tmp_path)
     assert targets_of(gather("smoke", places))["fig01_posterior_2d"]["stand_in"]
     for path in places.work.rglob("*.provenance.json"):
-        path.write_text(path.read_text().replace('"stand-in"', '"real"'))
+        path.write_text(path.read_text(encoding="utf-8").replace('"stand-in"', '"real"'), encoding="utf-8")
     targets = targets_of(gather("smoke", places))
     assert not targets["fig01_posterior_2d"]["stand_in"]
     assert not targets["tab01_bounds"]["stand_in"]
     path = places.results("smoke") / "qiw" / "tab01_bounds.csv"
-    path.write_text(path.read_text().replace("real", "stand-in", 1))
+    path.write_text(path.read_text(encoding="utf-8").replace("real", "stand-in", 1), encoding="utf-8")
     assert targets_of(gather("smoke", places))["tab01_bounds"]["stand_in"]
 
 
 def test_a_product_without_a_caption_is_shown_all_the_same(tmp_path: Path) -> None:
     places = finished_run(tmp_path)
-    (places.results("smoke") / "qiw" / "tab09_extra.csv").write_text("a\n1\n")
+    (places.results("smoke") / "qiw" / "tab09_extra.csv").write_text("a\n1\n", encoding="utf-8")
     assert "no caption" in targets_of(gather("smoke", places))["tab09_extra"]["caption"]
 
 
@@ -115,7 +115,7 @@ def test_columns_of_one_value_are_named_apart() -> None:
 def test_environment_names_all_values_that_the_records_name(tmp_path: Path) -> None:
     places = finished_run(tmp_path)
     path = places.results("smoke") / "qiw" / "density.csv.provenance.json"
-    path.write_text(path.read_text().replace("2.12.0", "2.13.0"))
+    path.write_text(path.read_text(encoding="utf-8").replace("2.12.0", "2.13.0"), encoding="utf-8")
     environment = dict(gather("smoke", places)["environment"])
     assert environment["torch"] == "2.12.0, 2.13.0"
     assert environment["commit"] == "0123456789abcdef"
@@ -135,6 +135,6 @@ def test_a_scale_without_results_is_one_clear_line(tmp_path: Path) -> None:
 
 def test_damaged_records_are_named(tmp_path: Path) -> None:
     places = finished_run(tmp_path)
-    (places.results("smoke") / "data" / "mnist.json").write_text("{")
+    (places.results("smoke") / "data" / "mnist.json").write_text("{", encoding="utf-8")
     with pytest.raises(UserError, match="data record"):
         gather("smoke", places)

@@ -28,7 +28,7 @@ rule claims:
 
 def expected_words(places: Places) -> list[str]:
     """What the report of the project has to show: its description, each document, each figure's caption."""
-    first = (places.captions / "workflow.rst").read_text().partition(",")[0]
+    first = (places.captions / "workflow.rst").read_text(encoding="utf-8").partition(",")[0]
     words = [first, "claims"]
     for document in documents(places.paper / "documents.yaml"):
         figures = [target for target in targets(places.captions, document.key) if target.kind == "figure"]
@@ -41,9 +41,13 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The report of a workflow with one figure and one page, under the project's own description."""
     browser()
     folder = tmp_path_factory.mktemp("workflow")
-    (folder / "Snakefile").write_text(WORKFLOW)
-    (folder / "workflow.rst").write_text((Places.here().captions / "workflow.rst").read_text())
-    (folder / "figure.rst").write_text("The density of *q_IW* at scale {{ snakemake.wildcards.scale }}.")
+    (folder / "Snakefile").write_text(WORKFLOW, encoding="utf-8")
+    (folder / "workflow.rst").write_text(
+        (Places.here().captions / "workflow.rst").read_text(encoding="utf-8"), encoding="utf-8"
+    )
+    (folder / "figure.rst").write_text(
+        "The density of *q_IW* at scale {{ snakemake.wildcards.scale }}.", encoding="utf-8"
+    )
     figure = Figure()
     figure.subplots().plot([0, 1], [0, 1])
     figure.savefig(folder / "picture.png")
@@ -67,13 +71,19 @@ def test_a_missing_caption_is_noticed(report: Path, tmp_path: Path) -> None:
 
 def test_a_failing_script_is_noticed(report: Path, tmp_path: Path) -> None:
     broken = tmp_path / "broken.html"
-    broken.write_text(report.read_text().replace("<body>", "<body><script>missing();</script>", 1))
+    broken.write_text(
+        report.read_text(encoding="utf-8").replace("<body>", "<body><script>missing();</script>", 1),
+        encoding="utf-8",
+    )
     with pytest.raises(AssertionError, match="missing is not defined"):
         check_html(broken, [], tmp_path)
 
 
 def test_a_page_from_the_network_is_noticed(report: Path, tmp_path: Path) -> None:
     broken = tmp_path / "broken.html"
-    broken.write_text(report.read_text().replace("<body>", '<body><img src="https://a.example/b.png">', 1))
+    broken.write_text(
+        report.read_text(encoding="utf-8").replace("<body>", '<body><img src="https://a.example/b.png">', 1),
+        encoding="utf-8",
+    )
     with pytest.raises(AssertionError, match="loads from the network"):
         check_html(broken, [], tmp_path)

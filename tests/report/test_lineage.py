@@ -22,7 +22,7 @@ def test_a_figure_rests_on_its_tables_and_their_data(tmp_path: Path) -> None:
 def test_real_data_is_no_stand_in(tmp_path: Path) -> None:
     work = finished_run(tmp_path).work
     path = work / "results/smoke/qiw/density.csv.provenance.json"
-    path.write_text(path.read_text().replace('"stand-in"', '"real"'))
+    path.write_text(path.read_text(encoding="utf-8").replace('"stand-in"', '"real"'), encoding="utf-8")
     assert not Lineage(work).rests_on_stand_in([FIGURE])
 
 
@@ -43,9 +43,9 @@ def test_the_cost_counts_each_job_upstream_once(tmp_path: Path) -> None:
 
 
 def test_jobs_tolerate_missing_fields(tmp_path: Path) -> None:
-    (tmp_path / "short.jsonl").write_text(json.dumps({"s": 0.3, "max_rss": "NA"}) + "\n")
-    (tmp_path / "empty.jsonl").write_text("")
-    (tmp_path / "torn.jsonl").write_text('{"s": 1')
+    (tmp_path / "short.jsonl").write_text(json.dumps({"s": 0.3, "max_rss": "NA"}) + "\n", encoding="utf-8")
+    (tmp_path / "empty.jsonl").write_text("", encoding="utf-8")
+    (tmp_path / "torn.jsonl").write_text('{"s": 1', encoding="utf-8")
     (job,) = jobs(tmp_path)
     assert (job.rule, job.seconds, job.outputs) == ("short", 0.3, ())
     assert math.isnan(job.max_rss_mib)
@@ -53,6 +53,8 @@ def test_jobs_tolerate_missing_fields(tmp_path: Path) -> None:
 
 def test_wildcards_tell_the_cells_of_a_rule_apart(tmp_path: Path) -> None:
     record = {"s": 1.0, "rule_name": "mapa_posterior", "wildcards": {"scale": "smoke", "problem": "circle"}}
-    (tmp_path / "a.jsonl").write_text(json.dumps({**record, "s": 9.0}) + "\n" + json.dumps(record) + "\n")
+    (tmp_path / "a.jsonl").write_text(
+        json.dumps({**record, "s": 9.0}) + "\n" + json.dumps(record) + "\n", encoding="utf-8"
+    )
     (job,) = jobs(tmp_path)
     assert (job.rule, job.seconds) == ("mapa_posterior[problem=circle]", 1.0)

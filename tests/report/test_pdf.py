@@ -22,7 +22,7 @@ def text_of(places: Places) -> str:
     """The words of the report, from Typst's own HTML export."""
     output = places.work / "report.html"
     compile_report(gather("smoke", places), places.paper, places.work, output)
-    words = re.sub(r"<[^>]+>", " ", output.read_text()).replace("\u200b", "")
+    words = re.sub(r"<[^>]+>", " ", output.read_text(encoding="utf-8")).replace("\u200b", "")
     return " ".join(html.unescape(words).split())
 
 
@@ -61,7 +61,9 @@ def test_the_report_says_what_was_gathered(places: Places) -> None:
 
 def test_verdicts_are_told_by_word(places: Places) -> None:
     path = places.results("smoke") / "claims.csv"
-    path.write_text(path.read_text().replace(",reproduced,", ",not reproduced,"))
+    path.write_text(
+        path.read_text(encoding="utf-8").replace(",reproduced,", ",not reproduced,"), encoding="utf-8"
+    )
     assert "not reproduced: KL falls below 1e-2." in text_of(places)
 
 

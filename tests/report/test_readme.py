@@ -20,11 +20,11 @@ def places(tmp_path: Path) -> Places:
     text = (
         "# Title\n\n" + "\n".join(f"<!-- generated: {name} -->\n<!-- end -->\n" for name in PARTS) + "Kept.\n"
     )
-    (places.project / "README.md").write_text(text)
+    (places.project / "README.md").write_text(text, encoding="utf-8")
     for folder in ("results", "figures"):
         (places.work / folder / "smoke").rename(places.work / folder / "laptop")
     for path in places.work.rglob("*.json*"):
-        path.write_text(path.read_text().replace("/smoke/", "/laptop/"))
+        path.write_text(path.read_text(encoding="utf-8").replace("/smoke/", "/laptop/"), encoding="utf-8")
     return places
 
 
@@ -33,13 +33,13 @@ def test_refreshed_parts_are_not_stale(places: Places) -> None:
     assert readme.stale(file, places) == list(PARTS)
     readme.refresh(file, places)
     assert readme.stale(file, places) == []
-    assert file.read_text().startswith("# Title\n")
-    assert file.read_text().endswith("Kept.\n")
+    assert file.read_text(encoding="utf-8").startswith("# Title\n")
+    assert file.read_text(encoding="utf-8").endswith("Kept.\n")
 
 
 def test_before_any_recorded_run_the_parts_say_so(places: Places) -> None:
     readme.refresh(places.project / "README.md", places)
-    text = (places.project / "README.md").read_text()
+    text = (places.project / "README.md").read_text(encoding="utf-8")
     assert text.count("No run at scale laptop is recorded yet.") == 2
     assert "| qiw | `fig01_posterior_2d` | Figure 1 | The density of q_IW | – | – | – |" in text
 
@@ -47,7 +47,7 @@ def test_before_any_recorded_run_the_parts_say_so(places: Places) -> None:
 def test_a_recorded_run_appears(places: Places) -> None:
     reference.record("laptop", places)
     readme.refresh(places.project / "README.md", places)
-    text = (places.project / "README.md").read_text()
+    text = (places.project / "README.md").read_text(encoding="utf-8")
     assert "| qiw | `fig01_posterior_2d` | Figure 1 | The density of q_IW | – | 12 s, 850 MiB | – |" in text
     assert (
         "| `qiw-kl-falls-with-k` | KL falls below 1e-2. | **reproduced** | 0.4449, 7.8 × 10⁻⁴ | 0.445 |"
@@ -59,21 +59,24 @@ def test_a_recorded_run_appears(places: Places) -> None:
 
 def test_what_a_run_failed_to_show_is_in_the_table(places: Places) -> None:
     path = places.results("laptop") / "claims.csv"
-    path.write_text(path.read_text().replace(",reproduced,", ",not reproduced,"))
+    path.write_text(
+        path.read_text(encoding="utf-8").replace(",reproduced,", ",not reproduced,"), encoding="utf-8"
+    )
     reference.record("laptop", places)
     readme.refresh(places.project / "README.md", places)
-    assert "**not reproduced**" in (places.project / "README.md").read_text()
+    assert "**not reproduced**" in (places.project / "README.md").read_text(encoding="utf-8")
 
 
 def test_what_is_recorded_at_paper_scale_and_what_is_not(places: Places) -> None:
     for folder in ("results", "figures"):
         (places.work / folder / "laptop").rename(places.work / folder / "paper")
     (places.results("paper") / "claims.csv").write_text(
-        (places.results("paper") / "claims.csv").read_text().replace("smoke", "paper")
+        (places.results("paper") / "claims.csv").read_text(encoding="utf-8").replace("smoke", "paper"),
+        encoding="utf-8",
     )
     reference.record("paper", places)
     readme.refresh(places.project / "README.md", places)
-    text = (places.project / "README.md").read_text()
+    text = (places.project / "README.md").read_text(encoding="utf-8")
     assert "| qiw | `fig01_posterior_2d`, `tab01_bounds` | `fig03_posterior_1d` |" in text
     assert "| `qiw-kl-falls-with-k` | KL falls below 1e-2. | **reproduced** |" in text
     assert "| mapa | – | – |" in text
@@ -86,10 +89,11 @@ def test_paces_say_how_long_work_takes(places: Places) -> None:
         "piece_hours\n"
         "paper,a[x=1],net,cpu,2,25000,100,3910.8,0.619,0.2659,0.92,2.5\n"
         "paper,b,rows,cpu,1,10,1,0.5,,,0.5,0.1\n"
-        "laptop,c,rows,cpu,1,10,1,0.5,,,0.5,0.1\n"
+        "laptop,c,rows,cpu,1,10,1,0.5,,,0.5,0.1\n",
+        encoding="utf-8",
     )
     readme.refresh(places.project / "README.md", places)
-    text = (places.project / "README.md").read_text()
+    text = (places.project / "README.md").read_text(encoding="utf-8")
     assert "| `a[x=1]` | `net` | cpu | 2 | 25 000 | 100 | 3911 | 0.619 | 27 % | 92 % | 2.5 h |" in text
     assert "| `b` | `rows` | cpu | 1 | 10 | 1 | 0.5 | – | – | 50 % | 6 min |" in text
     assert "| `c` |" not in text
@@ -104,7 +108,7 @@ def test_paces_say_how_long_work_takes(places: Places) -> None:
 )
 def test_bad_marks_are_named(places: Places, text: str, message: str) -> None:
     file = places.project / "README.md"
-    file.write_text(text)
+    file.write_text(text, encoding="utf-8")
     with pytest.raises(UserError, match=message):
         readme.stale(file, places)
 
@@ -116,14 +120,16 @@ def test_the_command_checks_names_the_stale_part_and_refreshes(
     assert main(words) == 0
     assert main([*words, "--check"]) == 0
     file = places.project / "README.md"
-    file.write_text(file.read_text().replace("The density of", "The mass of"))
+    file.write_text(
+        file.read_text(encoding="utf-8").replace("The density of", "The mass of"), encoding="utf-8"
+    )
     capsys.readouterr()
     assert main([*words, "--check"]) == 1
     (line,) = capsys.readouterr().err.splitlines()
     assert "stale: targets;" in line
-    assert "The mass of" in file.read_text()
+    assert "The mass of" in file.read_text(encoding="utf-8")
     assert main(words) == 0
-    assert "The density of" in file.read_text()
+    assert "The density of" in file.read_text(encoding="utf-8")
 
 
 def test_the_readme_of_the_project_is_current() -> None:

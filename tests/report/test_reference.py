@@ -18,9 +18,9 @@ from elbogap.report.reference import LARGEST, record, record_costs
 
 def test_small_tables_records_and_pictures_are_kept(tmp_path: Path) -> None:
     places = finished_run(tmp_path)
-    (places.results("smoke") / "qiw" / "huge.csv").write_text("0\n" * LARGEST)
+    (places.results("smoke") / "qiw" / "huge.csv").write_text("0\n" * LARGEST, encoding="utf-8")
     (places.results("smoke") / "logs").mkdir()
-    (places.results("smoke") / "logs" / "a.csv").write_text("a\n")
+    (places.results("smoke") / "logs" / "a.csv").write_text("a\n", encoding="utf-8")
     count = record("smoke", places)
     folder = places.project
     kept = [
@@ -45,10 +45,12 @@ def test_records_name_no_path_of_this_machine(tmp_path: Path, relative: bool) ->
     places = finished_run(tmp_path)
     path = places.results("smoke") / "qiw" / "tab01_bounds.csv.provenance.json"
     project = os.path.relpath(places.project, places.work) if relative else places.project.resolve()
-    old = json.loads(path.read_text().replace("results/smoke/data", f"{project}/results/smoke/data"))
+    old = json.loads(
+        path.read_text(encoding="utf-8").replace("results/smoke/data", f"{project}/results/smoke/data")
+    )
     write(path, old | {"command": ["--project", str(places.project.resolve())]})
     record("smoke", places)
-    kept = (places.recorded_results("smoke") / "qiw" / path.name).read_text()
+    kept = (places.recorded_results("smoke") / "qiw" / path.name).read_text(encoding="utf-8")
     assert str(tmp_path) not in kept
     assert ".." not in kept
     assert '"results/smoke/data/binarized_mnist.json"' in kept
@@ -84,7 +86,9 @@ def test_the_cost_of_the_report_is_that_of_all_jobs(tmp_path: Path) -> None:
     for rule, (seconds, outputs) in made.items():
         files = f"--outputs {' '.join(f'file{i}={path}' for i, path in enumerate(outputs))}"
         line = {"s": seconds, "rule_name": rule, "threads": 1, "params": {"files": files}}
-        (places.results("smoke") / "benchmarks" / f"{rule}.jsonl").write_text(json.dumps(line))
+        (places.results("smoke") / "benchmarks" / f"{rule}.jsonl").write_text(
+            json.dumps(line), encoding="utf-8"
+        )
     inputs = [*made["qiw_fig01"][1], "results/smoke/qiw/tab01_bounds.csv"]
     record = provenance("elbogap.report.commands", inputs)
     write(places.results("smoke") / "report.pdf.provenance.json", record)
@@ -111,7 +115,7 @@ def test_a_target_that_is_gone_leaves_the_record(tmp_path: Path) -> None:
 def test_a_run_that_lacks_targets_can_be_added(tmp_path: Path) -> None:
     places = finished_run(tmp_path)
     record("smoke", places)
-    claims = (places.recorded_results("smoke") / "claims.csv").read_text()
+    claims = (places.recorded_results("smoke") / "claims.csv").read_text(encoding="utf-8")
     shutil.rmtree(places.results("smoke"))
     shutil.rmtree(places.figures("smoke"))
     folder = places.results("smoke") / "qiw"
@@ -127,8 +131,10 @@ def test_a_run_that_lacks_targets_can_be_added(tmp_path: Path) -> None:
     assert set(pd.read_csv(places.recorded_costs)["target"]) == {"fig01_posterior_2d", "tab01_bounds"}
     verdicts = pd.read_csv(kept / "claims.csv")
     assert list(verdicts["verdict"]) == ["reproduced"]
-    assert (kept / "claims.csv").read_text() != claims  # decided again from the tables, not copied
-    decided = json.loads((kept / "claims.csv.provenance.json").read_text())
+    assert (kept / "claims.csv").read_text(
+        encoding="utf-8"
+    ) != claims  # decided again from the tables, not copied
+    decided = json.loads((kept / "claims.csv.provenance.json").read_text(encoding="utf-8"))
     assert "results/reference/smoke/qiw/tab01_bounds.csv" in decided["inputs"]
 
 
@@ -136,7 +142,7 @@ def test_claims_are_decided_from_old_and_new_together(tmp_path: Path) -> None:
     places = finished_run(tmp_path)
     table = places.results("smoke") / "qiw" / "tab01_bounds.csv"
     record("smoke", places)
-    table.write_text(table.read_text().replace("0.0312345", "0.9"))
+    table.write_text(table.read_text(encoding="utf-8").replace("0.0312345", "0.9"), encoding="utf-8")
     record("smoke", places, add=True)
     verdicts = pd.read_csv(places.recorded_results("smoke") / "claims.csv")
     assert list(verdicts["verdict"]) == ["not reproduced"]
@@ -147,7 +153,7 @@ def test_a_claim_that_cannot_be_decided_leaves_the_record_before(tmp_path: Path)
     record("smoke", places)
     before = {path: path.read_bytes() for path in places.recorded.rglob("*") if path.is_file()}
     table = places.results("smoke") / "qiw" / "tab01_bounds.csv"
-    table.write_text(table.read_text().replace("kl", "divergence"))
+    table.write_text(table.read_text(encoding="utf-8").replace("kl", "divergence"), encoding="utf-8")
     with pytest.raises(UserError, match="kl"):
         record("smoke", places, add=True)
     assert all(path.read_bytes() == content for path, content in before.items())
@@ -158,7 +164,9 @@ def test_claims_are_decided_again_without_a_run(tmp_path: Path) -> None:
     record("smoke", places)
     shutil.rmtree(places.results("smoke"))
     claims = places.paper / "claims/qiw.yaml"
-    claims.write_text(claims.read_text().replace("decreasing", "increasing"))
+    claims.write_text(
+        claims.read_text(encoding="utf-8").replace("decreasing", "increasing"), encoding="utf-8"
+    )
     assert record("smoke", places, add=True) == 1  # the picture
     verdicts = pd.read_csv(places.recorded_results("smoke") / "claims.csv")
     assert list(verdicts["verdict"]) == ["not reproduced"]
@@ -171,9 +179,12 @@ def test_paths_elsewhere_stay(tmp_path: Path, word: str) -> None:
     inside = Places(project=places.project, work=places.project / "run")
     shutil.move(places.work, inside.work)
     path = inside.results("smoke") / "qiw" / "tab01_bounds.csv.provenance.json"
-    path.write_text(path.read_text().replace("results/smoke/data/binarized_mnist.json", word))
+    path.write_text(
+        path.read_text(encoding="utf-8").replace("results/smoke/data/binarized_mnist.json", word),
+        encoding="utf-8",
+    )
     record("smoke", inside)
-    assert f'"{word}"' in (inside.recorded_results("smoke") / "qiw" / path.name).read_text()
+    assert f'"{word}"' in (inside.recorded_results("smoke") / "qiw" / path.name).read_text(encoding="utf-8")
 
 
 def test_nothing_to_record_is_said(tmp_path: Path) -> None:

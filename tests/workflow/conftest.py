@@ -23,7 +23,7 @@ class Project:
     @property
     def log(self) -> str:
         """What Snakemake printed while the shared run was built."""
-        return (self.folder / "build.log").read_text()
+        return (self.folder / "build.log").read_text(encoding="utf-8")
 
     @property
     def environment(self) -> dict[str, str]:
@@ -46,9 +46,9 @@ class Project:
 
     def edit(self, path: str, old: str, new: str) -> None:
         file = self.folder / path
-        text = file.read_text()
+        text = file.read_text(encoding="utf-8")
         assert old in text, f"{path} does not contain {old!r}"
-        file.write_text(text.replace(old, new, 1))
+        file.write_text(text.replace(old, new, 1), encoding="utf-8")
 
     def jobs(self, *words: str) -> dict[str, int]:
         """How many jobs of each rule a dry run wants."""
@@ -89,7 +89,7 @@ def smoke(tmp_path_factory: pytest.TempPathFactory) -> Project:
     """A copy with the whole smoke scale built by one command."""
     project = copy_project(tmp_path_factory.mktemp("smoke") / "elbogap")
     answer = project.snakemake("smoke")
-    (project.folder / "build.log").write_text(answer.stdout)
+    (project.folder / "build.log").write_text(answer.stdout, encoding="utf-8")
     assert answer.returncode == 0, answer.stdout[-6000:]
     return project
 

@@ -38,7 +38,7 @@ def test_every_figure_function_is_drawn(smoke: Project) -> None:
     functions = {
         f"{path.stem}_{node.name}"
         for path in (SOURCE / "figures").glob("*.py")
-        for node in ast.parse(path.read_text()).body
+        for node in ast.parse(path.read_text(encoding="utf-8")).body
         if isinstance(node, ast.FunctionDef) and node.name.startswith("fig")
     }
     assert functions
@@ -48,7 +48,7 @@ def test_every_figure_function_is_drawn(smoke: Project) -> None:
 @pytest.mark.dag
 def test_every_experiment_runs(smoke: Project) -> None:
     records = (smoke.folder / "results/smoke").rglob("*.provenance.json")
-    ran = {json.loads(path.read_text())["module"] for path in records}
+    ran = {json.loads(path.read_text(encoding="utf-8"))["module"] for path in records}
     assert {f"{cli.EXPERIMENTS}.{name}" for name in cli.experiments()} <= ran
 
 
@@ -67,7 +67,7 @@ def test_every_setting_is_read_by_some_code() -> None:
     read: set[str] = set()
     for path in SOURCE.rglob("*.py"):
         if "config" not in path.relative_to(SOURCE).parts:
-            tree = ast.parse(path.read_text())
+            tree = ast.parse(path.read_text(encoding="utf-8"))
             read |= {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
     unread = [name for name in leaves(Config) if name.rpartition(".")[2] not in read]
     assert unread == []

@@ -33,7 +33,7 @@ def test_smoke_touches_no_data_source(smoke: Project) -> None:
     assert not cache.exists() or not any(path.is_file() for path in cache.rglob("*"))
     records = sorted((smoke.folder / "results/smoke/data").glob("*.json"))
     assert records
-    assert {json.loads(path.read_text())["kind"] for path in records} == {"stand-in"}
+    assert {json.loads(path.read_text(encoding="utf-8"))["kind"] for path in records} == {"stand-in"}
 
 
 def test_every_rule_runs_at_smoke_scale(smoke: Project) -> None:
@@ -63,7 +63,7 @@ def test_every_result_has_its_provenance(smoke: Project) -> None:
     figures = list((smoke.folder / "figures/smoke").rglob("*.p[dn][fg]"))
     assert tables
     for path in [*tables, *figures]:
-        record = json.loads(path.with_name(f"{path.name}.provenance.json").read_text())
+        record = json.loads(path.with_name(f"{path.name}.provenance.json").read_text(encoding="utf-8"))
         assert {"git", "code_digest", "package_digest", "settings", "inputs", "versions", "run"} <= set(
             record
         ), path
@@ -83,9 +83,9 @@ def test_a_single_figure_needs_only_its_own_jobs(project: Project) -> None:
 def test_a_comment_reruns_nothing_and_a_constant_what_depends_on_it(built: Project) -> None:
     path = "src/elbogap/inference/importance.py"
     source = built.folder / path
-    source.write_text(f"# a comment\n{source.read_text()}")
+    source.write_text(f"# a comment\n{source.read_text(encoding='utf-8')}", encoding="utf-8")
     assert built.jobs("smoke") == {}
-    source.write_text(f"{source.read_text()}\nCHANGED = 1\n")
+    source.write_text(f"{source.read_text(encoding='utf-8')}\nCHANGED = 1\n", encoding="utf-8")
     jobs = set(built.jobs("smoke"))
     assert "qiw_posterior_2d" in jobs
     assert not any(job.startswith("mapa_") for job in jobs), jobs
@@ -94,7 +94,7 @@ def test_a_comment_reruns_nothing_and_a_constant_what_depends_on_it(built: Proje
 def test_a_changed_setting_reruns_its_experiment_alone(built: Project) -> None:
     built.edit("config/smoke.yaml", "stand_ins: always", "stand_ins: always  # by design")
     assert built.jobs("smoke") == {}
-    config = (built.folder / "config/smoke.yaml").read_text()
+    config = (built.folder / "config/smoke.yaml").read_text(encoding="utf-8")
     batch = re.search(r"(passes:\n(?:    .*\n)*?    seed: )(\d+)", config)
     assert batch, "mapa.passes has no seed"
     built.edit("config/smoke.yaml", batch.group(0), f"{batch.group(1)}{int(batch.group(2)) + 1}")
@@ -104,8 +104,8 @@ def test_a_changed_setting_reruns_its_experiment_alone(built: Project) -> None:
 
 
 def test_scales_do_not_disturb_each_other(built: Project) -> None:
-    config = (built.folder / "config/smoke.yaml").read_text()
-    (built.folder / "config/mine.yaml").write_text(config)
+    config = (built.folder / "config/smoke.yaml").read_text(encoding="utf-8")
+    (built.folder / "config/mine.yaml").write_text(config, encoding="utf-8")
     assert built.jobs("smoke") == {}
     assert built.jobs("results/mine/qiw/tab01_bounds.csv") == {"qiw_posterior_2d": 1}
 
@@ -122,7 +122,7 @@ def test_a_misspelt_key_is_one_clear_line(project: Project) -> None:
 
 def test_a_failing_required_claim_breaks_the_build_and_is_named(built: Project) -> None:
     path = built.folder / "paper/claims/qiw.yaml"
-    text = path.read_text()
+    text = path.read_text(encoding="utf-8")
     text += """
   - id: qiw-made-to-fail
     item: "a test"
@@ -134,13 +134,13 @@ def test_a_failing_required_claim_breaks_the_build_and_is_named(built: Project) 
       laptop: {status: skip}
       paper: {status: skip}
 """
-    path.write_text(text)
+    path.write_text(text, encoding="utf-8")
     answer = built.snakemake("smoke")
     assert answer.returncode != 0
     assert re.search(r"claim qiw-made-to-fail: required at smoke, not reproduced", answer.stdout), (
         answer.stdout[-3000:]
     )
-    assert "qiw-made-to-fail" in (built.folder / "results/smoke/claims.csv").read_text()
+    assert "qiw-made-to-fail" in (built.folder / "results/smoke/claims.csv").read_text(encoding="utf-8")
 
 
 # Every kind of work: fits, ensembles with checkpoints, image models, tables and drawing.
@@ -174,7 +174,9 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_bytes(project: Project, smo
 
 @pytest.mark.browser
 def test_the_browsable_report_can_be_built_and_read(smoke: Project, tmp_path: Path) -> None:
-    made = re.search(r"snakemake --cores 1 (--config .*)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    made = re.search(
+        r"snakemake --cores 1 (--config .*)$", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE
+    )
     answer = smoke.snakemake(*made.group(1).replace("$(SCALE)", "smoke").split())
     assert answer.returncode == 0, answer.stdout[-3000:]
     check_html(smoke.folder / "results/smoke/report.html", expected_words(Places.here()), tmp_path)
@@ -184,7 +186,7 @@ def test_a_run_in_progress_keeps_its_lock(project: Project) -> None:
     target = "results/smoke/data/mnist.json"
     locks = project.folder / ".snakemake/locks"
     locks.mkdir(parents=True)
-    (locks / "0.output.lock").write_text(f"{target}\n")
+    (locks / "0.output.lock").write_text(f"{target}\n", encoding="utf-8")
     with (project.folder / ".snakemake/elbogap.lock").open("w") as held:
         fcntl.flock(held, fcntl.LOCK_SH)
         assert "cannot be locked" in project.snakemake(target).stdout

@@ -32,7 +32,7 @@ def missing() -> str:
 
 
 def profile(name: str) -> dict:
-    return yaml.safe_load((PROFILES / name / "profile.yaml").read_text())
+    return yaml.safe_load((PROFILES / name / "profile.yaml").read_text(encoding="utf-8"))
 
 
 @pytest.mark.parametrize("name", ["gpu", "slurm"])

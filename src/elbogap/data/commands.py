@@ -41,7 +41,7 @@ def _record(options: argparse.Namespace) -> None:
     if name != "record" or not path:
         raise UserError(f"--outputs: '{options.outputs[0]}' is not of the form record=FILE")
     record = records.make(options.dataset, options.stand_ins, options.state)
-    same = Path(path).is_file() and json.loads(Path(path).read_text()) == record
+    same = Path(path).is_file() and json.loads(Path(path).read_text(encoding="utf-8")) == record
     if not same:  # a new date on an old record would rebuild what rests on it
         tables.write(record, Path(path))
     print(f"{options.dataset}: {record['kind']}, {record['note']}")

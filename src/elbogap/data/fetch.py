@@ -134,7 +134,7 @@ def record_state(record_path: Path, dataset: str) -> str:
     A rule with this state as a parameter therefore runs again in the first case alone.
     """
     try:
-        record = json.loads(record_path.read_text())
+        record = json.loads(record_path.read_text(encoding="utf-8"))
     except (OSError, json.JSONDecodeError):
         return "settled"
     if (

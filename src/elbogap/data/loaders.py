@@ -52,7 +52,7 @@ def load(record_path: Path) -> Dataset:
             message says how to get it again.
     """
     try:
-        record = json.loads(record_path.read_text())
+        record = json.loads(record_path.read_text(encoding="utf-8"))
     except (OSError, json.JSONDecodeError) as error:
         raise UserError(f"{record_path}: no readable data record ({error}); rebuild it") from error
     name, kind = record["dataset"], record["kind"]

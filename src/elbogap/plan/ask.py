@@ -83,7 +83,7 @@ def ask(scale: str) -> list[Job]:
         if answer.returncode:
             last = answer.stdout.strip().splitlines()[-3:]
             raise UserError(f"Snakemake cannot plan scale '{scale}': {' '.join(last)}")
-        text = file.read_text().replace(os.path.relpath(PROJECT, folder), CHECKOUT)
+        text = file.read_text(encoding="utf-8").replace(os.path.relpath(PROJECT, folder), CHECKOUT)
         rows = [json.loads(line) for line in text.splitlines()]
     return sorted((job for row in rows if (job := _job(row))), key=lambda job: job.rule)
 

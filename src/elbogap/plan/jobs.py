@@ -114,7 +114,7 @@ def write(jobs: Sequence[Job], made_from: Mapping[str, str], path: Path) -> None
     for name, lines in lists.items():
         text += f',\n"{name}": [\n' + ",\n".join(lines) + "\n]"
     with atomic(path) as temporary:
-        temporary.write_text(text + "}\n")
+        temporary.write_text(text + "}\n", encoding="utf-8")
 
 
 def read(path: Path) -> tuple[list[Job], dict[str, str]]:
@@ -124,7 +124,7 @@ def read(path: Path) -> tuple[list[Job], dict[str, str]]:
         UserError: the file cannot be read, or is damaged.
     """
     try:
-        stored = json.loads(path.read_text())
+        stored = json.loads(path.read_text(encoding="utf-8"))
         settings = [json.dumps(one, separators=(",", ":")) for one in stored["settings"]]
         jobs = [
             Job(

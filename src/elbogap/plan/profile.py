@@ -96,7 +96,7 @@ def _measure(job: Job, seconds: float, means: Means) -> dict[str, Any] | None:
         file = Path(folder) / "profile.json"
         words = [*command(job, means), "--profile", str(file), "--profile-seconds", str(seconds)]
         subprocess.run(words, cwd=means.folder, env=environment(), check=False)
-        return json.loads(file.read_text()) if file.is_file() else None
+        return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else None
 
 
 def _row(job: Job, scale: str, found: dict[str, Any], piece: dict[str, Any]) -> dict[str, Any]:

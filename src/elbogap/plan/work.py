@@ -174,7 +174,7 @@ def _record(job: Job, means: Means, status: int, seconds: float, max_rss_mib: fl
         "params": {"files": shlex.join(["--outputs", *files])},
     }
     with contextlib.suppress(OSError), atomic(path) as temporary:  # no result is worth less without it
-        temporary.write_text(f"{json.dumps(line)}\n")
+        temporary.write_text(f"{json.dumps(line)}\n", encoding="utf-8")
 
 
 @contextlib.contextmanager

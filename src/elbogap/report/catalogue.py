@@ -72,7 +72,7 @@ def documents(path: Path) -> list[Document]:
 def targets(captions: Path, document: str) -> list[Target]:
     """The targets of one document that have a caption: figures, then tables, each by number."""
     found = (
-        target(document, path.stem.removeprefix(f"{document}_"), plain_text(path.read_text()))
+        target(document, path.stem.removeprefix(f"{document}_"), plain_text(path.read_text(encoding="utf-8")))
         for path in sorted(captions.glob(f"{document}_*.rst"))
     )
     return [one for one in found if one is not None]

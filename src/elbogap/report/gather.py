@@ -101,7 +101,7 @@ def _document(
         _attach_published(target, specified, places, document.key)
     return {
         **dataclasses.asdict(document),
-        "notes": markdown.parse(notes.read_text()) if notes.is_file() else None,
+        "notes": markdown.parse(notes.read_text(encoding="utf-8")) if notes.is_file() else None,
         "targets": shown,
         "claims": own,
     }
@@ -225,7 +225,11 @@ def _cost(products: list[str], lineage: Lineage, measured: list[MeasuredJob]) ->
 def _data(folder: Path) -> list[dict[str, Any]]:
     """The records of the data sets that the run used."""
     try:
-        return [json.loads(path.read_text()) for path in sorted(folder.glob("*.json")) if _is_record(path)]
+        return [
+            json.loads(path.read_text(encoding="utf-8"))
+            for path in sorted(folder.glob("*.json"))
+            if _is_record(path)
+        ]
     except (OSError, json.JSONDecodeError) as error:
         raise UserError(
             f"{folder}: a data record cannot be read ({error}); remove it and build again"

@@ -57,7 +57,7 @@ def jobs(benchmarks: Path) -> list[MeasuredJob]:
 def last_record(path: Path) -> dict[str, Any] | None:
     """The last line of a benchmark file, if it can be read."""
     try:
-        lines = path.read_text().split("\n")
+        lines = path.read_text(encoding="utf-8").split("\n")
         return json.loads(next(line for line in reversed(lines) if line.strip()))
     except (OSError, StopIteration, json.JSONDecodeError):
         return None

@@ -53,7 +53,7 @@ def compile_report(report: Mapping[str, Any], sources: Path, work: Path, output:
 def _stage(report: Mapping[str, Any], sources: Path, work: Path, stage: Path) -> None:
     for path in sources.glob("*.typ"):
         shutil.copy(path, stage)
-    (stage / "report.json").write_text(json.dumps(report))
+    (stage / "report.json").write_text(json.dumps(report), encoding="utf-8")
     for document in report["documents"]:
         for target in document["targets"]:
             if "image" in target:

@@ -39,14 +39,16 @@ def stale(file: Path, places: Places) -> list[str]:
 
 def refresh(file: Path, places: Places) -> None:
     """Rewrite the generated parts of a file in place."""
-    text = _PART.sub(lambda match: f"{match[1]}{_body(match['name'], places)}{match[4]}", file.read_text())
+    text = _PART.sub(
+        lambda match: f"{match[1]}{_body(match['name'], places)}{match[4]}", file.read_text(encoding="utf-8")
+    )
     with atomic(file) as temporary:
-        temporary.write_text(text)
+        temporary.write_text(text, encoding="utf-8")
 
 
 def _parts(file: Path) -> list[re.Match[str]]:
     try:
-        text = file.read_text()
+        text = file.read_text(encoding="utf-8")
     except OSError as error:
         raise UserError(f"{file}: cannot be read ({error.strerror})") from error
     found = list(_PART.finditer(text))

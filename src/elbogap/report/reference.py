@@ -94,11 +94,11 @@ def _make_paths_relative(folder: Path, places: Places) -> None:
         f"{os.path.relpath(project, places.work.resolve())}/": "",
     }
     for path in folder.rglob("*.json"):
-        text = path.read_text()
+        text = path.read_text(encoding="utf-8")
         for prefix, instead in ways.items():
             # whole words of the record alone: '../' is also a part of '../../elsewhere'
             text = re.sub(rf'(?<=["=]){re.escape(prefix)}(?!\.\./)', instead, text)
-        path.write_text(text.replace(f'"{project}"', '"."'))
+        path.write_text(text.replace(f'"{project}"', '"."'), encoding="utf-8")
 
 
 def _costs(scale: str, places: Places, add: bool) -> pd.DataFrame:

@@ -28,7 +28,7 @@ def records(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         parameters = PARAMETERS[name] | {part: HAVE[part] for part in HAVE if part in PARAMETERS[name]}
         record = {"dataset": name, "kind": "stand-in", "variant": "synthetic", "files": []}
         paths[name] = folder / f"{name}.json"
-        paths[name].write_text(json.dumps(record | {"stand_in": parameters}))
+        paths[name].write_text(json.dumps(record | {"stand_in": parameters}), encoding="utf-8")
     return paths
 
 

@@ -53,7 +53,7 @@ def records(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     for name in ("celeba", "fid_inception"):
         record = {"dataset": name, "kind": "stand-in", "variant": "synthetic", "files": []}
         paths[name] = folder / f"{name}.json"
-        paths[name].write_text(json.dumps(record | {"stand_in": PARAMETERS[name]}))
+        paths[name].write_text(json.dumps(record | {"stand_in": PARAMETERS[name]}), encoding="utf-8")
     return paths
 
 

@@ -208,7 +208,8 @@ def record(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 "files": [],
                 "stand_in": stand_in,
             }
-        )
+        ),
+        encoding="utf-8",
     )
     return path
 

@@ -22,7 +22,7 @@ def records(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
             "stand_in": parameters,
         }
         paths[name] = folder / f"{name}.json"
-        paths[name].write_text(json.dumps(record))
+        paths[name].write_text(json.dumps(record), encoding="utf-8")
     return paths
 
 
