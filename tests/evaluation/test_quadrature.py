@@ -303,7 +303,7 @@ def test_observations_are_taken_in_blocks_and_the_block_changes_nothing() -> Non
     blocked = quadrature.log_evidence(lambda z: z, log_likelihood, x, panels, block=16)
     assert max(rows) == 16
     whole = quadrature.adapted_panels(lambda z: z, log_likelihood, x)
-    torch.testing.assert_close(whole.nodes(), panels.nodes(), rtol=0, atol=0)
+    torch.testing.assert_close(whole.nodes(), panels.nodes(), rtol=1e-12, atol=1e-12)
     torch.testing.assert_close(
         blocked, quadrature.log_evidence(lambda z: z, log_likelihood, x, whole), rtol=0, atol=1e-13
     )

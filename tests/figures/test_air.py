@@ -110,13 +110,15 @@ def test_panels_name_their_statements(figure: Figure) -> None:
 
 def test_lines_are_those_of_their_own_rows(figure: Figure) -> None:
     lines = [1.02, 1.02, 1.1, 1.1, 1.5, 1.5, 2.0]  # formula and search for each noise, then the posteriors
-    np.testing.assert_allclose(levels(figure, 0), lines)
-    np.testing.assert_allclose(levels(figure, 1), [0.16, 0.04, 0.48, 0.12])  # bound and slope per family
+    np.testing.assert_allclose(levels(figure, 0), lines, atol=1e-12)
+    np.testing.assert_allclose(
+        levels(figure, 1), [0.16, 0.04, 0.48, 0.12], atol=1e-12
+    )  # bound and slope per family
     top = math.tanh(5)
-    np.testing.assert_allclose(levels(figure, 2), [top, top + 1, 2 * top, 2 * top + 1])
-    np.testing.assert_allclose(levels(figure, 3), [0.02, 0.02, 0.1, 0.1, 0.5, 0.5, 0.4])
-    np.testing.assert_allclose(levels(figure, 4), [2 / 16, 2 / 17, 1 / 16, 1 / 17])
-    np.testing.assert_allclose(levels(figure, 5), [1.0, 1.0, 1.1])
+    np.testing.assert_allclose(levels(figure, 2), [top, top + 1, 2 * top, 2 * top + 1], atol=1e-12)
+    np.testing.assert_allclose(levels(figure, 3), [0.02, 0.02, 0.1, 0.1, 0.5, 0.5, 0.4], atol=1e-12)
+    np.testing.assert_allclose(levels(figure, 4), [2 / 16, 2 / 17, 1 / 16, 1 / 17], atol=1e-12)
+    np.testing.assert_allclose(levels(figure, 5), [1.0, 1.0, 1.1], atol=1e-12)
 
 
 def test_without_finite_noise_the_draws_have_one_kind_of_line(tables: dict[str, pd.DataFrame]) -> None:

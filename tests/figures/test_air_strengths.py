@@ -126,12 +126,14 @@ def test_figure_1_shows_the_gains_of_k_1_and_rings_the_chosen_ones(strengths: pd
         for alpha in (0.5, 1.0):
             values = [gain(column, 1, "denoising", alpha, strength) for strength in (0.1, 0.4, 1.0)]
             points = solid(top)[f"denoising, $\\alpha = {alpha:g}$"]
-            np.testing.assert_allclose(points, np.transpose([range(4), [0, *values]]))
+            np.testing.assert_allclose(points, np.transpose([range(4), [0, *values]]), atol=1e-12)
             places.append(((2, values[1]), (3, values[2]))[alpha == 1])
-        np.testing.assert_allclose(sorted(rings(top)), sorted(places))
+        np.testing.assert_allclose(sorted(rings(top)), sorted(places), atol=1e-12)
         values = [gain(column, 1, "weight_norm", 0.0, strength) for strength in (8.0, 2.0, 0.5)]
-        np.testing.assert_allclose(solid(bottom)["weight norm"], np.transpose([range(4), [0, *values]]))
-        np.testing.assert_allclose(rings(bottom), [(2, values[1])])
+        np.testing.assert_allclose(
+            solid(bottom)["weight norm"], np.transpose([range(4), [0, *values]]), atol=1e-12
+        )
+        np.testing.assert_allclose(rings(bottom), [(2, values[1])], atol=1e-12)
         assert list(solid(bottom)) == ["weight norm"]
 
 
@@ -140,7 +142,7 @@ def test_figure_1_has_the_bootstrap_intervals(strengths: pd.DataFrame) -> None:
     bars = panel.containers[0].lines[2][0].get_segments()
     for bar, strength in zip(bars, (8.0, 2.0, 0.5), strict=True):
         value = gain(0, 1, "weight_norm", 0.0, strength)
-        np.testing.assert_allclose(bar[:, 1], [value - 0.2, value + 0.4])
+        np.testing.assert_allclose(bar[:, 1], [value - 0.2, value + 0.4], atol=1e-12)
 
 
 def test_figure_2_shows_how_far_each_strength_is_below_the_best_for_each_k(strengths: pd.DataFrame) -> None:
@@ -194,8 +196,8 @@ def test_figure_4_has_a_panel_per_method_and_a_line_per_m(curves: pd.DataFrame) 
         assert list(solid(panel)) == ["$m = 1$", "$m = 8$", "$m = 64$"]
         for m in (1, 8, 64):
             points = solid(panel)[f"$m = {m}$"]
-            np.testing.assert_allclose(points[:, 0], [1, 2, 3])
-            np.testing.assert_allclose(points[:, 1], -100 + 10 * place + points[:, 0] + 0.01 * m)
+            np.testing.assert_allclose(points[:, 0], [1, 2, 3], atol=1e-12)
+            np.testing.assert_allclose(points[:, 1], -100 + 10 * place + points[:, 0] + 0.01 * m, atol=1e-12)
 
 
 def test_figure_4_cuts_the_first_steep_rise_but_no_curve_s_best(curves: pd.DataFrame) -> None:

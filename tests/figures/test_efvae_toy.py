@@ -32,12 +32,12 @@ def test_maps_have_the_codes_colours_with_x1_to_the_right() -> None:
     assert [title[:3] for title in titles] == ["(a)", "(b)", "(c)", "(d)", "(e)", "(f)"]
     colours = [to_rgb(colour) for colour in efvae.CODE_COLOURS]
     mixed = figure.axes[0].images[0].get_array()
-    np.testing.assert_allclose(mixed[0, 0], np.mean(colours, axis=0))
+    np.testing.assert_allclose(mixed[0, 0], np.mean(colours, axis=0), atol=1e-12)
     for number, panel in enumerate(figure.axes[1:5]):
         image = panel.images[0].get_array()  # rows are x_2 from below
-        np.testing.assert_allclose(image[0, -1], colours[number])
-        np.testing.assert_allclose(image[-1, 0], colours[0])
-        np.testing.assert_allclose(panel.get_xlim(), (-4, 4))
+        np.testing.assert_allclose(image[0, -1], colours[number], atol=1e-12)
+        np.testing.assert_allclose(image[-1, 0], colours[0], atol=1e-12)
+        np.testing.assert_allclose(panel.get_xlim(), (-4, 4), atol=1e-12)
         assert panel.images[0].origin == "lower"
 
 
@@ -46,7 +46,7 @@ def test_maps_show_the_means_of_their_model_with_their_codes() -> None:
         figure = efvae.fig02_toy(panels())
     for panel, scale in zip(figure.axes[:5], (1, 1, 2, 2, 3), strict=True):
         shown = np.concatenate([line.get_xydata() for line in panel.lines])
-        np.testing.assert_allclose(shown, scale * panels()["means_ground_truth"])
+        np.testing.assert_allclose(shown, scale * panels()["means_ground_truth"], atol=1e-12)
         assert [text.get_text() for text in panel.texts] == ["00", "01", "10", "11"]
 
 
@@ -54,8 +54,8 @@ def test_the_line_shows_likelihood_above_the_bound() -> None:
     with style.applied():
         last = efvae.fig02_toy(panels()).axes[-1]
     by_label = {line.get_label(): line.get_ydata() for line in last.lines}
-    np.testing.assert_allclose(by_label["log-likelihood"], panels()["loglik"])
-    np.testing.assert_allclose(by_label["ELBO"], panels()["elbo"])
+    np.testing.assert_allclose(by_label["log-likelihood"], panels()["loglik"], atol=1e-12)
+    np.testing.assert_allclose(by_label["ELBO"], panels()["elbo"], atol=1e-12)
     assert [label.get_text() for label in last.get_xticklabels()] == ["ground\ntruth", "best\nELBO"]
 
 
@@ -74,5 +74,7 @@ def test_the_arrows_of_equal_gradients_are_opposite() -> None:
         axes = efvae.fig01_balance(plane).axes[0]
     arrows = [(text.xy, text.xyann) for text in axes.texts if getattr(text, "arrow_patch", None)]
     assert [tuple(start) for _, start in arrows] == [(1.0, 0.0), (1.0, 0.0)]
-    np.testing.assert_allclose([end for end, _ in arrows], [(0.7, 0.4), (1.3, -0.4)])  # half a unit long
+    np.testing.assert_allclose(
+        [end for end, _ in arrows], [(0.7, 0.4), (1.3, -0.4)], atol=1e-12
+    )  # half a unit long
     assert [place.get_xydata()[0].tolist() for place in axes.lines[-2:]] == [[0, 0], [1, 0]]

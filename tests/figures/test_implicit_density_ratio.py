@@ -87,9 +87,9 @@ def test_curves_are_medians_with_bands_over_seeds(figure: Figure) -> None:
         for count in COUNTS
         for level in (LOG_EVIDENCE - 2 / count - 0.01, LOG_EVIDENCE + 1 / count + 0.01)
     ]
-    np.testing.assert_allclose(levels, [*expected, LOG_EVIDENCE])
+    np.testing.assert_allclose(levels, [*expected, LOG_EVIDENCE], atol=1e-12)
     bands = [band.get_paths()[0].get_extents().intervaly for band in panel.collections]
-    np.testing.assert_allclose(bands[0], [LOG_EVIDENCE - 2.02, LOG_EVIDENCE - 2])
+    np.testing.assert_allclose(bands[0], [LOG_EVIDENCE - 2.02, LOG_EVIDENCE - 2], atol=1e-12)
     assert len(bands) == 6
 
 
@@ -99,13 +99,13 @@ def test_dimensions_show_means_ranges_and_the_exact_value(figure: Figure) -> Non
         bars = [one for one in axes.containers if isinstance(one, ErrorbarContainer)]
         training, held_out = (bar.lines[0].get_xydata()[:, 1] for bar in bars)
         if level is None:
-            np.testing.assert_allclose(training, 0.8 * np.array([1, 10, 50]) + 1)
-            np.testing.assert_allclose(held_out, 0.3 * np.array([1, 10, 50]) + 1)
+            np.testing.assert_allclose(training, 0.8 * np.array([1, 10, 50]) + 1, atol=1e-12)
+            np.testing.assert_allclose(held_out, 0.3 * np.array([1, 10, 50]) + 1, atol=1e-12)
             ends = np.array([segment[:, 1] for segment in bars[0].lines[2][0].get_segments()])
-            np.testing.assert_allclose(ends - training[:, None], [[-1, 1]] * 3)
+            np.testing.assert_allclose(ends - training[:, None], [[-1, 1]] * 3, atol=1e-12)
         else:
-            np.testing.assert_allclose(training, 0.8 * level)
-            np.testing.assert_allclose(held_out, 0.3 * level)
+            np.testing.assert_allclose(training, 0.8 * level, atol=1e-12)
+            np.testing.assert_allclose(held_out, 0.3 * level, atol=1e-12)
         assert axes.lines[-1].get_ydata()[0] == truth
 
 

@@ -53,15 +53,17 @@ def test_each_data_set_has_its_curve_and_the_cost_its_line(figure: Figure) -> No
     for panel, base in ((mnist, -100), (fashion, -120)):
         x, y = panel.lines[0].get_data()
         assert list(x) == list(STEPS)
-        np.testing.assert_allclose(np.asarray(y, dtype=float), base + np.array(STEPS) / 10)
-    np.testing.assert_allclose(np.asarray(cost.lines[0].get_ydata(), dtype=float), [0.04, 0.16, 0.4])
+        np.testing.assert_allclose(np.asarray(y, dtype=float), base + np.array(STEPS) / 10, atol=1e-12)
+    np.testing.assert_allclose(
+        np.asarray(cost.lines[0].get_ydata(), dtype=float), [0.04, 0.16, 0.4], atol=1e-12
+    )
     assert cost.get_ylim()[0] == 0
 
 
 def test_bars_are_the_intervals(figure: Figure) -> None:
     (bars,) = figure.axes[0].collections
     lengths = [float(high - low) for (_, low), (_, high) in bars.get_segments()]
-    np.testing.assert_allclose(lengths, 3.0)
+    np.testing.assert_allclose(lengths, 3.0, atol=1e-12)
 
 
 def test_axes_have_labels_with_units(figure: Figure) -> None:

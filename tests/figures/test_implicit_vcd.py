@@ -84,7 +84,7 @@ def test_each_panel_has_its_own_contours(toys_figure: Figure) -> None:
             width * math.sqrt(-2 * math.log(height))
             for width, height in zip((1.0, 0.3, 0.6), heights, strict=True)
         ]
-        np.testing.assert_allclose([half_width(lines) for lines in found], expected, rtol=0.03)
+        np.testing.assert_allclose([half_width(lines) for lines in found], expected, rtol=0.03, atol=1e-12)
         centre = found[2].get_paths()[0].vertices.mean(0)
         np.testing.assert_allclose(centre, [0.5 * number, 10 * number], atol=0.05)
     titles = [panel.get_title() for panel in toys_figure.axes]
@@ -98,9 +98,9 @@ def test_widths_have_points_with_intervals_and_the_optimum_of_their_own_t(alpha_
     points = {one.get_label(): one for one in panel.containers}
     for t in (1, 3):
         line, _, bars = points[f"$t = {t}$"]
-        np.testing.assert_allclose(line.get_ydata().astype(float), [t + 0.01, t + 1.01])
+        np.testing.assert_allclose(line.get_ydata().astype(float), [t + 0.01, t + 1.01], atol=1e-12)
         segments = bars[0].get_segments()
-        np.testing.assert_allclose(np.ptp(segments[0][:, 1]), 0.02)
+        np.testing.assert_allclose(np.ptp(segments[0][:, 1]), 0.02, atol=1e-12)
         curve = [one for one in panel.lines if one.get_color() == line.get_color() and one is not line]
         assert [1.5 + t - 1, 2.5 + t - 1] in [list(one.get_ydata()) for one in curve]
     limit = next(one for one in panel.lines if "infty" in str(one.get_label()))
@@ -111,15 +111,15 @@ def test_the_banana_is_shown_at_half_height_for_every_alpha(alpha_figure: Figure
     target, *fits = contours(alpha_figure, 1)
     assert len(target.levels) == 4
     expected = [width * math.sqrt(2 * math.log(2)) for width in (0.3, 0.45, 0.6)]
-    np.testing.assert_allclose([half_width(lines) for lines in fits], expected, rtol=0.03)
+    np.testing.assert_allclose([half_width(lines) for lines in fits], expected, rtol=0.03, atol=1e-12)
     labels = [text.get_text() for text in alpha_figure.axes[1].get_legend().get_texts()]
     assert labels == ["$\\alpha = 0$", "$\\alpha = 0.5$", "$\\alpha = 1$"]
 
 
 def test_divergences_are_those_of_the_banana_and_one_gaussian(alpha_figure: Figure) -> None:
     forward, backward = (one[0].get_ydata().astype(float) for one in alpha_figure.axes[2].containers)
-    np.testing.assert_allclose(forward, [2, 2.5, 3])
-    np.testing.assert_allclose(backward, [4.05, 3.55, 3.05])
+    np.testing.assert_allclose(forward, [2, 2.5, 3], atol=1e-12)
+    np.testing.assert_allclose(backward, [4.05, 3.55, 3.05], atol=1e-12)
     assert alpha_figure.axes[2].get_yscale() == "log"
 
 

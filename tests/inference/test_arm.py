@@ -105,7 +105,7 @@ def test_samples_are_averaged_and_divide_the_variance(name: str) -> None:
     (joint,) = torch.autograd.grad(ESTIMATORS[name](table(values), live, uniforms).sum(), live)
     single = torch.stack([gradients(ESTIMATORS[name], values, logits, one) for one in uniforms])
     torch.testing.assert_close(joint, single.mean(0))
-    torch.testing.assert_close(joint.var(0), moments(name, values, logits)[1] / 5, rtol=0.06, atol=0.0)
+    torch.testing.assert_close(joint.var(0), moments(name, values, logits)[1] / 5, rtol=0.06, atol=1e-12)
 
 
 @pytest.mark.parametrize("name", ESTIMATORS)
@@ -118,7 +118,7 @@ def test_value_and_parameter_gradient_are_those_of_the_mean_over_the_codes(name:
 
     found = ESTIMATORS[name](function, logits, uniforms)
     expected = function(arm.codes(logits, uniforms)).mean(0)
-    torch.testing.assert_close(found, expected, rtol=0.0, atol=0.0)
+    torch.testing.assert_close(found, expected, rtol=1e-14, atol=1e-14)
     (slope,) = torch.autograd.grad(found.sum(), weight, retain_graph=True)
     (expected_slope,) = torch.autograd.grad(expected.sum(), weight)
     torch.testing.assert_close(slope, expected_slope)

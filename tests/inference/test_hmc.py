@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from scipy import stats
 from torch import Tensor
 
+from allowance import within
 from elbogap.inference import hmc
 
 COVARIANCE = torch.tensor([[2.0, 1.2], [1.2, 1.0]], dtype=torch.float64)
@@ -147,9 +148,9 @@ def test_chains_forget_their_start_and_have_the_moments_of_a_correlated_gaussian
     chains = hmc.sample(gaussian, start, hmc.Noise.draw(60, start, generator(12)), step_size=step(0.35))
     last = chains.last
     error = (COVARIANCE.diagonal() / len(last)).sqrt()
-    assert (last.mean(0).abs() < 4 * error).all()
+    assert within(last.mean(0), error)
     products = last[:, :, None] * last[:, None]
-    assert ((products.mean(0) - COVARIANCE).abs() < 4 * products.std(0) / len(last) ** 0.5).all()
+    assert within(products.mean(0) - COVARIANCE, products.std(0) / len(last) ** 0.5)
 
 
 @pytest.mark.parametrize("rejecting", [True, False])

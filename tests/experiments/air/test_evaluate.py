@@ -93,11 +93,11 @@ def test_each_model_has_a_row_with_its_names(evaluated: dict, trained: dict[str,
 def test_columns_are_means_over_the_test_images(evaluated: dict) -> None:
     table, images = evaluated["evaluation"], evaluated["images"]
     assert images["loglik"].shape == images["bound"].shape == (len(table), 30)
-    np.testing.assert_allclose(table["test_loglik"], images["loglik"].mean(1))
-    np.testing.assert_allclose(table["test_bound"], images["bound"].mean(1))
-    np.testing.assert_allclose(table["test_gap"], table["test_loglik"] - table["test_bound"])
+    np.testing.assert_allclose(table["test_loglik"], images["loglik"].mean(1), atol=1e-12)
+    np.testing.assert_allclose(table["test_bound"], images["bound"].mean(1), atol=1e-12)
+    np.testing.assert_allclose(table["test_gap"], table["test_loglik"] - table["test_bound"], atol=1e-12)
     expected = images["loglik"].std(1, ddof=1) / math.sqrt(30)
-    np.testing.assert_allclose(table["test_loglik_se"], expected)
+    np.testing.assert_allclose(table["test_loglik_se"], expected, atol=1e-12)
 
 
 def test_iw_svi_is_not_below_the_encoder_s_importance_sampling(evaluated: dict) -> None:
@@ -142,7 +142,7 @@ def test_a_decoder_that_ignores_the_latent_variable_has_its_likelihood_exactly(
     run = Run("test", KEYS, trained | {"models": tmp_path / "models.npz"}, tmp_path)
     found = evaluate.run(SETTINGS, run)
     for values in found["images"].values():
-        np.testing.assert_allclose(values[0], expected.detach(), rtol=1e-5)
+        np.testing.assert_allclose(values[0], expected.detach(), rtol=1e-5, atol=1e-12)
     assert found["evaluation"]["test_gap"][0] == pytest.approx(0, abs=1e-3)
     valid = Bernoulli(logits=nets["decoder"].biases[-1][0, 0]).log_prob(pictures(trained, "valid")).sum(-1)
     assert found["evaluation"]["valid_bound"][0] == pytest.approx(valid.mean().item(), rel=1e-5)

@@ -207,11 +207,11 @@ def test_members_of_equal_seed_share_minibatches_and_noise(images: Tensor) -> No
     same = {name: MLP.joined([net] * 3) for name, net in one.items()}
     equal = objective(images, 0.5, 3, 2, sigmas=[0.7] * 3)
     values = equal.value(same, at(equal.prepare(0), 1))
-    torch.testing.assert_close(values[0], values[1], rtol=1e-14, atol=0)
+    torch.testing.assert_close(values[0], values[1], rtol=1e-14, atol=1e-14)
     assert (values[2] - values[0]).abs() > 1e-3
     scaled = objective(images, 0.5, 3, 2, sigmas=[0.7, 1.4, 0.7])
     changed = scaled.value(same, at(scaled.prepare(0), 1))
-    torch.testing.assert_close(changed[[0, 2]], values[[0, 2]], rtol=1e-14, atol=0)
+    torch.testing.assert_close(changed[[0, 2]], values[[0, 2]], rtol=1e-14, atol=1e-14)
     assert (changed[1] - values[1]).abs() > 1e-3
 
 

@@ -72,10 +72,10 @@ def test_settings_have_a_row_per_data_set_and_cell_trained_on_it(
     }
     assert list(layers.items()) == list(expected.items())
     assert table["iterations"].tolist() == [50, 30, 50, 30]
-    np.testing.assert_allclose(table["passes"], [50 / 3, 10, 50 * 20 / 45, 30 * 20 / 45])
+    np.testing.assert_allclose(table["passes"], [50 / 3, 10, 50 * 20 / 45, 30 * 20 / 45], atol=1e-12)
     assert table[["k", "m", "seeds"]].to_numpy().tolist() == [[1, 1, 2], [1, 1, 1], [1, 1, 2], [3, 2, 1]]
-    np.testing.assert_allclose(table["learning_rate"], 0.02)
-    np.testing.assert_allclose(table["final_learning_rate"], 0.002)
+    np.testing.assert_allclose(table["learning_rate"], 0.02, atol=1e-12)
+    np.testing.assert_allclose(table["final_learning_rate"], 0.002, atol=1e-12)
     assert set(table["activation"]) == {"tanh"}
 
 
@@ -109,7 +109,7 @@ def test_times_are_positive_and_grow_with_the_samples(
     times = table.set_index("cell")["seconds_per_1000_steps"]
     assert 0 < times["few"] < times["many"]
     hours = table["seconds_per_1000_steps"] / 1000 * table["iterations"] * table["models"] / 3600
-    np.testing.assert_allclose(table["hours"], hours)
+    np.testing.assert_allclose(table["hours"], hours, atol=1e-12)
 
 
 @pytest.mark.parametrize("repeats", [1, 3])
@@ -137,9 +137,13 @@ def test_seconds_are_those_of_a_step_of_one_model_without_start_up(
 
     monkeypatch.setattr(cost, "_timed", timed)
     table = priced(both, inputs, tmp_path, steps=10, repeats=repeats, members=4)
-    np.testing.assert_allclose(table["seconds_per_1000_steps"], 1000 * table["k"] * table["m"] / 64)
     np.testing.assert_allclose(
-        table["hours"], table["k"] * table["m"] / 64 * table["iterations"] * table["models"] / 3600
+        table["seconds_per_1000_steps"], 1000 * table["k"] * table["m"] / 64, atol=1e-12
+    )
+    np.testing.assert_allclose(
+        table["hours"],
+        table["k"] * table["m"] / 64 * table["iterations"] * table["models"] / 3600,
+        atol=1e-12,
     )
     assert {steps for *_, steps in calls} == {10, 20}
     assert {members for _, _, members, _ in calls} == {4}

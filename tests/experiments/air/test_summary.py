@@ -220,8 +220,10 @@ def test_shapes_name_the_best_strength_and_what_the_strongest_loses(found: dict[
     for (method, alpha), (best, interior, common, loss) in expected.items():
         rows = of(table, method=method, alpha=alpha)
         assert set(rows["k"]) == {1, 8, 64}
-        np.testing.assert_allclose(rows[["best", "interior", "common"]], [[best, interior, common]] * 6)
-        np.testing.assert_allclose(rows["loss"], loss)
+        np.testing.assert_allclose(
+            rows[["best", "interior", "common"]], [[best, interior, common]] * 6, atol=1e-12
+        )
+        np.testing.assert_allclose(rows["loss"], loss, atol=1e-12)
 
 
 def test_the_common_strength_is_one_that_every_k_has(cells: Cells) -> None:
@@ -231,7 +233,7 @@ def test_the_common_strength_is_one_that_every_k_has(cells: Cells) -> None:
     cells.add("m8", m=8)
     shapes = of(cells.summarise()["shapes"], method="denoising", alpha=1.0).set_index("k")
     assert shapes["common"].tolist() == [0.4, 0.4]
-    np.testing.assert_allclose(shapes["loss"], [2, 10])
+    np.testing.assert_allclose(shapes["loss"], [2, 10], atol=1e-12)
     assert shapes["best"].tolist() == [0.0, 1.6]
     assert shapes["interior"].tolist() == [0, 0]
 
@@ -244,12 +246,12 @@ def test_curves_of_several_copies_stand_beside_those_of_one(found: dict[str, pd.
     assert set(curves["m"]) == {1, 8, 64}
     assert len(curves) == 2 * 3 * len(STEPS)
     one = of(curves, method="denoising", m=1).sort_values("step")
-    np.testing.assert_allclose(one["test_bound"], [-122, -102, -102])
-    np.testing.assert_allclose(one["train_bound"], one["test_bound"] + 1)
-    np.testing.assert_allclose(one["valid_bound"], one["test_bound"] + 2)
+    np.testing.assert_allclose(one["test_bound"], [-122, -102, -102], atol=1e-12)
+    np.testing.assert_allclose(one["train_bound"], one["test_bound"] + 1, atol=1e-12)
+    np.testing.assert_allclose(one["valid_bound"], one["test_bound"] + 2, atol=1e-12)
     eight = of(curves, method="denoising", m=8).sort_values("step")
-    np.testing.assert_allclose(eight["test_bound"], [-110, -90, -96])
-    np.testing.assert_allclose(eight["passes"], [2.5, 5, 7.5])
+    np.testing.assert_allclose(eight["test_bound"], [-110, -90, -96], atol=1e-12)
+    np.testing.assert_allclose(eight["passes"], [2.5, 5, 7.5], atol=1e-12)
 
 
 def test_the_fall_is_from_the_largest_test_bound_to_the_last(found: dict[str, pd.DataFrame]) -> None:

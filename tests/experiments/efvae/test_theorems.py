@@ -95,9 +95,9 @@ def test_the_uniform_prior_s_best_likelihood_is_the_data_s_entropy(result: dict[
 def test_the_flow_has_its_closed_form(result: dict[str, pd.DataFrame]) -> None:
     table = result["flow"]
     s = table["sharpness"].to_numpy()
-    np.testing.assert_allclose(table["gap"], 2 * s * np.tanh(s) / (1 + np.exp(2 * s)), rtol=1e-9)
-    np.testing.assert_allclose(table["log_difference"], 2 * s)
-    np.testing.assert_allclose(table["distance"], 4 * s**2)
+    np.testing.assert_allclose(table["gap"], 2 * s * np.tanh(s) / (1 + np.exp(2 * s)), rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(table["log_difference"], 2 * s, atol=1e-12)
+    np.testing.assert_allclose(table["distance"], 4 * s**2, atol=1e-12)
     assert (table["mismatch"] <= table["bound"]).all()
 
 

@@ -101,7 +101,7 @@ def test_the_means_are_the_centre_and_a_triangle() -> None:
     means = MIXTURE.means()
     assert means[0].tolist() == [0, 0]
     distances = torch.pdist(means).tolist()
-    np.testing.assert_allclose(distances, [2] * 3 + [2 * math.sqrt(3)] * 3)
+    np.testing.assert_allclose(distances, [2] * 3 + [2 * math.sqrt(3)] * 3, atol=1e-12)
 
 
 def test_calibration_gives_the_published_bounds() -> None:
@@ -187,7 +187,7 @@ def test_tables_obey_the_identities(result: Result) -> None:
         ("joint", "network"): 2,
         ("rbm", "exact"): 1,
     }
-    np.testing.assert_allclose(table["gap"], table["loglik"] - table["elbo"])
+    np.testing.assert_allclose(table["gap"], table["loglik"] - table["elbo"], atol=1e-12)
     assert (table["gap"] >= -1e-12).all()
     assert (table["approximation_error"] >= -1e-12).all()
     assert (table["elbo"] <= table["best_elbo"] + 1e-9).all()
@@ -203,13 +203,13 @@ def test_tables_obey_the_identities(result: Result) -> None:
 def test_maps_agree_with_themselves_and_the_truth_encloses_the_centre(result: Result) -> None:
     maps = result["maps"].set_index(["map", "seed"])
     for name in ("ground_truth", "posterior", "rbm"):
-        np.testing.assert_allclose(maps.loc[name, f"agreement_{name}"], 1)
+        np.testing.assert_allclose(maps.loc[name, f"agreement_{name}"], 1, atol=1e-12)
     shares = maps.filter(like="agreement")
     assert shares.ge(0).all(axis=None)
     assert shares.le(1 + 1e-12).all(axis=None)
     assert maps.loc["ground_truth", "centre_border"].eq(0).all()
     agreements = maps["agreement_ground_truth"]["posterior"], maps["agreement_posterior"]["ground_truth"]
-    np.testing.assert_allclose(*agreements)
+    np.testing.assert_allclose(*agreements, atol=1e-12)
 
 
 def test_panels_show_the_first_seed_and_the_line_between_decoders(result: Result) -> None:
@@ -217,7 +217,9 @@ def test_panels_show_the_first_seed_and_the_line_between_decoders(result: Result
     axis = torch.from_numpy(panels["axis"])
     x = torch.stack([axis[5], axis[17]])
     log_joint = MIXTURE.log_joint(x[None], MIXTURE.means())
-    np.testing.assert_allclose(panels["probabilities"][5, 17], log_joint.softmax(-1)[0], rtol=1e-12)
+    np.testing.assert_allclose(
+        panels["probabilities"][5, 17], log_joint.softmax(-1)[0], rtol=1e-12, atol=1e-12
+    )
     assert panels["ground_truth"][5, 17] == log_joint.argmax()
     joint = MIXTURE.log_joint(x[None], torch.from_numpy(panels["means_joint"]))
     assert panels["posterior"][5, 17] == joint.argmax()

@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch.distributions import Independent, MixtureSameFamily, MultivariateNormal, Normal
 
+from allowance import within
 from elbogap.config.implicit import Toys
 from elbogap.errors import OutOfTime
 from elbogap.experiments.implicit import _best_gaussian, toys
@@ -85,11 +86,11 @@ def test_every_target_method_and_seed_has_its_row(
     assert isinstance(table, pd.DataFrame)
     keys = table[["method", "target", "seed"]].to_numpy().tolist()
     assert keys == [list(key) for key in itertools.product(toys.METHODS, TARGETS, range(2))]
-    np.testing.assert_allclose(table["kl"], -table["elbo"])
+    np.testing.assert_allclose(table["kl"], -table["elbo"], atol=1e-12)
     assert (table["elbo"] <= table["elbo_above"] + 1e-9).all()
     exact = table[table["method"] == "explicit"]
-    np.testing.assert_allclose(exact["elbo"], exact["elbo_above"])
-    assert (exact["kl"] > exact["best_gaussian"] - 4 * exact["elbo_se"]).all()
+    np.testing.assert_allclose(exact["elbo"], exact["elbo_above"], atol=1e-12)
+    assert within((exact["best_gaussian"] - exact["kl"]).clip(lower=0), exact["elbo_se"])
     assert table.groupby("target")["best_gaussian"].nunique().eq(1).all()
     rows = table.set_index(["method", "target", "seed"])["elbo"]
     gain = table.set_index(["method", "target", "seed"])["beyond_sivi"]

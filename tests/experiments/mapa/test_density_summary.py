@@ -64,8 +64,12 @@ def test_differences_are_paired_by_data_set(tmp_path: Path) -> None:
     orderings = summary(tmp_path, table)["orderings"].set_index("prior")
     exact, network = orderings.loc["quantile map"], orderings.loc["network"]
     assert (exact["better"], exact["worse"], exact["S"], exact["draws"]) == ("mapa", "vae", 10, 4)
-    np.testing.assert_allclose(exact[["difference", "low", "bootstrap_high"]].to_numpy(float), 0.25)
-    np.testing.assert_allclose(network[["difference", "low", "bootstrap_high"]].to_numpy(float), -0.25)
+    np.testing.assert_allclose(
+        exact[["difference", "low", "bootstrap_high"]].to_numpy(float), 0.25, atol=1e-12
+    )
+    np.testing.assert_allclose(
+        network[["difference", "low", "bootstrap_high"]].to_numpy(float), -0.25, atol=1e-12
+    )
 
 
 def test_methods_with_one_budget_are_compared_at_each_and_missing_ones_at_none(tmp_path: Path) -> None:
@@ -81,7 +85,7 @@ def test_methods_with_one_budget_are_compared_at_each_and_missing_ones_at_none(t
         (50, "mapa", "iwae"),
         (50, "mapa_exact", "mapa"),
     ]
-    np.testing.assert_allclose(pairs.to_numpy(), [0.3, 0.1, 0.2, 0.3, 0.2])
+    np.testing.assert_allclose(pairs.to_numpy(), [0.3, 0.1, 0.2, 0.3, 0.2], atol=1e-12)
 
 
 def test_budgets_of_different_size_are_not_mixed(tmp_path: Path) -> None:
@@ -89,16 +93,18 @@ def test_budgets_of_different_size_are_not_mixed(tmp_path: Path) -> None:
     table += rows("mapa", 0.1, samples=50) + rows("mapa_naive", 0.9, samples=50)
     orderings = summary(tmp_path, table)["orderings"]
     assert orderings["S"].tolist() == [10, 50] * 2
-    np.testing.assert_allclose(orderings["difference"], [0.3, 0.8] * 2)
+    np.testing.assert_allclose(orderings["difference"], [0.3, 0.8] * 2, atol=1e-12)
 
 
 def test_recovery_is_the_cost_of_distillation_in_the_chosen_models(tmp_path: Path) -> None:
     table = rows("mapa", 0.2, distillation=1.5) + rows("mapa_exact", 0.1, samples=None, distillation=0.0)
     recovery = summary(tmp_path, table + rows("vae", 0.3, samples=1))["recovery"]
     assert recovery["method"].tolist() == ["mapa"] * 4 + ["mapa_exact"] * 4
-    np.testing.assert_allclose(recovery["difference"], [1.5] * 4 + [0.0] * 4)
+    np.testing.assert_allclose(recovery["difference"], [1.5] * 4 + [0.0] * 4, atol=1e-12)
     np.testing.assert_allclose(
-        recovery["test_kl_network"] - recovery["test_kl_quantile_map"], recovery["difference"]
+        recovery["test_kl_network"] - recovery["test_kl_quantile_map"],
+        recovery["difference"],
+        atol=1e-12,
     )
     assert recovery["S"].isna().tolist() == [False] * 4 + [True] * 4
 
@@ -128,7 +134,7 @@ def test_recovery_compares_one_model_where_the_selections_differ(tmp_path: Path)
         row["selected"] = row["restart"] == (row["prior"] == "network")
     recovery = summary(tmp_path, table)["recovery"]
     assert recovery["restart"].tolist() == [0]
-    np.testing.assert_allclose(recovery["difference"], 1.5)
+    np.testing.assert_allclose(recovery["difference"], 1.5, atol=1e-12)
 
 
 def test_one_data_set_has_no_interval(tmp_path: Path) -> None:

@@ -42,7 +42,7 @@ def test_counts_are_means_over_restarts_beside_a_simulation_within_its_bounds(
     # 40 points have their own index each, and as many nearest neighbours as k says.
     assert (table["passes_simulated"] >= 1).all()
     width = (table["passes_high"] - table["passes_low"]) / (8 * table["passes_sd"])
-    np.testing.assert_allclose(width, 30**-0.5)
+    np.testing.assert_allclose(width, 30**-0.5, atol=1e-12)
     assert table.equals(training_passes.run(SETTINGS, Run("test", {"problem": "circle"}, inputs))["passes"])
 
 
