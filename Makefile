@@ -6,7 +6,7 @@ BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export PYTHONPATH := $(CURDIR)/src
 
-.PHONY: help all smoke verify report data bench test lint unit dag lock readme clean
+.PHONY: help all smoke verify report data bench test fetch lint unit dag lock readme clean
 
 help:  ## list the words
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -40,7 +40,10 @@ data: .venv/installed  ## fetch and verify all data sets
 bench: .venv/installed  ## measure speed
 	python -m benchmarks
 
-test: lint unit dag  ## formatting, lint, unit tests, then the whole DAG at smoke scale with claims and reports
+test: fetch lint unit dag  ## formatting, lint, unit tests, then the whole DAG at smoke scale with claims and reports
+
+fetch: .venv/installed
+	@sh tests/fetch.sh
 
 lint: .venv/installed
 	ruff format --check .

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from loopback import Server
 
-from elbogap.data import sources
+from elbogap.data import fetch, sources
 from elbogap.data.sources import File, Source, Variant
 
-REAL_MIRROR = os.environ.get("ELBOGAP_MIRROR")
+REAL_CACHE, REAL_MIRROR = os.environ.get("ELBOGAP_CACHE"), os.environ.get("ELBOGAP_MIRROR")
 
 
 @pytest.fixture
@@ -49,9 +49,24 @@ def mirror(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def real_mirror(monkeypatch: pytest.MonkeyPatch) -> Path:
     """The mirror folder of whoever runs the tests."""
     if REAL_MIRROR is None:
-        pytest.skip("needs the real data: ELBOGAP_MIRROR is not set")
+        pytest.skip("no network: no package serves these files, and ELBOGAP_MIRROR is not set")
     monkeypatch.setenv("ELBOGAP_MIRROR", REAL_MIRROR)
     return Path(REAL_MIRROR)
+
+
+@pytest.fixture
+def real(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Let a data set be found in the cache and the mirror of whoever runs the tests."""
+
+    def found(name: str) -> None:
+        for variable, value in (("ELBOGAP_CACHE", REAL_CACHE), ("ELBOGAP_MIRROR", REAL_MIRROR)):
+            monkeypatch.delenv(variable, raising=False)
+            if value is not None:
+                monkeypatch.setenv(variable, value)
+        if fetch.local(name, say=fetch.ignore) is None:
+            pytest.skip(f"no network: nothing has served {name}; try 'python -m elbogap data fetch {name}'")
+
+    return found
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 import json
 import zipfile
+from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
 
@@ -218,6 +219,8 @@ def same(first: loaders.Arrays, second: loaders.Arrays) -> None:
 
 
 SHAPES = {
+    "mnist": {"train": 50000, "valid": 10000, "test": 10000},
+    "fashion_mnist": {"train": 50000, "valid": 10000, "test": 10000},
     "binarized_mnist": {"train": 50000, "valid": 10000, "test": 10000},
     "omniglot": {"train": 24345, "test": 8070},
     "caltech_silhouettes": {"train": 4100, "valid": 2264, "test": 2307},
@@ -228,7 +231,8 @@ SHAPES = {
 
 
 @pytest.mark.parametrize("name", SHAPES)
-def test_real_mirror(name: str, tmp_path: Path, real_mirror: Path) -> None:
+def test_real_files(name: str, tmp_path: Path, real: Callable[[str], None]) -> None:
+    real(name)
     path = tmp_path / f"{name}.json"
     path.write_text(json.dumps(records.make(name, "never", "settled")), encoding="utf-8")
     data = loaders.load(path)

@@ -181,7 +181,7 @@ def test_a_file_of_another_network_is_refused(made_up: dict[str, Tensor], tmp_pa
 def weights(tmp_path: Path) -> Dataset:
     """The real ones."""
     if fetch.local("fid_inception", say=fetch.ignore) is None:
-        pytest.skip("needs the Inception weights: run 'python -m elbogap data fetch fid_inception'")
+        pytest.skip("no network: nothing has served fid_inception; try 'python -m elbogap data fetch'")
     record = tmp_path / "record.json"
     record.write_text(json.dumps(records.make("fid_inception", "never", "settled")), encoding="utf-8")
     return load(record)
