@@ -126,8 +126,8 @@ def test_images_are_reduced_by_block_means() -> None:
 def test_the_gan_approaches_the_images(records: dict[str, Path], tmp_path: Path) -> None:
     """Mean and deviation of a trained generator's pixels are nearer to those of the data than at the start.
 
-    Over 16 seeds, on two instruction sets, the error fell to 0.59 of the first one on average, with a standard
-    deviation of 0.15: a single seed decides nothing, since rounding is enough to change it.
+    Over 16 runs, on two instruction sets, the error fell to 0.59 of the first one on average, with a
+    deviation of 0.15: a single run decides nothing, since rounding is enough to change it.
     """
     names = [f"{number:06d}.jpg" for number in range(1, 301)]
     real = gan._scaled(torch.from_numpy(gan._reduced(Faces(8)(names), 16)))
