@@ -6,7 +6,7 @@ BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export PYTHONPATH := $(CURDIR)/src
 
-.PHONY: help all smoke verify report data bench test fetch lint unit dag lock readme clean
+.PHONY: help all smoke verify report data bench test fetch lint unit dag lock pages clean
 
 help:  ## list the words
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -61,8 +61,8 @@ dag: .venv/installed
 lock: .venv/installed  ## write envs/lock.txt and envs/environment.yaml from what is installed
 	python envs/lock.py
 
-readme: .venv/installed  ## refresh the generated parts of README.md
-	python -m elbogap readme
+pages: .venv/installed  ## refresh the generated parts of the pages in docs/
+	python -m elbogap pages
 
 clean:  ## remove everything that the build made (data sets and recorded runs stay)
 	rm -rf .venv .snakemake $(filter-out results/reference,$(wildcard results/*)) $(filter-out figures/reference,$(wildcard figures/*))

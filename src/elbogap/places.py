@@ -9,10 +9,10 @@ from elbogap.errors import UserError
 
 @dataclass(frozen=True)
 class Places:
-    """The folders that the report and the README are made from.
+    """The folders that the report and the pages in docs are made from.
 
     Attributes:
-        project: the checkout, with `paper/`, `workflow/report/`, `results/reference/` and `README.md`.
+        project: the checkout, with `paper/`, `workflow/report/`, `results/reference/` and `docs/`.
         work: the folder that holds the `results/` and `figures/` of a run; the checkout unless Snakemake
             was told another `--directory`.
     """
@@ -38,6 +38,16 @@ class Places:
     def paper(self) -> Path:
         """Report sources, notes, claims and published numbers."""
         return self.project / "paper"
+
+    @property
+    def docs(self) -> Path:
+        """Pages for readers, some with generated parts."""
+        return self.project / "docs"
+
+    @property
+    def faults(self) -> Path:
+        """Tests that inject faults, and the page that lists what they promise."""
+        return self.project / "tests" / "faults"
 
     @property
     def captions(self) -> Path:

@@ -50,4 +50,4 @@ def test_reference_tells_what_to_do_next(
 def test_the_commands_are_registered() -> None:
     parser = argparse.ArgumentParser()
     commands.register(parser.add_subparsers())
-    assert parser.parse_args(["readme", "--check"]).check
+    assert parser.parse_args(["pages", "--check"]).check

@@ -1,1 +1,1 @@
-"""The replication report and the generated parts of the README."""
+"""The replication report and the generated parts of the pages in docs."""

@@ -1,4 +1,4 @@
-"""The subcommands `report`, `reference` and `readme`."""
+"""The subcommands `report`, `reference` and `pages`."""
 
 import argparse
 import sys
@@ -25,12 +25,11 @@ def register(commands: Any) -> None:
     )
     reference.set_defaults(call=_reference)
 
-    readme = commands.add_parser("readme", help="refresh the generated parts of the README")
-    readme.add_argument("file", type=Path, nargs="?", help="default: the checkout's README.md")
-    readme.add_argument("--check", action="store_true", help="change nothing; fail if a part is stale")
-    readme.set_defaults(call=_readme)
+    pages = commands.add_parser("pages", help="refresh the generated parts of the pages in docs/")
+    pages.add_argument("--check", action="store_true", help="change nothing; fail if a part is stale")
+    pages.set_defaults(call=_pages)
 
-    for parser in (report, reference, readme):
+    for parser in (report, reference, pages):
         parser.add_argument("--project", type=Path, help="the checkout; default: the one of this package")
 
 
@@ -67,25 +66,22 @@ def _reference(options: argparse.Namespace) -> None:
         record_costs(options.scale, places, add=options.add)
         return
     count = record(options.scale, places, add=options.add)
-    print(
-        f"recorded {count} files of scale {options.scale}; now refresh the README: python -m elbogap readme"
-    )
+    print(f"recorded {count} files of scale {options.scale}; now refresh the pages: python -m elbogap pages")
 
 
-def _readme(options: argparse.Namespace) -> int:
+def _pages(options: argparse.Namespace) -> int:
     from elbogap.places import Places
-    from elbogap.report import readme
+    from elbogap.report import pages
 
     places = Places.here(options.project)
-    file = options.file or places.project / "README.md"
-    stale = readme.stale(file, places)
-    if options.check and stale:
-        print(
-            f"{file}: generated parts are stale: {', '.join(stale)}; run: python -m elbogap readme",
-            file=sys.stderr,
-        )
-        return 1
-    if stale:
-        readme.refresh(file, places)
-        print(f"{file}: refreshed {', '.join(stale)}")
-    return 0
+    stale = {page: parts for page in pages.listed(places) if (parts := pages.stale(page, places))}
+    for page, parts in stale.items():
+        if options.check:
+            print(
+                f"{page}: generated parts are stale: {', '.join(parts)}; run: python -m elbogap pages",
+                file=sys.stderr,
+            )
+        else:
+            pages.refresh(page, places)
+            print(f"{page}: refreshed {', '.join(parts)}")
+    return 1 if options.check and stale else 0

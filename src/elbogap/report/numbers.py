@@ -1,4 +1,4 @@
-"""Numbers as people read them: sensible digits, one form in the report and in the README."""
+"""Numbers as people read them: sensible digits, one form in the report and on the pages in docs."""
 
 import math
 import re

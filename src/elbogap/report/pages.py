@@ -1,8 +1,9 @@
-"""The generated parts of the README: made from committed files alone, so they are the same on each machine.
+"""The generated parts of the pages for readers: made from committed files alone, the same on each machine.
 
 A part stands between `<!-- generated: NAME -->` and `<!-- end -->`.
 """
 
+import ast
 import html
 import re
 from collections.abc import Callable, Iterable, Mapping
@@ -22,10 +23,15 @@ from elbogap.report.lineage import COST_COLUMNS
 from elbogap.report.numbers import DASH, duration, memory, number
 
 SCALES = ("smoke", "laptop", "paper")
-RECORDED = "laptop"  # the scale whose run the README shows
+RECORDED = "laptop"  # the scale whose run the pages show
 PAPER = "paper"
 _PART = re.compile(r"(<!-- generated: (?P<name>[\w-]+) -->\n)(?P<body>.*?)(<!-- end -->)", re.DOTALL)
 _MARK = re.compile(r"<!-- generated: [\w-]+ -->")
+
+
+def listed(places: Places) -> list[Path]:
+    """The pages in docs/ and the one on injected faults, any of which may have generated parts."""
+    return [*sorted(places.docs.glob("*.md")), *places.faults.glob("README.md")]
 
 
 def stale(file: Path, places: Places) -> list[str]:
@@ -170,12 +176,25 @@ def _gallery(places: Places) -> Iterable[str]:
         for target in catalogue.targets(places.captions, document.key):
             path = places.recorded_figures(RECORDED) / document.key / f"{target.name}.png"
             if path.is_file():
-                name = path.relative_to(places.project).as_posix()
+                name = f"../{path.relative_to(places.project).as_posix()}"
                 title = f"{document.key}, {target.label}: {target.title}"
                 pictures.append(
                     f'<a href="{name}"><img src="{name}" width="32%" alt="{html.escape(title)}"></a>'
                 )
     return pictures or [f"No run at scale {RECORDED} is recorded yet."]
+
+
+def _faults(places: Places) -> Iterable[str]:
+    """Kinds of faults and what is promised, from the docstrings of the tests that inject them."""
+    rows = []
+    for path in sorted(places.faults.glob("test_*.py")):
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        kind, _, promise = (ast.get_docstring(tree) or "").partition("\n\n")
+        tests = [node.name for node in tree.body if getattr(node, "name", "").startswith("test_")]
+        rows.append(
+            [kind.removeprefix("Kind "), promise.removeprefix("Promise: "), f"`{path.name}`, {len(tests)}"]
+        )
+    return _table(["kind", "promise", "tests"], rows)
 
 
 PARTS: dict[str, Callable[[Places], Iterable[str]]] = {
@@ -184,6 +203,7 @@ PARTS: dict[str, Callable[[Places], Iterable[str]]] = {
     "claims": _claims,
     "paper": _paper,
     "paces": _paces,
+    "faults": _faults,
 }
 
 

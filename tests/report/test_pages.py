@@ -1,4 +1,4 @@
-"""The generated parts of the README."""
+"""The generated parts of the pages in docs."""
 
 from pathlib import Path
 
@@ -8,19 +8,20 @@ from made_up_run import finished_run
 from elbogap.cli import main
 from elbogap.errors import UserError
 from elbogap.places import Places
-from elbogap.report import readme, reference
+from elbogap.report import pages, reference
 
-PARTS = ("targets", "claims", "gallery", "paper", "paces")
+PARTS = ("targets", "claims", "gallery", "paper", "paces", "faults")
 
 
 @pytest.fixture
 def places(tmp_path: Path) -> Places:
-    """A project whose README has every part, still empty, and a run recorded as laptop."""
+    """A project with a page that has every part, still empty, and a run recorded as laptop."""
     places = finished_run(tmp_path)
     text = (
         "# Title\n\n" + "\n".join(f"<!-- generated: {name} -->\n<!-- end -->\n" for name in PARTS) + "Kept.\n"
     )
-    (places.project / "README.md").write_text(text, encoding="utf-8")
+    places.docs.mkdir()
+    (places.docs / "page.md").write_text(text, encoding="utf-8")
     for folder in ("results", "figures"):
         (places.work / folder / "smoke").rename(places.work / folder / "laptop")
     for path in places.work.rglob("*.json*"):
@@ -29,31 +30,31 @@ def places(tmp_path: Path) -> Places:
 
 
 def test_refreshed_parts_are_not_stale(places: Places) -> None:
-    file = places.project / "README.md"
-    assert readme.stale(file, places) == list(PARTS)
-    readme.refresh(file, places)
-    assert readme.stale(file, places) == []
+    file = places.docs / "page.md"
+    assert pages.stale(file, places) == list(PARTS)
+    pages.refresh(file, places)
+    assert pages.stale(file, places) == []
     assert file.read_text(encoding="utf-8").startswith("# Title\n")
     assert file.read_text(encoding="utf-8").endswith("Kept.\n")
 
 
 def test_before_any_recorded_run_the_parts_say_so(places: Places) -> None:
-    readme.refresh(places.project / "README.md", places)
-    text = (places.project / "README.md").read_text(encoding="utf-8")
+    pages.refresh(places.docs / "page.md", places)
+    text = (places.docs / "page.md").read_text(encoding="utf-8")
     assert text.count("No run at scale laptop is recorded yet.") == 2
     assert "| qiw | `fig01_posterior_2d` | Figure 1 | The density of q_IW | – | – | – |" in text
 
 
 def test_a_recorded_run_appears(places: Places) -> None:
     reference.record("laptop", places)
-    readme.refresh(places.project / "README.md", places)
-    text = (places.project / "README.md").read_text(encoding="utf-8")
+    pages.refresh(places.docs / "page.md", places)
+    text = (places.docs / "page.md").read_text(encoding="utf-8")
     assert "| qiw | `fig01_posterior_2d` | Figure 1 | The density of q_IW | – | 12 s, 850 MiB | – |" in text
     assert (
         "| `qiw-kl-falls-with-k` | KL falls below 1e-2. | **reproduced** | 0.4449, 7.8 × 10⁻⁴ | 0.445 |"
         in text
     )
-    assert 'src="figures/reference/laptop/qiw/fig01_posterior_2d.png"' in text
+    assert 'src="../figures/reference/laptop/qiw/fig01_posterior_2d.png"' in text
     assert (places.project / "figures/reference/laptop/qiw/fig01_posterior_2d.png").is_file()
 
 
@@ -63,8 +64,8 @@ def test_what_a_run_failed_to_show_is_in_the_table(places: Places) -> None:
         path.read_text(encoding="utf-8").replace(",reproduced,", ",not reproduced,"), encoding="utf-8"
     )
     reference.record("laptop", places)
-    readme.refresh(places.project / "README.md", places)
-    assert "**not reproduced**" in (places.project / "README.md").read_text(encoding="utf-8")
+    pages.refresh(places.docs / "page.md", places)
+    assert "**not reproduced**" in (places.docs / "page.md").read_text(encoding="utf-8")
 
 
 def test_what_is_recorded_at_paper_scale_and_what_is_not(places: Places) -> None:
@@ -75,11 +76,22 @@ def test_what_is_recorded_at_paper_scale_and_what_is_not(places: Places) -> None
         encoding="utf-8",
     )
     reference.record("paper", places)
-    readme.refresh(places.project / "README.md", places)
-    text = (places.project / "README.md").read_text(encoding="utf-8")
+    pages.refresh(places.docs / "page.md", places)
+    text = (places.docs / "page.md").read_text(encoding="utf-8")
     assert "| qiw | `fig01_posterior_2d`, `tab01_bounds` | `fig03_posterior_1d` |" in text
     assert "| `qiw-kl-falls-with-k` | KL falls below 1e-2. | **reproduced** |" in text
     assert "| mapa | – | – |" in text
+
+
+def test_injected_faults_are_listed_with_their_promise(places: Places) -> None:
+    places.faults.mkdir(parents=True)
+    text = (
+        '"""Kind Z: a fault.\n\nPromise: no harm\nis done.\n"""\n\ndef test_one(): ...\ndef test_two(): ...\n'
+    )
+    (places.faults / "test_z.py").write_text(text, encoding="utf-8")
+    pages.refresh(places.docs / "page.md", places)
+    page = (places.docs / "page.md").read_text(encoding="utf-8")
+    assert "| Z: a fault. | no harm is done. | `test_z.py`, 2 |" in page
 
 
 def test_paces_say_how_long_work_takes(places: Places) -> None:
@@ -92,8 +104,8 @@ def test_paces_say_how_long_work_takes(places: Places) -> None:
         "laptop,c,rows,cpu,1,10,1,0.5,,,0.5,0.1\n",
         encoding="utf-8",
     )
-    readme.refresh(places.project / "README.md", places)
-    text = (places.project / "README.md").read_text(encoding="utf-8")
+    pages.refresh(places.docs / "page.md", places)
+    text = (places.docs / "page.md").read_text(encoding="utf-8")
     assert "| `a[x=1]` | `net` | cpu | 2 | 25 000 | 100 | 3911 | 0.619 | 27 % | 92 % | 2.5 h |" in text
     assert "| `b` | `rows` | cpu | 1 | 10 | 1 | 0.5 | – | – | 50 % | 6 min |" in text
     assert "| `c` |" not in text
@@ -107,19 +119,19 @@ def test_paces_say_how_long_work_takes(places: Places) -> None:
     ],
 )
 def test_bad_marks_are_named(places: Places, text: str, message: str) -> None:
-    file = places.project / "README.md"
+    file = places.docs / "page.md"
     file.write_text(text, encoding="utf-8")
     with pytest.raises(UserError, match=message):
-        readme.stale(file, places)
+        pages.stale(file, places)
 
 
 def test_the_command_checks_names_the_stale_part_and_refreshes(
     places: Places, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    words = ["readme", "--project", str(places.project)]
+    words = ["pages", "--project", str(places.project)]
     assert main(words) == 0
     assert main([*words, "--check"]) == 0
-    file = places.project / "README.md"
+    file = places.docs / "page.md"
     file.write_text(
         file.read_text(encoding="utf-8").replace("The density of", "The mass of"), encoding="utf-8"
     )
@@ -132,6 +144,10 @@ def test_the_command_checks_names_the_stale_part_and_refreshes(
     assert "The density of" in file.read_text(encoding="utf-8")
 
 
-def test_the_readme_of_the_project_is_current() -> None:
+def test_the_pages_of_the_project_are_current_and_have_every_part() -> None:
     places = Places.here()
-    assert readme.stale(places.project / "README.md", places) == []
+    assert {page.name: pages.stale(page, places) for page in pages.listed(places)} == {
+        page.name: [] for page in pages.listed(places)
+    }
+    whole = "".join(page.read_text(encoding="utf-8") for page in pages.listed(places))
+    assert all(whole.count(f"<!-- generated: {name} -->") == 1 for name in pages.PARTS)
