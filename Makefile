@@ -2,7 +2,8 @@
 CORES ?= 8
 PYTHON ?= python3
 SCALE ?= laptop
-BIN := .venv/bin
+VENV ?= .venv
+BIN := $(VENV)/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export PYTHONPATH := $(CURDIR)/src
 
@@ -12,57 +13,57 @@ help:  ## list the words
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 # The stamp is written last, so an interrupted installation is taken up again.
-.venv/installed: envs/lock.txt
+$(VENV)/installed: envs/lock.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "elbogap needs Python 3.11 or newer (tested on 3.11); name one with: make PYTHON=python3.11 ..." >&2; exit 1; }
-	@test -x $(BIN)/pip || $(PYTHON) -m venv .venv || \
+	@test -x $(BIN)/pip || $(PYTHON) -m venv $(VENV) || \
 		{ echo "this Python cannot make virtual environments; on Debian: apt-get install python3-venv" >&2; exit 1; }
 	$(BIN)/pip install --quiet --disable-pip-version-check -r envs/lock.txt
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 
-all: .venv/installed  ## every figure, table and claim and the report, at laptop scale
+all: $(VENV)/installed  ## every figure, table and claim and the report, at laptop scale
 	snakemake --cores $(CORES) all
 
-smoke: .venv/installed  ## the same, tiny and without network
+smoke: $(VENV)/installed  ## the same, tiny and without network
 	snakemake --cores $(CORES) smoke
 
-verify: .venv/installed  ## decide every claim again from the recorded tables, without training
+verify: $(VENV)/installed  ## decide every claim again from the recorded tables, without training
 	python -m elbogap verify
 
-report: .venv/installed  ## the replication report (PDF) and the browsable one (HTML) of SCALE
+report: $(VENV)/installed  ## the replication report (PDF) and the browsable one (HTML) of SCALE
 	snakemake --cores $(CORES) results/$(SCALE)/report.pdf
 	snakemake --cores 1 --config scale=$(SCALE) --report results/$(SCALE)/report.html -- all
 
-data: .venv/installed  ## fetch and verify all data sets
+data: $(VENV)/installed  ## fetch and verify all data sets
 	python -m elbogap data fetch
 
-bench: .venv/installed  ## measure speed
+bench: $(VENV)/installed  ## measure speed
 	python -m benchmarks
 
 test: fetch lint unit dag  ## formatting, lint, unit tests, then the whole DAG at smoke scale with claims and reports
 
-fetch: .venv/installed
+fetch: $(VENV)/installed
 	@sh tests/fetch.sh
 
-lint: .venv/installed
+lint: $(VENV)/installed
 	ruff format --check .
 	ruff check .
 	mypy
 	snakefmt --check Snakefile workflow
 	snakemake --lint
 
-unit: .venv/installed
+unit: $(VENV)/installed
 	OMP_NUM_THREADS=1 python -m pytest -n 2 -m "not dag"
 
-dag: .venv/installed
+dag: $(VENV)/installed
 	python -m pytest -m dag
 
-lock: .venv/installed  ## write envs/lock.txt and envs/environment.yaml from what is installed
+lock: $(VENV)/installed  ## write envs/lock.txt and envs/environment.yaml from what is installed
 	python envs/lock.py
 
-pages: .venv/installed  ## refresh the generated parts of the pages in docs/
+pages: $(VENV)/installed  ## refresh the generated parts of the pages in docs/
 	python -m elbogap pages
 
 clean:  ## remove everything that the build made (data sets and recorded runs stay)
-	rm -rf .venv .snakemake $(filter-out results/reference,$(wildcard results/*)) $(filter-out figures/reference,$(wildcard figures/*))
+	rm -rf $(VENV) .snakemake $(filter-out results/reference,$(wildcard results/*)) $(filter-out figures/reference,$(wildcard figures/*))
