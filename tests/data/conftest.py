@@ -73,8 +73,8 @@ def real(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
 def toy(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     """Put a data set `toy` of one variant with these files into the table of sources."""
 
-    def define(*files: File, name: str = "toy") -> None:
-        variants = (Variant("canonical", files, "made up"),)
+    def define(*files: File, name: str = "toy", variant: str = "canonical") -> None:
+        variants = (Variant(variant, files, "made up"),)
         source = Source(name, "Toy", "free", "nobody", "http://page.invalid", variants)
         monkeypatch.setitem(sources.SOURCES, name, source)
 

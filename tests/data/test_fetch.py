@@ -2,10 +2,12 @@
 
 import errno
 import hashlib
+import io
 import json
 import os
 import subprocess
 import sys
+import tarfile
 import time
 import zipfile
 from collections.abc import Callable
@@ -233,15 +235,21 @@ def tools(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str
     return add
 
 
+def packed(path: Path, members: dict[str, bytes]) -> None:
+    """A tar archive of some files."""
+    with tarfile.open(path, "w") as tar:
+        for name, content in members.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            tar.addfile(member, io.BytesIO(content))
+
+
 def test_members_of_a_debian_package_download_it_once(
     toy: Define, tools: Callable[[str, str], None], tmp_path: Path, lines: list[str]
 ) -> None:
     tools("apt-get", f'echo "$@" >> {tmp_path}/calls; touch "$2_1_all.deb"')
-    tools(
-        "dpkg-deb",
-        f'mkdir -p "$3/usr/share"; cp {tmp_path}/good "$3/usr/share/a"; cp {tmp_path}/good "$3/usr/share/b"',
-    )
-    (tmp_path / "good").write_bytes(GOOD)
+    tools("dpkg-deb", f'test "$1 $2" = "--fsys-tarfile $PWD/toy-data_1_all.deb" && cat {tmp_path}/tar')
+    packed(tmp_path / "tar", {f"./usr/share/{name}": GOOD for name in "ab"})
     toy(*(File(name, sha256=SHA, archive=DebianPackage("toy-data", f"usr/share/{name}")) for name in "ab"))
     assert obtain(lines).origin == "Debian package toy-data"
     assert (tmp_path / "calls").read_text(encoding="utf-8") == "download toy-data\n"
@@ -265,9 +273,14 @@ def test_no_apt(toy: Define, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, li
         obtain(lines)
 
 
-def write_record(path: Path, **values: str) -> Path:
-    path.write_text(json.dumps(values), encoding="utf-8")
-    return path
+def write_record(path: Path, **values: object) -> None:
+    """A record of the toy data set: real, or its stand-in."""
+    real = values["kind"] == "real"
+    names = {
+        "variant": "canonical" if real else "synthetic",
+        "files": [{"name": "file", "sha256": SHA}] * real,
+    }
+    path.write_text(json.dumps({"dataset": "toy", **names, **values}), encoding="utf-8")
 
 
 def test_record_state_asks_for_another_try_only_when_the_real_data_came(

@@ -54,7 +54,7 @@ def test_mnist_pickle_gives_back_the_grey_levels(tmp_path: Path) -> None:
     grey = (np.arange(784) % 256).astype(np.uint8)[None]
     splits = tuple((grey.astype(np.float32) / 256, np.array([number])) for number in range(3))
     path = tmp_path / "mnist.pkl.gz"
-    path.write_bytes(gzip.compress(pickle.dumps(splits)))
+    path.write_bytes(gzip.compress(pickle.dumps(splits, protocol=4)))
     arrays = formats.mnist_pickle(path)
     for number, split in enumerate(("train", "valid", "test")):
         np.testing.assert_array_equal(arrays[split], grey)

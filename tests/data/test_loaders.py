@@ -15,21 +15,27 @@ from test_formats import as_amat, as_idx, newsgroups_tgz
 
 from elbogap.data import loaders, records, stand_ins
 from elbogap.data.formats import npz
-from elbogap.data.sources import SOURCES
+from elbogap.data.sources import SOURCES, File
 from elbogap.errors import UserError
 
 RANDOM = np.random.default_rng(0)
 
 
-def record_of(folder: Path, dataset: str, variant: str, *files: Path) -> Path:
-    """A record of files that lie in the cache."""
-    entries = [{"name": path.name, "sha256": pooch.file_hash(str(path))} for path in files]
-    record = folder / "record.json"
-    record.write_text(
-        json.dumps({"dataset": dataset, "kind": "real", "variant": variant, "files": entries}),
-        encoding="utf-8",
-    )
-    return record
+@pytest.fixture
+def record_of(tmp_path: Path, toy: Callable[..., None]) -> Callable[..., Path]:
+    """A record of files that lie in the cache and stand, as they are now, in the table of sources."""
+
+    def make(dataset: str, variant: str, *files: Path) -> Path:
+        entries = [{"name": path.name, "sha256": pooch.file_hash(str(path))} for path in files]
+        toy(*(File(**entry) for entry in entries), name=dataset, variant=variant)
+        record = tmp_path / "record.json"
+        record.write_text(
+            json.dumps({"dataset": dataset, "kind": "real", "variant": variant, "files": entries}),
+            encoding="utf-8",
+        )
+        return record
+
+    return make
 
 
 @pytest.fixture
@@ -38,10 +44,12 @@ def filled(cache: Path) -> Path:
     return cache
 
 
-def test_damage_and_loss_after_the_record_was_made(filled: Path, mirror: Path, tmp_path: Path) -> None:
+def test_damage_and_loss_after_the_record_was_made(
+    filled: Path, mirror: Path, record_of: Callable[..., Path]
+) -> None:
     path = filled / "bits.amat"
     path.write_bytes(as_amat(np.ones((1, 784), dtype=np.uint8)))
-    record = record_of(tmp_path, "binarized_mnist", "canonical", path, path, path)
+    record = record_of("binarized_mnist", "canonical", path, path, path)
     assert loaders.load(record).arrays["train"].sum() == 784
     (mirror / path.name).write_bytes(path.read_bytes())
     expected = pooch.file_hash(str(path))
@@ -67,14 +75,14 @@ def test_record_that_is_missing_or_damaged(tmp_path: Path) -> None:
         loaders.load(tmp_path / "half.json")
 
 
-def test_mnist_splits_the_training_file(filled: Path, tmp_path: Path) -> None:
+def test_mnist_splits_the_training_file(filled: Path, record_of: Callable[..., Path]) -> None:
     labels = (np.arange(60000) % 10).astype(np.uint8)
     images = np.repeat((np.arange(60000) % 251).astype(np.uint8)[:, None], 784, axis=1).reshape(-1, 28, 28)
     files = []
     for name, values in (("x", images), ("y", labels), ("tx", images[:3]), ("ty", labels[:3])):
         files.append(filled / f"{name}.gz")
         files[-1].write_bytes(as_idx(values))
-    arrays = loaders.load(record_of(tmp_path, "fashion_mnist", "canonical", *files)).arrays
+    arrays = loaders.load(record_of("fashion_mnist", "canonical", *files)).arrays
     assert [len(arrays[split]) for split in ("train", "valid", "test")] == [50000, 10000, 3]
     assert arrays["valid"][0, 0] == 50000 % 251
     assert arrays["valid_label"][7] == 7
@@ -196,13 +204,13 @@ def jpeg(size: tuple[int, int], colour: tuple[int, int, int]) -> bytes:
     ("variant", "folder", "size"), [("canonical", "img_align_celeba/", (178, 218)), ("mirror", "", (64, 64))]
 )
 def test_celeba_decodes_by_name(
-    filled: Path, tmp_path: Path, variant: str, folder: str, size: tuple[int, int]
+    filled: Path, record_of: Callable[..., Path], variant: str, folder: str, size: tuple[int, int]
 ) -> None:
     path = filled / "faces.zip"
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr(f"{folder}000001.jpg", jpeg(size, (250, 0, 0)))
         archive.writestr(f"{folder}000002.jpg", jpeg(size, (0, 0, 250)))
-    data = loaders.load(record_of(tmp_path, "celeba", variant, path))
+    data = loaders.load(record_of("celeba", variant, path))
     assert data.arrays["train_name"].tolist() == ["000001.jpg", "000002.jpg"]
     assert data.images is not None
     images = data.images(["000002.jpg", "000001.jpg"])

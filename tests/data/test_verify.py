@@ -26,7 +26,7 @@ def test_known_by_any_stated_digest(tmp_path: Path) -> None:
     content = b"what it says"
     path = tmp_path / "file.gz"
     path.write_bytes(gzip.compress(content))
-    inner = Content("gunzipped bytes", hashlib.sha256(content).hexdigest())
+    inner = Content("gunzipped bytes", hashlib.sha256(content).hexdigest(), len(content))
     assert verify(File("f", sha256=hashlib.sha256(path.read_bytes()).hexdigest()), path) == "sha256"
     assert verify(File("f", sha256="0" * 64, git_blob=git_blob(path)), path) == "git blob"
     assert verify(File("f", sha256="0" * 64, content=inner), path) == "gunzipped bytes"
@@ -36,7 +36,7 @@ def test_wrong_content_names_expected_and_got(tmp_path: Path) -> None:
     path = tmp_path / "file.gz"
     path.write_bytes(b"not gzip")
     got = hashlib.sha256(b"not gzip").hexdigest()
-    file = File("f", sha256="0" * 64, content=Content("gunzipped bytes", "1" * 64))
+    file = File("f", sha256="0" * 64, content=Content("gunzipped bytes", "1" * 64, 100))
     with pytest.raises(
         WrongContent, match=f"expected {'0' * 64}, got {got}.*expected {'1' * 64}, got a damaged"
     ):

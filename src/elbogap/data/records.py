@@ -12,6 +12,7 @@ import pooch
 from elbogap.data import stand_ins
 from elbogap.data.fetch import Found, NotServed, Say, complain, obtain
 from elbogap.data.sources import source
+from elbogap.data.trust import DERIVED, SYNTHETIC
 
 Policy = Literal["always", "if-unavailable", "never"]
 POLICIES: tuple[Policy, ...] = get_args(Policy)
@@ -61,7 +62,7 @@ def _synthetic(name: str, policy: Policy, state: str) -> Record:
     return {
         "dataset": name,
         "kind": "stand-in",
-        "variant": "synthetic",
+        "variant": SYNTHETIC,
         "files": [],
         "licence": "none needed: synthetic",
         "citation": "",
@@ -76,7 +77,7 @@ def _derived(name: str, donor: stand_ins.Donor, found: Found, policy: Policy, st
     return _real(donor.name, found, state) | {
         "dataset": name,
         "kind": "stand-in",
-        "variant": f"derived from {donor.name}",
+        "variant": f"{DERIVED}{donor.name}",
         "note": donor.note,
         "stand_in": {**donor.parameters, "variant": found.variant.name},
         "policy": policy,

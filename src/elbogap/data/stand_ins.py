@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from scipy.sparse import csr_array
 
+from elbogap.data.trust import DERIVED, SYNTHETIC
 from elbogap.runtime import numpy_generator
 
 SIDE = 28
@@ -55,6 +56,9 @@ DONORS: Mapping[str, Donor] = {
     ),
 }
 """Data sets whose stand-in is better than a synthetic one where the donor is there."""
+
+LARGEST = 100_000
+"""Of the numbers that a record may ask a stand-in to be made with."""
 
 SMALL = {"train": 2000, "valid": 500, "test": 500}
 
@@ -291,6 +295,20 @@ def describe(name: str) -> str:
     """One sentence on the stand-in of a data set."""
     doc = RECIPES[PARAMETERS[name]["recipe"]].__doc__ or ""
     return f"STAND-IN, synthetic: {doc.splitlines()[0]}"
+
+
+def known(dataset: str, variant: str, parameters: Parameters) -> bool:
+    """Whether a data set has such a stand-in: its own recipe, at whatever seed and moderate sizes."""
+    donor, ours = DONORS.get(dataset), PARAMETERS[dataset]
+    if donor is not None and variant == f"{DERIVED}{donor.name}":
+        return parameters == {**donor.parameters, "variant": parameters.get("variant")}
+    numbers = [value for name, value in parameters.items() if name != "recipe"]
+    return (
+        variant == SYNTHETIC
+        and set(parameters) == set(ours)
+        and parameters["recipe"] == ours["recipe"]
+        and all(isinstance(number, int) and 0 < number <= LARGEST for number in numbers)
+    )
 
 
 def make(parameters: Parameters) -> Arrays:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pooch
 
-from elbogap.data.sources import File
+from elbogap.data.sources import MOST_BYTES, File
 
 
 class WrongContent(Exception):
@@ -14,8 +14,11 @@ class WrongContent(Exception):
 
 def git_blob(path: Path) -> str:
     """Git's id of a file's bytes: sha1(b"blob <length>\\0" + bytes)."""
-    content = path.read_bytes()
-    return hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest()
+    digest = hashlib.sha1(b"blob %d\0" % path.stat().st_size, usedforsecurity=False)
+    with path.open("rb") as file:
+        while piece := file.read(2**20):
+            digest.update(piece)
+    return digest.hexdigest()
 
 
 def verify(file: File, path: Path) -> str:
@@ -39,8 +42,10 @@ def verify(file: File, path: Path) -> str:
         from elbogap.data.formats import CONTENT
 
         try:
-            got = CONTENT[file.content.reader](path)
-        except ValueError as error:
+            if path.stat().st_size > MOST_BYTES:
+                raise ValueError(f"more than {MOST_BYTES} bytes")
+            got = CONTENT[file.content.reader](path, file.content.most)
+        except (ValueError, MemoryError) as error:
             got = f"a damaged file ({error})"
         if got == file.content.sha256:
             return file.content.reader
