@@ -74,4 +74,4 @@ rule data:
     conda:
         "envs/environment.yaml"
     shell:
-        "python -m elbogap data fetch 2>&1 | tee {log}"
+        "python -m elbogap data fetch 2>&1 | tee {log:q}"

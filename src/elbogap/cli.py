@@ -32,9 +32,11 @@ from elbogap import digest, provenance, tables
 from elbogap.budget import add_time_budget, deadline_of
 from elbogap.claims import commands as claims_commands
 from elbogap.config.base import explain
+from elbogap.config.scale import scale_name
 from elbogap.data import commands as data_commands
 from elbogap.errors import TRY_AGAIN, OutOfTime, UserError, circumstance
 from elbogap.files import atomic
+from elbogap.places import visible
 from elbogap.plan import commands as plan_commands
 from elbogap.report import commands as report_commands
 from elbogap.runtime import Run, limit_torch_threads, peak_memory_mib, set_up
@@ -46,9 +48,8 @@ FIGURES = "elbogap.figures"
 def experiments() -> list[str]:
     """Names `<document>.<experiment>` of all experiment modules."""
     folder = digest.SOURCE / "experiments"
-    return sorted(
-        f"{path.parent.name}.{path.stem}" for path in folder.glob("*/*.py") if not path.stem.startswith("_")
-    )
+    modules = (path for path in visible(folder, "*/*.py") if not path.stem.startswith("_"))
+    return [f"{path.parent.name}.{path.stem}" for path in modules]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -58,8 +59,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         The exit status: 0, 1 (a check failed), 2 (the user's mistake), 75 (out of time) or 130 (interrupted).
     """
     signal.signal(signal.SIGTERM, _interrupt)
-    options = _parser().parse_args(argv)
     try:
+        options = _parser().parse_args(argv)
         return options.call(options) or 0
     except UserError as error:
         return _complain(str(error), 2)
@@ -92,7 +93,7 @@ def _parser() -> argparse.ArgumentParser:
 
     figure = commands.add_parser("figure", help="draw one figure from its tables")
     figure.add_argument("name", help="<document>.<function>, e.g. qiw.fig01_posterior_2d")
-    figure.add_argument("--scale", required=True)
+    figure.add_argument("--scale", type=scale_name, required=True)
     _add_files(figure)
     figure.set_defaults(call=_figure)
 
@@ -110,7 +111,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _add_experiment(commands: Any, name: str) -> None:
     parser = commands.add_parser(name, help=digest.summary(f"{EXPERIMENTS}.{name}"))
-    parser.add_argument("--scale", required=True, help="name of the scale, for the record")
+    parser.add_argument("--scale", type=scale_name, required=True, help="name of the scale, for the record")
     parser.add_argument(
         "--settings", required=True, help="the experiment's section of the scale file, as JSON"
     )

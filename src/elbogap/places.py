@@ -1,10 +1,22 @@
-"""Where the report's parts lie: what is written by hand in the checkout, and what a run has made."""
+"""Where the parts of a project lie: what is written by hand in the checkout, and what a run has made."""
 
 from dataclasses import dataclass
 from pathlib import Path
 
 from elbogap.digest import SOURCE
 from elbogap.errors import UserError
+
+
+def visible(folder: Path, pattern: str) -> list[Path]:
+    """The files and folders of a pattern in `folder`, sorted, without hidden ones.
+
+    Those are not ours: editors' locks, a file manager's notes, what an interrupted write left.
+    """
+    return sorted(
+        path
+        for path in folder.glob(pattern)
+        if not any(part.startswith(".") for part in path.relative_to(folder).parts)
+    )
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,9 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from elbogap import digest, tables
+from elbogap import digest, tables, untrusted
 from elbogap.errors import UserError
+from elbogap.places import visible
 from elbogap.runtime import Run
 
 PACKAGES = (
@@ -94,13 +95,16 @@ def read(result: Path) -> dict[str, Any]:
     """
     path = result if result.name.endswith(".provenance.json") else path_for(result)
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        record = untrusted.read_json(path)
     except OSError as error:
         raise UserError(
             f"{result}: no provenance beside it ({path.name} is missing); rebuild the result"
         ) from error
-    except json.JSONDecodeError as error:
+    except ValueError as error:
         raise UserError(f"{path}: damaged ({error}); rebuild the result") from error
+    if not isinstance(record, dict):
+        raise UserError(f"{path}: damaged (no record of provenance); rebuild the result")
+    return record
 
 
 @functools.cache
@@ -127,7 +131,7 @@ def package_digest() -> str:
         ".".join([digest.PACKAGE, *path.relative_to(digest.SOURCE).with_suffix("").parts]).removesuffix(
             ".__init__"
         )
-        for path in digest.SOURCE.rglob("*.py")
+        for path in visible(digest.SOURCE, "**/*.py")
     )
     return digest.code_digest(*names)
 

@@ -78,8 +78,8 @@ rule air_images:
     message:
         "air: images of {wildcards.dataset} ({wildcards.scale})"
     shell:
-        "python -m elbogap air.images --scale {wildcards.scale} --settings {params.settings:q} {params.files} "
-        "--keys dataset={wildcards.dataset} --threads {threads} --gpus {resources.gpu} > {log} 2>&1"
+        "python -m elbogap air.images --scale {wildcards.scale:q} --settings {params.settings:q} {params.files} "
+        "--keys dataset={wildcards.dataset:q} --threads {threads} --gpus {resources.gpu} > {log:q} 2>&1"
 
 
 rule air_train:
@@ -104,8 +104,8 @@ rule air_train:
     message:
         "air: train {wildcards.bound} on {wildcards.dataset} ({wildcards.scale})"
     shell:
-        "python -m elbogap air.train --scale {wildcards.scale} --settings {params.settings:q} {params.files} "
-        "--keys dataset={wildcards.dataset} cell={wildcards.bound} --threads {threads} --gpus {resources.gpu} > {log} 2>&1"
+        "python -m elbogap air.train --scale {wildcards.scale:q} --settings {params.settings:q} {params.files} "
+        "--keys dataset={wildcards.dataset:q} cell={wildcards.bound:q} --threads {threads} --gpus {resources.gpu} > {log:q} 2>&1"
 
 
 rule air_evaluate:
@@ -132,8 +132,8 @@ rule air_evaluate:
     message:
         "air: evaluate {wildcards.bound} on {wildcards.dataset} ({wildcards.scale})"
     shell:
-        "python -m elbogap air.evaluate --scale {wildcards.scale} --settings {params.settings:q} {params.files} "
-        "--keys dataset={wildcards.dataset} cell={wildcards.bound} --threads {threads} --gpus {resources.gpu} > {log} 2>&1"
+        "python -m elbogap air.evaluate --scale {wildcards.scale:q} --settings {params.settings:q} {params.files} "
+        "--keys dataset={wildcards.dataset:q} cell={wildcards.bound:q} --threads {threads} --gpus {resources.gpu} > {log:q} 2>&1"
 
 
 rule air_summary:
@@ -158,8 +158,8 @@ rule air_summary:
     message:
         "air: tables of all evaluations ({wildcards.scale})"
     shell:
-        "python -m elbogap air.summary --scale {wildcards.scale} --settings {params.settings:q} {params.files} "
-        "--threads {threads} --gpus {resources.gpu} > {log} 2>&1"
+        "python -m elbogap air.summary --scale {wildcards.scale:q} --settings {params.settings:q} {params.files} "
+        "--threads {threads} --gpus {resources.gpu} > {log:q} 2>&1"
 
 
 rule air_setup:
@@ -183,8 +183,8 @@ rule air_setup:
     message:
         "air: sizes and settings ({wildcards.scale})"
     shell:
-        "python -m elbogap air.setup --scale {wildcards.scale} --settings {params.settings:q} {params.files} "
-        "--threads {threads} --gpus {resources.gpu} > {log} 2>&1"
+        "python -m elbogap air.setup --scale {wildcards.scale:q} --settings {params.settings:q} {params.files} "
+        "--threads {threads} --gpus {resources.gpu} > {log:q} 2>&1"
 
 
 rule air_saturation:
@@ -208,8 +208,8 @@ rule air_saturation:
     message:
         "air: convergence of the estimated likelihood ({wildcards.scale})"
     shell:
-        "python -m elbogap air.saturation --scale {wildcards.scale} --settings {params.settings:q} {params.files} "
-        "--threads {threads} --gpus {resources.gpu} > {log} 2>&1"
+        "python -m elbogap air.saturation --scale {wildcards.scale:q} --settings {params.settings:q} {params.files} "
+        "--threads {threads} --gpus {resources.gpu} > {log:q} 2>&1"
 
 
 rule air_cost:
@@ -233,8 +233,8 @@ rule air_cost:
     message:
         "air: time of the paper scale's steps ({wildcards.scale})"
     shell:
-        "python -m elbogap air.cost --scale {wildcards.scale} --settings {params.settings:q} {params.files} "
-        "--threads {threads} --gpus {resources.gpu} > {log} 2>&1"
+        "python -m elbogap air.cost --scale {wildcards.scale:q} --settings {params.settings:q} {params.files} "
+        "--threads {threads} --gpus {resources.gpu} > {log:q} 2>&1"
 
 
 rule air_theory:
@@ -259,8 +259,8 @@ rule air_theory:
     message:
         "air: the theory on small problems ({wildcards.scale})"
     shell:
-        "python -m elbogap air.theory --scale {wildcards.scale} --settings {params.settings:q} {params.files} "
-        "--threads {threads} --gpus {resources.gpu} > {log} 2>&1"
+        "python -m elbogap air.theory --scale {wildcards.scale:q} --settings {params.settings:q} {params.files} "
+        "--threads {threads} --gpus {resources.gpu} > {log:q} 2>&1"
 
 
 for name, (item, tables) in AIR_FIGURES.items():
@@ -289,4 +289,4 @@ for name, (item, tables) in AIR_FIGURES.items():
             files=files,
             name=name,
         shell:
-            "python -m elbogap figure air.{params.name} --scale {wildcards.scale} {params.files} > {log} 2>&1"
+            "python -m elbogap figure air.{params.name:q} --scale {wildcards.scale:q} {params.files} > {log:q} 2>&1"

@@ -1,6 +1,7 @@
 # Helpers of the rules; there are no rules here.
 import fcntl
 import os
+import shlex
 import sys
 import time
 from pathlib import Path
@@ -18,6 +19,7 @@ from elbogap.config.implicit import TimeOfTraining
 from elbogap.config.load import load, scales, section
 from elbogap.data.fetch import record_state
 from elbogap.errors import UserError
+from elbogap.places import visible
 
 # Jobs run `python -m elbogap` with this interpreter and this source tree, installed or not.
 for name, first in (("PATH", Path(sys.executable).parent), ("PYTHONPATH", ROOT / "src")):
@@ -110,12 +112,12 @@ def code(*modules):
 
 
 def files(wildcards, input, output):
-    """The `--inputs` and `--outputs` words of a command, from the rule's named files."""
+    """The `--inputs` and `--outputs` words of a command, quoted for the shell, from the rule's named files."""
     words = []
     for option, named in (("--inputs", input), ("--outputs", output)):
         pairs = [f"{name}={path}" for name, path in named.items()]
         words += [option, *pairs] if pairs else []
-    return " ".join(words)
+    return shlex.join(words)
 
 
 def stand_ins(wildcards):
@@ -131,7 +133,7 @@ def data_state(wildcards):
 
 def claim_files(wildcards):
     """The claims as written, and the published numbers that they are compared with."""
-    written = sorted(map(str, Path(CLAIMS).glob("*.yaml")))
+    written = map(str, visible(Path(CLAIMS), "*.yaml"))
     return [*written, *published_needed(Path(CLAIMS), wildcards.scale)]
 
 
@@ -145,6 +147,6 @@ def report_inputs(wildcards):
     texts = [
         path
         for folder in ("paper", "workflow/report")
-        for path in Path(os.path.relpath(ROOT / folder)).rglob("*.*")
+        for path in visible(Path(os.path.relpath(ROOT / folder)), "**/*.*")
     ]
     return [*products(wildcards.scale), f"results/{wildcards.scale}/claims.csv", *sorted(map(str, texts))]

@@ -17,5 +17,5 @@ rule dataset:
         code=code("elbogap.data.records"),
         files=files,
     shell:
-        "python -m elbogap data record {wildcards.dataset} --stand-ins {params.policy} --state {params.state}"
-        " {params.files} 2>&1 | tee {log}"
+        "python -m elbogap data record {wildcards.dataset:q} --stand-ins {params.policy:q} --state {params.state:q}"
+        " {params.files} 2>&1 | tee {log:q}"

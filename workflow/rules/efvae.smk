@@ -45,8 +45,8 @@ rule efvae_toy:
     message:
         "efvae: the mixture of four Gaussians ({wildcards.scale})"
     shell:
-        "python -m elbogap efvae.toy --scale {wildcards.scale} --settings {params.settings:q} {params.files} "
-        "--threads {threads} --gpus {resources.gpu} > {log} 2>&1"
+        "python -m elbogap efvae.toy --scale {wildcards.scale:q} --settings {params.settings:q} {params.files} "
+        "--threads {threads} --gpus {resources.gpu} > {log:q} 2>&1"
 
 
 rule efvae_fig01_balance:
@@ -70,7 +70,7 @@ rule efvae_fig01_balance:
         code=code("elbogap.figures.efvae"),
         files=files,
     shell:
-        "python -m elbogap figure efvae.fig01_balance --scale {wildcards.scale} {params.files} > {log} 2>&1"
+        "python -m elbogap figure efvae.fig01_balance --scale {wildcards.scale:q} {params.files} > {log:q} 2>&1"
 
 
 rule efvae_fig02_toy:
@@ -94,7 +94,7 @@ rule efvae_fig02_toy:
         code=code("elbogap.figures.efvae"),
         files=files,
     shell:
-        "python -m elbogap figure efvae.fig02_toy --scale {wildcards.scale} {params.files} > {log} 2>&1"
+        "python -m elbogap figure efvae.fig02_toy --scale {wildcards.scale:q} {params.files} > {log:q} 2>&1"
 
 
 targets["efvae"] += [
@@ -150,8 +150,8 @@ rule efvae_theory:
     message:
         "efvae: consistency results on small models ({wildcards.scale})"
     shell:
-        "python -m elbogap efvae.theory --scale {wildcards.scale} --settings {params.settings:q} {params.files} "
-        "--threads {threads} --gpus {resources.gpu} > {log} 2>&1"
+        "python -m elbogap efvae.theory --scale {wildcards.scale:q} --settings {params.settings:q} {params.files} "
+        "--threads {threads} --gpus {resources.gpu} > {log:q} 2>&1"
 
 
 EFVAE_PUBLISHED = os.path.relpath(ROOT / "paper" / "published" / "efvae_newsgroups.csv")
@@ -189,8 +189,8 @@ rule efvae_documents:
     message:
         "efvae: words and documents of 20 Newsgroups ({wildcards.scale})"
     shell:
-        "python -m elbogap efvae.documents --scale {wildcards.scale} --settings {params.settings:q} {params.files} "
-        "--threads {threads} --gpus {resources.gpu} > {log} 2>&1"
+        "python -m elbogap efvae.documents --scale {wildcards.scale:q} --settings {params.settings:q} {params.files} "
+        "--threads {threads} --gpus {resources.gpu} > {log:q} 2>&1"
 
 
 rule efvae_newsgroups_train:
@@ -215,8 +215,8 @@ rule efvae_newsgroups_train:
     message:
         "efvae: train {wildcards.trained} on 20 Newsgroups ({wildcards.scale})"
     shell:
-        "python -m elbogap efvae.newsgroups_train --scale {wildcards.scale} --settings {params.settings:q} {params.files} "
-        "--keys cells={wildcards.trained} --threads {threads} --gpus {resources.gpu} > {log} 2>&1"
+        "python -m elbogap efvae.newsgroups_train --scale {wildcards.scale:q} --settings {params.settings:q} {params.files} "
+        "--keys cells={wildcards.trained:q} --threads {threads} --gpus {resources.gpu} > {log:q} 2>&1"
 
 
 rule efvae_newsgroups_summary:
@@ -254,8 +254,8 @@ rule efvae_newsgroups_summary:
     message:
         "efvae: Table 2 and retrieval ({wildcards.scale})"
     shell:
-        "python -m elbogap efvae.newsgroups_summary --scale {wildcards.scale} --settings {params.settings:q} {params.files} "
-        "--threads {threads} --gpus {resources.gpu} > {log} 2>&1"
+        "python -m elbogap efvae.newsgroups_summary --scale {wildcards.scale:q} --settings {params.settings:q} {params.files} "
+        "--threads {threads} --gpus {resources.gpu} > {log:q} 2>&1"
 
 
 rule efvae_fig_newsgroups:
@@ -279,7 +279,7 @@ rule efvae_fig_newsgroups:
         code=code("elbogap.figures.efvae"),
         files=files,
     shell:
-        "python -m elbogap figure efvae.fig_newsgroups --scale {wildcards.scale} {params.files} > {log} 2>&1"
+        "python -m elbogap figure efvae.fig_newsgroups --scale {wildcards.scale:q} {params.files} > {log:q} 2>&1"
 
 
 targets["efvae"] += [f"{EFVAE}/tab01_celeba.csv"]
@@ -312,8 +312,8 @@ rule efvae_gan:
     message:
         "efvae: a GAN as ground truth of CelebA ({wildcards.scale})"
     shell:
-        "python -m elbogap efvae.gan --scale {wildcards.scale} --settings {params.settings:q} {params.files} "
-        "--threads {threads} --gpus {resources.gpu} > {log} 2>&1"
+        "python -m elbogap efvae.gan --scale {wildcards.scale:q} --settings {params.settings:q} {params.files} "
+        "--threads {threads} --gpus {resources.gpu} > {log:q} 2>&1"
 
 
 rule efvae_pretrain:
@@ -338,8 +338,8 @@ rule efvae_pretrain:
     message:
         "efvae: encoder of the CelebA ground truth by conditional likelihood ({wildcards.scale})"
     shell:
-        "python -m elbogap efvae.pretrain --scale {wildcards.scale} --settings {params.settings:q} {params.files} "
-        "--threads {threads} --gpus {resources.gpu} > {log} 2>&1"
+        "python -m elbogap efvae.pretrain --scale {wildcards.scale:q} --settings {params.settings:q} {params.files} "
+        "--threads {threads} --gpus {resources.gpu} > {log:q} 2>&1"
 
 
 rule efvae_joint:
@@ -367,8 +367,8 @@ rule efvae_joint:
     message:
         "efvae: decoder and encoder by the ELBO, {wildcards.sigma} sigma ({wildcards.scale})"
     shell:
-        "python -m elbogap efvae.joint --scale {wildcards.scale} --settings {params.settings:q} {params.files} "
-        "--keys sigma={wildcards.sigma} --threads {threads} --gpus {resources.gpu} > {log} 2>&1"
+        "python -m elbogap efvae.joint --scale {wildcards.scale:q} --settings {params.settings:q} {params.files} "
+        "--keys sigma={wildcards.sigma:q} --threads {threads} --gpus {resources.gpu} > {log:q} 2>&1"
 
 
 rule efvae_celeba_evaluate:
@@ -402,8 +402,8 @@ rule efvae_celeba_evaluate:
     message:
         "efvae: ELBO and Frechet distance of all stages ({wildcards.scale})"
     shell:
-        "python -m elbogap efvae.celeba_evaluate --scale {wildcards.scale} --settings {params.settings:q} {params.files} "
-        "--threads {threads} --gpus {resources.gpu} > {log} 2>&1"
+        "python -m elbogap efvae.celeba_evaluate --scale {wildcards.scale:q} --settings {params.settings:q} {params.files} "
+        "--threads {threads} --gpus {resources.gpu} > {log:q} 2>&1"
 
 
 rule efvae_fig03_redecodings:
@@ -427,7 +427,7 @@ rule efvae_fig03_redecodings:
         code=code("elbogap.figures.efvae"),
         files=files,
     shell:
-        "python -m elbogap figure efvae.fig03_redecodings --scale {wildcards.scale} {params.files} > {log} 2>&1"
+        "python -m elbogap figure efvae.fig03_redecodings --scale {wildcards.scale:q} {params.files} > {log:q} 2>&1"
 
 
 rule efvae_fig04_samples:
@@ -451,4 +451,4 @@ rule efvae_fig04_samples:
         code=code("elbogap.figures.efvae"),
         files=files,
     shell:
-        "python -m elbogap figure efvae.fig04_samples --scale {wildcards.scale} {params.files} > {log} 2>&1"
+        "python -m elbogap figure efvae.fig04_samples --scale {wildcards.scale:q} {params.files} > {log:q} 2>&1"

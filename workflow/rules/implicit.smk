@@ -38,8 +38,8 @@ rule implicit_density_ratio:
     message:
         "implicit: adversarial training by density ratio estimation ({wildcards.scale})"
     shell:
-        "python -m elbogap implicit.density_ratio --scale {wildcards.scale} --settings {params.settings:q} {params.files} "
-        "--threads {threads} --gpus {resources.gpu} > {log} 2>&1"
+        "python -m elbogap implicit.density_ratio --scale {wildcards.scale:q} --settings {params.settings:q} {params.files} "
+        "--threads {threads} --gpus {resources.gpu} > {log:q} 2>&1"
 
 
 rule implicit_fig01_density_ratio:
@@ -66,7 +66,7 @@ rule implicit_fig01_density_ratio:
         code=code("elbogap.figures.implicit"),
         files=files,
     shell:
-        "python -m elbogap figure implicit.fig01_density_ratio --scale {wildcards.scale} {params.files} > {log} 2>&1"
+        "python -m elbogap figure implicit.fig01_density_ratio --scale {wildcards.scale:q} {params.files} > {log:q} 2>&1"
 
 
 targets["implicit"] += [
@@ -100,8 +100,8 @@ rule implicit_toys:
     message:
         "implicit: UIVI, SIVI and a Gaussian on three toy targets ({wildcards.scale})"
     shell:
-        "python -m elbogap implicit.toys --scale {wildcards.scale} --settings {params.settings:q} {params.files} "
-        "--threads {threads} --gpus {resources.gpu} > {log} 2>&1"
+        "python -m elbogap implicit.toys --scale {wildcards.scale:q} --settings {params.settings:q} {params.files} "
+        "--threads {threads} --gpus {resources.gpu} > {log:q} 2>&1"
 
 
 rule implicit_fig02_uivi_toys:
@@ -126,7 +126,7 @@ rule implicit_fig02_uivi_toys:
         code=code("elbogap.figures.implicit"),
         files=files,
     shell:
-        "python -m elbogap figure implicit.fig02_uivi_toys --scale {wildcards.scale} {params.files} > {log} 2>&1"
+        "python -m elbogap figure implicit.fig02_uivi_toys --scale {wildcards.scale:q} {params.files} > {log:q} 2>&1"
 
 
 targets["implicit"] += [
@@ -164,8 +164,8 @@ rule implicit_identities:
     message:
         "implicit: the bound of SIVI and the gradient of UIVI against quadrature ({wildcards.scale})"
     shell:
-        "python -m elbogap implicit.identities --scale {wildcards.scale} --settings {params.settings:q} {params.files} "
-        "--threads {threads} --gpus {resources.gpu} > {log} 2>&1"
+        "python -m elbogap implicit.identities --scale {wildcards.scale:q} --settings {params.settings:q} {params.files} "
+        "--threads {threads} --gpus {resources.gpu} > {log:q} 2>&1"
 
 
 targets["implicit"] += [
@@ -214,8 +214,8 @@ rule implicit_vcd_toys:
     message:
         "implicit: VCD, the standard KL and alpha-VCD on the plane ({wildcards.scale})"
     shell:
-        "python -m elbogap implicit.vcd_toys --scale {wildcards.scale} --settings {params.settings:q} {params.files} "
-        "--threads {threads} --gpus {resources.gpu} > {log} 2>&1"
+        "python -m elbogap implicit.vcd_toys --scale {wildcards.scale:q} --settings {params.settings:q} {params.files} "
+        "--threads {threads} --gpus {resources.gpu} > {log:q} 2>&1"
 
 
 rule implicit_fig05_vcd_toys:
@@ -239,7 +239,7 @@ rule implicit_fig05_vcd_toys:
         code=code("elbogap.figures.implicit"),
         files=files,
     shell:
-        "python -m elbogap figure implicit.fig05_vcd_toys --scale {wildcards.scale} {params.files} > {log} 2>&1"
+        "python -m elbogap figure implicit.fig05_vcd_toys --scale {wildcards.scale:q} {params.files} > {log:q} 2>&1"
 
 
 rule implicit_fig07_alpha_vcd:
@@ -266,7 +266,7 @@ rule implicit_fig07_alpha_vcd:
         code=code("elbogap.figures.implicit"),
         files=files,
     shell:
-        "python -m elbogap figure implicit.fig07_alpha_vcd --scale {wildcards.scale} {params.files} > {log} 2>&1"
+        "python -m elbogap figure implicit.fig07_alpha_vcd --scale {wildcards.scale:q} {params.files} > {log:q} 2>&1"
 
 
 # Numbers of the document, digitised from the slides.
@@ -318,8 +318,8 @@ rule implicit_regression:
     message:
         "implicit: softmax regression on {wildcards.dataset} ({wildcards.scale})"
     shell:
-        "python -m elbogap implicit.regression --scale {wildcards.scale} --settings {params.settings:q} {params.files} "
-        "--keys dataset={wildcards.dataset} --threads {threads} --gpus {resources.gpu} > {log} 2>&1"
+        "python -m elbogap implicit.regression --scale {wildcards.scale:q} --settings {params.settings:q} {params.files} "
+        "--keys dataset={wildcards.dataset:q} --threads {threads} --gpus {resources.gpu} > {log:q} 2>&1"
 
 
 rule implicit_regression_summary:
@@ -354,8 +354,8 @@ rule implicit_regression_summary:
     message:
         "implicit: table of the softmax regressions ({wildcards.scale})"
     shell:
-        "python -m elbogap implicit.regression_summary --scale {wildcards.scale} --settings {params.settings:q} "
-        "{params.files} --threads {threads} --gpus {resources.gpu} > {log} 2>&1"
+        "python -m elbogap implicit.regression_summary --scale {wildcards.scale:q} --settings {params.settings:q} "
+        "{params.files} --threads {threads} --gpus {resources.gpu} > {log:q} 2>&1"
 
 
 rule implicit_hmc_iterations:
@@ -386,8 +386,8 @@ rule implicit_hmc_iterations:
     message:
         "implicit: numbers of HMC iterations ({wildcards.scale})"
     shell:
-        "python -m elbogap implicit.hmc_iterations --scale {wildcards.scale} --settings {params.settings:q} "
-        "{params.files} --threads {threads} --gpus {resources.gpu} > {log} 2>&1"
+        "python -m elbogap implicit.hmc_iterations --scale {wildcards.scale:q} --settings {params.settings:q} "
+        "{params.files} --threads {threads} --gpus {resources.gpu} > {log:q} 2>&1"
 
 
 for name, (item, tables) in REGRESSION_FIGURES.items():
@@ -416,7 +416,7 @@ for name, (item, tables) in REGRESSION_FIGURES.items():
             files=files,
             name=name,
         shell:
-            "python -m elbogap figure implicit.{params.name} --scale {wildcards.scale} {params.files} > {log} 2>&1"
+            "python -m elbogap figure implicit.{params.name:q} --scale {wildcards.scale:q} {params.files} > {log:q} 2>&1"
 
 
 wildcard_constraints:
@@ -460,8 +460,8 @@ rule implicit_images:
     message:
         "implicit: images of {wildcards.dataset} ({wildcards.scale})"
     shell:
-        "python -m elbogap implicit.images --scale {wildcards.scale} --settings {params.settings:q} {params.files} "
-        "--keys dataset={wildcards.dataset} --threads {threads} --gpus {resources.gpu} > {log} 2>&1"
+        "python -m elbogap implicit.images --scale {wildcards.scale:q} --settings {params.settings:q} {params.files} "
+        "--keys dataset={wildcards.dataset:q} --threads {threads} --gpus {resources.gpu} > {log:q} 2>&1"
 
 
 rule implicit_vae_train:
@@ -486,8 +486,8 @@ rule implicit_vae_train:
     message:
         "implicit: train {wildcards.trained} on {wildcards.dataset} ({wildcards.scale})"
     shell:
-        "python -m elbogap implicit.vae_train --scale {wildcards.scale} --settings {params.settings:q} {params.files} "
-        "--keys dataset={wildcards.dataset} cell={wildcards.trained} --threads {threads} --gpus {resources.gpu} > {log} 2>&1"
+        "python -m elbogap implicit.vae_train --scale {wildcards.scale:q} --settings {params.settings:q} {params.files} "
+        "--keys dataset={wildcards.dataset:q} cell={wildcards.trained:q} --threads {threads} --gpus {resources.gpu} > {log:q} 2>&1"
 
 
 rule implicit_vae_evaluate:
@@ -514,8 +514,8 @@ rule implicit_vae_evaluate:
     message:
         "implicit: evaluate {wildcards.trained} on {wildcards.dataset} ({wildcards.scale})"
     shell:
-        "python -m elbogap implicit.vae_evaluate --scale {wildcards.scale} --settings {params.settings:q} {params.files} "
-        "--keys dataset={wildcards.dataset} cell={wildcards.trained} --threads {threads} --gpus {resources.gpu} > {log} 2>&1"
+        "python -m elbogap implicit.vae_evaluate --scale {wildcards.scale:q} --settings {params.settings:q} {params.files} "
+        "--keys dataset={wildcards.dataset:q} cell={wildcards.trained:q} --threads {threads} --gpus {resources.gpu} > {log:q} 2>&1"
 
 
 rule implicit_vae_summary:
@@ -539,8 +539,8 @@ rule implicit_vae_summary:
     message:
         "implicit: tables of all evaluations ({wildcards.scale})"
     shell:
-        "python -m elbogap implicit.vae_summary --scale {wildcards.scale} --settings {params.settings:q} {params.files} "
-        "--threads {threads} --gpus {resources.gpu} > {log} 2>&1"
+        "python -m elbogap implicit.vae_summary --scale {wildcards.scale:q} --settings {params.settings:q} {params.files} "
+        "--threads {threads} --gpus {resources.gpu} > {log:q} 2>&1"
 
 
 rule implicit_vae_time:
@@ -564,8 +564,8 @@ rule implicit_vae_time:
     message:
         "implicit: seconds per iteration ({wildcards.scale})"
     shell:
-        "python -m elbogap implicit.vae_time --scale {wildcards.scale} --settings {params.settings:q} {params.files} "
-        "--threads {threads} --gpus {resources.gpu} > {log} 2>&1"
+        "python -m elbogap implicit.vae_time --scale {wildcards.scale:q} --settings {params.settings:q} {params.files} "
+        "--threads {threads} --gpus {resources.gpu} > {log:q} 2>&1"
 
 
 rule implicit_fig06_vcd_steps:
@@ -590,4 +590,4 @@ rule implicit_fig06_vcd_steps:
         code=code("elbogap.figures.implicit"),
         files=files,
     shell:
-        "python -m elbogap figure implicit.fig06_vcd_steps --scale {wildcards.scale} {params.files} > {log} 2>&1"
+        "python -m elbogap figure implicit.fig06_vcd_steps --scale {wildcards.scale:q} {params.files} > {log:q} 2>&1"

@@ -91,8 +91,8 @@ rule mapa_surrogate:
     message:
         "mapa: surrogate decoder of {wildcards.problem} ({wildcards.scale})"
     shell:
-        "python -m elbogap mapa.surrogate --scale {wildcards.scale} --settings {params.settings:q} {params.files} "
-        "--keys problem={wildcards.problem} --threads {threads} --gpus {resources.gpu} > {log} 2>&1"
+        "python -m elbogap mapa.surrogate --scale {wildcards.scale:q} --settings {params.settings:q} {params.files} "
+        "--keys problem={wildcards.problem:q} --threads {threads} --gpus {resources.gpu} > {log:q} 2>&1"
 
 
 rule mapa_surrogate_check:
@@ -121,8 +121,8 @@ rule mapa_surrogate_check:
     message:
         "mapa: errors of the surrogate decoders ({wildcards.scale})"
     shell:
-        "python -m elbogap mapa.surrogate_check --scale {wildcards.scale} --settings {params.settings:q} "
-        "{params.files} --threads {threads} --gpus {resources.gpu} > {log} 2>&1"
+        "python -m elbogap mapa.surrogate_check --scale {wildcards.scale:q} --settings {params.settings:q} "
+        "{params.files} --threads {threads} --gpus {resources.gpu} > {log:q} 2>&1"
 
 
 rule mapa_intuition:
@@ -144,8 +144,8 @@ rule mapa_intuition:
     message:
         "mapa: two decoders with one marginal ({wildcards.scale})"
     shell:
-        "python -m elbogap mapa.intuition --scale {wildcards.scale} --settings {params.settings:q} {params.files} "
-        "--threads {threads} --gpus {resources.gpu} > {log} 2>&1"
+        "python -m elbogap mapa.intuition --scale {wildcards.scale:q} --settings {params.settings:q} {params.files} "
+        "--threads {threads} --gpus {resources.gpu} > {log:q} 2>&1"
 
 
 rule mapa_posteriors:
@@ -170,8 +170,8 @@ rule mapa_posteriors:
     message:
         "mapa: posteriors of chosen observations of {wildcards.problem} ({wildcards.scale})"
     shell:
-        "python -m elbogap mapa.posteriors --scale {wildcards.scale} --settings {params.settings:q} {params.files} "
-        "--keys problem={wildcards.problem} --threads {threads} --gpus {resources.gpu} > {log} 2>&1"
+        "python -m elbogap mapa.posteriors --scale {wildcards.scale:q} --settings {params.settings:q} {params.files} "
+        "--keys problem={wildcards.problem:q} --threads {threads} --gpus {resources.gpu} > {log:q} 2>&1"
 
 
 rule mapa_posterior_kl:
@@ -200,8 +200,8 @@ rule mapa_posterior_kl:
     message:
         "mapa: divergence of MAPA from the posterior on all problems ({wildcards.scale})"
     shell:
-        "python -m elbogap mapa.posterior_kl --scale {wildcards.scale} --settings {params.settings:q} "
-        "{params.files} --threads {threads} --gpus {resources.gpu} > {log} 2>&1"
+        "python -m elbogap mapa.posterior_kl --scale {wildcards.scale:q} --settings {params.settings:q} "
+        "{params.files} --threads {threads} --gpus {resources.gpu} > {log:q} 2>&1"
 
 
 rule mapa_passes:
@@ -225,8 +225,8 @@ rule mapa_passes:
     message:
         "mapa: network passes per gradient step ({wildcards.scale})"
     shell:
-        "python -m elbogap mapa.passes --scale {wildcards.scale} --settings {params.settings:q} {params.files} "
-        "--threads {threads} --gpus {resources.gpu} > {log} 2>&1"
+        "python -m elbogap mapa.passes --scale {wildcards.scale:q} --settings {params.settings:q} {params.files} "
+        "--threads {threads} --gpus {resources.gpu} > {log:q} 2>&1"
 
 
 rule mapa_train:
@@ -250,8 +250,8 @@ rule mapa_train:
     message:
         "mapa: {wildcards.cell} trained on {wildcards.problem} ({wildcards.scale})"
     shell:
-        "python -m elbogap mapa.train --scale {wildcards.scale} --settings {params.settings:q} {params.files} "
-        "--keys problem={wildcards.problem} cell={wildcards.cell} --threads {threads} --gpus {resources.gpu} > {log} 2>&1"
+        "python -m elbogap mapa.train --scale {wildcards.scale:q} --settings {params.settings:q} {params.files} "
+        "--keys problem={wildcards.problem:q} cell={wildcards.cell:q} --threads {threads} --gpus {resources.gpu} > {log:q} 2>&1"
 
 
 rule mapa_density:
@@ -276,8 +276,8 @@ rule mapa_density:
     message:
         "mapa: exact likelihoods of all models of {wildcards.problem} ({wildcards.scale})"
     shell:
-        "python -m elbogap mapa.density --scale {wildcards.scale} --settings {params.settings:q} {params.files} "
-        "--keys problem={wildcards.problem} --threads {threads} --gpus {resources.gpu} > {log} 2>&1"
+        "python -m elbogap mapa.density --scale {wildcards.scale:q} --settings {params.settings:q} {params.files} "
+        "--keys problem={wildcards.problem:q} --threads {threads} --gpus {resources.gpu} > {log:q} 2>&1"
 
 
 rule mapa_density_summary:
@@ -318,8 +318,8 @@ rule mapa_density_summary:
     message:
         "mapa: test divergences and orderings ({wildcards.scale})"
     shell:
-        "python -m elbogap mapa.density_summary --scale {wildcards.scale} --settings {params.settings:q} {params.files} "
-        "--threads {threads} --gpus {resources.gpu} > {log} 2>&1"
+        "python -m elbogap mapa.density_summary --scale {wildcards.scale:q} --settings {params.settings:q} {params.files} "
+        "--threads {threads} --gpus {resources.gpu} > {log:q} 2>&1"
 
 
 rule mapa_protocol:
@@ -346,8 +346,8 @@ rule mapa_protocol:
     message:
         "mapa: the document's estimate of the likelihood on {wildcards.problem} ({wildcards.scale})"
     shell:
-        "python -m elbogap mapa.protocol --scale {wildcards.scale} --settings {params.settings:q} {params.files} "
-        "--keys problem={wildcards.problem} --threads {threads} --gpus {resources.gpu} > {log} 2>&1"
+        "python -m elbogap mapa.protocol --scale {wildcards.scale:q} --settings {params.settings:q} {params.files} "
+        "--keys problem={wildcards.problem:q} --threads {threads} --gpus {resources.gpu} > {log:q} 2>&1"
 
 
 rule mapa_gaps:
@@ -373,8 +373,8 @@ rule mapa_gaps:
     message:
         "mapa: gap decomposition on {wildcards.problem} ({wildcards.scale})"
     shell:
-        "python -m elbogap mapa.gaps --scale {wildcards.scale} --settings {params.settings:q} {params.files} "
-        "--keys problem={wildcards.problem} --threads {threads} --gpus {resources.gpu} > {log} 2>&1"
+        "python -m elbogap mapa.gaps --scale {wildcards.scale:q} --settings {params.settings:q} {params.files} "
+        "--keys problem={wildcards.problem:q} --threads {threads} --gpus {resources.gpu} > {log:q} 2>&1"
 
 
 rule mapa_training_passes:
@@ -399,8 +399,8 @@ rule mapa_training_passes:
     message:
         "mapa: passes in training on {wildcards.problem} ({wildcards.scale})"
     shell:
-        "python -m elbogap mapa.training_passes --scale {wildcards.scale} --settings {params.settings:q} {params.files} "
-        "--keys problem={wildcards.problem} --threads {threads} --gpus {resources.gpu} > {log} 2>&1"
+        "python -m elbogap mapa.training_passes --scale {wildcards.scale:q} --settings {params.settings:q} {params.files} "
+        "--keys problem={wildcards.problem:q} --threads {threads} --gpus {resources.gpu} > {log:q} 2>&1"
 
 
 rule mapa_nonidentifiability:
@@ -426,8 +426,8 @@ rule mapa_nonidentifiability:
     message:
         "mapa: two decoders of one distribution, {wildcards.problem} ({wildcards.scale})"
     shell:
-        "python -m elbogap mapa.nonidentifiability --scale {wildcards.scale} --settings {params.settings:q} {params.files} "
-        "--keys problem={wildcards.problem} --threads {threads} --gpus {resources.gpu} > {log} 2>&1"
+        "python -m elbogap mapa.nonidentifiability --scale {wildcards.scale:q} --settings {params.settings:q} {params.files} "
+        "--keys problem={wildcards.problem:q} --threads {threads} --gpus {resources.gpu} > {log:q} 2>&1"
 
 
 rule mapa_bound_identities:
@@ -456,8 +456,8 @@ rule mapa_bound_identities:
     message:
         "mapa: algebra of the bound ({wildcards.scale})"
     shell:
-        "python -m elbogap mapa.bound_identities --scale {wildcards.scale} --settings {params.settings:q} {params.files} "
-        "--threads {threads} --gpus {resources.gpu} > {log} 2>&1"
+        "python -m elbogap mapa.bound_identities --scale {wildcards.scale:q} --settings {params.settings:q} {params.files} "
+        "--threads {threads} --gpus {resources.gpu} > {log:q} 2>&1"
 
 
 for name, (item, problems) in MAPA_GATHERED.items():
@@ -485,8 +485,8 @@ for name, (item, problems) in MAPA_GATHERED.items():
             code=code("elbogap.experiments.mapa.gather"),
             files=files,
         shell:
-            "python -m elbogap mapa.gather --scale {wildcards.scale} --settings {params.settings:q} {params.files} "
-            "> {log} 2>&1"
+            "python -m elbogap mapa.gather --scale {wildcards.scale:q} --settings {params.settings:q} {params.files} "
+            "> {log:q} 2>&1"
 
 
 for name, (item, tables) in MAPA_FIGURES.items():
@@ -515,4 +515,4 @@ for name, (item, tables) in MAPA_FIGURES.items():
             files=files,
             name=name,
         shell:
-            "python -m elbogap figure mapa.{params.name} --scale {wildcards.scale} {params.files} > {log} 2>&1"
+            "python -m elbogap figure mapa.{params.name:q} --scale {wildcards.scale:q} {params.files} > {log:q} 2>&1"

@@ -38,8 +38,8 @@ rule qiw_posterior_2d:
     message:
         "qiw: density and bounds of q_IW on the eight-Gaussian target ({wildcards.scale})"
     shell:
-        "python -m elbogap qiw.posterior_2d --scale {wildcards.scale} --settings {params.settings:q} {params.files} "
-        "--threads {threads} --gpus {resources.gpu} > {log} 2>&1"
+        "python -m elbogap qiw.posterior_2d --scale {wildcards.scale:q} --settings {params.settings:q} {params.files} "
+        "--threads {threads} --gpus {resources.gpu} > {log:q} 2>&1"
 
 
 rule qiw_posterior_1d:
@@ -68,8 +68,8 @@ rule qiw_posterior_1d:
     message:
         "qiw: Gaussians fitted by the ELBO and by the IWAE bound, resampled ({wildcards.scale})"
     shell:
-        "python -m elbogap qiw.posterior_1d --scale {wildcards.scale} --settings {params.settings:q} {params.files} "
-        "--threads {threads} --gpus {resources.gpu} > {log} 2>&1"
+        "python -m elbogap qiw.posterior_1d --scale {wildcards.scale:q} --settings {params.settings:q} {params.files} "
+        "--threads {threads} --gpus {resources.gpu} > {log:q} 2>&1"
 
 
 rule qiw_mnist_train:
@@ -94,8 +94,8 @@ rule qiw_mnist_train:
     message:
         "qiw: train the importance-weighted autoencoder on binarised MNIST ({wildcards.scale})"
     shell:
-        "python -m elbogap qiw.mnist_train --scale {wildcards.scale} --settings {params.settings:q} {params.files} "
-        "--threads {threads} --gpus {resources.gpu} > {log} 2>&1"
+        "python -m elbogap qiw.mnist_train --scale {wildcards.scale:q} --settings {params.settings:q} {params.files} "
+        "--threads {threads} --gpus {resources.gpu} > {log:q} 2>&1"
 
 
 rule qiw_mnist_classifier:
@@ -120,8 +120,8 @@ rule qiw_mnist_classifier:
     message:
         "qiw: fit the classifier that reads digits ({wildcards.scale})"
     shell:
-        "python -m elbogap qiw.mnist_classifier --scale {wildcards.scale} --settings {params.settings:q} {params.files} "
-        "--threads {threads} --gpus {resources.gpu} > {log} 2>&1"
+        "python -m elbogap qiw.mnist_classifier --scale {wildcards.scale:q} --settings {params.settings:q} {params.files} "
+        "--threads {threads} --gpus {resources.gpu} > {log:q} 2>&1"
 
 
 rule qiw_mnist_reconstruct:
@@ -153,8 +153,8 @@ rule qiw_mnist_reconstruct:
     message:
         "qiw: reconstruct test digits from q and from q_IW ({wildcards.scale})"
     shell:
-        "python -m elbogap qiw.mnist_reconstruct --scale {wildcards.scale} --settings {params.settings:q} {params.files} "
-        "--threads {threads} --gpus {resources.gpu} > {log} 2>&1"
+        "python -m elbogap qiw.mnist_reconstruct --scale {wildcards.scale:q} --settings {params.settings:q} {params.files} "
+        "--threads {threads} --gpus {resources.gpu} > {log:q} 2>&1"
 
 
 rule qiw_fig01_posterior_2d:
@@ -178,7 +178,7 @@ rule qiw_fig01_posterior_2d:
         code=code("elbogap.figures.qiw"),
         files=files,
     shell:
-        "python -m elbogap figure qiw.fig01_posterior_2d --scale {wildcards.scale} {params.files} > {log} 2>&1"
+        "python -m elbogap figure qiw.fig01_posterior_2d --scale {wildcards.scale:q} {params.files} > {log:q} 2>&1"
 
 
 rule qiw_fig02_mnist_reconstructions:
@@ -203,7 +203,7 @@ rule qiw_fig02_mnist_reconstructions:
         code=code("elbogap.figures.qiw"),
         files=files,
     shell:
-        "python -m elbogap figure qiw.fig02_mnist_reconstructions --scale {wildcards.scale} {params.files} > {log} 2>&1"
+        "python -m elbogap figure qiw.fig02_mnist_reconstructions --scale {wildcards.scale:q} {params.files} > {log:q} 2>&1"
 
 
 rule qiw_fig03_posterior_1d:
@@ -228,4 +228,4 @@ rule qiw_fig03_posterior_1d:
         code=code("elbogap.figures.qiw"),
         files=files,
     shell:
-        "python -m elbogap figure qiw.fig03_posterior_1d --scale {wildcards.scale} {params.files} > {log} 2>&1"
+        "python -m elbogap figure qiw.fig03_posterior_1d --scale {wildcards.scale:q} {params.files} > {log:q} 2>&1"

@@ -26,7 +26,7 @@ rule claims_table:
     message:
         "checking the claims at scale {wildcards.scale}"
     shell:
-        "python -m elbogap claims --scale {wildcards.scale} --claims {params.claims:q} {params.files} > {log} 2>&1"
+        "python -m elbogap claims --scale {wildcards.scale:q} --claims {params.claims:q} {params.files} > {log:q} 2>&1"
 
 
 # A step of its own, so that a failed claim leaves the table that explains it.
@@ -44,7 +44,7 @@ rule claims_checked:
     params:
         code=code("elbogap.claims.commands"),
     shell:
-        "python -m elbogap claims-check {input} > {log} 2>&1"
+        "python -m elbogap claims-check {input:q} > {log:q} 2>&1"
 
 
 rule report_pdf:
@@ -64,4 +64,4 @@ rule report_pdf:
     message:
         "typesetting the report of scale {wildcards.scale}"
     shell:
-        "python -m elbogap report --scale {wildcards.scale} {params.files} > {log} 2>&1"
+        "python -m elbogap report --scale {wildcards.scale:q} {params.files} > {log:q} 2>&1"

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from elbogap.config.scale import scale_name
 from elbogap.errors import UserError
 
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 def register(commands: Any) -> None:
     """Add the subcommands to the parser of `python -m elbogap`."""
     decide = commands.add_parser("claims", help="decide every claim of the documents at one scale")
-    decide.add_argument("--scale", required=True)
+    decide.add_argument("--scale", type=scale_name, required=True)
     decide.add_argument("--results", type=Path, default=Path("results"), help="folder of results (results)")
     decide.add_argument(
         "--claims", type=Path, default=Path("paper/claims"), help="folder of claims (paper/claims)"

@@ -10,6 +10,7 @@ from elbogap import provenance, tables
 from elbogap.claims import engine, html, specification
 from elbogap.errors import UserError
 from elbogap.files import atomic
+from elbogap.places import visible
 
 
 def decide(
@@ -35,7 +36,7 @@ def decide(
     )
     needed = map(Path, specification.tables_needed(claims, scale, results))
     inputs = [
-        *sorted(claims.glob("*.yaml")),
+        *visible(claims, "*.yaml"),
         *(path for path in needed if path.is_file()),
         *map(Path, specification.published_needed(claims, scale)),
     ]

@@ -22,6 +22,7 @@ from pydantic import (
 from elbogap.config.base import Section
 from elbogap.config.yaml_file import read_yaml
 from elbogap.errors import UserError
+from elbogap.places import visible
 
 Scalar = bool | int | FiniteFloat | str
 NonNegative = Annotated[FiniteFloat, Field(ge=0)]
@@ -240,7 +241,7 @@ def load(folder: Path) -> list[Document]:
     """
     documents: list[Document] = []
     homes: dict[str, Path] = {}
-    for path in sorted(folder.glob("*.yaml")):
+    for path in visible(folder, "*.yaml"):
         document = _load(path)
         for claim in document.claims:
             if claim.id in homes:

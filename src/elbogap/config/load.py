@@ -11,6 +11,7 @@ from elbogap.config.efvae import EfvaeConfig
 from elbogap.config.implicit import ImplicitConfig
 from elbogap.config.mapa import MapaConfig
 from elbogap.config.qiw import QiwConfig
+from elbogap.config.scale import scale_names
 from elbogap.config.yaml_file import read_yaml
 from elbogap.errors import UserError
 
@@ -33,7 +34,7 @@ class Config(Section):
 
 def scales(folder: Path) -> list[str]:
     """The names of the scales that have a file in `folder`."""
-    return sorted(path.stem for path in folder.glob("*.yaml"))
+    return scale_names(folder)
 
 
 def load(path: Path) -> Config:

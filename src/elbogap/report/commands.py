@@ -5,20 +5,21 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from elbogap.config.scale import scale_name
 from elbogap.errors import UserError
 
 
 def register(commands: Any) -> None:
     """Add the subcommands to the command line."""
     report = commands.add_parser("report", help="typeset the replication report of a scale")
-    report.add_argument("--scale", required=True)
+    report.add_argument("--scale", type=scale_name, required=True)
     report.add_argument("--outputs", nargs=1, required=True, metavar="pdf=FILE")
     report.set_defaults(call=_report)
 
     reference = commands.add_parser(
         "reference", help="record a finished run in results/ and figures/reference"
     )
-    reference.add_argument("--scale", required=True)
+    reference.add_argument("--scale", type=scale_name, required=True)
     reference.add_argument("--costs-only", action="store_true", help="record the costs, not the results")
     reference.add_argument(
         "--add", action="store_true", help="the run lacks targets: keep what is recorded of those"

@@ -12,6 +12,8 @@ import pandas as pd
 
 from elbogap import provenance
 from elbogap.errors import UserError
+from elbogap.places import visible
+from elbogap.untrusted import parsing
 
 COST_COLUMNS = [
     "document", "target", "scale", "rule", "seconds", "max_rss_mib", "threads", "device", "max_gpu_mib"
@@ -51,16 +53,19 @@ def label(rule: str, wildcards: Mapping[str, str]) -> str:
 
 def jobs(benchmarks: Path) -> list[MeasuredJob]:
     """The jobs in a folder of Snakemake's extended benchmark records (JSON lines, the last one counts)."""
-    return [job for path in sorted(benchmarks.rglob("*.jsonl")) if (job := _job(path))]
+    return [job for path in visible(benchmarks, "**/*.jsonl") if (job := _job(path))]
 
 
 def last_record(path: Path) -> dict[str, Any] | None:
     """The last line of a benchmark file, if it can be read."""
     try:
         lines = path.read_text(encoding="utf-8").split("\n")
-        return json.loads(next(line for line in reversed(lines) if line.strip()))
-    except (OSError, StopIteration, json.JSONDecodeError):
+        last = next(line for line in reversed(lines) if line.strip())
+        with parsing("JSON"):
+            record = json.loads(last)
+    except (OSError, StopIteration, ValueError):
         return None
+    return record if isinstance(record, dict) else None
 
 
 def _job(path: Path) -> MeasuredJob | None:

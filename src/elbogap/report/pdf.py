@@ -11,6 +11,7 @@ import typst
 
 from elbogap.errors import UserError
 from elbogap.files import atomic
+from elbogap.places import visible
 
 MAIN = "report.typ"
 
@@ -51,7 +52,7 @@ def compile_report(report: Mapping[str, Any], sources: Path, work: Path, output:
 
 
 def _stage(report: Mapping[str, Any], sources: Path, work: Path, stage: Path) -> None:
-    for path in sources.glob("*.typ"):
+    for path in visible(sources, "*.typ"):
         shutil.copy(path, stage)
     (stage / "report.json").write_text(json.dumps(report), encoding="utf-8")
     for document in report["documents"]:
