@@ -1,15 +1,10 @@
 """Reading what others wrote: bounded in size, and whatever a parser raises on it is one kind of error."""
 
-import json
 import textwrap
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
-from typing import Any, Protocol
-
-JSON_BYTES = 2**24
-"""No JSON file of this project is larger: records of data sets and of provenance have a few kB."""
+from typing import Protocol
 
 
 class Readable(Protocol):
@@ -59,14 +54,3 @@ def member(archive: zipfile.ZipFile, name: str, most: int | None = None) -> byte
         raise ValueError(f"{name} is packed by another method than deflate")
     with archive.open(name) as file:
         return read(file, most)
-
-
-def read_json(path: Path) -> Any:
-    """The value in a JSON file.
-
-    Raises:
-        ValueError: it is no JSON, or larger than any JSON file of this project.
-        OSError: it cannot be read.
-    """
-    with path.open("rb") as file, parsing("JSON"):
-        return json.loads(read(file, JSON_BYTES).decode("utf-8"))

@@ -10,6 +10,8 @@ from snakemake.exceptions import WorkflowError
 
 ROOT = Path(workflow.basedir)
 CLAIMS = os.path.relpath(ROOT / "paper" / "claims")
+if "{" in CLAIMS:
+    raise WorkflowError(f"elbogap: Snakemake takes braces in a path for wildcards; rename a folder of {ROOT}")
 sys.path.insert(0, str(ROOT / "src"))
 
 from elbogap import digest

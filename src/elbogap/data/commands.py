@@ -1,7 +1,7 @@
 """The commands `python -m elbogap data record | status | fetch | table`."""
 
 import argparse
-import contextlib
+import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -34,17 +34,15 @@ def register(commands: Any) -> None:
 
 
 def _record(options: argparse.Namespace) -> None:
-    from elbogap import tables, untrusted
+    from elbogap import tables
     from elbogap.data import records
 
     name, _, path = options.outputs[0].partition("=")
     if name != "record" or not path:
         raise UserError(f"--outputs: '{options.outputs[0]}' is not of the form record=FILE")
     record = records.make(options.dataset, options.stand_ins, options.state)
-    before = None
-    with contextlib.suppress(OSError, ValueError):
-        before = untrusted.read_json(Path(path))
-    if before != record:  # a new date on an old record would rebuild what rests on it
+    same = Path(path).is_file() and json.loads(Path(path).read_text(encoding="utf-8")) == record
+    if not same:  # a new date on an old record would rebuild what rests on it
         tables.write(record, Path(path))
     print(f"{options.dataset}: {record['kind']}, {record['note']}")
 

@@ -14,6 +14,10 @@ SYNTHETIC, DERIVED = "synthetic", "derived from "
 """The variants of stand-ins: the second goes before the name of the data set they are made from."""
 
 
+MOST_BYTES = 2**20
+"""Of a record; it has a few kB."""
+
+
 @dataclass(frozen=True)
 class Believed:
     """A record that agrees with the table of sources.
@@ -51,7 +55,7 @@ def read(path: Path) -> Believed:
     """
     try:
         with path.open("rb") as file:
-            record = _Record.model_validate_json(untrusted.read(file, untrusted.JSON_BYTES))
+            record = _Record.model_validate_json(untrusted.read(file, MOST_BYTES))
         return Believed(record.model_dump(exclude_unset=True), tuple(_files(record)))
     except ValidationError as error:
         problem = error.errors(include_url=False, include_input=False)[0]

@@ -9,11 +9,11 @@ from typing import Any
 
 import pandas as pd
 
-from elbogap import tables, untrusted
+from elbogap import tables
 from elbogap.claims import specification
 from elbogap.claims.engine import NOT_ASSESSED, NOT_REPRODUCED, REPRODUCED, read_verdicts
 from elbogap.errors import UserError
-from elbogap.places import Places, visible
+from elbogap.places import Places
 from elbogap.report import catalogue, markdown
 from elbogap.report.catalogue import Document, Target
 from elbogap.report.lineage import Lineage, MeasuredJob, jobs
@@ -225,8 +225,12 @@ def _cost(products: list[str], lineage: Lineage, measured: list[MeasuredJob]) ->
 def _data(folder: Path) -> list[dict[str, Any]]:
     """The records of the data sets that the run used."""
     try:
-        return [untrusted.read_json(path) for path in visible(folder, "*.json") if _is_record(path)]
-    except (OSError, ValueError) as error:
+        return [
+            json.loads(path.read_text(encoding="utf-8"))
+            for path in sorted(folder.glob("*.json"))
+            if _is_record(path)
+        ]
+    except (OSError, json.JSONDecodeError) as error:
         raise UserError(
             f"{folder}: a data record cannot be read ({error}); remove it and build again"
         ) from error

@@ -13,7 +13,6 @@ import pandas as pd
 from elbogap import provenance
 from elbogap.errors import UserError
 from elbogap.places import visible
-from elbogap.untrusted import parsing
 
 COST_COLUMNS = [
     "document", "target", "scale", "rule", "seconds", "max_rss_mib", "threads", "device", "max_gpu_mib"
@@ -60,12 +59,9 @@ def last_record(path: Path) -> dict[str, Any] | None:
     """The last line of a benchmark file, if it can be read."""
     try:
         lines = path.read_text(encoding="utf-8").split("\n")
-        last = next(line for line in reversed(lines) if line.strip())
-        with parsing("JSON"):
-            record = json.loads(last)
-    except (OSError, StopIteration, ValueError):
+        return json.loads(next(line for line in reversed(lines) if line.strip()))
+    except (OSError, StopIteration, json.JSONDecodeError):
         return None
-    return record if isinstance(record, dict) else None
 
 
 def _job(path: Path) -> MeasuredJob | None:

@@ -11,7 +11,6 @@ import typst
 
 from elbogap.errors import UserError
 from elbogap.files import atomic
-from elbogap.places import visible
 
 MAIN = "report.typ"
 
@@ -52,7 +51,7 @@ def compile_report(report: Mapping[str, Any], sources: Path, work: Path, output:
 
 
 def _stage(report: Mapping[str, Any], sources: Path, work: Path, stage: Path) -> None:
-    for path in visible(sources, "*.typ"):
+    for path in sources.glob("*.typ"):
         shutil.copy(path, stage)
     (stage / "report.json").write_text(json.dumps(report), encoding="utf-8")
     for document in report["documents"]:

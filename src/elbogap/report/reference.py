@@ -11,7 +11,7 @@ import pandas as pd
 from elbogap import provenance, tables
 from elbogap.claims.decide import decide
 from elbogap.errors import UserError
-from elbogap.places import Places, visible
+from elbogap.places import Places
 from elbogap.report import catalogue
 from elbogap.report.lineage import COST_COLUMNS, Lineage, jobs
 
@@ -39,7 +39,7 @@ def record(scale: str, places: Places, *, add: bool = False) -> int:
             f"{results}: no claims.csv, so the run is not finished; build all of scale '{scale}' first, or "
             "record what is there with --add"
         )
-    small, pictures = list(_small_tables(results)), visible(figures, "**/*.png")
+    small, pictures = list(_small_tables(results)), sorted(figures.rglob("*.png"))
     folders = places.recorded_results(scale), places.recorded_figures(scale)
     if not small and not folders[0].is_dir():
         raise UserError(f"{results}: no tables to record")
@@ -60,7 +60,7 @@ def record(scale: str, places: Places, *, add: bool = False) -> int:
 
 def _small_tables(results: Path) -> Iterator[Path]:
     """Tables and data records that are small enough, each with its provenance."""
-    for path in visible(results, "**/*"):
+    for path in sorted(results.rglob("*")):
         wanted = path.suffix in (".csv", ".json") and not path.name.endswith(".provenance.json")
         if wanted and path.relative_to(results).parts[0] not in PASSING and path.stat().st_size < LARGEST:
             yield path
