@@ -48,7 +48,15 @@ def record(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("efvae") / "record.json"
     recipe = stand_ins.PARAMETERS["newsgroups"] | {"train": 250, "test": 60, "words": 80}
     path.write_text(
-        json.dumps({"dataset": "newsgroups", "kind": "stand-in", "files": [], "stand_in": recipe}),
+        json.dumps(
+            {
+                "dataset": "newsgroups",
+                "kind": "stand-in",
+                "variant": "synthetic",
+                "files": [],
+                "stand_in": recipe,
+            }
+        ),
         encoding="utf-8",
     )
     return path

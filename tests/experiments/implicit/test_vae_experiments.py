@@ -42,7 +42,15 @@ def test_images_are_binary_and_chosen_at_random(dataset: str, tmp_path: Path) ->
     record = tmp_path / "record.json"
     recipe = stand_ins.PARAMETERS[dataset]
     record.write_text(
-        json.dumps({"dataset": dataset, "kind": "stand-in", "files": [], "stand_in": dict(recipe)}),
+        json.dumps(
+            {
+                "dataset": dataset,
+                "kind": "stand-in",
+                "variant": "synthetic",
+                "files": [],
+                "stand_in": dict(recipe),
+            }
+        ),
         encoding="utf-8",
     )
     settings = ImplicitImages(train=50, test=10, threshold=0.5, seed=0)
