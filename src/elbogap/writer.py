@@ -1,10 +1,10 @@
 """One writer per result: on any file system, between hosts, and after kills.
 
-A command claims each file that it makes by a file `.<name>.writer` beside it, which names its process and is
-created only where none is (O_EXCL, which needs no locks). The claim of a process of this host holds while
-that process lives. A process of another host renews the date of its claim; the claim is given up when that
-has stood still for minutes by the file server's clock. Before a process replaces any file, it looks whether
-its claims are still its own.
+A command claims each file that it makes by a file `.<name>.writer` beside it, which names its process. The
+claim of a process of this host holds while that process lives. A process of another host renews the date of
+its claim; the claim is given up when that has stood still for minutes by the file server's clock. Nothing
+but the exclusive creation of files is asked of the file system: no locks. Before a process replaces any
+file, it looks whether its claims are still its own.
 
 Each run of Snakemake records itself in the working directory, and its jobs look for the record as for their
 claims: what a killed run left alive writes nothing any more once a later run has swept the record.
@@ -13,7 +13,6 @@ claims: what a killed run left alive writes nothing any more once a later run ha
 import atexit
 import json
 import os
-import secrets
 import socket
 import tempfile
 import threading
@@ -158,7 +157,7 @@ def begin_run(folder: Path) -> list[str]:
         for lock in locks
         if lock.name.endswith(".output.lock")
         for path in lock.read_text(encoding="utf-8").splitlines()
-        if (writer := _read(claim := claim_of(folder.parent / path))) and not _is_free(claim, writer)
+        if (writer := _holder(claim_of(folder.parent / path)))
     ]
     if busy or not others:  # a lock without any record is of a run that nothing is known of
         return busy if locks else []
@@ -168,22 +167,31 @@ def begin_run(folder: Path) -> list[str]:
 
 
 def _claim(path: Path, this: Process) -> None:
+    """Whoever makes the file `.<name>.writer.next` may look at the claim, and turns that file into it."""
     claim = claim_of(path)
+    ours = claim.with_name(f"{claim.name}.next")
     claim.parent.mkdir(parents=True, exist_ok=True)
-    for _ in range(10):
+    for _ in range(500):
         try:
-            return _create(claim, json.dumps(asdict(this)))
+            _create(ours, json.dumps(asdict(this)))
+            break
         except FileExistsError:
-            writer = _read(claim)
-        if writer is None:
-            continue  # released just now
-        if not _is_free(claim, writer):
+            if _holder(ours):
+                time.sleep(0.01)  # it takes a moment only
+            else:
+                ours.unlink(missing_ok=True)
+    else:
+        raise UserError(f"{path}: {_holder(ours) or 'another process'} is about to write it; run again later")
+    try:
+        if writer := _holder(claim):
             advice = "wait for it or stop it, then run again"
             if not writer.is_here:
                 advice += f"; if it was killed, this goes away after {LEASE_S / 60:.0f} minutes ({claim})"
             raise UserError(f"{path}: {writer} writes it; {advice}")
-        _put_aside(claim, writer)
-    raise UserError(f"{claim}: cannot be made; remove what is there and run again")
+        ours.replace(claim)
+    except BaseException:
+        ours.unlink(missing_ok=True)
+        raise
 
 
 def _create(path: Path, text: str) -> None:
@@ -204,27 +212,19 @@ def _read(path: Path) -> Process | None:
     except FileNotFoundError:
         return None
     except (KeyError, TypeError, ValueError):
-        return UNKNOWN  # its writer is about to fill it, or was killed then
+        return UNKNOWN  # about to be filled, or its writer was killed then
 
 
-def _is_free(claim: Path, writer: Process) -> bool:
-    """Whether a claim is to be given up."""
-    if writer.is_here:
-        return writer.ended
+def _holder(claim: Path) -> Process | None:
+    """The process whose claim this is, or None if there is no claim or it is to be given up."""
+    process = _read(claim)
+    if process is None or process.ended:
+        return None
+    if process.is_here:
+        return process
     with tempfile.NamedTemporaryFile(prefix=".", dir=claim.parent) as file:
         now = Path(file.name).stat().st_mtime
     try:
-        return now - claim.stat().st_mtime > LEASE_S
+        return process if now - claim.stat().st_mtime < LEASE_S else None
     except FileNotFoundError:
-        return True
-
-
-def _put_aside(claim: Path, writer: Process) -> None:
-    """Remove the claim of this writer; if another process has claimed meanwhile, its claim is put back."""
-    aside = claim.with_name(f"{claim.name}.{secrets.token_hex(4)}")
-    with suppress(FileNotFoundError):
-        claim.rename(aside)
-        if _read(aside) == writer:
-            aside.unlink()
-        else:
-            aside.rename(claim)
+        return None
