@@ -1,12 +1,17 @@
 """Files are written whole or not at all, and nothing else stays behind."""
 
+import errno
 import os
+import secrets
 import signal
+import socket
+import stat
 import threading
 from pathlib import Path
 
 import pytest
 
+from elbogap import files
 from elbogap.files import atomic
 
 
@@ -57,7 +62,7 @@ def test_what_a_killed_write_left_is_swept_by_the_next(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_writers_of_one_file_take_turns(tmp_path: Path) -> None:
+def test_writers_of_one_file_do_not_disturb_each_other(tmp_path: Path) -> None:
     path = tmp_path / "a.txt"
     failures: list[Exception] = []
 
@@ -81,6 +86,110 @@ def test_writers_of_one_file_take_turns(tmp_path: Path) -> None:
     assert failures == []
     text = path.read_text(encoding="utf-8")
     assert text == text[0] * 100_000
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_what_may_belong_to_a_living_writer_is_not_swept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "a.txt"
+    with monkeypatch.context() as elsewhere:
+        elsewhere.setattr(socket, "gethostname", lambda: "elsewhere")
+        killed_while_writing(path)
+    (left,) = tmp_path.iterdir()
+    (tmp_path / left.name.replace("elsewhere", "elsewhere.too")).touch()
+    with atomic(path):
+        write(path, "inner")  # of this very process
+    assert len(list(tmp_path.iterdir())) == 3
+    with monkeypatch.context() as elsewhere:
+        elsewhere.setattr(socket, "gethostname", lambda: "elsewhere")
+        write(path, "again")
+    assert {one.name for one in tmp_path.iterdir() if one != path} == {
+        left.name.replace("elsewhere", "elsewhere.too")
+    }
+
+
+def test_a_link_at_the_temporary_name_is_not_followed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(secrets, "token_hex", lambda size: "0" * 2 * size)
+    path, other = tmp_path / "a.txt", tmp_path / "other"
+    other.write_text("mine", encoding="utf-8")
+    link = tmp_path / f".a.txt.{socket.gethostname()}.{os.getpid()}.00000000.txt"
+    link.symlink_to(other)
+    with pytest.raises(FileExistsError):
+        write(path, "theirs")
+    assert other.read_text(encoding="utf-8") == "mine"
+    assert link.is_symlink()
+
+
+def test_the_user_decides_who_may_read(tmp_path: Path) -> None:
+    before = os.umask(0o027)
+    try:
+        write(tmp_path / "a.txt", "text")
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / "a.txt").stat().st_mode) == 0o640
+
+
+def test_the_file_is_on_disk_before_it_takes_its_place_and_the_folder_after(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, seen = tmp_path / "a.txt", []
+
+    def fsync(descriptor: int) -> None:
+        kind = "folder" if stat.S_ISDIR(os.fstat(descriptor).st_mode) else "file"
+        seen.append((kind, os.fstat(descriptor).st_size if kind == "file" else 0, path.exists()))
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    write(path, "text")
+    assert seen == [("file", 4, False), ("folder", 0, True)]
+
+
+@pytest.mark.parametrize("number", [errno.EINVAL, errno.ENOTSUP, errno.ENOSYS])
+def test_a_file_system_without_fsync_will_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    def fsync(descriptor: int) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    write(tmp_path / "a.txt", "text")
+    assert (tmp_path / "a.txt").read_text(encoding="utf-8") == "text"
+
+
+def test_a_disk_that_fails_when_flushed_fails_the_write_but_a_folder_does_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "a.txt"
+    write(path, "old")
+    broken = stat.S_ISREG
+
+    def fsync(descriptor: int) -> None:
+        if broken(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    with pytest.raises(OSError, match="Input/output"):
+        write(path, "new")
+    assert path.read_text(encoding="utf-8") == "old"
+    broken = stat.S_ISDIR
+    write(path, "new")
+    assert path.read_text(encoding="utf-8") == "new"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_what_a_guard_refuses_is_not_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "a.txt"
+    write(path, "old")
+
+    def refuse() -> None:
+        raise RuntimeError("not yours")
+
+    monkeypatch.setattr(files, "guards", [refuse])
+    with pytest.raises(RuntimeError, match="not yours"):
+        write(path, "new")
+    assert path.read_text(encoding="utf-8") == "old"
     assert list(tmp_path.iterdir()) == [path]
 
 

@@ -28,7 +28,7 @@ from typing import Any, NoReturn
 from pydantic import ValidationError
 from threadpoolctl import threadpool_limits
 
-from elbogap import digest, provenance, tables
+from elbogap import digest, provenance, tables, writer
 from elbogap.budget import add_time_budget, deadline_of
 from elbogap.claims import commands as claims_commands
 from elbogap.config.base import explain
@@ -61,7 +61,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     signal.signal(signal.SIGTERM, _interrupt)
     try:
         options = _parser().parse_args(argv)
-        return options.call(options) or 0
+        with writer.sole(_made(options)):
+            return options.call(options) or 0
     except UserError as error:
         return _complain(str(error), 2)
     except OutOfTime:
@@ -74,6 +75,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         if message := circumstance(error):
             return _complain(message, 2)
         raise
+
+
+def _made(options: argparse.Namespace) -> list[Path]:
+    """The files that a command makes: those of its `--outputs`, unless it is only profiled."""
+    words = [] if getattr(options, "profile", None) else getattr(options, "outputs", [])
+    return [Path(file) for word in words if (file := word.partition("=")[2])]
 
 
 def _complain(message: str, status: int) -> int:

@@ -1,49 +1,69 @@
 """Files are replaced whole or not at all."""
 
-import fcntl
+import errno
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+import re
+import secrets
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import BinaryIO
+
+guards: list[Callable[[], None]] = []
+"""Called before any file is replaced; what one raises keeps the old file."""
+
+_NO_FSYNC = {errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP}
 
 
 @contextmanager
 def atomic(path: Path) -> Iterator[Path]:
-    """A temporary path beside `path` that replaces it only if the block succeeds.
+    """A new, empty file beside `path` that replaces it, once on disk, only if the block succeeds.
 
-    The temporary name is the same each time: what a killed process left is overwritten by the next write. A
-    lock, which dies with its process, makes several writers of one file take turns.
+    Its name is its own and nothing is followed or overwritten there, so writers of one file need no locks:
+    the last one's file stays. What killed processes of this host left of the same file is removed first.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.stem}.partial{path.suffix}")
-    with _locked(temporary):
-        try:
-            yield temporary
-            temporary.chmod(0o644)
-            temporary.replace(path)
-        except BaseException:
-            temporary.unlink(missing_ok=True)
-            raise
-
-
-def _locked(path: Path) -> BinaryIO:
-    """The empty file `path`, open and held by this process alone until it is closed."""
-    while True:
-        file = path.open("ab")
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX)
-            if _is_open_as(path, file):
-                file.truncate(0)
-                return file
-        except BaseException:
-            file.close()
-            raise
-        file.close()  # while we waited, its writer moved it into place or removed it: begin anew
-
-
-def _is_open_as(path: Path, file: BinaryIO) -> bool:
+    prefix = f".{path.name}.{socket.gethostname()}."
+    _remove_leftovers(path.parent, prefix)
+    temporary = path.with_name(f"{prefix}{os.getpid()}.{secrets.token_hex(4)}{path.suffix}")
+    temporary.touch(exist_ok=False)
     try:
-        return os.path.samestat(path.stat(), os.fstat(file.fileno()))
-    except FileNotFoundError:
+        yield temporary
+        _flush(temporary)
+        for guard in guards:
+            guard()
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    with suppress(OSError):  # some file systems cannot; the file is in its place
+        _flush(path.parent)
+
+
+def _remove_leftovers(folder: Path, prefix: str) -> None:
+    named = re.compile(rf"{re.escape(prefix)}(\d{{1,9}})\.[0-9a-f]{{8}}(\.[^.]*)?")
+    for name in os.listdir(folder):
+        if (found := named.fullmatch(name)) and not _runs(int(found[1])):
+            (folder / name).unlink(missing_ok=True)
+
+
+def _runs(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
         return False
+    except PermissionError:
+        pass  # somebody else's
+    return True
+
+
+def _flush(path: Path) -> None:
+    """Bring a file or folder to the disk, if the file system can."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in _NO_FSYNC:
+            raise
+    finally:
+        os.close(descriptor)

@@ -1,14 +1,15 @@
 """The DAG itself: what one command builds, what an edit reruns, and what survives a kill."""
 
-import fcntl
 import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 from browser import check_html
 from conftest import ROOT, Project
@@ -184,10 +185,64 @@ def test_the_browsable_report_can_be_built_and_read(smoke: Project, tmp_path: Pa
 
 def test_a_run_in_progress_keeps_its_lock(project: Project) -> None:
     target = "results/smoke/data/mnist.json"
-    locks = project.folder / ".snakemake/locks"
-    locks.mkdir(parents=True)
+    locks, runs = project.folder / ".snakemake/locks", project.folder / ".snakemake/elbogap-runs"
+    for folder in (locks, runs):
+        folder.mkdir(parents=True)
     (locks / "0.output.lock").write_text(f"{target}\n", encoding="utf-8")
-    with (project.folder / ".snakemake/elbogap.lock").open("w") as held:
-        fcntl.flock(held, fcntl.LOCK_SH)
-        assert "cannot be locked" in project.snakemake(target).stdout
-    assert project.snakemake(target).returncode == 0
+    record = runs / "elsewhere-4711.json"
+    record.write_text('{"host": "elsewhere", "pid": 4711, "started": 0}', encoding="utf-8")
+    answer = project.snakemake(target)
+    assert "cannot be locked" in answer.stdout
+    assert "elbogap: process 4711 on elsewhere (since " in answer.stdout
+    dead = {"host": socket.gethostname(), "pid": os.getpid(), "started": 0}  # another of this number
+    record.write_text(json.dumps(dead), encoding="utf-8")
+    answer = project.snakemake(target)
+    assert answer.returncode == 0, answer.stdout[-3000:]
+    assert list(runs.iterdir()) == []
+
+
+@pytest.mark.parametrize("unlocked", [False, True], ids=["as it is", "unlocked by hand"])
+def test_what_a_killed_run_left_alive_overwrites_nothing(project: Project, unlocked: bool) -> None:
+    """Snakemake alone is killed; then a setting changes, and a new run comes while the old job still works."""
+    target = "results/smoke/qiw/mnist_classifier_accuracy.csv"
+    table = project.folder / target
+    claim = table.with_name(f".{table.name}.writer")
+    deadline = time.monotonic() + 600
+    with subprocess.Popen(
+        project.command(target), cwd=project.folder, env=project.environment, start_new_session=True,
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    ) as run:  # fmt: skip
+        while not claim.exists():
+            assert run.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.002)
+        job = psutil.Process(json.loads(claim.read_text(encoding="utf-8"))["pid"])
+        job.suspend()
+        run.kill()
+    try:
+        project.edit(
+            "config/smoke.yaml", "images: 2000, epochs: 10, seed: 0}", "images: 2000, epochs: 10, seed: 7}"
+        )
+        answer = project.snakemake(target)
+        assert answer.returncode != 0
+        assert "cannot be locked" in answer.stdout
+        assert re.search(
+            rf"process {job.pid} on .* still writes it, though its run was killed", answer.stdout
+        )
+        if unlocked:
+            assert project.snakemake("--unlock").returncode == 0
+            answer = project.snakemake(target)
+            assert answer.returncode != 0
+            assert re.search(
+                rf"^elbogap: .*: process {job.pid} on .* writes it; wait", answer.stdout, re.MULTILINE
+            )
+    finally:
+        job.resume()
+    psutil.wait_procs([job], timeout=600)
+    assert table.exists() != unlocked  # once another run has come, the job writes nothing any more
+    answer = project.snakemake(target)
+    assert answer.returncode == 0, answer.stdout[-3000:]
+    record = json.loads(table.with_name(f"{table.name}.provenance.json").read_text(encoding="utf-8"))
+    assert record["settings"]["seed"] == 7
+    assert project.jobs(target) == {}
+    assert not [path for path in table.parent.iterdir() if path.name.startswith(".")]

@@ -3,7 +3,6 @@ import fcntl
 import os
 import shlex
 import sys
-import time
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
@@ -22,34 +21,26 @@ from elbogap.config.load import load, scales, section
 from elbogap.data.fetch import record_state
 from elbogap.errors import UserError
 from elbogap.places import visible
+from elbogap.writer import begin_run
 
 # Jobs run `python -m elbogap` with this interpreter and this source tree, installed or not.
 for name, first in (("PATH", Path(sys.executable).parent), ("PYTHONPATH", ROOT / "src")):
     os.environ[name] = os.pathsep.join([str(first), *filter(None, [os.environ.get(name)])])
 
-# A run that was killed leaves Snakemake's lock behind. Every run shares a lock of ours that dies with it: who can have
-# it alone for a moment knows that all of Snakemake's locks are stale. `python -m elbogap run` keeps it alone.
+# A run that was killed leaves Snakemake's lock behind: it is swept if that run is known to have ended.
+# `python -m elbogap run` excludes runs of Snakemake by a lock of its own.
 if workflow.is_main_process:
-    Path(".snakemake").mkdir(exist_ok=True)
+    for line in begin_run(Path(".snakemake")):
+        print(f"elbogap: {line}", file=sys.stderr)
     run_lock = open(".snakemake/elbogap.lock", "w")
     try:
-        fcntl.flock(run_lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        for stale in Path(".snakemake/locks").glob("*.lock"):
-            stale.unlink()
-    except OSError:
-        pass  # somebody has it, or the file system has no locks
-    for patience in range(50):
-        try:
-            fcntl.flock(run_lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            break
-        except BlockingIOError:
-            time.sleep(0.1)  # another run that looks for stale locks has it for a moment
-        except OSError:
-            break
-    else:
+        fcntl.flock(run_lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
         raise WorkflowError(
             "elbogap: 'python -m elbogap run' works here; wait for it, or use another --directory"
         )
+    except OSError:
+        pass  # the file system has no locks
 
 try:
     CONFIGS = {name: load(ROOT / "config" / f"{name}.yaml") for name in scales(ROOT / "config")}

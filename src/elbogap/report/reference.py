@@ -39,7 +39,7 @@ def record(scale: str, places: Places, *, add: bool = False) -> int:
             f"{results}: no claims.csv, so the run is not finished; build all of scale '{scale}' first, or "
             "record what is there with --add"
         )
-    small, pictures = list(_small_tables(results)), sorted(figures.rglob("*.png"))
+    small, pictures = list(_small_tables(results)), sorted(figures.rglob("[!.]*.png"))
     folders = places.recorded_results(scale), places.recorded_figures(scale)
     if not small and not folders[0].is_dir():
         raise UserError(f"{results}: no tables to record")
@@ -62,7 +62,9 @@ def _small_tables(results: Path) -> Iterator[Path]:
     """Tables and data records that are small enough, each with its provenance."""
     for path in sorted(results.rglob("*")):
         wanted = path.suffix in (".csv", ".json") and not path.name.endswith(".provenance.json")
-        if wanted and path.relative_to(results).parts[0] not in PASSING and path.stat().st_size < LARGEST:
+        parts = path.relative_to(results).parts
+        hidden = any(part.startswith(".") for part in parts)  # what a killed command left
+        if wanted and not hidden and parts[0] not in PASSING and path.stat().st_size < LARGEST:
             yield path
             if provenance.path_for(path).is_file():
                 yield provenance.path_for(path)

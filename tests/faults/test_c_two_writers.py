@@ -1,0 +1,135 @@
+"""Kind C: two writers.
+
+Promise: one process at a time makes a result, also between hosts and on file systems without locks; a second
+one is refused in one line.
+"""
+
+import ast
+import errno
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+import signal
+import socket
+import threading
+from pathlib import Path
+
+import pytest
+
+import forked
+from elbogap import cli
+from elbogap.data import fetch, sources
+from elbogap.data.sources import File, Source, Variant
+from elbogap.writer import claim_of
+
+ROOT = Path(__file__).parents[2]
+COMMANDS = {
+    "an experiment": ["qiw.posterior_1d", "--scale", "smoke", "--settings", "{}"],
+    "a figure": ["figure", "qiw.fig03_posterior_1d", "--scale", "smoke"],
+    "the claims": ["claims", "--scale", "smoke"],
+    "the report": ["report", "--scale", "smoke"],
+    "a data record": ["data", "record", "mnist", "--stand-ins", "always"],
+}
+OUTPUTS = {"the claims": ["csv=out/file", "html=out/other"], "the report": ["pdf=out/file"]}
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("ELBOGAP_RUN", raising=False)
+    return tmp_path
+
+
+@pytest.fixture
+def no_locks(monkeypatch: pytest.MonkeyPatch) -> None:
+    def flock(*words: object) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    monkeypatch.setattr(fcntl, "lockf", flock)
+
+
+@pytest.mark.parametrize("kind", COMMANDS)
+def test_every_command_that_makes_results_leaves_another_writers_alone(
+    folder: Path, capsys: pytest.CaptureFixture[str], kind: str
+) -> None:
+    claim = claim_of(Path("out/file"))
+    claim.parent.mkdir()
+    text = json.dumps({"host": "elsewhere", "pid": 4711, "started": 1.7e9})
+    claim.write_text(text, encoding="utf-8")
+    assert cli.main([*COMMANDS[kind], "--outputs", *OUTPUTS.get(kind, ["record=out/file"])]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("elbogap: out/file: process 4711 on elsewhere (since 2023-11-1")
+    assert list(claim.parent.iterdir()) == [claim]
+    assert claim.read_text(encoding="utf-8") == text
+
+
+def test_a_profile_makes_no_results_and_claims_none() -> None:
+    words = ["qiw.posterior_1d", "--scale", "smoke", "--settings", "{}", "--outputs", "fits=out/file"]
+    assert cli._made(cli._parser().parse_args(words)) == [Path("out/file")]
+    assert cli._made(cli._parser().parse_args([*words, "--profile", "pace.json"])) == []
+
+
+def test_an_interrupted_command_gives_up_its_claims(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ELBOGAP_CACHE", str(folder / "cache"))
+    monkeypatch.delenv("ELBOGAP_MIRROR", raising=False)
+    with socket.create_server(("127.0.0.1", 0)) as server:  # it is told to end while it waits for an answer
+        server.settimeout(60)
+        address = f"http://127.0.0.1:{server.getsockname()[1]}/file"
+        toy = File("file", sha256="0", addresses=(address,))
+        source = Source("mnist", "", "", "", "", (Variant("canonical", (toy,), ""),))
+        monkeypatch.setitem(sources.SOURCES, "mnist", source)
+        words = ["data", "record", "mnist", "--stand-ins", "never", "--outputs", "record=out/file"]
+        pid = forked.start(words, folder / "log")
+        connection, _ = server.accept()
+        assert claim_of(Path("out/file")).is_file()
+        os.kill(pid, signal.SIGTERM)
+        assert forked.finish(pid) == 130
+        connection.close()
+    assert list(Path("out").iterdir()) == []
+
+
+def test_a_file_system_without_locks_will_do(folder: Path, no_locks: None) -> None:
+    words = ["data", "record", "mnist", "--stand-ins", "always", "--outputs", "record=out/mnist.json"]
+    assert cli.main(words) == 0
+    assert [path.name for path in Path("out").iterdir()] == ["mnist.json"]
+
+
+def test_no_module_asks_for_locks() -> None:
+    users = set()
+    for path in (ROOT / "src/elbogap").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import) and any(name.name == "fcntl" for name in node.names):
+                users.add(path.relative_to(ROOT / "src/elbogap").parts[0])
+    assert users <= {"plan"}
+
+
+def test_two_may_bring_one_file_into_the_cache(
+    folder: Path, no_locks: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content = b"images" * 1000
+    (folder / "mirror").mkdir()
+    (folder / "mirror/file").write_bytes(content)
+    monkeypatch.setenv("ELBOGAP_CACHE", str(folder / "cache"))
+    monkeypatch.setenv("ELBOGAP_MIRROR", str(folder / "mirror"))
+    file = File("file", sha256=hashlib.sha256(content).hexdigest())
+    source = Source("toy", "", "", "", "", (Variant("canonical", (file,), ""),))
+    monkeypatch.setitem(sources.SOURCES, "toy", source)
+    both, copy, found = threading.Barrier(2, timeout=60), shutil.copyfile, []
+
+    def copyfile(source: Path, target: Path) -> None:
+        target.write_bytes(content[:100])
+        both.wait()
+        copy(source, target)
+        both.wait()
+
+    monkeypatch.setattr(shutil, "copyfile", copyfile)
+    threads = [threading.Thread(target=lambda: found.append(fetch.obtain("toy"))) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [one.origin for one in found] == ["mirror", "mirror"]
+    assert {path.name: path.read_bytes() for path in (folder / "cache").iterdir()} == {"file": content}
