@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -47,3 +48,39 @@ def _is_open_as(path: Path, file: BinaryIO) -> bool:
         return os.path.samestat(path.stat(), os.fstat(file.fileno()))
     except FileNotFoundError:
         return False
+
+
+def replace_folder(folder: Path, fresh: Path, aside: Path) -> None:
+    """Put the folder `fresh` in the place of `folder`, which is set aside meanwhile and then deleted.
+
+    Killed at any moment, it leaves a whole folder in the place or aside, see :func:`recover_folder`.
+    """
+    for path in (*fresh.rglob("*"), fresh):
+        _sync(path)
+    if folder.exists():
+        rename(folder, aside)
+    rename(fresh, folder)
+    recover_folder(folder, aside)
+
+
+def recover_folder(folder: Path, aside: Path) -> None:
+    """Bring back what :func:`replace_folder` set aside if nothing took its place, else delete it."""
+    if aside.exists() and folder.exists():
+        shutil.rmtree(aside)
+    elif aside.exists():
+        rename(aside, folder)
+
+
+def rename(path: Path, new: Path) -> None:
+    """Give a file or folder another name, also one that a file has; this outlasts a loss of power."""
+    path.replace(new)
+    _sync(new.parent)
+    _sync(path.parent)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
