@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from elbogap.ensemble import Batch, Fit, falling, fit, in_chunks, stairs
-from elbogap.errors import OutOfTime, UserError
+from elbogap.errors import OutOfTime
 from elbogap.nn.mlp import MLP, Network
 from elbogap.training import Work
 
