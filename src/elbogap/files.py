@@ -1,5 +1,6 @@
 """Files are replaced whole or not at all."""
 
+import errno
 import fcntl
 import os
 import shutil
@@ -7,6 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
+
+_NO_FSYNC = {errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP}
 
 
 @contextmanager
@@ -56,7 +59,7 @@ def replace_folder(folder: Path, fresh: Path, aside: Path) -> None:
     Killed at any moment, it leaves a whole folder in the place or aside, see :func:`recover_folder`.
     """
     for path in (*fresh.rglob("*"), fresh):
-        _sync(path)
+        _flush(path)
     if folder.exists():
         rename(folder, aside)
     rename(fresh, folder)
@@ -74,13 +77,17 @@ def recover_folder(folder: Path, aside: Path) -> None:
 def rename(path: Path, new: Path) -> None:
     """Give a file or folder another name, also one that a file has; this outlasts a loss of power."""
     path.replace(new)
-    _sync(new.parent)
-    _sync(path.parent)
+    _flush(new.parent)
+    _flush(path.parent)
 
 
-def _sync(path: Path) -> None:
+def _flush(path: Path) -> None:
+    """Bring a file or folder to the disk, if the file system can."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in _NO_FSYNC:
+            raise
     finally:
         os.close(descriptor)

@@ -98,5 +98,5 @@ def _one_line_if_unreadable(path: Path, form: str) -> Iterator[None]:
         raise
     except Exception as error:  # the libraries raise many kinds for a damaged file
         reason = str(error).partition("\n")[0] or type(error).__name__
-        remedy = "mend that" if isinstance(error, OSError) else "delete it and build it again"
+        remedy = "mend that" if isinstance(error, OSError) else "restore it, or delete it and build it again"
         raise UserError(f"{path}: cannot be read {form} ({reason}); {remedy}") from error
