@@ -165,14 +165,16 @@ def main() -> None:
             command=sys.argv,
             scale="bench",
             settings=vars(options) | {"folder": str(options.folder)},
-            inputs=[],
+            inputs={},
             run={"threads": options.threads, "peak_memory_mib": round(peak_memory_mib(), 1)},
         )
-        results = [options.folder / f"{name}.csv", options.folder / f"{name}.png"]
-        provenance.write(record, results)
-        tables.write(one, results[0])
         with style.applied():
-            style.save(draw(one), results[1], source=f"benchmarks.{name}")
+            draw_to = partial(style.save, draw(one), source=f"benchmarks.{name}")
+            file = options.folder / name
+            provenance.publish(
+                record,
+                {file.with_suffix(".csv"): partial(tables.save, one), file.with_suffix(".png"): draw_to},
+            )
 
 
 main()

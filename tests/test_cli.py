@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from elbogap import cli
+from published import write_result
 
 SOURCE = Path(__file__).parents[1] / "src"
 
@@ -207,7 +208,7 @@ def test_an_undeclared_import_is_refused(tree: Path) -> None:
 
 @pytest.mark.parametrize("name", ["fig01_good", "fig02_hidden"])
 def test_a_figure_may_not_hide_an_import_either(tree: Path, name: str) -> None:
-    (tree.parent / "t.csv").write_text("value\n1\n2\n", encoding="utf-8")
+    write_result(tree.parent / "t.csv", "value\n1\n2\n")
     words = ["figure", f"toy.{name}", "--scale", "smoke", "--inputs", "table=t.csv", "--outputs", "png=f.png"]
     answer = elbogap(*words, cwd=tree.parent, source=tree)
     if name == "fig01_good":
@@ -295,7 +296,7 @@ def test_a_time_budget_is_a_number_of_seconds(tree: Path, budget: str) -> None:
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        (["provenance", "nowhere.csv"], "no provenance beside it"),
+        (["provenance", "nowhere.csv"], "nowhere.csv is missing; build it first"),
         (["config", "nowhere.yaml"], "cannot be read"),
         (
             ["figure", "qiw.fig99_none", "--scale", "smoke", "--outputs", "png=a.png"],

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from elbogap import files
-from elbogap.files import atomic
+from elbogap.files import atomic, recover_folder, replace_folder
 
 
 def write(path: Path, text: str) -> None:
@@ -199,3 +199,36 @@ def test_files_of_one_stem_do_not_wait_for_each_other(tmp_path: Path) -> None:
         write(tmp_path / "a.csv.json", "record")
         write(tmp_path / "a.json", "record")
     assert {path.name for path in tmp_path.iterdir()} == {"a.csv", "a.json", "a.csv.json"}
+
+
+@pytest.mark.parametrize("old", [True, False])
+def test_a_folder_takes_the_place_of_another(tmp_path: Path, old: bool) -> None:
+    folder, fresh, aside = (tmp_path / name for name in ("a", "fresh", "aside"))
+    if old:
+        write(folder / "old.txt", "old")
+    write(fresh / "deep" / "new.txt", "new")
+    replace_folder(folder, fresh, aside)
+    assert [path.name for path in tmp_path.rglob("*")] == ["a", "deep", "new.txt"]
+
+
+def test_a_folder_set_aside_comes_back_unless_another_took_its_place(tmp_path: Path) -> None:
+    folder, aside = tmp_path / "a", tmp_path / "aside"
+    write(aside / "old.txt", "old")
+    recover_folder(folder, aside)
+    assert [path.name for path in tmp_path.rglob("*")] == ["a", "old.txt"]
+    write(aside / "older.txt", "older")
+    recover_folder(folder, aside)
+    assert [path.name for path in tmp_path.rglob("*")] == ["a", "old.txt"]
+
+
+def test_what_is_renamed_is_flushed_with_both_folders(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flushed = []
+    monkeypatch.setattr(os, "fsync", lambda descriptor: flushed.append(os.fstat(descriptor).st_ino))
+    write(tmp_path / "fresh" / "a.txt", "new")
+    flushed.clear()
+    (tmp_path / "b").mkdir()
+    replace_folder(tmp_path / "b" / "a", tmp_path / "fresh", tmp_path / "b" / "aside")
+    found = {(tmp_path / name).stat().st_ino for name in ("b/a/a.txt", "b/a", "b", ".")}
+    assert found <= set(flushed)

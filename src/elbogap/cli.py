@@ -22,6 +22,7 @@ import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -164,19 +165,20 @@ def _experiment(options: argparse.Namespace) -> None:
     module = importlib.import_module(name)
     source = provenance.source(name)
     settings = _settings(module.Settings, options.settings)
-    outputs = _paths(options.outputs)
+    inputs, outputs = _paths(options.inputs), _paths(options.outputs)
     keys = _pairs(options.keys)
     cell = "-".join([options.name, *keys.values()])
     scratch = options.scratch or next(iter(outputs.values())).parent / f".scratch-{cell}"
     run = Run(
         scale=options.scale,
         keys=keys,
-        inputs=_paths(options.inputs),
+        inputs=inputs,
         scratch=scratch,
         threads=options.threads,
         gpus=options.gpus,
         time_budget=budget,
         deadline=deadline,
+        digests=provenance.verified(inputs.values()),
     )
     if "torch" in sys.modules:
         limit_torch_threads(options.threads)
@@ -195,7 +197,7 @@ def _experiment(options: argparse.Namespace) -> None:
         command=["python", "-m", "elbogap", *sys.argv[1:]],
         scale=options.scale,
         settings=settings.model_dump(mode="json"),
-        inputs=run.inputs.values(),
+        inputs=run.digests,
         run={
             "keys": dict(run.keys),
             "device": run.device,
@@ -206,9 +208,7 @@ def _experiment(options: argparse.Namespace) -> None:
             "peak_gpu_memory_mib": _peak_gpu_memory(run.device),
         },
     )
-    provenance.write(record, outputs.values())
-    for key, path in outputs.items():
-        tables.write(results[key], path)
+    provenance.publish(record, {path: partial(tables.save, results[key]) for key, path in outputs.items()})
     shutil.rmtree(scratch, ignore_errors=True)
 
 
@@ -282,6 +282,7 @@ def _figure(options: argparse.Namespace) -> None:
         raise UserError(
             f"{options.name} is a function of {sorted(expected)}, but --inputs names {sorted(inputs)}"
         )
+    digests = provenance.verified(inputs.values())
     values: Mapping[str, Any] = {
         key: tables.read_arrays(path) if path.suffix == ".npz" else tables.read_table(path)
         for key, path in inputs.items()
@@ -294,16 +295,17 @@ def _figure(options: argparse.Namespace) -> None:
             command=["python", "-m", "elbogap", *sys.argv[1:]],
             scale=options.scale,
             settings={},
-            inputs=inputs.values(),
+            inputs=digests,
             run={"peak_memory_mib": round(peak_memory_mib(), 1)},
         )
-        provenance.write(record, outputs.values())
-        for path in outputs.values():
-            style.save(figure, path, source=f"{name}.{function}")
+        save = partial(style.save, figure, source=f"{name}.{function}")
+        provenance.publish(record, dict.fromkeys(outputs.values(), save))
 
 
 def _provenance(options: argparse.Namespace) -> None:
-    print(json.dumps(provenance.read(options.file), indent=2))
+    result = options.file.with_name(options.file.name.removesuffix(provenance.SUFFIX))
+    provenance.verify(result)
+    print(json.dumps(provenance.read(result), indent=2))
 
 
 def _config(options: argparse.Namespace) -> None:

@@ -4,6 +4,7 @@ import errno
 import os
 import re
 import secrets
+import shutil
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -55,6 +56,34 @@ def _runs(pid: int) -> bool:
     except PermissionError:
         pass  # somebody else's
     return True
+
+
+def replace_folder(folder: Path, fresh: Path, aside: Path) -> None:
+    """Put the folder `fresh` in the place of `folder`, which is set aside meanwhile and then deleted.
+
+    Killed at any moment, it leaves a whole folder in the place or aside, see :func:`recover_folder`.
+    """
+    for path in (*fresh.rglob("*"), fresh):
+        _flush(path)
+    if folder.exists():
+        rename(folder, aside)
+    rename(fresh, folder)
+    recover_folder(folder, aside)
+
+
+def recover_folder(folder: Path, aside: Path) -> None:
+    """Bring back what :func:`replace_folder` set aside if nothing took its place, else delete it."""
+    if aside.exists() and folder.exists():
+        shutil.rmtree(aside)
+    elif aside.exists():
+        rename(aside, folder)
+
+
+def rename(path: Path, new: Path) -> None:
+    """Give a file or folder another name, also one that a file has; this outlasts a loss of power."""
+    path.replace(new)
+    _flush(new.parent)
+    _flush(path.parent)
 
 
 def _flush(path: Path) -> None:

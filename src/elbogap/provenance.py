@@ -2,21 +2,31 @@
 
 import datetime
 import functools
-import hashlib
 import json
 import platform
 import subprocess
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import ExitStack
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel
-
-from elbogap import digest, tables
+from elbogap import digest
+from elbogap.checksums import listed, sha256
 from elbogap.errors import UserError
+from elbogap.files import atomic
 from elbogap.places import visible
-from elbogap.runtime import Run
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+    from elbogap.runtime import Run
+
+TEXTS = digest.SOURCE.parents[1] / "paper"
+"""What is written by hand, such as published numbers, lies here and has no provenance; all else has."""
+
+SUFFIX = ".provenance.json"
 
 PACKAGES = (
     "numpy",
@@ -33,7 +43,7 @@ PACKAGES = (
 
 def path_for(result: Path) -> Path:
     """Where the provenance of a result stands: `tab.csv` has `tab.csv.provenance.json`."""
-    return result.with_name(f"{result.name}.provenance.json")
+    return result.with_name(f"{result.name}{SUFFIX}")
 
 
 def source(module: str) -> dict[str, Any]:
@@ -46,9 +56,9 @@ def source(module: str) -> dict[str, Any]:
     }
 
 
-def identity(module: str, settings: BaseModel, run: Run) -> str:
+def identity(module: str, settings: "BaseModel", run: "Run") -> str:
     """Tells unfinished work from that of another run: settings, device, inputs and code."""
-    inputs = {name: sha256(path) for name, path in run.inputs.items()}
+    inputs = {name: run.digests.get(str(path)) or sha256(path) for name, path in run.inputs.items()}
     return f"{settings.model_dump_json()} {run.device} {inputs} {digest.code_digest(module)}"
 
 
@@ -56,19 +66,22 @@ def collect(
     *,
     source: Mapping[str, Any],
     command: Iterable[str],
-    scale: str,
+    scale: str | None,
     settings: Mapping[str, Any],
-    inputs: Iterable[Path],
+    inputs: Mapping[str, str],
     run: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """Everything that is known of one result, except the moment and cost, which the caller adds in `run`."""
+    """Everything that is known of one result, except the moment and cost, which the caller adds in `run`.
+
+    The inputs are given by :func:`verified`.
+    """
     return {
         **source,
         "command": list(command),
         "scale": scale,
         "settings": dict(settings),
         "seeds": _seeds(settings),
-        "inputs": {str(path): sha256(path) for path in inputs},
+        "inputs": dict(inputs),
         "data": _data(inputs),
         "versions": versions(),
         "platform": {
@@ -81,10 +94,34 @@ def collect(
     }
 
 
-def write(record: Mapping[str, Any], results: Iterable[Path]) -> None:
-    """Put one record beside each of the results that a command made."""
-    for result in results:
-        tables.write(record, path_for(result))
+def publish(record: Mapping[str, Any], outputs: Mapping[Path, Callable[[Path], object]]) -> None:
+    """Write the outputs of a command, and beside each the record with the SHA-256 of all, as `outputs`.
+
+    Each output is written under another name first; then the records appear, and at last the outputs. Killed
+    at any moment, this leaves no result without a record, and beside an old result its own record or one with
+    another SHA-256.
+
+    Args:
+        record: what :func:`collect` returned.
+        outputs: the function that writes an output to the path it is given, by the path of the output.
+
+    Raises:
+        UserError: two outputs have one name, or a disk cannot take the files.
+    """
+    from elbogap import tables  # not above: the Snakefile reads provenance, and pandas takes its time
+
+    for name, uses in Counter(path.name for path in outputs).items():
+        if uses > 1:
+            raise UserError(f"two outputs are called {name}; give each a name of its own")
+    with ExitStack() as stack:
+        digests = {}
+        for path, write in outputs.items():
+            with tables.one_line_if_unwritable(path):
+                temporary = stack.enter_context(atomic(path))
+                write(temporary)
+            digests[path.name] = sha256(temporary)
+        for path in outputs:
+            tables.write({**record, "outputs": digests}, path_for(path))
 
 
 def read(result: Path) -> dict[str, Any]:
@@ -93,15 +130,58 @@ def read(result: Path) -> dict[str, Any]:
     Raises:
         UserError: no record stands beside the file, or it is damaged.
     """
-    path = result if result.name.endswith(".provenance.json") else path_for(result)
+    path = path_for(result)
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise UserError(f"{result}: no provenance beside it ({path.name}); {_again(result)}") from error
     except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror})") from error
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{path}: damaged ({error}); {_again(result)}") from error
+    if not isinstance(record, dict):
+        raise UserError(f"{path}: damaged (it is no record); {_again(result)}")
+    return record
+
+
+def verify(result: Path) -> str:
+    """The SHA-256 of a result, which is the recorded one: of its folder's list, or of its provenance.
+
+    Raises:
+        UserError: the file is missing, has no readable provenance, or is not the file that was written.
+    """
+    if not result.is_file():
+        raise UserError(f"{result} is missing; build it first")
+    expected, remedy = listed(result), "restore it, or record its run again"
+    if expected is None:
+        outputs, remedy = read(result).get("outputs"), _again(result)
+        expected = outputs.get(result.name) if isinstance(outputs, dict) else None
+    if expected is None:
+        raise UserError(f"{path_for(result)}: holds no SHA-256 of {result.name}; {remedy}")
+    found = sha256(result)
+    if found != expected:
         raise UserError(
-            f"{result}: no provenance beside it ({path.name} is missing); rebuild the result"
-        ) from error
-    except json.JSONDecodeError as error:
-        raise UserError(f"{path}: damaged ({error}); rebuild the result") from error
+            f"{result}: changed since it was made: sha256 expected {expected}, found {found}; {remedy}"
+        )
+    return found
+
+
+def verified(inputs: Iterable[Path]) -> dict[str, str]:
+    """The SHA-256 of each input by its path. Results are compared with their provenance, texts have none.
+
+    Raises:
+        UserError: an input is missing or is not the file that was written.
+    """
+    return {str(path): sha256(path) if _is_text(path) else verify(path) for path in inputs}
+
+
+def _is_text(path: Path) -> bool:
+    return path.is_file() and path.resolve().is_relative_to(TEXTS)
+
+
+def _again(result: Path) -> str:
+    """How a result is made anew, for messages."""
+    return f"delete it and build it again: snakemake --cores 1 {result}"
 
 
 @functools.cache
@@ -145,21 +225,10 @@ def versions() -> dict[str, str]:
     return found
 
 
-def sha256(path: Path) -> str:
-    """The SHA-256 of a file, read in blocks."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _data(inputs: Iterable[Path]) -> list[Any]:
+def _data(inputs: Iterable[str]) -> list[Any]:
     """The data sets' own records, which the data layer writes as JSON with a `dataset` key."""
-    records = []
-    for path in inputs:
-        if path.suffix == ".json":
-            record = json.loads(path.read_text(encoding="utf-8"))
-            if isinstance(record, dict) and "dataset" in record:
-                records.append(record)
-    return records
+    found = (json.loads(Path(path).read_text(encoding="utf-8")) for path in inputs if path.endswith(".json"))
+    return [record for record in found if isinstance(record, dict) and "dataset" in record]
 
 
 def _seeds(settings: Mapping[str, Any]) -> dict[str, Any]:

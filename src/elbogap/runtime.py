@@ -42,6 +42,7 @@ class Run:
         deadline: when they end, on the clock of `time.monotonic()`; long work then saves its state and raises
             :class:`~elbogap.errors.OutOfTime`.
         watch: is told of every step of long work, where somebody wants to know.
+        digests: the SHA-256 of input files by their paths, where they are known.
     """
 
     scale: str
@@ -53,6 +54,7 @@ class Run:
     time_budget: float | None = None
     deadline: float = math.inf
     watch: Watch | None = None
+    digests: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def device(self) -> str:

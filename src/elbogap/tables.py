@@ -1,8 +1,10 @@
-"""Tidy tables and arrays on disk: written whole or not at all, and the same bytes for the same values."""
+"""Tidy tables, arrays and plain data on disk: the same bytes for the same values."""
 
+import io
 import json
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,24 +18,37 @@ Arrays = Mapping[str, np.ndarray]
 
 
 def write(value: Any, path: Path) -> None:
-    """Write a table (.csv), named arrays (.npz) or plain data (.json), chosen by the suffix.
+    """Write a file as :func:`save` does, whole or not at all.
 
     Raises:
         UserError: an unknown suffix, or a disk that cannot take the file.
     """
+    with one_line_if_unwritable(path), atomic(path) as temporary:
+        save(value, temporary)
+
+
+def save(value: Any, path: Path) -> None:
+    """Write a table (.csv), named arrays (.npz) or plain data (.json), chosen by the suffix.
+
+    Raises:
+        UserError: an unknown suffix.
+    """
+    if path.suffix == ".csv":
+        value.to_csv(path, index=False, lineterminator="\n")
+    elif path.suffix == ".npz":
+        with path.open("wb") as file:
+            np.savez_compressed(file, **value)
+    elif path.suffix == ".json":
+        path.write_text(json.dumps(value, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    else:
+        raise UserError(f"{path}: do not know how to write '{path.suffix}' (known: .csv, .npz, .json)")
+
+
+@contextmanager
+def one_line_if_unwritable(path: Path) -> Iterator[None]:
+    """Turns what the disk says of a file that cannot be written into a line for the user."""
     try:
-        with atomic(path) as temporary:
-            if path.suffix == ".csv":
-                value.to_csv(temporary, index=False, lineterminator="\n")
-            elif path.suffix == ".npz":
-                with temporary.open("wb") as file:
-                    np.savez_compressed(file, **value)
-            elif path.suffix == ".json":
-                temporary.write_text(json.dumps(value, indent=2, sort_keys=True) + "\n", encoding="utf-8")
-            else:
-                raise UserError(
-                    f"{path}: do not know how to write '{path.suffix}' (known: .csv, .npz, .json)"
-                )
+        yield
     except OSError as error:
         raise UserError(
             f"{path}: cannot be written ({error.strerror}); free space or mend permissions, run again"
@@ -46,12 +61,11 @@ def read_table(path: Path) -> pd.DataFrame:
     Raises:
         UserError: it is missing or damaged.
     """
-    try:
-        return pd.read_csv(path)
-    except FileNotFoundError as error:
-        raise UserError(f"{path} is missing; build it first") from error
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path}: cannot be read as a table ({error}); rebuild it") from error
+    with _one_line_if_unreadable(path, "as a table"):
+        content = path.read_bytes()
+        if b"\0" in content:  # pandas would make a value of it
+            raise ValueError("it holds zero bytes")
+        return pd.read_csv(io.BytesIO(content))
 
 
 def read_arrays(path: Path) -> dict[str, np.ndarray]:
@@ -60,10 +74,29 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
     Raises:
         UserError: the file is missing or damaged.
     """
+    with _one_line_if_unreadable(path, "as arrays"), zipfile.ZipFile(path), np.load(path) as archive:
+        return {name: archive[name] for name in archive.files}
+
+
+def read_json(path: Path) -> Any:
+    """Read plain data.
+
+    Raises:
+        UserError: the file is missing or damaged.
+    """
+    with _one_line_if_unreadable(path, "as JSON"):
+        return json.loads(path.read_text(encoding="utf-8"))
+
+
+@contextmanager
+def _one_line_if_unreadable(path: Path, form: str) -> Iterator[None]:
     try:
-        with np.load(path) as archive:
-            return {name: archive[name] for name in archive.files}
+        yield
     except FileNotFoundError as error:
         raise UserError(f"{path} is missing; build it first") from error
-    except (OSError, ValueError, zipfile.BadZipFile) as error:
-        raise UserError(f"{path}: cannot be read as arrays ({error}); rebuild it") from error
+    except MemoryError:
+        raise
+    except Exception as error:  # the libraries raise many kinds for a damaged file
+        reason = str(error).partition("\n")[0] or type(error).__name__
+        remedy = "mend that" if isinstance(error, OSError) else "restore it, or delete it and build it again"
+        raise UserError(f"{path}: cannot be read {form} ({reason}); {remedy}") from error

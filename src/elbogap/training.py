@@ -1,10 +1,14 @@
 """A training loop that can be killed at any moment: resumed, it gives the same numbers bit for bit.
 
 The loop knows no objective, network or schedule. It calls `step(i)` for i = 1, 2, ... and keeps everything
-that a step changes (parameters, optimiser, generators) in a checkpoint that is replaced as a whole.
+that a step changes (parameters, optimiser, generators) in a checkpoint that is replaced as a whole. The one
+before is kept: a checkpoint that is damaged costs the steps since then, and never changes a number.
 """
 
+import hashlib
+import io
 import math
+import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -16,7 +20,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from elbogap.errors import OutOfTime, UserError
-from elbogap.files import atomic
+from elbogap.files import atomic, rename
 from elbogap.runtime import Run, Watch
 
 
@@ -31,6 +35,7 @@ class Stateful(Protocol):
 
 
 Part = Stateful | torch.Generator
+DIGEST = hashlib.sha256().digest_size  # bytes before a checkpoint that tell whether it is whole
 
 
 @dataclass(frozen=True)
@@ -69,7 +74,6 @@ def tabulate(row: Callable[[int], Tensor], *, rows: int, work: Work) -> Tensor:
     """`row(i)` for i = 0..rows-1, `[rows, ...]` in float64, each depending on nothing that changes but i.
 
     Raises:
-        UserError: the checkpoint is damaged.
         OutOfTime: the deadline has passed; the checkpoint holds all rows made.
     """
     return _loop(
@@ -101,7 +105,7 @@ def train(
         block may be shorter.
 
     Raises:
-        UserError: the checkpoint is damaged, or nothing that is optimised is finite at the end of a block.
+        UserError: nothing that is optimised is finite at the end of a block, or the disk takes no checkpoint.
         OutOfTime: the deadline has passed; the checkpoint holds all steps made.
     """
 
@@ -156,33 +160,62 @@ def _loop(
 
 
 def _save(state: Mapping[str, Any], checkpoint: Path) -> None:
+    """Write a checkpoint, its SHA-256 before it, and keep the one before."""
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+    content = buffer.getvalue()
     try:
-        with atomic(checkpoint) as path, path.open("wb") as file:
-            torch.save(state, file)
-    except (OSError, RuntimeError) as error:
-        cause = error if isinstance(error, OSError) else error.__context__  # torch hides why it cannot write
-        if not isinstance(cause, OSError):
-            raise
+        with atomic(checkpoint) as path:
+            path.write_bytes(hashlib.sha256(content).digest() + content)
+            if checkpoint.exists():
+                rename(checkpoint, _before(checkpoint))
+    except OSError as error:
         raise UserError(
-            f"{checkpoint}: cannot be written ({cause.strerror}); free space or mend permissions, run again: "
+            f"{checkpoint}: cannot be written ({error.strerror}); free space or mend permissions, run again: "
             "it goes on from the checkpoint before"
         ) from error
 
 
 def _resume(work: Work, parts: Mapping[str, Part]) -> tuple[int, Tensor, list[Tensor]]:
-    if work.checkpoint.exists():
+    """Steps done, sum and records of the newest checkpoint of this work that is whole, if there is one."""
+    damaged = []
+    done, total, records = 0, torch.zeros((), dtype=torch.float64), []
+    for path in (work.checkpoint, _before(work.checkpoint)):
         try:
-            saved = torch.load(work.checkpoint, weights_only=True, map_location="cpu")
-            same = saved["identity"] == work.identity
-        except (OSError, MemoryError):
-            raise
-        except Exception as error:  # torch raises many kinds for a file cut short
-            raise UserError(f"{work.checkpoint}: damaged checkpoint; delete it and run again") from error
-        if same:
+            saved = _load(path)
+        except FileNotFoundError:
+            continue
+        except _Damaged:
+            damaged.append(str(path))
+            path.unlink()  # else the next checkpoint would keep it instead of a whole one
+            continue
+        if saved["identity"] == work.identity:
             for name, part in parts.items():
                 _restore(part, saved["parts"][name])
-            return saved["done"], saved["total"], saved["records"]
-    return 0, torch.zeros((), dtype=torch.float64), []
+            done, total, records = saved["done"], saved["total"], saved["records"]
+            break
+    if damaged:
+        rest = f"going on from {path}, step {done}" if done else "starting anew"
+        print(f"elbogap: {' and '.join(damaged)}: damaged checkpoint, not used; {rest}", file=sys.stderr)
+    return done, total, records
+
+
+class _Damaged(Exception):
+    """A file that is no whole checkpoint."""
+
+
+def _load(checkpoint: Path) -> dict[str, Any]:
+    content = checkpoint.read_bytes()
+    digest, content = content[:DIGEST], content[DIGEST:]
+    if hashlib.sha256(content).digest() != digest:
+        raise _Damaged
+    saved: dict[str, Any] = torch.load(io.BytesIO(content), weights_only=True, map_location="cpu")
+    return saved
+
+
+def _before(checkpoint: Path) -> Path:
+    """Where the checkpoint before the newest one is kept."""
+    return checkpoint.with_name(f"{checkpoint.name}.before")
 
 
 def _state(part: Part) -> Any:

@@ -10,6 +10,7 @@ import yaml
 from hypothesis import settings
 
 from elbogap.claims.specification import Claim
+from published import write_result
 
 MakeClaim = Callable[..., Claim]
 
@@ -55,9 +56,7 @@ class Folder:
         return path
 
     def write_table(self, frame: pd.DataFrame, name: str = "smoke/toy/tab.csv") -> None:
-        path = self.results / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        frame.to_csv(path, index=False)
+        write_result(self.results / name, frame)
 
     def write_published(self, frame: pd.DataFrame, name: str = "toy_tab.csv") -> Path:
         self.published.mkdir(parents=True, exist_ok=True)

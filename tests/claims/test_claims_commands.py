@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import shutil
 from collections.abc import Callable
 from html.parser import HTMLParser
 from typing import Any
@@ -10,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from elbogap import provenance
+from elbogap import checksums, provenance
 from elbogap.claims import commands
 from elbogap.errors import UserError
 
@@ -170,7 +171,14 @@ def recorded(folder: Any, values: Values) -> Any:
     results = folder.results / "reference"
     call("claims", "--scale", "smoke", "--results", results, "--claims", folder.claims,
          "--outputs", f"html={results}/smoke/claims.html", f"csv={results}/smoke/claims.csv")  # fmt: skip
+    (folder.root / "figures/reference/smoke").mkdir(parents=True)
+    list_files(folder)
     return folder
+
+
+def list_files(folder: Any) -> None:
+    for root in ("results", "figures"):
+        checksums.write_list(folder.root / root / "reference" / "smoke")
 
 
 def test_recorded_verdicts_are_verified(recorded: Any, capsys: pytest.CaptureFixture) -> None:
@@ -185,14 +193,22 @@ def test_verdicts_that_the_tables_do_not_bear_out_are_told(
     table = pd.DataFrame({"k": [1, 10], "seed": 0, "kl": [1.0, 2.0]})
     recorded.write_table(table, "reference/smoke/toy/tab.csv")
     recorded.write_claims(values(), values(id="toy-new", check=RISING))
+    list_files(recorded)
     assert call("verify", "--project", recorded.root) == 1
     lines = capsys.readouterr().err.splitlines()
     assert lines[0].startswith("claim toy-kl-falls: required at smoke, not reproduced")
-    assert lines[1:] == [
-        "smoke: toy-kl-falls: not reproduced, but the record says: reproduced",
-        "smoke: toy-new: reproduced, but the record says: no claim",
-    ]
-    (recorded.results / "reference/smoke/claims.csv").unlink()
+    assert lines[1].startswith(
+        "smoke: toy-kl-falls: verdict is not reproduced, but the record says: reproduced; "
+        "measured is 1, 2, but the record says: 2, 1; detail is "
+    )
+    assert lines[2:] == ["smoke: toy-new: has no recorded verdict"]
+
+
+def test_a_project_without_a_recorded_run_is_not_verified(
+    recorded: Any, capsys: pytest.CaptureFixture
+) -> None:
+    for root in ("results", "figures"):
+        shutil.rmtree(recorded.root / root / "reference" / "smoke")
     assert call("verify", "--project", recorded.root) == 1
     assert "no recorded run" in capsys.readouterr().err
 

@@ -29,6 +29,9 @@ def places(tmp_path: Path) -> Places:
 def test_costs_by_cell_and_in_the_mean_of_a_rule(places: Places) -> None:
     assert costs.seconds_by_cell("paper", places) == {"air_train[k=1]": 100, "air_train[k=8]": 300}
     assert costs.seconds_by_rule(places) == {("paper", "air_train"): 200, ("laptop", "air_train"): 7}
+    for damage in (b"", bytes(100)):
+        places.recorded_costs.write_bytes(damage)
+        assert costs.seconds_by_rule(places) == {}
     places.recorded_costs.unlink()
     assert costs.seconds_by_cell("paper", places) == {}
 

@@ -7,6 +7,8 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from elbogap.places import Places
+from elbogap.provenance import publish
+from published import write_result
 
 CHECKOUT = Path(__file__).parents[2]
 
@@ -69,9 +71,7 @@ def provenance(module: str, inputs: list[str], *, data: list[dict] | None = None
 
 def write(path: Path, content: object) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    if isinstance(content, pd.DataFrame):
-        content.to_csv(path, index=False)
-    elif isinstance(content, str):
+    if isinstance(content, str):
         path.write_text(content, encoding="utf-8")
     else:
         path.write_text(json.dumps(content), encoding="utf-8")
@@ -97,27 +97,23 @@ def finished_run(folder: Path) -> Places:
     bounds = pd.DataFrame(
         {"document": "qiw", "k": [1, 10, 100], "kl": [0.4449123, 0.0312345, 0.00078], "data": "real"}
     )
-    write(results / "qiw" / "tab01_bounds.csv", bounds)
     module, record = "elbogap.experiments.qiw.posterior_2d", "results/smoke/data/binarized_mnist.json"
-    for name in ("tab01_bounds.csv", "density.csv"):
-        write(results / "qiw" / f"{name}.provenance.json", provenance(module, [record], data=[RECORD]))
+    made_by = provenance(module, [record], data=[RECORD])
+    write_result(results / "qiw" / "tab01_bounds.csv", bounds, made_by)
+    write(results / "qiw" / "density.csv.provenance.json", made_by)
     figure = Figure(figsize=(3.4, 2.0))
     figure.subplots().plot([0, 1], [0, 1])
-    figures.joinpath("qiw").mkdir(parents=True)
-    for suffix in ("pdf", "png"):
-        figure.savefig(figures / "qiw" / f"fig01_posterior_2d.{suffix}")
-        write(
-            figures / "qiw" / f"fig01_posterior_2d.{suffix}.provenance.json",
-            provenance("elbogap.figures.qiw", ["results/smoke/qiw/density.csv"]),
-        )
-    write(results / "data" / "binarized_mnist.json", RECORD)
+    drawn_by = provenance("elbogap.figures.qiw", ["results/smoke/qiw/density.csv"])
+    drawings = {figures / "qiw" / f"fig01_posterior_2d.{suffix}": figure.savefig for suffix in ("pdf", "png")}
+    publish(drawn_by, drawings)
+    write_result(results / "data" / "binarized_mnist.json", RECORD)
     claim = {
         "id": "qiw-kl-falls-with-k", "document": "qiw", "item": "Figure 1",
         "statement": "KL falls below 1e-2.", "kind": "monotone", "scale": "smoke", "status": "require",
         "verdict": "reproduced", "measured": "0.4449123, 0.00078", "spread": None, "published": "0.445",
         "source": "poster", "tolerance": 0.01, "detail": "", "note": "",
     }  # fmt: skip
-    write(results / "claims.csv", pd.DataFrame([claim]))
+    write_result(results / "claims.csv", pd.DataFrame([claim]))
     benchmark = {
         "s": 12.5, "max_rss": 850.2, "rule_name": "qiw_posterior_2d", "wildcards": {"scale": "smoke"},
         "threads": 1,

@@ -9,6 +9,7 @@ from made_up_run import finished_run
 
 from elbogap.errors import UserError
 from elbogap.report.gather import HEAD, gather, table
+from published import change_result, write_result
 
 
 def targets_of(report: dict) -> dict[str, dict]:
@@ -85,14 +86,13 @@ def test_stand_ins_are_marked_by_upstream_data_and_by_the_data_column(tmp_path: 
     targets = targets_of(gather("smoke", places))
     assert not targets["fig01_posterior_2d"]["stand_in"]
     assert not targets["tab01_bounds"]["stand_in"]
-    path = places.results("smoke") / "qiw" / "tab01_bounds.csv"
-    path.write_text(path.read_text(encoding="utf-8").replace("real", "stand-in", 1), encoding="utf-8")
+    change_result(places.results("smoke") / "qiw" / "tab01_bounds.csv", "real", "stand-in")
     assert targets_of(gather("smoke", places))["tab01_bounds"]["stand_in"]
 
 
 def test_a_product_without_a_caption_is_shown_all_the_same(tmp_path: Path) -> None:
     places = finished_run(tmp_path)
-    (places.results("smoke") / "qiw" / "tab09_extra.csv").write_text("a\n1\n", encoding="utf-8")
+    write_result(places.results("smoke") / "qiw" / "tab09_extra.csv", "a\n1\n")
     assert "no caption" in targets_of(gather("smoke", places))["tab09_extra"]["caption"]
 
 
@@ -124,7 +124,7 @@ def test_environment_names_all_values_that_the_records_name(tmp_path: Path) -> N
 def test_settings_are_those_of_the_records(tmp_path: Path) -> None:
     settings = gather("smoke", finished_run(tmp_path))["settings"]
     assert settings == [
-        {"experiment": "qiw.posterior_2d", "values": [["seed", "0"], ["adam.rate", "1 × 10⁻⁴"]]}
+        {"experiment": "qiw.posterior_2d", "values": [["adam.rate", "1 × 10⁻⁴"], ["seed", "0"]]}
     ]
 
 
@@ -135,6 +135,10 @@ def test_a_scale_without_results_is_one_clear_line(tmp_path: Path) -> None:
 
 def test_damaged_records_are_named(tmp_path: Path) -> None:
     places = finished_run(tmp_path)
-    (places.results("smoke") / "data" / "mnist.json").write_text("{", encoding="utf-8")
-    with pytest.raises(UserError, match="data record"):
+    write_result(places.results("smoke") / "data" / "mnist.json", "{")
+    with pytest.raises(UserError, match=r"mnist\.json: cannot be read as JSON"):
+        gather("smoke", places)
+    density = places.results("smoke") / "qiw" / "density.csv.provenance.json"
+    density.write_bytes(bytes(density.stat().st_size))
+    with pytest.raises(UserError, match=r"density\.csv\.provenance\.json: damaged"):
         gather("smoke", places)

@@ -9,6 +9,7 @@ from elbogap.cli import main
 from elbogap.errors import UserError
 from elbogap.places import Places
 from elbogap.report import pages, reference
+from published import change_result
 
 PARTS = ("targets", "claims", "gallery", "paper", "paces", "faults")
 
@@ -59,10 +60,7 @@ def test_a_recorded_run_appears(places: Places) -> None:
 
 
 def test_what_a_run_failed_to_show_is_in_the_table(places: Places) -> None:
-    path = places.results("laptop") / "claims.csv"
-    path.write_text(
-        path.read_text(encoding="utf-8").replace(",reproduced,", ",not reproduced,"), encoding="utf-8"
-    )
+    change_result(places.results("laptop") / "claims.csv", ",reproduced,", ",not reproduced,")
     reference.record("laptop", places)
     pages.refresh(places.docs / "page.md", places)
     assert "**not reproduced**" in (places.docs / "page.md").read_text(encoding="utf-8")
@@ -71,10 +69,7 @@ def test_what_a_run_failed_to_show_is_in_the_table(places: Places) -> None:
 def test_what_is_recorded_at_paper_scale_and_what_is_not(places: Places) -> None:
     for folder in ("results", "figures"):
         (places.work / folder / "laptop").rename(places.work / folder / "paper")
-    (places.results("paper") / "claims.csv").write_text(
-        (places.results("paper") / "claims.csv").read_text(encoding="utf-8").replace("smoke", "paper"),
-        encoding="utf-8",
-    )
+    change_result(places.results("paper") / "claims.csv", "smoke", "paper")
     reference.record("paper", places)
     pages.refresh(places.docs / "page.md", places)
     text = (places.docs / "page.md").read_text(encoding="utf-8")

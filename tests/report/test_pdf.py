@@ -10,7 +10,8 @@ from made_up_run import finished_run
 from elbogap.errors import UserError
 from elbogap.places import Places
 from elbogap.report.gather import gather
-from elbogap.report.pdf import compile_report
+from elbogap.report.pdf import typeset
+from published import change_result, write_result
 
 
 @pytest.fixture
@@ -20,25 +21,23 @@ def places(tmp_path: Path) -> Places:
 
 def text_of(places: Places) -> str:
     """The words of the report, from Typst's own HTML export."""
-    output = places.work / "report.html"
-    compile_report(gather("smoke", places), places.paper, places.work, output)
-    words = re.sub(r"<[^>]+>", " ", output.read_text(encoding="utf-8")).replace("\u200b", "")
+    (page,) = typeset(gather("smoke", places), places.paper, places.work, "html")
+    words = re.sub(r"<[^>]+>", " ", page.decode("utf-8")).replace("\u200b", "")
     return " ".join(html.unescape(words).split())
 
 
-def test_equal_runs_give_equal_bytes(places: Places, tmp_path: Path) -> None:
+def test_equal_runs_give_equal_bytes(places: Places) -> None:
     report = gather("smoke", places)
-    for name in ("a.pdf", "b.pdf"):
-        compile_report(report, places.paper, places.work, tmp_path / name)
-    first = (tmp_path / "a.pdf").read_bytes()
-    assert first == (tmp_path / "b.pdf").read_bytes()
+    (first,), (second,) = (typeset(report, places.paper, places.work) for _ in range(2))
+    assert first == second
     assert first.startswith(b"%PDF-1.")
     assert b"/CreationDate" not in first
 
 
-def test_each_page_is_drawn(places: Places, tmp_path: Path) -> None:
-    compile_report(gather("smoke", places), places.paper, places.work, tmp_path / "page{p}.png")
-    assert len(list(tmp_path.glob("page*.png"))) >= 3
+def test_each_page_is_drawn(places: Places) -> None:
+    pages = typeset(gather("smoke", places), places.paper, places.work, "png")
+    assert len(pages) >= 3
+    assert all(page.startswith(b"\x89PNG") for page in pages)
 
 
 def test_the_report_says_what_was_gathered(places: Places) -> None:
@@ -60,10 +59,7 @@ def test_the_report_says_what_was_gathered(places: Places) -> None:
 
 
 def test_verdicts_are_told_by_word(places: Places) -> None:
-    path = places.results("smoke") / "claims.csv"
-    path.write_text(
-        path.read_text(encoding="utf-8").replace(",reproduced,", ",not reproduced,"), encoding="utf-8"
-    )
+    change_result(places.results("smoke") / "claims.csv", ",reproduced,", ",not reproduced,")
     assert "not reproduced: KL falls below 1e-2." in text_of(places)
 
 
@@ -76,7 +72,7 @@ def test_missing_parts_are_marked(places: Places) -> None:
         assert words in text
 
 
-def test_a_broken_figure_is_one_clear_line(places: Places, tmp_path: Path) -> None:
-    (places.work / "figures/smoke/qiw/fig01_posterior_2d.pdf").write_bytes(b"nothing")
+def test_a_broken_figure_is_one_clear_line(places: Places) -> None:
+    write_result(places.work / "figures/smoke/qiw/fig01_posterior_2d.pdf", b"nothing")
     with pytest.raises(UserError, match="cannot be typeset"):
-        compile_report(gather("smoke", places), places.paper, places.work, tmp_path / "report.pdf")
+        typeset(gather("smoke", places), places.paper, places.work)

@@ -14,11 +14,13 @@ from elbogap.errors import UserError
 from elbogap.places import Places
 from elbogap.report.lineage import COST_COLUMNS
 from elbogap.report.reference import LARGEST, record, record_costs
+from published import change_result, write_result
 
 
 def test_small_tables_records_and_pictures_are_kept(tmp_path: Path) -> None:
     places = finished_run(tmp_path)
-    (places.results("smoke") / "qiw" / "huge.csv").write_text("0\n" * LARGEST, encoding="utf-8")
+    write_result(places.results("smoke") / "qiw" / "huge.csv", "0\n" * LARGEST)
+    (places.results("smoke") / "qiw" / ".tab.partial.csv").write_text("what a kill left", encoding="utf-8")
     (places.results("smoke") / "logs").mkdir()
     (places.results("smoke") / "logs" / "a.csv").write_text("a\n", encoding="utf-8")
     count = record("smoke", places)
@@ -29,14 +31,18 @@ def test_small_tables_records_and_pictures_are_kept(tmp_path: Path) -> None:
         for path in sorted((folder / name / "reference" / "smoke").rglob("*"))
         if path.is_file()
     ]
-    assert kept == [
+    lists = [f"{name}/reference/smoke/SHA256SUMS" for name in ("results", "figures")]
+    assert [name for name in kept if name not in lists] == [
         "results/reference/smoke/claims.csv",
+        "results/reference/smoke/claims.csv.provenance.json",
         "results/reference/smoke/data/binarized_mnist.json",
+        "results/reference/smoke/data/binarized_mnist.json.provenance.json",
         "results/reference/smoke/qiw/tab01_bounds.csv",
         "results/reference/smoke/qiw/tab01_bounds.csv.provenance.json",
         "figures/reference/smoke/qiw/fig01_posterior_2d.png",
     ]
-    assert count == len(kept)
+    assert set(lists) <= set(kept)
+    assert count == len(kept) - 2
     assert not list(folder.rglob(".partial"))
 
 
@@ -119,8 +125,8 @@ def test_a_run_that_lacks_targets_can_be_added(tmp_path: Path) -> None:
     shutil.rmtree(places.results("smoke"))
     shutil.rmtree(places.figures("smoke"))
     folder = places.results("smoke") / "qiw"
-    write(folder / "tab_more.csv", pd.DataFrame({"k": [1]}))
-    write(folder / "tab_more.csv.provenance.json", provenance("elbogap.experiments.qiw.posterior_2d", []))
+    made_by = provenance("elbogap.experiments.qiw.posterior_2d", [])
+    write_result(folder / "tab_more.csv", pd.DataFrame({"k": [1]}), made_by)
     with pytest.raises(UserError, match="record what is there with --add"):
         record("smoke", places)
     assert record("smoke", places, add=True) == 2
@@ -140,9 +146,8 @@ def test_a_run_that_lacks_targets_can_be_added(tmp_path: Path) -> None:
 
 def test_claims_are_decided_from_old_and_new_together(tmp_path: Path) -> None:
     places = finished_run(tmp_path)
-    table = places.results("smoke") / "qiw" / "tab01_bounds.csv"
     record("smoke", places)
-    table.write_text(table.read_text(encoding="utf-8").replace("0.0312345", "0.9"), encoding="utf-8")
+    change_result(places.results("smoke") / "qiw" / "tab01_bounds.csv", "0.0312345", "0.9")
     record("smoke", places, add=True)
     verdicts = pd.read_csv(places.recorded_results("smoke") / "claims.csv")
     assert list(verdicts["verdict"]) == ["not reproduced"]
@@ -152,8 +157,7 @@ def test_a_claim_that_cannot_be_decided_leaves_the_record_before(tmp_path: Path)
     places = finished_run(tmp_path)
     record("smoke", places)
     before = {path: path.read_bytes() for path in places.recorded.rglob("*") if path.is_file()}
-    table = places.results("smoke") / "qiw" / "tab01_bounds.csv"
-    table.write_text(table.read_text(encoding="utf-8").replace("kl", "divergence"), encoding="utf-8")
+    change_result(places.results("smoke") / "qiw" / "tab01_bounds.csv", "kl", "divergence")
     with pytest.raises(UserError, match="kl"):
         record("smoke", places, add=True)
     assert all(path.read_bytes() == content for path, content in before.items())

@@ -50,37 +50,24 @@ def _claims(options: argparse.Namespace) -> None:
 
 
 def _check(options: argparse.Namespace) -> int:
+    from elbogap import provenance
     from elbogap.claims import engine
 
     failed = engine.failures(engine.read_verdicts(options.file))
+    provenance.verify(options.file)
     for line in failed:
         print(line, file=sys.stderr)
     return 1 if failed else 0
 
 
 def _verify(options: argparse.Namespace) -> int:
-    from elbogap.claims import engine, specification
+    from elbogap.claims.recorded import verify
     from elbogap.places import Places
 
-    places = Places.here(options.project)
-    folder = places.paper / "claims"
-    documents, published = specification.load(folder), specification.published_folder(folder)
-    scales = sorted(path.parent.name for path in places.recorded.glob("*/claims.csv"))
-    problems = []
-    for scale in scales:
-        now = engine.assess_all(documents, scale, places.recorded, published, partial=True)
-        then = engine.read_verdicts(places.recorded_results(scale) / "claims.csv")
-        problems += engine.failures(now)
-        verdicts = [dict(zip(one["id"], one["verdict"], strict=True)) for one in (now, then)]
-        for name in sorted({*verdicts[0], *verdicts[1]}):
-            found, recorded = (one.get(name, "no claim") for one in verdicts)
-            if found != recorded:
-                problems.append(f"{scale}: {name}: {found}, but the record says: {recorded}")
-        counts = now["verdict"].value_counts()
-        print(f"{scale}: {len(now)} claims, " + ", ".join(f"{n} {verdict}" for verdict, n in counts.items()))
-    for line in problems or ([] if scales else [f"{places.recorded}: no recorded run"]):
-        print(line, file=sys.stderr)
-    return 1 if problems or not scales else 0
+    problems = verify(Places.here(options.project), say=print)
+    for line in problems:
+        print(" ".join(line.splitlines()), file=sys.stderr)
+    return 1 if problems else 0
 
 
 def _outputs(words: list[str]) -> dict[str, Path]:

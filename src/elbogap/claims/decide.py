@@ -7,9 +7,9 @@ from pathlib import Path
 import pandas as pd
 
 from elbogap import provenance, tables
+from elbogap.checksums import sha256
 from elbogap.claims import engine, html, specification
 from elbogap.errors import UserError
-from elbogap.files import atomic
 from elbogap.places import visible
 
 
@@ -31,27 +31,24 @@ def decide(
     documents = specification.load(claims)
     if not documents:
         raise UserError(f"{claims}: no claims here; they are files <document>.yaml")
+    needed = map(Path, specification.tables_needed(claims, scale, results))
+    digests = {str(path): provenance.verify(path) for path in needed if path.is_file()}
     verdicts = engine.assess_all(
         documents, scale, results, specification.published_folder(claims), partial=partial
     )
-    needed = map(Path, specification.tables_needed(claims, scale, results))
-    inputs = [
-        *visible(claims, "*.yaml"),
-        *(path for path in needed if path.is_file()),
-        *map(Path, specification.published_needed(claims, scale)),
-    ]
+    texts = [*visible(claims, "*.yaml"), *map(Path, specification.published_needed(claims, scale))]
     record = provenance.collect(
         source=provenance.source(__name__),
         command=["python", "-m", "elbogap", *sys.argv[1:]],
         scale=scale,
         settings={},
-        inputs=inputs,
+        inputs=digests | {str(path): sha256(path) for path in texts},
         run={},
     )
-    provenance.write(record, outputs.values())
-    if "csv" in outputs:
-        tables.write(verdicts, outputs["csv"])
-    if "html" in outputs:
-        with atomic(outputs["html"]) as temporary:
-            temporary.write_text(html.page(verdicts, scale), encoding="utf-8")
+    page = html.page(verdicts, scale)
+    writers = {
+        "csv": lambda path: tables.save(verdicts, path),
+        "html": lambda path: path.write_text(page, encoding="utf-8"),
+    }
+    provenance.publish(record, {path: writers[kind] for kind, path in outputs.items()})
     return verdicts

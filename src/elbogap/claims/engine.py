@@ -2,6 +2,7 @@
 
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
+from typing import get_args
 
 import pandas as pd
 from pydantic import ValidationError
@@ -9,10 +10,10 @@ from pydantic import ValidationError
 from elbogap import tables
 from elbogap.claims import checks
 from elbogap.claims.checks import Finding, Reference
-from elbogap.claims.specification import Claim, Document, PublishedFile, PublishedValue, Value
+from elbogap.claims.specification import Claim, Document, PublishedFile, PublishedValue, Status, Value
 from elbogap.errors import UserError
 
-REPRODUCED, NOT_REPRODUCED, NOT_ASSESSED = "reproduced", "not reproduced", "not assessed"
+REPRODUCED, NOT_REPRODUCED, NOT_ASSESSED = VERDICTS = ("reproduced", "not reproduced", "not assessed")
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,7 @@ class Verdict:
 
 
 COLUMNS = [field.name for field in fields(Verdict)]
+NUMBERS = ("spread", "tolerance")
 
 
 def assess_all(
@@ -70,7 +72,7 @@ def assess_all(
             except UserError as error:
                 raise UserError(f"claim {claim.id}: {error}") from error
     frame = pd.DataFrame([asdict(verdict) for verdict in verdicts], columns=COLUMNS)
-    return frame.astype({"spread": float, "tolerance": float})
+    return frame.astype(dict.fromkeys(NUMBERS, float))
 
 
 def find(claim: Claim, rows: pd.DataFrame, tolerance: float, published: Path) -> Finding:
@@ -152,17 +154,18 @@ def read_verdicts(path: Path) -> pd.DataFrame:
     Raises:
         UserError: the file is missing or is not a table of verdicts.
     """
+    remedy = "run the claims command first"
     try:
         rows = pd.read_csv(path, dtype=str, keep_default_na=False)
+        numbers = {name: [float(word or "nan") for word in rows[name]] for name in NUMBERS if name in rows}
     except (OSError, ValueError) as error:
-        raise UserError(
-            f"{path}: cannot be read as a table of verdicts ({error}); run the claims command first"
-        ) from error
-    if list(rows.columns) != COLUMNS:
-        raise UserError(f"{path}: is not a table of verdicts; run the claims command first")
-    return rows.assign(
-        **{name: [float(word or "nan") for word in rows[name]] for name in ("spread", "tolerance")}
-    )
+        raise UserError(f"{path}: cannot be read as a table of verdicts ({error}); {remedy}") from error
+    if list(rows.columns) != COLUMNS or rows.empty:
+        raise UserError(f"{path}: is not a table of verdicts; {remedy}")
+    for column, known in (("verdict", VERDICTS), ("status", get_args(Status))):
+        for word in sorted(set(rows[column]) - set(known)):
+            raise UserError(f"{path}: unknown {column} '{word}' (known: {', '.join(known)}); {remedy}")
+    return rows.assign(**numbers)
 
 
 def _assess(

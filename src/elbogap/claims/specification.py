@@ -163,10 +163,13 @@ Published = Annotated[
 ]
 
 
+Status = Literal["require", "report", "skip"]
+
+
 class AtScale(Part):
     """What one scale asks of a claim: required, reported or skipped, and how exactly it must hold."""
 
-    status: Literal["require", "report", "skip"]
+    status: Status
     tolerance: NonNegative | None = None
 
     @model_validator(mode="after")

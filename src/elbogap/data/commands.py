@@ -1,8 +1,8 @@
 """The commands `python -m elbogap data record | status | fetch | table`."""
 
 import argparse
-import json
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -34,17 +34,35 @@ def register(commands: Any) -> None:
 
 
 def _record(options: argparse.Namespace) -> None:
-    from elbogap import tables
+    from elbogap import provenance, tables
     from elbogap.data import records
 
     name, _, path = options.outputs[0].partition("=")
     if name != "record" or not path:
         raise UserError(f"--outputs: '{options.outputs[0]}' is not of the form record=FILE")
     record = records.make(options.dataset, options.stand_ins, options.state)
-    same = Path(path).is_file() and json.loads(Path(path).read_text(encoding="utf-8")) == record
-    if not same:  # a new date on an old record would rebuild what rests on it
-        tables.write(record, Path(path))
+    if not _stands(record, Path(path)):  # a new date on an old record would rebuild what rests on it
+        made_by = provenance.collect(
+            source=provenance.source("elbogap.data.records"),
+            command=["python", "-m", "elbogap", *sys.argv[1:]],
+            scale=None,
+            settings={name: getattr(options, name) for name in ("dataset", "stand_ins", "state")},
+            inputs={},
+            run={},
+        )
+        provenance.publish(made_by, {Path(path): partial(tables.save, record)})
     print(f"{options.dataset}: {record['kind']}, {record['note']}")
+
+
+def _stands(record: Any, path: Path) -> bool:
+    """Whether a file is this record already; what is missing or damaged is not."""
+    from elbogap import provenance, tables
+
+    try:
+        provenance.verify(path)
+        return bool(tables.read_json(path) == record)
+    except UserError:
+        return False
 
 
 def _status(options: argparse.Namespace) -> None:

@@ -11,7 +11,6 @@ from cycler import cycler
 from matplotlib.figure import Figure
 
 from elbogap import __version__
-from elbogap.files import atomic
 
 mpl.use("Agg")
 
@@ -73,5 +72,4 @@ def save(figure: Figure, path: Path, *, source: str) -> None:
         ".pdf": {"Creator": by, "Subject": source, "CreationDate": None, "ModDate": None},
         ".png": {"Software": by, "Source": source},
     }[path.suffix]
-    with atomic(path) as temporary:
-        figure.savefig(temporary, metadata=metadata)
+    figure.savefig(path, metadata=metadata)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 import pandas as pd
 
 from elbogap import tables
+from elbogap.errors import UserError
 from elbogap.places import Places
 from elbogap.report.numbers import duration
 
@@ -26,9 +27,10 @@ def seconds_by_rule(places: Places | None = None) -> dict[tuple[str, str], float
 
 
 def _recorded(places: Places) -> pd.DataFrame:
-    if not places.recorded_costs.is_file():
+    try:
+        costs = tables.read_table(places.recorded_costs)
+    except UserError:  # missing or damaged: an estimate stops no run
         return pd.DataFrame(columns=["scale", "rule", "seconds"])
-    costs = tables.read_table(places.recorded_costs)
     return costs.drop_duplicates(["scale", "rule"]).dropna(subset="seconds")
 
 

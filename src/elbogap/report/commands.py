@@ -38,24 +38,23 @@ def _report(options: argparse.Namespace) -> None:
     from elbogap import provenance
     from elbogap.places import Places
     from elbogap.report.gather import gather
-    from elbogap.report.pdf import compile_report
+    from elbogap.report.pdf import typeset
 
     name, _, path = options.outputs[0].partition("=")
     if name != "pdf" or not path:
         raise UserError(f"--outputs: '{options.outputs[0]}' is not of the form pdf=FILE")
     output, places = Path(path), Places.here(options.project)
     report = gather(options.scale, places)
-    compile_report(report, places.paper, places.work, output)
+    pages = typeset(report, places.paper, places.work)
     record = provenance.collect(
         source=provenance.source("elbogap.report.commands"),
         command=["python", "-m", "elbogap", *sys.argv[1:]],
         scale=options.scale,
         settings={},
-        inputs=[places.work / p for d in report["documents"] for t in d["targets"] for p in t["products"]]
-        + [path for path in [places.results(options.scale) / "claims.csv"] if path.is_file()],
+        inputs=report["inputs"],
         run={},
     )
-    provenance.write(record, [output])
+    provenance.publish(record, {output: lambda path: path.write_bytes(pages[0])})
 
 
 def _reference(options: argparse.Namespace) -> None:

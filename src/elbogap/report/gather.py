@@ -9,9 +9,9 @@ from typing import Any
 
 import pandas as pd
 
-from elbogap import tables
+from elbogap import provenance, tables
 from elbogap.claims import specification
-from elbogap.claims.engine import NOT_ASSESSED, NOT_REPRODUCED, REPRODUCED, read_verdicts
+from elbogap.claims.engine import VERDICTS, read_verdicts
 from elbogap.errors import UserError
 from elbogap.places import Places
 from elbogap.report import catalogue, markdown
@@ -22,7 +22,6 @@ from elbogap.report.numbers import cell, duration, memory, number
 WHOLE_TABLE, HEAD = 40, 12  # rows: longer tables are shown by their first rows
 WRITTEN = ("statement", "item", "note", "source")  # columns of a claims table that people wrote
 WIDEST_VALUE = 160  # characters of one setting
-VERDICTS = (REPRODUCED, NOT_REPRODUCED, NOT_ASSESSED)
 
 
 def gather(scale: str, places: Places) -> dict[str, Any]:
@@ -46,8 +45,10 @@ def gather(scale: str, places: Places) -> dict[str, Any]:
     ]
     keys = {document["key"] for document in present}
     products = [product for d in present for target in d["targets"] for product in target["products"]]
+    shown = [*products, *([f"results/{scale}/claims.csv"] if verdicts else [])]
     return {
         "scale": scale,
+        "inputs": {name: provenance.verify(places.work / name) for name in shown},
         "documents": present,
         "later": [dataclasses.asdict(d) for d in all_documents if d.key not in keys],
         "summary": _summary(present),
@@ -63,6 +64,7 @@ def claims(path: Path) -> list[dict[str, str]]:
     if not path.is_file():
         return []
     frame = read_verdicts(path)
+    provenance.verify(path)
     return [
         {str(name): value if name in WRITTEN and value else cell(value) for name, value in row.items()}
         for row in frame.to_dict("records")
@@ -174,7 +176,7 @@ def _attach_published(
     for name in dict.fromkeys(names):
         path = places.paper / "published" / name
         if path.is_file():
-            frame = pd.read_csv(path, comment="#")
+            frame = tables.read_table(path)
             target["published"].append(table(frame, f"paper/published/{name}"))
 
 
@@ -224,20 +226,10 @@ def _cost(products: list[str], lineage: Lineage, measured: list[MeasuredJob]) ->
 
 def _data(folder: Path) -> list[dict[str, Any]]:
     """The records of the data sets that the run used."""
-    try:
-        return [
-            json.loads(path.read_text(encoding="utf-8"))
-            for path in sorted(folder.glob("*.json"))
-            if _is_record(path)
-        ]
-    except (OSError, json.JSONDecodeError) as error:
-        raise UserError(
-            f"{folder}: a data record cannot be read ({error}); remove it and build again"
-        ) from error
-
-
-def _is_record(path: Path) -> bool:
-    return not path.name.endswith(".provenance.json")
+    paths = [path for path in sorted(folder.glob("*.json")) if not path.name.endswith(provenance.SUFFIX)]
+    for path in paths:
+        provenance.verify(path)
+    return [tables.read_json(path) for path in paths]
 
 
 def _summary(documents: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
@@ -283,7 +275,7 @@ def _settings(products: Iterable[str], lineage: Lineage) -> list[dict[str, Any]]
     found: dict[str, dict[str, Any]] = {}
     for product in lineage.upstream(products):
         record = lineage.record(product) or {}
-        if record.get("settings"):
+        if record.get("settings") and record["module"].startswith("elbogap.experiments."):
             found.setdefault(record["module"].removeprefix("elbogap.experiments."), record["settings"])
     return [
         {"experiment": name, "values": [[key, _setting(value)] for key, value in _flat(settings)]}

@@ -11,7 +11,6 @@ from typing import Any
 import pandas as pd
 
 from elbogap import provenance
-from elbogap.errors import UserError
 from elbogap.places import visible
 
 COST_COLUMNS = [
@@ -59,9 +58,10 @@ def last_record(path: Path) -> dict[str, Any] | None:
     """The last line of a benchmark file, if it can be read."""
     try:
         lines = path.read_text(encoding="utf-8").split("\n")
-        return json.loads(next(line for line in reversed(lines) if line.strip()))
-    except (OSError, StopIteration, json.JSONDecodeError):
+        record = json.loads(next(line for line in reversed(lines) if line.strip()))
+    except (OSError, StopIteration, ValueError):
         return None
+    return record if isinstance(record, dict) else None
 
 
 def _job(path: Path) -> MeasuredJob | None:
@@ -99,12 +99,15 @@ class Lineage:
         self._records: dict[str, dict[str, Any] | None] = {}
 
     def record(self, product: str) -> dict[str, Any] | None:
-        """What made a product, or None where no readable record stands beside it."""
+        """What made a product, or None where no record stands beside it.
+
+        Raises:
+            UserError: the record is damaged.
+        """
         if product not in self._records:
-            try:
-                self._records[product] = provenance.read(self._work / product)
-            except UserError:
-                self._records[product] = None
+            path = self._work / product
+            stands = provenance.path_for(path).is_file()
+            self._records[product] = provenance.read(path) if stands else None
         return self._records[product]
 
     def upstream(self, products: Iterable[str]) -> list[str]:

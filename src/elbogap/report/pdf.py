@@ -5,27 +5,27 @@ import shutil
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 import typst
 
 from elbogap.errors import UserError
-from elbogap.files import atomic
 
 MAIN = "report.typ"
 
 
-def compile_report(report: Mapping[str, Any], sources: Path, work: Path, output: Path) -> None:
-    """Write the report; equal data and figures give equal bytes.
+def typeset(
+    report: Mapping[str, Any], sources: Path, work: Path, form: Literal["pdf", "png", "html"] = "pdf"
+) -> list[bytes]:
+    """The report as one file, or as one picture per page; equal data and figures give equal bytes.
 
-    Only the fonts that come with Typst are used, so all machines set the same pages. A `.png` output needs
-    `{p}` in its name and becomes one picture per page.
+    Only the fonts that come with Typst are used, so all machines set the same pages.
 
     Args:
         report: what :func:`elbogap.report.gather.gather` returns.
         sources: folder of the Typst sources.
         work: folder that the figures' paths are relative to.
-        output: the file to write, `.pdf` or `.png`.
+        form: the format.
 
     Raises:
         UserError: Typst refuses the sources or a figure; the message is Typst's own.
@@ -38,16 +38,13 @@ def compile_report(report: Mapping[str, Any], sources: Path, work: Path, output:
                 stage / MAIN,
                 output=None,
                 root=stage,
-                format=cast(Literal["pdf", "png"], output.suffix[1:]),
+                format=form,
                 ignore_system_fonts=True,
                 timestamp=0,
             )
         except typst.TypstError as error:
             raise UserError(f"the report cannot be typeset: {error}") from error
-    pages = [made] if isinstance(made, bytes) else made
-    for number, page in enumerate(pages, start=1):
-        with atomic(Path(str(output).replace("{p}", str(number)))) as temporary:
-            temporary.write_bytes(page)
+    return [made] if isinstance(made, bytes) else made
 
 
 def _stage(report: Mapping[str, Any], sources: Path, work: Path, stage: Path) -> None:

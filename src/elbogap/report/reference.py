@@ -1,5 +1,6 @@
 """Record a finished run in the repository: small tables, records, pictures, and the cost of each target."""
 
+import contextlib
 import os
 import re
 import shutil
@@ -9,8 +10,10 @@ from pathlib import Path
 import pandas as pd
 
 from elbogap import provenance, tables
+from elbogap.checksums import mismatches, write_list
 from elbogap.claims.decide import decide
 from elbogap.errors import UserError
+from elbogap.files import recover_folder, replace_folder
 from elbogap.places import Places
 from elbogap.report import catalogue
 from elbogap.report.lineage import COST_COLUMNS, Lineage, jobs
@@ -34,40 +37,45 @@ def record(scale: str, places: Places, *, add: bool = False) -> int:
         UserError: there is no run, it is not finished (without `add`), or a claim cannot be decided.
     """
     results, figures = places.results(scale), places.figures(scale)
+    folders = places.recorded_results(scale), places.recorded_figures(scale)
+    for folder in folders:
+        recover_folder(folder, _aside(folder))
     if not add and not (results / "claims.csv").is_file():
         raise UserError(
             f"{results}: no claims.csv, so the run is not finished; build all of scale '{scale}' first, or "
             "record what is there with --add"
         )
     small, pictures = list(_small_tables(results)), sorted(figures.rglob("[!.]*.png"))
-    folders = places.recorded_results(scale), places.recorded_figures(scale)
     if not small and not folders[0].is_dir():
         raise UserError(f"{results}: no tables to record")
+    for result in (*small, *pictures):
+        provenance.verify(result)
+    small = [file for path in small for file in (path, provenance.path_for(path))]
     new = [_beside(folder) for folder in folders]
     for fresh, source, files, old in zip(new, (results, figures), (small, pictures), folders, strict=True):
         _fill(fresh, source, files, old if add else None)
+        write_list(fresh)
     if add:
         claims = {"csv": new[0] / "claims.csv"}
         decide(scale, new[0].parent, places.paper / "claims", claims, partial=True)
     _make_paths_relative(new[0], places)
+    write_list(new[0])
     for fresh, old in zip(new, folders, strict=True):
-        shutil.rmtree(old, ignore_errors=True)
-        fresh.rename(old)
-        fresh.parent.rmdir()
+        replace_folder(old, fresh, _aside(old))
+        with contextlib.suppress(OSError):  # what another interrupted recording left is kept
+            fresh.parent.rmdir()
     record_costs(scale, places, add=add)
     return len(small) + len(pictures)
 
 
 def _small_tables(results: Path) -> Iterator[Path]:
-    """Tables and data records that are small enough, each with its provenance."""
+    """Tables and data records that are small enough, without what a killed command left."""
     for path in sorted(results.rglob("*")):
-        wanted = path.suffix in (".csv", ".json") and not path.name.endswith(".provenance.json")
+        wanted = path.suffix in (".csv", ".json") and not path.name.endswith(provenance.SUFFIX)
         parts = path.relative_to(results).parts
-        hidden = any(part.startswith(".") for part in parts)  # what a killed command left
+        hidden = any(part.startswith(".") for part in parts)
         if wanted and not hidden and parts[0] not in PASSING and path.stat().st_size < LARGEST:
             yield path
-            if provenance.path_for(path).is_file():
-                yield provenance.path_for(path)
 
 
 def _beside(folder: Path) -> Path:
@@ -75,11 +83,23 @@ def _beside(folder: Path) -> Path:
     return folder.parent / ".partial" / folder.name
 
 
+def _aside(folder: Path) -> Path:
+    """Where the old content of a folder stands while the new one takes its place."""
+    return folder.parent / ".partial" / f"{folder.name}.old"
+
+
 def _fill(fresh: Path, source: Path, files: Sequence[Path], old: Path | None) -> None:
-    """Copies of an old folder, if there is one, and of the files in `source` over them."""
+    """Copies of an old folder, if there is one, and of the files in `source` over them.
+
+    Raises:
+        UserError: the old folder is not as it was recorded.
+    """
     shutil.rmtree(fresh, ignore_errors=True)
     fresh.mkdir(parents=True)
     if old and old.is_dir():
+        if problems := mismatches(old):
+            more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+            raise UserError(f"{problems[0]}{more}; restore what is recorded first: git checkout -- {old}")
         shutil.copytree(old, fresh, dirs_exist_ok=True)
     for path in files:
         copy = fresh / path.relative_to(source)
@@ -95,7 +115,7 @@ def _make_paths_relative(folder: Path, places: Places) -> None:
         f"{project}/": "",
         f"{os.path.relpath(project, places.work.resolve())}/": "",
     }
-    for path in folder.rglob("*.json"):
+    for path in folder.rglob(f"*{provenance.SUFFIX}"):
         text = path.read_text(encoding="utf-8")
         for prefix, instead in ways.items():
             # whole words of the record alone: '../' is also a part of '../../elsewhere'

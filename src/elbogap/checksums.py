@@ -1,0 +1,71 @@
+"""The SHA-256 of files, and lists of them in the format of `sha256sum`, which stand in recorded folders."""
+
+import hashlib
+import re
+from pathlib import Path
+
+from elbogap.errors import UserError
+from elbogap.files import atomic
+
+LIST = "SHA256SUMS"
+_LINE = re.compile(r"(?P<sha256>[0-9a-f]{64})  (?P<name>.+)")
+
+
+def sha256(path: Path) -> str:
+    """The SHA-256 of a file, read in blocks."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def write_list(folder: Path) -> None:
+    """List all files of a folder; `sha256sum --check SHA256SUMS` compares them, too."""
+    lines = [f"{sha256(path)}  {name}\n" for name, path in _files(folder).items()]
+    with atomic(folder / LIST) as temporary:
+        temporary.write_text("".join(lines), encoding="utf-8")
+
+
+def listed(path: Path) -> str | None:
+    """The SHA-256 of a file in the list of its folder, or of the nearest one above that has a list."""
+    path = path.absolute()
+    for folder in path.parents:
+        if (folder / LIST).is_file():
+            lines = (folder / LIST).read_text(encoding="utf-8", errors="replace").splitlines()
+            name = path.relative_to(folder).as_posix()
+            return next((line[:64] for line in lines if line[64:] == f"  {name}"), None)
+    return None
+
+
+def mismatches(folder: Path) -> list[str]:
+    """One line for each file of a folder that is not as its list says: changed, missing or not listed."""
+    try:
+        expected = _read_list(folder)
+    except UserError as error:
+        return [str(error)]
+    files = _files(folder)
+    lines = []
+    for name in sorted({*expected, *files}):
+        if name not in files:
+            lines.append(f"{folder / name}: is in {LIST}, but missing")
+        elif name not in expected:
+            lines.append(f"{folder / name}: is not in {LIST}")
+        elif (found := sha256(files[name])) != expected[name]:
+            lines.append(f"{folder / name}: sha256 expected {expected[name]}, found {found}")
+    return lines
+
+
+def _files(folder: Path) -> dict[str, Path]:
+    """The files of a folder by their names in a list."""
+    found = (path for path in sorted(folder.rglob("*")) if path.is_file() and path != folder / LIST)
+    return {path.relative_to(folder).as_posix(): path for path in found}
+
+
+def _read_list(folder: Path) -> dict[str, str]:
+    path = folder / LIST
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path}: cannot be read ({error}); restore it, or record the run again") from error
+    matches = [_LINE.fullmatch(line) for line in lines]
+    if None in matches:
+        raise UserError(f"{path}: damaged; restore it, or record the run again")
+    return {match["name"]: match["sha256"] for match in matches if match}
