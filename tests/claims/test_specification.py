@@ -49,10 +49,13 @@ def everywhere(asked: dict[str, Any]) -> dict[str, Any]:
 
 
 BROKEN = {
-    "unknown key of a claim": ({"tabel": "x.csv"}, r"unknown key 'tabel'; allowed here: check, id, item"),
+    "unknown key of a claim": (
+        {"tabel": "x.csv"},
+        r"unknown key 'tabel' \(did you mean 'table'\?\); allowed here: check, id, item",
+    ),
     "unknown key of a check": (
         {"check": MONOTONE | {"metrc": "kl"}},
-        r"check: unknown key 'metrc'; allowed here: along, direction, kind, metric, per",
+        r"check: unknown key 'metrc' \(did you mean 'metric'\?\); allowed here: along, direction, kind",
     ),
     "unknown kind": (
         {"check": MONOTONE | {"kind": "trend"}},

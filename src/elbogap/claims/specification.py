@@ -21,7 +21,7 @@ from pydantic import (
 
 from elbogap.config.base import Section
 from elbogap.config.yaml_file import read_yaml
-from elbogap.errors import UserError
+from elbogap.errors import UserError, did_you_mean, shown
 
 Scalar = bool | int | FiniteFloat | str
 NonNegative = Annotated[FiniteFloat, Field(ge=0)]
@@ -39,7 +39,9 @@ class Part(Section):
     def _only_known_keys(cls, values: Any) -> Any:
         for key in values if isinstance(values, dict) else ():
             if key not in cls.model_fields:
-                raise ValueError(f"unknown key '{key}'; allowed here: {', '.join(sorted(cls.model_fields))}")
+                allowed = sorted(cls.model_fields)
+                hint = did_you_mean(key, allowed)
+                raise ValueError(f"unknown key {shown(key)}{hint}; allowed here: {', '.join(allowed)}")
         return values
 
 
@@ -294,16 +296,18 @@ def _explain(problem: Any, values: Any) -> str:
         number = location[1]
         entry = values["claims"][number]
         name = entry.get("id") if isinstance(entry, dict) else None
-        where, location = f"claim {name or f'number {number + 1}'}: ", location[2:]
+        told = shown(name).strip("'") if name else f"number {number + 1}"
+        where, location = f"claim {told}: ", location[2:]
     if location and location[0] in ("check", "published"):
         del location[1:2]  # the form that pydantic chose, which is no key of the file
     if problem["type"] == "missing":
         return f"{where}missing key '{'.'.join(map(str, location))}'"
     if problem["type"] == "union_tag_invalid":
-        return f"{where}unknown kind '{problem['ctx']['tag']}'; allowed: {problem['ctx']['expected_tags']}"
+        tag, expected = shown(problem["ctx"]["tag"]), problem["ctx"]["expected_tags"]
+        return f"{where}unknown kind {tag}; allowed: {expected}"
     if problem["type"] == "union_tag_not_found":
         return f"{where}missing key '{'.'.join(map(str, location))}.kind'"
     key = f"{'.'.join(map(str, location))}: " if location else ""
     if problem["type"] == "value_error":
         return f"{where}{key}{problem['ctx']['error']}"
-    return f"{where}{key}{problem['msg']} (got {problem['input']!r})"
+    return f"{where}{key}{problem['msg']} (got {shown(problem['input'])})"
