@@ -1,6 +1,6 @@
 """Kind E: settings that validate and cannot be used.
 
-Promise: every number of a scale file is finite and within bounds on both sides, the same for like settings, and
+Promise: every number of a scale file is finite and within bounds on both sides, alike for like settings, and
 a value that no run could use is refused when the file is loaded, in one line that names it.
 """
 
