@@ -215,15 +215,9 @@ class Claim(Part):
                 )
         return self
 
-    def at(self, scale: str) -> AtScale:
-        """What a scale asks of this claim.
-
-        Raises:
-            UserError: claims do not know the scale.
-        """
-        if scale not in Scales.model_fields:
-            raise UserError(f"claims know no scale '{scale}'; known: {', '.join(Scales.model_fields)}")
-        return getattr(self.scales, scale)
+    def at(self, scale: str) -> AtScale | None:
+        """What a scale asks of this claim; nothing if it is a scale of the user's own."""
+        return getattr(self.scales, scale) if scale in Scales.model_fields else None
 
 
 class Document(Part):
@@ -253,7 +247,10 @@ def load(folder: Path) -> list[Document]:
 
 
 def tables_needed(claims_folder: Path, scale: str, results: Path = Path("results")) -> list[str]:
-    """The paths `results/<scale>/...` of the tables that the claims of a scale read, skipped ones aside."""
+    """The paths `results/<scale>/...` of the tables that the claims of a scale read, skipped ones aside.
+
+    A scale that claims do not know skips none.
+    """
     return sorted({str(results / scale / claim.table) for claim in _assessed(claims_folder, scale)})
 
 
@@ -271,7 +268,10 @@ def published_folder(claims_folder: Path) -> Path:
 
 def _assessed(folder: Path, scale: str) -> Iterator[Claim]:
     for document in load(folder):
-        yield from (claim for claim in document.claims if claim.at(scale).status != "skip")
+        for claim in document.claims:
+            asked = claim.at(scale)
+            if asked is None or asked.status != "skip":
+                yield claim
 
 
 def _load(path: Path) -> Document:
