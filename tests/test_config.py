@@ -217,6 +217,11 @@ def test_a_missing_file_says_where_scales_are(tmp_path: Path) -> None:
         load(tmp_path / "none.yaml")
 
 
+def test_a_misspelt_file_is_told_with_the_nearest_scale() -> None:
+    with pytest.raises(UserError, match=r"lpatop\.yaml: cannot be read .*\(did you mean 'laptop'\?\)"):
+        load(CONFIG / "lpatop.yaml")
+
+
 def test_sections_are_found_by_dotted_name() -> None:
     config = load(CONFIG / "smoke.yaml")
     assert section(config, "qiw") is config.qiw

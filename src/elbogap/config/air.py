@@ -1,14 +1,15 @@
 """Settings of document air."""
 
-from typing import Annotated, Literal, Self
+from typing import Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import model_validator
 
 from elbogap.config.base import Section, setting
 from elbogap.config.quantities import (
     Count,
     Integer,
     Levels,
+    Name,
     Natural,
     Positive,
     Rate,
@@ -19,7 +20,6 @@ from elbogap.config.quantities import (
     Widths,
 )
 
-CellName = Annotated[str, Field(pattern=r"^(k|m|large_k)[0-9]+[a-z0-9_]*$")]
 DatasetName = Literal["binarized_mnist", "omniglot", "caltech_silhouettes"]
 
 
@@ -80,7 +80,7 @@ class Cell(Section):
 class Train(Section):
     """Training of all methods and regularisation strengths."""
 
-    cells: dict[CellName, Cell] = setting("What is trained, by the name in the files.", min_length=1)
+    cells: dict[Name, Cell] = setting("What is trained, by the name in the files.", min_length=1)
     architectures: Architectures = setting("Networks of each data set.")
     large_encoder: Widths = setting("Hidden layers of large encoders.")
     latent: Count = setting("Latent dimensions.")

@@ -73,8 +73,9 @@ def _whole(path: Path, heirs: tuple[str, ...]) -> tuple[dict[str, typing.Any], C
     try:
         values = read_yaml(path)
     except OSError as error:
+        hint = did_you_mean(path.stem, scales(path.parent))
         raise UserError(
-            f"{path}: cannot be read ({error.strerror}); scales are files in {path.parent}/"
+            f"{path}: cannot be read ({error.strerror}){hint}; scales are files in {path.parent}/"
         ) from error
     if isinstance(values, dict) and EXTENDS in values:
         values = dict(values)
