@@ -19,7 +19,7 @@ include: "workflow/rules/common.smk"
 
 
 wildcard_constraints:
-    scale="|".join(CONFIGS),
+    scale="|".join(CONFIGS.names),
     dataset="[a-z0-9_]+",
     problem="[a-z0-9_]+",
 
@@ -75,3 +75,7 @@ rule data:
         "envs/environment.yaml"
     shell:
         "python -m elbogap data fetch 2>&1 | tee {log:q}"
+
+
+if workflow.is_main_process:
+    refuse_misspelt_targets()

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 import yaml
-from annotated_types import Ge, Gt, Le, Lt
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
@@ -43,17 +42,34 @@ def test_every_field_is_described_and_required(name: str) -> None:
     assert field.is_required(), f"{name}: values stand in the scale files, not in the code"
 
 
-def numbers(annotation: typing.Any) -> bool:
-    if annotation in (int, float):
-        return True
-    return any(numbers(part) for part in typing.get_args(annotation))
+def numbers(schema: typing.Any, where: str = "") -> Iterator[tuple[str, dict]]:
+    """The schema of each number in a JSON schema, those in lists and mappings too."""
+    if isinstance(schema, list):
+        schema = dict(enumerate(schema))
+    if isinstance(schema, dict):
+        if schema.get("type") in ("integer", "number") and "enum" not in schema:
+            yield where, schema
+        for name, part in schema.items():
+            yield from numbers(part, f"{where}.{name}")
+
+
+NUMBERS = dict(numbers(Config.model_json_schema()["$defs"]))
+
+
+def test_numbers_are_found_at_any_depth() -> None:
+    assert len(NUMBERS) > 200
+    assert ".VcdSweep.properties.alphas.items" in NUMBERS
+
+
+@pytest.mark.parametrize("name", NUMBERS)
+def test_every_number_is_bounded_on_both_sides(name: str) -> None:
+    assert {"minimum", "exclusiveMinimum"} & set(NUMBERS[name]), f"{name} has no lower bound"
+    assert {"maximum", "exclusiveMaximum"} & set(NUMBERS[name]), f"{name} has no upper bound"
 
 
 @pytest.mark.parametrize("name", [name for name, field in FIELDS.items() if field.annotation in (int, float)])
-def test_every_number_is_bounded_and_has_a_unit(name: str) -> None:
-    field = FIELDS[name]
-    assert any(isinstance(bound, Ge | Gt | Le | Lt) for bound in field.metadata), f"{name} has no bound"
-    assert "unit" in (field.json_schema_extra or {}), name
+def test_every_number_has_a_unit(name: str) -> None:
+    assert "unit" in (FIELDS[name].json_schema_extra or {}), name
 
 
 def changed(tmp_path: Path, edit: typing.Callable[[dict], None]) -> Path:
@@ -62,6 +78,12 @@ def changed(tmp_path: Path, edit: typing.Callable[[dict], None]) -> Path:
     path = tmp_path / "smoke.yaml"
     path.write_text(yaml.safe_dump(values), encoding="utf-8")
     return path
+
+
+def at(values: dict, dotted: str) -> dict:
+    for name in dotted.split("."):
+        values = values[name]
+    return values
 
 
 def deepest(values: dict) -> tuple[str, dict]:
@@ -132,7 +154,33 @@ def test_sections_that_ask_for_what_is_not_trained_are_refused(
 
 
 @pytest.mark.parametrize(
-    ("text", "says"), [("a: [", "not valid YAML"), ("", "bad value"), ("- 1", "bad value")]
+    ("name", "key", "value", "says"),
+    [
+        ("mapa.protocol", "samples", 41, "samples is 41, no multiple of components, 5"),
+        ("mapa.protocol", "bound_samples", 42, "bound_samples is 42, no multiple of components, 5"),
+        ("air.theory", "figure_sigmas", [0.7], r"figure_sigmas names \[0\.7\], which sigmas does not"),
+        ("air.theory", "sigmas", [0.25, 1.0, 4.0, 1.0], "1.0 is named twice"),
+        ("air.saturation", "cells", ["k2"], r"saturation\.cells names \['k2'\], which train\.cells does not"),
+        ("qiw.mnist_reconstruct", "bound_images", 201, "bound_images is 201, but images is 200"),
+        ("implicit.density_ratio.finite_sample", "batch", 201, "batch is 201, but points is 200"),
+        ("implicit.density_ratio.finite_sample", "dimensions", [3, 3], "3 is named twice"),
+        ("implicit.vcd_toys.chains", "adapting", 4, "adapting is 4, but iterations is 3"),
+        ("implicit.vcd_toys.sweep", "ts", [2, 2], "2 is named twice"),
+        ("implicit.vcd_toys", "banana_alphas", [1.0], "less than 1"),
+        ("implicit.vcd_toys", "round_steps", 11, "factorised.iterations is 100, which is no multiple of"),
+        ("efvae.gan", "side", 24, "8, 16, 32 or 64"),
+    ],
+)
+def test_settings_that_do_not_agree_are_refused(
+    tmp_path: Path, name: str, key: str, value: object, says: str
+) -> None:
+    with pytest.raises(UserError, match=says) as error:
+        load(changed(tmp_path, lambda values: at(values, name).update({key: value})))
+    assert name.partition(".")[0] in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"), [("a: [", "not valid YAML"), ("", "keys and their"), ("- 1", "keys and their")]
 )
 def test_a_broken_file_is_one_line(tmp_path: Path, text: str, says: str) -> None:
     path = tmp_path / "broken.yaml"
@@ -167,6 +215,11 @@ def test_a_key_given_twice_is_found_at_any_depth_but_may_replace_an_inherited_on
 def test_a_missing_file_says_where_scales_are(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="scales are files in"):
         load(tmp_path / "none.yaml")
+
+
+def test_a_misspelt_file_is_told_with_the_nearest_scale() -> None:
+    with pytest.raises(UserError, match=r"lpatop\.yaml: cannot be read .*\(did you mean 'laptop'\?\)"):
+        load(CONFIG / "lpatop.yaml")
 
 
 def test_sections_are_found_by_dotted_name() -> None:

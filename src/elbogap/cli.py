@@ -29,13 +29,13 @@ from typing import Any, NoReturn
 from pydantic import ValidationError
 from threadpoolctl import threadpool_limits
 
-from elbogap import digest, provenance, tables, writer
+from elbogap import __version__, digest, provenance, tables, writer
 from elbogap.budget import add_time_budget, deadline_of
 from elbogap.claims import commands as claims_commands
 from elbogap.config.base import explain
 from elbogap.config.scale import scale_name
 from elbogap.data import commands as data_commands
-from elbogap.errors import TRY_AGAIN, OutOfTime, UserError, circumstance
+from elbogap.errors import TRY_AGAIN, OutOfTime, UserError, circumstance, did_you_mean
 from elbogap.files import atomic
 from elbogap.places import visible
 from elbogap.plan import commands as plan_commands
@@ -61,7 +61,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     signal.signal(signal.SIGTERM, _interrupt)
     try:
-        options = _parser().parse_args(argv)
+        options = _parse(sys.argv[1:] if argv is None else argv)
         with writer.sole(_made(options)):
             return options.call(options) or 0
     except UserError as error:
@@ -93,8 +93,9 @@ def _interrupt(number: int, frame: object) -> NoReturn:
     raise KeyboardInterrupt
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parse(words: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="elbogap", description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--version", action=_Version, help="print the version and, in a checkout, the commit")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for name in experiments():
         _add_experiment(commands, name)
@@ -114,7 +115,21 @@ def _parser() -> argparse.ArgumentParser:
     config.set_defaults(call=_config)
     for package in (data_commands, claims_commands, report_commands, plan_commands):
         package.register(commands)
-    return parser
+    if words and not words[0].startswith("-") and words[0] not in commands.choices:
+        hint = did_you_mean(words[0], commands.choices)
+        raise UserError(f"no command '{words[0]}'{hint}; all of them: python -m elbogap --help")
+    return parser.parse_args(words)
+
+
+class _Version(argparse.Action):
+    def __init__(self, option_strings: Sequence[str], dest: str, help: str) -> None:
+        super().__init__(option_strings, dest, nargs=0, help=help)
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
+        """Print and leave; git is asked only here."""
+        commit = provenance.git_state()["commit"]
+        print(f"elbogap {__version__}" + (f" (commit {commit})" if commit else ""))
+        parser.exit()
 
 
 def _add_experiment(commands: Any, name: str) -> None:
@@ -271,10 +286,13 @@ def _figure(options: argparse.Namespace) -> None:
     document, _, function = options.name.partition(".")
     name = f"{FIGURES}.{document}"
     if digest.module_path(name) is None:
-        raise UserError(f"no figures of a document '{document}'")
-    draw = getattr(importlib.import_module(name), function, None)
+        known = [path.stem for path in (digest.SOURCE / "figures").glob("*.py")]
+        raise UserError(f"no figures of a document '{document}'{did_you_mean(document, known)}")
+    module = importlib.import_module(name)
+    draw = getattr(module, function, None)
     if not function.startswith("fig") or draw is None:
-        raise UserError(f"document {document} has no figure '{function}'")
+        hint = did_you_mean(function, (known for known in vars(module) if known.startswith("fig")))
+        raise UserError(f"document {document} has no figure '{function}'{hint}")
     source = provenance.source(name)
     inputs, outputs = _paths(options.inputs), _paths(options.outputs)
     expected = set(inspect.signature(draw).parameters)

@@ -1,4 +1,9 @@
-"""The exceptions that are meant for the user: printed as one line, without a traceback."""
+"""The exceptions that are meant for the user, printed as one line without a traceback, and words for them."""
+
+import difflib
+import reprlib
+from collections.abc import Iterable
+from typing import Any
 
 TRY_AGAIN = 75
 """Exit status of a command that ran out of time: EX_TEMPFAIL of sysexits.h."""
@@ -6,6 +11,20 @@ TRY_AGAIN = 75
 
 class UserError(Exception):
     """A mistake or a circumstance that the user can mend: one line, what is wrong and what to do."""
+
+
+def shown(value: Any, width: int = 80) -> str:
+    """A value as Python writes it, cut to `width` characters; of a large one only the beginning is read."""
+    words = reprlib.Repr()
+    words.maxlevel, words.maxstring, words.maxother, words.maxlong = 3, width, width, width
+    text = words.repr(value)
+    return text if len(text) <= width else f"{text[: width - 4]} ..."
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """The hint ` (did you mean 'x'?)` with the known word that is nearest, or nothing if none is near."""
+    close = difflib.get_close_matches(word, list(known), 1)
+    return f" (did you mean '{close[0]}'?)" if close else ""
 
 
 class Unresolved(UserError):

@@ -37,7 +37,8 @@ def test_a_reproduced_claim_tells_all(folder: Any, values: Values) -> None:
     assert row == {
         "id": "toy-kl-falls", "document": "toy", "item": "Figure 1", "statement": "KL falls with k.",
         "kind": "monotone", "scale": "smoke", "status": "require", "verdict": "reproduced",
-        "measured": "0.6, 0.15", "published": "0.15", "source": "p. 2", "tolerance": 0.0, "note": "why",
+        "criterion": "kl decreasing along k", "measured": "0.6, 0.15", "published": "0.15", "source": "p. 2",
+        "tolerance": 0.0, "note": "why",
     }  # fmt: skip
 
 

@@ -49,10 +49,13 @@ def everywhere(asked: dict[str, Any]) -> dict[str, Any]:
 
 
 BROKEN = {
-    "unknown key of a claim": ({"tabel": "x.csv"}, r"unknown key 'tabel'; allowed here: check, id, item"),
+    "unknown key of a claim": (
+        {"tabel": "x.csv"},
+        r"unknown key 'tabel' \(did you mean 'table'\?\); allowed here: check, id, item",
+    ),
     "unknown key of a check": (
         {"check": MONOTONE | {"metrc": "kl"}},
-        r"check: unknown key 'metrc'; allowed here: along, direction, kind, metric, per",
+        r"check: unknown key 'metrc' \(did you mean 'metric'\?\); allowed here: along, direction, kind",
     ),
     "unknown kind": (
         {"check": MONOTONE | {"kind": "trend"}},
@@ -188,10 +191,13 @@ def test_the_files_needed_leave_out_skipped_claims(folder: Any, values: Callable
     assert specification.published_needed(folder.claims, "paper") == []
 
 
-def test_the_files_needed_at_an_unknown_scale_are_refused(folder: Any, values: Callable[..., dict]) -> None:
-    folder.write_claims(values())
-    with pytest.raises(UserError, match="no scale 'huge'; known: smoke, laptop, paper"):
-        specification.tables_needed(folder.claims, "huge")
+def test_a_scale_of_ones_own_needs_the_tables_of_all_claims(folder: Any, values: Callable[..., dict]) -> None:
+    skipped = everywhere({"status": "skip"})
+    folder.write_claims(values(), values(id="toy-skipped", table="toy/other.csv", scales=skipped))
+    assert specification.tables_needed(folder.claims, "smoke") == ["results/smoke/toy/tab.csv"]
+    assert specification.tables_needed(folder.claims, "mine") == [
+        "results/mine/toy/other.csv", "results/mine/toy/tab.csv",
+    ]  # fmt: skip
 
 
 def test_reading_claims_imports_neither_torch_nor_pandas() -> None:

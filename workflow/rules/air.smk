@@ -54,7 +54,7 @@ targets["air"] += [f"{AIR}/{name}.csv" for tables in AIR_TABLES.values() for _, 
 
 
 wildcard_constraints:
-    bound="(k|m|large_k)[0-9]+[a-z0-9_]*",
+    bound="[a-z0-9_]+",
 
 
 rule air_images:

@@ -1,6 +1,7 @@
 # Helpers of the rules; there are no rules here.
 import fcntl
 import os
+import re
 import shlex
 import sys
 from pathlib import Path
@@ -17,9 +18,9 @@ from elbogap import digest
 from elbogap.claims.specification import published_needed, tables_needed
 from elbogap.config.air import CostOfTraining
 from elbogap.config.implicit import TimeOfTraining
-from elbogap.config.load import load, scales, section
+from elbogap.config.load import Scales, section
 from elbogap.data.fetch import record_state
-from elbogap.errors import UserError
+from elbogap.errors import UserError, did_you_mean
 from elbogap.places import visible
 from elbogap.writer import begin_run
 
@@ -42,15 +43,25 @@ if workflow.is_main_process:
     except OSError:
         pass  # the file system has no locks
 
-try:
-    CONFIGS = {name: load(ROOT / "config" / f"{name}.yaml") for name in scales(ROOT / "config")}
-except UserError as error:
-    raise WorkflowError(f"elbogap: {error}") from None
-
 # Every file config/<scale>.yaml is a scale; these targets stand for one of them: --config scale=smoke
 SCALE = config.get("scale", "laptop")
-if SCALE not in CONFIGS:
-    raise WorkflowError(f"elbogap: no scale '{SCALE}'; the files in config/ are: {', '.join(CONFIGS)}")
+CONFIGS = Scales(ROOT / "config")
+SCALE_IN_WORD = r"(?:^(?:results|figures)/|\bscale=)([^/,]+)"
+
+
+def scales_asked():
+    """The scales that the command line names in a path, a setting or a rule; the scale of `all` if there are none."""
+    scales_of = {"smoke": {"smoke"}, "paper_scale": {"paper"}}
+    named = {name for word in sys.argv[1:] for name in scales_of.get(word, re.findall(SCALE_IN_WORD, word))}
+    return named & set(CONFIGS.names) or {SCALE}
+
+
+# A mistake in a scale that is asked for is told at once; the others are read only if a rule needs them.
+try:
+    for name in scales_asked():
+        CONFIGS[name]
+except UserError as error:
+    raise WorkflowError(f"elbogap: {error}") from None
 
 # The product of each document, as paths with a {scale} wildcard; the documents' rule files add to it.
 targets = {"mapa": [], "qiw": [], "air": [], "implicit": [], "efvae": []}
@@ -65,6 +76,19 @@ def everything(scale):
     """All that one scale makes: figures, tables, verdicts and the report."""
     folder = f"results/{scale}"
     return [*products(scale), f"{folder}/claims.checked", f"{folder}/claims.html", f"{folder}/report.pdf"]
+
+
+def refuse_misspelt_targets():
+    """End with the nearest target if a word of the command line is none."""
+    known = [one.name for one in workflow.rules]
+    known += [path for scale in CONFIGS.names for path in everything(scale)]
+    for before, word in zip(sys.argv, sys.argv[1:]):
+        of_an_option = before == "-d" or (before.startswith("--") and before != "--")
+        if of_an_option or word.startswith("-") or "=" in word or word in known or os.path.exists(word):
+            continue
+        hint = did_you_mean(word, known)
+        if hint and not any(one.is_producer(word) for one in workflow.rules):
+            raise WorkflowError(f"elbogap: no rule makes {word}{hint}")
 
 
 def settings(name):

@@ -39,6 +39,7 @@ def register(commands: Any) -> None:
         help="decide all claims again from the recorded tables, and compare with the recorded verdicts",
     )
     verify.add_argument("--project", type=Path, help="the checkout; default: the one of this package")
+    verify.add_argument("--failed", action="store_true", help="list the claims that are not reproduced")
     verify.set_defaults(call=_verify)
 
 
@@ -64,10 +65,23 @@ def _verify(options: argparse.Namespace) -> int:
     from elbogap.claims.recorded import verify
     from elbogap.places import Places
 
-    problems = verify(Places.here(options.project), say=print)
+    def say(line: str, verdicts: "pd.DataFrame") -> None:
+        print(line)
+        if options.failed:
+            _print_failed(verdicts)
+
+    problems = verify(Places.here(options.project), say)
     for line in problems:
         print(" ".join(line.splitlines()), file=sys.stderr)
     return 1 if problems else 0
+
+
+def _print_failed(verdicts: "pd.DataFrame") -> None:
+    """What was asked and what was measured, for each claim that is not reproduced, required or not."""
+    from elbogap.claims.engine import NOT_REPRODUCED
+
+    for row in verdicts[verdicts["verdict"] == NOT_REPRODUCED].itertuples():
+        print(f"  {row.id}: {row.statement}\n    {row.criterion}; measured {row.measured} ({row.detail})")
 
 
 def _outputs(words: list[str]) -> dict[str, Path]:
@@ -83,10 +97,9 @@ def _print(verdicts: "pd.DataFrame") -> None:
     from rich.text import Text
 
     colours = {"reproduced": "blue", "not reproduced": "bold red", "not assessed": "dim"}
-    table = Table(
-        "claim", "verdict", "measured", "published", title=f"Claims at scale {verdicts['scale'].iloc[0]}"
-    )
+    columns = ("id", "verdict", "criterion", "measured", "published")
+    table = Table(*columns, title=f"Claims at scale {verdicts['scale'].iloc[0]}")
     for row in verdicts.itertuples():
-        verdict = Text(row.verdict, style=colours[row.verdict])
-        table.add_row(Text(row.id), verdict, Text(row.measured), Text(row.published))
+        styles = {"verdict": colours[row.verdict]}
+        table.add_row(*(Text(getattr(row, name), style=styles.get(name, "")) for name in columns))
     Console(width=None if sys.stdout.isatty() else 140).print(table)

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from elbogap import tables
 from elbogap.claims import checks
 from elbogap.claims.checks import Finding, Reference
+from elbogap.claims.criterion import criterion
 from elbogap.claims.specification import Claim, Document, PublishedFile, PublishedValue, Status, Value
 from elbogap.errors import UserError
 
@@ -28,6 +29,7 @@ class Verdict:
     scale: str
     status: str
     verdict: str
+    criterion: str
     measured: str
     spread: float | None
     published: str
@@ -172,13 +174,15 @@ def _assess(
     claim: Claim, document: str, scale: str, results: Path, published: Path, read: dict[Path, pd.DataFrame]
 ) -> Verdict:
     asked = claim.at(scale)
-    if asked.status == "skip" or asked.tolerance is None:  # only skipped claims lack a tolerance
+    if asked and asked.status == "skip":
         return _verdict(claim, document, scale, NOT_ASSESSED, "skipped at this scale", None)
     path = results / claim.table
     if path not in read:
         read[path] = tables.read_table(path)
+    if asked is None:
+        return _measured_only(claim, document, scale, read[path], published)
     rows = select(read[path], claim)
-    finding = find(claim, rows, asked.tolerance, published)
+    finding = find(claim, rows, asked.tolerance or 0.0, published)
     if "data" in rows and (rows["data"] == "stand-in").any():
         return _verdict(claim, document, scale, NOT_ASSESSED, "rests on stand-in data", finding)
     return _verdict(
@@ -186,10 +190,20 @@ def _assess(
     )
 
 
+def _measured_only(claim: Claim, document: str, scale: str, table: pd.DataFrame, published: Path) -> Verdict:
+    """What is measured at a scale of the user's own, which may lack what the claim looks at."""
+    try:
+        finding = find(claim, select(table, claim), 0.0, published)
+    except UserError as error:
+        return _verdict(claim, document, scale, NOT_ASSESSED, str(error), None)
+    return _verdict(claim, document, scale, NOT_ASSESSED, "claims ask nothing of this scale", finding)
+
+
 def _verdict(
     claim: Claim, document: str, scale: str, verdict: str, detail: str, finding: Finding | None
 ) -> Verdict:
     asked = claim.at(scale)
+    tolerance = asked.tolerance if asked else None
     published = finding.published if finding and finding.published else claim.published
     stated = published if isinstance(published, PublishedValue) else None
     return Verdict(
@@ -199,13 +213,14 @@ def _verdict(
         statement=claim.statement,
         kind=claim.check.kind,
         scale=scale,
-        status=asked.status,
+        status=asked.status if asked else "report",
         verdict=verdict,
+        criterion=criterion(claim, tolerance),
         measured=finding.measured if finding else "",
         spread=finding.spread if finding else None,
         published=checks.number(stated.value) if stated else "",
         source=stated.source if stated else "",
-        tolerance=asked.tolerance,
+        tolerance=tolerance,
         detail=detail,
         note=claim.note,
     )

@@ -3,7 +3,6 @@
 import jinja2
 import pandas as pd
 
-from elbogap.claims.checks import number
 from elbogap.claims.engine import NOT_ASSESSED, NOT_REPRODUCED, REPRODUCED
 
 # Sign, text colour and ground: blue and vermilion differ under all common colour-vision deficiencies.
@@ -42,18 +41,18 @@ code { font-size: .85em; color: #444; }
 <h1>Claims at scale {{ scale }}</h1>
 <p>{% for verdict in looks %}{{ badge(verdict) }} {{ counts[verdict] }}&ensp;{% endfor %}</p>
 <p class="small">A required claim that is not reproduced breaks the build. Spread is the standard deviation,
-over replicates, of what decides: a value, a ratio, a step, or the distance to a bound. Tolerances are in the
-units of the metric, or relative where the check says so.</p>
+over replicates, of what decides: a value, a ratio, a step, or the distance to a bound. The criterion
+includes the tolerance and must be met in each group; measured is the group that decides.</p>
 {% for document, rows in documents.items() %}
 <section id="{{ document }}">
 <h2>{{ document }}</h2>
 <div class="scroll"><table>
-<colgroup><col style="width: 14%"><col style="width: 25%"><col style="width: 11%"><col style="width: 20%">
-<col style="width: 6%"><col style="width: 11%"><col style="width: 7%"><col style="width: 6%"></colgroup>
+<colgroup><col style="width: 13%"><col style="width: 24%"><col style="width: 9%"><col style="width: 14%">
+<col style="width: 18%"><col style="width: 6%"><col style="width: 10%"><col style="width: 6%"></colgroup>
 <thead><tr>
 <th scope="col">Verdict</th><th scope="col">Claim</th><th scope="col">Where</th>
-<th scope="col">Measured</th><th scope="col">Spread</th><th scope="col">Published</th>
-<th scope="col">Tolerance</th><th scope="col">Status</th>
+<th scope="col">Criterion</th><th scope="col">Measured</th><th scope="col">Spread</th>
+<th scope="col">Published</th><th scope="col">Status</th>
 </tr></thead>
 <tbody>
 {% for row in rows %}
@@ -62,11 +61,11 @@ units of the metric, or relative where the check says so.</p>
 <td>{{ row.statement }}<div class="small"><code>{{ row.id }}</code> ({{ row.kind }})</div>
 {% if row.note %}<p class="small">{{ row.note }}</p>{% endif %}</td>
 <td>{{ row.item }}</td>
+<td>{{ row.criterion }}</td>
 <td>{{ row.measured }}
 <p class="small">{{ row.detail }}</p></td>
 <td>{% if row.spread == row.spread %}{{ "%.2g" % row.spread }}{% endif %}</td>
 <td>{{ row.published }}{% if row.source %}<p class="small">{{ row.source }}</p>{% endif %}</td>
-<td>{% if row.tolerance == row.tolerance %}{{ number(row.tolerance) }}{% endif %}</td>
 <td>{{ {"require": "required", "report": "reported", "skip": "skipped"}[row.status] }}</td>
 </tr>
 {% endfor %}
@@ -91,5 +90,4 @@ def page(verdicts: pd.DataFrame, scale: str) -> str:
             str(document): rows.to_dict("records")
             for document, rows in verdicts.groupby("document", sort=False)
         },
-        number=number,
     )

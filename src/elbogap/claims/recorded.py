@@ -6,18 +6,20 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from elbogap import checksums
 from elbogap.claims import engine, specification
 from elbogap.errors import UserError
 from elbogap.places import Places
 
-Say = Callable[[str], object]
+Say = Callable[[str, pd.DataFrame], object]
 
 _NUMBER = re.compile(r"(-?\d+(?:\.\d+)?(?:e[-+]\d+)?)")
 
 
 def verify(places: Places, say: Say) -> list[str]:
-    """One line for each thing that is not as it was recorded; `say` is told the verdicts of each scale.
+    """One line for each thing that is not as it was recorded; `say` is told of each scale, and its verdicts.
 
     Raises:
         UserError: the claims' own files are broken.
@@ -48,7 +50,10 @@ def _claims(
     then = _by_claim(engine.read_verdicts(recorded / scale / "claims.csv"))
     verdicts = engine.assess_all(documents, scale, recorded, published, partial=True)
     counts = verdicts["verdict"].value_counts()
-    say(f"{scale}: {len(verdicts)} claims, " + ", ".join(f"{n} {word}" for word, n in counts.items()))
+    say(
+        f"{scale}: {len(verdicts)} claims, " + ", ".join(f"{n} {word}" for word, n in counts.items()),
+        verdicts,
+    )
     yield from engine.failures(verdicts)
     now = _by_claim(verdicts)
     for name in sorted({*now, *then}):
@@ -58,7 +63,7 @@ def _claims(
             yield f"{scale}: {name}: {'; '.join(differences)}"
 
 
-def _by_claim(verdicts: Any) -> dict[str, dict[str, Any]]:
+def _by_claim(verdicts: pd.DataFrame) -> dict[str, dict[str, Any]]:
     return {row["id"]: row for row in verdicts.to_dict("records")}
 
 

@@ -21,7 +21,7 @@ from pydantic import (
 
 from elbogap.config.base import Section
 from elbogap.config.yaml_file import read_yaml
-from elbogap.errors import UserError
+from elbogap.errors import UserError, did_you_mean, shown
 from elbogap.places import visible
 
 Scalar = bool | int | FiniteFloat | str
@@ -40,7 +40,9 @@ class Part(Section):
     def _only_known_keys(cls, values: Any) -> Any:
         for key in values if isinstance(values, dict) else ():
             if key not in cls.model_fields:
-                raise ValueError(f"unknown key '{key}'; allowed here: {', '.join(sorted(cls.model_fields))}")
+                allowed = sorted(cls.model_fields)
+                hint = did_you_mean(key, allowed)
+                raise ValueError(f"unknown key {shown(key)}{hint}; allowed here: {', '.join(allowed)}")
         return values
 
 
@@ -217,15 +219,9 @@ class Claim(Part):
                 )
         return self
 
-    def at(self, scale: str) -> AtScale:
-        """What a scale asks of this claim.
-
-        Raises:
-            UserError: claims do not know the scale.
-        """
-        if scale not in Scales.model_fields:
-            raise UserError(f"claims know no scale '{scale}'; known: {', '.join(Scales.model_fields)}")
-        return getattr(self.scales, scale)
+    def at(self, scale: str) -> AtScale | None:
+        """What a scale asks of this claim; nothing if it is a scale of the user's own."""
+        return getattr(self.scales, scale) if scale in Scales.model_fields else None
 
 
 class Document(Part):
@@ -255,7 +251,10 @@ def load(folder: Path) -> list[Document]:
 
 
 def tables_needed(claims_folder: Path, scale: str, results: Path = Path("results")) -> list[str]:
-    """The paths `results/<scale>/...` of the tables that the claims of a scale read, skipped ones aside."""
+    """The paths `results/<scale>/...` of the tables that the claims of a scale read, skipped ones aside.
+
+    A scale that claims do not know skips none.
+    """
     return sorted({str(results / scale / claim.table) for claim in _assessed(claims_folder, scale)})
 
 
@@ -273,7 +272,10 @@ def published_folder(claims_folder: Path) -> Path:
 
 def _assessed(folder: Path, scale: str) -> Iterator[Claim]:
     for document in load(folder):
-        yield from (claim for claim in document.claims if claim.at(scale).status != "skip")
+        for claim in document.claims:
+            asked = claim.at(scale)
+            if asked is None or asked.status != "skip":
+                yield claim
 
 
 def _load(path: Path) -> Document:
@@ -298,16 +300,18 @@ def _explain(problem: Any, values: Any) -> str:
         number = location[1]
         entry = values["claims"][number]
         name = entry.get("id") if isinstance(entry, dict) else None
-        where, location = f"claim {name or f'number {number + 1}'}: ", location[2:]
+        told = shown(name).strip("'") if name else f"number {number + 1}"
+        where, location = f"claim {told}: ", location[2:]
     if location and location[0] in ("check", "published"):
         del location[1:2]  # the form that pydantic chose, which is no key of the file
     if problem["type"] == "missing":
         return f"{where}missing key '{'.'.join(map(str, location))}'"
     if problem["type"] == "union_tag_invalid":
-        return f"{where}unknown kind '{problem['ctx']['tag']}'; allowed: {problem['ctx']['expected_tags']}"
+        tag, expected = shown(problem["ctx"]["tag"]), problem["ctx"]["expected_tags"]
+        return f"{where}unknown kind {tag}; allowed: {expected}"
     if problem["type"] == "union_tag_not_found":
         return f"{where}missing key '{'.'.join(map(str, location))}.kind'"
     key = f"{'.'.join(map(str, location))}: " if location else ""
     if problem["type"] == "value_error":
         return f"{where}{key}{problem['ctx']['error']}"
-    return f"{where}{key}{problem['msg']} (got {problem['input']!r})"
+    return f"{where}{key}{problem['msg']} (got {shown(problem['input'])})"

@@ -1,24 +1,34 @@
 """Settings of document air."""
 
-from typing import Annotated, Literal, Self
+from typing import Literal, Self
 
-from pydantic import Field, FiniteFloat, model_validator
+from pydantic import model_validator
 
 from elbogap.config.base import Section, setting
+from elbogap.config.quantities import (
+    Count,
+    Integer,
+    Levels,
+    Name,
+    Natural,
+    Positive,
+    Rate,
+    Real,
+    Seconds,
+    Seed,
+    Share,
+    Widths,
+)
 
-Count = Annotated[int, Field(ge=1)]
-Positive = Annotated[FiniteFloat, Field(gt=0)]
-Share = Annotated[float, Field(gt=0, le=1)]
-Widths = Annotated[tuple[Count, ...], Field(min_length=1)]
 DatasetName = Literal["binarized_mnist", "omniglot", "caltech_silhouettes"]
 
 
 class Split(Section):
     """Sizes of the three parts of a data set; parts that have fewer images are taken whole."""
 
-    train: int = setting("Training images.", ge=10)
-    valid: int = setting("Images for early stopping and for the choice of strengths.", ge=2)
-    test: int = setting("Test images.", ge=2)
+    train: Integer = setting("Training images.", ge=10)
+    valid: Integer = setting("Images for early stopping and for the choice of strengths.", ge=2)
+    test: Integer = setting("Test images.", ge=2)
 
 
 class Images(Section):
@@ -29,7 +39,7 @@ class Images(Section):
         "OMNIGLOT, binarised once; its validation part is taken from the training part."
     )
     caltech_silhouettes: Split = setting("Caltech 101 silhouettes.")
-    seed: int = setting("Base seed of choice and binarisation.", ge=0)
+    seed: Seed = setting("Base seed of choice and binarisation.")
 
 
 class Architecture(Section):
@@ -50,15 +60,15 @@ class Architectures(Section):
 class Cell(Section):
     """One bound, the methods trained with it, and how far."""
 
-    datasets: tuple[DatasetName, ...] = setting("Data sets.", min_length=1)
-    k: int = setting("Importance samples of the bound; 1 is the ELBO.", ge=1)
-    m: int = setting("Copies of the bound, with their own draws of z, that are averaged.", ge=1)
+    datasets: Levels[DatasetName] = setting("Data sets.", min_length=1)
+    k: Count = setting("Importance samples of the bound; 1 is the ELBO.")
+    m: Count = setting("Copies of the bound, with their own draws of z, that are averaged.")
     large_encoder: bool = setting("Whether encoders have the large layers.")
-    alphas: tuple[Share, ...] = setting("Shares of the denoising regulariser, one method each.")
-    noise: tuple[Positive, ...] = setting("Positives sigma of the encoder's input noise.", unit="pixel value")
-    norms: tuple[Positive, ...] = setting("Bounds H on the norms of the encoder's weight columns.")
-    rounds: int = setting("Length of the training, in rounds.", ge=1)
-    seeds: int = setting("Independent repetitions.", ge=1)
+    alphas: Levels[Share] = setting("Shares of the denoising regulariser, one method each.")
+    noise: Levels[Positive] = setting("Deviations sigma of the encoder's input noise.", unit="pixel value")
+    norms: Levels[Positive] = setting("Bounds H on the norms of the encoder's weight columns.")
+    rounds: Count = setting("Length of the training, in rounds.")
+    seeds: Count = setting("Independent repetitions.")
 
     @model_validator(mode="after")
     def _noise_for_denoising(self) -> Self:
@@ -70,99 +80,104 @@ class Cell(Section):
 class Train(Section):
     """Training of all methods and regularisation strengths."""
 
-    cells: dict[str, Cell] = setting("What is trained, by the name in the files.", min_length=1)
+    cells: dict[Name, Cell] = setting("What is trained, by the name in the files.", min_length=1)
     architectures: Architectures = setting("Networks of each data set.")
     large_encoder: Widths = setting("Hidden layers of large encoders.")
-    latent: int = setting("Latent dimensions.", ge=1)
+    latent: Count = setting("Latent dimensions.")
     activation: Literal["relu", "tanh"] = setting("Hidden activation.")
-    batch: int = setting("Images per step.", ge=1)
-    learning_rate: float = setting("Learning rate of Adam at the beginning.", gt=0)
-    final_share: float = setting("Learning rate at the end over that at the beginning.", gt=0, le=1)
-    round_steps: int = setting("Steps in a round, whose minibatches and noise are drawn at once.", ge=1)
-    measure_rounds: int = setting("Rounds from one measurement to the next.", ge=1)
-    measure_images: int = setting("Validation and test images of the measurements during training.", ge=1)
-    valid_samples: int = setting("Importance samples of the validation bound.", ge=1)
-    rows: int = setting("Decoder rows that the members trained together may take per step.", ge=1)
-    checkpoint_seconds: float = setting("Least time between two checkpoints.", unit="s", gt=0)
-    seed: int = setting("Base seed of weights, minibatches and noise.", ge=0)
+    batch: Count = setting("Images per step.")
+    learning_rate: Rate = setting("Learning rate of Adam at the beginning.")
+    final_share: Share = setting("Learning rate at the end over that at the beginning.")
+    round_steps: Count = setting("Steps in a round, whose minibatches and noise are drawn at once.")
+    measure_rounds: Count = setting("Rounds from one measurement to the next.")
+    measure_images: Count = setting("Validation and test images of the measurements during training.")
+    valid_samples: Count = setting("Importance samples of the validation bound.")
+    rows: Count = setting("Decoder rows that the members trained together may take per step.")
+    checkpoint_seconds: Seconds = setting("Least time between two checkpoints.", unit="s")
+    seed: Seed = setting("Base seed of weights, minibatches and noise.")
 
 
 class Estimator(Section):
     """IW-SVI: a Gaussian fitted to each image by itself, and the bound with it."""
 
-    steps: int = setting("Gradient steps T per image; 0 keeps the encoder's Gaussian.", ge=0)
-    step_samples: int = setting("Importance samples k' of the bound that is maximised.", ge=1)
-    learning_rate: float = setting("Adam's first learning rate on means and log-variances.", gt=0)
-    samples: int = setting("Importance samples k of the estimate.", ge=1)
+    steps: Natural = setting("Gradient steps T per image; 0 keeps the encoder's Gaussian.")
+    step_samples: Count = setting("Importance samples k' of the bound that is maximised.")
+    learning_rate: Rate = setting("Adam's first learning rate on means and log-variances.")
+    samples: Count = setting("Importance samples k of the estimate.")
 
 
 class Evaluate(Section):
     """Test likelihoods and bounds of all trained models."""
 
     estimator: Estimator = setting("The estimate of log p(x).")
-    bound_draws: int = setting("Independent draws of the amortised bound per image.", ge=1)
-    valid_samples: int = setting("Importance samples of the validation bound that chooses strengths.", ge=1)
-    rows: int = setting("Decoder rows held in memory at once.", ge=1)
-    seed: int = setting("Base seed of the draws.", ge=0)
+    bound_draws: Count = setting("Independent draws of the amortised bound per image.")
+    valid_samples: Count = setting("Importance samples of the validation bound that chooses strengths.")
+    rows: Count = setting("Decoder rows held in memory at once.")
+    seed: Seed = setting("Base seed of the draws.")
 
 
 class Saturation(Section):
     """How far the estimate of the likelihood has converged."""
 
-    cells: tuple[str, ...] = setting(
+    cells: Levels[str] = setting(
         "The cells whose unregularised first models are evaluated, on every data set they have.", min_length=1
     )
-    images: int = setting("Test images, at most.", ge=2)
-    steps: tuple[int, ...] = setting("Numbers T of gradient steps.", min_length=1)
-    step_samples: tuple[Count, ...] = setting("Numbers k' of samples per gradient step.", min_length=1)
-    samples: tuple[Count, ...] = setting("Numbers k of samples of the estimate.", min_length=1)
-    learning_rate: float = setting("Adam's first learning rate on means and log-variances.", gt=0)
-    rows: int = setting("Decoder rows held in memory at once.", ge=1)
-    seed: int = setting("Base seed of the draws.", ge=0)
+    images: Integer = setting("Test images, at most.", ge=2)
+    steps: Levels[Natural] = setting("Numbers T of gradient steps.", min_length=1)
+    step_samples: Levels[Count] = setting("Numbers k' of samples per gradient step.", min_length=1)
+    samples: Levels[Count] = setting("Numbers k of samples of the estimate.", min_length=1)
+    learning_rate: Rate = setting("Adam's first learning rate on means and log-variances.")
+    rows: Count = setting("Decoder rows held in memory at once.")
+    seed: Seed = setting("Base seed of the draws.")
 
 
 class Summary(Section):
     """Tables of the document from the evaluations."""
 
-    resamples: int = setting("Bootstrap resamples of the test images.", ge=100)
-    seed: int = setting("Base seed of the resamples.", ge=0)
+    resamples: Integer = setting("Bootstrap resamples of the test images.", ge=100)
+    seed: Seed = setting("Base seed of the resamples.")
 
 
 class Cost(Section):
     """Time per step at the sizes of the paper scale."""
 
-    steps: int = setting("Steps timed for each number k of samples, after as many untimed ones.", ge=1)
-    repeats: int = setting("Repetitions, of which the median counts.", ge=1)
-    members: int = setting("Models trained together.", ge=1)
+    steps: Count = setting("Steps timed for each number k of samples, after as many untimed ones.")
+    repeats: Count = setting("Repetitions, of which the median counts.")
+    members: Count = setting("Models trained together.")
 
 
 class Theory(Section):
     """Lemma 1, Theorem 1, Propositions 1 to 3 and appendix B, measured where the optimum is known."""
 
-    observations: tuple[FiniteFloat, ...] = setting(
-        "The training observations, all different.", unit="x", min_length=2
-    )
-    sigmas: tuple[Positive, ...] = setting(
+    observations: Levels[Real] = setting("The training observations, all different.", unit="x", min_length=2)
+    sigmas: Levels[Positive] = setting(
         "Standard deviations of the input noise, all different.", unit="x", min_length=2
     )
-    figure_sigmas: tuple[Positive, ...] = setting(
+    figure_sigmas: Levels[Positive] = setting(
         "Those whose encoders and decoders the figure shows.", unit="x", min_length=1
     )
-    nodes: int = setting("Grid points over the noisy observation.", ge=20)
-    latent_nodes: int = setting("Grid points over the latent variable.", ge=20)
-    starts: int = setting("Random starts of each optimisation.", ge=1)
-    models: int = setting("Random models whose regulariser is measured.", ge=1)
-    alphas: tuple[Share, ...] = setting(
+    nodes: Integer = setting("Grid points over the noisy observation.", ge=20)
+    latent_nodes: Integer = setting("Grid points over the latent variable.", ge=20)
+    starts: Count = setting("Random starts of each optimisation.")
+    models: Count = setting("Random models whose regulariser is measured.")
+    alphas: Levels[Share] = setting(
         "Shares of the denoising term in the regulariser (eq. 16) of affine encoders.", min_length=1
     )
-    ks: tuple[Count, ...] = setting("Numbers of importance samples k.", min_length=2)
-    importance_sigmas: tuple[Positive, ...] = setting(
+    ks: Levels[Count] = setting("Numbers of importance samples k.", min_length=2)
+    importance_sigmas: Levels[Positive] = setting(
         "Input noise, beside infinite noise, under which k varies.", unit="x"
     )
-    importance_nodes: int = setting("Grid points over the noisy observation where k varies.", ge=10)
-    pixels: int = setting("Bits of each observation of Proposition 2.", ge=1)
-    perturbations: int = setting("Perturbed inputs in appendix B.", ge=2)
-    seed: int = setting("Base seed of models and starts.", ge=0)
+    importance_nodes: Integer = setting("Grid points over the noisy observation where k varies.", ge=10)
+    pixels: Count = setting("Bits of each observation of Proposition 2.")
+    perturbations: Integer = setting("Perturbed inputs in appendix B.", ge=2)
+    seed: Seed = setting("Base seed of models and starts.")
+
+    @model_validator(mode="after")
+    def _figure_of_what_is_measured(self) -> Self:
+        missing = sorted(set(self.figure_sigmas) - set(self.sigmas))
+        if missing:
+            raise ValueError(f"figure_sigmas names {missing}, which sigmas does not")
+        return self
 
 
 class AirConfig(Section):
@@ -175,6 +190,13 @@ class AirConfig(Section):
     summary: Summary = setting("Tables 1 to 4 and 7.")
     cost: Cost = setting("What the paper scale costs.")
     theory: Theory = setting("The theory, on small problems.")
+
+    @model_validator(mode="after")
+    def _saturation_of_what_is_trained(self) -> Self:
+        missing = sorted(set(self.saturation.cells) - set(self.train.cells))
+        if missing:
+            raise ValueError(f"saturation.cells names {missing}, which train.cells does not")
+        return self
 
 
 class CostOfTraining(Section):

@@ -1,6 +1,5 @@
 """What every configuration section is made of: described, bounded fields and no unknown keys."""
 
-import difflib
 import types
 import typing
 from collections.abc import Iterator, Sequence
@@ -8,11 +7,13 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from elbogap.errors import did_you_mean, shown
+
 
 class Section(BaseModel):
     """One section of a scale file; an unknown or missing key is an error, and values never change."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, allow_inf_nan=False)
 
 
 def setting(description: str, *, unit: str = "", **bounds: Any) -> Any:
@@ -24,24 +25,31 @@ def setting(description: str, *, unit: str = "", **bounds: Any) -> Any:
     return Field(description=description, json_schema_extra={"unit": unit}, **bounds)
 
 
-def explain(error: ValidationError, model: type[BaseModel]) -> str:
-    """One line for a failed validation: the key, what is wrong, and the allowed keys where that helps."""
+def explain(error: ValidationError, model: type[BaseModel], *, more_keys: Sequence[str] = ()) -> str:
+    """One line for a failed validation: the key, what is wrong, and the allowed keys where that helps.
+
+    Args:
+        error: what pydantic raised.
+        model: of the whole file.
+        more_keys: allowed at the top beside those of the model.
+    """
     # a misspelt key is both unknown and missing; the unknown one tells the user more
     problems = sorted(error.errors(), key=lambda problem: problem["type"] != "extra_forbidden")
     problem, others = problems[0], len(problems) - 1
     more = f" (and {others} more)" if others else ""
     location = [str(part) for part in problem["loc"]]
-    key = ".".join(location)
+    key = shown(".".join(location))
     if problem["type"] == "extra_forbidden":
         allowed = sorted(_model_at(model, location[:-1]).model_fields)
-        close = difflib.get_close_matches(location[-1], allowed, 1)
-        hint = f" (did you mean '{close[0]}'?)" if close else ""
-        return f"unknown key '{key}'{hint}; allowed here: {', '.join(allowed)}{more}"
+        hint = did_you_mean(location[-1], [*allowed, *more_keys] if len(location) == 1 else allowed)
+        return f"unknown key {key}{hint}; allowed here: {', '.join(allowed)}{more}"
     if problem["type"] == "missing":
-        return f"missing key '{key}'{more}"
+        return f"missing key {key}{more}"
+    where = f"bad value for {key}" if location else "bad values"
     if problem["type"] == "value_error":  # of a whole section, whose values would fill the line
-        return f"bad value for '{key}': {problem['ctx']['error']}{more}"
-    return f"bad value for '{key}': {problem['msg']} (got {problem['input']!r}){more}"
+        return f"{where}: {problem['ctx']['error']}{more}"
+    wrong = "keys and their values are needed" if problem["type"] == "model_type" else problem["msg"]
+    return f"{where}: {wrong} (got {shown(problem['input'])}){more}"
 
 
 def models_in(annotation: Any) -> Iterator[type[BaseModel]]:

@@ -1,70 +1,78 @@
 """Settings of document efvae."""
 
-from typing import Annotated, Literal
-
-from pydantic import Field, FiniteFloat
+from typing import Literal
 
 from elbogap.config.base import Section, setting
-
-Count = Annotated[int, Field(ge=1)]
-Positive = Annotated[FiniteFloat, Field(gt=0)]
+from elbogap.config.quantities import (
+    Count,
+    Decay,
+    Integer,
+    Levels,
+    Name,
+    Natural,
+    NotNegative,
+    Positive,
+    Rate,
+    Seconds,
+    Seed,
+    Share,
+    Spacing,
+    Widths,
+)
 
 
 class Toy(Section):
     """The mixture of four Gaussians and encoders of two independent bits."""
 
-    hidden: tuple[Count, ...] = setting("Widths of the encoder's hidden layers.", min_length=1)
-    train_spacing: float = setting("Spacing of the shifted lattices of training.", unit="x", gt=0)
-    spacing: float = setting("Spacing of the lattice of everything measured or searched.", unit="x", gt=0)
-    round_steps: int = setting("Steps in a round, whose shifts are drawn at once.", ge=1)
-    pretrain_rounds: int = setting("Length of the training at the ground-truth decoder, in rounds.", ge=1)
-    joint_rounds: int = setting("Length of the joint training, in rounds.", ge=1)
-    pretrain_rate: float = setting("Adam's first learning rate at the ground-truth decoder.", gt=0)
-    joint_rate: float = setting("Adam's first learning rate in joint training.", gt=0)
-    final_share: float = setting("Learning rate at the end over that at the beginning.", gt=0, le=1)
-    seeds: int = setting("Independent repetitions.", ge=1)
-    rbm_starts: int = setting("Random starts of the RBM of maximal likelihood.", ge=1)
-    pixels: int = setting("Pixels along each side of the maps.", ge=3)
-    path_points: int = setting("Decoders on the line of panel (f).", ge=2)
-    plane_points: int = setting("Decoders along each side of Figure 1's plane.", ge=2)
-    checkpoint_seconds: float = setting("Least time between two checkpoints.", unit="s", gt=0)
-    seed: int = setting("Base seed of weights, shifts and starts.", ge=0)
-
-
-NotNegative = Annotated[FiniteFloat, Field(ge=0)]
+    hidden: Widths = setting("Widths of the encoder's hidden layers.")
+    train_spacing: Spacing = setting("Spacing of the shifted lattices of training.", unit="x")
+    spacing: Spacing = setting("Spacing of the lattice of everything measured or searched.", unit="x")
+    round_steps: Count = setting("Steps in a round, whose shifts are drawn at once.")
+    pretrain_rounds: Count = setting("Length of the training at the ground-truth decoder, in rounds.")
+    joint_rounds: Count = setting("Length of the joint training, in rounds.")
+    pretrain_rate: Rate = setting("Adam's first learning rate at the ground-truth decoder.")
+    joint_rate: Rate = setting("Adam's first learning rate in joint training.")
+    final_share: Share = setting("Learning rate at the end over that at the beginning.")
+    seeds: Count = setting("Independent repetitions.")
+    rbm_starts: Count = setting("Random starts of the RBM of maximal likelihood.")
+    pixels: Integer = setting("Pixels along each side of the maps.", ge=3)
+    path_points: Integer = setting("Decoders on the line of panel (f).", ge=2)
+    plane_points: Integer = setting("Decoders along each side of Figure 1's plane.", ge=2)
+    checkpoint_seconds: Seconds = setting("Least time between two checkpoints.", unit="s")
+    seed: Seed = setting("Base seed of weights, shifts and starts.")
 
 
 class EncoderSizes(Section):
     """Corollary 1: encoders of several sizes, at the toy's ground truth and at the optimum of the ELBO."""
 
-    widths: tuple[Count, ...] = setting("Units in each of the two hidden layers.", min_length=2)
-    train_spacing: float = setting("Spacing of the shifted lattices of training.", unit="x", gt=0)
-    spacing: float = setting("Spacing of the lattice of the measurement.", unit="x", gt=0)
-    steps: int = setting("Training steps.", ge=1)
-    learning_rate: float = setting("Adam's first learning rate.", gt=0)
-    final_share: float = setting("Learning rate at the end over that at the beginning.", gt=0, le=1)
-    seeds: int = setting("Independent repetitions.", ge=1)
+    widths: Levels[Count] = setting("Units in each of the two hidden layers.", min_length=2)
+    train_spacing: Spacing = setting("Spacing of the shifted lattices of training.", unit="x")
+    spacing: Spacing = setting("Spacing of the lattice of the measurement.", unit="x")
+    steps: Count = setting("Training steps.")
+    learning_rate: Rate = setting("Adam's first learning rate.")
+    final_share: Share = setting("Learning rate at the end over that at the beginning.")
+    seeds: Count = setting("Independent repetitions.")
 
 
 class Theory(Section):
     """Theorems 1 and 2, Corollaries 1 and 2 and Example A.1, where all can be enumerated."""
 
-    models: int = setting("Random models of each kind.", ge=1)
-    bends: tuple[NotNegative, ...] = setting(
+    models: Count = setting("Random models of each kind.")
+    bends: Levels[NotNegative] = setting(
         "Multiples of the part of f(z) that is not affine in z.", unit="natural parameter", min_length=2
     )
-    starts: int = setting("Random starts of each optimum.", ge=1)
-    spacing: float = setting("Spacing of the lattice of Corollary 2's data.", unit="x", gt=0)
-    sharpness: tuple[Positive, ...] = setting("Multiples of the discrete flow's parameters.", min_length=2)
+    starts: Count = setting("Random starts of each optimum.")
+    spacing: Spacing = setting("Spacing of the lattice of Corollary 2's data.", unit="x")
+    sharpness: Levels[Positive] = setting("Multiples of the discrete flow's parameters.", min_length=2)
     encoders: EncoderSizes = setting("Corollary 1.")
-    checkpoint_seconds: float = setting("Least time between two checkpoints.", unit="s", gt=0)
-    seed: int = setting("Base seed of models, weights, shifts and starts.", ge=0)
+    checkpoint_seconds: Seconds = setting("Least time between two checkpoints.", unit="s")
+    seed: Seed = setting("Base seed of models, weights, shifts and starts.")
 
 
 class Documents(Section):
     """Which words of 20 Newsgroups are kept."""
 
-    words: int = setting("Number of words.", ge=1)
+    words: Count = setting("Number of words.")
     selection: Literal["documents", "count"] = setting(
         "Rank of a word: the number of training documents that have it, or its count in all of them."
     )
@@ -73,74 +81,72 @@ class Documents(Section):
 class TextCells(Section):
     """Models that one job trains, one after the other."""
 
-    encoders: tuple[Literal["e1", "e2", "e3"], ...] = setting(
+    encoders: Levels[Literal["e1", "e2", "e3"]] = setting(
         "Encoders: e1 linear in counts, e2 two hidden layers on frequencies, e3 linear in frequencies.",
         min_length=1,
     )
-    bits: tuple[Count, ...] = setting("Lengths of the code.", min_length=1)
-    hidden: tuple[Annotated[int, Field(ge=0)], ...] = setting(
-        "Numbers of hidden layers of the decoder.", min_length=1
-    )
+    bits: Levels[Count] = setting("Lengths of the code.", min_length=1)
+    hidden: Levels[Natural] = setting("Numbers of hidden layers of the decoder.", min_length=1)
 
 
 class Phase(Section):
     """A part of the training."""
 
-    epochs: int = setting("Epochs.", ge=1)
-    samples: int = setting("Samples of the ARM gradient per document and step.", ge=1)
+    epochs: Count = setting("Epochs.")
+    samples: Count = setting("Samples of the ARM gradient per document and step.")
 
 
 class NewsgroupsTrain(Section):
     """Training of all models of 20 Newsgroups."""
 
-    cells: dict[str, TextCells] = setting("What each job trains, by its name in the files.", min_length=1)
+    cells: dict[Name, TextCells] = setting("What each job trains, by its name in the files.", min_length=1)
     phases: tuple[Phase, ...] = setting("The training, part by part.", min_length=1)
-    width: int = setting("Units of each hidden layer of encoders and decoders.", ge=1)
-    batch: int = setting("Documents per step.", ge=1)
-    learning_rate: Positive = setting("Learning rate of Adam.")
-    measure_epochs: int = setting("Epochs from one measurement to the next.", ge=1)
-    checkpoint_seconds: Positive = setting("Least time between two checkpoints.", unit="s")
-    seed: int = setting("Base seed of weights, minibatches and noise.", ge=0)
+    width: Count = setting("Units of each hidden layer of encoders and decoders.")
+    batch: Count = setting("Documents per step.")
+    learning_rate: Rate = setting("Learning rate of Adam.")
+    measure_epochs: Count = setting("Epochs from one measurement to the next.")
+    checkpoint_seconds: Seconds = setting("Least time between two checkpoints.", unit="s")
+    seed: Seed = setting("Base seed of weights, minibatches and noise.")
 
 
 class NewsgroupsSummary(Section):
     """Table 2, and retrieval by Hamming distance."""
 
-    neighbours: int = setting("Nearest training documents that are retrieved.", ge=1)
+    neighbours: Count = setting("Nearest training documents that are retrieved.")
 
 
 class ImageTraining(Section):
     """Adam on minibatches of images."""
 
-    batch: int = setting("Images per step.", ge=2)
-    learning_rate: Positive = setting("Learning rate of Adam.")
-    beta1: float = setting("Adam's decay of the mean gradient.", ge=0, lt=1)
-    record_steps: int = setting("Steps per record of what is optimised.", ge=1)
-    checkpoint_seconds: Positive = setting("Least time between two checkpoints.", unit="s")
-    seed: int = setting("Base seed of weights, minibatches and draws.", ge=0)
+    batch: Integer = setting("Images per step.", ge=2)
+    learning_rate: Rate = setting("Learning rate of Adam.")
+    beta1: Decay = setting("Adam's decay of the mean gradient.")
+    record_steps: Count = setting("Steps per record of what is optimised.")
+    checkpoint_seconds: Seconds = setting("Least time between two checkpoints.", unit="s")
+    seed: Seed = setting("Base seed of weights, minibatches and draws.")
 
 
 class Gan(ImageTraining):
     """The GAN whose generator is the ground truth of the CelebA images."""
 
-    images: int = setting("Training images, chosen at random.", ge=1)
-    side: int = setting("Width and height of the images; 64 or a power of two below.", unit="pixels", ge=8)
-    latent: int = setting("Latent dimensions.", ge=1)
-    width: int = setting("Channels of the layers next to the image, in both networks.", ge=1)
+    images: Count = setting("Training images, chosen at random.")
+    side: Literal[8, 16, 32, 64] = setting("Width and height of the images.", unit="pixels")
+    latent: Count = setting("Latent dimensions.")
+    width: Count = setting("Channels of the layers next to the image, in both networks.")
     sigma: Positive = setting("Deviation of the ground truth's image noise, on [-1, 1].", unit="pixel value")
-    epochs: int = setting("Epochs; the generator after the last one is kept.", ge=1)
+    epochs: Count = setting("Epochs; the generator after the last one is kept.")
 
 
 class CelebaTraining(ImageTraining):
     """The same on fresh images of the ground truth."""
 
-    steps: int = setting("Steps.", ge=1)
+    steps: Count = setting("Steps.")
 
 
 class Pretrain(CelebaTraining):
     """The encoder by conditional likelihood."""
 
-    width: int = setting("Channels of the encoder's first layer.", ge=1)
+    width: Count = setting("Channels of the encoder's first layer.")
 
 
 class Joint(CelebaTraining):
@@ -150,12 +156,12 @@ class Joint(CelebaTraining):
 class CelebaEvaluate(Section):
     """ELBO and Frechet distance of all stages."""
 
-    images: int = setting("Fresh images for the ELBO.", ge=2)
-    fid_images: int = setting("Samples of each model for the Frechet distance.", ge=2)
-    batch: int = setting("Images at once.", ge=1)
-    shown: int = setting("Images in each row of the figures.", ge=1)
-    checkpoint_seconds: Positive = setting("Least time between two checkpoints.", unit="s")
-    seed: int = setting("Base seed of the draws.", ge=0)
+    images: Integer = setting("Fresh images for the ELBO.", ge=2)
+    fid_images: Integer = setting("Samples of each model for the Frechet distance.", ge=2)
+    batch: Count = setting("Images at once.")
+    shown: Count = setting("Images in each row of the figures.")
+    checkpoint_seconds: Seconds = setting("Least time between two checkpoints.", unit="s")
+    seed: Seed = setting("Base seed of the draws.")
 
 
 class EfvaeConfig(Section):

@@ -1,53 +1,76 @@
 """Settings of document implicit."""
 
-from typing import Annotated, Literal, Self
+from typing import Literal, Self
 
-from pydantic import Field, FiniteFloat, model_validator
+from pydantic import model_validator
 
 from elbogap.config.base import Section, setting
-
-Count = Annotated[int, Field(ge=1)]
-Positive = Annotated[FiniteFloat, Field(gt=0)]
-Unit = Annotated[float, Field(ge=0, le=1)]
+from elbogap.config.quantities import (
+    Count,
+    Decay,
+    Factor,
+    Integer,
+    LeapfrogStep,
+    Levels,
+    Name,
+    Natural,
+    NotNegative,
+    Part,
+    Positive,
+    Rate,
+    Real,
+    Seconds,
+    Seed,
+    Share,
+    Spacing,
+    Unit,
+    Widths,
+)
 
 
 class AdversarialGame(Section):
     """An implicit q(z) of two dimensions, trained with a discriminator."""
 
-    observation: float = setting(
-        "x, where p(x|z) = N(x; z_1^2 + z_2, s^2) and p(z) = N(0, I).", unit="x", ge=0
+    observation: NotNegative = setting(
+        "x, where p(x|z) = N(x; z_1^2 + z_2, s^2) and p(z) = N(0, I).", unit="x"
     )
     deviation: Positive = setting("s, the likelihood's standard deviation.", unit="x")
-    noise: int = setting("Dimensions of the noise that q's network maps to z.", ge=1)
-    hidden: tuple[Count, ...] = setting("Hidden layers of both networks.", min_length=1)
-    discriminator_steps: tuple[Count, ...] = setting(
+    noise: Count = setting("Dimensions of the noise that q's network maps to z.")
+    hidden: Widths = setting("Hidden layers of both networks.")
+    discriminator_steps: Levels[Count] = setting(
         "Numbers of discriminator steps per step of q, all different.", min_length=2
     )
-    batch: int = setting("Draws of q, and of the prior, per step.", ge=1)
-    learning_rate: float = setting("Learning rate of Adam for q.", gt=0)
-    discriminator_rate: float = setting("Learning rate of Adam for the discriminator.", gt=0)
-    rounds: int = setting("Rounds of training; the true ELBO is measured after each.", ge=2)
-    round_steps: int = setting("Steps of q per round.", ge=1)
-    draws: int = setting("Draws of q per measurement.", ge=100)
-    cell: Positive = setting("Side of the cells that estimate q's entropy.", unit="z")
-    shown: int = setting("Draws of q in the figure.", ge=1)
-    grid: int = setting("Grid points per axis for p(z|x) and p(x).", ge=20)
+    batch: Count = setting("Draws of q, and of the prior, per step.")
+    learning_rate: Rate = setting("Learning rate of Adam for q.")
+    discriminator_rate: Rate = setting("Learning rate of Adam for the discriminator.")
+    rounds: Integer = setting("Rounds of training; the true ELBO is measured after each.", ge=2)
+    round_steps: Count = setting("Steps of q per round.")
+    draws: Integer = setting("Draws of q per measurement.", ge=100)
+    cell: Spacing = setting("Side of the cells that estimate q's entropy.", unit="z")
+    shown: Count = setting("Draws of q in the figure.")
+    grid: Integer = setting("Grid points per axis for p(z|x) and p(x).", ge=20)
     half_width: Positive = setting("Half the side of the grid.", unit="z")
-    seeds: int = setting("Independent repetitions.", ge=2)
+    seeds: Integer = setting("Independent repetitions.", ge=2)
 
 
 class FiniteSample(Section):
     """A discriminator trained to the end on a finite sample, in many dimensions."""
 
-    dimensions: tuple[Count, ...] = setting("Dimensions of z, all different.", min_length=2)
+    dimensions: Levels[Count] = setting("Dimensions of z, all different.", min_length=2)
     divergence: Positive = setting("KL(q || p), in every dimension the same.", unit="nats")
-    points: int = setting("Training points of each class.", ge=2)
-    held_out: int = setting("Points of each class that the discriminator never sees.", ge=2)
-    hidden: tuple[Count, ...] = setting("Hidden layers of the discriminator.", min_length=1)
-    batch: int = setting("Points of each class per step.", ge=1)
-    epochs: int = setting("Passes over the training points.", ge=1)
-    learning_rate: float = setting("Learning rate of Adam at the beginning.", gt=0)
-    seeds: int = setting("Independent repetitions.", ge=2)
+    points: Integer = setting("Training points of each class.", ge=2)
+    held_out: Integer = setting("Points of each class that the discriminator never sees.", ge=2)
+    hidden: Widths = setting("Hidden layers of the discriminator.")
+    batch: Count = setting("Points of each class per step.")
+    epochs: Count = setting("Passes over the training points.")
+    learning_rate: Rate = setting("Learning rate of Adam at the beginning.")
+    seeds: Integer = setting("Independent repetitions.", ge=2)
+
+    @model_validator(mode="after")
+    def _batch_of_the_points(self) -> Self:
+        if self.batch > self.points:
+            raise ValueError(f"batch is {self.batch}, but points is {self.points}")
+        return self
 
 
 class DensityRatio(Section):
@@ -55,157 +78,171 @@ class DensityRatio(Section):
 
     game: AdversarialGame = setting("The alternating game, in two dimensions.")
     finite_sample: FiniteSample = setting("Overfitting of the discriminator, in many dimensions.")
-    seed: int = setting("Base seed of weights and noise.", ge=0)
+    seed: Seed = setting("Base seed of weights and noise.")
 
 
 class Toys(Section):
     """UIVI, SIVI and a Gaussian on the banana, the x-shaped and the multimodal target."""
 
-    rounds: int = setting("Length of the training, in rounds.", ge=1)
-    round_steps: int = setting("Steps in a round, whose noise is drawn at once.", ge=1)
-    batch: int = setting("Draws of z per step.", ge=1)
-    noise: int = setting("Dimensions of e.", ge=1)
-    hidden: tuple[Count, ...] = setting("Widths of the hidden layers of mu(e).", min_length=1)
-    deviation: float = setting("First deviation of q(z|e).", unit="z", gt=0)
-    learning_rate: float = setting("First learning rate of the networks.", gt=0)
-    deviation_share: float = setting("Learning rate of the deviation over that of the networks.", gt=0)
-    rate_factor: float = setting("Factor by which the learning rates fall.", gt=0, le=1)
-    rate_every: int = setting("Steps after which they fall.", ge=1)
-    others: int = setting("Further noises L in SIVI's bound.", ge=1)
-    burn_in: int = setting("Iterations of UIVI's chains that are dropped and adapt the step.", ge=0)
-    kept: int = setting("Iterations of UIVI's chains that are averaged.", ge=1)
-    leapfrog_steps: int = setting("Leapfrog steps per iteration.", ge=1)
-    step_size: float = setting("First leapfrog step.", unit="e", gt=0)
-    target_acceptance: float = setting("Acceptance to which the leapfrog step adapts.", gt=0, lt=1)
-    adaptation_rate: float = setting("How fast it adapts.", ge=0, lt=1)
-    seeds: int = setting("Independent repetitions.", ge=1)
-    elbo_blocks: int = setting("Independent blocks of the measured ELBO.", ge=2)
-    elbo_draws: int = setting("Draws of z in each block.", ge=1)
-    elbo_noises: int = setting("Further noises in each block.", ge=1)
-    figure_draws: int = setting("Draws of each q in the figure, and chains that show the acceptance.", ge=1)
-    grid: int = setting("Grid points per axis of the figure's densities.", ge=2)
-    checkpoint_seconds: float = setting("Least time between two checkpoints.", unit="s", gt=0)
-    seed: int = setting("Base seed of weights and noise.", ge=0)
+    rounds: Count = setting("Length of the training, in rounds.")
+    round_steps: Count = setting("Steps in a round, whose noise is drawn at once.")
+    batch: Count = setting("Draws of z per step.")
+    noise: Count = setting("Dimensions of e.")
+    hidden: Widths = setting("Widths of the hidden layers of mu(e).")
+    deviation: Positive = setting("First deviation of q(z|e).", unit="z")
+    learning_rate: Rate = setting("First learning rate of the networks.")
+    deviation_share: Positive = setting("Learning rate of the deviation over that of the networks.")
+    rate_factor: Share = setting("Factor by which the learning rates fall.")
+    rate_every: Count = setting("Steps after which they fall.")
+    others: Count = setting("Further noises L in SIVI's bound.")
+    burn_in: Natural = setting("Iterations of UIVI's chains that are dropped and adapt the step.")
+    kept: Count = setting("Iterations of UIVI's chains that are averaged.")
+    leapfrog_steps: Count = setting("Leapfrog steps per iteration.")
+    step_size: LeapfrogStep = setting("First leapfrog step.", unit="e")
+    target_acceptance: Part = setting("Acceptance to which the leapfrog step adapts.")
+    adaptation_rate: Decay = setting("How fast it adapts.")
+    seeds: Count = setting("Independent repetitions.")
+    elbo_blocks: Integer = setting("Independent blocks of the measured ELBO.", ge=2)
+    elbo_draws: Count = setting("Draws of z in each block.")
+    elbo_noises: Count = setting("Further noises in each block.")
+    figure_draws: Count = setting("Draws of each q in the figure, and chains that show the acceptance.")
+    grid: Integer = setting("Grid points per axis of the figure's densities.", ge=2)
+    checkpoint_seconds: Seconds = setting("Least time between two checkpoints.", unit="s")
+    seed: Seed = setting("Base seed of weights and noise.")
 
 
 class Identities(Section):
     """SIVI's bound and the gradients of UIVI and SIVI, where q(z) is known by quadrature."""
 
-    hidden: tuple[Count, ...] = setting("Widths of the hidden layers of mu(e).", min_length=1)
-    deviation: float = setting("Deviation of q(z|e).", unit="z", gt=0)
-    half_width: float = setting("Integrals over z are taken over [-a, a]^2.", unit="z", gt=0)
-    points: int = setting("Grid points per axis of these integrals.", ge=20)
-    nodes: int = setting("Grid points of the integrals over e.", ge=20)
-    others: tuple[Annotated[int, Field(ge=0)], ...] = setting(
-        "Numbers L of further noises in SIVI's bound.", min_length=2
-    )
-    chain_lengths: tuple[Count, ...] = setting("Iterations of UIVI's chains, the last of which is kept.")
-    leapfrog_steps: int = setting("Leapfrog steps per iteration.", ge=1)
-    step_size: float = setting("Leapfrog step.", unit="e", gt=0)
-    bound_draws: int = setting("Draws of SIVI's bound.", ge=2)
-    gradient_draws: int = setting("Draws of z in each estimate of the gradient.", ge=1)
-    gradients: int = setting("Independent estimates of each gradient.", ge=2)
-    seed: int = setting("Base seed of q and of all draws.", ge=0)
+    hidden: Widths = setting("Widths of the hidden layers of mu(e).")
+    deviation: Positive = setting("Deviation of q(z|e).", unit="z")
+    half_width: Positive = setting("Integrals over z are taken over [-a, a]^2.", unit="z")
+    points: Integer = setting("Grid points per axis of these integrals.", ge=20)
+    nodes: Integer = setting("Grid points of the integrals over e.", ge=20)
+    others: Levels[Natural] = setting("Numbers L of further noises in SIVI's bound.", min_length=2)
+    chain_lengths: Levels[Count] = setting("Iterations of UIVI's chains, the last of which is kept.")
+    leapfrog_steps: Count = setting("Leapfrog steps per iteration.")
+    step_size: LeapfrogStep = setting("Leapfrog step.", unit="e")
+    bound_draws: Integer = setting("Draws of SIVI's bound.", ge=2)
+    gradient_draws: Count = setting("Draws of z in each estimate of the gradient.")
+    gradients: Integer = setting("Independent estimates of each gradient.", ge=2)
+    seed: Seed = setting("Base seed of q and of all draws.")
 
 
 class VcdChains(Section):
     """Hamiltonian Monte Carlo that refines z_0."""
 
-    iterations: int = setting("Iterations t.", ge=1)
-    adapting: int = setting("The first of them adapt the step size, which is carried on.", ge=0)
-    leapfrog_steps: int = setting("Leapfrog steps per iteration.", ge=1)
-    step_size: float = setting("Leapfrog step at the beginning.", unit="z", gt=0)
-    acceptance: float = setting("Acceptance that the step size is adapted to.", gt=0, lt=1)
-    rate: float = setting("Rate of the adaptation.", gt=0)
+    iterations: Count = setting("Iterations t.")
+    adapting: Natural = setting("The first of them adapt the step size, which is carried on.")
+    leapfrog_steps: Count = setting("Leapfrog steps per iteration.")
+    step_size: LeapfrogStep = setting("Leapfrog step at the beginning.", unit="z")
+    acceptance: Part = setting("Acceptance that the step size is adapted to.")
+    rate: Decay = setting("Rate of the adaptation.")
+
+    @model_validator(mode="after")
+    def _adapt_while_they_run(self) -> Self:
+        if self.adapting > self.iterations:
+            raise ValueError(f"adapting is {self.adapting}, but iterations is {self.iterations}")
+        return self
 
 
 class VcdSteps(Section):
     """The rule of the gradient steps."""
 
-    mean: float = setting("Step size of the means at the beginning.", gt=0)
-    deviation: float = setting("Step size of the standard deviations.", gt=0)
-    logit: float = setting("Step size of the mixture's logits.", gt=0)
-    factor: float = setting("What all step sizes are multiplied with from time to time.", gt=0, le=1)
-    forgetting: float = setting("Share of the newest f(z_t) in the running mean, the baseline.", gt=0, le=1)
+    mean: Rate = setting("Step size of the means at the beginning.")
+    deviation: Rate = setting("Step size of the standard deviations.")
+    logit: Rate = setting("Step size of the mixture's logits.")
+    factor: Share = setting("What all step sizes are multiplied with from time to time.")
+    forgetting: Share = setting("Share of the newest f(z_t) in the running mean, the baseline.")
 
 
 class VcdFit(Section):
     """How long fits of one family take."""
 
-    draws: int = setting("Draws of each component per step.", ge=1)
-    iterations: int = setting("Gradient steps.", ge=1)
-    reduced_every: int = setting("Steps from one reduction of the step sizes to the next.", ge=1)
+    draws: Count = setting("Draws of each component per step.")
+    iterations: Count = setting("Gradient steps.")
+    reduced_every: Count = setting("Steps from one reduction of the step sizes to the next.")
     steps: VcdSteps = setting("The gradient steps.")
-    seeds: int = setting("Independent repetitions.", ge=1)
+    seeds: Count = setting("Independent repetitions.")
 
 
 class VcdSweep(VcdFit):
     """alpha-VCD on the correlated Gaussian."""
 
-    ts: tuple[Count, ...] = setting("Numbers t of iterations, all different.", min_length=2)
-    alphas: tuple[Unit, ...] = setting("Shares alpha, all different.", min_length=2)
-    step_size: float = setting("Leapfrog step, which is not adapted.", unit="z", gt=0)
+    ts: Levels[Count] = setting("Numbers t of iterations, all different.", min_length=2)
+    alphas: Levels[Unit] = setting("Shares alpha, all different.", min_length=2)
+    step_size: LeapfrogStep = setting("Leapfrog step, which is not adapted.", unit="z")
 
 
 class VcdProperties(Section):
     """The divergence between Gaussians on the line, by quadrature and by chains."""
 
-    means: tuple[FiniteFloat, ...] = setting("Means of q_0; the target's is 0.", unit="z", min_length=1)
-    widths: tuple[Positive, ...] = setting(
+    means: Levels[Real] = setting("Means of q_0; the target's is 0.", unit="z", min_length=1)
+    widths: Levels[Positive] = setting(
         "Standard deviations of q_0; the target's is 1.", unit="z", min_length=1
     )
-    ts: tuple[Count, ...] = setting("Numbers t of iterations.", min_length=1)
-    alphas: tuple[Unit, ...] = setting("Shares alpha.", min_length=1)
-    step_size: float = setting("Leapfrog step, which is not adapted.", unit="z", gt=0)
-    nodes: int = setting("Grid points of the quadrature.", ge=50)
-    chains: int = setting("Chains per q_0.", ge=100)
-    seed: int = setting("Base seed of the chains.", ge=0)
+    ts: Levels[Count] = setting("Numbers t of iterations.", min_length=1)
+    alphas: Levels[Unit] = setting("Shares alpha.", min_length=1)
+    step_size: LeapfrogStep = setting("Leapfrog step, which is not adapted.", unit="z")
+    nodes: Integer = setting("Grid points of the quadrature.", ge=50)
+    chains: Integer = setting("Chains per q_0.", ge=100)
+    seed: Seed = setting("Base seed of the chains.")
 
 
 class VcdToys(Section):
     """VCD and the standard KL on the plane, alpha-VCD, and what holds of the divergence."""
 
     chains: VcdChains = setting("The refinement of the toy experiments.")
-    start_deviation: float = setting("Standard deviations of q_0 at the beginning.", unit="z", gt=0)
+    start_deviation: Positive = setting("Standard deviations of q_0 at the beginning.", unit="z")
     factorised: VcdFit = setting("Panels (a) to (c).")
     mixture: VcdFit = setting("Panel (d).")
-    banana_alphas: tuple[Unit, ...] = setting("Shares alpha between KL and VCD on the banana.")
+    banana_alphas: Levels[Part] = setting("Shares alpha between KL (0) and VCD (1) on the banana.")
     sweep: VcdSweep = setting("alpha-VCD on the correlated Gaussian.")
     properties: VcdProperties = setting("Non-negativity and refinement.")
-    round_steps: int = setting("Gradient steps whose noise is drawn at once.", ge=1)
-    figure_points: int = setting("Grid points per axis of the contours.", ge=10)
-    checkpoint_seconds: float = setting("Least time between two checkpoints.", unit="s", gt=0)
-    seed: int = setting("Base seed of starts and noise.", ge=0)
+    round_steps: Count = setting("Gradient steps whose noise is drawn at once.")
+    figure_points: Integer = setting("Grid points per axis of the contours.", ge=10)
+    checkpoint_seconds: Seconds = setting("Least time between two checkpoints.", unit="s")
+    seed: Seed = setting("Base seed of starts and noise.")
+
+    @model_validator(mode="after")
+    def _agree(self) -> Self:
+        for name in ("factorised", "mixture", "sweep"):
+            steps = getattr(self, name).iterations
+            if steps % self.round_steps:
+                raise ValueError(
+                    f"{name}.iterations is {steps}, which is no multiple of round_steps, {self.round_steps}"
+                )
+        return self
 
 
 class Points(Section):
     """Points of a data set that a softmax regression uses."""
 
-    train: int = setting("Training points; all, if there are fewer.", ge=1)
-    test: int = setting("Test points; all, if there are fewer.", ge=1)
-    batch: int = setting("Points per step.", ge=1)
+    train: Count = setting("Training points; all, if there are fewer.")
+    test: Count = setting("Test points; all, if there are fewer.")
+    batch: Count = setting("Points per step.")
 
 
 class SoftmaxTraining(Section):
     """How q is trained and measured in all softmax regressions."""
 
-    noise: int = setting("Dimensions of the noise e.", ge=1)
-    hidden: tuple[Count, ...] = setting("Hidden layers of the mean's network.", min_length=1)
-    sivi_samples: int = setting("Noises L of SIVI's bound, beside the one that made z.", ge=0)
-    leapfrog_steps: int = setting("Leapfrog steps per iteration of HMC.", ge=1)
-    step_size: float = setting("First leapfrog step.", gt=0)
-    target_acceptance: float = setting("Acceptance to which the leapfrog step adapts.", gt=0, lt=1)
-    learning_rate: float = setting("First step of the mean's parameters.", gt=0)
-    deviation_share: float = setting("Step of the deviations over that of the mean.", gt=0)
-    decay_every: int = setting("Iterations after which the steps fall by a tenth.", ge=1)
-    measure_every: int = setting("Iterations from one measurement to the next.", ge=1)
-    elbo_draws: int = setting("Draws z of a measured ELBO.", ge=1)
-    elbo_noises: int = setting("Noises that estimate log q(z) of a measured ELBO.", ge=1)
-    test_draws: int = setting("Draws z of a measured test log-likelihood.", ge=1)
-    draws_at_once: int = setting("Draws held in memory at once.", ge=1)
-    seeds: int = setting("Independent repetitions.", ge=1)
-    checkpoint_seconds: float = setting("Least time between two checkpoints.", unit="s", gt=0)
-    seed: int = setting("Base seed.", ge=0)
+    noise: Count = setting("Dimensions of the noise e.")
+    hidden: Widths = setting("Hidden layers of the mean's network.")
+    sivi_samples: Natural = setting("Noises L of SIVI's bound, beside the one that made z.")
+    leapfrog_steps: Count = setting("Leapfrog steps per iteration of HMC.")
+    step_size: LeapfrogStep = setting("First leapfrog step.")
+    target_acceptance: Part = setting("Acceptance to which the leapfrog step adapts.")
+    learning_rate: Rate = setting("First step of the mean's parameters.")
+    deviation_share: Positive = setting("Step of the deviations over that of the mean.")
+    decay_every: Count = setting("Iterations after which the steps fall by a tenth.")
+    measure_every: Count = setting("Iterations from one measurement to the next.")
+    elbo_draws: Count = setting("Draws z of a measured ELBO.")
+    elbo_noises: Count = setting("Noises that estimate log q(z) of a measured ELBO.")
+    test_draws: Count = setting("Draws z of a measured test log-likelihood.")
+    draws_at_once: Count = setting("Draws held in memory at once.")
+    seeds: Count = setting("Independent repetitions.")
+    checkpoint_seconds: Seconds = setting("Least time between two checkpoints.", unit="s")
+    seed: Seed = setting("Base seed.")
 
 
 class Regression(Section):
@@ -214,11 +251,11 @@ class Regression(Section):
     mnist: Points = setting("MNIST, grey.")
     hapt: Points = setting("HAPT.")
     training: SoftmaxTraining = setting("Training and measurements.")
-    hmc_iterations: int = setting("Iterations of HMC that are dropped, and as many that are kept.", ge=1)
-    rounds: int = setting("Length of the training, in measurements.", ge=5)
-    final_test_draws: int = setting("Draws z of the test log-likelihood after training.", ge=1)
-    timing_steps: int = setting("Iterations timed, after as many untimed ones.", ge=1)
-    timing_repeats: int = setting("Repetitions of the timing, of which the median counts.", ge=1)
+    hmc_iterations: Count = setting("Iterations of HMC that are dropped, and as many that are kept.")
+    rounds: Integer = setting("Length of the training, in measurements.", ge=5)
+    final_test_draws: Count = setting("Draws z of the test log-likelihood after training.")
+    timing_steps: Count = setting("Iterations timed, after as many untimed ones.")
+    timing_repeats: Count = setting("Repetitions of the timing, of which the median counts.")
 
 
 class HmcIterations(Section):
@@ -226,17 +263,17 @@ class HmcIterations(Section):
 
     points: Points = setting("MNIST, grey.")
     training: SoftmaxTraining = setting("Training and measurements.")
-    iterations: tuple[Count, ...] = setting(
+    iterations: Levels[Count] = setting(
         "Iterations of HMC that are dropped, and as many that are kept.", min_length=2
     )
-    rounds: int = setting("Length of the training, in measurements.", ge=5)
-    last_share: float = setting("Share of the training at its end that is averaged.", gt=0, le=1)
+    rounds: Integer = setting("Length of the training, in measurements.", ge=5)
+    last_share: Share = setting("Share of the training at its end that is averaged.")
 
 
 class RegressionSummary(Section):
     """The table of all softmax regressions."""
 
-    last_share: float = setting("Share of the training at its end that is averaged.", gt=0, le=1)
+    last_share: Share = setting("Share of the training at its end that is averaged.")
 
 
 ImageName = Literal["binarized_mnist", "fashion_mnist"]
@@ -245,30 +282,30 @@ ImageName = Literal["binarized_mnist", "fashion_mnist"]
 class ImplicitImages(Section):
     """Binary images: fixed-binarised MNIST, and Fashion-MNIST with a threshold."""
 
-    train: int = setting("Training images, at most.", ge=10)
-    test: int = setting("Test images, at most.", ge=2)
-    threshold: float = setting("Grey value above which a pixel of Fashion-MNIST is 1.", ge=0, lt=1)
-    seed: int = setting("Base seed of the choice.", ge=0)
+    train: Integer = setting("Training images, at most.", ge=10)
+    test: Integer = setting("Test images, at most.", ge=2)
+    threshold: Decay = setting("Grey value above which a pixel of Fashion-MNIST is 1.")
+    seed: Seed = setting("Base seed of the choice.")
 
 
 class VaeCell(Section):
     """One model and method, and how it is trained."""
 
-    datasets: tuple[ImageName, ...] = setting("Data sets.", min_length=1)
-    tables: tuple[Literal["uivi", "vcd", "steps"], ...] = setting(
+    datasets: Levels[ImageName] = setting("Data sets.", min_length=1)
+    tables: Levels[Literal["uivi", "vcd", "steps"]] = setting(
         "Where it is shown: Table 1, Table 2, Figure 6.", min_length=1
     )
     model: Literal["vae", "factorisation"] = setting(
         "Decoder: with hidden layers, or linear (logistic matrix factorisation)."
     )
     method: Literal["elbo", "sivi", "uivi", "hoffman", "vcd"] = setting("How q and the model are trained.")
-    refinements: int = setting("HMC iterations t from z_0 to z_t; 0 where the method has none.", ge=0)
-    alpha: float = setting("Share of the contrastive term of VCD.", gt=0, le=1)
-    learning_rate: float = setting("Learning rate of means and model at the beginning.", gt=0)
-    deviation_share: float = setting("Learning rate of standard deviations over that of means.", gt=0)
+    refinements: Natural = setting("HMC iterations t from z_0 to z_t; 0 where the method has none.")
+    alpha: Share = setting("Share of the contrastive term of VCD.")
+    learning_rate: Rate = setting("Learning rate of means and model at the beginning.")
+    deviation_share: Positive = setting("Learning rate of standard deviations over that of means.")
     initialisation: Literal["xavier", "wide"] = setting("How networks' weights are drawn.")
-    rounds: int = setting("Length of the training, in rounds.", ge=1)
-    seeds: int = setting("Independent repetitions.", ge=1)
+    rounds: Count = setting("Length of the training, in rounds.")
+    seeds: Count = setting("Independent repetitions.")
 
     @model_validator(mode="after")
     def _refinements_where_used(self) -> Self:
@@ -280,51 +317,51 @@ class VaeCell(Section):
 class VaeTrain(Section):
     """Training of all models of Tables 1 and 2 and Figure 6."""
 
-    cells: dict[str, VaeCell] = setting("What is trained, by the name in the files.", min_length=1)
-    hidden: tuple[Count, ...] = setting("Hidden layers of encoders and of the VAE's decoder.", min_length=1)
-    vae_latent: int = setting("Latent dimensions of the VAE.", ge=1)
-    factors: int = setting("Latent dimensions of the matrix factorisation.", ge=1)
-    noise: int = setting("Dimensions of the mixing noise of semi-implicit q.", ge=1)
-    sivi_samples: int = setting("Further noises L of SIVI's bound.", ge=1)
-    burn_in: int = setting("HMC iterations of UIVI that are dropped.", ge=0)
-    kept: int = setting("HMC iterations of UIVI that are averaged.", ge=1)
-    leapfrog_steps: int = setting("Leapfrog steps per HMC iteration.", ge=1)
-    step_size: float = setting("First leapfrog step, times the dimensions of what moves.", gt=0)
-    target_acceptance: float = setting("Acceptance probability to which steps adapt.", gt=0, lt=1)
-    batch: int = setting("Images per step.", ge=1)
-    decay_every: float = setting("Share of the training after which rates are multiplied by 0.9.", gt=0)
-    round_steps: int = setting("Steps in a round, whose minibatches and noise are drawn at once.", ge=1)
-    record_rounds: int = setting("Rounds per row of the training curves.", ge=1)
-    checkpoint_seconds: float = setting("Least time between two checkpoints.", unit="s", gt=0)
-    seed: int = setting("Base seed of weights, minibatches and noise.", ge=0)
+    cells: dict[Name, VaeCell] = setting("What is trained, by the name in the files.", min_length=1)
+    hidden: Widths = setting("Hidden layers of encoders and of the VAE's decoder.")
+    vae_latent: Count = setting("Latent dimensions of the VAE.")
+    factors: Count = setting("Latent dimensions of the matrix factorisation.")
+    noise: Count = setting("Dimensions of the mixing noise of semi-implicit q.")
+    sivi_samples: Count = setting("Further noises L of SIVI's bound.")
+    burn_in: Natural = setting("HMC iterations of UIVI that are dropped.")
+    kept: Count = setting("HMC iterations of UIVI that are averaged.")
+    leapfrog_steps: Count = setting("Leapfrog steps per HMC iteration.")
+    step_size: LeapfrogStep = setting("First leapfrog step, times the dimensions of what moves.")
+    target_acceptance: Part = setting("Acceptance probability to which steps adapt.")
+    batch: Count = setting("Images per step.")
+    decay_every: Share = setting("Share of the training after which rates are multiplied by 0.9.")
+    round_steps: Count = setting("Steps in a round, whose minibatches and noise are drawn at once.")
+    record_rounds: Count = setting("Rounds per row of the training curves.")
+    checkpoint_seconds: Seconds = setting("Least time between two checkpoints.", unit="s")
+    seed: Seed = setting("Base seed of weights, minibatches and noise.")
 
 
 class VaeEvaluate(Section):
     """Test likelihoods by each document's own estimator and by one for all methods."""
 
-    burn_in: int = setting("HMC iterations before the moments of the neutral proposal.", ge=1)
-    kept: int = setting("HMC iterations that give the moments.", ge=2)
-    widening: float = setting("Standard deviation of the proposal over that of the chain.", ge=1)
-    samples: int = setting("Importance samples of the neutral estimate.", ge=1)
-    own_samples: int = setting("Importance samples with the method's own q.", ge=1)
-    own_noises: int = setting("Noises of the estimate of a semi-implicit density.", ge=1)
-    rows: int = setting("Decoder or encoder rows held in memory at once.", ge=1)
-    seed: int = setting("Base seed of the draws.", ge=0)
+    burn_in: Count = setting("HMC iterations before the moments of the neutral proposal.")
+    kept: Integer = setting("HMC iterations that give the moments.", ge=2)
+    widening: Factor = setting("Standard deviation of the proposal over that of the chain.")
+    samples: Count = setting("Importance samples of the neutral estimate.")
+    own_samples: Count = setting("Importance samples with the method's own q.")
+    own_noises: Count = setting("Noises of the estimate of a semi-implicit density.")
+    rows: Count = setting("Decoder or encoder rows held in memory at once.")
+    seed: Seed = setting("Base seed of the draws.")
 
 
 class VaeSummary(Section):
     """Tables 1 and 2 and Figure 6 from the evaluations."""
 
-    resamples: int = setting("Bootstrap resamples of the test images.", ge=100)
-    seed: int = setting("Base seed of the resamples.", ge=0)
+    resamples: Integer = setting("Bootstrap resamples of the test images.", ge=100)
+    seed: Seed = setting("Base seed of the resamples.")
 
 
 class VaeTime(Section):
     """Seconds per iteration of VCD."""
 
-    refinements: tuple[Count, ...] = setting("Numbers t of HMC iterations.", min_length=2)
-    steps: int = setting("Training steps timed, after as many untimed ones.", ge=1)
-    repeats: int = setting("Repetitions, of which the median counts.", ge=1)
+    refinements: Levels[Count] = setting("Numbers t of HMC iterations.", min_length=2)
+    steps: Count = setting("Training steps timed, after as many untimed ones.")
+    repeats: Count = setting("Repetitions, of which the median counts.")
 
 
 class ImplicitConfig(Section):

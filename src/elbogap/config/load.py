@@ -1,4 +1,9 @@
-"""One typed model for all settings; the files `config/<scale>.yaml` only assign its values."""
+"""One typed model for all settings; the files `config/<scale>.yaml` only assign its values.
+
+A file may begin from another scale, `extends: laptop`, and give only what it changes: mappings are merged key
+by key, at any depth; all other values, lists too, take the place of the old ones; a key with the value null
+is taken out.
+"""
 
 import typing
 from pathlib import Path
@@ -13,9 +18,11 @@ from elbogap.config.mapa import MapaConfig
 from elbogap.config.qiw import QiwConfig
 from elbogap.config.scale import scale_names
 from elbogap.config.yaml_file import read_yaml
-from elbogap.errors import UserError
+from elbogap.errors import UserError, did_you_mean, shown
 
-__all__ = ["Config", "load", "scales", "section"]
+__all__ = ["Config", "Scales", "load", "scales", "section"]
+
+EXTENDS = "extends"
 
 
 class Config(Section):
@@ -37,23 +44,64 @@ def scales(folder: Path) -> list[str]:
     return scale_names(folder)
 
 
+class Scales(dict[str, Config]):
+    """The scales of a folder; each is read when it is first asked for, so a broken one disturbs no other."""
+
+    def __init__(self, folder: Path) -> None:
+        """Take the names of the files in `folder`."""
+        super().__init__()
+        self.folder, self.names = folder, scales(folder)
+
+    def __missing__(self, name: str) -> Config:
+        """Read a scale; raises UserError if there is none of that name or its file is broken."""
+        if name not in self.names:
+            raise UserError(f"no scale {_known_are(name, self.folder)}")
+        return self.setdefault(name, load(self.folder / f"{name}.yaml"))
+
+
 def load(path: Path) -> Config:
-    """Read and validate one scale file.
+    """Read and validate one scale file, with all that it takes from the scales it extends.
 
     Raises:
-        UserError: the file is missing, is no YAML, or has an unknown, repeated or missing key or a bad value;
-            the message names the file and the key, and lists the allowed keys.
+        UserError: the file is missing, is no YAML, has an unknown, repeated or missing key or a bad value, or
+            extends what it cannot; the message names the file and the key, and lists the allowed keys.
     """
+    return _whole(path, ())[1]
+
+
+def _whole(path: Path, heirs: tuple[str, ...]) -> tuple[dict[str, typing.Any], Config]:
+    """All values of a scale, as written and as validated; `heirs` are the scales that extend it."""
     try:
         values = read_yaml(path)
     except OSError as error:
+        hint = did_you_mean(path.stem, scales(path.parent))
         raise UserError(
-            f"{path}: cannot be read ({error.strerror}); scales are files in {path.parent}/"
+            f"{path}: cannot be read ({error.strerror}){hint}; scales are files in {path.parent}/"
         ) from error
+    if isinstance(values, dict) and EXTENDS in values:
+        values = dict(values)
+        parent, line = values.pop(EXTENDS), (*heirs, path.stem)
+        if parent in line:
+            raise UserError(f"{path}: scales extend each other in a circle: {' -> '.join([*line, parent])}")
+        if parent not in scales(path.parent):
+            raise UserError(f"{path}: {EXTENDS}: no scale {_known_are(parent, path.parent)}")
+        values = _merged(_whole(path.with_name(f"{parent}.yaml"), line)[0], values)
     try:
-        return Config.model_validate(values)
+        return values, Config.model_validate(values)
     except ValidationError as error:
-        raise UserError(f"{path}: {explain(error, Config)}") from error
+        raise UserError(f"{path}: {explain(error, Config, more_keys=[EXTENDS])}") from error
+
+
+def _merged(old: typing.Any, new: typing.Any) -> typing.Any:
+    if not (isinstance(old, dict) and isinstance(new, dict)):
+        return new
+    both = old | {key: _merged(old.get(key), value) for key, value in new.items()}
+    return {key: value for key, value in both.items() if value is not None}
+
+
+def _known_are(name: object, folder: Path) -> str:
+    known = scales(folder)
+    return f"{shown(name)}{did_you_mean(str(name), known)}; the files in {folder}/ are: {', '.join(known)}"
 
 
 def section(config: Config, dotted: str) -> Section:

@@ -5,71 +5,82 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from elbogap.config.base import Section, setting
-
-Share = Annotated[float, Field(gt=0, lt=1)]
-Count = Annotated[int, Field(ge=1)]
+from elbogap.config.quantities import (
+    Count,
+    Integer,
+    Levels,
+    Natural,
+    Part,
+    Positive,
+    Rate,
+    Seconds,
+    Seed,
+    Share,
+    Small,
+    Widths,
+)
 
 
 class Surrogate(Section):
     """Fits of the analytic decoders, which then are the ground truth."""
 
-    hidden: tuple[Count, ...] = setting("Widths of the hidden layers.", min_length=1)
+    hidden: Widths = setting("Widths of the hidden layers.")
     activation: Literal["leaky_relu", "relu", "softplus", "tanh"] = setting("Hidden activation.")
-    nodes: int = setting("Quantiles of the prior to fit at, all of them in each step.", ge=10)
-    steps: int = setting("Adam steps on a one-cycle schedule.", ge=100)
-    learning_rate: float = setting("Largest learning rate of the schedule.", gt=0)
-    check_nodes: int = setting("Quantiles of the prior to measure the error at.", ge=100)
-    target_mse: float = setting(
-        "Mean squared error per coordinate under the prior that must be undercut.", unit="x^2", gt=0
+    nodes: Integer = setting("Quantiles of the prior to fit at, all of them in each step.", ge=10)
+    steps: Integer = setting("Adam steps on a one-cycle schedule.", ge=100)
+    learning_rate: Rate = setting("Largest learning rate of the schedule.")
+    check_nodes: Integer = setting("Quantiles of the prior to measure the error at.", ge=100)
+    target_mse: Small = setting(
+        "Mean squared error per coordinate under the prior that must be undercut.", unit="x^2"
     )
-    seed: int = setting("Base seed of the initial weights.", ge=0)
+    seed: Seed = setting("Base seed of the initial weights.")
 
 
 class SurrogateCheck(Section):
     """Independent measurement of the surrogates' errors."""
 
-    panels: int = setting("Quadrature panels of ten nodes on [-10, 10].", ge=20)
+    panels: Integer = setting("Quadrature panels of ten nodes on [-10, 10].", ge=20)
 
 
 class Intuition(Section):
     """Figure 1: two decoders with the same marginal."""
 
-    noise_deviation: float = setting("Standard deviation of the observation noise.", unit="x", gt=0)
-    draws: int = setting("Latent values drawn from U[0, 1].", ge=1)
-    nodes: int = setting("Grid nodes per axis.", ge=20)
-    seed: int = setting("Base seed of the draws.", ge=0)
+    noise_deviation: Positive = setting("Standard deviation of the observation noise.", unit="x")
+    draws: Count = setting("Latent values drawn from U[0, 1].")
+    nodes: Integer = setting("Grid nodes per axis.", ge=20)
+    seed: Seed = setting("Base seed of the draws.")
 
 
 class Posteriors(Section):
     """Figures 6 to 10: log-posteriors at chosen observations."""
 
-    points: int = setting("Size N of the data set.", ge=10)
-    quantiles: tuple[Share, ...] = setting(
+    points: Integer = setting("Size N of the data set.", ge=10)
+    quantiles: Levels[Part] = setting(
         "The observations shown are those whose latent values have these ranks.", min_length=1
     )
-    grid: int = setting("Latent values at which the true posterior is drawn.", ge=100)
-    seed: int = setting("Base seed of the data sets.", ge=0)
+    grid: Integer = setting("Latent values at which the true posterior is drawn.", ge=100)
+    seed: Seed = setting("Base seed of the data sets.")
 
 
 class PosteriorKL(Section):
     """How far MAPA is from the posterior of the empiricalised model, over all observations."""
 
-    points: int = setting("Size N of each data set.", ge=10)
-    draws: int = setting("Data sets per problem.", ge=1)
-    block: int = setting("Observations held in memory at once.", ge=1)
-    seed: int = setting("Base seed of the data sets.", ge=0)
+    points: Integer = setting("Size N of each data set.", ge=10)
+    draws: Count = setting("Data sets per problem.")
+    block: Count = setting("Observations held in memory at once.")
+    seed: Seed = setting("Base seed of the data sets.")
 
 
 class Passes(Section):
     """Figures 4 and 5: network evaluations per gradient step."""
 
-    points: int = setting("Size N of each data set.", ge=10)
-    draws: int = setting("Data sets per problem.", ge=1)
-    batches: int = setting("Batches per data set.", ge=1)
-    batch: int = setting("Observations per batch.", ge=1)
-    samples: tuple[Count, ...] = setting("Budgets S.", min_length=1)
-    shares: tuple[Share, ...] = setting("Shares k / S of deterministic terms.", min_length=1)
-    seed: int = setting("Base seed of data sets, batches and samples.", ge=0)
+    points: Integer = setting("Size N of each data set.", ge=10)
+    draws: Count = setting("Data sets per problem.")
+    batches: Count = setting("Batches per data set.")
+    batch: Count = setting("Observations per batch.")
+    samples: Levels[Count] = setting("Budgets S.", min_length=1)
+    shares: Levels[Part] = setting("Shares k / S of deterministic terms.", min_length=1)
+    seed: Seed = setting("Base seed of data sets, batches and samples.")
 
 
 Cell = Annotated[
@@ -85,72 +96,80 @@ Cell = Annotated[
 class Train(Section):
     """Training of all methods: every cell trains one model per data set and restart."""
 
-    points: int = setting("Size N of each training set.", ge=10)
-    draws: int = setting("Data sets per problem.", ge=1)
-    restarts: int = setting("Random restarts per data set.", ge=1)
-    hidden: tuple[Count, ...] = setting("Widths of the hidden layers of every network.", min_length=1)
+    points: Integer = setting("Size N of each training set.", ge=10)
+    draws: Count = setting("Data sets per problem.")
+    restarts: Count = setting("Random restarts per data set.")
+    hidden: Widths = setting("Widths of the hidden layers of every network.")
     activation: Literal["leaky_relu", "relu", "softplus", "tanh"] = setting("Hidden activation.")
-    batch: int = setting("Observations per step.", ge=1)
-    epochs: int = setting("Passes over the training set.", ge=1)
-    learning_rate: float = setting("Learning rate of Adam at the beginning.", gt=0)
-    final_share: float = setting("Learning rate at the end over that at the beginning.", gt=0, le=1)
-    rows: int = setting("Network rows that the members trained together may take per step.", ge=1)
-    record_epochs: int = setting("Epochs per recorded value of the bound.", ge=1)
-    checkpoint_seconds: float = setting("Least time between two checkpoints.", unit="s", gt=0)
-    seed: int = setting("Base seed of data sets, weights, minibatches and samples.", ge=0)
+    batch: Count = setting("Observations per step.")
+    epochs: Count = setting("Passes over the training set.")
+    learning_rate: Rate = setting("Learning rate of Adam at the beginning.")
+    final_share: Share = setting("Learning rate at the end over that at the beginning.")
+    rows: Count = setting("Network rows that the members trained together may take per step.")
+    record_epochs: Count = setting("Epochs per recorded value of the bound.")
+    checkpoint_seconds: Seconds = setting("Least time between two checkpoints.", unit="s")
+    seed: Seed = setting("Base seed of data sets, weights, minibatches and samples.")
 
 
 class Distillation(Section):
     """Appendix C.3: networks fitted to the Gaussianised codes and to the decoder composed with their map."""
 
-    epochs: int = setting("Passes over the training set, of each of the two networks.", ge=1)
-    batch: int = setting("Observations per step.", ge=1)
-    learning_rate: float = setting("Learning rate of Adam.", gt=0)
-    rows: int = setting("Network rows that the members fitted together may take per step.", ge=1)
+    epochs: Count = setting("Passes over the training set, of each of the two networks.")
+    batch: Count = setting("Observations per step.")
+    learning_rate: Rate = setting("Learning rate of Adam.")
+    rows: Count = setting("Network rows that the members fitted together may take per step.")
 
 
 class Density(Section):
     """Prior recovery, exact likelihoods and the choice of restarts, over all cells."""
 
-    cells: tuple[Cell, ...] = setting("The methods and budgets compared.", min_length=1)
-    valid_points: int = setting("Observations for the choice of restart and k.", ge=1)
-    test_points: int = setting("Observations for the test divergence.", ge=1)
-    tolerance: float = setting("Largest error of one panel of the quadrature, relative to p(x).", gt=0)
+    cells: Levels[Cell] = setting("The methods and budgets compared.", min_length=1)
+    valid_points: Count = setting("Observations for the choice of restart and k.")
+    test_points: Count = setting("Observations for the test divergence.")
+    tolerance: Small = setting("Largest error of one panel of the quadrature, relative to p(x).")
     distillation: Distillation = setting("The document's way of recovering the prior.")
-    checkpoint_seconds: float = setting("Least time between two checkpoints.", unit="s", gt=0)
-    seed: int = setting("Base seed of initial weights and minibatches.", ge=0)
+    checkpoint_seconds: Seconds = setting("Least time between two checkpoints.", unit="s")
+    seed: Seed = setting("Base seed of initial weights and minibatches.")
 
 
 class DensitySummary(Section):
     """Comparison of the methods over all problems."""
 
-    resamples: int = setting("Bootstrap resamples of the data sets.", ge=100)
-    seed: int = setting("Base seed of the resamples.", ge=0)
+    resamples: Integer = setting("Bootstrap resamples of the data sets.", ge=100)
+    seed: Seed = setting("Base seed of the resamples.")
 
 
 class Protocol(Section):
     """The document's estimate of the likelihood: a mixture encoder fitted by IWAE to the fixed model."""
 
-    cells: tuple[Cell, ...] = setting("The cells whose selected models are evaluated.", min_length=1)
-    draws: int = setting("Data sets per problem.", ge=1)
-    test_points: int = setting("Observations of the bound.", ge=1)
-    components: int = setting("Gaussians in the encoder's mixture.", ge=1)
-    hidden: tuple[Count, ...] = setting("Widths of the encoder's hidden layers.", min_length=1)
-    samples: int = setting("Samples S of the bound that is maximised, a multiple of the components.", ge=1)
-    batch: int = setting("Observations per step.", ge=1)
-    epochs: int = setting("Passes over the training set.", ge=1)
-    learning_rate: float = setting("Learning rate of Adam.", gt=0)
-    bound_samples: int = setting("Samples S of the reported bound, a multiple of the components.", ge=1)
-    seed: int = setting("Base seed of weights, minibatches and samples.", ge=0)
+    cells: Levels[Cell] = setting("The cells whose selected models are evaluated.", min_length=1)
+    draws: Count = setting("Data sets per problem.")
+    test_points: Count = setting("Observations of the bound.")
+    components: Count = setting("Gaussians in the encoder's mixture.")
+    hidden: Widths = setting("Widths of the encoder's hidden layers.")
+    samples: Count = setting("Samples S of the bound that is maximised, a multiple of the components.")
+    batch: Count = setting("Observations per step.")
+    epochs: Count = setting("Passes over the training set.")
+    learning_rate: Rate = setting("Learning rate of Adam.")
+    bound_samples: Count = setting("Samples S of the reported bound, a multiple of the components.")
+    seed: Seed = setting("Base seed of weights, minibatches and samples.")
+
+    @model_validator(mode="after")
+    def _samples_of_each_component(self) -> Self:
+        for name in ("samples", "bound_samples"):
+            samples = getattr(self, name)
+            if samples % self.components:
+                raise ValueError(f"{name} is {samples}, no multiple of components, {self.components}")
+        return self
 
 
 class Gaps(Section):
     """What each bound loses against the likelihood, and why."""
 
-    cells: tuple[Cell, ...] = setting("The cells whose selected models are measured.", min_length=1)
-    test_points: int = setting("Observations measured.", ge=1)
-    samples: int = setting("Monte-Carlo repetitions of bounds that sample.", ge=1)
-    seed: int = setting("Base seed of the samples.", ge=0)
+    cells: Levels[Cell] = setting("The cells whose selected models are measured.", min_length=1)
+    test_points: Count = setting("Observations measured.")
+    samples: Count = setting("Monte-Carlo repetitions of bounds that sample.")
+    seed: Seed = setting("Base seed of the samples.")
 
 
 class Gather(Section):
@@ -160,30 +179,30 @@ class Gather(Section):
 class Nonidentifiability(Section):
     """Figures 11 and 12: two decoders of one distribution, and their posteriors under one MAPA."""
 
-    valid_points: int = setting("Observations for the choice of the restart.", ge=1)
-    quantiles: tuple[Share, ...] = setting(
+    valid_points: Count = setting("Observations for the choice of the restart.")
+    quantiles: Levels[Part] = setting(
         "The observations shown are those whose latent values have these ranks.", min_length=1
     )
-    grid: int = setting("Latent values at which decoders and posteriors are drawn.", ge=100)
-    seed: int = setting("Base seed of the draws from the learned model's posteriors.", ge=0)
+    grid: Integer = setting("Latent values at which decoders and posteriors are drawn.", ge=100)
+    seed: Seed = setting("Base seed of the draws from the learned model's posteriors.")
 
 
 class TrainingPasses(Section):
     """Figures 4 and 5 against the counts of real training."""
 
-    cells: tuple[Cell, ...] = setting("The cells whose counts are compared, all of MAPA.", min_length=1)
-    batches: int = setting("Simulated batches per data set.", ge=2)
-    seed: int = setting("Base seed of the simulated batches and samples.", ge=0)
+    cells: Levels[Cell] = setting("The cells whose counts are compared, all of MAPA.", min_length=1)
+    batches: Integer = setting("Simulated batches per data set.", ge=2)
+    seed: Seed = setting("Base seed of the simulated batches and samples.")
 
 
 class BoundIdentities(Section):
     """What must hold of the bound whatever is trained, measured on a small data set."""
 
-    points: int = setting("Size N of each data set.", ge=10)
-    terms: tuple[Count, ...] = setting("Numbers k of deterministic terms; N is added.", min_length=1)
-    samples: tuple[Annotated[int, Field(ge=0)], ...] = setting("Numbers of sampled terms.", min_length=1)
-    repetitions: int = setting("Evaluations of each bound, with fresh samples.", ge=2)
-    seed: int = setting("Base seed of data sets and samples.", ge=0)
+    points: Integer = setting("Size N of each data set.", ge=10)
+    terms: Levels[Count] = setting("Numbers k of deterministic terms; N is added.", min_length=1)
+    samples: Levels[Natural] = setting("Numbers of sampled terms.", min_length=1)
+    repetitions: Integer = setting("Evaluations of each bound, with fresh samples.", ge=2)
+    seed: Seed = setting("Base seed of data sets and samples.")
 
 
 class MapaConfig(Section):

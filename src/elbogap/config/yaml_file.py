@@ -1,36 +1,102 @@
-"""YAML files in which a key that is given twice is an error; PyYAML silently takes the last one."""
+"""YAML files of words as keys, each given once, and of a size that a person can have written.
 
+PyYAML silently takes the last of two equal keys, and fails in many ways where a value is not of its kind.
+"""
+
+import re
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from elbogap.errors import UserError
+from elbogap.errors import UserError, shown
+
+DEEPEST = 50
+"""Levels of lists and mappings."""
+LARGEST = 100_000
+"""Values, those that an alias stands for counted at each use."""
+WIDEST = 400
+"""Characters of a message."""
 
 
 def read_yaml(path: Path) -> Any:
     """The values in a YAML file.
 
     Raises:
-        UserError: it is not valid YAML, or gives a key twice; the message names the file and the line.
+        UserError: it is not valid YAML, has a key that is no word or is given twice, or is too deep or too
+            large; the message names the file and the line.
         OSError: the file cannot be read.
     """
     try:
         return yaml.load(path.read_text(encoding="utf-8"), _Loader)
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from error
+        words = " ".join(str(error).split())
+        cut = words if len(words) <= WIDEST else f"{words[:WIDEST]} ..."
+        raise UserError(f"{path}: not valid YAML: {cut}") from error
 
 
 class _Loader(yaml.SafeLoader):
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self._depth = 0
+        self._sizes: dict[yaml.Node, int] = {}
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node:
+        """Read a value; an alias counts as large as what it stands for."""
+        event = self.peek_event()
+        line = event.start_mark.line + 1
+        self._depth += 1
+        if self._depth > DEEPEST:
+            raise yaml.YAMLError(f"line {line}: lists and mappings are nested more than {DEEPEST} deep")
+        node = super().compose_node(parent, index)
+        self._depth -= 1
+        if isinstance(event, yaml.AliasEvent):
+            if node not in self._sizes:
+                raise yaml.YAMLError(f"line {line}: *{event.anchor} stands for a value that contains it")
+        else:
+            self._sizes[node] = 1 + sum(self._sizes[child] for child in _children(node))
+            if self._sizes[node] > LARGEST:
+                raise yaml.YAMLError(f"line {line}: stands for more than {LARGEST} values")
+        return node
+
     def compose_mapping_node(self, anchor: str | None) -> yaml.MappingNode:
         """Read a mapping; here its keys are still those written, before `<<` adds those of an anchor."""
         node = super().compose_mapping_node(anchor)
         lines: dict[str, int] = {}
         for key, _ in node.value:
             line = key.start_mark.line + 1
+            kind = _kind(key)
+            if kind not in ("str", "merge"):
+                raise yaml.YAMLError(f"line {line}: a key must be a word, not of kind {kind}; quote it")
             if key.value in lines:
                 raise yaml.YAMLError(
-                    f"line {line}: key '{key.value}' is given twice (first in line {lines[key.value]})"
+                    f"line {line}: key {shown(key.value)} is given twice (first in line {lines[key.value]})"
                 )
             lines[key.value] = line
         return node
+
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+        """The value of a node; one that is not of its kind, such as 2001-99-99, is no valid YAML."""
+        try:
+            return super().construct_object(node, deep)
+        except (ValueError, LookupError, ArithmeticError, AttributeError, TypeError) as error:
+            line = node.start_mark.line + 1
+            raise yaml.YAMLError(
+                f"line {line}: {shown(node.value)} is no value of kind {_kind(node)}"
+            ) from error
+
+
+# YAML 1.2 reads 1e-3 as a number, PyYAML as text
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+$"), list("-+0123456789")
+)
+
+
+def _kind(node: yaml.Node) -> str:
+    return shown(node.tag.rpartition(":")[2]).strip("'")
+
+
+def _children(node: yaml.Node) -> list[yaml.Node]:
+    if isinstance(node, yaml.MappingNode):
+        return [part for pair in node.value for part in pair]
+    return node.value if isinstance(node, yaml.SequenceNode) else []

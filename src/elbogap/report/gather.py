@@ -12,7 +12,7 @@ import pandas as pd
 from elbogap import provenance, tables
 from elbogap.claims import specification
 from elbogap.claims.engine import VERDICTS, read_verdicts
-from elbogap.errors import UserError
+from elbogap.errors import UserError, did_you_mean
 from elbogap.places import Places
 from elbogap.report import catalogue, markdown
 from elbogap.report.catalogue import Document, Target
@@ -20,7 +20,7 @@ from elbogap.report.lineage import Lineage, MeasuredJob, jobs
 from elbogap.report.numbers import cell, duration, memory, number
 
 WHOLE_TABLE, HEAD = 40, 12  # rows: longer tables are shown by their first rows
-WRITTEN = ("statement", "item", "note", "source")  # columns of a claims table that people wrote
+WRITTEN = ("statement", "item", "criterion", "note", "source")  # columns of a claims table that people wrote
 WIDEST_VALUE = 160  # characters of one setting
 
 
@@ -31,7 +31,11 @@ def gather(scale: str, places: Places) -> dict[str, Any]:
         UserError: the scale has no results, or a file of the run or of `paper/` cannot be read.
     """
     if not places.results(scale).is_dir():
-        raise UserError(f"no results at scale '{scale}'; build them first: snakemake --cores 2 {scale}")
+        hint = did_you_mean(scale, (path.name for path in places.results("").glob("*/")))
+        raise UserError(
+            f"no results at scale '{scale}'{hint}; build them first: "
+            f"snakemake --cores 2 --config scale={scale} -- all"
+        )
     lineage, measured = Lineage(places.work), jobs(places.results(scale) / "benchmarks")
     verdicts = claims(places.results(scale) / "claims.csv")
     specified = {d.document: d.claims for d in specification.load(places.paper / "claims")}

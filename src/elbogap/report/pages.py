@@ -113,10 +113,11 @@ def _claims(places: Places) -> Iterable[str]:
 
 def _verdicts(rows: Iterable[Mapping[str, Any]]) -> Iterable[str]:
     cells = [
-        [f"`{row['id']}`", row["statement"], f"**{row['verdict']}**", row["measured"], row["published"]]
+        [f"`{row['id']}`", row["statement"], f"**{row['verdict']}**"]
+        + [row[name] for name in ("criterion", "measured", "published")]
         for row in rows
     ]
-    return _table(["claim", "statement", "verdict", "measured", "published"], cells)
+    return _table(["claim", "statement", "verdict", "criterion", "measured", "published"], cells)
 
 
 def _paper(places: Places) -> Iterable[str]:

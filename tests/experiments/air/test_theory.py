@@ -247,18 +247,9 @@ def test_denoising_loses_the_mutual_information(result: dict[str, pd.DataFrame])
 # Mistakes
 
 
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"sigmas": (0.4, 0.4, 3.0)}, "`sigmas` names a value twice"),
-        ({"observations": (1.0, 1.0)}, "`observations` names a value twice"),
-        ({"figure_sigmas": (0.7,)}, "`figure_sigmas` are not all among `sigmas`"),
-        ({"nodes": 20}, "20 grid points are too few for the narrowest Gaussian; take 30 or more"),
-    ],
-)
-def test_impossible_settings_are_refused(change: dict[str, object], message: str) -> None:
-    with pytest.raises(UserError, match=message):
-        theory.run(SETTINGS.model_copy(update=change), Run("test"))
+def test_a_grid_that_is_too_coarse_is_refused() -> None:
+    with pytest.raises(UserError, match="20 grid points are too few for the narrowest Gaussian; take 30"):
+        theory.run(SETTINGS.model_copy(update={"nodes": 20}), Run("test"))
 
 
 def test_a_search_that_fails_says_so(monkeypatch: pytest.MonkeyPatch) -> None:

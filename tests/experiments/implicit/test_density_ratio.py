@@ -13,7 +13,7 @@ from scipy.integrate import quad
 from scipy.stats import norm
 
 from elbogap.config.implicit import AdversarialGame, DensityRatio, FiniteSample
-from elbogap.errors import OutOfTime, UserError
+from elbogap.errors import OutOfTime
 from elbogap.experiments.implicit import _finite_sample, density_ratio
 from elbogap.experiments.implicit._game import Game, trained
 from elbogap.experiments.implicit._horseshoe import Posterior, best_gaussian
@@ -193,19 +193,3 @@ def test_tables_have_a_row_per_cell_and_agree_with_each_other(
     for name in ("curves", "training", "dimensions", "table"):
         assert (result[name]["document"] == "implicit").all()
         assert result[name].notna().all(axis=None)
-
-
-@pytest.mark.parametrize(
-    ("section", "change", "message"),
-    [
-        ("game", {"discriminator_steps": (2, 2)}, "`game.discriminator_steps` names a value twice"),
-        ("finite_sample", {"dimensions": (3, 3)}, "`finite_sample.dimensions` names a value twice"),
-        ("finite_sample", {"batch": 61}, "batch 61 exceeds the 60 training points"),
-    ],
-)
-def test_impossible_settings_are_refused(
-    tmp_path: Path, section: str, change: dict[str, object], message: str
-) -> None:
-    changed = getattr(SETTINGS, section).model_copy(update=change)
-    with pytest.raises(UserError, match=message):
-        density_ratio.run(SETTINGS.model_copy(update={section: changed}), Run("test", scratch=tmp_path))

@@ -447,19 +447,3 @@ def test_a_run_in_pieces_is_the_uninterrupted_run(tmp_path: Path) -> None:
     assert interrupted > 10
     for name in ("toys", "alpha"):
         pd.testing.assert_frame_equal(found[name], whole[name])
-
-
-@pytest.mark.parametrize(
-    ("change", "word"),
-    [
-        ({"banana_alphas": (1.0,)}, "banana_alphas"),
-        ({"sweep": SETTINGS.sweep.model_copy(update={"ts": (2, 2)})}, "sweep.ts"),
-        ({"round_steps": 11}, "round_steps"),
-        ({"chains": SETTINGS.chains.model_copy(update={"adapting": 4})}, "adapting"),
-    ],
-)
-def test_settings_that_make_no_sense_are_refused(
-    change: dict[str, object], word: str, tmp_path: Path
-) -> None:
-    with pytest.raises(UserError, match=word):
-        vcd_toys.run(SETTINGS.model_copy(update=change), Run("test", scratch=tmp_path))

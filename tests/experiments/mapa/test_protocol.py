@@ -190,8 +190,6 @@ def test_a_stopped_run_goes_on_to_the_same_table_without_its_time(
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"samples": 41}, "samples = 41 is no multiple of the 4 components"),
-        ({"bound_samples": 42}, "bound_samples = 42 is no multiple"),
         ({"batch": 201}, "batch 201 exceeds the 200 training points"),
         ({"draws": 3}, "no selected model of vae on data set 2"),
     ],

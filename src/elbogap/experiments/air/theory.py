@@ -97,9 +97,8 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame]:
         `mutual_information`, their `discrepancy`, the `perturbation_entropy` and the `log_evidence`.
 
     Raises:
-        UserError: settings that make no sense together, a grid too coarse, or an optimisation that fails.
+        UserError: a grid too coarse, or an optimisation that fails.
     """
-    _check(settings)
     tables = _encoder(settings)
     tables["strength"] = pd.DataFrame([*_strength_of_any(settings), *_strength_of_affine(settings)])
     tables |= _generator(settings)
@@ -108,15 +107,6 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame]:
     for table in tables.values():
         table.insert(0, "document", "air")
     return tables
-
-
-def _check(settings: Settings) -> None:
-    for name in ("observations", "sigmas", "figure_sigmas", "alphas", "ks", "importance_sigmas"):
-        values = getattr(settings, name)
-        if len(set(values)) < len(values):
-            raise UserError(f"theory: `{name}` names a value twice")
-    if not set(settings.figure_sigmas) <= set(settings.sigmas):
-        raise UserError("theory: `figure_sigmas` are not all among `sigmas`; add them there")
 
 
 # Lemma 1 and Theorem 1

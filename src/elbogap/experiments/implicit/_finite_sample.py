@@ -17,7 +17,6 @@ from torch.special import ndtr
 
 from elbogap.config.implicit import FiniteSample as Settings
 from elbogap.ensemble import Batch, Stream, fit, minibatches
-from elbogap.errors import UserError
 from elbogap.inference.adversarial import discriminator_objective
 from elbogap.nn.mlp import MLP, Network
 from elbogap.runtime import torch_generator
@@ -73,13 +72,9 @@ def measured(
         the share of points on the right side of D = 1/2; `certain`, the share with D outside [0.01, 0.99].
 
     Raises:
-        UserError: a minibatch larger than the sample, or all members diverged.
+        UserError: all members diverged.
         OutOfTime: the deadline has passed.
     """
-    if settings.batch > settings.points:
-        raise UserError(
-            f"density_ratio: batch {settings.batch} exceeds the {settings.points} training points"
-        )
     streams = [
         partial(torch_generator, seed, "implicit.finite_sample", dimension, one, device=device)
         for one in range(settings.seeds)

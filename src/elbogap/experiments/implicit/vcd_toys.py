@@ -25,7 +25,6 @@ from elbogap import provenance
 from elbogap.config.implicit import VcdFit
 from elbogap.config.implicit import VcdToys as Settings
 from elbogap.ensemble import fit, stairs
-from elbogap.errors import UserError
 from elbogap.experiments.implicit._closed_form import best_deviation, forgotten
 from elbogap.experiments.implicit._contrastive import Carried, Contrastive
 from elbogap.experiments.implicit._planar import TARGETS, Factorised, Planar, divergences
@@ -92,10 +91,9 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame | dict[str, np.n
         them of the `target` and of the first seed's fits, `kl`, `vcd` and `alpha<alpha>`.
 
     Raises:
-        UserError: alphas, t or a grid that make no sense, or all members diverged.
+        UserError: a grid that is too coarse, or all members diverged.
         OutOfTime: the time budget is spent.
     """
-    _check(settings)
     t = settings.chains.iterations
     chain = Chain(settings.chains.step_size, settings.chains.adapting)
     cells = [Cell(target, alpha, t) for target in TARGETS for alpha in METHODS]
@@ -128,21 +126,6 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame | dict[str, np.n
     tables["properties"] = pd.DataFrame(checked).assign(document="implicit")
     ordered = {name: table[["document", *table.columns.drop("document")]] for name, table in tables.items()}
     return {**ordered, "densities": densities}
-
-
-def _check(settings: Settings) -> None:
-    for name, values in (
-        ("banana_alphas", (*METHODS, *settings.banana_alphas)),
-        ("sweep.alphas", settings.sweep.alphas),
-        ("sweep.ts", settings.sweep.ts),
-    ):
-        if len(set(values)) < len(values):
-            raise UserError(f"vcd_toys: `{name}` names a value twice, or 0 or 1, which are fitted anyway")
-    for name in ("factorised", "mixture", "sweep"):
-        if getattr(settings, name).iterations % settings.round_steps:
-            raise UserError(f"vcd_toys: `{name}.iterations` is no multiple of `round_steps`")
-    if settings.chains.adapting > settings.chains.iterations:
-        raise UserError("vcd_toys: chains cannot adapt for more than their `iterations`; lower `adapting`")
 
 
 def _fitted(

@@ -191,12 +191,6 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame | dict[str, obje
 
 
 def _check(settings: Settings, cells: Mapping[str, Models]) -> None:
-    for name in ("samples", "bound_samples"):
-        if getattr(settings, name) % settings.components:
-            raise UserError(
-                f"mapa.protocol: {name} = {getattr(settings, name)} is no multiple of the "
-                f"{settings.components} components"
-            )
     sources = {(models.points, models.seed) for models in cells.values()}
     if len(sources) != 1:
         raise UserError("mapa.protocol: the cells were trained on different data sets; rebuild their models")
