@@ -303,7 +303,10 @@ def _call(command: list[str], folder: Path, hint: str = "") -> None:
     """Run a package tool; the last line of its complaint is the reason if it fails."""
     name = "pip" if "pip" in command else command[0]
     try:
-        subprocess.run(command, cwd=folder, check=True, capture_output=True, text=True, timeout=ARCHIVE_S)
+        subprocess.run(
+            command, cwd=folder, timeout=ARCHIVE_S, check=True,
+            capture_output=True, encoding="utf-8", errors="replace",
+        )  # fmt: skip
     except FileNotFoundError as error:
         raise Unavailable(f"{name} is not on this machine") from error
     except subprocess.TimeoutExpired as error:
