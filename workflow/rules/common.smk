@@ -23,6 +23,12 @@ from elbogap.errors import UserError
 for name, first in (("PATH", Path(sys.executable).parent), ("PYTHONPATH", ROOT / "src")):
     os.environ[name] = os.pathsep.join([str(first), *filter(None, [os.environ.get(name)])])
 
+# Snakemake itself writes there, in a dry run too, and ends in a stack where it cannot.
+if workflow.is_main_process:
+    records = Path(".snakemake").resolve()
+    if not os.access(records if records.exists() else records.parent, os.W_OK):
+        raise WorkflowError(f"elbogap: {records}: cannot be written; name another folder with --directory")
+
 # A run that was killed leaves Snakemake's lock behind. Every run shares a lock of ours that dies with it: who can have
 # it alone for a moment knows that all of Snakemake's locks are stale. `python -m elbogap run` keeps it alone.
 if workflow.is_main_process:
