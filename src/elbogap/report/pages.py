@@ -191,9 +191,8 @@ def _faults(places: Places) -> Iterable[str]:
     for path in sorted(places.faults.glob("test_*.py")):
         tree = ast.parse(path.read_text(encoding="utf-8"))
         kind, _, promise = (ast.get_docstring(tree) or "").partition("\n\n")
-        tests = [
-            one for one in tree.body if isinstance(one, ast.FunctionDef) and one.name.startswith("test_")
-        ]
+        functions = [node.name for node in tree.body if isinstance(node, ast.FunctionDef)]
+        tests = [name for name in functions if name.startswith("test_")]
         rows.append(
             [kind.removeprefix("Kind "), promise.removeprefix("Promise: "), f"`{path.name}`, {len(tests)}"]
         )
