@@ -9,6 +9,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from elbogap.inference.surrogate import zero_with_gradient
+
 LogDensity = Callable[[Tensor], Tensor]
 """A log-density in nats of draws z `[..., D]`: `[...]`."""
 
@@ -88,5 +90,4 @@ def hoffman(
     Returns:
         The ELBO's estimate, to be ascended, `[...]`, in nats.
     """
-    learned = model(end.detach())
-    return log_joint(start) - log_q(start) + learned - learned.detach()
+    return log_joint(start) - log_q(start) + zero_with_gradient(model(end.detach()))
