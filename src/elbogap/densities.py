@@ -1,7 +1,7 @@
 """Log-densities and averages in the log domain; each acts on trailing axes and broadcasts over the others.
 
-All densities are in nats and sum over the last axis, the dimensions of one variable. Everything has derivatives
-of any order, by autograd and by the transformations of `torch.func`.
+All densities are in nats and sum over the last axis, the dimensions of one variable. All functions have
+derivatives of any order, by autograd and by the transformations of `torch.func`.
 
 Sums, shares and divergences of log-values have derivative 0 where they are not finite, because all terms are
 -inf, or one is +inf or NaN: such a point does not make NaN of the gradient in parameters that others share.

@@ -6,8 +6,9 @@ returns a mean of f over S draws whose gradient with respect to the logits a is 
     d/da E_z[f(z)],
 
 and whose gradient with respect to the parameters of f is that of the mean. f may depend on the logits through
-the codes only: terms such as a divergence KL(q || p), which are known exactly, are added outside. Draws whose f
-is not finite, and logits that are not, count for the mean but not for the gradient in the logits.
+the codes only: terms such as a divergence KL(q || p), which are known exactly, are added outside.
+
+A draw whose f is not finite counts for the mean, but not for the gradient in the logits.
 """
 
 from collections.abc import Callable

@@ -71,8 +71,10 @@ def alpha_vcd(
     log_q_end = log_q(end)
     with torch.no_grad():
         refined = log_joint(end) - log_q_end
-    second = (refined - baseline) * log_q(fixed) - log_q_end
-    return Divergence(-first.detach() + alpha * refined, -first + alpha * second, refined)
+    absent = torch.zeros_like(refined) + alpha == 0  # then even an infinite f(z_t) does not count
+    counted = torch.where(absent, 0, refined)
+    second = torch.where(absent, 0, (counted - baseline) * log_q(fixed) - log_q_end)
+    return Divergence(-first.detach() + alpha * counted, -first + alpha * second, refined)
 
 
 def hoffman(

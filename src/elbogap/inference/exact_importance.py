@@ -54,7 +54,7 @@ def weight_transform(mass: Tensor, log_weights: Tensor) -> WeightTransform:
     most = math.log(torch.finfo(log_weights.dtype).max) - HIGHEST
     if not scale - lowest < most:
         raise UserError(
-            f"log-weights from {float(lowest):g} to {float(scale):g}: they must be finite and less than {most:.0f} "
+            f"log-weights from {float(lowest):g} to {float(scale):g} must be finite and less than {most:.0f} "
             "nats apart; leave out the nodes where q has no mass, or choose a wider q"
         )
     log_t = torch.arange(LOWEST, HIGHEST + float(scale - lowest), STEP, dtype=log_weights.dtype)

@@ -94,8 +94,8 @@ def sample(
     """Iterations that leave exp(log_density) invariant, once the step size is fixed.
 
     Each draws a momentum v, follows the leapfrog integrator of H(z, v) = -log p(z) + |v|^2 / 2 and accepts
-    with probability min(1, exp(-dH)) (Neal 2011). A step that leaves the numbers is rejected, and so are those
-    of all chains where the log-density raises one of :data:`UNDEFINED`: their acceptance is 0.
+    with probability min(1, exp(-dH)) (Neal 2011). A step that leaves the numbers is rejected. Where the
+    log-density raises one of :data:`UNDEFINED`, all chains reject, with acceptance 0.
 
     Args:
         log_density: log p, up to a constant.
@@ -108,10 +108,13 @@ def sample(
         adaptation: how they do; None means the values of :class:`Adaptation`.
 
     Raises:
-        UserError: shapes that do not fit, no iteration, or a log-density that cannot be had at the start.
+        UserError: shapes that do not fit, no iteration, a step size that is not positive, or a log-density
+            that cannot be had at the start.
     """
     state = start.detach()
     if not isinstance(step_size, Tensor):
+        if not step_size > 0:
+            raise UserError(f"the step size must be positive, not {step_size}")
         step_size = state.new_full((), step_size)
     _check(state, noise, step_size, leapfrog_steps)
     value, gradient = _first_slope(log_density, state)
@@ -148,13 +151,11 @@ def _check(start: Tensor, noise: Noise, step_size: Tensor, leapfrog_steps: int) 
     chains, momenta, uniforms = start.shape[:-1], noise.momenta.shape, noise.uniforms.shape
     if not start.ndim or momenta[1:] != start.shape or uniforms != momenta[:-1]:
         raise UserError(
-            f"chains from {list(start.shape)} need momenta [T, ..., D] and uniforms [T, ...], not {list(momenta)} "
-            f"and {list(uniforms)}: Noise.draw makes them"
+            f"chains from {list(start.shape)} need momenta [T, ..., D] and uniforms [T, ...], not "
+            f"{list(momenta)} and {list(uniforms)}: Noise.draw makes them"
         )
-    if not len(noise.momenta) or leapfrog_steps < 1:
-        raise UserError(
-            f"{len(noise.momenta)} iterations of {leapfrog_steps} leapfrog steps are no chain; take one or more"
-        )
+    if not momenta[0] or leapfrog_steps < 1:
+        raise UserError(f"{momenta[0]} iterations of {leapfrog_steps} leapfrog steps: take 1 or more of each")
     fitting = step_size.ndim <= len(chains) and all(
         one in (1, every) for one, every in zip(reversed(step_size.shape), reversed(chains), strict=False)
     )

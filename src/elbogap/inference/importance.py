@@ -103,7 +103,7 @@ def resample(draws: Tensor, log_weights: Tensor, generator: torch.Generator) -> 
     impossible = ~log_weights.amax(axis).isfinite()
     if impossible.any():
         raise UserError(
-            f"{int(impossible.sum())} of {impossible.numel()} points have weights that are all 0, or one that is "
+            f"{int(impossible.sum())} of {impossible.numel()} points have no weight above 0, or one that is "
             "infinite or NaN: no draw can be chosen; take more draws, or a q that covers the posterior"
         )
     uniform = torch.empty_like(log_weights).uniform_(generator=generator)
