@@ -18,7 +18,6 @@ from torch.nn import functional
 from elbogap.errors import UserError
 
 LOG_2PI = math.log(2 * math.pi)
-LARGE = 2.0**64  # products with powers of two are exact
 
 
 def gaussian_log_density(value: Tensor, mean: Tensor, log_variance: Tensor) -> Tensor:
@@ -48,9 +47,12 @@ def isotropic_gaussian_log_density(value: Tensor, mean: Tensor, variance: float)
     Returns:
         `[...]`.
     """
+    if _tiny(variance, value):
+        sigma = variance**0.5
+        standard = isotropic_gaussian_log_density(value / sigma, mean / sigma, 1.0)
+        return standard - value.shape[-1] * math.log(sigma)
     constant = 0.5 * value.shape[-1] * (LOG_2PI + math.log(variance))
-    factor = -0.5 / variance / LARGE  # in two steps, since 1 / sigma^2 may be infinite in single precision
-    return (value - mean).square().sum(-1) * factor * LARGE - constant
+    return (value - mean).square().sum(-1) * (-0.5 / variance) - constant
 
 
 def standard_gaussian_log_density(value: Tensor) -> Tensor:
@@ -104,6 +106,10 @@ def pairwise_gaussian_log_density(value: Tensor, mean: Tensor, variance: float) 
     Returns:
         `[..., B, Q]`.
     """
+    if _tiny(variance, value):
+        sigma = variance**0.5
+        standard = pairwise_gaussian_log_density(value / sigma, mean / sigma, 1.0)
+        return standard - value.shape[-1] * math.log(sigma)
     squares = squared_distances(value, mean)
     return -0.5 * (squares / variance + value.shape[-1] * (LOG_2PI + math.log(variance)))
 
@@ -190,6 +196,11 @@ def _normalised(function: Callable[[Tensor, int], Tensor], value: Tensor, dim: i
         return function(value, dim)
     finite = value.detach().amax(dim, keepdim=True).abs() < math.inf
     return torch.where(finite, function(torch.where(finite, value, 0), dim), math.nan)
+
+
+def _tiny(variance: float, like: Tensor) -> bool:
+    """Whether 1 / variance is infinite in the precision of a tensor."""
+    return 1 / variance > torch.finfo(like.dtype).max
 
 
 def transformed() -> bool:
