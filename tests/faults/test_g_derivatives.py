@@ -1,8 +1,8 @@
 """Kind G: the right value with a poisoned derivative.
 
-Promise: where a value is finite its derivative is the right one, at the edges too (equal values, probabilities
-of 0, distances of 0, values of 10,000, whatever else is done with the same tensors); and a point without a finite
-value never makes NaN of the gradient in parameters that it shares with others.
+Promise: where a value is finite its derivative is the right one, at the edges too (equal values, values of
+10,000, distances and probabilities of 0) and whatever else is done with the same tensors; and a point without a
+finite value never makes NaN of the gradient in parameters that it shares with others.
 """
 
 import math
@@ -240,7 +240,9 @@ def mixture_density(z: Tensor) -> Tensor:
 
 FAMILY = SemiImplicit(lambda noise: noise, torch.zeros(1, 2, dtype=torch.float64))
 AFFINE = AffineMean(
-    lambda noise: noise, torch.eye(2, dtype=torch.float64)[None], *torch.zeros(2, 1, 1, 2, dtype=torch.float64)
+    lambda noise: noise,
+    torch.eye(2, dtype=torch.float64)[None],
+    *torch.zeros(2, 1, 1, 2, dtype=torch.float64),
 )
 ZERO, ONE = torch.zeros(1, 2, dtype=torch.float64), torch.ones(1, 2, dtype=torch.float64)
 TIED = quantile_map(torch.tensor([0.0, 1.0, 1.0, 1.0, 2.0], dtype=torch.float64))
@@ -319,7 +321,7 @@ def test_small_columns_of_a_norm_bounded_layer_are_as_they_are(size: float) -> N
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_extreme_variances_have_finite_densities_and_derivatives(dtype: torch.dtype) -> None:
-    """At the mean log N = -1/2 (log 2 pi + s), whatever s; exp s is in the range of float32 from -87 to 88."""
+    """At the mean log N = -1/2 (log 2 pi + s), whatever s; float32 holds exp s for s from -87 to 88."""
     for log_variance in (-170.0, -90.0, 0.0, 90.0, 170.0):
         truth = pytest.approx(-0.5 * (math.log(2 * math.pi) + log_variance), rel=1e-6)
         value, mean, s = (
