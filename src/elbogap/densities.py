@@ -161,13 +161,30 @@ def bernoulli_kl_to_uniform(logits: Tensor) -> Tensor:
     return (negative_entropy + math.log(2)).sum(-1)
 
 
+class _LogSumExp(torch.autograd.Function):
+    """torch's own, whose derivative is masked on the way back alone: bounds in training are made of it."""
+
+    @staticmethod
+    def forward(ctx: Any, value: Tensor, dim: int) -> Tensor:
+        total = value.logsumexp(dim, keepdim=True)
+        ctx.save_for_backward(value, total)
+        return total
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        value, total = ctx.saved_tensors
+        return torch.where(total.abs() < math.inf, gradient * (value - total).exp(), 0), None
+
+
 def log_sum_exp(value: Tensor, dim: int) -> Tensor:
     """log sum_k exp v_k over one axis, without overflow."""
-    if not _differentiated(value) or not value.shape[dim]:
+    if not transformed():
+        return _LogSumExp.apply(value, dim).squeeze(dim)
+    if not value.shape[dim]:
         return value.logsumexp(dim)
-    peak = value.detach().amax(dim, keepdim=True)
-    finite = peak.abs() < math.inf
-    return torch.where(finite, torch.where(finite, value, 0).logsumexp(dim, keepdim=True), peak).squeeze(dim)
+    finite = _finite(value, dim)
+    total = torch.where(finite, value, 0).logsumexp(dim, keepdim=True)
+    return torch.where(finite, total, value.detach().amax(dim, keepdim=True)).squeeze(dim)
 
 
 def log_mean_exp(value: Tensor, dim: int) -> Tensor:
@@ -194,8 +211,13 @@ def log_softmax(value: Tensor, dim: int) -> Tensor:
 def _normalised(function: Callable[[Tensor, int], Tensor], value: Tensor, dim: int) -> Tensor:
     if not _differentiated(value):
         return function(value, dim)
-    finite = value.detach().amax(dim, keepdim=True).abs() < math.inf
+    finite = _finite(value, dim)
     return torch.where(finite, function(torch.where(finite, value, 0), dim), math.nan)
+
+
+def _finite(value: Tensor, dim: int) -> Tensor:
+    """Whether sum_k exp v_k is above 0, finite and not NaN, with the axis."""
+    return value.detach().amax(dim, keepdim=True).abs() < math.inf
 
 
 def _tiny(variance: float, like: Tensor) -> bool:

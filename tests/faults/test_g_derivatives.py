@@ -1,7 +1,7 @@
 """Kind G: the right value with a poisoned derivative.
 
 Promise: where a value is finite its derivative is the right one, at the edges too (equal values, values of
-10,000, distances and probabilities of 0) and whatever else is done with the same tensors; and a point without a
+10,000, distances and probabilities of 0) and whatever else is done with the same tensors; and a point without
 finite value never makes NaN of the gradient in parameters that it shares with others.
 """
 
@@ -127,6 +127,8 @@ EXACT = [name for name in OF_ROWS if name not in ESTIMATED]
 def test_derivatives_at_the_edges_are_those_of_finite_differences(name: str, edge: str) -> None:
     values = EDGES[edge].clone().requires_grad_()
     assert gradcheck(OF_ROWS[name], values, atol=1e-4)
+    if edge in ("plain", "equal"):
+        assert gradgradcheck(OF_ROWS[name], values)
 
 
 @pytest.mark.parametrize("name", EXACT)

@@ -2,8 +2,8 @@
 
 Promise: the library takes what a user would pass (numbers for step sizes, draws without an axis of points,
 inputs without an axis of members, the transformations of `torch.func`), and says of anything else in one line
-what is wrong and what to do; a log-density that fails inside a chain is a rejected proposal, and counted, but a
-mistake in a program ends the chain.
+what is wrong and what to do; a log-density that fails inside a chain is a rejected proposal, and counted, but
+a program's mistake ends the chain.
 """
 
 import math
