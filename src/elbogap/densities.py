@@ -46,6 +46,9 @@ def isotropic_gaussian_log_density(value: Tensor, mean: Tensor, variance: float)
 
     Returns:
         `[...]`.
+
+    Raises:
+        UserError: the variance is not a positive number.
     """
     if _tiny(variance, value):
         sigma = variance**0.5
@@ -105,6 +108,9 @@ def pairwise_gaussian_log_density(value: Tensor, mean: Tensor, variance: float) 
 
     Returns:
         `[..., B, Q]`.
+
+    Raises:
+        UserError: the variance is not a positive number.
     """
     if _tiny(variance, value):
         sigma = variance**0.5
@@ -221,7 +227,15 @@ def _finite(value: Tensor, dim: int) -> Tensor:
 
 
 def _tiny(variance: float, like: Tensor) -> bool:
-    """Whether 1 / variance is infinite in the precision of a tensor."""
+    """Whether 1 / variance is infinite in the precision of a tensor.
+
+    Raises:
+        UserError: the variance is not positive and finite, or is a tensor, in which there is no derivative.
+    """
+    if isinstance(variance, Tensor):
+        raise UserError("the variance must be a number, not a tensor; for that, take gaussian_log_density")
+    if not 0 < variance < math.inf:
+        raise UserError(f"the variance must be positive and finite, not {variance}")
     return 1 / variance > torch.finfo(like.dtype).max
 
 

@@ -224,6 +224,14 @@ REFUSED: dict[str, tuple[Callable[[], object], str]] = {
         lambda: importance.resample(normal(2, 1), torch.tensor([0.0, math.nan]), generator()),
         "1 of 1 points",
     ),
+    "a variance of 0": (
+        lambda: densities.isotropic_gaussian_log_density(START, START, 0.0),
+        "must be positive and finite, not 0.0",
+    ),
+    "a variance that would have no derivative": (
+        lambda: densities.pairwise_gaussian_log_density(START, START, torch.tensor(1.0)),  # type: ignore[arg-type]
+        "not a tensor; for that, take gaussian_log_density",
+    ),
     "the mean of nothing": (lambda: empirical.empiricalised_log_likelihood(EMPTY), "no mean of no terms"),
     "exact weights of 0": (
         lambda: exact_importance.weight_transform(torch.ones(2), torch.tensor([0.0, -INF])),
