@@ -1,14 +1,21 @@
 """Log-densities and averages in the log domain; each acts on trailing axes and broadcasts over the others.
 
-All densities are in nats and sum over the last axis, the dimensions of one variable.
+All densities are in nats and sum over the last axis, the dimensions of one variable. All functions have
+derivatives of any order, by autograd and by the transformations of `torch.func`.
+
+Sums, shares and divergences of log-values have derivative 0 where they are not finite, because all terms are
+-inf, or one is +inf or NaN: such a point does not make NaN of the gradient in parameters that others share.
 """
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional
+
+from elbogap.errors import UserError
 
 LOG_2PI = math.log(2 * math.pi)
 
@@ -19,12 +26,14 @@ def gaussian_log_density(value: Tensor, mean: Tensor, log_variance: Tensor) -> T
     Args:
         value: `[..., D]`.
         mean: `[..., D]`.
-        log_variance: `[..., D]`, or `[..., 1]` for an isotropic Gaussian.
+        log_variance: `[..., D]`, or `[..., 1]` for an isotropic Gaussian; above -177 in float32, or else 1
+            over the standard deviation is infinite.
 
     Returns:
         `[...]`.
     """
-    return -0.5 * (LOG_2PI + log_variance + (value - mean).square() * torch.exp(-log_variance)).sum(-1)
+    standard = (value - mean) * torch.exp(-0.5 * log_variance)
+    return -0.5 * (LOG_2PI + log_variance + standard.square()).sum(-1)
 
 
 def isotropic_gaussian_log_density(value: Tensor, mean: Tensor, variance: float) -> Tensor:
@@ -37,7 +46,14 @@ def isotropic_gaussian_log_density(value: Tensor, mean: Tensor, variance: float)
 
     Returns:
         `[...]`.
+
+    Raises:
+        UserError: the variance is not a positive number.
     """
+    if _tiny(variance, value):
+        sigma = variance**0.5
+        standard = isotropic_gaussian_log_density(value / sigma, mean / sigma, 1.0)
+        return standard - value.shape[-1] * math.log(sigma)
     constant = 0.5 * value.shape[-1] * (LOG_2PI + math.log(variance))
     return (value - mean).square().sum(-1) * (-0.5 / variance) - constant
 
@@ -77,14 +93,13 @@ def bernoulli_log_likelihood(value: Tensor, logits: Tensor) -> Tensor:
     Returns:
         `[...]`.
     """
+    if transformed():
+        return (value * logits - functional.softplus(logits)).sum(-1)
     return _BernoulliLogLikelihood.apply(value, logits)
 
 
 def pairwise_gaussian_log_density(value: Tensor, mean: Tensor, variance: float) -> Tensor:
     """log N(v_b; m_q, sigma^2 I) of every value under every mean.
-
-    The squared distance is summed over differences, not expanded into a matrix product, which would cancel
-    where sigma is small against |v|.
 
     Args:
         value: `[..., B, D]`.
@@ -93,9 +108,28 @@ def pairwise_gaussian_log_density(value: Tensor, mean: Tensor, variance: float) 
 
     Returns:
         `[..., B, Q]`.
+
+    Raises:
+        UserError: the variance is not a positive number.
     """
-    distance = torch.cdist(value, mean, compute_mode="donot_use_mm_for_euclid_dist")
-    return -0.5 * (distance.square() / variance + value.shape[-1] * (LOG_2PI + math.log(variance)))
+    if _tiny(variance, value):
+        sigma = variance**0.5
+        standard = pairwise_gaussian_log_density(value / sigma, mean / sigma, 1.0)
+        return standard - value.shape[-1] * math.log(sigma)
+    squares = squared_distances(value, mean)
+    return -0.5 * (squares / variance + value.shape[-1] * (LOG_2PI + math.log(variance)))
+
+
+def squared_distances(first: Tensor, second: Tensor) -> Tensor:
+    """|v_b - m_q|^2 of every pair of rows, `[..., B, D]` and `[..., Q, D]` to `[..., B, Q]`.
+
+    They are summed over differences, not expanded into a matrix product, which would cancel where they are
+    small against |v|. Only without derivatives do the differences take no memory: the second ones of torch's
+    distances are 0 at a distance of 0.
+    """
+    if _differentiated(first, second):
+        return (first.unsqueeze(-2) - second.unsqueeze(-3)).square().sum(-1)
+    return torch.cdist(first, second, compute_mode="donot_use_mm_for_euclid_dist").square()
 
 
 def pairwise_bernoulli_log_likelihood(value: Tensor, logits: Tensor) -> Tensor:
@@ -119,17 +153,96 @@ def gaussian_kl_to_standard(mean: Tensor, log_variance: Tensor) -> Tensor:
 def categorical_kl(log_p: Tensor, log_q: Tensor) -> Tensor:
     """KL(p || q) = sum_i p_i (log p_i - log q_i) of normalised log-probabilities, `[..., N]` to `[...]`.
 
-    Terms with p_i = 0 are 0; the result is infinite where q_i = 0 < p_i.
+    Terms with p_i = 0 are 0; the result is infinite, with derivative 0, where q_i = 0 < p_i.
     """
-    probability = log_p.exp()
-    return torch.where(probability > 0, probability * (log_p - log_q), 0).sum(-1)
+    ratio = torch.where(log_p.exp() == 0, 0, log_p - log_q)
+    finite = ratio.isfinite().all(-1, keepdim=True)
+    divergence = (torch.where(finite, log_p, 0).exp() * torch.where(finite, ratio, 0)).sum(-1)
+    return torch.where(finite.squeeze(-1), divergence, ratio.detach().amax(-1))
 
 
 def bernoulli_kl_to_uniform(logits: Tensor) -> Tensor:
     """KL(Bernoulli(sigmoid(a)) || Bernoulli(1/2)) = sum_d [log 2 - H(sigmoid a_d)], `[..., D]` to `[...]`."""
-    return (math.log(2) + logits * logits.sigmoid() - functional.softplus(logits)).sum(-1)
+    negative_entropy = logits * logits.sigmoid() - functional.softplus(logits)
+    return (negative_entropy + math.log(2)).sum(-1)
+
+
+class _LogSumExp(torch.autograd.Function):
+    """torch's own, whose derivative is masked on the way back alone: bounds in training are made of it."""
+
+    @staticmethod
+    def forward(ctx: Any, value: Tensor, dim: int) -> Tensor:
+        total = value.logsumexp(dim, keepdim=True)
+        ctx.save_for_backward(value, total)
+        return total
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        value, total = ctx.saved_tensors
+        return torch.where(total.abs() < math.inf, gradient * (value - total).exp(), 0), None
+
+
+def log_sum_exp(value: Tensor, dim: int) -> Tensor:
+    """log sum_k exp v_k over one axis, without overflow."""
+    if not transformed():
+        return _LogSumExp.apply(value, dim).squeeze(dim)
+    if not value.shape[dim]:
+        return value.logsumexp(dim)
+    finite = _finite(value, dim)
+    total = torch.where(finite, value, 0).logsumexp(dim, keepdim=True)
+    return torch.where(finite, total, value.detach().amax(dim, keepdim=True)).squeeze(dim)
 
 
 def log_mean_exp(value: Tensor, dim: int) -> Tensor:
-    """log (1/K) sum_k exp v_k over one axis of length K, without overflow."""
-    return torch.logsumexp(value, dim) - math.log(value.shape[dim])
+    """log (1/K) sum_k exp v_k over one axis of length K, without overflow.
+
+    Raises:
+        UserError: K is 0.
+    """
+    if not value.shape[dim]:
+        raise UserError(f"there is no mean of no terms: axis {dim} of the shape {list(value.shape)} is empty")
+    return log_sum_exp(value, dim) - math.log(value.shape[dim])
+
+
+def softmax(value: Tensor, dim: int) -> Tensor:
+    """exp v_k / sum_j exp v_j along one axis; NaN where the sum is 0, infinite or NaN."""
+    return _normalised(torch.softmax, value, dim)
+
+
+def log_softmax(value: Tensor, dim: int) -> Tensor:
+    """v_k - log sum_j exp v_j along one axis; NaN where the sum is 0, infinite or NaN."""
+    return _normalised(torch.log_softmax, value, dim)
+
+
+def _normalised(function: Callable[[Tensor, int], Tensor], value: Tensor, dim: int) -> Tensor:
+    if not _differentiated(value):
+        return function(value, dim)
+    finite = _finite(value, dim)
+    return torch.where(finite, function(torch.where(finite, value, 0), dim), math.nan)
+
+
+def _finite(value: Tensor, dim: int) -> Tensor:
+    """Whether sum_k exp v_k is above 0, finite and not NaN, with the axis."""
+    return value.detach().amax(dim, keepdim=True).abs() < math.inf
+
+
+def _tiny(variance: float, like: Tensor) -> bool:
+    """Whether 1 / variance is infinite in the precision of a tensor.
+
+    Raises:
+        UserError: the variance is not positive and finite, or is a tensor, in which there is no derivative.
+    """
+    if isinstance(variance, Tensor):
+        raise UserError("the variance must be a number, not a tensor; for that, take gaussian_log_density")
+    if not 0 < variance < math.inf:
+        raise UserError(f"the variance must be positive and finite, not {variance}")
+    return 1 / variance > torch.finfo(like.dtype).max
+
+
+def transformed() -> bool:
+    """Whether a transformation of `torch.func` is at work, which takes torch's own functions only."""
+    return torch._C._are_functorch_transforms_active()
+
+
+def _differentiated(*values: Tensor) -> bool:
+    return transformed() or (torch.is_grad_enabled() and any(value.requires_grad for value in values))

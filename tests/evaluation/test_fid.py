@@ -90,6 +90,51 @@ def test_distance_of_gaussians_has_its_closed_form() -> None:
     assert found == pytest.approx(expected, rel=1e-9)
 
 
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_features_that_are_not_finite_are_counted_in_their_set(features: Tensor, value: float) -> None:
+    spoilt = features.clone()
+    spoilt[[3, 40], 2] = value
+    spoilt[40, 3] = value
+    whole, resumed = of(spoilt), fid.Statistics(5)
+    resumed.load_state_dict(of(spoilt[:23]).state_dict())
+    resumed.update(spoilt[23:])
+    for one in (whole, resumed):
+        with pytest.raises(
+            UserError, match="0 of the 60 images of the first set and 2 of the 60 of the second"
+        ):
+            fid.distance(of(features), one)
+    with pytest.raises(UserError, match="2 of the 60 images of the first set and 0 of the 30 of the second"):
+        fid.distance(whole, of(features[:30]))
+
+
+@pytest.mark.parametrize(
+    ("a", "b"), [((2, 2), (2, 2)), ((4, 5), (50, 5)), ((0, 5), (50, 5)), ((0, 5), (0, 5))]
+)
+def test_singular_covariances_have_a_distance_and_no_word(
+    a: tuple[int, int],
+    b: tuple[int, int],
+    recwarn: pytest.WarningsRecorder,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Against the eigenvalues of C_a^(1/2) C_b C_a^(1/2), which is symmetric; no rows mean equal ones."""
+    random = np.random.default_rng(1)
+    sets = [torch.from_numpy(random.normal(size=s) if s[0] else np.ones((3, s[1]))) for s in (a, b)]
+    found = fid.distance(*(of(one) for one in sets))
+    (mean_a, root), (mean_b, c) = ((one.mean(0), torch.from_numpy(np.cov(one.numpy().T))) for one in sets)
+    values, vectors = torch.linalg.eigh(root)
+    half = vectors * values.clamp(min=0).sqrt() @ vectors.T
+    trace = torch.linalg.eigvalsh(half @ c @ half).clamp(min=0).sqrt().sum()
+    expected = (mean_a - mean_b).square().sum() + root.trace() + c.trace() - 2 * trace
+    assert found == pytest.approx(float(expected), rel=1e-5, abs=1e-9)
+    assert not recwarn.list
+    assert capsys.readouterr().out == ""
+
+
+def test_sets_of_other_features_are_refused() -> None:
+    with pytest.raises(UserError, match="different lengths"):
+        fid.distance(of(torch.rand(9, 3)), of(torch.rand(9, 4)))
+
+
 def test_images_are_rounded_as_files_round_them(tmp_path: Path) -> None:
     images = torch.rand(3, 8, 8, generator=torch.Generator().manual_seed(0)) * 2.4 - 1.2
     stored = fid.as_stored(images)

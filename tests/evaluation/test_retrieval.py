@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from elbogap.errors import UserError
 from elbogap.evaluation.retrieval import hamming_precision
 
 
@@ -47,5 +48,5 @@ def test_equal_codes_retrieve_by_chance() -> None:
 
 @pytest.mark.parametrize("neighbours", [0, 41])
 def test_impossible_numbers_of_neighbours_are_refused(neighbours: int) -> None:
-    with pytest.raises(ValueError, match="among 40 documents"):
+    with pytest.raises(UserError, match="among 40 documents"):
         hamming_precision(*made_up(3), neighbours)

@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.distributions import Normal, kl_divergence
 
 from elbogap.densities import categorical_kl
+from elbogap.errors import UserError
 from elbogap.inference import denoising
 
 SIGMAS = st.floats(0.05, 5)
@@ -117,7 +118,7 @@ def test_two_observations_attain_the_bound(seed: int, sigma: float) -> None:
 
 
 def test_what_is_no_norm_is_refused() -> None:
-    with pytest.raises(ValueError, match="at least 1"):
+    with pytest.raises(UserError, match="at least 1"):
         denoising.lipschitz_bound(draw(0, 2, 1), draw(1, 2, 1), 1.0, norm=0.5)
 
 

@@ -5,6 +5,8 @@ downloaded here. The statistics are sums over batches, so they need no memory fo
 loops that may be killed.
 """
 
+import contextlib
+import warnings
 from collections.abc import Callable
 from typing import Any
 from unittest import mock
@@ -37,6 +39,7 @@ class Statistics:
         count: number of rows so far.
         mean: `[F]`.
         scatter: sum of the outer products of deviations from the mean, `[F, F]`.
+        not_finite: number of rows with a feature that is not finite, which spoil mean and scatter.
     """
 
     def __init__(self, features: int, device: str = "cpu") -> None:
@@ -44,6 +47,7 @@ class Statistics:
         self.count = 0
         self.mean = torch.zeros(features, dtype=torch.float64, device=device)
         self.scatter = torch.zeros(features, features, dtype=torch.float64, device=device)
+        self.not_finite = torch.zeros((), dtype=torch.long, device=device)
 
     def update(self, features: Tensor) -> None:
         """Take in features `[B, F]`."""
@@ -58,6 +62,7 @@ class Statistics:
         self.mean = self.mean + difference * (len(rows) / total)
         self.scatter = self.scatter + centred.mT @ centred + between
         self.count = total
+        self.not_finite = self.not_finite + (~rows.isfinite().all(1)).sum()
 
     def covariance(self) -> Tensor:
         """The unbiased covariance matrix, `[F, F]`.
@@ -71,12 +76,13 @@ class Statistics:
 
     def state_dict(self) -> dict[str, Any]:
         """Everything that :meth:`update` changes."""
-        return {"count": self.count, "mean": self.mean, "scatter": self.scatter}
+        return {name: getattr(self, name) for name in ("count", "mean", "scatter", "not_finite")}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take over what :meth:`state_dict` returned."""
         self.count = state["count"]
         self.mean, self.scatter = state["mean"].to(self.mean), state["scatter"].to(self.scatter)
+        self.not_finite = self.not_finite.new_tensor(int(state.get("not_finite", 0)))
 
 
 def distance(a: Statistics, b: Statistics) -> float:
@@ -85,16 +91,28 @@ def distance(a: Statistics, b: Statistics) -> float:
     Estimated from n images it is too large, by about a constant over n (Binkowski et al. 2018): compare
     distances of equal n, and with that of two independent sets from one source.
 
+    From fewer images than features the covariances are singular. The root is SciPy's all the same, with about
+    half of the digits; where that is not finite, 1e-6 is added to the diagonals of both, as pytorch-fid does.
+
     Returns:
         The squared distance, in squared units of the features.
 
     Raises:
-        UserError: fewer than two images in a set, or a matrix root that is not real.
+        UserError: fewer than two images in a set, features that are not finite, or a matrix root that is not
+            real.
     """
+    spoilt = [int(one.not_finite) for one in (a, b)]
+    if any(spoilt):
+        raise UserError(
+            f"Frechet distance: {spoilt[0]} of the {a.count} images of the first set and {spoilt[1]} of the "
+            f"{b.count} of the second have features that are not finite; check the images and what made them"
+        )
     moments = [value.cpu().numpy() for one in (a, b) for value in (one.mean, one.covariance())]
     try:
-        return float(calculate_frechet_distance(*moments))
-    except ValueError as error:
+        with warnings.catch_warnings(), contextlib.redirect_stdout(None):
+            warnings.simplefilter("ignore")  # of singular matrices, whose result is stated above
+            return float(calculate_frechet_distance(*moments))
+    except (ValueError, AssertionError) as error:
         raise UserError(f"Frechet distance of {a.count} and {b.count} images: {error}") from error
 
 

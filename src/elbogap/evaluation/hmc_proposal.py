@@ -8,6 +8,7 @@ through where the chains start (Ruiz and Titsias 2019, code).
 import torch
 from torch import Tensor
 
+from elbogap.errors import UserError
 from elbogap.evaluation.iw_svi import Gaussians, LogJoint
 from elbogap.inference import hmc
 
@@ -18,7 +19,7 @@ def proposal(
     *,
     burn_in: int,
     kept: int,
-    step_size: float,
+    step_size: Tensor | float,
     widening: float,
     floor: float,
     generator: torch.Generator,
@@ -31,18 +32,25 @@ def proposal(
         log_joint: log p(x, z) of draws `[..., S, B, D]`, differentiable in z.
         start: where the chain of each observation begins, `[..., B, D]`.
         burn_in: iterations that are dropped.
-        kept: iterations whose states give the moments.
-        step_size: leapfrog step at the beginning.
+        kept: iterations whose states give the moments, 2 at least.
+        step_size: leapfrog step at the beginning, a number or broadcast against `[..., 1, B]`.
         widening: w.
         floor: least standard deviation s.
         generator: source of momenta and uniforms.
+
+    Raises:
+        UserError: too few iterations; see also :func:`elbogap.inference.hmc.sample`.
     """
+    if kept < 2 or burn_in < 0:
+        raise UserError(
+            f"moments need 2 kept iterations at least, after 0 or more; got {kept} after {burn_in}"
+        )
     chains = start.detach().unsqueeze(-3)
     chain = hmc.sample(
         log_joint,
         chains,
         hmc.Noise.draw(burn_in + kept, chains, generator),
-        step_size=chains.new_full(chains.shape[:-1], step_size),
+        step_size=chains.new_ones(chains.shape[:-1]) * step_size,
         adapting=burn_in,
         adaptation=hmc.Adaptation(),
     )

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from elbogap.densities import gaussian_log_density
+from elbogap.errors import UserError
 from elbogap.inference.bounds import doubly_reparameterised_iwae
 
 LogJoint = Callable[[Tensor], Tensor]
@@ -108,7 +109,12 @@ def estimate(
 
     Returns:
         `[..., B]`, in nats.
+
+    Raises:
+        UserError: no draw.
     """
+    if samples < 1 or at_once < 1:
+        raise UserError(f"an estimate needs 1 draw at least, got {samples}, {at_once} at once")
     parts = [
         torch.logsumexp(q.log_weights(log_joint, q.draw(min(at_once, samples - done), generator)), -2)
         for done in range(0, samples, at_once)

@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor
 
+from elbogap.errors import UserError
+
 
 def hamming_precision(
     queries: Tensor, documents: Tensor, query_labels: Tensor, labels: Tensor, neighbours: int
@@ -23,10 +25,10 @@ def hamming_precision(
         `[Q]` in float64.
 
     Raises:
-        ValueError: R is not from 1 to N.
+        UserError: R is not from 1 to N.
     """
     if not 1 <= neighbours <= len(documents):
-        raise ValueError(f"{neighbours} neighbours among {len(documents)} documents")
+        raise UserError(f"{neighbours} neighbours among {len(documents)} documents; ask for 1 to all of them")
     signs, others = 2.0 * queries - 1, 2.0 * documents - 1
     distance = ((queries.shape[1] - signs @ others.mT) / 2).round().long()
     relevant = (query_labels[:, None] == labels).double()

@@ -19,6 +19,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
+from elbogap.inference.surrogate import zero_with_gradient
+
 PerDraw = Callable[[Tensor], Tensor]
 """A number for each draw, `[..., S, D]` to `[..., S]`."""
 
@@ -57,10 +59,11 @@ def density_ratio_elbo(draws: Tensor, log_likelihood: PerDraw, discriminator: Pe
 
 
 def _fixed(function: PerDraw, draws: Tensor) -> Tensor:
-    """The function with a derivative in the draws and in nothing else."""
+    """The function with a derivative in the draws, where it is finite, and in nothing else."""
     if not draws.requires_grad:
         return function(draws).detach()
     points = draws.detach().requires_grad_()
     values = function(points)
     (slopes,) = torch.autograd.grad(values.sum(), points)
-    return values.detach() + (slopes * (draws - draws.detach())).sum(-1)
+    slopes = torch.where(slopes.isfinite(), slopes, 0)
+    return values.detach() + (slopes * zero_with_gradient(draws)).sum(-1)

@@ -7,12 +7,16 @@ returns a mean of f over S draws whose gradient with respect to the logits a is 
 
 and whose gradient with respect to the parameters of f is that of the mean. f may depend on the logits through
 the codes only: terms such as a divergence KL(q || p), which are known exactly, are added outside.
+
+A draw whose f is not finite counts for the mean, but not for the gradient in the logits.
 """
 
 from collections.abc import Callable
 
 import torch
 from torch import Tensor
+
+from elbogap.inference.surrogate import zero_with_gradient
 
 OfCodes = Callable[[Tensor], Tensor]
 """A function of binary codes, `[S, ..., L]` to `[S, ...]`, differentiable in its own parameters."""
@@ -76,5 +80,5 @@ def _pair(function: OfCodes, logits: Tensor, uniforms: Tensor) -> tuple[Tensor, 
 
 def _with_gradient(value: Tensor, gradient: Tensor, logits: Tensor) -> Tensor:
     """The mean of values `[S, ...]`, whose gradient in the logits is the mean of `[S, ..., L]`."""
-    zero = logits - logits.detach()
-    return value.mean(0) + (gradient.detach().mean(0) * zero).sum(-1)
+    gradient = torch.where(gradient.isfinite(), gradient, 0).detach()
+    return value.mean(0) + (gradient.mean(0) * zero_with_gradient(logits)).sum(-1)

@@ -1,19 +1,37 @@
 """Evidence lower bounds as functions of log-weights log w_s = log p(x, z_s) - log q(z_s | x), z_s ~ q(. | x).
 
 Log-weights have shape `[..., S, B]`: S draws of each of B data points; further axes, such as members, are
-kept. All values are in nats and differentiable.
+kept. `[S]` are the draws of one point, without an axis of points. All values are in nats and differentiable.
+
+Where all of a point's weights are 0, or one is infinite or NaN, its bound is -inf, inf or NaN and constant:
+the gradient in parameters that it shares with other points is theirs.
 """
 
 from collections.abc import Callable
 
 from torch import Tensor
 
-from elbogap.densities import log_mean_exp
+from elbogap.densities import log_mean_exp, softmax
+from elbogap.errors import UserError
+from elbogap.inference.surrogate import zero_with_gradient
+
+
+def draws_axis(log_weights: Tensor) -> int:
+    """The axis of the draws: the last but one, or that of `[S]`.
+
+    Raises:
+        UserError: there is no draw.
+    """
+    axis = -min(2, log_weights.ndim)
+    if not axis or not log_weights.shape[axis]:
+        shape = list(log_weights.shape)
+        raise UserError(f"log-weights of S draws and B points have the shape [..., S, B] or [S], not {shape}")
+    return axis
 
 
 def elbo(log_weights: Tensor) -> Tensor:
     """L_VAE = (1/S) sum_s log w_s, `[..., S, B]` to `[..., B]` (Kingma and Welling 2014)."""
-    return log_weights.mean(-2)
+    return log_weights.mean(draws_axis(log_weights))
 
 
 def iwae(log_weights: Tensor) -> Tensor:
@@ -21,12 +39,15 @@ def iwae(log_weights: Tensor) -> Tensor:
 
     Its gradient for reparameterised draws is sum_s w~_s d log w_s with w~ of :func:`normalised_weights`.
     """
-    return log_mean_exp(log_weights, -2)
+    return log_mean_exp(log_weights, draws_axis(log_weights))
 
 
 def normalised_weights(log_weights: Tensor) -> Tensor:
-    """w~_s = w_s / sum_j w_j, `[..., S, B]` to `[..., S, B]` (Cremer et al. 2017, algorithm 1, line 5)."""
-    return log_weights.softmax(-2)
+    """w~_s = w_s / sum_j w_j, `[..., S, B]` to `[..., S, B]` (Cremer et al. 2017, algorithm 1, line 5).
+
+    They are NaN where the sum is 0, infinite or NaN.
+    """
+    return softmax(log_weights, draws_axis(log_weights))
 
 
 def doubly_reparameterised_iwae(draws: Tensor, log_weights: Callable[[Tensor], Tensor]) -> Tensor:
@@ -37,17 +58,24 @@ def doubly_reparameterised_iwae(draws: Tensor, log_weights: Callable[[Tensor], T
     of the noise of the score d log q / d phi, whose mean is 0, and does not fade as S grows.
 
     Args:
-        draws: z_s, differentiable in phi through the reparameterisation alone, `[..., S, B, D]`.
-        log_weights: maps the draws to log w_s `[..., S, B]`, with the parameters of q detached: phi may enter
-            through the draws only.
+        draws: z_s, differentiable in phi through the reparameterisation alone, `[..., S, B, D]`, or `[S, D]`
+            of one point.
+        log_weights: maps the draws that it is given to log w_s `[..., S, B]`, with the parameters of q
+            detached: phi may enter through these draws only.
 
     Returns:
         `[..., B]`, in nats.
+
+    Raises:
+        UserError: the log-weights are not one for each draw.
     """
-    weights: list[Tensor] = []
-    if draws.requires_grad:
-        draws.register_hook(lambda gradient: gradient * weights[0][..., None])
-    log_w = log_weights(draws)
-    weights.append(normalised_weights(log_w.detach()))
-    surrogate = (weights[0] * log_w).sum(-2)
-    return iwae(log_w.detach()) + surrogate - surrogate.detach()
+    own = draws.view_as(draws)  # only what reaches the draws through here is to be weighted once more
+    log_w = log_weights(own)
+    if log_w.shape != draws.shape[:-1]:
+        shapes = f"{list(draws.shape)} need log-weights {list(draws.shape[:-1])}, not {list(log_w.shape)}"
+        raise UserError(f"draws {shapes}: the last axis of draws is that of z")
+    fixed = log_w.detach()
+    weights = normalised_weights(fixed).nan_to_num(0.0)
+    if own.requires_grad:
+        own.register_hook(lambda gradient: gradient * weights[..., None])
+    return iwae(fixed) + (weights * zero_with_gradient(log_w)).sum(draws_axis(log_w))

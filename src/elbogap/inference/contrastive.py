@@ -9,6 +9,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from elbogap.inference.surrogate import zero_with_gradient
+
 LogDensity = Callable[[Tensor], Tensor]
 """A log-density in nats of draws z `[..., D]`: `[...]`."""
 
@@ -69,8 +71,10 @@ def alpha_vcd(
     log_q_end = log_q(end)
     with torch.no_grad():
         refined = log_joint(end) - log_q_end
-    second = (refined - baseline) * log_q(fixed) - log_q_end
-    return Divergence(-first.detach() + alpha * refined, -first + alpha * second, refined)
+    absent = torch.zeros_like(refined) + alpha == 0  # then even an infinite f(z_t) does not count
+    counted = torch.where(absent, 0, refined)
+    second = torch.where(absent, 0, (counted - baseline) * log_q(fixed) - log_q_end)
+    return Divergence(-first.detach() + alpha * counted, -first + alpha * second, refined)
 
 
 def hoffman(
@@ -88,5 +92,4 @@ def hoffman(
     Returns:
         The ELBO's estimate, to be ascended, `[...]`, in nats.
     """
-    learned = model(end.detach())
-    return log_joint(start) - log_q(start) + learned - learned.detach()
+    return log_joint(start) - log_q(start) + zero_with_gradient(model(end.detach()))

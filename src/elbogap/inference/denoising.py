@@ -15,6 +15,9 @@ import math
 import torch
 from torch import Tensor
 
+from elbogap.densities import log_softmax, softmax, squared_distances
+from elbogap.errors import UserError
+
 
 def log_kernel_weights(x: Tensor, observations: Tensor, sigma: float | Tensor) -> Tensor:
     """log w_i(x) (eq. 14): the log-probability that the noisy x came from the i-th observation.
@@ -26,10 +29,10 @@ def log_kernel_weights(x: Tensor, observations: Tensor, sigma: float | Tensor) -
             allowed and gives 1 / N.
 
     Returns:
-        `[..., B, N]`, in nats.
+        `[..., B, N]`, in nats; NaN and constant where all distances over sigma overflow.
     """
-    distance = torch.cdist(x, observations, compute_mode="donot_use_mm_for_euclid_dist")
-    return (-0.5 * (distance / _per_point(sigma, x)).square()).log_softmax(-1)
+    sigma = _per_point(sigma, x)
+    return log_softmax(-0.5 * (squared_distances(x, observations) / sigma / sigma), -1)
 
 
 def natural_parameters(x: Tensor, observations: Tensor, natural: Tensor, sigma: float | Tensor) -> Tensor:
@@ -89,10 +92,10 @@ def lipschitz_bound(
         `[...]`, in units of eta per unit of x.
 
     Raises:
-        ValueError: p is below 1, which is no norm.
+        UserError: p is below 1, which is no norm.
     """
     if norm < 1:
-        raise ValueError(f"the {norm}-norm is none; p must be at least 1")
+        raise UserError(f"the {norm}-norm is none; p must be at least 1")
     dual = math.inf if norm == 1 else 1.0 if norm == math.inf else norm / (norm - 1)
     diameters = (
         torch.cdist(values, values, p=p, compute_mode="donot_use_mm_for_euclid_dist").amax((-2, -1))
@@ -114,7 +117,7 @@ def generator_means(log_q: Tensor, statistics: Tensor) -> Tensor:
     Returns:
         Mean parameters `[..., B, S]`, in units of T.
     """
-    return log_q.softmax(-1) @ statistics
+    return softmax(log_q, -1) @ statistics
 
 
 def _tensor(sigma: float | Tensor, like: Tensor) -> Tensor:

@@ -18,7 +18,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from elbogap.densities import log_mean_exp, pairwise_bernoulli_log_likelihood
+from elbogap.densities import log_mean_exp, log_softmax, log_sum_exp, pairwise_bernoulli_log_likelihood
 from elbogap.errors import UserError
 
 TIE = 1e-9
@@ -48,7 +48,7 @@ def index_log_posterior(log_values: Tensor) -> Tensor:
     With v_i = k(x_n|x_i) this is MAPA, log q(i|n) (eq. 8); with v_i = p(x_n|f(z_i)) it is the posterior of
     the empiricalised model, log p(i|x_n, Z) (eq. 7).
     """
-    return torch.log_softmax(log_values, -1)
+    return log_softmax(log_values, -1)
 
 
 def budget(total: int, share: float, reading: Reading) -> tuple[int, int]:
@@ -174,4 +174,4 @@ def mapa_bound(log_likelihood: Tensor, terms: Terms, count: int) -> Tensor:
     Returns:
         `[..., B]`, in nats.
     """
-    return torch.logsumexp(log_likelihood + terms.log_weights, -1) - math.log(count)
+    return log_sum_exp(log_likelihood + terms.log_weights, -1) - math.log(count)

@@ -17,6 +17,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from elbogap.errors import UserError
+
 STEP = 0.25  # exp(-pi^2 / 0.25) = 7e-18
 LOWEST, HIGHEST = -38.0, 4.0  # exp(-38) = 3e-17 and exp(-exp 4) = 2e-24 bound what the ends cut off
 BLOCK = 4_000_000  # elements of one [T, N] block
@@ -43,9 +45,18 @@ def weight_transform(mass: Tensor, log_weights: Tensor) -> WeightTransform:
     Args:
         mass: q's probability at the nodes of a quadrature, `[N]`, float64. It is normalised here, since the
             bound of k draws magnifies a missing mass about 40 k times.
-        log_weights: log w at the nodes, `[N]`, finite.
+        log_weights: log w at the nodes, `[N]`, finite and at most 705 nats apart in float64.
+
+    Raises:
+        UserError: they are not.
     """
     scale, lowest = log_weights.detach().max(), log_weights.detach().min()
+    most = math.log(torch.finfo(log_weights.dtype).max) - HIGHEST
+    if not scale - lowest < most:
+        raise UserError(
+            f"log-weights from {float(lowest):g} to {float(scale):g} must be finite and less than {most:.0f} "
+            "nats apart; leave out the nodes where q has no mass, or choose a wider q"
+        )
     log_t = torch.arange(LOWEST, HIGHEST + float(scale - lowest), STEP, dtype=log_weights.dtype)
     weights = torch.exp(log_weights - scale)
     mass = mass / mass.sum()

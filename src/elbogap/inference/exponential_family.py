@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from elbogap.densities import categorical_kl, standard_gaussian_log_density
+from elbogap.densities import categorical_kl, log_softmax, log_sum_exp, standard_gaussian_log_density
 
 CERTAIN = 3.0  # logits at which the search for factorised posteriors starts, beside 0
 
@@ -159,7 +159,7 @@ def log_encoder(natural: Tensor, statistics: Tensor, log_base: Tensor | float = 
     Returns:
         `[..., B, K]`.
     """
-    return (natural @ statistics.mT + log_base).log_softmax(-1)
+    return log_softmax(natural @ statistics.mT + log_base, -1)
 
 
 @dataclass(frozen=True)
@@ -180,7 +180,7 @@ class Bound:
 
 def enumerated(log_joint: Tensor, log_q: Tensor) -> Bound:
     """The exact bound from log p(x, z) and log q(z|x), both `[..., B, K]`."""
-    log_evidence = log_joint.logsumexp(-1)
+    log_evidence = log_sum_exp(log_joint, -1)
     log_posterior = log_joint - log_evidence.unsqueeze(-1)
     gap = categorical_kl(log_q, log_posterior)
     return Bound(log_evidence, log_evidence - gap, gap, log_posterior)
@@ -263,7 +263,7 @@ class Harmonium:
         """
         partition = self.observed.log_partition(self.decoder()).unsqueeze(-2)
         bias = (self.statistics @ self.code_bias.unsqueeze(-1)).mT + self.log_base
-        return (size.unsqueeze(-1) * partition + bias).log_softmax(-1)
+        return log_softmax(size.unsqueeze(-1) * partition + bias, -1)
 
     def log_joint(self, x: Tensor) -> Tensor:
         """log p(x, z), with the exact log-partition, `[..., B, D]` to `[..., B, K]`."""

@@ -2,16 +2,28 @@
 
 All randomness comes as tensors, so that a chain is a fixed sequence of operations. Gradients are those of
 the log-density in the state alone; nothing flows back to what the chain started from.
+
+A log-density may raise where it does not exist, such as where a matrix is not positive definite. At the start
+any exception is an error of the user's. Later those of `UNDEFINED` reject the proposals of this iteration, of
+all chains, since they are one call of the log-density; any other exception is a mistake in a program and ends
+the run.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from elbogap.errors import UserError, circumstance
+
 LogDensity = Callable[[Tensor], Tensor]
 """An unnormalised log-density in nats, `[..., D]` to `[...]`, differentiable, each chain by itself."""
+
+UNDEFINED = (torch.linalg.LinAlgError, ValueError, ArithmeticError)
+"""What says that there is no log-density at a state: failed factorisations, parameters that a distribution of
+`torch.distributions` refuses, and arithmetic of Python."""
 
 
 @dataclass(frozen=True)
@@ -55,11 +67,13 @@ class Chains:
         draws: the states after each iteration, `[T, ..., D]`.
         acceptance: probabilities of acceptance, `[T, ...]`.
         step_size: the leapfrog step at the end, of the shape in which it came.
+        undefined: iterations that rejected all proposals because the log-density raised (:data:`UNDEFINED`).
     """
 
     draws: Tensor
     acceptance: Tensor
     step_size: Tensor
+    undefined: int = 0
 
     @property
     def last(self) -> Tensor:
@@ -72,7 +86,7 @@ def sample(
     start: Tensor,
     noise: Noise,
     *,
-    step_size: Tensor,
+    step_size: Tensor | float,
     leapfrog_steps: int = 5,
     adapting: int = 0,
     adaptation: Adaptation | None = None,
@@ -80,30 +94,44 @@ def sample(
     """Iterations that leave exp(log_density) invariant, once the step size is fixed.
 
     Each draws a momentum v, follows the leapfrog integrator of H(z, v) = -log p(z) + |v|^2 / 2 and accepts
-    with probability min(1, exp(-dH)) (Neal 2011). A step that leaves the numbers is rejected.
+    with probability min(1, exp(-dH)) (Neal 2011). A step that leaves the numbers is rejected. Where the
+    log-density raises one of :data:`UNDEFINED`, all chains reject, with acceptance 0.
 
     Args:
         log_density: log p, up to a constant.
         start: where the chains begin, `[..., D]`; log p is finite there.
         noise: momenta and uniforms of T iterations.
-        step_size: leapfrog step d, broadcast against the chains `[...]`; chains along axes of length 1 or
-            absent share it.
+        step_size: leapfrog step d, a number or broadcast against the chains `[...]`; chains along axes of
+            length 1 or absent share it.
         leapfrog_steps: integrator steps per iteration.
         adapting: how many of the first iterations adapt d.
         adaptation: how they do; None means the values of :class:`Adaptation`.
+
+    Raises:
+        UserError: shapes that do not fit, no iteration, a step size that is not positive, or a log-density
+            that cannot be had at the start.
     """
     state = start.detach()
-    value, gradient = _slope(log_density, state)
+    if not isinstance(step_size, Tensor):
+        if not step_size > 0:
+            raise UserError(f"the step size must be positive, not {step_size}")
+        step_size = state.new_full((), step_size)
+    _check(state, noise, step_size, leapfrog_steps)
+    value, gradient = _first_slope(log_density, state)
     rule = adaptation or Adaptation()
-    draws, acceptances = [], []
+    draws, acceptances, undefined = [], [], 0
     for i, (momentum, uniform) in enumerate(zip(noise.momenta, noise.uniforms, strict=True)):
         d = step_size.unsqueeze(-1) if step_size.ndim else step_size
         v = momentum + 0.5 * d * gradient
         proposal = state
-        for step in range(leapfrog_steps):
-            proposal = proposal + d * v
-            new_value, new_gradient = _slope(log_density, proposal)
-            v = v + (d if step < leapfrog_steps - 1 else 0.5 * d) * new_gradient
+        try:
+            for step in range(leapfrog_steps):
+                proposal = proposal + d * v
+                new_value, new_gradient = _slope(log_density, proposal)
+                v = v + (d if step < leapfrog_steps - 1 else 0.5 * d) * new_gradient
+        except UNDEFINED:
+            undefined += 1
+            new_value, new_gradient = torch.full_like(value, math.nan), gradient
         change = new_value - value - 0.5 * (v.square() - momentum.square()).sum(-1)
         acceptance = torch.where(change.isfinite(), change.clamp(max=0).exp(), 0.0)
         accepted = uniform < acceptance
@@ -115,7 +143,43 @@ def sample(
         if i < adapting:
             shared = acceptance.sum_to_size(step_size.shape) * (step_size.numel() / acceptance.numel())
             step_size = step_size * (1 + rule.rate * (shared - rule.target) / rule.target)
-    return Chains(torch.stack(draws), torch.stack(acceptances), step_size)
+    return Chains(torch.stack(draws), torch.stack(acceptances), step_size, undefined)
+
+
+def _check(start: Tensor, noise: Noise, step_size: Tensor, leapfrog_steps: int) -> None:
+    """Refuse shapes that do not fit, and chains without iterations or steps."""
+    chains, momenta, uniforms = start.shape[:-1], noise.momenta.shape, noise.uniforms.shape
+    if not start.ndim or momenta[1:] != start.shape or uniforms != momenta[:-1]:
+        raise UserError(
+            f"chains from {list(start.shape)} need momenta [T, ..., D] and uniforms [T, ...], not "
+            f"{list(momenta)} and {list(uniforms)}: Noise.draw makes them"
+        )
+    if not momenta[0] or leapfrog_steps < 1:
+        raise UserError(f"{momenta[0]} iterations of {leapfrog_steps} leapfrog steps: take 1 or more of each")
+    fitting = step_size.ndim <= len(chains) and all(
+        one in (1, every) for one, every in zip(reversed(step_size.shape), reversed(chains), strict=False)
+    )
+    if not fitting:
+        raise UserError(f"step sizes {list(step_size.shape)} do not broadcast against chains {list(chains)}")
+
+
+def _first_slope(log_density: LogDensity, start: Tensor) -> tuple[Tensor, Tensor]:
+    """That of the start, where any exception is the user's to mend."""
+    try:
+        value, gradient = _slope(log_density, start)
+    except Exception as error:
+        if isinstance(error, UserError) or circumstance(error):
+            raise
+        reason = " ".join(str(error).split())
+        raise UserError(
+            f"the log-density cannot be had at the start of the chains: {type(error).__name__}: {reason}"
+        ) from error
+    if value.shape != start.shape[:-1]:
+        raise UserError(
+            f"the log-density of chains {list(start.shape)} must be {list(start.shape[:-1])}, not "
+            f"{list(value.shape)}: one number per chain"
+        )
+    return value, gradient
 
 
 def _slope(log_density: LogDensity, state: Tensor) -> tuple[Tensor, Tensor]:

@@ -19,20 +19,23 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from elbogap.densities import log_mean_exp
+from elbogap.densities import log_mean_exp, log_softmax, log_sum_exp
+from elbogap.errors import UserError
+from elbogap.inference.bounds import draws_axis
 
 
 def log_batch_conditional(log_q: Tensor, log_weights: Tensor) -> Tensor:
     """log q_IW(z_i | x, z_\\i) = log k + log w~_i + log q(z_i | x) at each draw i of a batch of k.
 
     Args:
-        log_q: log q(z_i | x), `[..., S, B]` with S = k.
-        log_weights: log w(z_i), `[..., S, B]`.
+        log_q: log q(z_i | x), `[..., S, B]` with S = k, or `[S]`.
+        log_weights: log w(z_i), `[..., S, B]`, or `[S]`.
 
     Returns:
-        `[..., S, B]`, in nats.
+        `[..., S, B]`, in nats; NaN and constant where no weight, or an infinite one, is among a point's.
     """
-    return math.log(log_weights.shape[-2]) + log_weights.log_softmax(-2) + log_q
+    axis = draws_axis(log_weights)
+    return math.log(log_weights.shape[axis]) + log_softmax(log_weights, axis) + log_q
 
 
 def log_conditional(log_q: Tensor, log_weight: Tensor, log_other_weights: Tensor) -> Tensor:
@@ -44,10 +47,18 @@ def log_conditional(log_q: Tensor, log_weight: Tensor, log_other_weights: Tensor
         log_other_weights: log w(z_j) of the others, `[..., k - 1, B]` or `[..., k - 1, 1]` to share them.
 
     Returns:
-        `[..., B]`, in nats; equal to `log_q` when there are no others.
+        `[..., B]`, in nats; equal to `log_q` when there are no others; NaN and constant where neither z nor
+        the others have any weight.
+
+    Raises:
+        UserError: the others have no axis of points.
     """
-    others = torch.logsumexp(log_other_weights, -2)
-    return math.log(log_other_weights.shape[-2] + 1) + functional.logsigmoid(log_weight - others) + log_q
+    if log_other_weights.ndim < 2:
+        shape = list(log_other_weights.shape)
+        raise UserError(f"log-weights of k - 1 other draws have the shape [..., k - 1, B], not {shape}")
+    ratio = log_weight - log_sum_exp(log_other_weights, -2)
+    share = torch.where(ratio.isnan(), math.nan, functional.logsigmoid(torch.where(ratio.isnan(), 0, ratio)))
+    return math.log(log_other_weights.shape[-2] + 1) + share + log_q
 
 
 def log_marginal(log_q: Tensor, log_weight: Tensor, log_other_weights: Tensor) -> Tensor:
@@ -63,7 +74,13 @@ def log_marginal(log_q: Tensor, log_weight: Tensor, log_other_weights: Tensor) -
 
     Returns:
         `[..., B]`, in nats.
+
+    Raises:
+        UserError: the others have no axis of batches or of points.
     """
+    if log_other_weights.ndim < 3:
+        shape = list(log_other_weights.shape)
+        raise UserError(f"log-weights of M batches of others have the shape [..., M, k - 1, B], not {shape}")
     conditional = log_conditional(log_q.unsqueeze(-2), log_weight.unsqueeze(-2), log_other_weights)
     return log_mean_exp(conditional, -2)
 
@@ -72,14 +89,25 @@ def resample(draws: Tensor, log_weights: Tensor, generator: torch.Generator) -> 
     """Sampling-importance-resampling: z_j with j ~ Cat(w~) (algorithm 1, which returns z_j).
 
     Args:
-        draws: z_s, `[..., S, B, D]`.
-        log_weights: log w(z_s), `[..., S, B]`.
+        draws: z_s, `[..., S, B, D]`, or `[S, D]` of one point.
+        log_weights: log w(z_s), `[..., S, B]`, or `[S]`.
         generator: source of the choice, on the device of the weights.
 
     Returns:
         One draw of q_IW(z | x) per point, `[..., B, D]`.
+
+    Raises:
+        UserError: a point has no draw of finite positive weight, or one whose weight is infinite or NaN.
     """
+    axis = draws_axis(log_weights)
+    impossible = ~log_weights.amax(axis).isfinite()
+    if impossible.any():
+        raise UserError(
+            f"{int(impossible.sum())} of {impossible.numel()} points have no weight above 0, or one that is "
+            "infinite or NaN: no draw can be chosen; take more draws, or a q that covers the posterior"
+        )
     uniform = torch.empty_like(log_weights).uniform_(generator=generator)
+    uniform = uniform.clamp(min=torch.finfo(uniform.dtype).tiny)  # 0 would hide a draw behind impossible ones
     # Gumbel's trick: argmax of log w~_s + noise ~ Cat(w~), for any number of leading axes.
-    chosen = (log_weights - uniform.log().neg().log()).argmax(-2, keepdim=True)
-    return torch.take_along_dim(draws, chosen.unsqueeze(-1), -3).squeeze(-3)
+    chosen = (log_weights - uniform.log().neg().log()).argmax(axis, keepdim=True)
+    return torch.take_along_dim(draws, chosen.unsqueeze(-1), axis - 1).squeeze(axis - 1)

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from elbogap.densities import LOG_2PI
+from elbogap.densities import LOG_2PI, log_sum_exp
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class Mixture:
         constant = self.log_weight - 0.5 * (LOG_2PI + self.log_variance)
         precision = torch.exp(-0.5 * self.log_variance)
         u = (z.unsqueeze(-1) - self.mean.unsqueeze(-3)) * precision.unsqueeze(-3)
-        return torch.logsumexp(constant.unsqueeze(-3) - 0.5 * u.square(), -1)
+        return log_sum_exp(constant.unsqueeze(-3) - 0.5 * u.square(), -1)
 
     def log_weights(self, z: Tensor, log_joint: Tensor) -> Tensor:
         """log [K pi_k p(x, z_kj) / q(z_kj|x)] of draws of :meth:`draw`, whose mean over S is p^(x).

@@ -57,7 +57,7 @@ class MonotoneMap:
         last = len(self.codes) - 1
         left, right = (below - 1).clamp(0, last), below.clamp(0, last)
         width = self.codes[right] - self.codes[left]
-        share = torch.where(width > 0, (c - self.codes[left]) / width, 0)
+        share = torch.where(width > 0, (c - self.codes[left]) / torch.where(width > 0, width, 1), 0)
         between = torch.lerp(self.latents[left], self.latents[right], share)
         flat = 0.5 * (ndtr(self.latents[right]) + ndtr(self.latents[(upto - 1).clamp(0, last)]))
         return torch.where(upto - below > 1, ndtri(flat), between)
@@ -87,8 +87,15 @@ def gaussian_copula(codes: Tensor) -> Tensor:
 
 
 def whitened(copula: Tensor) -> Tensor:
-    """z*_n = (u_n - mean u) / sd u (eq. 37), `[N]` to `[N]`; sd is the sample standard deviation."""
-    return (copula - copula.mean()) / copula.std()
+    """z*_n = (u_n - mean u) / sd u (eq. 37), `[N]` to `[N]`; sd is the sample standard deviation.
+
+    Raises:
+        UserError: all u_n are equal.
+    """
+    deviation = copula.std()
+    if not deviation > 0:
+        raise UserError(f"{len(copula)} equal codes cannot be whitened; check the model that made them")
+    return (copula - copula.mean()) / deviation
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from elbogap.densities import gaussian_log_density, log_mean_exp, standard_gaussian_log_density
+from elbogap.errors import UserError
 from elbogap.inference import hmc
 
 LogJoint = Callable[[Tensor], Tensor]
@@ -115,7 +116,7 @@ def uivi_gradient(
     draws: Tensor,
     chain: hmc.Noise,
     *,
-    step_size: Tensor,
+    step_size: Tensor | float,
     burn_in: int,
     leapfrog_steps: int = 5,
     adaptation: hmc.Adaptation | None = None,
@@ -142,7 +143,16 @@ def uivi_gradient(
         leapfrog_steps: integrator steps per iteration.
         adaptation: how the step size adapts.
         reverse: log q(e|z) up to a constant, where there is a cheaper form than that of the family.
+
+    Raises:
+        UserError: the burn-in leaves no iteration; see also :func:`elbogap.inference.hmc.sample`.
     """
+    iterations = len(chain.momenta)
+    if not 0 <= burn_in < iterations:
+        raise UserError(
+            f"a burn-in of {burn_in} leaves none of the {iterations} iterations that the noise is for, or is "
+            "negative; draw noise for more iterations, or drop fewer"
+        )
     z = family.place(noise, draws)
     fixed = z.detach()
     chains = hmc.sample(
@@ -156,6 +166,7 @@ def uivi_gradient(
     )
     with torch.no_grad():
         means = torch.stack([constant.mean(one) for one in chains.draws[burn_in:]]).mean(0)
-        score = (means - fixed) * torch.exp(-2 * constant.log_deviation)
+        precision = torch.exp(-constant.log_deviation)  # twice, since its square may be infinite
+        score = (means - fixed) * precision * precision
     joint = log_joint(z)
     return Gradient(joint - (score * z).sum(-1), fixed, joint.detach(), score, chains)

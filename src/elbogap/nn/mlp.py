@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from elbogap.densities import transformed
 from elbogap.errors import UserError
 
 Activation = Literal["identity", "leaky_relu", "relu", "softplus", "tanh"]
@@ -76,7 +77,10 @@ class _Layers(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         if torch.is_grad_enabled():  # create_graph: torch would take the saved hidden layers as constants
-            raise RuntimeError("the gradient of an MLP cannot be differentiated again")
+            raise RuntimeError(
+                "the gradient of an MLP cannot be differentiated again by autograd; take second derivatives "
+                "by torch.func, such as torch.func.hessian"
+            )
         saved, layers = ctx.saved_tensors, len(ctx.saved_tensors) // 2
         inputs, weights = saved[:layers], saved[layers:]
         _, to_rows, *needed = ctx.needs_input_grad
@@ -112,16 +116,34 @@ class Layers:
     activation: Activation
 
     def __call__(self, inputs: Tensor) -> Tensor:
-        """`[M, ..., in]` or `[1, ..., in]` to `[M, ..., out]`."""
+        """`[M, ..., in]` or `[1, ..., in]` to `[M, ..., out]`; for M = 1 also `[..., in]` to `[..., out]`.
+
+        Raises:
+            UserError: inputs of another shape.
+        """
+        members, width, _ = self.weights[0].shape
+        if inputs.ndim < 3 or inputs.shape[0] not in (1, members) or inputs.shape[-1] != width:
+            return self._reshaped(inputs)
         batch = inputs.shape[1:-1]
-        rows = inputs.flatten(1, -2).expand(len(self.weights[0]), -1, -1)
-        if torch.is_grad_enabled():
+        rows = inputs.flatten(1, -2).expand(members, -1, -1)
+        if torch.is_grad_enabled() and not transformed():
             parameters = itertools.chain(*zip(self.weights, self.biases, strict=True))
             output = _Layers.apply(self.activation, rows, *parameters)
         else:  # keep no layer longer than the next one needs it
             layers = _layers(self.weights, self.biases, rows, self.activation)
             (output,) = deque(layers, maxlen=1)
         return output.unflatten(1, batch)
+
+    def _reshaped(self, inputs: Tensor) -> Tensor:
+        """The outputs of inputs that lack the axis of members or that of rows."""
+        members, width, _ = self.weights[0].shape
+        if inputs.ndim and inputs.shape[-1] == width:
+            if members == 1 and (inputs.ndim == 1 or inputs.shape[0] != 1):
+                return self(inputs.unsqueeze(0)).squeeze(0)
+            if inputs.ndim == 2 and inputs.shape[0] in (1, members):
+                return self(inputs.unsqueeze(1)).squeeze(1)
+        wanted = f"[..., {width}]" if members == 1 else f"[{members}, ..., {width}] or [1, ..., {width}]"
+        raise UserError(f"a network of {members} members takes inputs {wanted}, not {list(inputs.shape)}")
 
     def detached(self) -> "Layers":
         """The same with constant weights: gradients with respect to the inputs alone cost half as much."""
@@ -156,7 +178,8 @@ class Layers:
 class MLP(nn.Module):
     """M multi-layer perceptrons of one shape, each with its own weights.
 
-    h_{l+1} = activation(h_l W_l + b_l), the last layer without activation. Gradients are first order only.
+    h_{l+1} = activation(h_l W_l + b_l), the last layer without activation. Autograd has first derivatives
+    only, the transformations of `torch.func` have all.
 
     Attributes:
         weights: per layer `[M, in, out]`.
@@ -217,7 +240,11 @@ class MLP(nn.Module):
         return [self.weights[0].shape[1], *(weight.shape[2] for weight in self.weights)]
 
     def forward(self, inputs: Tensor) -> Tensor:
-        """`[M, ..., in]` or `[1, ..., in]` to `[M, ..., out]`."""
+        """`[M, ..., in]` or `[1, ..., in]` to `[M, ..., out]`; for M = 1 also `[..., in]` to `[..., out]`.
+
+        Raises:
+            UserError: inputs of another shape.
+        """
         return self.layers()(inputs)
 
     def layers(self) -> Layers:

@@ -60,5 +60,6 @@ class NormBoundedMLP(MLP):
 
     def _shrinking(self, weight: Tensor, scale: Tensor) -> Tensor:
         """s_i / |v_i| = min(1, H sigmoid(u_i) / |v_i|), `[M, 1, out]`."""
-        norm = weight.norm(dim=1, keepdim=True).clamp(min=torch.finfo(weight.dtype).tiny)
+        floor = torch.finfo(weight.dtype).tiny ** (1 / 3)  # derivatives divide by the norm's square
+        norm = weight.norm(dim=1, keepdim=True).clamp(min=floor)
         return (self.bound * torch.sigmoid(scale) / norm).clamp(max=1)
