@@ -16,8 +16,10 @@ from elbogap.claims.specification import published_needed, tables_needed
 from elbogap.config.air import CostOfTraining
 from elbogap.config.implicit import TimeOfTraining
 from elbogap.config.load import load, scales, section
+from elbogap.config.mapa import CELL
 from elbogap.data.fetch import record_state
 from elbogap.errors import UserError
+from elbogap.report.catalogue import heading
 
 # Jobs run `python -m elbogap` with this interpreter and this source tree, installed or not.
 for name, first in (("PATH", Path(sys.executable).parent), ("PYTHONPATH", ROOT / "src")):
@@ -70,6 +72,19 @@ def everything(scale):
     """All that one scale makes: figures, tables, verdicts and the report."""
     folder = f"results/{scale}"
     return [*products(scale), f"{folder}/claims.checked", f"{folder}/claims.html", f"{folder}/report.pdf"]
+
+
+def labels(caption):
+    """What the browsable report calls a result: the label in its caption file, and the scale."""
+    label, _ = heading(ROOT / "workflow" / "report" / f"{caption}.rst")
+    return {"item": label, "scale": "{scale}"}
+
+
+def reported(path):
+    """A figure or table that the browsable report shows, under its document, with its caption and label."""
+    document, name = Path(path).parts[-2], Path(path).stem
+    caption = f"{document}_{name}"
+    return report(path, caption=f"../report/{caption}.rst", category=document, labels=labels(caption))
 
 
 def settings(name):

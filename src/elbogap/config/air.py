@@ -176,6 +176,16 @@ class AirConfig(Section):
     cost: Cost = setting("What the paper scale costs.")
     theory: Theory = setting("The theory, on small problems.")
 
+    @model_validator(mode="after")
+    def _figures_have_cells(self) -> Self:
+        """Refuse a training that leaves a figure empty."""
+        elbo = [cell for cell in self.train.cells.values() if cell.k == 1 and not cell.large_encoder]
+        if not any(cell.m == 1 and (cell.alphas or cell.norms) for cell in elbo):
+            raise ValueError("train.cells has no regularised cell with k = 1 and m = 1, which Figure 1 shows")
+        if not any(cell.m > 1 for cell in elbo):
+            raise ValueError("train.cells has no cell with k = 1 and m > 1, which Figure 4 shows")
+        return self
+
 
 class CostOfTraining(Section):
     """What experiment `air.cost` is told: how to time, and the training of the paper scale."""

@@ -348,6 +348,15 @@ class ImplicitConfig(Section):
     vae_summary: VaeSummary = setting("Tables 1 and 2 and Figure 6.")
     vae_time: VaeTime = setting("Figure 6: seconds per iteration.")
 
+    @model_validator(mode="after")
+    def _tables_have_cells(self) -> Self:
+        """Refuse a training that leaves a table or a figure empty."""
+        shown = {table for cell in self.vae_train.cells.values() for table in cell.tables}
+        for table, where in (("uivi", "Table 1"), ("vcd", "Table 2"), ("steps", "Figure 6")):
+            if table not in shown:
+                raise ValueError(f"vae_train.cells has no cell with '{table}' among its tables, for {where}")
+        return self
+
 
 class TimeOfTraining(Section):
     """What experiment `implicit.vae_time` is told: how to time, and the training that is timed."""

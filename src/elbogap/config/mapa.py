@@ -72,13 +72,12 @@ class Passes(Section):
     seed: int = setting("Base seed of data sets, batches and samples.", ge=0)
 
 
-Cell = Annotated[
-    str,
-    Field(
-        pattern=r"^(vae|mapa_exact|(iwae|iwae_plain)_S[1-9]\d*"
-        r"|(mapa|mapa_beyond|mapa_gt|mapa_naive)_S[1-9]\d*_k[1-9]\d?)$"
-    ),
-]
+CELL = (
+    r"(vae|mapa_exact)|(iwae|iwae_plain)_S([1-9][0-9]*)"
+    r"|(mapa|mapa_beyond|mapa_gt|mapa_naive)_S([1-9][0-9]*)_k([1-9][0-9]?)"
+)
+"""The names of cells: a method without a budget, with S, or with S and k in percent of S."""
+Cell = Annotated[str, Field(pattern=f"^({CELL})$")]
 """One method with its budget, e.g. `iwae_S50`, or `mapa_S50_k10` for k = 10 % of S = 50."""
 
 

@@ -158,11 +158,14 @@ def fig04_samples(pictures: Arrays) -> Figure:
     return _strips(pictures, rows, height=2)
 
 
+LARGEST_IMAGE = 1.0  # inches
+
+
 def _strips(pictures: Arrays, rows: Mapping[str, str], height: int) -> Figure:
     """A titled strip of images for each name, in `height` lines."""
     count = len(pictures[next(iter(rows.values()))])
     columns = -(-count // height)
-    inches = height * style.PAGE / columns + 0.25
+    inches = height * min(style.PAGE / columns, LARGEST_IMAGE) + 0.25
     figure, axes = plt.subplots(len(rows), 1, figsize=(style.PAGE, len(rows) * inches))
     for panel, (title, name) in zip(axes, rows.items(), strict=True):
         images = pictures[name]
