@@ -68,7 +68,9 @@ class Passes(Section):
     batches: int = setting("Batches per data set.", ge=1)
     batch: int = setting("Observations per batch.", ge=1)
     samples: tuple[Count, ...] = setting("Budgets S.", min_length=1)
-    shares: tuple[Share, ...] = setting("Shares k / S of deterministic terms.", min_length=1)
+    shares: tuple[Share, ...] = setting(
+        "Shares k / S of deterministic terms; the figures tell up to four apart.", min_length=1, max_length=4
+    )
     seed: int = setting("Base seed of data sets, batches and samples.", ge=0)
 
 

@@ -107,7 +107,12 @@ def fig_newsgroups(table: pd.DataFrame) -> Figure:
     """NELBO of the text VAEs against bits; a column per depth of the decoder, a row per part."""
     depths = sorted(table["hidden"].unique())
     figure, axes = plt.subplots(
-        2, len(depths), figsize=(style.PAGE, 4.2), sharex=True, sharey="row", squeeze=False
+        2,
+        len(depths),
+        figsize=(max(style.PAGE, 1.8 * len(depths)), 4.2),
+        sharex=True,
+        sharey="row",
+        squeeze=False,
     )
     for row, part in zip(axes, ("train", "test"), strict=True):
         for panel, depth in zip(row, depths, strict=True):

@@ -29,6 +29,9 @@ METHODS: Mapping[str, dict[str, Any]] = {
 }
 """How a method looks wherever it is drawn. Those without a marker do not depend on S: horizontal lines."""
 
+OTHERS = {"iwae_plain": "IWAE, plain", "mapa_beyond": "MAPA, beyond"}
+"""Names of the methods that Figures 2 and 3 leave out."""
+
 SHARES: tuple[tuple[Any, str, bool], ...] = (
     ("-", "o", True),
     ((0, (4, 1.5)), "o", False),
@@ -36,7 +39,7 @@ SHARES: tuple[tuple[Any, str, bool], ...] = (
     ((0, (4, 1.5, 1, 1.5)), "s", False),
 )
 """How shares k / S of MAPA look in one colour, from the smallest: line, marker, whether it is filled."""
-SHARE_COLOURS = (style.BLUE, style.ORANGE, style.GREEN, style.VERMILION, style.PURPLE)
+SHARE_COLOURS = (style.BLUE, style.ORANGE, style.GREEN, style.VERMILION)
 
 
 def fig01_intuition(intuition: Arrays) -> Figure:
@@ -251,13 +254,15 @@ def fig05_passes_both(passes: pd.DataFrame) -> Figure:
 
 def _passes(table: pd.DataFrame, label: str) -> Figure:
     """Five panels over one legend; bars are standard deviations over batches, averaged over data sets."""
-    figure, axes = plt.subplots(1, len(PROBLEMS), figsize=(style.PAGE, 2.5), sharex=True, sharey=True)
     keys, metrics = ["problem", "method", "reading", "k_share", "S"], ["passes_per_point", "passes_sd"]
     mean = table.groupby(keys, dropna=False)[metrics].mean().reset_index()
     shares = sorted(table["k_share"].dropna().unique())
+    lines_of_legend = -(-2 * (1 + len(shares)) // 3)
+    size = (style.PAGE, 2.2 + 0.15 * lines_of_legend)
+    figure, axes = plt.subplots(1, len(PROBLEMS), figsize=size, sharex=True, sharey=True)
     looks: dict[tuple[str, float], dict[str, Any]] = {
         (reading, share): {"color": colour, "linestyle": line, "marker": marker, "markerfacecolor": face}
-        for share, colour, marker in zip(shares, cycle(SHARE_COLOURS), cycle("os^vD"), strict=False)
+        for share, colour, marker in zip(shares, cycle(SHARE_COLOURS), cycle("os^v"), strict=False)
         for reading, line, face in (("within", "-", colour), ("beyond", "--", "white"))
     }
     highest = table["passes_max"].max()
@@ -319,8 +324,8 @@ def fig10_posterior_spiral_dots(posteriors: Arrays, points: pd.DataFrame) -> Fig
 
 def _posteriors(posteriors: Arrays, points: pd.DataFrame) -> Figure:
     """One panel per chosen observation, and a legend in the last place."""
-    columns = min(4, len(points) + 1)
-    rows = -(-(len(points) + 1) // columns)
+    rows = -(-(len(points) + 1) // 4)
+    columns = -(-(len(points) + 1) // rows)
     figure, axes = plt.subplots(
         rows, columns, figsize=(style.PAGE * columns / 4, 1.9 * rows), sharex=True, squeeze=False
     )
@@ -478,7 +483,7 @@ def fig_gaps(gaps: pd.DataFrame) -> Figure:
 
 def _cell_label(cell: pd.Series, with_share: bool) -> str:
     """E.g. `MAPA, S = 50`, with k where not all methods have the same share of S."""
-    label = METHODS.get(cell["method"], {"label": cell["method"]})["label"]
+    label = OTHERS.get(cell["method"]) or METHODS[cell["method"]]["label"]
     if cell["method"] == "vae" or np.isnan(cell["S"]):
         return label
     share = f", $k$ = {cell['k_share']:.0%}" if with_share and not np.isnan(cell["k_share"]) else ""

@@ -50,7 +50,10 @@ def fig02_mnist_reconstructions(images: Arrays, reconstruction: pd.DataFrame) ->
     measured = reconstruction.groupby("method")[["mean_log_p_x_given_z", "digit_agreement"]].mean()
     samples = images["q"].shape[1]
     figure, axes = plt.subplots(
-        1, 3, figsize=(style.PAGE, 2.25), gridspec_kw={"width_ratios": [1, samples, samples]}
+        1,
+        3,
+        figsize=(style.PAGE, 2.25),
+        gridspec_kw={"width_ratios": [max(1, samples / 10), samples, samples]},
     )
     titles = ("image", "decoded draws of $q(z \\mid x)$", "decoded draws of $q_{\\mathrm{IW}}(z \\mid x)$")
     mosaics = (images["real"][:, None], images["q"], images["q_iw"])
