@@ -54,10 +54,12 @@ class Cell(Section):
     k: int = setting("Importance samples of the bound; 1 is the ELBO.", ge=1)
     m: int = setting("Copies of the bound, with their own draws of z, that are averaged.", ge=1)
     large_encoder: bool = setting("Whether encoders have the large layers.")
-    alphas: tuple[Share, ...] = setting("Shares of the denoising regulariser, one method each.")
-    noise: tuple[Positive, ...] = setting("Positives sigma of the encoder's input noise.", unit="pixel value")
+    alphas: tuple[Share, ...] = setting("Shares alpha of the denoising term, one method each.")
+    noise: tuple[Positive, ...] = setting(
+        "Standard deviations sigma of the encoder's input noise.", unit="pixel value"
+    )
     norms: tuple[Positive, ...] = setting("Bounds H on the norms of the encoder's weight columns.")
-    rounds: int = setting("Length of the training, in rounds.", ge=1)
+    rounds: int = setting("Length of the training.", unit="rounds", ge=1)
     seeds: int = setting("Independent repetitions.", ge=1)
 
     @model_validator(mode="after")
@@ -70,7 +72,7 @@ class Cell(Section):
 class Train(Section):
     """Training of all methods and regularisation strengths."""
 
-    cells: dict[str, Cell] = setting("What is trained, by the name in the files.", min_length=1)
+    cells: dict[str, Cell] = setting("What is trained, by its name in the files.", min_length=1)
     architectures: Architectures = setting("Networks of each data set.")
     large_encoder: Widths = setting("Hidden layers of large encoders.")
     latent: int = setting("Latent dimensions.", ge=1)
@@ -146,7 +148,7 @@ class Theory(Section):
         "Standard deviations of the input noise, all different.", unit="x", min_length=2
     )
     figure_sigmas: tuple[Positive, ...] = setting(
-        "Those whose encoders and decoders the figure shows.", unit="x", min_length=1
+        "Those of the sigmas whose encoders and decoders the figure shows.", unit="x", min_length=1
     )
     nodes: int = setting("Grid points over the noisy observation.", ge=20)
     latent_nodes: int = setting("Grid points over the latent variable.", ge=20)
@@ -157,7 +159,7 @@ class Theory(Section):
     )
     ks: tuple[Count, ...] = setting("Numbers of importance samples k.", min_length=2)
     importance_sigmas: tuple[Positive, ...] = setting(
-        "Input noise, beside infinite noise, under which k varies.", unit="x"
+        "Standard deviations of the input noise under which k varies, beside infinite noise.", unit="x"
     )
     importance_nodes: int = setting("Grid points over the noisy observation where k varies.", ge=10)
     pixels: int = setting("Bits of each observation of Proposition 2.", ge=1)
@@ -168,7 +170,7 @@ class Theory(Section):
 class AirConfig(Section):
     """Document air."""
 
-    images: Images = setting("Data of all experiments.")
+    images: Images = setting("Images of all experiments.")
     train: Train = setting("Training for all tables and Figures 1, 2 and 4.")
     evaluate: Evaluate = setting("Tables 1 to 4, Figures 1 and 2.")
     saturation: Saturation = setting("Whether IW-SVI has converged (appendix C).")

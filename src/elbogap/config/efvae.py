@@ -17,10 +17,12 @@ class Toy(Section):
     train_spacing: float = setting("Spacing of the shifted lattices of training.", unit="x", gt=0)
     spacing: float = setting("Spacing of the lattice of everything measured or searched.", unit="x", gt=0)
     round_steps: int = setting("Steps in a round, whose shifts are drawn at once.", ge=1)
-    pretrain_rounds: int = setting("Length of the training at the ground-truth decoder, in rounds.", ge=1)
-    joint_rounds: int = setting("Length of the joint training, in rounds.", ge=1)
-    pretrain_rate: float = setting("Adam's first learning rate at the ground-truth decoder.", gt=0)
-    joint_rate: float = setting("Adam's first learning rate in joint training.", gt=0)
+    pretrain_rounds: int = setting("Length of the training at the ground-truth decoder.", unit="rounds", ge=1)
+    joint_rounds: int = setting("Length of the joint training.", unit="rounds", ge=1)
+    pretrain_rate: float = setting(
+        "Adam's learning rate at the beginning, at the ground-truth decoder.", gt=0
+    )
+    joint_rate: float = setting("Adam's learning rate at the beginning of the joint training.", gt=0)
     final_share: float = setting("Learning rate at the end over that at the beginning.", gt=0, le=1)
     seeds: int = setting("Independent repetitions.", ge=1)
     rbm_starts: int = setting("Random starts of the RBM of maximal likelihood.", ge=1)
@@ -41,7 +43,7 @@ class EncoderSizes(Section):
     train_spacing: float = setting("Spacing of the shifted lattices of training.", unit="x", gt=0)
     spacing: float = setting("Spacing of the lattice of the measurement.", unit="x", gt=0)
     steps: int = setting("Training steps.", ge=1)
-    learning_rate: float = setting("Adam's first learning rate.", gt=0)
+    learning_rate: float = setting("Adam's learning rate at the beginning.", gt=0)
     final_share: float = setting("Learning rate at the end over that at the beginning.", gt=0, le=1)
     seeds: int = setting("Independent repetitions.", ge=1)
 
@@ -66,7 +68,7 @@ class Documents(Section):
 
     words: int = setting("Number of words.", ge=1)
     selection: Literal["documents", "count"] = setting(
-        "Rank of a word: the number of training documents that have it, or its count in all of them."
+        "What ranks a word: the number of training documents that have it, or its count in all of them."
     )
 
 
@@ -86,7 +88,7 @@ class TextCells(Section):
 class Phase(Section):
     """A part of the training."""
 
-    epochs: int = setting("Epochs.", ge=1)
+    epochs: int = setting("Passes through the training documents.", ge=1)
     samples: int = setting("Samples of the ARM gradient per document and step.", ge=1)
 
 
@@ -114,8 +116,8 @@ class ImageTraining(Section):
 
     batch: int = setting("Images per step.", ge=2)
     learning_rate: Positive = setting("Learning rate of Adam.")
-    beta1: float = setting("Adam's decay of the mean gradient.", ge=0, lt=1)
-    record_steps: int = setting("Steps per record of what is optimised.", ge=1)
+    beta1: float = setting("Decay rate of Adam's mean gradient.", ge=0, lt=1)
+    record_steps: int = setting("Steps from one record of the objective to the next.", ge=1)
     checkpoint_seconds: Positive = setting("Least time between two checkpoints.", unit="s")
     seed: int = setting("Base seed of weights, minibatches and draws.", ge=0)
 
@@ -127,14 +129,16 @@ class Gan(ImageTraining):
     side: int = setting("Width and height of the images; 64 or a power of two below.", unit="pixels", ge=8)
     latent: int = setting("Latent dimensions.", ge=1)
     width: int = setting("Channels of the layers next to the image, in both networks.", ge=1)
-    sigma: Positive = setting("Deviation of the ground truth's image noise, on [-1, 1].", unit="pixel value")
-    epochs: int = setting("Epochs; the generator after the last one is kept.", ge=1)
+    sigma: Positive = setting(
+        "Standard deviation of the ground truth's image noise; pixels lie in [-1, 1].", unit="pixel value"
+    )
+    epochs: int = setting("Passes through the training images; the last generator is kept.", ge=1)
 
 
 class CelebaTraining(ImageTraining):
     """The same on fresh images of the ground truth."""
 
-    steps: int = setting("Steps.", ge=1)
+    steps: int = setting("Training steps.", ge=1)
 
 
 class Pretrain(CelebaTraining):
@@ -165,11 +169,11 @@ class EfvaeConfig(Section):
 
     theory: Theory = setting("Consistency results on small models.")
 
-    documents: Documents = setting("Words and documents of Table 2.")
+    documents: Documents = setting("Which words of the documents Table 2 keeps.")
     newsgroups_train: NewsgroupsTrain = setting("Training for Table 2.")
     newsgroups_summary: NewsgroupsSummary = setting("Table 2, and retrieval by the codes.")
 
     gan: Gan = setting("The ground truth of the CelebA images.")
-    pretrain: Pretrain = setting("Its encoder by conditional likelihood.")
-    joint: Joint = setting("Decoder and encoder by the ELBO.")
+    pretrain: Pretrain = setting("Pre-training of its encoder by conditional likelihood.")
+    joint: Joint = setting("Joint training of decoder and encoder by the ELBO.")
     celeba_evaluate: CelebaEvaluate = setting("ELBO and Frechet distance of all stages.")

@@ -15,9 +15,9 @@ class AdversarialGame(Section):
     """An implicit q(z) of two dimensions, trained with a discriminator."""
 
     observation: float = setting(
-        "x, where p(x|z) = N(x; z_1^2 + z_2, s^2) and p(z) = N(0, I).", unit="x", ge=0
+        "The observation x, of p(x|z) = N(x; z_1^2 + z_2, s^2) with p(z) = N(0, I).", unit="x", ge=0
     )
-    deviation: Positive = setting("s, the likelihood's standard deviation.", unit="x")
+    deviation: Positive = setting("Standard deviation s of the likelihood.", unit="x")
     noise: int = setting("Dimensions of the noise that q's network maps to z.", ge=1)
     hidden: tuple[Count, ...] = setting("Hidden layers of both networks.", min_length=1)
     discriminator_steps: tuple[Count, ...] = setting(
@@ -61,23 +61,23 @@ class DensityRatio(Section):
 class Toys(Section):
     """UIVI, SIVI and a Gaussian on the banana, the x-shaped and the multimodal target."""
 
-    rounds: int = setting("Length of the training, in rounds.", ge=1)
+    rounds: int = setting("Length of the training.", unit="rounds", ge=1)
     round_steps: int = setting("Steps in a round, whose noise is drawn at once.", ge=1)
     batch: int = setting("Draws of z per step.", ge=1)
-    noise: int = setting("Dimensions of e.", ge=1)
+    noise: int = setting("Dimensions of the noise e.", ge=1)
     hidden: tuple[Count, ...] = setting("Widths of the hidden layers of mu(e).", min_length=1)
-    deviation: float = setting("First deviation of q(z|e).", unit="z", gt=0)
-    learning_rate: float = setting("First learning rate of the networks.", gt=0)
+    deviation: float = setting("Standard deviation of q(z|e) at the beginning.", unit="z", gt=0)
+    learning_rate: float = setting("Learning rate of the networks at the beginning.", gt=0)
     deviation_share: float = setting("Learning rate of the deviation over that of the networks.", gt=0)
     rate_factor: float = setting("Factor by which the learning rates fall.", gt=0, le=1)
-    rate_every: int = setting("Steps after which they fall.", ge=1)
+    rate_every: int = setting("Steps from one fall of the learning rates to the next.", ge=1)
     others: int = setting("Further noises L in SIVI's bound.", ge=1)
     burn_in: int = setting("Iterations of UIVI's chains that are dropped and adapt the step.", ge=0)
     kept: int = setting("Iterations of UIVI's chains that are averaged.", ge=1)
     leapfrog_steps: int = setting("Leapfrog steps per iteration.", ge=1)
-    step_size: float = setting("First leapfrog step.", unit="e", gt=0)
+    step_size: float = setting("Leapfrog step at the beginning.", unit="e", gt=0)
     target_acceptance: float = setting("Acceptance to which the leapfrog step adapts.", gt=0, lt=1)
-    adaptation_rate: float = setting("How fast it adapts.", ge=0, lt=1)
+    adaptation_rate: float = setting("Rate at which the leapfrog step adapts.", ge=0, lt=1)
     seeds: int = setting("Independent repetitions.", ge=1)
     elbo_blocks: int = setting("Independent blocks of the measured ELBO.", ge=2)
     elbo_draws: int = setting("Draws of z in each block.", ge=1)
@@ -92,8 +92,10 @@ class Identities(Section):
     """SIVI's bound and the gradients of UIVI and SIVI, where q(z) is known by quadrature."""
 
     hidden: tuple[Count, ...] = setting("Widths of the hidden layers of mu(e).", min_length=1)
-    deviation: float = setting("Deviation of q(z|e).", unit="z", gt=0)
-    half_width: float = setting("Integrals over z are taken over [-a, a]^2.", unit="z", gt=0)
+    deviation: float = setting("Standard deviation of q(z|e).", unit="z", gt=0)
+    half_width: float = setting(
+        "Half-width a of the square [-a, a]^2 of the integrals over z.", unit="z", gt=0
+    )
     points: int = setting("Grid points per axis of these integrals.", ge=20)
     nodes: int = setting("Grid points of the integrals over e.", ge=20)
     others: tuple[Annotated[int, Field(ge=0)], ...] = setting(
@@ -111,21 +113,21 @@ class Identities(Section):
 class VcdChains(Section):
     """Hamiltonian Monte Carlo that refines z_0."""
 
-    iterations: int = setting("Iterations t.", ge=1)
-    adapting: int = setting("The first of them adapt the step size, which is carried on.", ge=0)
+    iterations: int = setting("Iterations t of each chain.", ge=1)
+    adapting: int = setting("How many of them, the first, adapt the step size, which is carried on.", ge=0)
     leapfrog_steps: int = setting("Leapfrog steps per iteration.", ge=1)
     step_size: float = setting("Leapfrog step at the beginning.", unit="z", gt=0)
     acceptance: float = setting("Acceptance that the step size is adapted to.", gt=0, lt=1)
-    rate: float = setting("Rate of the adaptation.", gt=0)
+    rate: float = setting("Rate at which the step size adapts.", gt=0)
 
 
 class VcdSteps(Section):
     """The rule of the gradient steps."""
 
     mean: float = setting("Step size of the means at the beginning.", gt=0)
-    deviation: float = setting("Step size of the standard deviations.", gt=0)
-    logit: float = setting("Step size of the mixture's logits.", gt=0)
-    factor: float = setting("What all step sizes are multiplied with from time to time.", gt=0, le=1)
+    deviation: float = setting("Step size of the standard deviations at the beginning.", gt=0)
+    logit: float = setting("Step size of the mixture's logits at the beginning.", gt=0)
+    factor: float = setting("Factor by which all step sizes fall, each time that they do.", gt=0, le=1)
     forgetting: float = setting("Share of the newest f(z_t) in the running mean, the baseline.", gt=0, le=1)
 
 
@@ -170,7 +172,7 @@ class VcdToys(Section):
     factorised: VcdFit = setting("Panels (a) to (c).")
     mixture: VcdFit = setting("Panel (d).")
     banana_alphas: tuple[Unit, ...] = setting("Shares alpha between KL and VCD on the banana.")
-    sweep: VcdSweep = setting("alpha-VCD on the correlated Gaussian.")
+    sweep: VcdSweep = setting("Sweep of alpha-VCD on the correlated Gaussian.")
     properties: VcdProperties = setting("Non-negativity and refinement.")
     round_steps: int = setting("Gradient steps whose noise is drawn at once.", ge=1)
     figure_points: int = setting("Grid points per axis of the contours.", ge=10)
@@ -193,9 +195,9 @@ class SoftmaxTraining(Section):
     hidden: tuple[Count, ...] = setting("Hidden layers of the mean's network.", min_length=1)
     sivi_samples: int = setting("Noises L of SIVI's bound, beside the one that made z.", ge=0)
     leapfrog_steps: int = setting("Leapfrog steps per iteration of HMC.", ge=1)
-    step_size: float = setting("First leapfrog step.", gt=0)
+    step_size: float = setting("Leapfrog step at the beginning.", gt=0)
     target_acceptance: float = setting("Acceptance to which the leapfrog step adapts.", gt=0, lt=1)
-    learning_rate: float = setting("First step of the mean's parameters.", gt=0)
+    learning_rate: float = setting("Step of the mean's parameters at the beginning.", gt=0)
     deviation_share: float = setting("Step of the deviations over that of the mean.", gt=0)
     decay_every: int = setting("Iterations after which the steps fall by a tenth.", ge=1)
     measure_every: int = setting("Iterations from one measurement to the next.", ge=1)
@@ -205,17 +207,17 @@ class SoftmaxTraining(Section):
     draws_at_once: int = setting("Draws held in memory at once.", ge=1)
     seeds: int = setting("Independent repetitions.", ge=1)
     checkpoint_seconds: float = setting("Least time between two checkpoints.", unit="s", gt=0)
-    seed: int = setting("Base seed.", ge=0)
+    seed: int = setting("Base seed of weights, minibatches and noise.", ge=0)
 
 
 class Regression(Section):
     """Softmax regression by UIVI, SIVI and a mean field, over iterations and over time."""
 
-    mnist: Points = setting("MNIST, grey.")
-    hapt: Points = setting("HAPT.")
+    mnist: Points = setting("Points of MNIST in grey values.")
+    hapt: Points = setting("Points of HAPT.")
     training: SoftmaxTraining = setting("Training and measurements.")
     hmc_iterations: int = setting("Iterations of HMC that are dropped, and as many that are kept.", ge=1)
-    rounds: int = setting("Length of the training, in measurements.", ge=5)
+    rounds: int = setting("Length of the training.", unit="measurements", ge=5)
     final_test_draws: int = setting("Draws z of the test log-likelihood after training.", ge=1)
     timing_steps: int = setting("Iterations timed, after as many untimed ones.", ge=1)
     timing_repeats: int = setting("Repetitions of the timing, of which the median counts.", ge=1)
@@ -224,12 +226,12 @@ class Regression(Section):
 class HmcIterations(Section):
     """UIVI's softmax regression on MNIST with several numbers of HMC iterations."""
 
-    points: Points = setting("MNIST, grey.")
+    points: Points = setting("Points of MNIST in grey values.")
     training: SoftmaxTraining = setting("Training and measurements.")
     iterations: tuple[Count, ...] = setting(
         "Iterations of HMC that are dropped, and as many that are kept.", min_length=2
     )
-    rounds: int = setting("Length of the training, in measurements.", ge=5)
+    rounds: int = setting("Length of the training.", unit="measurements", ge=5)
     last_share: float = setting("Share of the training at its end that is averaged.", gt=0, le=1)
 
 
@@ -247,7 +249,9 @@ class ImplicitImages(Section):
 
     train: int = setting("Training images, at most.", ge=10)
     test: int = setting("Test images, at most.", ge=2)
-    threshold: float = setting("Grey value above which a pixel of Fashion-MNIST is 1.", ge=0, lt=1)
+    threshold: float = setting(
+        "Grey value above which a pixel of Fashion-MNIST is 1.", unit="of white", ge=0, lt=1
+    )
     seed: int = setting("Base seed of the choice.", ge=0)
 
 
@@ -267,7 +271,7 @@ class VaeCell(Section):
     learning_rate: float = setting("Learning rate of means and model at the beginning.", gt=0)
     deviation_share: float = setting("Learning rate of standard deviations over that of means.", gt=0)
     initialisation: Literal["xavier", "wide"] = setting("How networks' weights are drawn.")
-    rounds: int = setting("Length of the training, in rounds.", ge=1)
+    rounds: int = setting("Length of the training.", unit="rounds", ge=1)
     seeds: int = setting("Independent repetitions.", ge=1)
 
     @model_validator(mode="after")
@@ -280,7 +284,7 @@ class VaeCell(Section):
 class VaeTrain(Section):
     """Training of all models of Tables 1 and 2 and Figure 6."""
 
-    cells: dict[str, VaeCell] = setting("What is trained, by the name in the files.", min_length=1)
+    cells: dict[str, VaeCell] = setting("What is trained, by its name in the files.", min_length=1)
     hidden: tuple[Count, ...] = setting("Hidden layers of encoders and of the VAE's decoder.", min_length=1)
     vae_latent: int = setting("Latent dimensions of the VAE.", ge=1)
     factors: int = setting("Latent dimensions of the matrix factorisation.", ge=1)
@@ -289,7 +293,7 @@ class VaeTrain(Section):
     burn_in: int = setting("HMC iterations of UIVI that are dropped.", ge=0)
     kept: int = setting("HMC iterations of UIVI that are averaged.", ge=1)
     leapfrog_steps: int = setting("Leapfrog steps per HMC iteration.", ge=1)
-    step_size: float = setting("First leapfrog step, times the dimensions of what moves.", gt=0)
+    step_size: float = setting("Leapfrog step at the beginning, times the dimensions of what moves.", gt=0)
     target_acceptance: float = setting("Acceptance probability to which steps adapt.", gt=0, lt=1)
     batch: int = setting("Images per step.", ge=1)
     decay_every: float = setting("Share of the training after which rates are multiplied by 0.9.", gt=0)

@@ -13,9 +13,9 @@ class Posterior2D(Section):
     """Figure 1 and Table 1: q_IW on the target of eight Gaussians."""
 
     ks: tuple[Count, ...] = setting("Numbers of draws k.", min_length=1)
-    figure_half_width: float = setting("The figure shows [-a, a]^2.", unit="z", gt=0)
+    figure_half_width: float = setting("Half-width a of the figure, which shows [-a, a]^2.", unit="z", gt=0)
     figure_points: int = setting("Grid points per axis of the figure.", ge=2)
-    half_width: float = setting("Integrals are taken over [-a, a]^2.", unit="z", gt=0)
+    half_width: float = setting("Half-width a of the square [-a, a]^2 of the integrals.", unit="z", gt=0)
     points: int = setting("Grid points per axis of the integrals.", ge=40)
     batches: int = setting(
         "Batches of other draws per seed, for the Monte-Carlo columns.", ge=4, multiple_of=2
@@ -28,14 +28,16 @@ class Posterior1D(Section):
     """Figure 3: a Gaussian fitted by the ELBO and by the IWAE bound, and what resampling makes of it."""
 
     ks: tuple[Count, ...] = setting("Numbers of draws k.", min_length=1)
-    half_width: float = setting("Integrals are taken over [-a, a].", unit="z", gt=0)
+    half_width: float = setting("Half-width a of the range [-a, a] of the integrals.", unit="z", gt=0)
     points: int = setting("Grid points of the integrals.", ge=100)
     starts: tuple[float, ...] = setting(
         "Initial means of the fits; the best end counts.", unit="z", min_length=1
     )
     samples: int = setting("Resampled draws in each histogram.", ge=100)
     bins: int = setting("Bins of each histogram.", ge=10)
-    figure_half_width: float = setting("The figure and its histograms span [-a, a].", unit="z", gt=0)
+    figure_half_width: float = setting(
+        "Half-width a of the figure and its histograms, which span [-a, a].", unit="z", gt=0
+    )
     seed: int = setting("Base seed of the draws.", ge=0)
 
 
@@ -51,7 +53,7 @@ class MnistTrain(Section):
     learning_rate: float = setting("Adam's learning rate.", gt=0)
     epsilon: float = setting("Adam's epsilon in TensorFlow's sense.", gt=0)
     record_every: int = setting("Steps that one row of the training curve averages.", ge=1)
-    checkpoint_seconds: float = setting("Least time between checkpoints.", unit="s", ge=0)
+    checkpoint_seconds: float = setting("Least time between two checkpoints.", unit="s", ge=0)
     seed: int = setting("Base seed of weights, order and noise.", ge=0)
 
 
@@ -84,5 +86,7 @@ class QiwConfig(Section):
     posterior_2d: Posterior2D = setting("Figure 1 and Table 1.")
     posterior_1d: Posterior1D = setting("Figure 3.")
     mnist_train: MnistTrain = setting("Training for Figure 2.")
-    mnist_classifier: MnistClassifier = setting("The judge of Figure 2's reconstructions.")
+    mnist_classifier: MnistClassifier = setting(
+        "The classifier that reads the digits of Figure 2's reconstructions."
+    )
     mnist_reconstruct: MnistReconstruct = setting("Figure 2 and Table 2.")
