@@ -1,7 +1,7 @@
 """Kind H: one thing under two names, and texts that nobody reads as a whole.
 
 Promise: the first line of a caption holds the one label and the one title of a figure or table, which the
-browsable report, the README, the PDF and the claims use; settings are described in sentences.
+browsable report, the pages of `docs/`, the PDF and the claims use; settings are described in sentences.
 """
 
 import re
@@ -20,7 +20,7 @@ from elbogap.config.mapa import CELL
 from elbogap.errors import UserError
 from elbogap.experiments.mapa._cells import Cell
 from elbogap.places import Places
-from elbogap.report import readme
+from elbogap.report import pages
 from elbogap.report.catalogue import Target, documents, heading, targets
 from elbogap.report.gather import gather
 
@@ -99,11 +99,11 @@ def test_rules_name_no_label_and_no_caption_of_their_own() -> None:
 
 
 def test_every_place_shows_the_label_and_the_title_of_the_caption(tmp_path: Path) -> None:
-    """The README's table, its gallery and what the PDF prints; the rules read the same line."""
+    """The pages with all targets and all pictures, and what the PDF prints; the rules read the same line."""
     label, title = heading(CAPTIONS / "implicit_fig05_vcd_toys.rst")
     places = Places.here()
-    assert f"| `fig05_vcd_toys` | {label} | {title} |" in "\n".join(readme.PARTS["targets"](places))
-    assert f"implicit, {label}: {title}" in "\n".join(readme.PARTS["gallery"](places))
+    assert f"| `fig05_vcd_toys` | {label} | {title} |" in "\n".join(pages.PARTS["targets"](places))
+    assert f"implicit, {label}: {title}" in "\n".join(pages.PARTS["gallery"](places))
     (tmp_path / "results/smoke").mkdir(parents=True)
     report = gather("smoke", Places(project=ROOT, work=tmp_path))
     shown = {target["name"]: target for document in report["documents"] for target in document["targets"]}
