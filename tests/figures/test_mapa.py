@@ -200,8 +200,9 @@ def test_gaps_are_means_over_data_sets_and_rows_are_methods() -> None:
     ]
     assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == [
         "VAE",
-        "MAPA, $S$ = 50, $k$ = 90%",
+        "MAPA, $S$ = 50",
     ]
+    assert figure.get_supxlabel() == "gap / nats ($k$ = 90% of $S$)"  # of all, so that it stands once
     for panel in figure.axes:
         # MAPA has neither of the last two gaps.
         assert [line.get_xdata().tolist() for line in panel.lines] == [

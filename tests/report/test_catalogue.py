@@ -19,27 +19,33 @@ def test_captions_are_the_list_of_targets(tmp_path: Path) -> None:
         "workflow",
         "mapa_fig01_intuition",
     ):
-        (tmp_path / f"{name}.rst").write_text("Shows *k* of q_IW. More.", encoding="utf-8")
+        text = f"**Label of {name}: What q_IW is**\n\nShows *k* of q_IW.\nMore.\n"
+        (tmp_path / f"{name}.rst").write_text(text, encoding="utf-8")
     found = targets(tmp_path, "qiw")
     assert [one.name for one in found] == ["fig01_density", "fig03_panels", "tab01_bounds"]
-    assert [one.label for one in found] == ["Figure 1", "Figure 3", "Table 1"]
+    assert found[0].label == "Label of qiw_fig01_density"
+    assert found[0].title == "What q_IW is"
     assert found[0].caption == "Shows k of q_IW. More."
-    assert found[0].title == "Shows k of q_IW"
+    assert [one.kind for one in found] == ["figure", "figure", "table"]
     assert found[2].files("smoke") == ["results/smoke/qiw/tab01_bounds.csv"]
 
 
 @pytest.mark.parametrize(
-    ("name", "label"),
-    [
-        ("fig10_x", "Figure 10"),
-        ("fig_theory", "Additional figure"),
-        ("tab00_toy", "Table 0"),
-        ("density", None),
-    ],
+    ("name", "kind"),
+    [("fig10_x", "figure"), ("fig_theory", "figure"), ("tab00_toy", "table"), ("density", None)],
 )
-def test_names_say_the_label(name: str, label: str | None) -> None:
-    found = target("qiw", name, caption="")
-    assert (found.label if found else None) == label
+def test_names_say_the_kind(name: str, kind: str | None) -> None:
+    found = target("qiw", name, "Figure 1", "A title")
+    assert (found.kind if found else None) == kind
+
+
+@pytest.mark.parametrize(
+    "text", ["", "The first sentence. More.", "**Only a title**\n", "**Figure 1: A title\nof two lines**"]
+)
+def test_a_caption_without_label_and_title_is_refused(tmp_path: Path, text: str) -> None:
+    (tmp_path / "qiw_fig01_x.rst").write_text(text, encoding="utf-8")
+    with pytest.raises(UserError, match=r"qiw_fig01_x\.rst: the first line must be '\*\*Label: title\*\*'"):
+        targets(tmp_path, "qiw")
 
 
 def test_markup_of_captions_is_dropped() -> None:

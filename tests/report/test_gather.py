@@ -93,7 +93,7 @@ def test_stand_ins_are_marked_by_upstream_data_and_by_the_data_column(tmp_path: 
 def test_a_product_without_a_caption_is_shown_all_the_same(tmp_path: Path) -> None:
     places = finished_run(tmp_path)
     write_result(places.results("smoke") / "qiw" / "tab09_extra.csv", "a\n1\n")
-    assert "no caption" in targets_of(gather("smoke", places))["tab09_extra"]["caption"]
+    assert "no caption" in targets_of(gather("smoke", places))["tab09_extra"]["title"]
 
 
 def test_long_tables_are_cut_and_say_so() -> None:

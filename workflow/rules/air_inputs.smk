@@ -3,15 +3,7 @@
 
 def air_tables(experiment):
     """An experiment's tables that the report shows, by the names of its outputs."""
-    return {
-        output: report(
-            f"{AIR}/{name}.csv",
-            caption=f"../report/air_{name}.rst",
-            category="air",
-            labels={"item": item, "scale": "{scale}"},
-        )
-        for output, name, item in AIR_TABLES[experiment]
-    }
+    return {output: reported(f"{AIR}/{name}.csv") for output, name in AIR_TABLES[experiment].items()}
 
 
 def air_cells(scale):

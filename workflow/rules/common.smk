@@ -19,9 +19,11 @@ from elbogap.claims.specification import published_needed, tables_needed
 from elbogap.config.air import CostOfTraining
 from elbogap.config.implicit import TimeOfTraining
 from elbogap.config.load import Scales, section
+from elbogap.config.mapa import CELL
 from elbogap.data.fetch import record_state
 from elbogap.errors import UserError, did_you_mean
 from elbogap.places import visible
+from elbogap.report.catalogue import heading
 from elbogap.writer import begin_run
 
 # Jobs run `python -m elbogap` with this interpreter and this source tree, installed or not.
@@ -95,6 +97,19 @@ def refuse_misspelt_targets():
         hint = did_you_mean(word, known)
         if hint and not any(one.is_producer(word) for one in workflow.rules):
             raise WorkflowError(f"elbogap: no rule makes {word}{hint}")
+
+
+def labels(caption):
+    """What the browsable report calls a result: the label in its caption file, and the scale."""
+    label, _ = heading(ROOT / "workflow" / "report" / f"{caption}.rst")
+    return {"item": label, "scale": "{scale}"}
+
+
+def reported(path):
+    """A figure or table that the browsable report shows, under its document, with its caption and label."""
+    document, name = Path(path).parts[-2], Path(path).stem
+    caption = f"{document}_{name}"
+    return report(path, caption=f"../report/{caption}.rst", category=document, labels=labels(caption))
 
 
 def settings(name):

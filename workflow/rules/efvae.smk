@@ -15,18 +15,8 @@ targets["efvae"] += [
 
 rule efvae_toy:
     output:
-        table=report(
-            f"{EFVAE}/tab00_toy.csv",
-            caption="../report/efvae_tab00_toy.rst",
-            category="efvae",
-            labels={"item": "Appendix C.1", "scale": "{scale}"},
-        ),
-        maps=report(
-            f"{EFVAE}/tab_toy_maps.csv",
-            caption="../report/efvae_tab_toy_maps.rst",
-            category="efvae",
-            labels={"item": "Figure 2 in numbers", "scale": "{scale}"},
-        ),
+        table=reported(f"{EFVAE}/tab00_toy.csv"),
+        maps=reported(f"{EFVAE}/tab_toy_maps.csv"),
         panels=f"{EFVAE}/toy.npz",
         plane=f"{EFVAE}/toy_plane.npz",
     log:
@@ -54,12 +44,7 @@ rule efvae_fig01_balance:
         plane=f"{EFVAE}/toy_plane.npz",
     output:
         pdf="figures/{scale}/efvae/fig01_balance.pdf",
-        png=report(
-            "figures/{scale}/efvae/fig01_balance.png",
-            caption="../report/efvae_fig01_balance.rst",
-            category="efvae",
-            labels={"item": "Figure 1", "scale": "{scale}"},
-        ),
+        png=reported("figures/{scale}/efvae/fig01_balance.png"),
     log:
         "results/{scale}/logs/efvae/fig01_balance.log",
     benchmark:
@@ -78,12 +63,7 @@ rule efvae_fig02_toy:
         panels=f"{EFVAE}/toy.npz",
     output:
         pdf="figures/{scale}/efvae/fig02_toy.pdf",
-        png=report(
-            "figures/{scale}/efvae/fig02_toy.png",
-            caption="../report/efvae_fig02_toy.rst",
-            category="efvae",
-            labels={"item": "Figure 2", "scale": "{scale}"},
-        ),
+        png=reported("figures/{scale}/efvae/fig02_toy.png"),
     log:
         "results/{scale}/logs/efvae/fig02_toy.log",
     benchmark:
@@ -104,36 +84,11 @@ targets["efvae"] += [
 
 rule efvae_theory:
     output:
-        consistent=report(
-            f"{EFVAE}/tab_theory_consistent.csv",
-            caption="../report/efvae_tab_theory_consistent.rst",
-            category="efvae",
-            labels={"item": "Theorem 1", "scale": "{scale}"},
-        ),
-        encoder=report(
-            f"{EFVAE}/tab_theory_encoder.csv",
-            caption="../report/efvae_tab_theory_encoder.rst",
-            category="efvae",
-            labels={"item": "Corollary 1", "scale": "{scale}"},
-        ),
-        affine=report(
-            f"{EFVAE}/tab_theory_affine.csv",
-            caption="../report/efvae_tab_theory_affine.rst",
-            category="efvae",
-            labels={"item": "Corollary 2", "scale": "{scale}"},
-        ),
-        flow=report(
-            f"{EFVAE}/tab_theory_flow.csv",
-            caption="../report/efvae_tab_theory_flow.rst",
-            category="efvae",
-            labels={"item": "Example A.1", "scale": "{scale}"},
-        ),
-        bound=report(
-            f"{EFVAE}/tab_theory_bound.csv",
-            caption="../report/efvae_tab_theory_bound.rst",
-            category="efvae",
-            labels={"item": "Theorem 2", "scale": "{scale}"},
-        ),
+        consistent=reported(f"{EFVAE}/tab_theory_consistent.csv"),
+        encoder=reported(f"{EFVAE}/tab_theory_encoder.csv"),
+        affine=reported(f"{EFVAE}/tab_theory_affine.csv"),
+        flow=reported(f"{EFVAE}/tab_theory_flow.csv"),
+        bound=reported(f"{EFVAE}/tab_theory_bound.csv"),
     log:
         "results/{scale}/logs/efvae/theory.log",
     benchmark:
@@ -167,12 +122,7 @@ rule efvae_documents:
         data="results/{scale}/data/newsgroups.json",
     output:
         documents="results/{scale}/efvae/documents.npz",
-        baselines=report(
-            "results/{scale}/efvae/tab_newsgroups_baselines.csv",
-            caption="../report/efvae_tab_newsgroups_baselines.rst",
-            category="efvae",
-            labels={"item": "Unigram models of 20 Newsgroups", "scale": "{scale}"},
-        ),
+        baselines=reported("results/{scale}/efvae/tab_newsgroups_baselines.csv"),
     log:
         "results/{scale}/logs/efvae/documents.log",
     benchmark:
@@ -226,18 +176,8 @@ rule efvae_newsgroups_summary:
         baselines="results/{scale}/efvae/tab_newsgroups_baselines.csv",
         published=EFVAE_PUBLISHED,
     output:
-        table=report(
-            "results/{scale}/efvae/tab02_newsgroups.csv",
-            caption="../report/efvae_tab02_newsgroups.rst",
-            category="efvae",
-            labels={"item": "Table 2", "scale": "{scale}"},
-        ),
-        retrieval=report(
-            "results/{scale}/efvae/tab_retrieval.csv",
-            caption="../report/efvae_tab_retrieval.rst",
-            category="efvae",
-            labels={"item": "Retrieval by the codes of Table 2", "scale": "{scale}"},
-        ),
+        table=reported("results/{scale}/efvae/tab02_newsgroups.csv"),
+        retrieval=reported("results/{scale}/efvae/tab_retrieval.csv"),
     log:
         "results/{scale}/logs/efvae/newsgroups_summary.log",
     benchmark:
@@ -263,12 +203,7 @@ rule efvae_fig_newsgroups:
         table=f"{EFVAE}/tab02_newsgroups.csv",
     output:
         pdf="figures/{scale}/efvae/fig_newsgroups.pdf",
-        png=report(
-            "figures/{scale}/efvae/fig_newsgroups.png",
-            caption="../report/efvae_fig_newsgroups.rst",
-            category="efvae",
-            labels={"item": "Table 2 as a figure", "scale": "{scale}"},
-        ),
+        png=reported("figures/{scale}/efvae/fig_newsgroups.png"),
     log:
         "results/{scale}/logs/efvae/fig_newsgroups.log",
     benchmark:
@@ -379,12 +314,7 @@ rule efvae_celeba_evaluate:
         fixed=f"{EFVAE}/celeba/joint_fixed.npz",
         learned=f"{EFVAE}/celeba/joint_learned.npz",
     output:
-        table=report(
-            f"{EFVAE}/tab01_celeba.csv",
-            caption="../report/efvae_tab01_celeba.rst",
-            category="efvae",
-            labels={"item": "Table 1", "scale": "{scale}"},
-        ),
+        table=reported(f"{EFVAE}/tab01_celeba.csv"),
         pictures=f"{EFVAE}/celeba/pictures.npz",
     log:
         "results/{scale}/logs/efvae/celeba_evaluate.log",
@@ -411,12 +341,7 @@ rule efvae_fig03_redecodings:
         pictures=f"{EFVAE}/celeba/pictures.npz",
     output:
         pdf="figures/{scale}/efvae/fig03_redecodings.pdf",
-        png=report(
-            "figures/{scale}/efvae/fig03_redecodings.png",
-            caption="../report/efvae_fig03_redecodings.rst",
-            category="efvae",
-            labels={"item": "Figure 3", "scale": "{scale}"},
-        ),
+        png=reported("figures/{scale}/efvae/fig03_redecodings.png"),
     log:
         "results/{scale}/logs/efvae/fig03_redecodings.log",
     benchmark:
@@ -435,12 +360,7 @@ rule efvae_fig04_samples:
         pictures=f"{EFVAE}/celeba/pictures.npz",
     output:
         pdf="figures/{scale}/efvae/fig04_samples.pdf",
-        png=report(
-            "figures/{scale}/efvae/fig04_samples.png",
-            caption="../report/efvae_fig04_samples.rst",
-            category="efvae",
-            labels={"item": "Figure 4", "scale": "{scale}"},
-        ),
+        png=reported("figures/{scale}/efvae/fig04_samples.png"),
     log:
         "results/{scale}/logs/efvae/fig04_samples.log",
     benchmark:

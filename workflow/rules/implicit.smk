@@ -16,12 +16,7 @@ rule implicit_density_ratio:
         training="results/{scale}/implicit/density_ratio_training.csv",
         samples="results/{scale}/implicit/density_ratio_samples.npz",
         dimensions="results/{scale}/implicit/density_ratio_dimensions.csv",
-        table=report(
-            "results/{scale}/implicit/tab_density_ratio.csv",
-            caption="../report/implicit_tab_density_ratio.rst",
-            category="implicit",
-            labels={"item": "Part I in numbers", "scale": "{scale}"},
-        ),
+        table=reported("results/{scale}/implicit/tab_density_ratio.csv"),
     log:
         "results/{scale}/logs/implicit/density_ratio.log",
     benchmark:
@@ -50,12 +45,7 @@ rule implicit_fig01_density_ratio:
         table="results/{scale}/implicit/tab_density_ratio.csv",
     output:
         pdf="figures/{scale}/implicit/fig01_density_ratio.pdf",
-        png=report(
-            "figures/{scale}/implicit/fig01_density_ratio.png",
-            caption="../report/implicit_fig01_density_ratio.rst",
-            category="implicit",
-            labels={"item": "Part I", "scale": "{scale}"},
-        ),
+        png=reported("figures/{scale}/implicit/fig01_density_ratio.png"),
     log:
         "results/{scale}/logs/implicit/fig01_density_ratio.log",
     benchmark:
@@ -77,12 +67,7 @@ targets["implicit"] += [
 
 rule implicit_toys:
     output:
-        divergences=report(
-            "results/{scale}/implicit/tab_uivi_toys.csv",
-            caption="../report/implicit_tab_uivi_toys.rst",
-            category="implicit",
-            labels={"item": "Figure 2 in numbers", "scale": "{scale}"},
-        ),
+        divergences=reported("results/{scale}/implicit/tab_uivi_toys.csv"),
         draws="results/{scale}/implicit/uivi_toys.npz",
     log:
         "results/{scale}/logs/implicit/toys.log",
@@ -110,12 +95,7 @@ rule implicit_fig02_uivi_toys:
         divergences="results/{scale}/implicit/tab_uivi_toys.csv",
     output:
         pdf="figures/{scale}/implicit/fig02_uivi_toys.pdf",
-        png=report(
-            "figures/{scale}/implicit/fig02_uivi_toys.png",
-            caption="../report/implicit_fig02_uivi_toys.rst",
-            category="implicit",
-            labels={"item": "Figure 2", "scale": "{scale}"},
-        ),
+        png=reported("figures/{scale}/implicit/fig02_uivi_toys.png"),
     log:
         "results/{scale}/logs/implicit/fig02_uivi_toys.log",
     benchmark:
@@ -136,18 +116,8 @@ targets["implicit"] += [
 
 rule implicit_identities:
     output:
-        bound=report(
-            "results/{scale}/implicit/tab_sivi_bound.csv",
-            caption="../report/implicit_tab_sivi_bound.rst",
-            category="implicit",
-            labels={"item": "Bound of SIVI", "scale": "{scale}"},
-        ),
-        gradient=report(
-            "results/{scale}/implicit/tab_uivi_gradient.csv",
-            caption="../report/implicit_tab_uivi_gradient.rst",
-            category="implicit",
-            labels={"item": "Gradients of UIVI and SIVI", "scale": "{scale}"},
-        ),
+        bound=reported("results/{scale}/implicit/tab_sivi_bound.csv"),
+        gradient=reported("results/{scale}/implicit/tab_uivi_gradient.csv"),
     log:
         "results/{scale}/logs/implicit/identities.log",
     benchmark:
@@ -178,24 +148,9 @@ targets["implicit"] += [f"{IMPLICIT}/tab_{name}.csv" for name in ("vcd_toys", "a
 
 rule implicit_vcd_toys:
     output:
-        toys=report(
-            f"{IMPLICIT}/tab_vcd_toys.csv",
-            caption="../report/implicit_tab_vcd_toys.rst",
-            category="implicit",
-            labels={"item": "Slide 59 in numbers", "scale": "{scale}"},
-        ),
-        alpha=report(
-            f"{IMPLICIT}/tab_alpha_vcd.csv",
-            caption="../report/implicit_tab_alpha_vcd.rst",
-            category="implicit",
-            labels={"item": "Generalized VCD", "scale": "{scale}"},
-        ),
-        properties=report(
-            f"{IMPLICIT}/tab_vcd_properties.csv",
-            caption="../report/implicit_tab_vcd_properties.rst",
-            category="implicit",
-            labels={"item": "Properties of the VCD", "scale": "{scale}"},
-        ),
+        toys=reported(f"{IMPLICIT}/tab_vcd_toys.csv"),
+        alpha=reported(f"{IMPLICIT}/tab_alpha_vcd.csv"),
+        properties=reported(f"{IMPLICIT}/tab_vcd_properties.csv"),
         optima=f"{IMPLICIT}/alpha_vcd_optima.csv",
         densities=f"{IMPLICIT}/vcd_toys.npz",
     log:
@@ -223,12 +178,7 @@ rule implicit_fig05_vcd_toys:
         densities=f"{IMPLICIT}/vcd_toys.npz",
     output:
         pdf="figures/{scale}/implicit/fig05_vcd_toys.pdf",
-        png=report(
-            "figures/{scale}/implicit/fig05_vcd_toys.png",
-            caption="../report/implicit_fig05_vcd_toys.rst",
-            category="implicit",
-            labels={"item": "Slide 59", "scale": "{scale}"},
-        ),
+        png=reported("figures/{scale}/implicit/fig05_vcd_toys.png"),
     log:
         "results/{scale}/logs/implicit/fig05_vcd_toys.log",
     benchmark:
@@ -250,12 +200,7 @@ rule implicit_fig07_alpha_vcd:
         densities=f"{IMPLICIT}/vcd_toys.npz",
     output:
         pdf="figures/{scale}/implicit/fig07_alpha_vcd.pdf",
-        png=report(
-            "figures/{scale}/implicit/fig07_alpha_vcd.png",
-            caption="../report/implicit_fig07_alpha_vcd.rst",
-            category="implicit",
-            labels={"item": "Generalized VCD", "scale": "{scale}"},
-        ),
+        png=reported("figures/{scale}/implicit/fig07_alpha_vcd.png"),
     log:
         "results/{scale}/logs/implicit/fig07_alpha_vcd.log",
     benchmark:
@@ -275,15 +220,12 @@ IMPLICIT_PUBLISHED = os.path.relpath(ROOT / "paper" / "published")
 REGRESSION_DATASETS = ("mnist", "hapt")
 
 REGRESSION_FIGURES = {
-    "fig03_softmax_regression": (
-        "Figure 3",
-        {
-            f"{kind}_{dataset}": f"{IMPLICIT}/regression_{kind}_{dataset}.csv"
-            for kind in ("curves", "timing")
-            for dataset in REGRESSION_DATASETS
-        },
-    ),
-    "fig04_hmc_iterations": ("Figure 4", {"curves": f"{IMPLICIT}/hmc_iterations_curves.csv"}),
+    "fig03_softmax_regression": {
+        f"{kind}_{dataset}": f"{IMPLICIT}/regression_{kind}_{dataset}.csv"
+        for kind in ("curves", "timing")
+        for dataset in REGRESSION_DATASETS
+    },
+    "fig04_hmc_iterations": {"curves": f"{IMPLICIT}/hmc_iterations_curves.csv"},
 }
 
 targets["implicit"] += [
@@ -332,12 +274,7 @@ rule implicit_regression_summary:
         published=f"{IMPLICIT_PUBLISHED}/implicit_regression.csv",
     output:
         seeds="results/{scale}/implicit/regression_seeds.csv",
-        table=report(
-            f"{IMPLICIT}/tab_regression.csv",
-            caption="../report/implicit_tab_regression.rst",
-            category="implicit",
-            labels={"item": "Figure 3 in numbers", "scale": "{scale}"},
-        ),
+        table=reported(f"{IMPLICIT}/tab_regression.csv"),
     log:
         "results/{scale}/logs/implicit/regression_summary.log",
     benchmark:
@@ -364,12 +301,7 @@ rule implicit_hmc_iterations:
         published=f"{IMPLICIT_PUBLISHED}/implicit_hmc_iterations.csv",
     output:
         curves="results/{scale}/implicit/hmc_iterations_curves.csv",
-        table=report(
-            f"{IMPLICIT}/tab_hmc_iterations.csv",
-            caption="../report/implicit_tab_hmc_iterations.rst",
-            category="implicit",
-            labels={"item": "Figure 4 in numbers", "scale": "{scale}"},
-        ),
+        table=reported(f"{IMPLICIT}/tab_hmc_iterations.csv"),
     log:
         "results/{scale}/logs/implicit/hmc_iterations.log",
     benchmark:
@@ -390,7 +322,7 @@ rule implicit_hmc_iterations:
         "{params.files} --threads {threads} --gpus {resources.gpu} > {log:q} 2>&1"
 
 
-for name, (item, tables) in REGRESSION_FIGURES.items():
+for name, tables in REGRESSION_FIGURES.items():
 
     rule:
         name:
@@ -399,12 +331,7 @@ for name, (item, tables) in REGRESSION_FIGURES.items():
             **tables,
         output:
             pdf=f"figures/{{scale}}/implicit/{name}.pdf",
-            png=report(
-                f"figures/{{scale}}/implicit/{name}.png",
-                caption=f"../report/implicit_{name}.rst",
-                category="implicit",
-                labels={"item": item, "scale": "{scale}"},
-            ),
+            png=reported(f"figures/{{scale}}/implicit/{name}.png"),
         log:
             f"results/{{scale}}/logs/implicit/{name}.log",
         benchmark:
@@ -424,17 +351,17 @@ wildcard_constraints:
 
 
 IMPLICIT_TABLES = {
-    "vae_summary": (
-        ("tab01", "tab01_uivi_vae", "Table 1"),
-        ("tab02", "tab02_vcd", "Table 2"),
-        ("steps", "tab_vcd_steps", "Figure 6 in numbers"),
-        ("seeds", "tab_vae_seeds", "All models of Tables 1 and 2 and Figure 6"),
-    ),
-    "vae_time": (("time", "tab_vcd_time", "Figure 6: seconds per iteration"),),
+    "vae_summary": {
+        "tab01": "tab01_uivi_vae",
+        "tab02": "tab02_vcd",
+        "steps": "tab_vcd_steps",
+        "seeds": "tab_vae_seeds",
+    },
+    "vae_time": {"time": "tab_vcd_time"},
 }
 
 targets["implicit"] += [
-    f"{IMPLICIT}/{name}.csv" for tables in IMPLICIT_TABLES.values() for _, name, _ in tables
+    f"{IMPLICIT}/{name}.csv" for tables in IMPLICIT_TABLES.values() for name in tables.values()
 ]
 targets["implicit"] += [f"figures/{{scale}}/implicit/fig06_vcd_steps.{suffix}" for suffix in ("pdf", "png")]
 
@@ -574,12 +501,7 @@ rule implicit_fig06_vcd_steps:
         time=f"{IMPLICIT}/tab_vcd_time.csv",
     output:
         pdf="figures/{scale}/implicit/fig06_vcd_steps.pdf",
-        png=report(
-            "figures/{scale}/implicit/fig06_vcd_steps.png",
-            caption="../report/implicit_fig06_vcd_steps.rst",
-            category="implicit",
-            labels={"item": "Figure 6", "scale": "{scale}"},
-        ),
+        png=reported("figures/{scale}/implicit/fig06_vcd_steps.png"),
     log:
         "results/{scale}/logs/implicit/fig06_vcd_steps.log",
     benchmark:

@@ -4,13 +4,7 @@
 def implicit_tables(experiment):
     """An experiment's tables that the report shows, by the names of its outputs."""
     return {
-        output: report(
-            f"{IMPLICIT}/{name}.csv",
-            caption=f"../report/implicit_{name}.rst",
-            category="implicit",
-            labels={"item": item, "scale": "{scale}"},
-        )
-        for output, name, item in IMPLICIT_TABLES[experiment]
+        output: reported(f"{IMPLICIT}/{name}.csv") for output, name in IMPLICIT_TABLES[experiment].items()
     }
 
 

@@ -5,50 +5,44 @@ MAPA_VARIANTS = (*MAPA_PROBLEMS, "absolute_value_folded")
 
 MAPA = "results/{scale}/mapa"
 
-# Each figure: where the document shows it, and the tables that it is drawn from.
+# The tables that each figure is drawn from.
 MAPA_FIGURES = {
-    "fig01_intuition": ("Figure 1", {"intuition": f"{MAPA}/intuition.npz"}),
-    "fig02_summary": (
-        "Figure 2",
-        {
-            "density": f"{MAPA}/tab_density.csv",
-            "passes": f"{MAPA}/passes.csv",
-            "training": f"{MAPA}/tab_training_passes.csv",
-        },
-    ),
-    "fig03_density": ("Figure 3", {"density": f"{MAPA}/tab_density.csv"}),
-    "fig04_passes_decoder": ("Figure 4", {"passes": f"{MAPA}/passes.csv"}),
-    "fig05_passes_both": ("Figure 5", {"passes": f"{MAPA}/passes.csv"}),
+    "fig01_intuition": {"intuition": f"{MAPA}/intuition.npz"},
+    "fig02_summary": {
+        "density": f"{MAPA}/tab_density.csv",
+        "passes": f"{MAPA}/passes.csv",
+        "training": f"{MAPA}/tab_training_passes.csv",
+    },
+    "fig03_density": {"density": f"{MAPA}/tab_density.csv"},
+    "fig04_passes_decoder": {"passes": f"{MAPA}/passes.csv"},
+    "fig05_passes_both": {"passes": f"{MAPA}/passes.csv"},
     **{
-        f"fig{number:02}_posterior_{problem}": (
-            f"Figure {number}",
-            {
-                "posteriors": f"{MAPA}/posteriors_{problem}.npz",
-                "points": f"{MAPA}/posterior_points_{problem}.csv",
-            },
-        )
+        f"fig{number:02}_posterior_{problem}": {
+            "posteriors": f"{MAPA}/posteriors_{problem}.npz",
+            "points": f"{MAPA}/posterior_points_{problem}.csv",
+        }
         for number, problem in enumerate(MAPA_PROBLEMS, start=6)
     },
     **{
-        f"{name}_nonident_{problem}": (
-            item,
-            {"curves": f"{MAPA}/nonident_{problem}.npz", "points": f"{MAPA}/nonident_{problem}.csv"},
-        )
-        for name, item, problem in (
-            ("fig11", "Figure 11", "absolute_value"),
-            ("fig", "Additional figure", "absolute_value_folded"),
-            ("fig12", "Figure 12", "circle"),
+        f"{number}_nonident_{problem}": {
+            "curves": f"{MAPA}/nonident_{problem}.npz",
+            "points": f"{MAPA}/nonident_{problem}.csv",
+        }
+        for number, problem in (
+            ("fig11", "absolute_value"),
+            ("fig", "absolute_value_folded"),
+            ("fig12", "circle"),
         )
     },
-    "fig_gaps": ("Gaps", {"gaps": f"{MAPA}/tab_gaps.csv"}),
+    "fig_gaps": {"gaps": f"{MAPA}/tab_gaps.csv"},
 }
 
-# Tables made of one per problem: what they are, and the experiment's problems.
+# Tables made of one per problem: the experiment's problems.
 MAPA_GATHERED = {
-    "protocol": ("Bias of the document's estimate", MAPA_PROBLEMS),
-    "gaps": ("Gap decomposition", MAPA_PROBLEMS),
-    "training_passes": ("Passes in training", MAPA_PROBLEMS),
-    "nonident": ("Non-identifiability", ("absolute_value", "absolute_value_folded", "circle")),
+    "protocol": MAPA_PROBLEMS,
+    "gaps": MAPA_PROBLEMS,
+    "training_passes": MAPA_PROBLEMS,
+    "nonident": ("absolute_value", "absolute_value_folded", "circle"),
 }
 
 targets["mapa"] += [
@@ -69,7 +63,7 @@ targets["mapa"] += [
 
 
 wildcard_constraints:
-    cell="(vae|iwae|mapa)[a-zA-Z0-9_]*",
+    cell=CELL,
 
 
 rule mapa_surrogate:
@@ -99,12 +93,7 @@ rule mapa_surrogate_check:
     input:
         **{name: f"results/{{scale}}/mapa/surrogate_{name}.npz" for name in MAPA_VARIANTS},
     output:
-        surrogates=report(
-            "results/{scale}/mapa/tab_surrogates.csv",
-            caption="../report/mapa_tab_surrogates.rst",
-            category="mapa",
-            labels={"item": "Surrogate decoders", "scale": "{scale}"},
-        ),
+        surrogates=reported("results/{scale}/mapa/tab_surrogates.csv"),
     log:
         "results/{scale}/logs/mapa/surrogate_check.log",
     benchmark:
@@ -178,12 +167,7 @@ rule mapa_posterior_kl:
     input:
         **{name: f"results/{{scale}}/mapa/surrogate_{name}.npz" for name in MAPA_VARIANTS},
     output:
-        posterior_kl=report(
-            "results/{scale}/mapa/tab_posterior_kl.csv",
-            caption="../report/mapa_tab_posterior_kl.rst",
-            category="mapa",
-            labels={"item": "Divergences of Figures 6 to 10", "scale": "{scale}"},
-        ),
+        posterior_kl=reported("results/{scale}/mapa/tab_posterior_kl.csv"),
     log:
         "results/{scale}/logs/mapa/posterior_kl.log",
     benchmark:
@@ -284,24 +268,9 @@ rule mapa_density_summary:
     input:
         **{name: f"results/{{scale}}/mapa/density_{name}.csv" for name in MAPA_PROBLEMS},
     output:
-        density=report(
-            "results/{scale}/mapa/tab_density.csv",
-            caption="../report/mapa_tab_density.rst",
-            category="mapa",
-            labels={"item": "Test divergences", "scale": "{scale}"},
-        ),
-        orderings=report(
-            "results/{scale}/mapa/tab_orderings.csv",
-            caption="../report/mapa_tab_orderings.rst",
-            category="mapa",
-            labels={"item": "Orderings", "scale": "{scale}"},
-        ),
-        recovery=report(
-            "results/{scale}/mapa/tab_recovery.csv",
-            caption="../report/mapa_tab_recovery.rst",
-            category="mapa",
-            labels={"item": "Prior recovery", "scale": "{scale}"},
-        ),
+        density=reported("results/{scale}/mapa/tab_density.csv"),
+        orderings=reported("results/{scale}/mapa/tab_orderings.csv"),
+        recovery=reported("results/{scale}/mapa/tab_recovery.csv"),
     log:
         "results/{scale}/logs/mapa/density_summary.log",
     benchmark:
@@ -434,12 +403,7 @@ rule mapa_bound_identities:
     input:
         **{name: f"results/{{scale}}/mapa/surrogate_{name}.npz" for name in MAPA_PROBLEMS},
     output:
-        identities=report(
-            "results/{scale}/mapa/tab_bound_identities.csv",
-            caption="../report/mapa_tab_bound_identities.rst",
-            category="mapa",
-            labels={"item": "Algebra of the bound", "scale": "{scale}"},
-        ),
+        identities=reported("results/{scale}/mapa/tab_bound_identities.csv"),
     log:
         "results/{scale}/logs/mapa/bound_identities.log",
     benchmark:
@@ -460,7 +424,7 @@ rule mapa_bound_identities:
         "--threads {threads} --gpus {resources.gpu} > {log:q} 2>&1"
 
 
-for name, (item, problems) in MAPA_GATHERED.items():
+for name, problems in MAPA_GATHERED.items():
 
     rule:
         name:
@@ -468,12 +432,7 @@ for name, (item, problems) in MAPA_GATHERED.items():
         input:
             **{problem: f"results/{{scale}}/mapa/{name}_{problem}.csv" for problem in problems},
         output:
-            table=report(
-                f"results/{{scale}}/mapa/tab_{name}.csv",
-                caption=f"../report/mapa_tab_{name}.rst",
-                category="mapa",
-                labels={"item": item, "scale": "{scale}"},
-            ),
+            table=reported(f"results/{{scale}}/mapa/tab_{name}.csv"),
         log:
             f"results/{{scale}}/logs/mapa/tab_{name}.log",
         benchmark:
@@ -489,7 +448,7 @@ for name, (item, problems) in MAPA_GATHERED.items():
             "> {log:q} 2>&1"
 
 
-for name, (item, tables) in MAPA_FIGURES.items():
+for name, tables in MAPA_FIGURES.items():
 
     rule:
         name:
@@ -498,12 +457,7 @@ for name, (item, tables) in MAPA_FIGURES.items():
             **tables,
         output:
             pdf=f"figures/{{scale}}/mapa/{name}.pdf",
-            png=report(
-                f"figures/{{scale}}/mapa/{name}.png",
-                caption=f"../report/mapa_{name}.rst",
-                category="mapa",
-                labels={"item": item, "scale": "{scale}"},
-            ),
+            png=reported(f"figures/{{scale}}/mapa/{name}.png"),
         log:
             f"results/{{scale}}/logs/mapa/{name}.log",
         benchmark:

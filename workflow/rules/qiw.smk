@@ -14,12 +14,7 @@ targets["qiw"] += [
 
 rule qiw_posterior_2d:
     output:
-        bounds=report(
-            "results/{scale}/qiw/tab01_bounds.csv",
-            caption="../report/qiw_tab01_bounds.rst",
-            category="qiw",
-            labels={"item": "Table 1", "scale": "{scale}"},
-        ),
+        bounds=reported("results/{scale}/qiw/tab01_bounds.csv"),
         batches="results/{scale}/qiw/posterior_2d_batches.csv",
         density="results/{scale}/qiw/posterior_2d.npz",
     log:
@@ -44,12 +39,7 @@ rule qiw_posterior_2d:
 
 rule qiw_posterior_1d:
     output:
-        fits=report(
-            "results/{scale}/qiw/tab_posterior_1d.csv",
-            caption="../report/qiw_tab_posterior_1d.rst",
-            category="qiw",
-            labels={"item": "Fits of Figure 3", "scale": "{scale}"},
-        ),
+        fits=reported("results/{scale}/qiw/tab_posterior_1d.csv"),
         density="results/{scale}/qiw/posterior_1d.csv",
         histogram="results/{scale}/qiw/posterior_1d_histogram.csv",
     log:
@@ -130,12 +120,7 @@ rule qiw_mnist_reconstruct:
         parameters="results/{scale}/qiw/mnist_parameters.npz",
         classifier="results/{scale}/qiw/mnist_classifier.npz",
     output:
-        reconstruction=report(
-            "results/{scale}/qiw/tab02_reconstruction.csv",
-            caption="../report/qiw_tab02_reconstruction.rst",
-            category="qiw",
-            labels={"item": "Table 2", "scale": "{scale}"},
-        ),
+        reconstruction=reported("results/{scale}/qiw/tab02_reconstruction.csv"),
         images="results/{scale}/qiw/mnist_reconstructions.npz",
     log:
         "results/{scale}/logs/qiw/mnist_reconstruct.log",
@@ -162,12 +147,7 @@ rule qiw_fig01_posterior_2d:
         density="results/{scale}/qiw/posterior_2d.npz",
     output:
         pdf="figures/{scale}/qiw/fig01_posterior_2d.pdf",
-        png=report(
-            "figures/{scale}/qiw/fig01_posterior_2d.png",
-            caption="../report/qiw_fig01_posterior_2d.rst",
-            category="qiw",
-            labels={"item": "Figure 1", "scale": "{scale}"},
-        ),
+        png=reported("figures/{scale}/qiw/fig01_posterior_2d.png"),
     log:
         "results/{scale}/logs/qiw/fig01_posterior_2d.log",
     benchmark:
@@ -187,12 +167,7 @@ rule qiw_fig02_mnist_reconstructions:
         reconstruction="results/{scale}/qiw/tab02_reconstruction.csv",
     output:
         pdf="figures/{scale}/qiw/fig02_mnist_reconstructions.pdf",
-        png=report(
-            "figures/{scale}/qiw/fig02_mnist_reconstructions.png",
-            caption="../report/qiw_fig02_mnist_reconstructions.rst",
-            category="qiw",
-            labels={"item": "Figure 2", "scale": "{scale}"},
-        ),
+        png=reported("figures/{scale}/qiw/fig02_mnist_reconstructions.png"),
     log:
         "results/{scale}/logs/qiw/fig02_mnist_reconstructions.log",
     benchmark:
@@ -212,12 +187,7 @@ rule qiw_fig03_posterior_1d:
         histogram="results/{scale}/qiw/posterior_1d_histogram.csv",
     output:
         pdf="figures/{scale}/qiw/fig03_posterior_1d.pdf",
-        png=report(
-            "figures/{scale}/qiw/fig03_posterior_1d.png",
-            caption="../report/qiw_fig03_posterior_1d.rst",
-            category="qiw",
-            labels={"item": "Figure 3", "scale": "{scale}"},
-        ),
+        png=reported("figures/{scale}/qiw/fig03_posterior_1d.png"),
     log:
         "results/{scale}/logs/qiw/fig03_posterior_1d.log",
     benchmark:

@@ -11,7 +11,7 @@ rule claims_table:
             "results/{scale}/claims.html",
             caption="../report/claims.rst",
             category="claims",
-            labels={"item": "Claims", "scale": "{scale}"},
+            labels=labels("claims"),
         ),
     log:
         "results/{scale}/logs/claims.log",

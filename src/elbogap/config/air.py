@@ -64,10 +64,12 @@ class Cell(Section):
     k: Count = setting("Importance samples of the bound; 1 is the ELBO.")
     m: Count = setting("Copies of the bound, with their own draws of z, that are averaged.")
     large_encoder: bool = setting("Whether encoders have the large layers.")
-    alphas: Levels[Share] = setting("Shares of the denoising regulariser, one method each.")
-    noise: Levels[Positive] = setting("Deviations sigma of the encoder's input noise.", unit="pixel value")
+    alphas: Levels[Share] = setting("Shares alpha of the denoising term, one method each.")
+    noise: Levels[Positive] = setting(
+        "Standard deviations sigma of the encoder's input noise.", unit="pixel value"
+    )
     norms: Levels[Positive] = setting("Bounds H on the norms of the encoder's weight columns.")
-    rounds: Count = setting("Length of the training, in rounds.")
+    rounds: Count = setting("Length of the training.", unit="rounds")
     seeds: Count = setting("Independent repetitions.")
 
     @model_validator(mode="after")
@@ -80,7 +82,7 @@ class Cell(Section):
 class Train(Section):
     """Training of all methods and regularisation strengths."""
 
-    cells: dict[Name, Cell] = setting("What is trained, by the name in the files.", min_length=1)
+    cells: dict[Name, Cell] = setting("What is trained, by its name in the files.", min_length=1)
     architectures: Architectures = setting("Networks of each data set.")
     large_encoder: Widths = setting("Hidden layers of large encoders.")
     latent: Count = setting("Latent dimensions.")
@@ -154,7 +156,7 @@ class Theory(Section):
         "Standard deviations of the input noise, all different.", unit="x", min_length=2
     )
     figure_sigmas: Levels[Positive] = setting(
-        "Those whose encoders and decoders the figure shows.", unit="x", min_length=1
+        "Those of the sigmas whose encoders and decoders the figure shows.", unit="x", min_length=1
     )
     nodes: Integer = setting("Grid points over the noisy observation.", ge=20)
     latent_nodes: Integer = setting("Grid points over the latent variable.", ge=20)
@@ -165,7 +167,7 @@ class Theory(Section):
     )
     ks: Levels[Count] = setting("Numbers of importance samples k.", min_length=2)
     importance_sigmas: Levels[Positive] = setting(
-        "Input noise, beside infinite noise, under which k varies.", unit="x"
+        "Standard deviations of the input noise under which k varies, beside infinite noise.", unit="x"
     )
     importance_nodes: Integer = setting("Grid points over the noisy observation where k varies.", ge=10)
     pixels: Count = setting("Bits of each observation of Proposition 2.")
@@ -183,7 +185,7 @@ class Theory(Section):
 class AirConfig(Section):
     """Document air."""
 
-    images: Images = setting("Data of all experiments.")
+    images: Images = setting("Images of all experiments.")
     train: Train = setting("Training for all tables and Figures 1, 2 and 4.")
     evaluate: Evaluate = setting("Tables 1 to 4, Figures 1 and 2.")
     saturation: Saturation = setting("Whether IW-SVI has converged (appendix C).")
@@ -196,6 +198,16 @@ class AirConfig(Section):
         missing = sorted(set(self.saturation.cells) - set(self.train.cells))
         if missing:
             raise ValueError(f"saturation.cells names {missing}, which train.cells does not")
+        return self
+
+    @model_validator(mode="after")
+    def _figures_have_cells(self) -> Self:
+        """Refuse a training that leaves a figure empty."""
+        elbo = [cell for cell in self.train.cells.values() if cell.k == 1 and not cell.large_encoder]
+        if not any(cell.m == 1 and (cell.alphas or cell.norms) for cell in elbo):
+            raise ValueError("train.cells has no regularised cell with k = 1 and m = 1, which Figure 1 shows")
+        if not any(cell.m > 1 for cell in elbo):
+            raise ValueError("train.cells has no cell with k = 1 and m > 1, which Figure 4 shows")
         return self
 
 

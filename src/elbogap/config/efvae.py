@@ -28,10 +28,10 @@ class Toy(Section):
     train_spacing: Spacing = setting("Spacing of the shifted lattices of training.", unit="x")
     spacing: Spacing = setting("Spacing of the lattice of everything measured or searched.", unit="x")
     round_steps: Count = setting("Steps in a round, whose shifts are drawn at once.")
-    pretrain_rounds: Count = setting("Length of the training at the ground-truth decoder, in rounds.")
-    joint_rounds: Count = setting("Length of the joint training, in rounds.")
-    pretrain_rate: Rate = setting("Adam's first learning rate at the ground-truth decoder.")
-    joint_rate: Rate = setting("Adam's first learning rate in joint training.")
+    pretrain_rounds: Count = setting("Length of the training at the ground-truth decoder.", unit="rounds")
+    joint_rounds: Count = setting("Length of the joint training.", unit="rounds")
+    pretrain_rate: Rate = setting("Adam's learning rate at the beginning, at the ground-truth decoder.")
+    joint_rate: Rate = setting("Adam's learning rate at the beginning of the joint training.")
     final_share: Share = setting("Learning rate at the end over that at the beginning.")
     seeds: Count = setting("Independent repetitions.")
     rbm_starts: Count = setting("Random starts of the RBM of maximal likelihood.")
@@ -49,7 +49,7 @@ class EncoderSizes(Section):
     train_spacing: Spacing = setting("Spacing of the shifted lattices of training.", unit="x")
     spacing: Spacing = setting("Spacing of the lattice of the measurement.", unit="x")
     steps: Count = setting("Training steps.")
-    learning_rate: Rate = setting("Adam's first learning rate.")
+    learning_rate: Rate = setting("Adam's learning rate at the beginning.")
     final_share: Share = setting("Learning rate at the end over that at the beginning.")
     seeds: Count = setting("Independent repetitions.")
 
@@ -74,7 +74,7 @@ class Documents(Section):
 
     words: Count = setting("Number of words.")
     selection: Literal["documents", "count"] = setting(
-        "Rank of a word: the number of training documents that have it, or its count in all of them."
+        "What ranks a word: the number of training documents that have it, or its count in all of them."
     )
 
 
@@ -92,7 +92,7 @@ class TextCells(Section):
 class Phase(Section):
     """A part of the training."""
 
-    epochs: Count = setting("Epochs.")
+    epochs: Count = setting("Passes through the training documents.")
     samples: Count = setting("Samples of the ARM gradient per document and step.")
 
 
@@ -120,8 +120,8 @@ class ImageTraining(Section):
 
     batch: Integer = setting("Images per step.", ge=2)
     learning_rate: Rate = setting("Learning rate of Adam.")
-    beta1: Decay = setting("Adam's decay of the mean gradient.")
-    record_steps: Count = setting("Steps per record of what is optimised.")
+    beta1: Decay = setting("Decay rate of Adam's mean gradient.")
+    record_steps: Count = setting("Steps from one record of the objective to the next.")
     checkpoint_seconds: Seconds = setting("Least time between two checkpoints.", unit="s")
     seed: Seed = setting("Base seed of weights, minibatches and draws.")
 
@@ -133,14 +133,16 @@ class Gan(ImageTraining):
     side: Literal[8, 16, 32, 64] = setting("Width and height of the images.", unit="pixels")
     latent: Count = setting("Latent dimensions.")
     width: Count = setting("Channels of the layers next to the image, in both networks.")
-    sigma: Positive = setting("Deviation of the ground truth's image noise, on [-1, 1].", unit="pixel value")
-    epochs: Count = setting("Epochs; the generator after the last one is kept.")
+    sigma: Positive = setting(
+        "Standard deviation of the ground truth's image noise; pixels lie in [-1, 1].", unit="pixel value"
+    )
+    epochs: Count = setting("Passes through the training images; the last generator is kept.")
 
 
 class CelebaTraining(ImageTraining):
     """The same on fresh images of the ground truth."""
 
-    steps: Count = setting("Steps.")
+    steps: Count = setting("Training steps.")
 
 
 class Pretrain(CelebaTraining):
@@ -171,11 +173,11 @@ class EfvaeConfig(Section):
 
     theory: Theory = setting("Consistency results on small models.")
 
-    documents: Documents = setting("Words and documents of Table 2.")
+    documents: Documents = setting("Which words of the documents Table 2 keeps.")
     newsgroups_train: NewsgroupsTrain = setting("Training for Table 2.")
     newsgroups_summary: NewsgroupsSummary = setting("Table 2, and retrieval by the codes.")
 
     gan: Gan = setting("The ground truth of the CelebA images.")
-    pretrain: Pretrain = setting("Its encoder by conditional likelihood.")
-    joint: Joint = setting("Decoder and encoder by the ELBO.")
+    pretrain: Pretrain = setting("Pre-training of its encoder by conditional likelihood.")
+    joint: Joint = setting("Joint training of decoder and encoder by the ELBO.")
     celeba_evaluate: CelebaEvaluate = setting("ELBO and Frechet distance of all stages.")

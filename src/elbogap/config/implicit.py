@@ -32,9 +32,9 @@ class AdversarialGame(Section):
     """An implicit q(z) of two dimensions, trained with a discriminator."""
 
     observation: NotNegative = setting(
-        "x, where p(x|z) = N(x; z_1^2 + z_2, s^2) and p(z) = N(0, I).", unit="x"
+        "The observation x, of p(x|z) = N(x; z_1^2 + z_2, s^2) with p(z) = N(0, I).", unit="x"
     )
-    deviation: Positive = setting("s, the likelihood's standard deviation.", unit="x")
+    deviation: Positive = setting("Standard deviation s of the likelihood.", unit="x")
     noise: Count = setting("Dimensions of the noise that q's network maps to z.")
     hidden: Widths = setting("Hidden layers of both networks.")
     discriminator_steps: Levels[Count] = setting(
@@ -84,23 +84,23 @@ class DensityRatio(Section):
 class Toys(Section):
     """UIVI, SIVI and a Gaussian on the banana, the x-shaped and the multimodal target."""
 
-    rounds: Count = setting("Length of the training, in rounds.")
+    rounds: Count = setting("Length of the training.", unit="rounds")
     round_steps: Count = setting("Steps in a round, whose noise is drawn at once.")
     batch: Count = setting("Draws of z per step.")
-    noise: Count = setting("Dimensions of e.")
+    noise: Count = setting("Dimensions of the noise e.")
     hidden: Widths = setting("Widths of the hidden layers of mu(e).")
-    deviation: Positive = setting("First deviation of q(z|e).", unit="z")
-    learning_rate: Rate = setting("First learning rate of the networks.")
+    deviation: Positive = setting("Standard deviation of q(z|e) at the beginning.", unit="z")
+    learning_rate: Rate = setting("Learning rate of the networks at the beginning.")
     deviation_share: Positive = setting("Learning rate of the deviation over that of the networks.")
     rate_factor: Share = setting("Factor by which the learning rates fall.")
-    rate_every: Count = setting("Steps after which they fall.")
+    rate_every: Count = setting("Steps from one fall of the learning rates to the next.")
     others: Count = setting("Further noises L in SIVI's bound.")
     burn_in: Natural = setting("Iterations of UIVI's chains that are dropped and adapt the step.")
     kept: Count = setting("Iterations of UIVI's chains that are averaged.")
     leapfrog_steps: Count = setting("Leapfrog steps per iteration.")
-    step_size: LeapfrogStep = setting("First leapfrog step.", unit="e")
+    step_size: LeapfrogStep = setting("Leapfrog step at the beginning.", unit="e")
     target_acceptance: Part = setting("Acceptance to which the leapfrog step adapts.")
-    adaptation_rate: Decay = setting("How fast it adapts.")
+    adaptation_rate: Decay = setting("Rate at which the leapfrog step adapts.")
     seeds: Count = setting("Independent repetitions.")
     elbo_blocks: Integer = setting("Independent blocks of the measured ELBO.", ge=2)
     elbo_draws: Count = setting("Draws of z in each block.")
@@ -115,8 +115,8 @@ class Identities(Section):
     """SIVI's bound and the gradients of UIVI and SIVI, where q(z) is known by quadrature."""
 
     hidden: Widths = setting("Widths of the hidden layers of mu(e).")
-    deviation: Positive = setting("Deviation of q(z|e).", unit="z")
-    half_width: Positive = setting("Integrals over z are taken over [-a, a]^2.", unit="z")
+    deviation: Positive = setting("Standard deviation of q(z|e).", unit="z")
+    half_width: Positive = setting("Half-width a of the square [-a, a]^2 of the integrals over z.", unit="z")
     points: Integer = setting("Grid points per axis of these integrals.", ge=20)
     nodes: Integer = setting("Grid points of the integrals over e.", ge=20)
     others: Levels[Natural] = setting("Numbers L of further noises in SIVI's bound.", min_length=2)
@@ -132,12 +132,12 @@ class Identities(Section):
 class VcdChains(Section):
     """Hamiltonian Monte Carlo that refines z_0."""
 
-    iterations: Count = setting("Iterations t.")
-    adapting: Natural = setting("The first of them adapt the step size, which is carried on.")
+    iterations: Count = setting("Iterations t of each chain.")
+    adapting: Natural = setting("How many of them, the first, adapt the step size, which is carried on.")
     leapfrog_steps: Count = setting("Leapfrog steps per iteration.")
     step_size: LeapfrogStep = setting("Leapfrog step at the beginning.", unit="z")
     acceptance: Part = setting("Acceptance that the step size is adapted to.")
-    rate: Decay = setting("Rate of the adaptation.")
+    rate: Decay = setting("Rate at which the step size adapts.")
 
     @model_validator(mode="after")
     def _adapt_while_they_run(self) -> Self:
@@ -150,9 +150,9 @@ class VcdSteps(Section):
     """The rule of the gradient steps."""
 
     mean: Rate = setting("Step size of the means at the beginning.")
-    deviation: Rate = setting("Step size of the standard deviations.")
-    logit: Rate = setting("Step size of the mixture's logits.")
-    factor: Share = setting("What all step sizes are multiplied with from time to time.")
+    deviation: Rate = setting("Step size of the standard deviations at the beginning.")
+    logit: Rate = setting("Step size of the mixture's logits at the beginning.")
+    factor: Share = setting("Factor by which all step sizes fall, each time that they do.")
     forgetting: Share = setting("Share of the newest f(z_t) in the running mean, the baseline.")
 
 
@@ -197,7 +197,7 @@ class VcdToys(Section):
     factorised: VcdFit = setting("Panels (a) to (c).")
     mixture: VcdFit = setting("Panel (d).")
     banana_alphas: Levels[Part] = setting("Shares alpha between KL (0) and VCD (1) on the banana.")
-    sweep: VcdSweep = setting("alpha-VCD on the correlated Gaussian.")
+    sweep: VcdSweep = setting("Sweep of alpha-VCD on the correlated Gaussian.")
     properties: VcdProperties = setting("Non-negativity and refinement.")
     round_steps: Count = setting("Gradient steps whose noise is drawn at once.")
     figure_points: Integer = setting("Grid points per axis of the contours.", ge=10)
@@ -230,9 +230,9 @@ class SoftmaxTraining(Section):
     hidden: Widths = setting("Hidden layers of the mean's network.")
     sivi_samples: Natural = setting("Noises L of SIVI's bound, beside the one that made z.")
     leapfrog_steps: Count = setting("Leapfrog steps per iteration of HMC.")
-    step_size: LeapfrogStep = setting("First leapfrog step.")
+    step_size: LeapfrogStep = setting("Leapfrog step at the beginning.")
     target_acceptance: Part = setting("Acceptance to which the leapfrog step adapts.")
-    learning_rate: Rate = setting("First step of the mean's parameters.")
+    learning_rate: Rate = setting("Step of the mean's parameters at the beginning.")
     deviation_share: Positive = setting("Step of the deviations over that of the mean.")
     decay_every: Count = setting("Iterations after which the steps fall by a tenth.")
     measure_every: Count = setting("Iterations from one measurement to the next.")
@@ -242,17 +242,17 @@ class SoftmaxTraining(Section):
     draws_at_once: Count = setting("Draws held in memory at once.")
     seeds: Count = setting("Independent repetitions.")
     checkpoint_seconds: Seconds = setting("Least time between two checkpoints.", unit="s")
-    seed: Seed = setting("Base seed.")
+    seed: Seed = setting("Base seed of weights, minibatches and noise.")
 
 
 class Regression(Section):
     """Softmax regression by UIVI, SIVI and a mean field, over iterations and over time."""
 
-    mnist: Points = setting("MNIST, grey.")
-    hapt: Points = setting("HAPT.")
+    mnist: Points = setting("Points of MNIST in grey values.")
+    hapt: Points = setting("Points of HAPT.")
     training: SoftmaxTraining = setting("Training and measurements.")
     hmc_iterations: Count = setting("Iterations of HMC that are dropped, and as many that are kept.")
-    rounds: Integer = setting("Length of the training, in measurements.", ge=5)
+    rounds: Integer = setting("Length of the training.", unit="measurements", ge=5)
     final_test_draws: Count = setting("Draws z of the test log-likelihood after training.")
     timing_steps: Count = setting("Iterations timed, after as many untimed ones.")
     timing_repeats: Count = setting("Repetitions of the timing, of which the median counts.")
@@ -261,12 +261,12 @@ class Regression(Section):
 class HmcIterations(Section):
     """UIVI's softmax regression on MNIST with several numbers of HMC iterations."""
 
-    points: Points = setting("MNIST, grey.")
+    points: Points = setting("Points of MNIST in grey values.")
     training: SoftmaxTraining = setting("Training and measurements.")
     iterations: Levels[Count] = setting(
         "Iterations of HMC that are dropped, and as many that are kept.", min_length=2
     )
-    rounds: Integer = setting("Length of the training, in measurements.", ge=5)
+    rounds: Integer = setting("Length of the training.", unit="measurements", ge=5)
     last_share: Share = setting("Share of the training at its end that is averaged.")
 
 
@@ -284,7 +284,7 @@ class ImplicitImages(Section):
 
     train: Integer = setting("Training images, at most.", ge=10)
     test: Integer = setting("Test images, at most.", ge=2)
-    threshold: Decay = setting("Grey value above which a pixel of Fashion-MNIST is 1.")
+    threshold: Decay = setting("Grey value above which a pixel of Fashion-MNIST is 1.", unit="of white")
     seed: Seed = setting("Base seed of the choice.")
 
 
@@ -304,7 +304,7 @@ class VaeCell(Section):
     learning_rate: Rate = setting("Learning rate of means and model at the beginning.")
     deviation_share: Positive = setting("Learning rate of standard deviations over that of means.")
     initialisation: Literal["xavier", "wide"] = setting("How networks' weights are drawn.")
-    rounds: Count = setting("Length of the training, in rounds.")
+    rounds: Count = setting("Length of the training.", unit="rounds")
     seeds: Count = setting("Independent repetitions.")
 
     @model_validator(mode="after")
@@ -317,7 +317,7 @@ class VaeCell(Section):
 class VaeTrain(Section):
     """Training of all models of Tables 1 and 2 and Figure 6."""
 
-    cells: dict[Name, VaeCell] = setting("What is trained, by the name in the files.", min_length=1)
+    cells: dict[Name, VaeCell] = setting("What is trained, by its name in the files.", min_length=1)
     hidden: Widths = setting("Hidden layers of encoders and of the VAE's decoder.")
     vae_latent: Count = setting("Latent dimensions of the VAE.")
     factors: Count = setting("Latent dimensions of the matrix factorisation.")
@@ -326,7 +326,7 @@ class VaeTrain(Section):
     burn_in: Natural = setting("HMC iterations of UIVI that are dropped.")
     kept: Count = setting("HMC iterations of UIVI that are averaged.")
     leapfrog_steps: Count = setting("Leapfrog steps per HMC iteration.")
-    step_size: LeapfrogStep = setting("First leapfrog step, times the dimensions of what moves.")
+    step_size: LeapfrogStep = setting("Leapfrog step at the beginning, times the dimensions of what moves.")
     target_acceptance: Part = setting("Acceptance probability to which steps adapt.")
     batch: Count = setting("Images per step.")
     decay_every: Share = setting("Share of the training after which rates are multiplied by 0.9.")
@@ -384,6 +384,15 @@ class ImplicitConfig(Section):
     vae_evaluate: VaeEvaluate = setting("Test likelihoods of Tables 1 and 2 and Figure 6.")
     vae_summary: VaeSummary = setting("Tables 1 and 2 and Figure 6.")
     vae_time: VaeTime = setting("Figure 6: seconds per iteration.")
+
+    @model_validator(mode="after")
+    def _tables_have_cells(self) -> Self:
+        """Refuse a training that leaves a table or a figure empty."""
+        shown = {table for cell in self.vae_train.cells.values() for table in cell.tables}
+        for table, where in (("uivi", "Table 1"), ("vcd", "Table 2"), ("steps", "Figure 6")):
+            if table not in shown:
+                raise ValueError(f"vae_train.cells has no cell with '{table}' among its tables, for {where}")
+        return self
 
 
 class TimeOfTraining(Section):

@@ -79,17 +79,18 @@ class Passes(Section):
     batches: Count = setting("Batches per data set.")
     batch: Count = setting("Observations per batch.")
     samples: Levels[Count] = setting("Budgets S.", min_length=1)
-    shares: Levels[Part] = setting("Shares k / S of deterministic terms.", min_length=1)
+    shares: Levels[Part] = setting(
+        "Shares k / S of deterministic terms; the figures tell up to four apart.", min_length=1, max_length=4
+    )
     seed: Seed = setting("Base seed of data sets, batches and samples.")
 
 
-Cell = Annotated[
-    str,
-    Field(
-        pattern=r"^(vae|mapa_exact|(iwae|iwae_plain)_S[1-9]\d*"
-        r"|(mapa|mapa_beyond|mapa_gt|mapa_naive)_S[1-9]\d*_k[1-9]\d?)$"
-    ),
-]
+CELL = (
+    r"(vae|mapa_exact)|(iwae|iwae_plain)_S([1-9][0-9]*)"
+    r"|(mapa|mapa_beyond|mapa_gt|mapa_naive)_S([1-9][0-9]*)_k([1-9][0-9]?)"
+)
+"""The names of cells: a method without a budget, with S, or with S and k in percent of S."""
+Cell = Annotated[str, Field(pattern=f"^({CELL})$")]
 """One method with its budget, e.g. `iwae_S50`, or `mapa_S50_k10` for k = 10 % of S = 50."""
 
 

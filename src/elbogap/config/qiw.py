@@ -23,9 +23,9 @@ class Posterior2D(Section):
     """Figure 1 and Table 1: q_IW on the target of eight Gaussians."""
 
     ks: Levels[Count] = setting("Numbers of draws k.", min_length=1)
-    figure_half_width: Positive = setting("The figure shows [-a, a]^2.", unit="z")
+    figure_half_width: Positive = setting("Half-width a of the figure, which shows [-a, a]^2.", unit="z")
     figure_points: Integer = setting("Grid points per axis of the figure.", ge=2)
-    half_width: Positive = setting("Integrals are taken over [-a, a]^2.", unit="z")
+    half_width: Positive = setting("Half-width a of the square [-a, a]^2 of the integrals.", unit="z")
     points: Integer = setting("Grid points per axis of the integrals.", ge=40)
     batches: Integer = setting(
         "Batches of other draws per seed, for the Monte-Carlo columns.", ge=4, multiple_of=2
@@ -38,12 +38,14 @@ class Posterior1D(Section):
     """Figure 3: a Gaussian fitted by the ELBO and by the IWAE bound, and what resampling makes of it."""
 
     ks: Levels[Count] = setting("Numbers of draws k.", min_length=1)
-    half_width: Positive = setting("Integrals are taken over [-a, a].", unit="z")
+    half_width: Positive = setting("Half-width a of the range [-a, a] of the integrals.", unit="z")
     points: Integer = setting("Grid points of the integrals.", ge=100)
     starts: Levels[Real] = setting("Initial means of the fits; the best end counts.", unit="z", min_length=1)
     samples: Integer = setting("Resampled draws in each histogram.", ge=100)
     bins: Integer = setting("Bins of each histogram.", ge=10)
-    figure_half_width: Positive = setting("The figure and its histograms span [-a, a].", unit="z")
+    figure_half_width: Positive = setting(
+        "Half-width a of the figure and its histograms, which span [-a, a].", unit="z"
+    )
     seed: Seed = setting("Base seed of the draws.")
 
 
@@ -59,7 +61,7 @@ class MnistTrain(Section):
     learning_rate: Rate = setting("Adam's learning rate.")
     epsilon: Small = setting("Adam's epsilon in TensorFlow's sense.")
     record_every: Count = setting("Steps that one row of the training curve averages.")
-    checkpoint_seconds: Seconds = setting("Least time between checkpoints.", unit="s")
+    checkpoint_seconds: Seconds = setting("Least time between two checkpoints.", unit="s")
     seed: Seed = setting("Base seed of weights, order and noise.")
 
 
@@ -98,5 +100,7 @@ class QiwConfig(Section):
     posterior_2d: Posterior2D = setting("Figure 1 and Table 1.")
     posterior_1d: Posterior1D = setting("Figure 3.")
     mnist_train: MnistTrain = setting("Training for Figure 2.")
-    mnist_classifier: MnistClassifier = setting("The judge of Figure 2's reconstructions.")
+    mnist_classifier: MnistClassifier = setting(
+        "The classifier that reads the digits of Figure 2's reconstructions."
+    )
     mnist_reconstruct: MnistReconstruct = setting("Figure 2 and Table 2.")

@@ -19,7 +19,6 @@ FOUND: dict[str, Any] = {
 """How an optimum that was found by search looks, on the line of its formula."""
 
 
-METHODS = (("denoising", 0.5), ("denoising", 1.0), ("weight_norm", 0.0))
 DATASETS = {
     "binarized_mnist": "MNIST",
     "omniglot": "OMNIGLOT",
@@ -31,19 +30,24 @@ def fig01_strength(strengths: pd.DataFrame) -> Figure:
     """Gain in log-likelihood over the unregularised model against strength, k = 1; a column per data set."""
     shown = strengths[(strengths["k"] == 1) & (strengths["m"] == 1) & (strengths["encoder"] == "standard")]
     datasets = [name for name in DATASETS if name in set(shown["dataset"])]
-    figure, axes = plt.subplots(2, len(datasets), figsize=(style.PAGE, 3.8), squeeze=False)
+    methods = _methods(shown)
+    kinds = sorted({method for method, _ in methods})
+    figure, axes = plt.subplots(
+        len(kinds), len(datasets), figsize=(style.PAGE, 1.9 * len(kinds)), squeeze=False
+    )
     for column, dataset in enumerate(datasets):
         own = shown[shown["dataset"] == dataset]
-        for row, name in enumerate(("denoising", "weight_norm")):
+        for row, name in enumerate(kinds):
             panel = axes[row, column]
             levels = _levels(own, name)
             panel.axhline(0, color=style.GREY, linewidth=0.8, zorder=0)
-            for number, (method, alpha) in enumerate(METHODS):
+            for number, (method, alpha) in enumerate(methods):
                 curve = own[(own["method"] == method) & (own["alpha"] == alpha)]
                 if method == name and len(curve):
                     _draw_gain(panel, curve, levels, f"C{number}", _label(method, alpha))
             _strength_axis(panel, levels, name)
-            panel.legend(loc="best")
+            if len(levels) > 1:
+                panel.legend(loc="best")
         axes[0, column].set_title(DATASETS[dataset])
     for row in axes:
         row[0].set_ylabel("gain in $\\log p(x)$ / nats")
@@ -55,11 +59,13 @@ def fig02_strength_by_k(strengths: pd.DataFrame) -> Figure:
     """How far each strength lies below the best one, for several k; a column per data set."""
     shown = strengths[(strengths["m"] == 1) & (strengths["encoder"] == "standard")]
     datasets = [name for name in DATASETS if name in set(shown["dataset"])]
-    ks = sorted(shown["k"].unique())
-    figure, axes = plt.subplots(len(METHODS), len(datasets), figsize=(style.PAGE, 5.4), squeeze=False)
+    ks, methods = sorted(shown["k"].unique()), _methods(shown)
+    figure, axes = plt.subplots(
+        len(methods), len(datasets), figsize=(style.PAGE, 1.8 * len(methods)), squeeze=False
+    )
     for column, dataset in enumerate(datasets):
         own = shown[shown["dataset"] == dataset]
-        for row, (method, alpha) in enumerate(METHODS):
+        for row, (method, alpha) in enumerate(methods):
             panel = axes[row, column]
             levels = _levels(own, method)
             for number, k in enumerate(ks):
@@ -77,7 +83,7 @@ def fig02_strength_by_k(strengths: pd.DataFrame) -> Figure:
                     )  # fmt: skip
             _strength_axis(panel, levels, method)
         axes[0, column].set_title(DATASETS[dataset])
-    for row, (method, alpha) in zip(axes, METHODS, strict=True):
+    for row, (method, alpha) in zip(axes, methods, strict=True):
         row[0].set_ylabel(f"{_label(method, alpha)}\n$\\log p(x)$ less best / nats")
     axes[0, 0].legend(loc="lower left")
     style.mark_stand_in(figure, shown)
@@ -106,6 +112,12 @@ def fig04_gradient_samples(curves: pd.DataFrame) -> Figure:
     axes[0, 0].set_ylim(bottom=lowest - 0.6 * abs(curves["test_bound"].max() - lowest) - 10)
     style.mark_stand_in(figure, curves)
     return figure
+
+
+def _methods(shown: pd.DataFrame) -> list[tuple[str, float]]:
+    """The regularised methods with their alpha: denoising by alpha, then weight normalisation."""
+    regularised = shown[shown["method"] != "plain"]
+    return sorted(set(zip(regularised["method"], regularised["alpha"], strict=True)))
 
 
 def _levels(own: pd.DataFrame, method: str) -> list[float]:
@@ -211,10 +223,9 @@ def _draw_slopes(panel: Axes, encoder: pd.DataFrame) -> None:
 def _draw_strength(panel: Axes, strength: pd.DataFrame) -> None:
     """One line per random model of the categorical family."""
     rows = strength[(strength["family"] == "categorical") & (strength["alpha"] == 1)]
-    looks: dict[str, dict[str, Any]] = {
-        "any": {"color": "C0", "label": "any encoder"},
-        "affine": {"color": "C3", "linestyle": "--", "label": "affine encoder"},
-    }
+    looks: dict[str, dict[str, Any]] = {"any": {"color": "C0", "label": "any encoder"}}
+    if "affine" in set(rows["encoder"]):  # its alphas are a setting, which may leave 1 out
+        looks["affine"] = {"color": "C3", "linestyle": "--", "label": "affine encoder"}
     for encoder, look in looks.items():
         for _, line in rows[rows["encoder"] == encoder].groupby("model"):
             panel.plot(line["sigma"], line["regulariser"], linewidth=0.9, **look)

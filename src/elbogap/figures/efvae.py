@@ -107,7 +107,12 @@ def fig_newsgroups(table: pd.DataFrame) -> Figure:
     """NELBO of the text VAEs against bits; a column per depth of the decoder, a row per part."""
     depths = sorted(table["hidden"].unique())
     figure, axes = plt.subplots(
-        2, len(depths), figsize=(style.PAGE, 4.2), sharex=True, sharey="row", squeeze=False
+        2,
+        len(depths),
+        figsize=(max(style.PAGE, 1.8 * len(depths)), 4.2),
+        sharex=True,
+        sharey="row",
+        squeeze=False,
     )
     for row, part in zip(axes, ("train", "test"), strict=True):
         for panel, depth in zip(row, depths, strict=True):
@@ -158,11 +163,14 @@ def fig04_samples(pictures: Arrays) -> Figure:
     return _strips(pictures, rows, height=2)
 
 
+LARGEST_IMAGE = 1.0  # inches
+
+
 def _strips(pictures: Arrays, rows: Mapping[str, str], height: int) -> Figure:
     """A titled strip of images for each name, in `height` lines."""
     count = len(pictures[next(iter(rows.values()))])
     columns = -(-count // height)
-    inches = height * style.PAGE / columns + 0.25
+    inches = height * min(style.PAGE / columns, LARGEST_IMAGE) + 0.25
     figure, axes = plt.subplots(len(rows), 1, figsize=(style.PAGE, len(rows) * inches))
     for panel, (title, name) in zip(axes, rows.items(), strict=True):
         images = pictures[name]

@@ -119,7 +119,9 @@ TOY_METHODS = {"uivi": "UIVI", "sivi": "SIVI", "explicit": "explicit Gaussian"}
 
 def fig02_uivi_toys(draws: Arrays, divergences: pd.DataFrame) -> Figure:
     """Slide 46: contours of each target and draws of the first q fitted to it; a row per method."""
-    first = divergences[divergences["seed"] == 0].set_index(["method", "target"])["kl"]
+    first = divergences[divergences["seed"] == divergences["seed"].min()].set_index(["method", "target"])[
+        "kl"
+    ]
     figure, axes = plt.subplots(
         len(TOY_METHODS), len(TOYS), figsize=(style.PAGE, 6.4), sharex="col", sharey="col"
     )
@@ -311,8 +313,7 @@ IMAGES = {"binarized_mnist": "MNIST", "fashion_mnist": "Fashion-MNIST"}
 def fig06_vcd_steps(steps: pd.DataFrame, time: pd.DataFrame) -> Figure:
     """Test likelihood of the VAE and seconds per training iteration, against the HMC iterations t of VCD."""
     datasets = [name for name in IMAGES if name in set(steps["dataset"])]
-    columns = len(datasets) + 1
-    figure, axes = plt.subplots(1, columns, figsize=(style.PAGE, 2.3))
+    figure, axes = plt.subplots(1, len(datasets) + 1, figsize=(style.PAGE, 2.3))
     for panel, dataset in zip(axes, datasets, strict=False):
         curve = steps[steps["dataset"] == dataset].sort_values("refinements")
         value = curve["test_loglik"]

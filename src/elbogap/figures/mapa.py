@@ -1,6 +1,7 @@
 """Figures of document mapa, each a function of its tables."""
 
 from collections.abc import Mapping
+from itertools import cycle
 from typing import Any
 
 import numpy as np
@@ -27,6 +28,18 @@ METHODS: Mapping[str, dict[str, Any]] = {
     "mapa_exact": {"label": "MAPA, $k = N$", "color": style.SKY, "linestyle": (0, (1, 1))},
 }
 """How a method looks wherever it is drawn. Those without a marker do not depend on S: horizontal lines."""
+
+OTHERS = {"iwae_plain": "IWAE, plain", "mapa_beyond": "MAPA, beyond"}
+"""Names of the methods that Figures 2 and 3 leave out."""
+
+SHARES: tuple[tuple[Any, str, bool], ...] = (
+    ("-", "o", True),
+    ((0, (4, 1.5)), "o", False),
+    ((0, (1, 1)), "s", True),
+    ((0, (4, 1.5, 1, 1.5)), "s", False),
+)
+"""How shares k / S of MAPA look in one colour, from the smallest: line, marker, whether it is filled."""
+SHARE_COLOURS = (style.BLUE, style.ORANGE, style.GREEN, style.VERMILION)
 
 
 def fig01_intuition(intuition: Arrays) -> Figure:
@@ -116,7 +129,7 @@ def fig02_summary(density: pd.DataFrame, passes: pd.DataFrame, training: pd.Data
         _draw_density(panel, density[density["problem"] == problem])
         panel.set_title(f"(a) {style.PROBLEM_TITLES[problem]}")
     axes[0].set_ylabel("test divergence / nats")
-    handles = [Line2D([], [], **look) for look in METHODS.values()]
+    handles = _method_handles(density)
     handles += _draw_passes(axes[2], passes, training, "absolute_value")
     axes[2].set_title(f"(b) {style.PROBLEM_TITLES['absolute_value']}")
     figure.legend(handles=handles, loc="outside lower center", ncols=4, handlelength=2.5)
@@ -130,11 +143,15 @@ def fig03_density(density: pd.DataFrame) -> Figure:
         _draw_density(panel, density[density["problem"] == problem])
         panel.set_title(style.PROBLEM_TITLES[problem])
     axes.flat[-1].set_axis_off()
-    axes.flat[-1].legend(
-        handles=[Line2D([], [], **look) for look in METHODS.values()], loc="center", handlelength=3
-    )
+    axes.flat[-1].legend(handles=_method_handles(density), loc="center", handlelength=3)
     figure.supylabel("test divergence $\\mathrm{KL}(p_\\mathrm{GT} \\,\\|\\, p_\\theta)$ / nats", fontsize=8)
     return figure
+
+
+def _method_handles(density: pd.DataFrame) -> list[Line2D]:
+    """The legend of the methods that are there."""
+    there = set(density["method"])
+    return [Line2D([], [], **look) for method, look in METHODS.items() if method in there]
 
 
 def _draw_density(panel: Axes, rows: pd.DataFrame) -> None:
@@ -144,21 +161,26 @@ def _draw_density(panel: Axes, rows: pd.DataFrame) -> None:
         panel.set_yscale("log")
     else:
         panel.set_yscale("symlog", linthresh=LEAST, linscale=0.5)
-    for place, (method, look) in enumerate(METHODS.items()):
+    looks = {method: look for method, look in METHODS.items() if method in set(rows["method"])}
+    at_samples = [method for method, look in looks.items() if "marker" in look]
+    for method, look in looks.items():
         own = rows[rows["method"] == method]
         values, colour = own["test_kl"], look["color"]
         if "marker" not in look:
             panel.axhspan(values.min(), values.max(), color=colour, alpha=0.2, linewidth=0)
             panel.axhline(values.mean(), **look)
             continue
-        beside = 1.04 ** (place - 2.5)  # so that the dots of two methods do not hide each other
+        # so that the dots of two methods do not hide each other
+        beside = 1.04 ** (at_samples.index(method) - (len(at_samples) - 1) / 2)
         panel.plot(beside * own["S"], values, ".", color=colour, alpha=0.4, markeredgewidth=0)
         mean = own.groupby("S")["test_kl"].mean()
         panel.plot(beside * mean.index, mean, **look)
-    samples = sorted(rows.loc[rows["method"] == "mapa", "S"].unique())
+    samples = sorted(rows.loc[rows["method"].isin(at_samples), "S"].unique())
     panel.set_xscale("log")
+    panel.set_xlabel("samples $S$")
     panel.set_xticks(samples, [f"{count:.0f}" for count in samples])
-    panel.set(xlabel="samples $S$", xlim=(samples[0] / 1.3, samples[-1] * 1.3))
+    if samples:  # methods that are horizontal lines have none
+        panel.set_xlim(samples[0] / 1.3, samples[-1] * 1.3)
     panel.set_yticks(_divergence_ticks(*panel.get_ylim()))
     panel.yaxis.set_major_formatter("{x:g}")
     panel.minorticks_off()
@@ -184,13 +206,13 @@ def _draw_passes(panel: Axes, passes: pd.DataFrame, training: pd.DataFrame, prob
     colour, handles = METHODS["mapa"]["color"], []
     iwae = rows[rows["method"] == "iwae"].groupby("S")["passes_per_point"].mean()
     panel.plot(iwae.index, iwae, color=METHODS["iwae"]["color"])
-    shares = sorted(rows["k_share"].dropna().unique())
-    for share, dash, face in zip(shares, ("-", (0, (4, 1.5))), (colour, "white"), strict=True):
+    shares = sorted({*rows["k_share"].dropna(), *real["k_share"]})
+    for share, (dash, marker, filled) in zip(shares, cycle(SHARES), strict=False):
         look: dict[str, Any] = {"color": colour, "linestyle": dash, "linewidth": 0.9}
         symbol: dict[str, Any] = {
-            "marker": "o",
+            "marker": marker,
             "color": colour,
-            "markerfacecolor": face,
+            "markerfacecolor": colour if filled else "white",
             "linestyle": "none",
         }
         for table, column in ((rows, "passes_per_point"), (real, "passes_simulated")):
@@ -204,15 +226,16 @@ def _draw_passes(panel: Axes, passes: pd.DataFrame, training: pd.DataFrame, prob
     highest = rows["passes_max"].max()
     for most in sorted({highest, *real["passes_max"]}):
         panel.axhline(most, color=style.GREY, linestyle=":", linewidth=0.9)
-    panel.annotate(
-        f"training: $N$ = {real['points'].iloc[0]:,}",
-        (1, real["passes_max"].iloc[0]),
-        (0, 2),
-        xycoords=("axes fraction", "data"),
-        textcoords="offset points",
-        ha="right",
-        fontsize=7,
-    )
+    for (points, most), _ in real.groupby(["points", "passes_max"]):
+        panel.annotate(
+            f"training: $N$ = {points:,}",
+            (1, most),
+            (0, 2),
+            xycoords=("axes fraction", "data"),
+            textcoords="offset points",
+            ha="right",
+            fontsize=7,
+        )
     panel.set(xlabel="samples $S$", xlim=(0, None), ylim=(0, 2.1 * highest))
     panel.set_ylabel("decoder passes per point")
     limit = Line2D([], [], color=style.GREY, linestyle=":", linewidth=0.9, label="MAPA Max, all $N$ points")
@@ -231,13 +254,15 @@ def fig05_passes_both(passes: pd.DataFrame) -> Figure:
 
 def _passes(table: pd.DataFrame, label: str) -> Figure:
     """Five panels over one legend; bars are standard deviations over batches, averaged over data sets."""
-    figure, axes = plt.subplots(1, len(PROBLEMS), figsize=(style.PAGE, 2.5), sharex=True, sharey=True)
     keys, metrics = ["problem", "method", "reading", "k_share", "S"], ["passes_per_point", "passes_sd"]
     mean = table.groupby(keys, dropna=False)[metrics].mean().reset_index()
     shares = sorted(table["k_share"].dropna().unique())
+    lines_of_legend = -(-2 * (1 + len(shares)) // 3)
+    size = (style.PAGE, 2.2 + 0.15 * lines_of_legend)
+    figure, axes = plt.subplots(1, len(PROBLEMS), figsize=size, sharex=True, sharey=True)
     looks: dict[tuple[str, float], dict[str, Any]] = {
         (reading, share): {"color": colour, "linestyle": line, "marker": marker, "markerfacecolor": face}
-        for share, colour, marker in zip(shares, (style.BLUE, style.ORANGE), "os", strict=True)
+        for share, colour, marker in zip(shares, cycle(SHARE_COLOURS), cycle("os^v"), strict=False)
         for reading, line, face in (("within", "-", colour), ("beyond", "--", "white"))
     }
     highest = table["passes_max"].max()
@@ -299,14 +324,17 @@ def fig10_posterior_spiral_dots(posteriors: Arrays, points: pd.DataFrame) -> Fig
 
 def _posteriors(posteriors: Arrays, points: pd.DataFrame) -> Figure:
     """One panel per chosen observation, and a legend in the last place."""
-    columns = 4
-    rows = -(-(len(points) + 1) // columns)
-    figure, axes = plt.subplots(rows, columns, figsize=(style.PAGE, 1.9 * rows), sharex=True)
+    rows = -(-(len(points) + 1) // 4)
+    columns = -(-(len(points) + 1) // rows)
+    figure, axes = plt.subplots(
+        rows, columns, figsize=(style.PAGE * columns / 4, 1.9 * rows), sharex=True, squeeze=False
+    )
     for n, panel in enumerate(axes.flat[: len(points)]):
         _draw_posterior(panel, posteriors, n, points["z"][n])
         panel.set_title(f"$z_n = {points['z'][n]:.2f}$")
-    axes.flat[columns - 1].tick_params(labelbottom=True)
-    axes.flat[-1].set_axis_off()
+        panel.tick_params(labelbottom=n + columns >= len(points))  # nothing is drawn below
+    for panel in axes.flat[len(points) :]:
+        panel.set_axis_off()
     title = f"{style.PROBLEM_TITLES[points['problem'][0]]}\n$N$ = {len(posteriors['z']):,}"
     axes.flat[-1].legend(handles=_posterior_handles(), loc="center", title=title)
     figure.supxlabel("latent $z^{\\mathrm{GT}}$", fontsize=8)
@@ -439,20 +467,24 @@ def fig_gaps(gaps: pd.DataFrame) -> Figure:
     axes[0].set_xticks(
         [0, *(10.0**power for power in powers)], ["0", *(f"$10^{{{power}}}$" for power in powers)]
     )
-    axes[0].set_yticks(range(len(cells)), [_cell_label(cell) for _, cell in cells.iterrows()])
+    shares = cells["k_share"].dropna().unique()
+    axes[0].set_yticks(
+        range(len(cells)), [_cell_label(cell, len(shares) > 1) for _, cell in cells.iterrows()]
+    )
     for panel in axes:
         panel.minorticks_off()
         panel.tick_params(axis="y", length=0)
-    figure.supxlabel("gap / nats", fontsize=8)
+    same = f" ($k$ = {shares[0]:.0%} of $S$)" if len(shares) == 1 else ""
+    figure.supxlabel(f"gap / nats{same}", fontsize=8)
     handles = [Line2D([], [], linestyle="none", **look) for look in GAPS.values()]
     figure.legend(handles=handles, loc="outside upper center", ncols=len(GAPS), handletextpad=0.2)
     return figure
 
 
-def _cell_label(cell: pd.Series) -> str:
-    """E.g. `MAPA, S = 50`, with k where it is not 10 % of S."""
-    label = METHODS.get(cell["method"], {"label": cell["method"]})["label"]
+def _cell_label(cell: pd.Series, with_share: bool) -> str:
+    """E.g. `MAPA, S = 50`, with k where not all methods have the same share of S."""
+    label = OTHERS.get(cell["method"]) or METHODS[cell["method"]]["label"]
     if cell["method"] == "vae" or np.isnan(cell["S"]):
         return label
-    share = "" if np.isnan(cell["k_share"]) or cell["k_share"] == 0.1 else f", $k$ = {cell['k_share']:.0%}"
+    share = f", $k$ = {cell['k_share']:.0%}" if with_share and not np.isnan(cell["k_share"]) else ""
     return f"{label}, $S$ = {cell['S']:.0f}{share}"

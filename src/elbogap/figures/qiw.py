@@ -11,20 +11,21 @@ from elbogap.figures import style
 
 Arrays = Mapping[str, np.ndarray]
 
-SHOWN = (1, 10, 100)
 LEVELS = 12
 SIDE = 28
 
 
 def fig01_posterior_2d(density: Arrays) -> Figure:
-    """Figure 1: the target as contour lines, and q_IW for k = 1, 10 and 100 as filled contours."""
+    """Figure 1: the target as contour lines, and q_IW for up to three k as filled contours."""
     axis, target = density["axis"], density["target"]
-    panels = [density["q_iw"][density["k"].tolist().index(k)] for k in SHOWN]
+    shown = _spread(density["k"])
+    panels = [density["q_iw"][place] for place in shown]
     levels = np.linspace(0, max(panel.max() for panel in [target, *panels]), LEVELS)
-    figure, axes = plt.subplots(1, 4, figsize=(style.PAGE, 2.0), sharex=True, sharey=True)
+    width = style.PAGE * (1 + len(shown)) / 4
+    figure, axes = plt.subplots(1, 1 + len(shown), figsize=(width, 2.0), sharex=True, sharey=True)
     axes[0].contour(axis, axis, target.T, levels[1:], colors=style.BLUE, linewidths=0.7)
     axes[0].set_title("true posterior $p(z \\mid x)$")
-    for axes_k, k, panel in zip(axes[1:], SHOWN, panels, strict=True):
+    for axes_k, k, panel in zip(axes[1:], density["k"][shown], panels, strict=True):
         filled = axes_k.contourf(axis, axis, panel.T, levels, cmap="Blues")
         axes_k.set_title(f"$q_{{\\mathrm{{IW}}}}(z \\mid x)$, $k = {k}$")
     for one in axes:
@@ -37,12 +38,22 @@ def fig01_posterior_2d(density: Arrays) -> Figure:
     return figure
 
 
+def _spread(ks: np.ndarray) -> list[int]:
+    """Places of the smallest k, the one nearest to the middle of the logarithms, and the largest."""
+    from_middle = abs(2 * np.log(ks) - np.log(ks.min()) - np.log(ks.max()))
+    places = {int(ks.argmin()), int(from_middle.argmin()), int(ks.argmax())}
+    return sorted(places, key=lambda place: ks[place])
+
+
 def fig02_mnist_reconstructions(images: Arrays, reconstruction: pd.DataFrame) -> Figure:
     """Figure 2: test digits, pixel means decoded from draws of q and q_IW, and the averages of Table 2."""
     measured = reconstruction.groupby("method")[["mean_log_p_x_given_z", "digit_agreement"]].mean()
     samples = images["q"].shape[1]
     figure, axes = plt.subplots(
-        1, 3, figsize=(style.PAGE, 2.25), gridspec_kw={"width_ratios": [1, samples, samples]}
+        1,
+        3,
+        figsize=(style.PAGE, 2.25),
+        gridspec_kw={"width_ratios": [max(1, samples / 10), samples, samples]},
     )
     titles = ("image", "decoded draws of $q(z \\mid x)$", "decoded draws of $q_{\\mathrm{IW}}(z \\mid x)$")
     mosaics = (images["real"][:, None], images["q"], images["q_iw"])
@@ -65,7 +76,9 @@ def fig03_posterior_1d(density: pd.DataFrame, histogram: pd.DataFrame) -> Figure
     """Figure 3: target, fitted q, exact q_IW, and a histogram of resampled draws, for two fits of q."""
     ks = sorted(density["k"].unique())
     trainings = {"svi": "SVI", "iw-svi": "IW-SVI"}
-    figure, axes = plt.subplots(2, len(ks), figsize=(style.PAGE, 3.4), sharex=True, sharey=True)
+    figure, axes = plt.subplots(
+        2, len(ks), figsize=(max(style.PAGE, 1.6 * len(ks)), 3.4), sharex=True, sharey=True, squeeze=False
+    )
     for row, (training, name) in zip(axes, trainings.items(), strict=True):
         for one, k in zip(row, ks, strict=True):
             bars = histogram[(histogram["training"] == training) & (histogram["k"] == k)]

@@ -7,7 +7,8 @@ from pathlib import Path
 from elbogap.config.yaml_file import read_yaml
 from elbogap.errors import UserError
 
-_NAME = re.compile(r"(?P<kind>fig|tab)(?P<number>\d+)?_\w+")
+_NAME = re.compile(r"(?P<kind>fig|tab)\d*_\w+")
+_HEADING = re.compile(r"\*\*(?P<label>[^:*]+): (?P<title>[^*]+)\*\*")
 
 
 @dataclass(frozen=True)
@@ -29,14 +30,16 @@ class Target:
     Attributes:
         document: key of the document, e.g. `qiw`.
         name: stem of the files, e.g. `fig01_posterior_2d`.
-        label: the number in the document, e.g. `Figure 1`; what the document does not have is `Additional`.
+        label: what it is called everywhere, e.g. `Figure 1`, `Figure 5 (slide 59)` or `Gaps (ours)`.
+        title: what it shows, in one line without a full stop.
         kind: `figure`, `table` or `report`.
-        caption: what it shows, in plain text.
+        caption: how to read it, in plain text.
     """
 
     document: str
     name: str
     label: str
+    title: str
     kind: str
     caption: str
 
@@ -48,13 +51,8 @@ class Target:
             return [f"figures/{scale}/{self.document}/{self.name}.{suffix}" for suffix in ("pdf", "png")]
         return [f"results/{scale}/{self.document}/{self.name}.csv"]
 
-    @property
-    def title(self) -> str:
-        """The caption's first sentence, without its full stop."""
-        return re.split(r"\.\s+(?=[A-Z])", self.caption, maxsplit=1)[0].rstrip(".")
 
-
-REPORT = Target("all", "report", "Report", "report", "All figures, tables and verdicts in one document.")
+REPORT = Target("all", "report", "Report", "All figures, tables and verdicts in one document", "report", "")
 
 
 def documents(path: Path) -> list[Document]:
@@ -70,11 +68,16 @@ def documents(path: Path) -> list[Document]:
 
 
 def targets(captions: Path, document: str) -> list[Target]:
-    """The targets of one document that have a caption: figures, then tables, each by number."""
-    found = (
-        target(document, path.stem.removeprefix(f"{document}_"), plain_text(path.read_text(encoding="utf-8")))
-        for path in sorted(captions.glob(f"{document}_*.rst"))
-    )
+    """The targets of one document that have a caption: figures, then tables, each by number.
+
+    Raises:
+        UserError: a caption has no label and title.
+    """
+    found = []
+    for path in sorted(captions.glob(f"{document}_*.rst")):
+        label, title = heading(path)
+        text = path.read_text(encoding="utf-8").partition("\n")[2]
+        found.append(target(document, path.stem.removeprefix(f"{document}_"), label, title, plain_text(text)))
     return [one for one in found if one is not None]
 
 
@@ -83,14 +86,25 @@ def everything(path: Path, captions: Path) -> list[Target]:
     return [*(one for document in documents(path) for one in targets(captions, document.key)), REPORT]
 
 
-def target(document: str, name: str, caption: str) -> Target | None:
+def heading(caption: Path) -> tuple[str, str]:
+    """Label and title of a figure or table: the first line of its caption, `**Label: title**`.
+
+    Raises:
+        UserError: the line has another form.
+    """
+    first = caption.read_text(encoding="utf-8").partition("\n")[0]
+    match = _HEADING.fullmatch(first)
+    if match is None:
+        raise UserError(f"{caption}: the first line must be '**Label: title**', but is '{first[:60]}'")
+    return match["label"], match["title"]
+
+
+def target(document: str, name: str, label: str, title: str, caption: str = "") -> Target | None:
     """The target of a name such as `fig01_posterior_2d`, or None for names that are no figure or table."""
     match = _NAME.fullmatch(name)
     if match is None:
         return None
-    kind = {"fig": "figure", "tab": "table"}[match["kind"]]
-    label = f"{kind.title()} {int(match['number'])}" if match["number"] else f"Additional {kind}"
-    return Target(document, name, label, kind, caption)
+    return Target(document, name, label, title, {"fig": "figure", "tab": "table"}[match["kind"]], caption)
 
 
 def plain_text(rst: str) -> str:

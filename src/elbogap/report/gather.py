@@ -83,7 +83,7 @@ def _targets(document: Document, scale: str, places: Places) -> list[Target]:
         *places.results(scale).glob(f"{document.key}/tab*.csv"),
     ]
     for path in sorted(made):
-        extra = catalogue.target(document.key, path.stem, caption="(This target has no caption file.)")
+        extra = catalogue.target(document.key, path.stem, "No caption", "This target has no caption file")
         if extra is not None:
             found.setdefault(path.stem, extra)
     return [found[name] for name in sorted(found)]

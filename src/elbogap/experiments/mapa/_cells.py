@@ -3,9 +3,7 @@
 import re
 from dataclasses import dataclass
 
-from pydantic import TypeAdapter, ValidationError
-
-from elbogap.config.mapa import Cell as CellName
+from elbogap.config.mapa import CELL
 from elbogap.errors import UserError
 from elbogap.inference.empirical import Reading
 
@@ -34,17 +32,14 @@ class Cell:
         Raises:
             UserError: the name has another form.
         """
-        try:
-            TypeAdapter(CellName).validate_python(name)
-        except ValidationError as error:
-            raise UserError(f"no cell '{name}'; write e.g. vae, iwae_S50 or mapa_S50_k10") from error
-        match = re.fullmatch(r"([a-z_]+?)(?:_S(\d+))?(?:_k(\d+))?", name)
-        assert match  # the pattern above is stricter
-        method, samples, share = match.groups()
+        match = re.fullmatch(CELL, name)
+        if match is None:
+            raise UserError(f"no cell '{name}'; write e.g. vae, iwae_S50 or mapa_S50_k10")
+        method, samples = match[1] or match[2] or match[4], match[3] or match[5]
         return cls(
             method,
             int(samples) if samples else 1 if method == "vae" else None,
-            int(share) / 100 if share else None,
+            int(match[6]) / 100 if match[6] else None,
         )
 
     @property
