@@ -21,7 +21,7 @@ def seconds_by_cell(scale: str, places: Places | None = None) -> dict[str, float
 def seconds_by_rule(places: Places | None = None) -> dict[tuple[str, str], float]:
     """Mean wall time of the recorded jobs of a rule, by scale and rule."""
     costs = _recorded(places or Places.here())
-    rule = costs["rule"].str.partition("[")[0]
+    rule = costs["rule"].str.split("[").str[0]
     means = costs["seconds"].groupby([costs["scale"], rule]).mean()
     return {(str(scale), str(name)): float(value) for (scale, name), value in means.items()}
 
@@ -30,7 +30,7 @@ def _recorded(places: Places) -> pd.DataFrame:
     try:
         costs = tables.read_table(places.recorded_costs)
     except UserError:  # missing or damaged: an estimate stops no run
-        return pd.DataFrame(columns=["scale", "rule", "seconds"])
+        return pd.DataFrame({"scale": [], "rule": [], "seconds": []}).astype({"scale": str, "rule": str})
     return costs.drop_duplicates(["scale", "rule"]).dropna(subset="seconds")
 
 
