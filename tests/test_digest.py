@@ -67,6 +67,7 @@ def test_closure_follows_nested_and_relative_imports(package: Path) -> None:
         ("a.py", '"""Say it."""', '"""Say it louder."""'),
         ("a.py", '"""Module a."""', '"""Module a, explained."""'),
         ("a.py", "X = 1", "X   =   (1)"),
+        ("a.py", "X = 1", 'X = 1\n"""An attribute."""'),
         ("sub/__init__.py", "Sub.", "A subpackage."),
         ("other.py", "W = 4", "W = 5"),
     ],
@@ -109,3 +110,10 @@ def test_an_import_by_computed_name_is_noticed() -> None:
         [sys.executable, "-c", program], env={"PYTHONPATH": source}, capture_output=True, text=True
     )
     assert answer.stdout.strip() == "['elbogap.files']", answer.stderr
+
+
+def test_summaries_are_read_in_the_source(package: Path) -> None:
+    """Python may run without docstrings, and importing an experiment takes a while."""
+    assert digest.summary("elbogap.a") == "Module a."
+    assert digest.summary("elbogap.a", "f") == "Say it."
+    assert digest.summary("elbogap.b") == ""

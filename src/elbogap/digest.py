@@ -1,15 +1,16 @@
 """A digest of the code that a module's results depend on: itself and all of the package it imports.
 
 A rule carries this digest as a parameter, so a changed constant anywhere below an experiment reruns it,
-while a comment, a docstring or formatting reruns nothing: what is hashed is the syntax tree without
-docstrings. Imports are found by reading, at any depth of nesting, so a module must not import others of
-this package by computed names; :func:`undeclared` tells whether a process did.
+while a comment, a docstring, formatting or another version of Python reruns nothing: what is hashed is the
+syntax tree without docstrings. Imports are found by reading, at any depth of nesting, so a module must not
+import others of this package by computed names; :func:`undeclared` tells whether a process did.
 """
 
 import ast
 import functools
 import hashlib
 import sys
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 PACKAGE = "elbogap"
@@ -64,17 +65,48 @@ def _tree(name: str) -> ast.Module:
 
 @functools.cache
 def _meaning(name: str) -> str:
-    tree = ast.parse(ast.unparse(_tree(name)))
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
-            first = node.body[0] if node.body else None
-            if (
-                isinstance(first, ast.Expr)
-                and isinstance(first.value, ast.Constant)
-                and isinstance(first.value.value, str)
-            ):
-                node.body = node.body[1:] or [ast.Pass()]
-    return ast.dump(tree)
+    return text_of(_tree(name))
+
+
+def text_of(node: object) -> str:
+    """A syntax tree as ASCII text, the same in every version of Python.
+
+    A node is its type and those of its fields that hold something, as versions add empty ones. Docstrings
+    and `pass` are left out.
+    """
+    if isinstance(node, ast.Constant):
+        return text_of(node.value)  # u"a" means "a"
+    if isinstance(node, ast.JoinedStr):
+        return f"JoinedStr({', '.join(_pieces(node.values))})"
+    if isinstance(node, ast.AST):
+        fields = ((name, value) for name, value in ast.iter_fields(node) if value not in (None, []))
+        return f"{type(node).__name__}({', '.join(f'{name}={text_of(value)}' for name, value in fields)})"
+    if isinstance(node, list):
+        return f"[{', '.join(text_of(item) for item in node if not _says_nothing(item))}]"
+    if type(node) is int:
+        return hex(node)  # Python refuses to write a huge one in decimals
+    return ascii(node)
+
+
+def _pieces(values: Iterable[ast.expr]) -> Iterator[str]:
+    """An f-string as constant, value, constant ... constant: versions cut the constants differently."""
+    constant = ""
+    for value in values:
+        if isinstance(value, ast.Constant):
+            constant += str(value.value)
+        else:
+            yield from (ascii(constant), text_of(value))
+            constant = ""
+    yield ascii(constant)
+
+
+def _says_nothing(node: object) -> bool:
+    """Whether it is `pass` or the docstring of a module, class, function or attribute."""
+    return isinstance(node, ast.Pass) or (
+        isinstance(node, ast.Expr)
+        and isinstance(node.value, ast.Constant)
+        and isinstance(node.value.value, str)
+    )
 
 
 @functools.cache
@@ -99,6 +131,9 @@ def _imports(name: str) -> frozenset[str]:
     )
 
 
-def summary(name: str) -> str:
-    """The first line of a module's docstring, read without importing it."""
-    return (ast.get_docstring(_tree(name)) or "").partition("\n")[0]
+def summary(name: str, function: str | None = None) -> str:
+    """The first line of the docstring of a module or of one of its functions, read in its source."""
+    tree: ast.Module | ast.FunctionDef = _tree(name)
+    if function is not None:
+        (tree,) = (node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == function)
+    return (ast.get_docstring(tree) or "").partition("\n")[0]

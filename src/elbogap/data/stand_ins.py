@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from scipy.sparse import csr_array
 
+from elbogap import digest
 from elbogap.data.trust import DERIVED, SYNTHETIC
 from elbogap.runtime import numpy_generator
 
@@ -293,8 +294,8 @@ RECIPES: Mapping[str, Callable[[Parameters], Arrays]] = {
 
 def describe(name: str) -> str:
     """One sentence on the stand-in of a data set."""
-    doc = RECIPES[PARAMETERS[name]["recipe"]].__doc__ or ""
-    return f"STAND-IN, synthetic: {doc.splitlines()[0]}"
+    recipe = RECIPES[PARAMETERS[name]["recipe"]]
+    return f"STAND-IN, synthetic: {digest.summary(__name__, recipe.__name__)}"
 
 
 def known(dataset: str, variant: str, parameters: Parameters) -> bool:

@@ -1,9 +1,13 @@
 """One style for every figure: column-width sizes, a colour-blind-safe palette, the same bytes each time."""
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+# Before matplotlib, which cannot be imported where a notebook's backend is named and not installed.
+os.environ["MPLBACKEND"] = "agg"
 
 import matplotlib as mpl
 import pandas as pd
@@ -12,7 +16,7 @@ from matplotlib.figure import Figure
 
 from elbogap import __version__
 
-mpl.use("Agg")
+mpl.use("Agg")  # matplotlib may have been there before
 
 # Okabe and Ito's palette, distinguishable under all common colour-vision deficiencies.
 BLUE, ORANGE, GREEN, VERMILION, SKY, PURPLE, YELLOW, BLACK = (
@@ -53,8 +57,10 @@ PROBLEM_TITLES = {
 
 @contextmanager
 def applied() -> Iterator[None]:
-    """Draw with the project's style."""
-    with mpl.rc_context(_SETTINGS):
+    """Draw with the project's style on matplotlib's own defaults, whatever a matplotlibrc says."""
+    with mpl.rc_context():
+        mpl.rcdefaults()
+        mpl.rcParams.update(_SETTINGS)
         yield
 
 
