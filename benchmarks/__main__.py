@@ -6,14 +6,12 @@ their provenance, and a picture of each.
 """
 
 import argparse
-import os
 import sys
 import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-import matplotlib.pyplot as plt
 import pandas as pd
 import torch
 from torch import Tensor
@@ -25,7 +23,7 @@ from elbogap.densities import log_mean_exp, pairwise_gaussian_log_density
 from elbogap.evaluation.quadrature import adapted_panels, log_evidence
 from elbogap.figures import style
 from elbogap.inference.empirical import choose_terms, index_log_posterior
-from elbogap.runtime import limit_torch_threads, peak_memory_mib, set_up, torch_generator
+from elbogap.runtime import available_cores, limit_torch_threads, peak_memory_mib, set_up, torch_generator
 
 Contender = Callable[[], Tensor]
 
@@ -116,10 +114,11 @@ def measure(group: str, contenders: dict[str, Contender], rounds: int, reference
     return pd.DataFrame(rows)
 
 
-def picture(table: pd.DataFrame) -> plt.Figure:
+def picture(table: pd.DataFrame) -> style.Figure:
     """One panel per group, seconds on a logarithmic axis."""
     groups = table["group"].unique()
-    figure, axes = plt.subplots(len(groups), 1, figsize=(style.PAGE, 1.4 * len(groups) + 0.6), squeeze=False)
+    figure = style.Figure(figsize=(style.PAGE, 1.4 * len(groups) + 0.6))
+    axes = figure.subplots(len(groups), 1, squeeze=False)
     for axis, group in zip(axes[:, 0], groups, strict=True):
         rows = table[table["group"] == group].iloc[::-1]
         axis.barh(rows["contender"], rows["median_s"], color=style.BLUE)
@@ -134,7 +133,7 @@ def main() -> None:
     parser.add_argument("--training-points", type=int, default=1_000, help="points to train on (1000)")
     parser.add_argument("--seconds", type=float, default=2, help="time of each trainer's turn (2)")
     parser.add_argument("--rounds", type=int, default=5, help="interleaved repetitions (5)")
-    cores = len(os.sched_getaffinity(0))
+    cores = available_cores()
     parser.add_argument("--threads", type=int, default=cores, help=f"of torch ({cores})")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--folder", type=Path, default=Path("results/bench"))

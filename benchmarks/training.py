@@ -17,7 +17,6 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-import matplotlib.pyplot as plt
 import pandas as pd
 import torch
 from torch import Tensor, nn
@@ -118,10 +117,11 @@ def measure(points: int, seconds: float, rounds: int, seed: int) -> pd.DataFrame
     return pd.DataFrame(rows)
 
 
-def picture(table: pd.DataFrame) -> plt.Figure:
+def picture(table: pd.DataFrame) -> style.Figure:
     """Rates by objective, one bar per contender, with the ratio to the plain loop beside it."""
     objectives = table["objective"].unique()
-    figure, axes = plt.subplots(1, len(objectives), figsize=(style.PAGE, 2.6), sharey=True)
+    figure = style.Figure(figsize=(style.PAGE, 2.6))
+    axes = figure.subplots(1, len(objectives), sharey=True)
     for axis, objective in zip(axes, objectives, strict=True):
         rows = table[table["objective"] == objective].iloc[::-1]
         colours = [style.BLUE if name.startswith("ensemble") else style.GREY for name in rows["contender"]]

@@ -6,6 +6,7 @@ import math
 import os
 import platform
 import resource
+import sys
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -107,6 +108,12 @@ def limit_torch_threads(threads: int) -> None:
     torch.set_num_threads(threads)
 
 
+def available_cores() -> int:
+    """Cores that this process may use, where the system tells (macOS does not), else all."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def peak_memory_mib() -> float:
-    """Peak resident memory of this process in MiB."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    """Peak resident memory of this process in MiB; the system counts in KiB, macOS in bytes."""
+    units_per_mib = 2**20 if sys.platform == "darwin" else 2**10
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / units_per_mib
