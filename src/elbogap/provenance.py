@@ -3,8 +3,11 @@
 import datetime
 import functools
 import json
+import os
 import platform
+import re
 import subprocess
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
@@ -40,6 +43,9 @@ PACKAGES = (
     "snakemake",
 )
 
+TRACKED = (":/src", ":/workflow", ":/config", ":/paper", ":/Snakefile")
+"""What results are made from; `:/` is the checkout's root."""
+
 
 def path_for(result: Path) -> Path:
     """Where the provenance of a result stands: `tab.csv` has `tab.csv.provenance.json`."""
@@ -73,8 +79,11 @@ def collect(
 ) -> dict[str, Any]:
     """Everything that is known of one result, except the moment and cost, which the caller adds in `run`.
 
-    The inputs are given by :func:`verified`.
+    The inputs are given by :func:`verified`. Where the code has no commit, one line on standard error says
+    why, once.
     """
+    if why := source["git"].get("why"):
+        _warn(why)
     return {
         **source,
         "command": list(command),
@@ -186,19 +195,38 @@ def _again(result: Path) -> str:
 
 @functools.cache
 def git_state() -> dict[str, Any]:
-    """Commit and dirty flag of the source tree; both None outside a git checkout."""
+    """Commit of the source tree, and whether tracked files that make results differ from it (`dirty`).
 
-    def git(*words: str) -> str | None:
-        answer = subprocess.run(
-            ["git", *words], cwd=digest.SOURCE, capture_output=True, text=True, check=False
-        )
-        return answer.stdout.strip() if answer.returncode == 0 else None
-
+    Without a commit both are None, and `why` says why.
+    """
     try:
-        commit, status = git("rev-parse", "HEAD"), git("status", "--porcelain")
-    except OSError:
-        return {"commit": None, "dirty": None}
-    return {"commit": commit, "dirty": None if status is None else bool(status)}
+        _git("ls-files", "--error-unmatch", str(digest.SOURCE / "__init__.py"))
+        changes = _git("status", "--porcelain", "--untracked-files=no", "--", *TRACKED)
+        return {"commit": _git("rev-parse", "HEAD"), "dirty": bool(changes)}
+    except FileNotFoundError:
+        why = "git is not on this machine"
+    except OSError as error:
+        why = f"git cannot be run ({error.strerror})"
+    except subprocess.CalledProcessError as error:
+        first = error.stderr.strip().partition("\n")[0]
+        why = re.split(r" \(| at ", first.removeprefix("fatal: "))[0] or "git fails without a word"
+    return {"commit": None, "dirty": None, "why": why}
+
+
+@functools.cache
+def _warn(why: str) -> None:
+    print(f"elbogap: no commit in the provenance: {why}", file=sys.stderr)
+
+
+def _git(*words: str) -> str:
+    """What git says of the checkout, whoever owns it, and whatever repository the environment names."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+    answer = subprocess.run(
+        ["git", "--no-optional-locks", "-c", "safe.directory=*", *words],
+        cwd=digest.SOURCE, env=environment | {"LC_ALL": "C"},
+        capture_output=True, encoding="utf-8", errors="replace", check=True,
+    )  # fmt: skip
+    return answer.stdout.strip()
 
 
 @functools.cache

@@ -257,7 +257,7 @@ def _environment(products: Iterable[str], lineage: Lineage) -> list[list[str]]:
         record = lineage.record(product) or {}
         git, run = record.get("git", {}), record.get("run", {})
         values = {
-            "commit": git.get("commit"),
+            "commit": git.get("commit") or git.get("why"),
             "uncommitted changes": {True: "yes", False: "no"}.get(git.get("dirty")),
             "device": run.get("device_name") or run.get("device"),
             "threads": run.get("threads"),
