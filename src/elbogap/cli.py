@@ -13,6 +13,7 @@ touches files: reading, writing, provenance, threads and error messages are sett
 import argparse
 import importlib
 import inspect
+import io
 import json
 import math
 import shutil
@@ -60,6 +61,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         The exit status: 0, 1 (a check failed), 2 (the user's mistake), 75 (out of time) or 130 (interrupted).
     """
     signal.signal(signal.SIGTERM, _interrupt)
+    if isinstance(sys.stdout, io.TextIOWrapper):  # as standard error does: no locale stops a line of text
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         options = _parser().parse_args(argv)
         with writer.sole(_made(options)):
