@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from loopback import Server
 from test_formats import as_idx
 
 from elbogap.data import fetch, loaders, records, stand_ins
@@ -68,10 +69,9 @@ def test_real_record_says_neither_machine_nor_time_nor_policy(toy: Define, mirro
     assert str(mirror.parent) not in json.dumps(from_mirror)
 
 
-def test_a_full_disk_is_no_reason_for_a_stand_in(toy: Define, cache: Path, mirror: Path) -> None:
+def test_a_full_disk_is_no_reason_for_a_stand_in(toy: Define, cache: Path, server: Server) -> None:
     cache.write_text("a file where the folder should be", encoding="utf-8")
-    (mirror / "file").write_bytes(CONTENT)
-    toy(File("file", sha256=SHA))
+    toy(File("file", sha256=SHA, addresses=(server.serve("/file", CONTENT),)))
     with pytest.raises(UserError, match="cannot be written"):
         records.make("toy", "if-unavailable", "settled")
 

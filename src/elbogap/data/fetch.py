@@ -9,6 +9,7 @@ import io
 import os
 import resource
 import shutil
+import stat
 import subprocess
 import sys
 import tarfile
@@ -87,15 +88,17 @@ def ignore(line: str) -> None:
     """Say nothing."""
 
 
-def local(name: str, *, say: Say = complain) -> Found | None:
+def local(name: str, *, say: Say = complain, blocked: Say | None = None) -> Found | None:
     """The first variant whose files all lie, verified, in the cache or the mirror; no network.
 
-    Files of the mirror are taken where they lie. Damaged files and an unreadable mirror are told by `say`.
+    Files of the mirror are taken where they lie. Damaged files are told by `say`, places that cannot be read
+    by `blocked`, or `say`.
     """
-    _check_mirror(say)
+    blocked = blocked or say
+    _check_mirror(blocked)
     whole = []
     for variant in source(name).variants:
-        files = tuple(filter(None, [_look(file, say) for file in variant.files]))
+        files = tuple(filter(None, [_look(file, say, blocked) for file in variant.files]))
         if len(files) == len(variant.files):
             whole.append(Found(variant, files))
     return min(whole, key=lambda found: found.origin != "cache", default=None)
@@ -104,11 +107,11 @@ def local(name: str, *, say: Say = complain) -> Found | None:
 def obtain(name: str, *, say: Say = complain) -> Found:
     """The verified files of a data set, brought into the cache where they were not there.
 
-    `say` tells of damaged files and of an unreadable mirror, even if all ends well.
+    `say` tells of damaged files and of places that cannot be read or written, even if all ends well.
 
     Raises:
         NotServed: no place serves it; the message lists everything that was tried.
-        UserError: the cache cannot be written.
+        UserError: no place serves it, but one cannot be read; or the cache cannot be written.
     """
     tried = [] if places.mirror() else ["mirror: ELBOGAP_MIRROR is not set"]
 
@@ -116,10 +119,17 @@ def obtain(name: str, *, say: Say = complain) -> Found:
         tried.append(line)
         say(line)
 
-    found = local(name, say=tell)
+    unread: dict[str, None] = {}
+
+    def block(line: str) -> None:
+        unread[line] = None
+        say(line)
+
+    found = local(name, say=tell, blocked=block)
     if found is not None:
         pairs = zip(found.variant.files, found.files, strict=True)
-        return Found(found.variant, tuple(_into_cache(file, located) for file, located in pairs))
+        return Found(found.variant, tuple(_into_cache(file, located, say) for file, located in pairs))
+    places.cache()  # where there is none, nothing is asked in vain
     with tempfile.TemporaryDirectory() as scratch:
         visit = _Visit(Path(scratch), tried, tell)
         for variant in source(name).variants:
@@ -127,6 +137,8 @@ def obtain(name: str, *, say: Say = complain) -> Found:
                 return Found(variant, tuple(visit.bring(file) for file in variant.files))
             except Unavailable:
                 continue
+    if unread:  # it may well be there
+        raise UserError(f"{name}: {'; '.join(unread)}; nothing else serves it, so mend that and run again")
     listed = "; ".join(["cache: no whole set of its files", *dict.fromkeys(tried)])
     raise NotServed(f"{name}: nothing serves it (see {source(name).page}); tried: {listed}")
 
@@ -165,18 +177,19 @@ def _check_mirror(say: Say) -> None:
         say(f"ELBOGAP_MIRROR={folder}: cannot be read ({error.strerror}); name another folder or unset it")
 
 
-def _look(file: File, say: Say) -> Located | None:
+def _look(file: File, say: Say, blocked: Say) -> Located | None:
     """The file in the cache or the mirror."""
     for place, path in places.candidates(file.name).items():
         try:
-            if path.is_file():
+            if stat.S_ISREG(path.stat().st_mode):
                 return Located(path, place, verify(file, path))
-            if path.exists():
-                say(f"{path}: is no file; remove it")
+            say(f"{path}: is no file; remove it")
         except WrongContent as error:
             say(f"{path}: {error}; not used")
+        except (FileNotFoundError, NotADirectoryError):
+            continue
         except OSError as error:
-            say(f"{path}: cannot be read ({error.strerror})")
+            blocked(f"{path}: cannot be read ({error.strerror})")
     return None
 
 
@@ -195,9 +208,9 @@ class _Visit:
         Raises:
             Unavailable: nothing serves it.
         """
-        located = _look(file, ignore)
+        located = _look(file, ignore, ignore)
         if located is not None:
-            return _into_cache(file, located)
+            return _into_cache(file, located, self.say)
         for origin, write in self._ways(file):
             try:
                 return _admit(file, origin, write)
@@ -218,11 +231,15 @@ class _Visit:
             yield archive.label, partial(_unpack, archive, self.scratch)
 
 
-def _into_cache(file: File, located: Located) -> Located:
-    """A file of the mirror, copied into the cache."""
+def _into_cache(file: File, located: Located, say: Say) -> Located:
+    """A file of the mirror, copied into the cache if that can be written, else where it lies."""
     if located.origin == "cache":
         return located
-    return _admit(file, located.origin, lambda target: shutil.copyfile(located.path, target))
+    try:
+        return _admit(file, located.origin, lambda target: shutil.copyfile(located.path, target))
+    except UserError as error:
+        say(f"{error}; {located.path} is used where it lies")
+        return located
 
 
 def _admit(file: File, origin: str, write: Callable[[Path], object]) -> Located:
