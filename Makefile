@@ -6,6 +6,10 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export PYTHONPATH := $(CURDIR)/src
+# Snakemake and pip need a home folder that they can write to.
+ifneq ($(shell test -d "$$HOME" && test -w "$$HOME" && echo yes),yes)
+export HOME := $(CURDIR)/.home
+endif
 
 .PHONY: help all smoke verify report data bench test fetch lint unit dag lock pages clean
 
