@@ -21,6 +21,7 @@ import signal
 import sys
 import tempfile
 import time
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from functools import partial
@@ -61,6 +62,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         The exit status: 0, 1 (a check failed), 2 (the user's mistake), 75 (out of time) or 130 (interrupted).
     """
     signal.signal(signal.SIGTERM, _interrupt)
+    if any(option.startswith("error") for option in sys.warnoptions):
+        warnings.resetwarnings()  # shown, but no reason to stop
     if isinstance(sys.stdout, io.TextIOWrapper):  # as standard error does: no locale stops a line of text
         sys.stdout.reconfigure(errors="backslashreplace")
     try:

@@ -10,12 +10,14 @@ import os
 import shutil
 import subprocess
 import sys
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from elbogap import runtime
+from elbogap.cli import main
 from elbogap.config.load import load, section
 from elbogap.data import stand_ins
 
@@ -84,6 +86,14 @@ def test_a_line_with_other_letters_is_printed_in_an_ascii_locale(tmp_path: Path)
     answer = elbogap("data", "table", folder=tmp_path, **ASCII)
     assert answer.returncode == 0, answer.stderr
     assert r"Sam\xe0" in answer.stdout
+
+
+def test_a_warning_is_no_error_whatever_the_environment_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "warnoptions", ["error"])
+    with warnings.catch_warnings(record=True):
+        warnings.simplefilter("error")
+        assert main(["config", str(ROOT / "config/smoke.yaml")]) == 0
+        warnings.warn("of a library", DeprecationWarning, stacklevel=1)
 
 
 def test_no_text_of_a_process_is_read_in_the_encoding_of_the_locale() -> None:
