@@ -101,6 +101,17 @@ def test_a_mirror_that_cannot_be_read_is_an_error_and_no_stand_in(
         records.make("toy", "if-unavailable", "settled")
 
 
+def test_the_status_tells_unreadable_from_absent(
+    cache: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    forbid(cache, monkeypatch)
+    assert main(["data", "status"]) == 0
+    shown = capsys.readouterr()
+    assert "cannot be read" in shown.out
+    assert "not here" not in shown.out
+    assert shown.err == ""
+
+
 def test_a_file_that_is_not_there_is_not_unreadable(cache: Path) -> None:
     (cache / "file").unlink()
     with pytest.raises(fetch.NotServed):

@@ -73,8 +73,11 @@ def _status(options: argparse.Namespace) -> None:
 
     table = Table("data set", "found", "verified by", "licence", title="Data sets on this machine")
     for name, origin in SOURCES.items():
-        found = fetch.local(name)
-        if found is None:
+        unread: list[str] = []
+        found = fetch.local(name, blocked=unread.append)
+        if found is None and unread:
+            table.add_row(name, "; ".join(unread), "-", origin.licence)
+        elif found is None:
             ways = dict.fromkeys(way for variant in origin.variants for way in variant.ways)
             where = "not here: would come from " + (" or ".join(ways) or f"a mirror only, see {origin.page}")
             table.add_row(name, where, "-", origin.licence)
