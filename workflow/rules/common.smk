@@ -30,15 +30,13 @@ from elbogap.writer import begin_run
 for name, first in (("PATH", Path(sys.executable).parent), ("PYTHONPATH", ROOT / "src")):
     os.environ[name] = os.pathsep.join([str(first), *filter(None, [os.environ.get(name)])])
 
-# Snakemake itself writes there, in a dry run too, and ends in a stack where it cannot.
+# Snakemake itself writes to its folder, in a dry run too, and ends in a stack where it cannot.
+# A run that was killed leaves Snakemake's lock behind: it is swept if that run is known to have ended.
+# `python -m elbogap run` excludes runs of Snakemake by a lock of its own.
 if workflow.is_main_process:
     records = Path(".snakemake").resolve()
     if not os.access(records if records.exists() else records.parent, os.W_OK):
         raise WorkflowError(f"elbogap: {records}: cannot be written; name another folder with --directory")
-
-# A run that was killed leaves Snakemake's lock behind: it is swept if that run is known to have ended.
-# `python -m elbogap run` excludes runs of Snakemake by a lock of its own.
-if workflow.is_main_process:
     for line in begin_run(Path(".snakemake")):
         print(f"elbogap: {line}", file=sys.stderr)
     run_lock = open(".snakemake/elbogap.lock", "w")

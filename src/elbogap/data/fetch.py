@@ -9,6 +9,7 @@ import io
 import os
 import resource
 import shutil
+import stat
 import subprocess
 import sys
 import tarfile
@@ -180,8 +181,7 @@ def _look(file: File, say: Say, blocked: Say) -> Located | None:
     """The file in the cache or the mirror."""
     for place, path in places.candidates(file.name).items():
         try:
-            path.stat()
-            if path.is_file():
+            if stat.S_ISREG(path.stat().st_mode):
                 return Located(path, place, verify(file, path))
             say(f"{path}: is no file; remove it")
         except WrongContent as error:
