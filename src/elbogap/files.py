@@ -81,6 +81,8 @@ def recover_folder(folder: Path, aside: Path) -> None:
 
 def rename(path: Path, new: Path) -> None:
     """Give a file or folder another name, also one that a file has; this outlasts a loss of power."""
+    for guard in guards:
+        guard()
     path.replace(new)
     _flush(new.parent)
     _flush(path.parent)
