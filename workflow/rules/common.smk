@@ -28,15 +28,15 @@ for name, first in (("PATH", Path(sys.executable).parent), ("PYTHONPATH", ROOT /
 if workflow.is_main_process:
     for line in begin_run(Path(".snakemake")):
         print(f"elbogap: {line}", file=sys.stderr)
-    run_lock = open(".snakemake/elbogap.lock", "w")
     try:
+        run_lock = open(".snakemake/elbogap.lock", "w")
         fcntl.flock(run_lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         raise WorkflowError(
             "elbogap: 'python -m elbogap run' works here; wait for it, or use another --directory"
         )
     except OSError:
-        pass  # the file system has no locks
+        pass  # a file system without locks, or a folder that cannot be written
 
 try:
     CONFIGS = {name: load(ROOT / "config" / f"{name}.yaml") for name in scales(ROOT / "config")}
