@@ -198,6 +198,18 @@ def test_a_claim_cut_short_counts_for_the_time_of_a_lease(
     assert list(path.parent.iterdir()) == [path]
 
 
+@pytest.mark.parametrize(
+    "text",
+    ["{", "[]", '{"host": "a"}', '{"host": "a", "pid": -1, "started": 0}',
+     '{"host": "a", "pid": 1, "started": Infinity}', "\0"],
+)  # fmt: skip
+def test_a_damaged_claim_is_an_unknown_process(path: Path, text: str) -> None:
+    path.parent.mkdir()
+    claim_of(path).write_text(text, encoding="utf-8")
+    with pytest.raises(UserError, match="a process on an unknown host writes it"), sole([path]):
+        raise AssertionError
+
+
 def test_who_was_killed_while_claiming_is_in_nobodys_way(path: Path) -> None:
     put(path.with_name(".t.csv.writer.next"), ended())
     with sole([path]):

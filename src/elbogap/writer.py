@@ -205,14 +205,15 @@ def _create(path: Path, text: str) -> None:
 
 
 def _read(path: Path) -> Process | None:
-    """The process that a claim or record names, an unknown one if it is cut short; None without the file."""
+    """The process that a claim or record names; an unknown one if it is damaged, None if there is no file."""
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
-        return Process(str(found["host"]), int(found["pid"]), float(found["started"]))
+        process = Process(str(found["host"]), int(found["pid"]), float(found["started"]))
     except FileNotFoundError:
         return None
-    except (KeyError, TypeError, ValueError):
+    except (OSError, KeyError, TypeError, ValueError):
         return UNKNOWN  # about to be filled, or its writer was killed then
+    return process if 0 < process.pid < 2**31 and 0 <= process.started < 1e11 else UNKNOWN
 
 
 def _holder(claim: Path) -> Process | None:

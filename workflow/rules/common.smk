@@ -39,15 +39,15 @@ if workflow.is_main_process:
         raise WorkflowError(f"elbogap: {records}: cannot be written; name another folder with --directory")
     for line in begin_run(Path(".snakemake")):
         print(f"elbogap: {line}", file=sys.stderr)
-    run_lock = open(".snakemake/elbogap.lock", "w")
     try:
+        run_lock = open(".snakemake/elbogap.lock", "w")
         fcntl.flock(run_lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         raise WorkflowError(
             "elbogap: 'python -m elbogap run' works here; wait for it, or use another --directory"
         )
     except OSError:
-        pass  # the file system has no locks
+        pass  # a file system without locks, or a folder that cannot be written
 
 # Every file config/<scale>.yaml is a scale; these targets stand for one of them: --config scale=smoke
 SCALE = config.get("scale", "laptop")
