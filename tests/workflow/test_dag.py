@@ -203,11 +203,7 @@ def test_a_run_in_progress_keeps_its_lock(project: Project) -> None:
 
 @pytest.mark.parametrize("unlocked", [False, True], ids=["as it is", "unlocked by hand"])
 def test_what_a_killed_run_left_alive_overwrites_nothing(project: Project, unlocked: bool) -> None:
-<<<<<<< HEAD
-    """Snakemake alone is killed; then a setting changes, and a new run comes while the old job works."""
-=======
     """Snakemake alone is killed; a setting changes, and a new run comes while the old job still works."""
->>>>>>> fault-c
     target = "results/smoke/qiw/mnist_classifier_accuracy.csv"
     table = project.folder / target
     claim = table.with_name(f".{table.name}.writer")
