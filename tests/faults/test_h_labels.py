@@ -4,6 +4,7 @@ Promise: the first line of a caption holds the one label and the one title of a 
 browsable report, the pages of `docs/`, the PDF and the claims use; settings are described in sentences.
 """
 
+import html
 import re
 import string
 from collections import Counter
@@ -11,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from docutils.core import publish_parts
 
 from elbogap.claims.specification import Claim
 from elbogap.claims.specification import load as load_claims
@@ -28,6 +30,7 @@ ROOT = Path(__file__).parents[2]
 CAPTIONS = ROOT / "workflow" / "report"
 DOCUMENTS = [document.key for document in documents(ROOT / "paper/documents.yaml")]
 TARGETS = [target for document in DOCUMENTS for target in targets(CAPTIONS, document)]
+QUIET = {"report_level": 2, "halt_level": 5, "warning_stream": False}
 KINDS = "figure|table|slide|theorem|lemma|corollary|proposition|example|equation"
 NAMED = re.compile(rf"({KINDS})s?((?:[ ,]|and|to|[A-Z]\.|\d)+)", re.IGNORECASE)
 
@@ -66,6 +69,14 @@ def test_captions_are_sentences_that_hold_at_every_scale(target: Target) -> None
     """Settings stand in the report's own tables; a number of one scale would be wrong at the others."""
     assert target.caption.endswith((".", ")."))
     assert not re.search(r"laptop|smoke|figures/|results/", f"{target.title} {target.caption}")
+
+
+@pytest.mark.parametrize("path", sorted(CAPTIONS.glob("*_*.rst")), ids=lambda path: path.stem)
+def test_captions_begin_with_their_heading_in_the_browsable_report(path: Path) -> None:
+    """As Snakemake makes HTML of them."""
+    body = publish_parts(path.read_text(encoding="utf-8"), writer="html", settings_overrides=QUIET)["body"]
+    assert body.startswith(f"<p><strong>{html.escape(': '.join(heading(path)), quote=False)}</strong></p>")
+    assert "system-message" not in body
 
 
 @pytest.mark.parametrize("document", DOCUMENTS)

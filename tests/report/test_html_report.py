@@ -32,7 +32,7 @@ def expected_words(places: Places) -> list[str]:
     words = [first, "claims"]
     for document in documents(places.paper / "documents.yaml"):
         figures = [target for target in targets(places.captions, document.key) if target.kind == "figure"]
-        words += [document.key] * bool(figures) + [figure.title for figure in figures]
+        words += [document.key] * bool(figures) + [f"{one.label}: {one.title}" for one in figures]
     return words
 
 
