@@ -508,10 +508,10 @@ def test_implicit_figure_7_has_the_alphas_that_were_fitted(
     assert_legible(figure)
 
 
-def refused(tmp_path: Path, document: str, section: str, change: Callable[[dict[str, Any]], None]) -> str:
-    """What loading the smoke scale says after a change in a section."""
+def refused(tmp_path: Path, document: str, change: Callable[[dict[str, Any]], None]) -> str:
+    """What loading the smoke scale says after a change in the settings of a document."""
     values = yaml.safe_load((CONFIG / "smoke.yaml").read_text(encoding="utf-8"))
-    change(values[document][section])
+    change(values[document])
     (tmp_path / "mine.yaml").write_text(yaml.safe_dump(values), encoding="utf-8")
     with pytest.raises(UserError) as refusal:
         load(tmp_path / "mine.yaml")
@@ -519,8 +519,13 @@ def refused(tmp_path: Path, document: str, section: str, change: Callable[[dict[
 
 
 def kept(*names: str) -> Callable[[dict[str, Any]], None]:
-    """Leave these cells alone."""
-    return lambda section: section.update(cells={name: section["cells"][name] for name in names})
+    """Train these cells of air alone."""
+
+    def change(settings: dict[str, Any]) -> None:
+        settings["train"]["cells"] = {name: settings["train"]["cells"][name] for name in names}
+        settings["saturation"]["cells"] = [names[0]]
+
+    return change
 
 
 @pytest.mark.parametrize(
@@ -534,7 +539,7 @@ def kept(*names: str) -> Callable[[dict[str, Any]], None]:
 def test_a_training_of_air_that_leaves_a_figure_empty_is_refused(
     tmp_path: Path, cells: Sequence[str], word: str
 ) -> None:
-    message = refused(tmp_path, "air", "train", kept(*cells))
+    message = refused(tmp_path, "air", kept(*cells))
     assert word in message
     assert "\n" not in message
 
@@ -545,22 +550,23 @@ def test_a_training_of_air_that_leaves_a_figure_empty_is_refused(
 def test_a_training_of_implicit_that_leaves_a_table_empty_is_refused(
     tmp_path: Path, table_name: str, where: str
 ) -> None:
-    def change(section: dict[str, Any]) -> None:
-        for name, cell in list(section["cells"].items()):
+    def change(settings: dict[str, Any]) -> None:
+        cells = settings["vae_train"]["cells"]
+        for name, cell in list(cells.items()):
             cell["tables"] = [shown for shown in cell["tables"] if shown != table_name]
             if not cell["tables"]:
-                del section["cells"][name]
+                del cells[name]
 
-    message = refused(tmp_path, "implicit", "vae_train", change)
+    message = refused(tmp_path, "implicit", change)
     assert f"no cell with '{table_name}' among its tables, for {where}" in message
     assert "\n" not in message
 
 
 def test_more_shares_than_the_figures_tell_apart_are_refused(tmp_path: Path) -> None:
-    def change(section: dict[str, Any]) -> None:
-        section["shares"] = [0.1, 0.2, 0.3, 0.4, 0.5]
+    def change(settings: dict[str, Any]) -> None:
+        settings["passes"]["shares"] = [0.1, 0.2, 0.3, 0.4, 0.5]
 
-    message = refused(tmp_path, "mapa", "passes", change)
+    message = refused(tmp_path, "mapa", change)
     assert "mapa.passes.shares" in message
     assert "at most 4" in message
     assert "\n" not in message
