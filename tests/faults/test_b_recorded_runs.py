@@ -45,7 +45,7 @@ def places(recorded: Callable[[Path], Places], tmp_path: Path) -> Places:
 
 
 def problems(places: Places) -> list[str]:
-    return verify(places, say=lambda line: None)
+    return verify(places, say=lambda line, verdicts: None)
 
 
 def edit(path: Path, old: str, new: str) -> None:
