@@ -18,13 +18,15 @@ import pytest
 import yaml
 from made_up_run import finished_run
 
+from elbogap.checksums import write_list
 from elbogap.claims import engine, specification
 from elbogap.claims.decide import decide
 from elbogap.cli import main
 from elbogap.config.load import Scales, load
 from elbogap.errors import UserError
 from elbogap.report.gather import gather
-from elbogap.report.pdf import compile_report
+from elbogap.report.pdf import typeset
+from published import write_result
 
 ROOT = Path(__file__).parents[2]
 Write = Callable[[str, str], Path]
@@ -185,8 +187,8 @@ def test_the_report_of_a_scale_of_ones_own_is_made(tmp_path: Path) -> None:
     report = gather("mine", places)
     (claim,) = report["documents"][0]["claims"]
     assert (claim["verdict"], claim["measured"]) == ("not assessed", "0.4449, 0.03123, 7.8 × 10⁻⁴")
-    compile_report(report, places.paper, places.work, results / "report.pdf")
-    assert (results / "report.pdf").read_bytes().startswith(b"%PDF")
+    (pdf,) = typeset(report, places.paper, places.work)
+    assert pdf.startswith(b"%PDF")
     assert "not assessed" in outputs["html"].read_text(encoding="utf-8")
 
 
@@ -206,9 +208,12 @@ def test_what_failed_is_listed_with_its_criterion(tmp_path: Path, capsys: pytest
     (tmp_path / "paper/claims/qiw.yaml").write_text(yaml.safe_dump(claims), encoding="utf-8")
     recorded = tmp_path / "results/reference"
     (recorded / "smoke/qiw").mkdir(parents=True)
-    TABLE.to_csv(recorded / "smoke/qiw/tab01_bounds.csv", index=False)
+    (tmp_path / "figures/reference/smoke").mkdir(parents=True)
+    write_result(recorded / "smoke/qiw/tab01_bounds.csv", TABLE)
     outputs = {"csv": recorded / "smoke/claims.csv"}
     decide("smoke", recorded, tmp_path / "paper/claims", outputs, partial=False)
+    for folder in (recorded / "smoke", tmp_path / "figures/reference/smoke"):
+        write_list(folder)
     assert main(["verify", "--project", str(tmp_path), "--failed"]) == 0
     first, *listed = capsys.readouterr().out.splitlines()
     assert first == "smoke: 1 claims, 1 not reproduced"
