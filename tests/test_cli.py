@@ -283,23 +283,25 @@ def test_a_profile_measures_and_makes_nothing(tree: Path) -> None:
         answer = run_toy(tree, "long", settings, more=words)
         assert answer.returncode == 0, answer.stderr
     (row,) = paces.read(tree.parent / "paces.csv")
-    assert (row["rule"], row["work"], row["device"], row["threads"]) == ("toy_long", "long", "cpu", 1)
+    assert (row["rule"], row["work"], row["device"], row["threads"]) == (
+        "toy_long[problem=p]", "long", "cpu", 1,
+    )  # fmt: skip
     assert row["steps_per_s"] > 10
     assert not (tree.parent / "out/t.csv").exists()
 
 
 @pytest.mark.parametrize(
-    ("settings", "words", "says"),
+    ("words", "says"),
     [
-        ('{"seed": 1, "draws": 1}', ["--profile", "a.csv"], "no work that is long enough to be timed"),
-        ("{", ["--profile", "a.json"], "a file that ends in .csv"),
-        ("{", ["--profile", "other.csv"], "other.csv: not a table of paces"),
-        ("{", ["--profile", "a.csv", "--profile-seconds", "nan"], "--profile-seconds"),
+        (["--profile", "a.csv"], "no work that is long enough to be timed"),
+        (["--profile", "a.json"], "a file that ends in .csv"),
+        (["--profile", "other.csv"], "other.csv: not a table of paces"),
+        (["--profile", "a.csv", "--profile-seconds", "nan"], "--profile-seconds"),
     ],
 )
-def test_what_cannot_be_profiled_is_refused(tree: Path, settings: str, words: list[str], says: str) -> None:
+def test_what_cannot_be_profiled_is_refused(tree: Path, words: list[str], says: str) -> None:
     (tree.parent / "other.csv").write_text("value\n1\n", encoding="utf-8")
-    answer = run_toy(tree, "long", settings if settings != "{" else '{"seed": 1, "draws": 1}', more=words)
+    answer = run_toy(tree, "long", '{"seed": 1, "draws": 1}', more=words)
     assert answer.returncode == 2, answer.stderr
     assert says in answer.stderr.splitlines()[-1]
     assert (tree.parent / "other.csv").read_text(encoding="utf-8") == "value\n1\n"
