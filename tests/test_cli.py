@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from elbogap import cli
+from elbogap.report import paces
 from published import write_result
 
 SOURCE = Path(__file__).parents[1] / "src"
@@ -277,13 +278,33 @@ def test_out_of_time_the_same_command_goes_on(tree: Path) -> None:
 
 def test_a_profile_measures_and_makes_nothing(tree: Path) -> None:
     settings = '{"seed": 1, "draws": 1000000}'
-    answer = run_toy(tree, "long", settings, more=["--profile", "p.json", "--profile-seconds", "0.1"])
-    assert answer.returncode == 0, answer.stderr
-    found = json.loads((tree.parent / "p.json").read_text(encoding="utf-8"))
-    assert found["device"] == "cpu"
-    assert found["pieces"][0]["label"] == "long"
-    assert found["pieces"][0]["steps_per_s"] > 10
+    words = ["--profile", "paces.csv", "--profile-seconds", "0.1", "--time-budget", "0"]
+    for _ in range(2):  # the second row takes the place of the first
+        answer = run_toy(tree, "long", settings, more=words)
+        assert answer.returncode == 0, answer.stderr
+    (row,) = paces.read(tree.parent / "paces.csv")
+    assert (row["rule"], row["work"], row["device"], row["threads"]) == (
+        "toy_long[problem=p]", "long", "cpu", 1,
+    )  # fmt: skip
+    assert row["steps_per_s"] > 10
     assert not (tree.parent / "out/t.csv").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["--profile", "a.csv"], "no work that is long enough to be timed"),
+        (["--profile", "a.json"], "a file that ends in .csv"),
+        (["--profile", "other.csv"], "other.csv: not a table of paces"),
+        (["--profile", "a.csv", "--profile-seconds", "nan"], "--profile-seconds"),
+    ],
+)
+def test_what_cannot_be_profiled_is_refused(tree: Path, words: list[str], says: str) -> None:
+    (tree.parent / "other.csv").write_text("value\n1\n", encoding="utf-8")
+    answer = run_toy(tree, "long", '{"seed": 1, "draws": 1}', more=words)
+    assert answer.returncode == 2, answer.stderr
+    assert says in answer.stderr.splitlines()[-1]
+    assert (tree.parent / "other.csv").read_text(encoding="utf-8") == "value\n1\n"
 
 
 @pytest.mark.parametrize("budget", ["-1", "nan", "soon"])

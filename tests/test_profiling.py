@@ -12,8 +12,11 @@ from torch import Tensor
 from torch.autograd import DeviceType
 from torch.utils._python_dispatch import _get_current_dispatch_mode
 
+from elbogap import profiling
 from elbogap.ensemble import in_chunks
-from elbogap.profiling import Enough, Event, Piece, Profile, peak_gflops, summarise
+from elbogap.errors import UserError
+from elbogap.profiling import Enough, Event, Piece, Profile, peak_gflops, profile, summarise
+from elbogap.runtime import Run
 from elbogap.training import Work, tabulate, train
 
 ROWS, INNER, COLUMNS = 8, 16, 32
@@ -104,6 +107,48 @@ def test_members_halved_for_memory_are_another_piece(tmp_path: Path, full_at: in
     in_chunks(range(4), 4, fit)
     assert [piece.members for piece in profile.pieces] == [4 if full_at > 1 else 1, 2, 2]
     assert _get_current_dispatch_mode() is None
+
+
+def test_a_job_is_measured_without_regard_to_its_budget_and_checkpoints(tmp_path: Path) -> None:
+    run = Run("smoke", scratch=tmp_path, time_budget=0, deadline=0)
+
+    def job(run: Run) -> None:
+        for label in ("first", "second"):
+            train(
+                lambda i: torch.zeros(5), steps=1000 if label == "second" else 3, record_every=100, parts={},
+                work=Work.of(run, label, ""),
+            )  # fmt: skip
+
+    piece = profile(job, run, SHORT)
+    assert (piece.label, piece.members) == ("second", 5)
+    assert piece.steps_per_s > 0
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_job_of_short_work_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no work that is long enough"):
+        profile(lambda run: None, Run("smoke", scratch=tmp_path), SHORT)
+
+
+@pytest.mark.parametrize(
+    ("label", "members", "gflop"), [("net", 3, 4.0), ("net", 2, None), ("other", 3, None)]
+)
+def test_on_a_gpu_operations_are_those_of_the_same_piece_on_the_cpu(
+    monkeypatch: pytest.MonkeyPatch, label: str, members: int, gflop: float | None
+) -> None:
+    """The replay of a graph shows no operations; a run on the CPU stops where it has counted them."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+
+    def watched(work: object, run: Run, seconds: float) -> list[Piece]:
+        if run.device == "cuda":
+            return [Piece("net", "step", 9, members=3, steps_per_s=10.0), Piece("short", "step", 1)]
+        assert seconds == 0
+        return [Piece(label, "step", 9, members=members, gflop_per_step=4.0)]
+
+    monkeypatch.setattr(profiling, "_watched", watched)
+    piece = profile(lambda run: None, Run("smoke", gpus=1), 5.0)
+    assert (piece.label, piece.steps_per_s) == ("net", 10)
+    assert math.isnan(piece.gflop_per_step) if gflop is None else piece.gflop_per_step == gflop
 
 
 def event(name: str, device: DeviceType, start: float, end: float, annotation: bool = False) -> Event:

@@ -1,4 +1,4 @@
-"""`python -m elbogap ...`: the only thing that rules call, and all that runs without Snakemake.
+"""`python -m elbogap ...`: the only thing that rules call.
 
 An experiment is a module `elbogap.experiments.<document>.<name>` with
 
@@ -19,11 +19,10 @@ import math
 import shutil
 import signal
 import sys
-import tempfile
 import time
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
@@ -38,9 +37,7 @@ from elbogap.config.base import explain
 from elbogap.config.scale import scale_name
 from elbogap.data import commands as data_commands
 from elbogap.errors import TRY_AGAIN, OutOfTime, UserError, circumstance, did_you_mean
-from elbogap.files import atomic
 from elbogap.places import visible
-from elbogap.plan import commands as plan_commands
 from elbogap.report import commands as report_commands
 from elbogap.runtime import Run, limit_torch_threads, peak_memory_mib, set_up
 
@@ -85,9 +82,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _made(options: argparse.Namespace) -> list[Path]:
-    """The files that a command makes: those of its `--outputs`, unless it is only profiled."""
-    words = [] if getattr(options, "profile", None) else getattr(options, "outputs", [])
-    return [Path(file) for word in words if (file := word.partition("=")[2])]
+    """The files that a command makes: those of its `--outputs`, or the table if it is only profiled."""
+    if getattr(options, "profile", None):
+        return [options.profile]
+    return [Path(file) for word in getattr(options, "outputs", []) if (file := word.partition("=")[2])]
 
 
 def _complain(message: str, status: int) -> int:
@@ -119,7 +117,7 @@ def _parse(words: Sequence[str]) -> argparse.Namespace:
     config = commands.add_parser("config", help="check a scale file and print its values")
     config.add_argument("file", type=Path)
     config.set_defaults(call=_config)
-    for package in (data_commands, claims_commands, report_commands, plan_commands):
+    for package in (data_commands, claims_commands, report_commands):
         package.register(commands)
     if words and not words[0].startswith("-") and words[0] not in commands.choices:
         hint = did_you_mean(words[0], commands.choices)
@@ -153,9 +151,11 @@ def _add_experiment(commands: Any, name: str) -> None:
     add_time_budget(parser)
     parser.add_argument(
         "--profile", type=Path, metavar="FILE",
-        help="make no results: write the pace of the long work to FILE, see python -m elbogap profile",
+        help="make no results: time the long work, and add a row with its pace to the table FILE (CSV)",
     )  # fmt: skip
-    parser.add_argument("--profile-seconds", type=float, default=20.0, help="how long to time steps (20)")
+    parser.add_argument(
+        "--profile-seconds", type=_positive, metavar="S", default=20.0, help="how long to time steps (20)"
+    )
     _add_files(parser)
     parser.set_defaults(call=_experiment, name=name)
 
@@ -163,6 +163,13 @@ def _add_experiment(commands: Any, name: str) -> None:
 def _add_files(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--inputs", nargs="*", default=[], metavar="NAME=FILE")
     parser.add_argument("--outputs", nargs="+", required=True, metavar="NAME=FILE")
+
+
+def _positive(text: str) -> float:
+    value = float(text)
+    if not 0 < value < math.inf:
+        raise ValueError(text)
+    return value
 
 
 def _pairs(words: Sequence[str]) -> dict[str, str]:
@@ -234,23 +241,21 @@ def _experiment(options: argparse.Namespace) -> None:
 
 
 def _profile(module: Any, settings: Any, run: Run, options: argparse.Namespace) -> None:
-    from elbogap.profiling import Enough, Profile, peak_gflops
+    from elbogap.profiling import peak_gflops, profile
+    from elbogap.report import paces
 
-    watch = Profile(options.profile_seconds, run.device)
-    with tempfile.TemporaryDirectory() as scratch:  # the checkpoints of real work are left alone
-        try:
-            module.run(settings, replace(run, watch=watch, scratch=Path(scratch)))
-            watch.end()
-        except Enough:
-            pass
-    found = {
-        "device": _device_name(run.device) or run.device,
-        "threads": options.threads,
-        "peak_gflops": peak_gflops(run.device) if options.profile_seconds else math.nan,
-        "pieces": [asdict(piece) for piece in watch.pieces],
-    }
-    with atomic(options.profile) as path:
-        path.write_text(json.dumps(found), encoding="utf-8")
+    earlier = paces.read(options.profile)  # before the work: a mistake is told at once
+    piece = profile(partial(module.run, settings), run, options.profile_seconds)
+    row = paces.row(
+        options.name,
+        run.keys,
+        asdict(piece),
+        peak_gflops(run.device),
+        scale=run.scale,
+        device=_device_name(run.device) or run.device,
+        threads=run.threads,
+    )
+    paces.write([*earlier, row], options.profile)
 
 
 def _settings(model: Any, text: str) -> Any:

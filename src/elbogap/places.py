@@ -94,5 +94,5 @@ class Places:
 
     @property
     def recorded_paces(self) -> Path:
-        """How fast the long work of jobs was, by device, see `python -m elbogap profile`."""
+        """How fast the long work of jobs was, by device, see the option `--profile` of experiments."""
         return self.recorded / "profile.csv"

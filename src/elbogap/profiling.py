@@ -6,10 +6,13 @@ timed, and last a few run under torch's profiler, which slows them and so is kep
 """
 
 import math
+import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, Protocol
 
 import torch
@@ -17,7 +20,8 @@ from torch import Tensor
 from torch.profiler import ProfilerActivity
 from torch.utils.flop_counter import FlopCounterMode
 
-from elbogap.runtime import peak_memory_mib
+from elbogap.errors import UserError
+from elbogap.runtime import Run, peak_memory_mib
 
 LEAST_STEPS = 2  # for a pace
 MOST_PROFILED_STEPS = 50  # a step can be thousands of events
@@ -165,6 +169,36 @@ class Profile:
     def _wait(self) -> None:
         if self._device == "cuda":
             torch.cuda.synchronize()
+
+
+def profile(work: Callable[[Run], Any], run: Run, seconds: float) -> Piece:
+    """The last piece of a job's work that is long enough to be timed; nothing of the work is kept.
+
+    Args:
+        work: does it, told of its surroundings.
+        run: these surroundings.
+        seconds: how long to time steps.
+
+    Raises:
+        UserError: no piece is long enough.
+    """
+    timed = [piece for piece in _watched(work, run, seconds) if piece.steps_per_s > 0]
+    if not timed:
+        raise UserError("no work that is long enough to be timed")
+    piece = timed[-1]
+    if run.device == "cuda":  # the replay of a graph shows no operations
+        on_cpu = _watched(work, replace(run, gpus=0), 0.0)
+        same = (one for one in on_cpu if (one.label, one.members) == (piece.label, piece.members))
+        piece.gflop_per_step = next((one.gflop_per_step for one in same), math.nan)
+    return piece
+
+
+def _watched(work: Callable[[Run], Any], run: Run, seconds: float) -> list[Piece]:
+    watch = Profile(seconds, run.device)
+    with tempfile.TemporaryDirectory() as scratch, suppress(Enough):  # real checkpoints are left alone
+        work(replace(run, watch=watch, scratch=Path(scratch), time_budget=None, deadline=math.inf))
+        watch.end()
+    return watch.pieces
 
 
 class Event(Protocol):

@@ -11,7 +11,7 @@ from snakemake_interface_logger_plugins.base import LogHandlerBase
 from snakemake_interface_logger_plugins.common import LogEvent
 
 if TYPE_CHECKING:
-    from elbogap.plan.costs import Estimate
+    from elbogap.report.costs import Estimate
 
 OVERALL = ("all", "products", "smoke", "paper_scale", "report", "claims", "total")
 """Entries of Snakemake's statistics that are no jobs."""
@@ -32,7 +32,7 @@ class LogHandler(LogHandlerBase):
         """Follow the run."""
         event, told = getattr(record, "event", None), record.__dict__
         if event is LogEvent.RUN_INFO:
-            from elbogap.plan.costs import Estimate, seconds_by_rule
+            from elbogap.report.costs import Estimate, seconds_by_rule
 
             jobs = {rule: count for rule, count in told["stats"].items() if rule not in OVERALL}
             self._estimate = Estimate(jobs, seconds_by_rule())

@@ -1,42 +1,37 @@
-"""The same jobs without Snakemake, and the logger that says how long is left."""
+"""Runs of little time, the logger that says how long is left, and the profile for one GPU."""
 
 import subprocess
-import sys
 
 import pytest
 from conftest import Project
 
-TARGETS = ("qiw/tab01", "efvae/tab02", "implicit/fig01")
-TABLES = ("qiw/tab01_bounds.csv", "efvae/tab02_newsgroups.csv", "implicit/tab_density_ratio.csv")
+pytestmark = pytest.mark.dag
 
 
-def run(project: Project, *words: str) -> subprocess.CompletedProcess[str]:
-    environment = project.environment | {"PYTHONPATH": str(project.folder / "src")}
-    return subprocess.run(
-        [sys.executable, "-m", "elbogap", "run", "--scale", "smoke", *words], cwd=project.folder,
-        env=environment, timeout=900, check=False, text=True,
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-    )  # fmt: skip
+def test_calls_of_little_time_go_on_and_end_with_the_same_bytes(project: Project) -> None:
+    """Without time each call makes one of the two steps of a training, and the third its results."""
+    project.edit("config/smoke.yaml", "    batch: 20\n    epochs: 2\n", "    batch: 60\n    epochs: 1\n")
+    folder = "results/smoke/efvae/celeba"
+    words = ["--keep-going", f"{folder}/ground_truth.npz"]
+    said = []
+    for _ in range(3):
+        answer = subprocess.run(
+            project.command(*words), cwd=project.folder, timeout=600, check=False, text=True,
+            env=project.environment | {"ELBOGAP_TIME_BUDGET": "0"},
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        )  # fmt: skip
+        said.append(answer.stdout)
+        assert (answer.returncode == 0) == (len(said) == 3), answer.stdout[-3000:]
+        assert ("time budget spent; run the same command again" in answer.stdout) == (len(said) < 3)
+    assert "rule dataset:" in said[0]
+    assert "rule dataset:" not in said[1] + said[2]
+    undisturbed = project.snakemake("--directory", "elsewhere", *words)
+    assert undisturbed.returncode == 0, undisturbed.stdout[-3000:]
+    for name in ("ground_truth.npz", "gan_training.csv"):
+        ours, theirs = (project.folder / place / folder / name for place in ("", "elsewhere"))
+        assert ours.read_bytes() == theirs.read_bytes(), name
 
 
-@pytest.mark.dag
-def test_jobs_run_one_by_one_give_the_bytes_that_snakemake_gives(smoke: Project, project: Project) -> None:
-    """In calls of little time, each of which goes on where the last one stopped."""
-    words = ["--targets", *TARGETS, "--out", "elsewhere", "--time-budget", "20"]
-    for _ in range(30):
-        answer = run(project, *words)
-        if answer.returncode != 75:
-            break
-    assert answer.returncode == 0, answer.stdout[-3000:]
-    for table in TABLES:
-        ours = (project.folder / "elsewhere/results/smoke" / table).read_bytes()
-        assert ours == (smoke.folder / "results/smoke" / table).read_bytes(), table
-    again = run(project, *words)
-    assert again.returncode == 0
-    assert "_train" not in again.stdout
-
-
-@pytest.mark.dag
 def test_the_logger_says_how_many_jobs_are_left(project: Project) -> None:
     answer = project.snakemake("--logger", "elbogap", "--", "figures/smoke/qiw/fig01_posterior_2d.png")
     assert answer.returncode == 0, answer.stdout[-3000:]
@@ -44,7 +39,6 @@ def test_the_logger_says_how_many_jobs_are_left(project: Project) -> None:
     assert "elbogap: 2 of 2 jobs done" in answer.stdout
 
 
-@pytest.mark.dag
 def test_the_gpu_profile_grants_one_gpu(project: Project) -> None:
     words = ("-n", "-p", "--", "results/smoke/efvae/celeba/ground_truth.npz")
     assert "--gpus 0" in project.snakemake(*words).stdout

@@ -4,6 +4,7 @@ Nothing is installed or started here; without a cluster the tests skip and say w
 """
 
 import importlib.util
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -12,8 +13,8 @@ import pytest
 import yaml
 from conftest import ROOT, Project, copy_project
 
-from elbogap.plan.ask import stored
-from elbogap.plan.jobs import read
+from elbogap.places import Places
+from elbogap.report import catalogue
 
 PROFILES = ROOT / "profiles"
 
@@ -46,10 +47,18 @@ def test_profiles_repeat_the_default_one(name: str) -> None:
 
 def test_the_slurm_profile_knows_the_rules() -> None:
     """Every rule that may compute on a GPU asks for one, and every drawing is in the group."""
-    plan, _ = read(stored("paper"))
-    slurm = profile("slurm")
-    assert set(slurm["set-resources"]) == {job.rule.partition("[")[0] for job in plan if job.gpu}
-    assert set(slurm["groups"]) == {job.rule.partition("[")[0] for job in plan if job.words[0] == "figure"}
+    places, slurm = Places.here(), profile("slurm")
+    rules = "".join(
+        path.read_text(encoding="utf-8") for path in (places.project / "workflow/rules").glob("*.smk")
+    )
+    with_gpu = [
+        rule.partition(":")[0] for rule in re.split(r"^ *rule ?", rules, flags=re.M) if "gpu=1," in rule
+    ]
+    assert len(with_gpu) == rules.count("gpu=1,")
+    assert set(slurm["set-resources"]) == set(with_gpu)
+    targets = catalogue.everything(places.paper / "documents.yaml", places.captions)
+    figures = {f"{one.document}_{one.name}" for one in targets if one.kind == "figure"}
+    assert set(slurm["groups"]) == figures
 
 
 @pytest.mark.dag

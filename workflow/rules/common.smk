@@ -1,5 +1,4 @@
 # Helpers of the rules; there are no rules here.
-import fcntl
 import os
 import re
 import shlex
@@ -32,22 +31,12 @@ for name, first in (("PATH", Path(sys.executable).parent), ("PYTHONPATH", ROOT /
 
 # Snakemake itself writes to its folder, in a dry run too, and ends in a stack where it cannot.
 # A run that was killed leaves Snakemake's lock behind: it is swept if that run is known to have ended.
-# `python -m elbogap run` excludes runs of Snakemake by a lock of its own.
 if workflow.is_main_process:
     records = Path(".snakemake").resolve()
     if not os.access(records if records.exists() else records.parent, os.W_OK):
         raise WorkflowError(f"elbogap: {records}: cannot be written; name another folder with --directory")
     for line in begin_run(Path(".snakemake")):
         print(f"elbogap: {line}", file=sys.stderr)
-    try:
-        run_lock = open(".snakemake/elbogap.lock", "w")
-        fcntl.flock(run_lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        raise WorkflowError(
-            "elbogap: 'python -m elbogap run' works here; wait for it, or use another --directory"
-        )
-    except OSError:
-        pass  # a file system without locks, or a folder that cannot be written
 
 # Every file config/<scale>.yaml is a scale; these targets stand for one of them: --config scale=smoke
 SCALE = config.get("scale", "laptop")

@@ -4,7 +4,7 @@ import json
 import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import takewhile
+from itertools import dropwhile, takewhile
 from pathlib import Path
 from typing import Any
 
@@ -54,19 +54,13 @@ def jobs(benchmarks: Path) -> list[MeasuredJob]:
     return [job for path in visible(benchmarks, "**/*.jsonl") if (job := _job(path))]
 
 
-def last_record(path: Path) -> dict[str, Any] | None:
-    """The last line of a benchmark file, if it can be read."""
+def _job(path: Path) -> MeasuredJob | None:
     try:
         lines = path.read_text(encoding="utf-8").split("\n")
         record = json.loads(next(line for line in reversed(lines) if line.strip()))
     except (OSError, StopIteration, ValueError):
         return None
-    return record if isinstance(record, dict) else None
-
-
-def _job(path: Path) -> MeasuredJob | None:
-    record = last_record(path)
-    if not record or record.get("status"):
+    if not isinstance(record, dict):
         return None
     files = (record.get("params") or {}).get("files") or ""
     return MeasuredJob(
@@ -74,7 +68,7 @@ def _job(path: Path) -> MeasuredJob | None:
         seconds=_float(record.get("s")),
         max_rss_mib=_float(record.get("max_rss")),
         threads=record.get("threads"),
-        outputs=tuple(named_files(shlex.split(files), "--outputs").values()),
+        outputs=_outputs(shlex.split(files)),
     )
 
 
@@ -82,12 +76,10 @@ def _float(value: Any) -> float:
     return float(pd.to_numeric(value, errors="coerce")) if value is not None else float("nan")
 
 
-def named_files(words: Sequence[str], option: str) -> dict[str, str]:
-    """The `NAME=FILE` words of a command behind an option, up to the next option."""
-    if option not in words:
-        return {}
-    behind = takewhile(lambda word: not word.startswith("--"), words[words.index(option) + 1 :])
-    return {name: path for name, _, path in (word.partition("=") for word in behind)}
+def _outputs(words: Sequence[str]) -> tuple[str, ...]:
+    """The files of the `NAME=FILE` words of a command behind `--outputs`, up to the next option."""
+    behind = [*dropwhile(lambda word: word != "--outputs", words)][1:]
+    return tuple(word.partition("=")[2] for word in takewhile(lambda word: not word.startswith("--"), behind))
 
 
 class Lineage:

@@ -11,13 +11,6 @@ from elbogap.places import Places
 from elbogap.report.numbers import duration
 
 
-def seconds_by_cell(scale: str, places: Places | None = None) -> dict[str, float]:
-    """Wall time of each recorded job of a scale, by its rule and cell, e.g. `air_train[k=8]`."""
-    costs = _recorded(places or Places.here())
-    of_scale = costs[costs["scale"] == scale]
-    return dict(zip(of_scale["rule"], of_scale["seconds"], strict=True))
-
-
 def seconds_by_rule(places: Places | None = None) -> dict[tuple[str, str], float]:
     """Mean wall time of the recorded jobs of a rule, by scale and rule."""
     costs = _recorded(places or Places.here())

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from elbogap.places import Places
-from elbogap.plan import costs
-from elbogap.plan.costs import Estimate
+from elbogap.report import costs
+from elbogap.report.costs import Estimate
 
 CSV = """document,target,scale,rule,seconds,max_rss_mib,threads,device
 air,tab01,paper,air_train[k=1],100,1,1,cpu
@@ -26,14 +26,13 @@ def places(tmp_path: Path) -> Places:
     return found
 
 
-def test_costs_by_cell_and_in_the_mean_of_a_rule(places: Places) -> None:
-    assert costs.seconds_by_cell("paper", places) == {"air_train[k=1]": 100, "air_train[k=8]": 300}
+def test_costs_in_the_mean_of_a_rule(places: Places) -> None:
     assert costs.seconds_by_rule(places) == {("paper", "air_train"): 200, ("laptop", "air_train"): 7}
     for damage in (b"", bytes(100)):
         places.recorded_costs.write_bytes(damage)
         assert costs.seconds_by_rule(places) == {}
     places.recorded_costs.unlink()
-    assert costs.seconds_by_cell("paper", places) == {}
+    assert costs.seconds_by_rule(places) == {}
 
 
 def test_time_left_follows_the_pace_of_this_run(monkeypatch: pytest.MonkeyPatch) -> None:

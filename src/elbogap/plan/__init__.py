@@ -1,1 +1,0 @@
-"""The jobs of the workflow as a list that can be worked off without Snakemake."""

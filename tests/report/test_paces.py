@@ -1,0 +1,62 @@
+"""The table of paces: what a row says, and which rows it replaces."""
+
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from elbogap import provenance
+from elbogap.errors import UserError
+from elbogap.places import Places
+from elbogap.report.paces import COLUMNS, KEY, read, row, write
+
+PIECE = {
+    "label": "net", "unit": "step", "steps": 7200, "members": 3, "steps_per_s": 2.0, "gflop_per_step": 4.0,
+    "busy_share": 0.5, "kernels_per_step": math.nan, "launches_per_step": math.nan,
+    "syncs_per_step": math.nan, "dearest": "aten::mm 50%", "max_rss_mib": 9.0, "max_gpu_mib": math.nan,
+}  # fmt: skip
+KEYS = {"problem": "circle", "cell": "vae"}
+
+
+def made(**changes: Any) -> dict[str, Any]:
+    found = row("mapa.train", KEYS, PIECE, 16.0, scale="paper", device="cpu", threads=1)
+    return found | changes
+
+
+def test_a_row_says_what_the_pace_means() -> None:
+    found = made()
+    assert found["rule"] == "mapa_train[cell=vae, problem=circle]"
+    assert (found["work"], found["scale"], found["device"], found["threads"]) == ("net", "paper", "cpu", 1)
+    assert found["model_steps_per_s"] == 6
+    assert found["piece_hours"] == 1
+    assert found["gflops"] == 8
+    assert found["peak_share"] == 0.5
+    assert found["torch"] == provenance.versions()["torch"]
+    assert found["commit"] == provenance.git_state()["commit"]
+    assert set(COLUMNS) <= set(found)
+
+
+def test_rows_of_other_devices_and_jobs_are_kept(tmp_path: Path) -> None:
+    path = tmp_path / "paces.csv"
+    for one in (made(), made(device="gpu"), made(piece_hours=2.0), made(rule="b"), made(work="other")):
+        write([*read(path), one], path)
+    assert [tuple(one[name] for name in (*KEY, "piece_hours")) for one in read(path)] == [
+        ("paper", "b", "net", "cpu", 1),
+        ("paper", made()["rule"], "net", "cpu", 2),
+        ("paper", made()["rule"], "net", "gpu", 1),
+        ("paper", made()["rule"], "other", "cpu", 1),
+    ]
+
+
+def test_a_recorded_table_is_kept_to_the_byte(tmp_path: Path) -> None:
+    recorded, path = Places.here().recorded_paces, tmp_path / "paces.csv"
+    write(read(recorded), path)
+    assert path.read_bytes() == recorded.read_bytes()
+
+
+@pytest.mark.parametrize(("name", "says"), [("a.json", "ends in .csv"), ("a.csv", "not a table of paces")])
+def test_other_files_are_refused(tmp_path: Path, name: str, says: str) -> None:
+    (tmp_path / name).write_text("value\n1\n", encoding="utf-8")
+    with pytest.raises(UserError, match=says):
+        read(tmp_path / name)
