@@ -39,14 +39,20 @@ def test_a_row_says_what_the_pace_means() -> None:
 
 def test_rows_of_other_devices_and_jobs_are_kept(tmp_path: Path) -> None:
     path = tmp_path / "paces.csv"
-    for one in (made(), made(device="gpu"), made(piece_hours=2.0), made(rule="b"), made(work="other")):
+    again, others = (
+        made(piece_hours=2.0),
+        ({"device": "gpu"}, {"threads": 2}, {"rule": "b"}, {"work": "other"}),
+    )
+    for one in (made(), again, *(made(**other) for other in others)):
         write([*read(path), one], path)
-    assert [tuple(one[name] for name in (*KEY, "piece_hours")) for one in read(path)] == [
-        ("paper", "b", "net", "cpu", 1),
-        ("paper", made()["rule"], "net", "cpu", 2),
-        ("paper", made()["rule"], "net", "gpu", 1),
-        ("paper", made()["rule"], "other", "cpu", 1),
-    ]
+    rule = made()["rule"]
+    assert {tuple(one[name] for name in KEY): one["piece_hours"] for one in read(path)} == {
+        ("paper", rule, "net", "cpu", 1): 2,
+        ("paper", rule, "net", "gpu", 1): 1,
+        ("paper", rule, "net", "cpu", 2): 1,
+        ("paper", "b", "net", "cpu", 1): 1,
+        ("paper", rule, "other", "cpu", 1): 1,
+    }
 
 
 def test_a_recorded_table_is_kept_to_the_byte(tmp_path: Path) -> None:

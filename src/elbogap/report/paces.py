@@ -19,7 +19,7 @@ COLUMNS = [
 """Of the table: see :class:`~elbogap.profiling.Piece`; `piece_hours` are those of all its steps at this
 pace, without what comes between and after them."""
 
-KEY = ["scale", "rule", "work", "device"]
+KEY = ["scale", "rule", "work", "device", "threads"]
 """What tells one row from another."""
 
 
