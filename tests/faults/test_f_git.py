@@ -7,6 +7,7 @@ the record clean.
 
 import shutil
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -36,10 +37,16 @@ def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-@pytest.fixture(autouse=True)
-def _ask_anew() -> None:
+def forget() -> None:
     provenance.git_state.cache_clear()
     provenance._warn.cache_clear()
+
+
+@pytest.fixture(autouse=True)
+def _ask_anew() -> Iterator[None]:
+    forget()
+    yield
+    forget()
 
 
 def put_git_on_the_path(folder: Path, script: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -120,7 +127,7 @@ def test_a_reason_stands_in_place_of_the_commit_and_is_told_once(
         put_git_on_the_path(tmp_path / "bin", script, monkeypatch)
     for _ in range(2):
         record = provenance.collect(
-            source=provenance.source("elbogap"), command=[], scale="smoke", settings={}, inputs=[], run={}
+            source={"git": provenance.git_state()}, command=[], scale="smoke", settings={}, inputs=[], run={}
         )
         assert record["git"] == {"commit": None, "dirty": None, "why": why}
     assert capsys.readouterr().err == f"elbogap: no commit in the provenance: {why}\n"
