@@ -179,7 +179,9 @@ class _LogSumExp(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
         value, total = ctx.saved_tensors
-        return torch.where(total.abs() < math.inf, gradient * (value - total).exp(), 0), None
+        finite = total.abs() < math.inf
+        share = torch.where(finite, value - total, -math.inf).exp()  # NaN here would be one of the next order
+        return torch.where(finite, gradient, 0) * share, None
 
 
 def log_sum_exp(value: Tensor, dim: int) -> Tensor:

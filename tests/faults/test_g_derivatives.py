@@ -175,6 +175,21 @@ def test_a_point_without_a_finite_value_leaves_the_shared_gradient_of_the_others
     torch.testing.assert_close(found, expected)
 
 
+@pytest.mark.parametrize("dead", DEAD)
+@pytest.mark.parametrize("name", [name for name in EXACT if name != "discriminator_objective"])  # torch's own
+def test_a_point_without_a_finite_value_leaves_the_shared_second_derivatives(name: str, dead: str) -> None:
+    def slope(row: list[float] | None, shared: Tensor) -> Tensor:
+        values = shared.tanh() * OTHERS
+        if row is not None:
+            values = torch.cat([values[:-1], torch.tensor([row], dtype=torch.float64) + 0 * shared])
+        loss = (OF_ROWS[name](values)[:-1] * torch.arange(1.0, POINTS)[:, None]).sum()
+        (first,) = torch.autograd.grad(loss, shared, create_graph=True)
+        return torch.autograd.grad(first, shared)[0]
+
+    shared = torch.tensor(0.3, dtype=torch.float64, requires_grad=True)
+    torch.testing.assert_close(slope(DEAD[dead], shared), slope(None, shared))
+
+
 @pytest.mark.parametrize("name", ["iwae", "doubly_reparameterised_iwae", "mapa_bound", "log_marginal"])
 def test_a_point_of_no_weight_is_minus_infinity_and_constant(name: str) -> None:
     values = normal(POINTS, TERMS)
