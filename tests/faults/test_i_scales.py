@@ -260,15 +260,22 @@ def test_a_scale_of_ones_own_is_planned_whole_beside_a_broken_one(
     ("words", "says"),
     [
         (("figures/bad/qiw/fig01_posterior_2d.pdf",), "bad.yaml: not valid YAML"),
+        ((), "My Notes.yaml: no scale can be called 'My Notes'"),
         (("results/smoke/qiw/tab1_bounds.csv",), "(did you mean 'results/smoke/qiw/tab01_bounds.csv'?)"),
     ],
 )
 def test_a_mistake_in_what_is_asked_for_is_one_line(
-    snakemake: Callable[..., subprocess.CompletedProcess[str]], words: tuple[str, ...], says: str
+    snakemake: Callable[..., subprocess.CompletedProcess[str]],
+    tmp_path: Path,
+    words: tuple[str, ...],
+    says: str,
 ) -> None:
+    if not words:
+        (tmp_path / "config/My Notes.yaml").touch()
     answer = snakemake(*words)
     assert answer.returncode == 1
     lines = [line for line in answer.stdout.splitlines() if "elbogap: " in line]
     assert len(lines) == 1
     assert says in lines[0]
     assert "Traceback" not in answer.stdout
+    assert "src/elbogap" not in answer.stdout  # no frame of ours

@@ -40,7 +40,6 @@ if workflow.is_main_process:
 
 # Every file config/<scale>.yaml is a scale; these targets stand for one of them: --config scale=smoke
 SCALE = config.get("scale", "laptop")
-CONFIGS = Scales(ROOT / "config")
 SCALE_IN_WORD = r"(?:^(?:results|figures)/|\bscale=)([^/,]+)"
 
 
@@ -53,6 +52,7 @@ def scales_asked():
 
 # A mistake in a scale that is asked for is told at once; the others are read only if a rule needs them.
 try:
+    CONFIGS = Scales(ROOT / "config")
     for name in scales_asked():
         CONFIGS[name]
 except UserError as error:
