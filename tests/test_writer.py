@@ -303,6 +303,22 @@ def test_the_locks_of_a_killed_run_are_swept_with_its_record(snakemake: Path) ->
     assert writer._read(mine) == Process.this()
 
 
+def test_a_lock_that_its_run_removes_meanwhile_is_none(
+    snakemake: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record(snakemake, ELSEWHERE)
+    lock = snakemake / "locks/0.output.lock"
+    read = writer._read
+
+    def and_remove(path: Path) -> Process | None:
+        lock.unlink(missing_ok=True)
+        return read(path)
+
+    monkeypatch.setattr(writer, "_read", and_remove)
+    (line,) = begin_run(snakemake)
+    assert line.startswith("process 4711 on elsewhere (since ")
+
+
 def test_locks_of_which_nothing_is_known_stay(snakemake: Path) -> None:
     assert begin_run(snakemake) == []
     assert locked(snakemake)

@@ -156,7 +156,7 @@ def begin_run(folder: Path) -> list[str]:
         f"{path}: {writer} still writes it, though its run was killed; wait for it or stop it"
         for lock in locks
         if lock.name.endswith(".output.lock")
-        for path in lock.read_text(encoding="utf-8").splitlines()
+        for path in _lines(lock)
         if (writer := _holder(claim_of(folder.parent / path)))
     ]
     if busy or not others:  # a lock without any record is of a run that nothing is known of
@@ -164,6 +164,14 @@ def begin_run(folder: Path) -> list[str]:
     for path in [*locks, *others]:
         path.unlink(missing_ok=True)
     return []
+
+
+def _lines(lock: Path) -> list[str]:
+    """The outputs in a lock of Snakemake; none if its run has just ended and removed it."""
+    try:
+        return lock.read_text(encoding="utf-8").splitlines()
+    except FileNotFoundError:
+        return []
 
 
 def _claim(path: Path, this: Process) -> None:
