@@ -60,12 +60,14 @@ def _report(options: argparse.Namespace) -> None:
 def _reference(options: argparse.Namespace) -> None:
     from elbogap.places import Places
     from elbogap.report.reference import record, record_costs
+    from elbogap.writer import sole
 
     places = Places.here(options.project)
-    if options.costs_only:
-        record_costs(options.scale, places, add=options.add)
-        return
-    count = record(options.scale, places, add=options.add)
+    with sole([places.recorded_costs]):  # every recording changes the costs
+        if options.costs_only:
+            record_costs(options.scale, places, add=options.add)
+            return
+        count = record(options.scale, places, add=options.add)
     print(f"recorded {count} files of scale {options.scale}; now refresh the pages: python -m elbogap pages")
 
 
