@@ -11,7 +11,8 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from elbogap.config.base import models_in
-from elbogap.config.load import Config, load, scales, section
+from elbogap.config.load import Config, load, section
+from elbogap.config.scale import scale_names
 from elbogap.config.yaml_file import read_yaml
 from elbogap.errors import UserError
 
@@ -30,8 +31,8 @@ FIELDS = dict(fields())
 
 
 def test_the_three_scales_exist_and_load() -> None:
-    assert {"smoke", "laptop", "paper"} <= set(scales(CONFIG))
-    for scale in scales(CONFIG):
+    assert {"smoke", "laptop", "paper"} <= set(scale_names(CONFIG))
+    for scale in scale_names(CONFIG):
         load(CONFIG / f"{scale}.yaml")
 
 

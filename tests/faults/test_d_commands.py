@@ -15,8 +15,7 @@ import pytest
 
 from elbogap import cli
 from elbogap.claims import specification
-from elbogap.config.load import scales
-from elbogap.config.scale import scale_name
+from elbogap.config.scale import scale_name, scale_names
 from elbogap.errors import UserError
 from elbogap.report import lineage
 
@@ -106,7 +105,7 @@ def test_a_scale_of_another_name_is_refused(name: str) -> None:
 def test_the_refusal_names_the_file(name: str, tmp_path: Path) -> None:
     (tmp_path / f"{name}.yaml").touch()
     with pytest.raises(UserError, match=re.escape(str(tmp_path / f"{name}.yaml"))) as raised:
-        scales(tmp_path)
+        scale_names(tmp_path)
     assert "\n" not in str(raised.value)
 
 
@@ -131,7 +130,7 @@ def test_hidden_files_in_config_are_no_scales(tmp_path: Path) -> None:
     for name in ("._smoke.yaml", ".smoke.yaml"):
         (tmp_path / name).write_bytes(b"\0\5\26\7")
     (tmp_path / ".#smoke.yaml").symlink_to("somebody@host.1234")
-    assert scales(tmp_path) == ["smoke"]
+    assert scale_names(tmp_path) == ["smoke"]
 
 
 def test_hidden_files_among_claims_and_measurements_are_not_read(tmp_path: Path) -> None:

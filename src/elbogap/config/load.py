@@ -20,7 +20,7 @@ from elbogap.config.scale import scale_names
 from elbogap.config.yaml_file import read_yaml
 from elbogap.errors import UserError, did_you_mean, shown
 
-__all__ = ["Config", "Scales", "load", "scales", "section"]
+__all__ = ["Config", "Scales", "load", "section"]
 
 EXTENDS = "extends"
 
@@ -39,18 +39,13 @@ class Config(Section):
     efvae: EfvaeConfig = setting("Document efvae: VAE approximation error and exponential families.")
 
 
-def scales(folder: Path) -> list[str]:
-    """The names of the scales that have a file in `folder`."""
-    return scale_names(folder)
-
-
 class Scales(dict[str, Config]):
     """The scales of a folder; each is read when it is first asked for, so a broken one disturbs no other."""
 
     def __init__(self, folder: Path) -> None:
         """Take the names of the files in `folder`."""
         super().__init__()
-        self.folder, self.names = folder, scales(folder)
+        self.folder, self.names = folder, scale_names(folder)
 
     def __missing__(self, name: str) -> Config:
         """Read a scale; raises UserError if there is none of that name or its file is broken."""
@@ -74,7 +69,7 @@ def _whole(path: Path, heirs: tuple[str, ...]) -> tuple[dict[str, typing.Any], C
     try:
         values = read_yaml(path)
     except OSError as error:
-        hint = did_you_mean(path.stem, scales(path.parent))
+        hint = did_you_mean(path.stem, scale_names(path.parent))
         raise UserError(
             f"{path}: cannot be read ({error.strerror}){hint}; scales are files in {path.parent}/"
         ) from error
@@ -83,7 +78,7 @@ def _whole(path: Path, heirs: tuple[str, ...]) -> tuple[dict[str, typing.Any], C
         parent, line = values.pop(EXTENDS), (*heirs, path.stem)
         if parent in line:
             raise UserError(f"{path}: scales extend each other in a circle: {' -> '.join([*line, parent])}")
-        if parent not in scales(path.parent):
+        if parent not in scale_names(path.parent):
             raise UserError(f"{path}: {EXTENDS}: no scale {_known_are(parent, path.parent)}")
         values = _merged(_whole(path.with_name(f"{parent}.yaml"), line)[0], values)
     try:
@@ -100,7 +95,7 @@ def _merged(old: typing.Any, new: typing.Any) -> typing.Any:
 
 
 def _known_are(name: object, folder: Path) -> str:
-    known = scales(folder)
+    known = scale_names(folder)
     return f"{shown(name)}{did_you_mean(str(name), known)}; the files in {folder}/ are: {', '.join(known)}"
 
 

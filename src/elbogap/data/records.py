@@ -7,8 +7,7 @@ load the data again: file names and digests, or the parameters of the stand-in.
 import contextlib
 from typing import Any, Literal, get_args
 
-import pooch
-
+from elbogap.checksums import sha256
 from elbogap.data import stand_ins
 from elbogap.data.fetch import Found, NotServed, Say, complain, obtain
 from elbogap.data.sources import source
@@ -86,4 +85,4 @@ def _derived(name: str, donor: stand_ins.Donor, found: Found, policy: Policy, st
 
 def _files(found: Found) -> list[dict[str, str]]:
     pairs = zip(found.variant.files, found.files, strict=True)
-    return [{"name": file.name, "sha256": pooch.file_hash(str(located.path))} for file, located in pairs]
+    return [{"name": file.name, "sha256": sha256(located.path)} for file, located in pairs]

@@ -3,8 +3,7 @@
 import hashlib
 from pathlib import Path
 
-import pooch
-
+from elbogap.checksums import sha256
 from elbogap.data.sources import MOST_BYTES, File
 
 
@@ -29,7 +28,7 @@ def verify(file: File, path: Path) -> str:
     """
     found = []
     if file.sha256 is not None:
-        got = pooch.file_hash(path)
+        got = sha256(path)
         if got == file.sha256:
             return "sha256"
         found.append(f"sha256 expected {file.sha256}, got {got}")
