@@ -3,7 +3,7 @@
 # What cannot be had is said; the tests that need it are skipped with that reason.
 set -u
 for name in mnist fashion_mnist fid_inception; do
-    python -m elbogap data fetch "$name" || echo "tests of the real $name will be skipped: no network" >&2
+    python -m elbogap data fetch "$name" || echo "tests of the real $name will be skipped, see the line above" >&2
 done
 for browser in chromium chromium-browser google-chrome; do
     command -v "$browser" >/dev/null && exit 0

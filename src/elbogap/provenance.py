@@ -77,7 +77,7 @@ def collect(
     inputs: Mapping[str, str],
     run: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """Everything that is known of one result, except the moment and cost, which the caller adds in `run`.
+    """Everything that is known of one result. What it cost only the caller knows, who gives it in `run`.
 
     The inputs are given by :func:`verified`. Where the code has no commit, one line on standard error says
     why, once.
