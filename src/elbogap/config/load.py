@@ -20,8 +20,6 @@ from elbogap.config.scale import scale_names
 from elbogap.config.yaml_file import read_yaml
 from elbogap.errors import UserError, did_you_mean, shown
 
-__all__ = ["Config", "Scales", "load", "section"]
-
 EXTENDS = "extends"
 
 
