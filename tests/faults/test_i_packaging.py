@@ -86,7 +86,12 @@ def test_a_misspelt_name_is_one_line_with_the_nearest(
 
 
 def test_what_a_build_leaves_is_ignored() -> None:
-    left = ("build/lib/elbogap/cli.py", "dist/elbogap.whl", "src/elbogap.egg-info/PKG-INFO", ".home/.cache/pip")
+    left = (
+        "build/lib/elbogap/cli.py",
+        "dist/elbogap.whl",
+        "src/elbogap.egg-info/PKG-INFO",
+        ".home/.cache/pip",
+    )
     for path in left:
         answer = subprocess.run(["git", "check-ignore", "-q", path], cwd=ROOT, check=False)
         assert answer.returncode == 0, path

@@ -232,3 +232,15 @@ def test_costs_can_be_recorded_alone(tmp_path: Path) -> None:
     record_costs("smoke", places)
     assert set(pd.read_csv(places.recorded_costs)["scale"]) == {"smoke"}
     assert not places.recorded_results("smoke").exists()
+
+
+def test_costs_of_no_run_take_the_place_of_none(tmp_path: Path) -> None:
+    places = finished_run(tmp_path)
+    record_costs("smoke", places)
+    costs = places.recorded_costs.read_bytes()
+    shutil.rmtree(places.results("smoke") / "benchmarks")
+    with pytest.raises(
+        UserError, match="no job was measured, so no cost is known; build scale 'smoke' first"
+    ):
+        record_costs("smoke", places)
+    assert places.recorded_costs.read_bytes() == costs

@@ -23,7 +23,14 @@ PASSING = ("logs", "benchmarks")  # folders that say nothing about results
 
 
 def record_costs(scale: str, places: Places, *, add: bool = False) -> None:
-    """Replace the recorded costs of a scale, or (`add`) of the targets in the run, by those of the run."""
+    """Replace the recorded costs of a scale, or (`add`) of the targets in the run, by those of the run.
+
+    Raises:
+        UserError: nothing was measured in the run.
+    """
+    measured = places.results(scale) / "benchmarks"
+    if not jobs(measured):
+        raise UserError(f"{measured}: no job was measured, so no cost is known; build scale '{scale}' first")
     tables.write(_costs(scale, places, add), places.recorded_costs)
 
 
@@ -64,7 +71,7 @@ def record(scale: str, places: Places, *, add: bool = False) -> int:
         replace_folder(old, fresh, _aside(old))
         with contextlib.suppress(OSError):  # what another interrupted recording left is kept
             fresh.parent.rmdir()
-    record_costs(scale, places, add=add)
+    tables.write(_costs(scale, places, add), places.recorded_costs)
     return len(small) + len(pictures)
 
 
