@@ -47,6 +47,14 @@ def test_fit_recovers_a_gaussian_target(monkeypatch: pytest.MonkeyPatch, k: int)
     assert deviation == pytest.approx(0.8, abs=5e-3)
 
 
+def test_a_search_that_passes_a_narrow_q_goes_on(result: dict[str, pd.DataFrame]) -> None:
+    """With two draws it tries a standard deviation of 0.2, under which log-weights differ by 5,000 nats."""
+    z = torch.linspace(-24, 24, 961, dtype=torch.float64)
+    _, deviation = posterior_1d._fit(z, 2, SETTINGS.model_copy(update={"starts": (-2.0, 0.0, 4.0)}))
+    one, five = result["fits"].set_index(["training", "k"]).loc["iw-svi", "q_deviation"]
+    assert one + 0.1 < deviation < five - 0.1
+
+
 def test_fits_are_maximisers_of_their_own_bound(result: dict[str, pd.DataFrame]) -> None:
     fits = result["fits"].set_index(["training", "k"])
     assert fits.loc[("iw-svi", 5), "l_iwae"] > fits.loc[("svi", 5), "l_iwae"]

@@ -61,7 +61,9 @@ def _fit(z: Tensor, k: int, settings: Settings) -> tuple[float, float]:
     def loss(parameters: np.ndarray) -> tuple[float, np.ndarray]:
         leaf = torch.tensor(parameters, requires_grad=True)
         log_q = Normal(leaf[0], leaf[1].exp()).log_prob(z)
-        transform = exact_importance.weight_transform(log_q.exp(), log_target(z) - log_q)
+        inside = log_q > -600  # a narrow q that the search passes has no mass beyond, but infinite weights
+        log_weights = (log_target(z) - log_q)[inside]
+        transform = exact_importance.weight_transform(log_q[inside].exp(), log_weights)
         value = -exact_importance.iwae(transform, k)
         (gradient,) = torch.autograd.grad(value, leaf)
         return value.item(), gradient.numpy()
