@@ -109,7 +109,7 @@ def test_mistakes_of_the_call_are_one_line(folder: Any, values: Values) -> None:
         decide(folder, "huge")
     with pytest.raises(UserError, match="--outputs must be csv=FILE html=FILE"):
         call("claims", "--scale", "smoke", "--claims", folder.claims, "--outputs", "csv=a.csv", "png=b.png")
-    with pytest.raises(UserError, match="run the claims command first"):
+    with pytest.raises(UserError, match="run the claims command again"):
         call("claims-check", folder.results / "absent.csv")
 
 

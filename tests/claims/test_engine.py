@@ -209,7 +209,7 @@ def test_verdicts_survive_being_written(folder: Any, values: Values, tmp_path: P
 
 
 def test_what_is_no_table_of_verdicts_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="run the claims command first"):
+    with pytest.raises(UserError, match="run the claims command again"):
         engine.read_verdicts(tmp_path / "absent.csv")
     (tmp_path / "other.csv").write_text("k,kl\n1,2\n", encoding="utf-8")
     with pytest.raises(UserError, match="is not a table of verdicts"):

@@ -156,7 +156,7 @@ def read_verdicts(path: Path) -> pd.DataFrame:
     Raises:
         UserError: the file is missing or is not a table of verdicts.
     """
-    remedy = "run the claims command first"
+    remedy = "run the claims command again, or restore it if it is a recorded one"
     try:
         rows = pd.read_csv(path, dtype=str, keep_default_na=False)
         numbers = {name: [float(word or "nan") for word in rows[name]] for name in NUMBERS if name in rows}
