@@ -3,6 +3,8 @@ import os
 import re
 import shlex
 import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
@@ -58,13 +60,17 @@ try:
 except UserError as error:
     raise WorkflowError(f"elbogap: {error}") from None
 
-# The product of each document, as paths with a {scale} wildcard; the documents' rule files add to it.
-targets = {"mapa": [], "qiw": [], "air": [], "implicit": [], "efvae": []}
+# The rows, which the documents' files add: experiments, and the tables that each figure `<document>.<name>` is
+# drawn from. Their paths are relative to results/{scale}; rows.smk makes the rules.
+experiments = []
+figures = {}
 
 
 def products(scale):
     """Every figure and table of all documents at a scale."""
-    return [path.format(scale=scale) for document in targets.values() for path in document]
+    drawn = [figure_file(name, suffix) for name in figures for suffix in ("pdf", "png")]
+    tables = [path for row in experiments for path in row.tables]
+    return [path.format(scale=scale) for path in (*drawn, *tables)]
 
 
 def everything(scale):
@@ -136,6 +142,16 @@ def code(*modules):
     return digest.code_digest(*modules)
 
 
+def in_results(paths):
+    """Files of a scale by name, of paths relative to its results."""
+    return {name: f"results/{{scale}}/{path}" for name, path in paths.items()}
+
+
+def figure_file(name, suffix):
+    """Where the figure `<document>.<name>` is drawn."""
+    return f"figures/{{scale}}/{name.replace('.', '/')}.{suffix}"
+
+
 def files(wildcards, input, output):
     """The `--inputs` and `--outputs` words of a command, quoted for the shell, from the rule's named files."""
     words = []
@@ -143,6 +159,83 @@ def files(wildcards, input, output):
         pairs = [f"{name}={path}" for name, path in named.items()]
         words += [option, *pairs] if pairs else []
     return shlex.join(words)
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A row of a document's table, of which rows.smk makes a rule.
+
+    Attributes:
+        name: `<document>.<experiment>`, which names the rule and its records.
+        does: what a job does, its message; may name wildcards.
+        outputs: files by name; a file `tab*` is a product that the browsable report shows.
+        inputs: files by name.
+        found: more inputs, which the scale's settings decide.
+        published: a file in paper/published that is one more input.
+        gpu: 1 if it computes on a GPU where one is granted.
+        runs: the experiment that it runs, if not of the same name.
+        settings: a function of the wildcards, if not the settings of what it runs.
+        keys: by wildcard, what the command calls it, if not the same.
+    """
+
+    name: str
+    does: str
+    outputs: dict[str, str]
+    inputs: dict[str, str] = field(default_factory=dict)
+    found: tuple = ()
+    published: str = ""
+    gpu: int = 0
+    runs: str = ""
+    settings: Callable | None = None
+    keys: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def rule(self):
+        return self.name.replace(".", "_")
+
+    @property
+    def module(self):
+        return self.runs or self.name
+
+    @property
+    def message(self):
+        return f"{self.name.partition('.')[0]}: {self.does} ({{wildcards.scale}})"
+
+    @property
+    def wildcards(self):
+        """Those of the outputs, but for the scale: they make the cell."""
+        return re.findall(r"{(\w+)}", next(iter(self.outputs.values())))
+
+    @property
+    def record(self):
+        """The name of a job's log and benchmark, `<document>/<experiment>_<cell>`."""
+        return "_".join([self.name.replace(".", "/"), *(f"{{{name}}}" for name in self.wildcards)])
+
+    @property
+    def input(self):
+        published = os.path.relpath(ROOT / "paper" / "published" / self.published)
+        return in_results(self.inputs) | ({"published": published} if self.published else {})
+
+    @property
+    def output(self):
+        paths = in_results(self.outputs)
+        return {name: reported(path) if path in self.tables else path for name, path in paths.items()}
+
+    @property
+    def tables(self):
+        return [path for path in in_results(self.outputs).values() if Path(path).name.startswith("tab")]
+
+    @property
+    def resources(self):
+        """What a cluster is asked for, where the default of its profile is not enough (MiB, minutes)."""
+        return {"gpu": 1, "mem_mb": 16000, "runtime": 240} if self.gpu else {"gpu": 0}
+
+    def files(self, wildcards, input, output):
+        """The `--inputs`, `--outputs` and `--keys` words of a command, quoted for the shell."""
+        keys = [f"{self.keys.get(name, name)}={getattr(wildcards, name)}" for name in self.wildcards]
+        return " ".join(
+            [files(wildcards, input, output), shlex.join(["--keys", *keys] if keys else [])]
+        ).strip()
 
 
 def stand_ins(wildcards):
