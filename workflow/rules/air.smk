@@ -1,8 +1,7 @@
 # Document air: regularised encoders on three data sets of binary images, and the theory on small problems.
 
-AIR_IMAGES = {
-    name: f"air/images_{name}.npz" for name in ("binarized_mnist", "caltech_silhouettes", "omniglot")
-}
+AIR_DATASETS = ("binarized_mnist", "caltech_silhouettes", "omniglot")
+AIR_IMAGES = " ".join(f"{name}=images_{name}.npz" for name in AIR_DATASETS)
 
 
 def air_cells(scale):
@@ -44,17 +43,14 @@ experiments += [
     Experiment(
         "air.images",
         "images of {wildcards.dataset}",
-        inputs={"data": "data/{dataset}.json"},
-        outputs={"images": "air/images_{dataset}.npz"},
+        inputs="data=data/{dataset}.json",
+        outputs="images=images_{dataset}.npz",
     ),
     Experiment(
         "air.train",
         "train {wildcards.bound} on {wildcards.dataset}",
-        inputs={"images": "air/images_{dataset}.npz"},
-        outputs={
-            "models": "air/models/{dataset}/{bound}.npz",
-            "curves": "air/curves/{dataset}/{bound}.csv",
-        },
+        inputs="images=images_{dataset}.npz",
+        outputs="models=models/{dataset}/{bound}.npz curves=curves/{dataset}/{bound}.csv",
         settings=settings_of_cell("air.train", "bound"),
         keys={"bound": "cell"},
         gpu=1,
@@ -62,83 +58,66 @@ experiments += [
     Experiment(
         "air.evaluate",
         "evaluate {wildcards.bound} on {wildcards.dataset}",
-        inputs={
-            "images": "air/images_{dataset}.npz",
-            "models": "air/models/{dataset}/{bound}.npz",
-            "curves": "air/curves/{dataset}/{bound}.csv",
-        },
-        outputs={
-            "evaluation": "air/evaluation/{dataset}/{bound}.csv",
-            "images": "air/images/{dataset}/{bound}.npz",
-        },
+        inputs="""
+            images=images_{dataset}.npz models=models/{dataset}/{bound}.npz
+            curves=curves/{dataset}/{bound}.csv
+        """,
+        outputs="evaluation=evaluation/{dataset}/{bound}.csv images=images/{dataset}/{bound}.npz",
         keys={"bound": "cell"},
         gpu=1,
     ),
     Experiment(
         "air.summary",
         "tables of all evaluations",
-        found=(unpack(air_evaluations),),
-        outputs={
-            "tab01": "air/tab01_vae.csv",
-            "tab02": "air/tab02_iwae8.csv",
-            "tab03": "air/tab03_iwae64.csv",
-            "tab04": "air/tab04_large_encoder.csv",
-            "tab07": "air/tab07_strengths.csv",
-            "strengths": "air/tab_strengths.csv",
-            "shapes": "air/tab_shapes.csv",
-            "gradient_samples": "air/tab_gradient_samples.csv",
-            "curves": "air/gradient_samples.csv",
-        },
+        found=[air_evaluations],
+        outputs="""
+            tab01=tab01_vae.csv tab02=tab02_iwae8.csv tab03=tab03_iwae64.csv tab04=tab04_large_encoder.csv
+            tab07=tab07_strengths.csv strengths=tab_strengths.csv shapes=tab_shapes.csv
+            gradient_samples=tab_gradient_samples.csv curves=gradient_samples.csv
+        """,
     ),
     Experiment(
         "air.setup",
         "sizes and settings",
         inputs=AIR_IMAGES,
-        outputs={"splits": "air/tab05_splits.csv", "settings": "air/tab06_settings.csv"},
+        outputs="splits=tab05_splits.csv settings=tab06_settings.csv",
         settings=settings("air.train"),
     ),
     Experiment(
         "air.saturation",
         "convergence of the estimated likelihood",
-        found=(unpack(air_saturation_models),),
-        outputs={"saturation": "air/tab_iw_svi.csv"},
+        found=[air_saturation_models],
+        outputs="saturation=tab_iw_svi.csv",
         gpu=1,
     ),
     Experiment(
         "air.cost",
         "time of the paper scale's steps",
         inputs=AIR_IMAGES,
-        outputs={"cost": "air/tab_cost.csv"},
+        outputs="cost=tab_cost.csv",
         settings=air_cost_settings,
         gpu=1,
     ),
     Experiment(
         "air.theory",
         "the theory on small problems",
-        outputs={
-            "encoder": "air/tab_theory_encoder.csv",
-            "strength": "air/tab_theory_strength.csv",
-            "generator": "air/tab_theory_generator.csv",
-            "attenuation": "air/tab_theory_attenuation.csv",
-            "bounds": "air/tab_theory_bounds.csv",
-            "encoder_curves": "air/theory_encoder_curves.csv",
-            "posteriors": "air/theory_posteriors.csv",
-            "generator_curves": "air/theory_generator_curves.csv",
-        },
+        outputs="""
+            encoder=tab_theory_encoder.csv strength=tab_theory_strength.csv
+            generator=tab_theory_generator.csv attenuation=tab_theory_attenuation.csv
+            bounds=tab_theory_bounds.csv encoder_curves=theory_encoder_curves.csv
+            posteriors=theory_posteriors.csv generator_curves=theory_generator_curves.csv
+        """,
     ),
 ]
 
 figures |= {
-    "air.fig01_strength": {"strengths": "air/tab_strengths.csv"},
-    "air.fig02_strength_by_k": {"strengths": "air/tab_strengths.csv"},
-    "air.fig04_gradient_samples": {"curves": "air/gradient_samples.csv"},
-    "air.fig_theory": {
-        "encoder_curves": "air/theory_encoder_curves.csv",
-        "posteriors": "air/theory_posteriors.csv",
-        "encoder": "air/tab_theory_encoder.csv",
-        "strength": "air/tab_theory_strength.csv",
-        "generator_curves": "air/theory_generator_curves.csv",
-        "attenuation": "air/tab_theory_attenuation.csv",
-        "bounds": "air/tab_theory_bounds.csv",
-    },
+    "air.fig01_strength": "strengths=tab_strengths.csv",
+    "air.fig02_strength_by_k": "strengths=tab_strengths.csv",
+    "air.fig04_gradient_samples": "curves=gradient_samples.csv",
+    "air.fig_theory": """
+        encoder_curves=theory_encoder_curves.csv posteriors=theory_posteriors.csv
+        encoder=tab_theory_encoder.csv strength=tab_theory_strength.csv
+        generator_curves=theory_generator_curves.csv attenuation=tab_theory_attenuation.csv
+        bounds=tab_theory_bounds.csv
+    """,
 }

@@ -61,7 +61,7 @@ except UserError as error:
     raise WorkflowError(f"elbogap: {error}") from None
 
 # The rows, which the documents' files add: experiments, and the tables that each figure `<document>.<name>` is
-# drawn from. Their paths are relative to results/{scale}; rows.smk makes the rules.
+# drawn from; rows.smk makes the rules.
 experiments = []
 figures = {}
 
@@ -142,9 +142,11 @@ def code(*modules):
     return digest.code_digest(*modules)
 
 
-def in_results(paths):
-    """Files of a scale by name, of paths relative to its results."""
-    return {name: f"results/{{scale}}/{path}" for name, path in paths.items()}
+def files_of(document, words):
+    """The files of NAME=FILE words by name: records of data sets are `data/...`, all others the document's."""
+    pairs = [word.split("=") for word in words.split()]
+    homes = {name: path if path.startswith("data/") else f"{document}/{path}" for name, path in pairs}
+    return {name: f"results/{{scale}}/{path}" for name, path in homes.items()}
 
 
 def figure_file(name, suffix):
@@ -152,13 +154,18 @@ def figure_file(name, suffix):
     return f"figures/{{scale}}/{name.replace('.', '/')}.{suffix}"
 
 
-def files(wildcards, input, output):
-    """The `--inputs` and `--outputs` words of a command, quoted for the shell, from the rule's named files."""
+def file_words(input, output):
+    """The `--inputs` and `--outputs` words of a command, from the rule's named files."""
     words = []
     for option, named in (("--inputs", input), ("--outputs", output)):
         pairs = [f"{name}={path}" for name, path in named.items()]
         words += [option, *pairs] if pairs else []
-    return shlex.join(words)
+    return words
+
+
+def files(wildcards, input, output):
+    """The words of the rule's named files, quoted for the shell."""
+    return shlex.join(file_words(input, output))
 
 
 @dataclass(frozen=True)
@@ -167,22 +174,22 @@ class Experiment:
 
     Attributes:
         name: `<document>.<experiment>`, which names the rule and its records.
-        does: what a job does, its message; may name wildcards.
-        outputs: files by name; a file `tab*` is a product that the browsable report shows.
-        inputs: files by name.
+        does: what a job does, its message; it may name wildcards.
+        outputs: the document's files, NAME=FILE; `tab*` are products that the browsable report shows.
+        inputs: the document's files, or records of data sets, `data/...`.
         found: more inputs, which the scale's settings decide.
         published: a file in paper/published that is one more input.
         gpu: 1 if it computes on a GPU where one is granted.
-        runs: the experiment that it runs, if not of the same name.
+        runs: the experiment that it runs, if not the one that names it.
         settings: a function of the wildcards, if not the settings of what it runs.
         keys: by wildcard, what the command calls it, if not the same.
     """
 
     name: str
     does: str
-    outputs: dict[str, str]
-    inputs: dict[str, str] = field(default_factory=dict)
-    found: tuple = ()
+    outputs: str
+    inputs: str = ""
+    found: list = field(default_factory=list)
     published: str = ""
     gpu: int = 0
     runs: str = ""
@@ -190,21 +197,17 @@ class Experiment:
     keys: dict[str, str] = field(default_factory=dict)
 
     @property
-    def rule(self):
-        return self.name.replace(".", "_")
+    def document(self):
+        return self.name.partition(".")[0]
 
     @property
     def module(self):
         return self.runs or self.name
 
     @property
-    def message(self):
-        return f"{self.name.partition('.')[0]}: {self.does} ({{wildcards.scale}})"
-
-    @property
     def wildcards(self):
         """Those of the outputs, but for the scale: they make the cell."""
-        return re.findall(r"{(\w+)}", next(iter(self.outputs.values())))
+        return list(dict.fromkeys(re.findall(r"{(\w+)}", self.outputs)))
 
     @property
     def record(self):
@@ -213,29 +216,28 @@ class Experiment:
 
     @property
     def input(self):
-        published = os.path.relpath(ROOT / "paper" / "published" / self.published)
-        return in_results(self.inputs) | ({"published": published} if self.published else {})
+        published = {"published": os.path.relpath(ROOT / "paper/published" / self.published)}
+        return files_of(self.document, self.inputs) | (published if self.published else {})
 
     @property
     def output(self):
-        paths = in_results(self.outputs)
+        paths = files_of(self.document, self.outputs)
         return {name: reported(path) if path in self.tables else path for name, path in paths.items()}
 
     @property
     def tables(self):
-        return [path for path in in_results(self.outputs).values() if Path(path).name.startswith("tab")]
+        paths = files_of(self.document, self.outputs).values()
+        return [path for path in paths if Path(path).name.startswith("tab")]
 
     @property
     def resources(self):
-        """What a cluster is asked for, where the default of its profile is not enough (MiB, minutes)."""
+        """What a job takes: memory in MB and minutes where a cluster's defaults are not enough."""
         return {"gpu": 1, "mem_mb": 16000, "runtime": 240} if self.gpu else {"gpu": 0}
 
     def files(self, wildcards, input, output):
-        """The `--inputs`, `--outputs` and `--keys` words of a command, quoted for the shell."""
+        """The words of `files`, and `--keys` with the cell, quoted for the shell."""
         keys = [f"{self.keys.get(name, name)}={getattr(wildcards, name)}" for name in self.wildcards]
-        return " ".join(
-            [files(wildcards, input, output), shlex.join(["--keys", *keys] if keys else [])]
-        ).strip()
+        return shlex.join([*file_words(input, output), *(["--keys", *keys] if keys else [])])
 
 
 def stand_ins(wildcards):

@@ -1,15 +1,10 @@
 # Document implicit: implicit and semi-implicit distributions, and approximations refined by Markov chains.
 
-REGRESSION_DATASETS = ("mnist", "hapt")
-
 
 def regressions(*kinds):
     """Tables of the softmax regressions, of some kinds, on all data sets."""
-    return {
-        f"{kind}_{dataset}": f"implicit/regression_{kind}_{dataset}.csv"
-        for kind in kinds
-        for dataset in REGRESSION_DATASETS
-    }
+    pairs = [f"{kind}_{dataset}" for kind in kinds for dataset in ("mnist", "hapt")]
+    return " ".join(f"{pair}=regression_{pair}.csv" for pair in pairs)
 
 
 def implicit_evaluations(wildcards):
@@ -36,43 +31,39 @@ experiments += [
     Experiment(
         "implicit.density_ratio",
         "adversarial training by density ratio estimation",
-        outputs={
-            "curves": "implicit/density_ratio_curves.csv",
-            "training": "implicit/density_ratio_training.csv",
-            "samples": "implicit/density_ratio_samples.npz",
-            "dimensions": "implicit/density_ratio_dimensions.csv",
-            "table": "implicit/tab_density_ratio.csv",
-        },
+        outputs="""
+            curves=density_ratio_curves.csv training=density_ratio_training.csv
+            samples=density_ratio_samples.npz dimensions=density_ratio_dimensions.csv
+            table=tab_density_ratio.csv
+        """,
     ),
     Experiment(
         "implicit.toys",
         "UIVI, SIVI and a Gaussian on three toy targets",
-        outputs={"divergences": "implicit/tab_uivi_toys.csv", "draws": "implicit/uivi_toys.npz"},
+        outputs="divergences=tab_uivi_toys.csv draws=uivi_toys.npz",
         gpu=1,
     ),
     Experiment(
         "implicit.identities",
         "the bound of SIVI and the gradient of UIVI against quadrature",
-        outputs={"bound": "implicit/tab_sivi_bound.csv", "gradient": "implicit/tab_uivi_gradient.csv"},
+        outputs="bound=tab_sivi_bound.csv gradient=tab_uivi_gradient.csv",
     ),
     Experiment(
         "implicit.vcd_toys",
         "VCD, the standard KL and alpha-VCD on the plane",
-        outputs={
-            "toys": "implicit/tab_vcd_toys.csv",
-            "alpha": "implicit/tab_alpha_vcd.csv",
-            "properties": "implicit/tab_vcd_properties.csv",
-            "optima": "implicit/alpha_vcd_optima.csv",
-            "densities": "implicit/vcd_toys.npz",
-        },
+        outputs="""
+            toys=tab_vcd_toys.csv alpha=tab_alpha_vcd.csv properties=tab_vcd_properties.csv
+            optima=alpha_vcd_optima.csv densities=vcd_toys.npz
+        """,
     ),
     Experiment(
         "implicit.regression",
         "softmax regression on {wildcards.dataset}",
-        inputs={"data": "data/{dataset}.json"},
-        outputs={
-            kind: f"implicit/regression_{kind}_{{dataset}}.csv" for kind in ("curves", "final", "timing")
-        },
+        inputs="data=data/{dataset}.json",
+        outputs="""
+            curves=regression_curves_{dataset}.csv final=regression_final_{dataset}.csv
+            timing=regression_timing_{dataset}.csv
+        """,
         gpu=1,
     ),
     Experiment(
@@ -80,30 +71,27 @@ experiments += [
         "table of the softmax regressions",
         inputs=regressions("curves", "final", "timing"),
         published="implicit_regression.csv",
-        outputs={"seeds": "implicit/regression_seeds.csv", "table": "implicit/tab_regression.csv"},
+        outputs="seeds=regression_seeds.csv table=tab_regression.csv",
     ),
     Experiment(
         "implicit.hmc_iterations",
         "numbers of HMC iterations",
-        inputs={"data": "data/mnist.json"},
+        inputs="data=data/mnist.json",
         published="implicit_hmc_iterations.csv",
-        outputs={"curves": "implicit/hmc_iterations_curves.csv", "table": "implicit/tab_hmc_iterations.csv"},
+        outputs="curves=hmc_iterations_curves.csv table=tab_hmc_iterations.csv",
         gpu=1,
     ),
     Experiment(
         "implicit.images",
         "images of {wildcards.dataset}",
-        inputs={"data": "data/{dataset}.json"},
-        outputs={"images": "implicit/images_{dataset}.npz"},
+        inputs="data=data/{dataset}.json",
+        outputs="images=images_{dataset}.npz",
     ),
     Experiment(
         "implicit.vae_train",
         "train {wildcards.trained} on {wildcards.dataset}",
-        inputs={"images": "implicit/images_{dataset}.npz"},
-        outputs={
-            "models": "implicit/models/{dataset}/{trained}.npz",
-            "curves": "implicit/curves/{dataset}/{trained}.csv",
-        },
+        inputs="images=images_{dataset}.npz",
+        outputs="models=models/{dataset}/{trained}.npz curves=curves/{dataset}/{trained}.csv",
         settings=settings_of_cell("implicit.vae_train", "trained"),
         keys={"trained": "cell"},
         gpu=1,
@@ -111,61 +99,43 @@ experiments += [
     Experiment(
         "implicit.vae_evaluate",
         "evaluate {wildcards.trained} on {wildcards.dataset}",
-        inputs={
-            "images": "implicit/images_{dataset}.npz",
-            "models": "implicit/models/{dataset}/{trained}.npz",
-            "curves": "implicit/curves/{dataset}/{trained}.csv",
-        },
-        outputs={
-            "evaluation": "implicit/evaluation/{dataset}/{trained}.csv",
-            "loglik": "implicit/loglik/{dataset}/{trained}.npz",
-        },
+        inputs="""
+            images=images_{dataset}.npz models=models/{dataset}/{trained}.npz
+            curves=curves/{dataset}/{trained}.csv
+        """,
+        outputs="evaluation=evaluation/{dataset}/{trained}.csv loglik=loglik/{dataset}/{trained}.npz",
         keys={"trained": "cell"},
         gpu=1,
     ),
     Experiment(
         "implicit.vae_summary",
         "tables of all evaluations",
-        found=(unpack(implicit_evaluations),),
-        outputs={
-            "tab01": "implicit/tab01_uivi_vae.csv",
-            "tab02": "implicit/tab02_vcd.csv",
-            "steps": "implicit/tab_vcd_steps.csv",
-            "seeds": "implicit/tab_vae_seeds.csv",
-        },
+        found=[implicit_evaluations],
+        outputs="""
+            tab01=tab01_uivi_vae.csv tab02=tab02_vcd.csv steps=tab_vcd_steps.csv seeds=tab_vae_seeds.csv
+        """,
     ),
     Experiment(
         "implicit.vae_time",
         "seconds per iteration",
-        inputs={"images": "implicit/images_binarized_mnist.npz"},
-        outputs={"time": "implicit/tab_vcd_time.csv"},
+        inputs="images=images_binarized_mnist.npz",
+        outputs="time=tab_vcd_time.csv",
         settings=implicit_time_settings,
         gpu=1,
     ),
 ]
 
 figures |= {
-    "implicit.fig01_density_ratio": {
-        "curves": "implicit/density_ratio_curves.csv",
-        "samples": "implicit/density_ratio_samples.npz",
-        "dimensions": "implicit/density_ratio_dimensions.csv",
-        "table": "implicit/tab_density_ratio.csv",
-    },
-    "implicit.fig02_uivi_toys": {
-        "draws": "implicit/uivi_toys.npz",
-        "divergences": "implicit/tab_uivi_toys.csv",
-    },
+    "implicit.fig01_density_ratio": """
+        curves=density_ratio_curves.csv samples=density_ratio_samples.npz
+        dimensions=density_ratio_dimensions.csv table=tab_density_ratio.csv
+    """,
+    "implicit.fig02_uivi_toys": "draws=uivi_toys.npz divergences=tab_uivi_toys.csv",
     "implicit.fig03_softmax_regression": regressions("curves", "timing"),
-    "implicit.fig04_hmc_iterations": {"curves": "implicit/hmc_iterations_curves.csv"},
-    "implicit.fig05_vcd_toys": {"densities": "implicit/vcd_toys.npz"},
-    "implicit.fig06_vcd_steps": {
-        "steps": "implicit/tab_vcd_steps.csv",
-        "time": "implicit/tab_vcd_time.csv",
-    },
-    "implicit.fig07_alpha_vcd": {
-        "alpha": "implicit/tab_alpha_vcd.csv",
-        "optima": "implicit/alpha_vcd_optima.csv",
-        "toys": "implicit/tab_vcd_toys.csv",
-        "densities": "implicit/vcd_toys.npz",
-    },
+    "implicit.fig04_hmc_iterations": "curves=hmc_iterations_curves.csv",
+    "implicit.fig05_vcd_toys": "densities=vcd_toys.npz",
+    "implicit.fig06_vcd_steps": "steps=tab_vcd_steps.csv time=tab_vcd_time.csv",
+    "implicit.fig07_alpha_vcd": """
+        alpha=tab_alpha_vcd.csv optima=alpha_vcd_optima.csv toys=tab_vcd_toys.csv densities=vcd_toys.npz
+    """,
 }

@@ -4,58 +4,41 @@ experiments += [
     Experiment(
         "qiw.posterior_2d",
         "density and bounds of q_IW on the eight-Gaussian target",
-        outputs={
-            "bounds": "qiw/tab01_bounds.csv",
-            "batches": "qiw/posterior_2d_batches.csv",
-            "density": "qiw/posterior_2d.npz",
-        },
+        outputs="bounds=tab01_bounds.csv batches=posterior_2d_batches.csv density=posterior_2d.npz",
     ),
     Experiment(
         "qiw.posterior_1d",
         "Gaussians fitted by the ELBO and by the IWAE bound, resampled",
-        outputs={
-            "fits": "qiw/tab_posterior_1d.csv",
-            "density": "qiw/posterior_1d.csv",
-            "histogram": "qiw/posterior_1d_histogram.csv",
-        },
+        outputs="fits=tab_posterior_1d.csv density=posterior_1d.csv histogram=posterior_1d_histogram.csv",
     ),
     Experiment(
         "qiw.mnist_train",
         "train the importance-weighted autoencoder on binarised MNIST",
-        inputs={"data": "data/binarized_mnist.json"},
-        outputs={"parameters": "qiw/mnist_parameters.npz", "curve": "qiw/mnist_training.csv"},
+        inputs="data=data/binarized_mnist.json",
+        outputs="parameters=mnist_parameters.npz curve=mnist_training.csv",
         gpu=1,
     ),
     Experiment(
         "qiw.mnist_classifier",
         "fit the classifier that reads digits",
-        inputs={"data": "data/mnist.json"},
-        outputs={
-            "classifier": "qiw/mnist_classifier.npz",
-            "accuracy": "qiw/mnist_classifier_accuracy.csv",
-        },
+        inputs="data=data/mnist.json",
+        outputs="classifier=mnist_classifier.npz accuracy=mnist_classifier_accuracy.csv",
     ),
     Experiment(
         "qiw.mnist_reconstruct",
         "reconstruct test digits from q and from q_IW",
-        inputs={
-            "data": "data/binarized_mnist.json",
-            "parameters": "qiw/mnist_parameters.npz",
-            "classifier": "qiw/mnist_classifier.npz",
-        },
-        outputs={"reconstruction": "qiw/tab02_reconstruction.csv", "images": "qiw/mnist_reconstructions.npz"},
+        inputs="""
+            data=data/binarized_mnist.json parameters=mnist_parameters.npz classifier=mnist_classifier.npz
+        """,
+        outputs="reconstruction=tab02_reconstruction.csv images=mnist_reconstructions.npz",
         gpu=1,
     ),
 ]
 
 figures |= {
-    "qiw.fig01_posterior_2d": {"density": "qiw/posterior_2d.npz"},
-    "qiw.fig02_mnist_reconstructions": {
-        "images": "qiw/mnist_reconstructions.npz",
-        "reconstruction": "qiw/tab02_reconstruction.csv",
-    },
-    "qiw.fig03_posterior_1d": {
-        "density": "qiw/posterior_1d.csv",
-        "histogram": "qiw/posterior_1d_histogram.csv",
-    },
+    "qiw.fig01_posterior_2d": "density=posterior_2d.npz",
+    "qiw.fig02_mnist_reconstructions": """
+        images=mnist_reconstructions.npz reconstruction=tab02_reconstruction.csv
+    """,
+    "qiw.fig03_posterior_1d": "density=posterior_1d.csv histogram=posterior_1d_histogram.csv",
 }

@@ -4,9 +4,9 @@ for row in experiments:
 
     rule:
         name:
-            row.rule
+            row.name.replace(".", "_")
         input:
-            *row.found,
+            *map(unpack, row.found),
             **row.input,
         output:
             **row.output,
@@ -25,7 +25,7 @@ for row in experiments:
             code=code(f"elbogap.experiments.{row.module}"),
             files=row.files,
         message:
-            row.message
+            f"{row.document}: {row.does} ({{wildcards.scale}})"
         shell:
             "python -m elbogap {params.name:q} --scale {wildcards.scale:q} --settings {params.settings:q} {params.files} "
             "--threads {threads} --gpus {resources.gpu} > {log:q} 2>&1"
@@ -37,7 +37,7 @@ for name, tables in figures.items():
         name:
             name.replace(".", "_")
         input:
-            **in_results(tables),
+            **files_of(name.partition(".")[0], tables),
         output:
             pdf=figure_file(name, "pdf"),
             png=reported(figure_file(name, "png")),
