@@ -15,13 +15,13 @@ if "{" in CLAIMS:
     raise WorkflowError(f"elbogap: Snakemake takes braces in a path for wildcards; rename a folder of {ROOT}")
 sys.path.insert(0, str(ROOT / "src"))
 
-from elbogap import digest
 from elbogap.claims.specification import published_needed, tables_needed
 from elbogap.config.air import CostOfTraining
 from elbogap.config.implicit import TimeOfTraining
 from elbogap.config.load import Scales, section
 from elbogap.config.mapa import CELL
 from elbogap.data.fetch import record_state
+from elbogap.digest import code_digest as code
 from elbogap.errors import UserError, did_you_mean
 from elbogap.places import visible
 from elbogap.report.catalogue import heading
@@ -137,16 +137,14 @@ def models_of(name):
     return of_problem
 
 
-def code(*modules):
-    """A digest of what the modules mean, with all they import: a changed constant reruns, a comment does not."""
-    return digest.code_digest(*modules)
-
-
 def files_of(document, words):
-    """The files of NAME=FILE words by name: records of data sets are `data/...`, all others the document's."""
-    pairs = [word.split("=") for word in words.split()]
-    homes = {name: path if path.startswith("data/") else f"{document}/{path}" for name, path in pairs}
-    return {name: f"results/{{scale}}/{path}" for name, path in homes.items()}
+    """The files of NAME=FILE words by name: `data/...` of a scale, `paper/...` of the checkout, or the document's."""
+    homes = {"data": "results/{scale}", "paper": os.path.relpath(ROOT)}
+    found = {}
+    for name, _, path in (word.partition("=") for word in words.split()):
+        home = homes.get(Path(path).parts[0], f"results/{{scale}}/{document}")
+        found[name] = os.path.normpath(f"{home}/{path}")
+    return found
 
 
 def figure_file(name, suffix):
@@ -176,9 +174,8 @@ class Experiment:
         name: `<document>.<experiment>`, which names the rule and its records.
         does: what a job does, its message; it may name wildcards.
         outputs: the document's files, NAME=FILE; `tab*` are products that the browsable report shows.
-        inputs: the document's files, or records of data sets, `data/...`.
+        inputs: the document's files, records `data/...` of data sets, or files `paper/...` of the checkout.
         found: more inputs, which the scale's settings decide.
-        published: a file in paper/published that is one more input.
         gpu: 1 if it computes on a GPU where one is granted.
         runs: the experiment that it runs, if not the one that names it.
         settings: a function of the wildcards, if not the settings of what it runs.
@@ -190,7 +187,6 @@ class Experiment:
     outputs: str
     inputs: str = ""
     found: list = field(default_factory=list)
-    published: str = ""
     gpu: int = 0
     runs: str = ""
     settings: Callable | None = None
@@ -213,11 +209,6 @@ class Experiment:
     def record(self):
         """The name of a job's log and benchmark, `<document>/<experiment>_<cell>`."""
         return "_".join([self.name.replace(".", "/"), *(f"{{{name}}}" for name in self.wildcards)])
-
-    @property
-    def input(self):
-        published = {"published": os.path.relpath(ROOT / "paper/published" / self.published)}
-        return files_of(self.document, self.inputs) | (published if self.published else {})
 
     @property
     def output(self):

@@ -69,15 +69,14 @@ experiments += [
     Experiment(
         "implicit.regression_summary",
         "table of the softmax regressions",
-        inputs=regressions("curves", "final", "timing"),
-        published="implicit_regression.csv",
+        inputs=regressions("curves", "final", "timing")
+        + " published=paper/published/implicit_regression.csv",
         outputs="seeds=regression_seeds.csv table=tab_regression.csv",
     ),
     Experiment(
         "implicit.hmc_iterations",
         "numbers of HMC iterations",
-        inputs="data=data/mnist.json",
-        published="implicit_hmc_iterations.csv",
+        inputs="data=data/mnist.json published=paper/published/implicit_hmc_iterations.csv",
         outputs="curves=hmc_iterations_curves.csv table=tab_hmc_iterations.csv",
         gpu=1,
     ),

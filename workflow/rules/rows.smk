@@ -7,7 +7,7 @@ for row in experiments:
             row.name.replace(".", "_")
         input:
             *map(unpack, row.found),
-            **row.input,
+            **files_of(row.document, row.inputs),
         output:
             **row.output,
         log:
