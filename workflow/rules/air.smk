@@ -10,27 +10,24 @@ def air_cells(scale):
     return [(dataset, name, cell) for name, cell in cells.items() for dataset in cell.datasets]
 
 
-def air_evaluations(wildcards):
+def air_evaluations(scale):
     """Training curves of all data sets and cells; evaluations, also by image, of those with plain gradients (m = 1)."""
-    folder = f"results/{wildcards.scale}/air"
-    return {
-        f"{kind}_{dataset}_{name}": f"{folder}/{kind}/{dataset}/{name}.{suffix}"
-        for dataset, name, cell in air_cells(wildcards.scale)
+    return " ".join(
+        f"{kind}_{dataset}_{name}={kind}/{dataset}/{name}.{suffix}"
+        for dataset, name, cell in air_cells(scale)
         for kind, suffix in (("curves", "csv"), ("evaluation", "csv"), ("images", "npz"))
         if kind == "curves" or cell.m == 1
-    }
+    )
 
 
-def air_saturation_models(wildcards):
+def air_saturation_models(scale):
     """Models and images of the data sets on which the estimate's convergence is measured."""
-    folder = f"results/{wildcards.scale}/air"
-    wanted = section(CONFIGS[wildcards.scale], "air.saturation").cells
-    found = {}
-    for dataset, name, _ in air_cells(wildcards.scale):
-        if name in wanted:
-            found[f"models_{dataset}"] = f"{folder}/models/{dataset}/{name}.npz"
-            found[f"images_{dataset}"] = f"{folder}/images_{dataset}.npz"
-    return found
+    wanted = section(CONFIGS[scale], "air.saturation").cells
+    return " ".join(
+        f"models_{dataset}=models/{dataset}/{name}.npz images_{dataset}=images_{dataset}.npz"
+        for dataset, name, _ in air_cells(scale)
+        if name in wanted
+    )
 
 
 def air_cost_settings(wildcards):
@@ -69,7 +66,7 @@ experiments += [
     Experiment(
         "air.summary",
         "tables of all evaluations",
-        found=[air_evaluations],
+        found=air_evaluations,
         outputs="""
             tab01=tab01_vae.csv tab02=tab02_iwae8.csv tab03=tab03_iwae64.csv tab04=tab04_large_encoder.csv
             tab07=tab07_strengths.csv strengths=tab_strengths.csv shapes=tab_shapes.csv
@@ -86,7 +83,7 @@ experiments += [
     Experiment(
         "air.saturation",
         "convergence of the estimated likelihood",
-        found=[air_saturation_models],
+        found=air_saturation_models,
         outputs="saturation=tab_iw_svi.csv",
         gpu=1,
     ),

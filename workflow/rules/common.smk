@@ -125,18 +125,6 @@ def settings_of_cell(name, wildcard):
     return of_cell
 
 
-def models_of(name):
-    """The trained models that an experiment's settings name, as inputs named by their cells."""
-    document = name.partition(".")[0]
-
-    def of_problem(wildcards):
-        folder = f"results/{wildcards.scale}/{document}/models"
-        cells = section(CONFIGS[wildcards.scale], name).cells
-        return {cell: f"{folder}/{wildcards.problem}_{cell}.npz" for cell in cells}
-
-    return of_problem
-
-
 def files_of(document, words):
     """The files of NAME=FILE words by name: `data/...` of a scale, `paper/...` of the checkout, or the document's."""
     homes = {"data": "results/{scale}", "paper": os.path.relpath(ROOT)}
@@ -152,18 +140,13 @@ def figure_file(name, suffix):
     return f"figures/{{scale}}/{name.replace('.', '/')}.{suffix}"
 
 
-def file_words(input, output):
-    """The `--inputs` and `--outputs` words of a command, from the rule's named files."""
+def files(wildcards, input, output, keys=None):
+    """The `--inputs`, `--outputs` and `--keys` words of a command, quoted for the shell, from named files and values."""
     words = []
-    for option, named in (("--inputs", input), ("--outputs", output)):
-        pairs = [f"{name}={path}" for name, path in named.items()]
+    for option, named in (("--inputs", input), ("--outputs", output), ("--keys", keys or {})):
+        pairs = [f"{name}={value}" for name, value in named.items()]
         words += [option, *pairs] if pairs else []
-    return words
-
-
-def files(wildcards, input, output):
-    """The words of the rule's named files, quoted for the shell."""
-    return shlex.join(file_words(input, output))
+    return shlex.join(words)
 
 
 @dataclass(frozen=True)
@@ -175,7 +158,7 @@ class Experiment:
         does: what a job does, its message; it may name wildcards.
         outputs: the document's files, NAME=FILE; `tab*` are products that the browsable report shows.
         inputs: the document's files, records `data/...` of data sets, or files `paper/...` of the checkout.
-        found: more inputs, which the scale's settings decide.
+        found: a function of the scale, the inputs that its settings decide.
         gpu: 1 if it computes on a GPU where one is granted.
         runs: the experiment that it runs, if not the one that names it.
         settings: a function of the wildcards, if not the settings of what it runs.
@@ -186,7 +169,7 @@ class Experiment:
     does: str
     outputs: str
     inputs: str = ""
-    found: list = field(default_factory=list)
+    found: Callable | None = None
     gpu: int = 0
     runs: str = ""
     settings: Callable | None = None
@@ -210,6 +193,11 @@ class Experiment:
         """The name of a job's log and benchmark, `<document>/<experiment>_<cell>`."""
         return "_".join([self.name.replace(".", "/"), *(f"{{{name}}}" for name in self.wildcards)])
 
+    def input(self, wildcards):
+        words = f"{self.found(wildcards.scale) if self.found else ''} {self.inputs}"
+        paths = files_of(self.document, words)
+        return {name: path.format(**dict(wildcards.items())) for name, path in paths.items()}
+
     @property
     def output(self):
         paths = files_of(self.document, self.outputs)
@@ -226,9 +214,9 @@ class Experiment:
         return {"gpu": 1, "mem_mb": 16000, "runtime": 240} if self.gpu else {"gpu": 0}
 
     def files(self, wildcards, input, output):
-        """The words of `files`, and `--keys` with the cell, quoted for the shell."""
-        keys = [f"{self.keys.get(name, name)}={getattr(wildcards, name)}" for name in self.wildcards]
-        return shlex.join([*file_words(input, output), *(["--keys", *keys] if keys else [])])
+        """The files of a job and the keys of its cell, as words of the command."""
+        keys = {self.keys.get(name, name): getattr(wildcards, name) for name in self.wildcards}
+        return files(wildcards, input, output, keys)
 
 
 def stand_ins(wildcards):

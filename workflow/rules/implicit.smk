@@ -7,16 +7,14 @@ def regressions(*kinds):
     return " ".join(f"{pair}=regression_{pair}.csv" for pair in pairs)
 
 
-def implicit_evaluations(wildcards):
+def implicit_evaluations(scale):
     """Evaluations, in all and by image, of all data sets and cells."""
-    folder = f"results/{wildcards.scale}/implicit"
-    cells = section(CONFIGS[wildcards.scale], "implicit.vae_train").cells
-    return {
-        f"{kind}_{dataset}_{name}": f"{folder}/{kind}/{dataset}/{name}.{suffix}"
-        for name, cell in cells.items()
+    return " ".join(
+        f"{kind}_{dataset}_{name}={kind}/{dataset}/{name}.{suffix}"
+        for name, cell in section(CONFIGS[scale], "implicit.vae_train").cells.items()
         for dataset in cell.datasets
         for kind, suffix in (("evaluation", "csv"), ("loglik", "npz"))
-    }
+    )
 
 
 def implicit_time_settings(wildcards):
@@ -109,7 +107,7 @@ experiments += [
     Experiment(
         "implicit.vae_summary",
         "tables of all evaluations",
-        found=[implicit_evaluations],
+        found=implicit_evaluations,
         outputs="""
             tab01=tab01_uivi_vae.csv tab02=tab02_vcd.csv steps=tab_vcd_steps.csv seeds=tab_vae_seeds.csv
         """,

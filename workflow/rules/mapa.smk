@@ -10,6 +10,16 @@ def by_problem(stem, suffix, problems=MAPA_PROBLEMS):
     return " ".join(f"{problem}={stem}_{problem}.{suffix}" for problem in problems)
 
 
+def models_of(name):
+    """The trained models of the cells that an experiment's settings name."""
+
+    def of_scale(scale):
+        cells = section(CONFIGS[scale], name).cells
+        return " ".join(f"{cell}=models/{{problem}}_{cell}.npz" for cell in cells)
+
+    return of_scale
+
+
 experiments += [
     Experiment(
         "mapa.surrogate",
@@ -51,7 +61,7 @@ experiments += [
     Experiment(
         "mapa.density",
         "exact likelihoods of all models of {wildcards.problem}",
-        found=[models_of("mapa.density")],
+        found=models_of("mapa.density"),
         inputs="surrogate=surrogate_{problem}.npz",
         outputs="density=density_{problem}.csv",
         gpu=1,
@@ -65,7 +75,7 @@ experiments += [
     Experiment(
         "mapa.protocol",
         "the document's estimate of the likelihood on {wildcards.problem}",
-        found=[models_of("mapa.protocol")],
+        found=models_of("mapa.protocol"),
         inputs="surrogate=surrogate_{problem}.npz density=density_{problem}.csv",
         outputs="protocol=protocol_{problem}.csv timing=protocol_timing_{problem}.json",
         gpu=1,
@@ -73,14 +83,14 @@ experiments += [
     Experiment(
         "mapa.gaps",
         "gap decomposition on {wildcards.problem}",
-        found=[models_of("mapa.gaps")],
+        found=models_of("mapa.gaps"),
         inputs="surrogate=surrogate_{problem}.npz density=density_{problem}.csv",
         outputs="gaps=gaps_{problem}.csv",
     ),
     Experiment(
         "mapa.training_passes",
         "passes in training on {wildcards.problem}",
-        found=[models_of("mapa.training_passes")],
+        found=models_of("mapa.training_passes"),
         inputs="surrogate=surrogate_{problem}.npz",
         outputs="passes=training_passes_{problem}.csv",
     ),

@@ -6,8 +6,7 @@ for row in experiments:
         name:
             row.name.replace(".", "_")
         input:
-            *map(unpack, row.found),
-            **files_of(row.document, row.inputs),
+            unpack(row.input),
         output:
             **row.output,
         log:
