@@ -36,85 +36,84 @@ def air_cost_settings(wildcards):
     return CostOfTraining(timing=timing, train=train).model_dump_json()
 
 
-experiments += [
-    Experiment(
-        "air.images",
-        "images of {wildcards.dataset}",
-        inputs="data=data/{dataset}.json",
-        outputs="images=images_{dataset}.npz",
-    ),
-    Experiment(
-        "air.train",
-        "train {wildcards.bound} on {wildcards.dataset}",
-        inputs="images=images_{dataset}.npz",
-        outputs="models=models/{dataset}/{bound}.npz curves=curves/{dataset}/{bound}.csv",
-        settings=settings_of_cell("air.train", "bound"),
-        keys={"bound": "cell"},
-        gpu=1,
-    ),
-    Experiment(
-        "air.evaluate",
-        "evaluate {wildcards.bound} on {wildcards.dataset}",
-        inputs="""
-            images=images_{dataset}.npz models=models/{dataset}/{bound}.npz
-            curves=curves/{dataset}/{bound}.csv
-        """,
-        outputs="evaluation=evaluation/{dataset}/{bound}.csv images=images/{dataset}/{bound}.npz",
-        keys={"bound": "cell"},
-        gpu=1,
-    ),
-    Experiment(
-        "air.summary",
-        "tables of all evaluations",
-        found=air_evaluations,
-        outputs="""
-            tab01=tab01_vae.csv tab02=tab02_iwae8.csv tab03=tab03_iwae64.csv tab04=tab04_large_encoder.csv
-            tab07=tab07_strengths.csv strengths=tab_strengths.csv shapes=tab_shapes.csv
-            gradient_samples=tab_gradient_samples.csv curves=gradient_samples.csv
-        """,
-    ),
-    Experiment(
-        "air.setup",
-        "sizes and settings",
-        inputs=AIR_IMAGES,
-        outputs="splits=tab05_splits.csv settings=tab06_settings.csv",
-        settings=settings("air.train"),
-    ),
-    Experiment(
-        "air.saturation",
-        "convergence of the estimated likelihood",
-        found=air_saturation_models,
-        outputs="saturation=tab_iw_svi.csv",
-        gpu=1,
-    ),
-    Experiment(
-        "air.cost",
-        "time of the paper scale's steps",
-        inputs=AIR_IMAGES,
-        outputs="cost=tab_cost.csv",
-        settings=air_cost_settings,
-        gpu=1,
-    ),
-    Experiment(
-        "air.theory",
-        "the theory on small problems",
-        outputs="""
-            encoder=tab_theory_encoder.csv strength=tab_theory_strength.csv
-            generator=tab_theory_generator.csv attenuation=tab_theory_attenuation.csv
-            bounds=tab_theory_bounds.csv encoder_curves=theory_encoder_curves.csv
-            posteriors=theory_posteriors.csv generator_curves=theory_generator_curves.csv
-        """,
-    ),
-]
+experiment(
+    "air.images",
+    "images of {wildcards.dataset}",
+    inputs="data=data/{dataset}.json",
+    outputs="images=images_{dataset}.npz",
+)
+experiment(
+    "air.train",
+    "train {wildcards.bound} on {wildcards.dataset}",
+    inputs="images=images_{dataset}.npz",
+    outputs="models=models/{dataset}/{bound}.npz curves=curves/{dataset}/{bound}.csv",
+    settings=settings_of_cell("air.train", "bound"),
+    keys={"bound": "cell"},
+    gpu=1,
+)
+experiment(
+    "air.evaluate",
+    "evaluate {wildcards.bound} on {wildcards.dataset}",
+    inputs="""
+        images=images_{dataset}.npz models=models/{dataset}/{bound}.npz
+        curves=curves/{dataset}/{bound}.csv
+    """,
+    outputs="evaluation=evaluation/{dataset}/{bound}.csv images=images/{dataset}/{bound}.npz",
+    keys={"bound": "cell"},
+    gpu=1,
+)
+experiment(
+    "air.summary",
+    "tables of all evaluations",
+    found=air_evaluations,
+    outputs="""
+        tab01=tab01_vae.csv tab02=tab02_iwae8.csv tab03=tab03_iwae64.csv tab04=tab04_large_encoder.csv
+        tab07=tab07_strengths.csv strengths=tab_strengths.csv shapes=tab_shapes.csv
+        gradient_samples=tab_gradient_samples.csv curves=gradient_samples.csv
+    """,
+)
+experiment(
+    "air.setup",
+    "sizes and settings",
+    inputs=AIR_IMAGES,
+    outputs="splits=tab05_splits.csv settings=tab06_settings.csv",
+    settings=settings("air.train"),
+)
+experiment(
+    "air.saturation",
+    "convergence of the estimated likelihood",
+    found=air_saturation_models,
+    outputs="saturation=tab_iw_svi.csv",
+    gpu=1,
+)
+experiment(
+    "air.cost",
+    "time of the paper scale's steps",
+    inputs=AIR_IMAGES,
+    outputs="cost=tab_cost.csv",
+    settings=air_cost_settings,
+    gpu=1,
+)
+experiment(
+    "air.theory",
+    "the theory on small problems",
+    outputs="""
+        encoder=tab_theory_encoder.csv strength=tab_theory_strength.csv
+        generator=tab_theory_generator.csv attenuation=tab_theory_attenuation.csv
+        bounds=tab_theory_bounds.csv encoder_curves=theory_encoder_curves.csv
+        posteriors=theory_posteriors.csv generator_curves=theory_generator_curves.csv
+    """,
+)
 
-figures |= {
-    "air.fig01_strength": "strengths=tab_strengths.csv",
-    "air.fig02_strength_by_k": "strengths=tab_strengths.csv",
-    "air.fig04_gradient_samples": "curves=gradient_samples.csv",
-    "air.fig_theory": """
+figure("air.fig01_strength", "strengths=tab_strengths.csv")
+figure("air.fig02_strength_by_k", "strengths=tab_strengths.csv")
+figure("air.fig04_gradient_samples", "curves=gradient_samples.csv")
+figure(
+    "air.fig_theory",
+    """
         encoder_curves=theory_encoder_curves.csv posteriors=theory_posteriors.csv
         encoder=tab_theory_encoder.csv strength=tab_theory_strength.csv
         generator_curves=theory_generator_curves.csv attenuation=tab_theory_attenuation.csv
         bounds=tab_theory_bounds.csv
     """,
-}
+)

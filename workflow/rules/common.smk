@@ -5,6 +5,7 @@ import shlex
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
@@ -60,10 +61,8 @@ try:
 except UserError as error:
     raise WorkflowError(f"elbogap: {error}") from None
 
-# The rows, which the documents' files add: experiments, and the tables that each figure `<document>.<name>` is
-# drawn from; rows.smk makes the rules.
-experiments = []
-figures = {}
+# The rows, which the documents' files add; rows.smk makes a rule of each.
+experiments, figures = [], {}
 
 
 def products(scale):
@@ -217,6 +216,16 @@ class Experiment:
         """The files of a job and the keys of its cell, as words of the command."""
         keys = {self.keys.get(name, name): getattr(wildcards, name) for name in self.wildcards}
         return files(wildcards, input, output, keys)
+
+
+def experiment(name, does, **properties):
+    """Add a row: see Experiment."""
+    experiments.append(Experiment(name, does, **properties))
+
+
+def figure(name, tables):
+    """Add the row of the figure `<document>.<name>`, with the document's files that it is drawn from, NAME=FILE."""
+    figures[name] = tables
 
 
 def stand_ins(wildcards):

@@ -10,81 +10,77 @@ def newsgroups_trained(scale):
     )
 
 
-experiments += [
-    Experiment(
-        "efvae.toy",
-        "the mixture of four Gaussians",
-        outputs="table=tab00_toy.csv maps=tab_toy_maps.csv panels=toy.npz plane=toy_plane.npz",
-    ),
-    Experiment(
-        "efvae.theory",
-        "consistency results on small models",
-        outputs="""
-            consistent=tab_theory_consistent.csv encoder=tab_theory_encoder.csv affine=tab_theory_affine.csv
-            flow=tab_theory_flow.csv bound=tab_theory_bound.csv
-        """,
-    ),
-    Experiment(
-        "efvae.documents",
-        "words and documents of 20 Newsgroups",
-        inputs="data=data/newsgroups.json",
-        outputs="documents=documents.npz baselines=tab_newsgroups_baselines.csv",
-    ),
-    Experiment(
-        "efvae.newsgroups_train",
-        "train {wildcards.trained} on 20 Newsgroups",
-        inputs="documents=documents.npz",
-        outputs="curves=newsgroups/curves_{trained}.csv codes=newsgroups/codes_{trained}.npz",
-        keys={"trained": "cells"},
-        gpu=1,
-    ),
-    Experiment(
-        "efvae.newsgroups_summary",
-        "Table 2 and retrieval",
-        found=newsgroups_trained,
-        inputs="""
-            documents=documents.npz baselines=tab_newsgroups_baselines.csv
-            published=paper/published/efvae_newsgroups.csv
-        """,
-        outputs="table=tab02_newsgroups.csv retrieval=tab_retrieval.csv",
-    ),
-    Experiment(
-        "efvae.gan",
-        "a GAN as ground truth of CelebA",
-        inputs="data=data/celeba.json",
-        outputs="ground_truth=celeba/ground_truth.npz training=celeba/gan_training.csv",
-        gpu=1,
-    ),
-    Experiment(
-        "efvae.pretrain",
-        "encoder of the CelebA ground truth by conditional likelihood",
-        inputs="ground_truth=celeba/ground_truth.npz",
-        outputs="encoder=celeba/encoder.npz training=celeba/pretrain_training.csv",
-        gpu=1,
-    ),
-    Experiment(
-        "efvae.joint",
-        "decoder and encoder by the ELBO, {wildcards.sigma} sigma",
-        inputs="ground_truth=celeba/ground_truth.npz encoder=celeba/encoder.npz",
-        outputs="model=celeba/joint_{sigma}.npz training=celeba/joint_{sigma}_training.csv",
-        gpu=1,
-    ),
-    Experiment(
-        "efvae.celeba_evaluate",
-        "ELBO and Frechet distance of all stages",
-        inputs="""
-            inception=data/fid_inception.json ground_truth=celeba/ground_truth.npz
-            encoder=celeba/encoder.npz fixed=celeba/joint_fixed.npz learned=celeba/joint_learned.npz
-        """,
-        outputs="table=tab01_celeba.csv pictures=celeba/pictures.npz",
-        gpu=1,
-    ),
-]
+experiment(
+    "efvae.toy",
+    "the mixture of four Gaussians",
+    outputs="table=tab00_toy.csv maps=tab_toy_maps.csv panels=toy.npz plane=toy_plane.npz",
+)
+experiment(
+    "efvae.theory",
+    "consistency results on small models",
+    outputs="""
+        consistent=tab_theory_consistent.csv encoder=tab_theory_encoder.csv affine=tab_theory_affine.csv
+        flow=tab_theory_flow.csv bound=tab_theory_bound.csv
+    """,
+)
+experiment(
+    "efvae.documents",
+    "words and documents of 20 Newsgroups",
+    inputs="data=data/newsgroups.json",
+    outputs="documents=documents.npz baselines=tab_newsgroups_baselines.csv",
+)
+experiment(
+    "efvae.newsgroups_train",
+    "train {wildcards.trained} on 20 Newsgroups",
+    inputs="documents=documents.npz",
+    outputs="curves=newsgroups/curves_{trained}.csv codes=newsgroups/codes_{trained}.npz",
+    keys={"trained": "cells"},
+    gpu=1,
+)
+experiment(
+    "efvae.newsgroups_summary",
+    "Table 2 and retrieval",
+    found=newsgroups_trained,
+    inputs="""
+        documents=documents.npz baselines=tab_newsgroups_baselines.csv
+        published=paper/published/efvae_newsgroups.csv
+    """,
+    outputs="table=tab02_newsgroups.csv retrieval=tab_retrieval.csv",
+)
+experiment(
+    "efvae.gan",
+    "a GAN as ground truth of CelebA",
+    inputs="data=data/celeba.json",
+    outputs="ground_truth=celeba/ground_truth.npz training=celeba/gan_training.csv",
+    gpu=1,
+)
+experiment(
+    "efvae.pretrain",
+    "encoder of the CelebA ground truth by conditional likelihood",
+    inputs="ground_truth=celeba/ground_truth.npz",
+    outputs="encoder=celeba/encoder.npz training=celeba/pretrain_training.csv",
+    gpu=1,
+)
+experiment(
+    "efvae.joint",
+    "decoder and encoder by the ELBO, {wildcards.sigma} sigma",
+    inputs="ground_truth=celeba/ground_truth.npz encoder=celeba/encoder.npz",
+    outputs="model=celeba/joint_{sigma}.npz training=celeba/joint_{sigma}_training.csv",
+    gpu=1,
+)
+experiment(
+    "efvae.celeba_evaluate",
+    "ELBO and Frechet distance of all stages",
+    inputs="""
+        inception=data/fid_inception.json ground_truth=celeba/ground_truth.npz
+        encoder=celeba/encoder.npz fixed=celeba/joint_fixed.npz learned=celeba/joint_learned.npz
+    """,
+    outputs="table=tab01_celeba.csv pictures=celeba/pictures.npz",
+    gpu=1,
+)
 
-figures |= {
-    "efvae.fig01_balance": "plane=toy_plane.npz",
-    "efvae.fig02_toy": "panels=toy.npz",
-    "efvae.fig03_redecodings": "pictures=celeba/pictures.npz",
-    "efvae.fig04_samples": "pictures=celeba/pictures.npz",
-    "efvae.fig_newsgroups": "table=tab02_newsgroups.csv",
-}
+figure("efvae.fig01_balance", "plane=toy_plane.npz")
+figure("efvae.fig02_toy", "panels=toy.npz")
+figure("efvae.fig03_redecodings", "pictures=celeba/pictures.npz")
+figure("efvae.fig04_samples", "pictures=celeba/pictures.npz")
+figure("efvae.fig_newsgroups", "table=tab02_newsgroups.csv")

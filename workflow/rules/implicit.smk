@@ -25,114 +25,111 @@ def implicit_time_settings(wildcards):
     return TimeOfTraining(timing=timing, train=train).model_dump_json()
 
 
-experiments += [
-    Experiment(
-        "implicit.density_ratio",
-        "adversarial training by density ratio estimation",
-        outputs="""
-            curves=density_ratio_curves.csv training=density_ratio_training.csv
-            samples=density_ratio_samples.npz dimensions=density_ratio_dimensions.csv
-            table=tab_density_ratio.csv
-        """,
-    ),
-    Experiment(
-        "implicit.toys",
-        "UIVI, SIVI and a Gaussian on three toy targets",
-        outputs="divergences=tab_uivi_toys.csv draws=uivi_toys.npz",
-        gpu=1,
-    ),
-    Experiment(
-        "implicit.identities",
-        "the bound of SIVI and the gradient of UIVI against quadrature",
-        outputs="bound=tab_sivi_bound.csv gradient=tab_uivi_gradient.csv",
-    ),
-    Experiment(
-        "implicit.vcd_toys",
-        "VCD, the standard KL and alpha-VCD on the plane",
-        outputs="""
-            toys=tab_vcd_toys.csv alpha=tab_alpha_vcd.csv properties=tab_vcd_properties.csv
-            optima=alpha_vcd_optima.csv densities=vcd_toys.npz
-        """,
-    ),
-    Experiment(
-        "implicit.regression",
-        "softmax regression on {wildcards.dataset}",
-        inputs="data=data/{dataset}.json",
-        outputs="""
-            curves=regression_curves_{dataset}.csv final=regression_final_{dataset}.csv
-            timing=regression_timing_{dataset}.csv
-        """,
-        gpu=1,
-    ),
-    Experiment(
-        "implicit.regression_summary",
-        "table of the softmax regressions",
-        inputs=regressions("curves", "final", "timing")
-        + " published=paper/published/implicit_regression.csv",
-        outputs="seeds=regression_seeds.csv table=tab_regression.csv",
-    ),
-    Experiment(
-        "implicit.hmc_iterations",
-        "numbers of HMC iterations",
-        inputs="data=data/mnist.json published=paper/published/implicit_hmc_iterations.csv",
-        outputs="curves=hmc_iterations_curves.csv table=tab_hmc_iterations.csv",
-        gpu=1,
-    ),
-    Experiment(
-        "implicit.images",
-        "images of {wildcards.dataset}",
-        inputs="data=data/{dataset}.json",
-        outputs="images=images_{dataset}.npz",
-    ),
-    Experiment(
-        "implicit.vae_train",
-        "train {wildcards.trained} on {wildcards.dataset}",
-        inputs="images=images_{dataset}.npz",
-        outputs="models=models/{dataset}/{trained}.npz curves=curves/{dataset}/{trained}.csv",
-        settings=settings_of_cell("implicit.vae_train", "trained"),
-        keys={"trained": "cell"},
-        gpu=1,
-    ),
-    Experiment(
-        "implicit.vae_evaluate",
-        "evaluate {wildcards.trained} on {wildcards.dataset}",
-        inputs="""
-            images=images_{dataset}.npz models=models/{dataset}/{trained}.npz
-            curves=curves/{dataset}/{trained}.csv
-        """,
-        outputs="evaluation=evaluation/{dataset}/{trained}.csv loglik=loglik/{dataset}/{trained}.npz",
-        keys={"trained": "cell"},
-        gpu=1,
-    ),
-    Experiment(
-        "implicit.vae_summary",
-        "tables of all evaluations",
-        found=implicit_evaluations,
-        outputs="""
-            tab01=tab01_uivi_vae.csv tab02=tab02_vcd.csv steps=tab_vcd_steps.csv seeds=tab_vae_seeds.csv
-        """,
-    ),
-    Experiment(
-        "implicit.vae_time",
-        "seconds per iteration",
-        inputs="images=images_binarized_mnist.npz",
-        outputs="time=tab_vcd_time.csv",
-        settings=implicit_time_settings,
-        gpu=1,
-    ),
-]
+experiment(
+    "implicit.density_ratio",
+    "adversarial training by density ratio estimation",
+    outputs="""
+        curves=density_ratio_curves.csv training=density_ratio_training.csv
+        samples=density_ratio_samples.npz dimensions=density_ratio_dimensions.csv
+        table=tab_density_ratio.csv
+    """,
+)
+experiment(
+    "implicit.toys",
+    "UIVI, SIVI and a Gaussian on three toy targets",
+    outputs="divergences=tab_uivi_toys.csv draws=uivi_toys.npz",
+    gpu=1,
+)
+experiment(
+    "implicit.identities",
+    "the bound of SIVI and the gradient of UIVI against quadrature",
+    outputs="bound=tab_sivi_bound.csv gradient=tab_uivi_gradient.csv",
+)
+experiment(
+    "implicit.vcd_toys",
+    "VCD, the standard KL and alpha-VCD on the plane",
+    outputs="""
+        toys=tab_vcd_toys.csv alpha=tab_alpha_vcd.csv properties=tab_vcd_properties.csv
+        optima=alpha_vcd_optima.csv densities=vcd_toys.npz
+    """,
+)
+experiment(
+    "implicit.regression",
+    "softmax regression on {wildcards.dataset}",
+    inputs="data=data/{dataset}.json",
+    outputs="""
+        curves=regression_curves_{dataset}.csv final=regression_final_{dataset}.csv
+        timing=regression_timing_{dataset}.csv
+    """,
+    gpu=1,
+)
+experiment(
+    "implicit.regression_summary",
+    "table of the softmax regressions",
+    inputs=regressions("curves", "final", "timing") + " published=paper/published/implicit_regression.csv",
+    outputs="seeds=regression_seeds.csv table=tab_regression.csv",
+)
+experiment(
+    "implicit.hmc_iterations",
+    "numbers of HMC iterations",
+    inputs="data=data/mnist.json published=paper/published/implicit_hmc_iterations.csv",
+    outputs="curves=hmc_iterations_curves.csv table=tab_hmc_iterations.csv",
+    gpu=1,
+)
+experiment(
+    "implicit.images",
+    "images of {wildcards.dataset}",
+    inputs="data=data/{dataset}.json",
+    outputs="images=images_{dataset}.npz",
+)
+experiment(
+    "implicit.vae_train",
+    "train {wildcards.trained} on {wildcards.dataset}",
+    inputs="images=images_{dataset}.npz",
+    outputs="models=models/{dataset}/{trained}.npz curves=curves/{dataset}/{trained}.csv",
+    settings=settings_of_cell("implicit.vae_train", "trained"),
+    keys={"trained": "cell"},
+    gpu=1,
+)
+experiment(
+    "implicit.vae_evaluate",
+    "evaluate {wildcards.trained} on {wildcards.dataset}",
+    inputs="""
+        images=images_{dataset}.npz models=models/{dataset}/{trained}.npz
+        curves=curves/{dataset}/{trained}.csv
+    """,
+    outputs="evaluation=evaluation/{dataset}/{trained}.csv loglik=loglik/{dataset}/{trained}.npz",
+    keys={"trained": "cell"},
+    gpu=1,
+)
+experiment(
+    "implicit.vae_summary",
+    "tables of all evaluations",
+    found=implicit_evaluations,
+    outputs="tab01=tab01_uivi_vae.csv tab02=tab02_vcd.csv steps=tab_vcd_steps.csv seeds=tab_vae_seeds.csv",
+)
+experiment(
+    "implicit.vae_time",
+    "seconds per iteration",
+    inputs="images=images_binarized_mnist.npz",
+    outputs="time=tab_vcd_time.csv",
+    settings=implicit_time_settings,
+    gpu=1,
+)
 
-figures |= {
-    "implicit.fig01_density_ratio": """
+figure(
+    "implicit.fig01_density_ratio",
+    """
         curves=density_ratio_curves.csv samples=density_ratio_samples.npz
         dimensions=density_ratio_dimensions.csv table=tab_density_ratio.csv
     """,
-    "implicit.fig02_uivi_toys": "draws=uivi_toys.npz divergences=tab_uivi_toys.csv",
-    "implicit.fig03_softmax_regression": regressions("curves", "timing"),
-    "implicit.fig04_hmc_iterations": "curves=hmc_iterations_curves.csv",
-    "implicit.fig05_vcd_toys": "densities=vcd_toys.npz",
-    "implicit.fig06_vcd_steps": "steps=tab_vcd_steps.csv time=tab_vcd_time.csv",
-    "implicit.fig07_alpha_vcd": """
-        alpha=tab_alpha_vcd.csv optima=alpha_vcd_optima.csv toys=tab_vcd_toys.csv densities=vcd_toys.npz
-    """,
-}
+)
+figure("implicit.fig02_uivi_toys", "draws=uivi_toys.npz divergences=tab_uivi_toys.csv")
+figure("implicit.fig03_softmax_regression", regressions("curves", "timing"))
+figure("implicit.fig04_hmc_iterations", "curves=hmc_iterations_curves.csv")
+figure("implicit.fig05_vcd_toys", "densities=vcd_toys.npz")
+figure("implicit.fig06_vcd_steps", "steps=tab_vcd_steps.csv time=tab_vcd_time.csv")
+figure(
+    "implicit.fig07_alpha_vcd",
+    "alpha=tab_alpha_vcd.csv optima=alpha_vcd_optima.csv toys=tab_vcd_toys.csv densities=vcd_toys.npz",
+)
