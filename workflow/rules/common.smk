@@ -190,7 +190,8 @@ class Experiment:
     @property
     def record(self):
         """The name of a job's log and benchmark, `<document>/<experiment>_<cell>`."""
-        return "_".join([self.name.replace(".", "/"), *(f"{{{name}}}" for name in self.wildcards)])
+        cell = [f"{{{name}}}" for name in self.wildcards]
+        return "_".join([self.name.replace(".", "/"), *cell])
 
     def input(self, wildcards):
         words = f"{self.found(wildcards.scale) if self.found else ''} {self.inputs}"
@@ -209,8 +210,8 @@ class Experiment:
 
     @property
     def resources(self):
-        """What a job takes: memory in MB and minutes where a cluster's defaults are not enough."""
-        return {"gpu": 1, "mem_mb": 16000, "runtime": 240} if self.gpu else {"gpu": 0}
+        """A GPU or none, and what else the profile gives each job that asks for one."""
+        return {"gpu": 1, **config.get("gpu_job", {})} if self.gpu else {"gpu": 0}
 
     def files(self, wildcards, input, output):
         """The files of a job and the keys of its cell, as words of the command."""
