@@ -125,7 +125,7 @@ def settings_of_cell(name, wildcard):
 
 
 def files_of(document, words):
-    """The files of NAME=FILE words by name: `data/...` of a scale, `paper/...` of the checkout, or the document's."""
+    """The files of NAME=FILE words: `data/...` of the scale, `paper/...` of the checkout, or the document's."""
     homes = {"data": "results/{scale}", "paper": os.path.relpath(ROOT)}
     found = {}
     for name, _, path in (word.partition("=") for word in words.split()):
@@ -140,7 +140,7 @@ def figure_file(name, suffix):
 
 
 def files(wildcards, input, output, keys=None):
-    """The `--inputs`, `--outputs` and `--keys` words of a command, quoted for the shell, from named files and values."""
+    """The `--inputs`, `--outputs` and `--keys` words of a command, quoted for the shell."""
     words = []
     for option, named in (("--inputs", input), ("--outputs", output), ("--keys", keys or {})):
         pairs = [f"{name}={value}" for name, value in named.items()]
@@ -225,7 +225,7 @@ def experiment(name, does, **properties):
 
 
 def figure(name, tables):
-    """Add the row of the figure `<document>.<name>`, with the document's files that it is drawn from, NAME=FILE."""
+    """Add the row of the figure `<document>.<name>`, drawn from the document's files, NAME=FILE."""
     figures[name] = tables
 
 

@@ -26,8 +26,8 @@ for row in experiments:
         message:
             f"{row.document}: {row.does} ({{wildcards.scale}})"
         shell:
-            "python -m elbogap {params.name:q} --scale {wildcards.scale:q} --settings {params.settings:q} {params.files} "
-            "--threads {threads} --gpus {resources.gpu} > {log:q} 2>&1"
+            "python -m elbogap {params.name:q} --scale {wildcards.scale:q} --settings {params.settings:q} "
+            "{params.files} --threads {threads} --gpus {resources.gpu} > {log:q} 2>&1"
 
 
 for name, tables in figures.items():
@@ -53,4 +53,5 @@ for name, tables in figures.items():
             files=files,
             name=name,
         shell:
-            "python -m elbogap figure {params.name:q} --scale {wildcards.scale:q} {params.files} > {log:q} 2>&1"
+            "python -m elbogap figure {params.name:q} --scale {wildcards.scale:q} {params.files} "
+            "> {log:q} 2>&1"
