@@ -107,7 +107,7 @@ for table, problems in (
 ):
     experiment(
         f"mapa.tab_{table}",
-        f"one table of {table} of all problems",
+        f"one table of the problems' {table}",
         inputs=by_problem(table, "csv", problems),
         outputs=f"table=tab_{table}.csv",
         runs="mapa.gather",
