@@ -38,7 +38,7 @@ def test_every_placeholder_of_every_command_is_quoted() -> None:
         for _, text in shells(path)
         for word in re.findall(r"\{(.*?)\}", text)
     ]
-    assert len(found) > 200, "the test reads the rules"
+    assert len(found) > 20, "the test reads the rules"
     assert {(name, word) for name, word in found if not word.endswith(":q")} <= {
         (path.name, word) for path in RULES for word in NUMBERS | QUOTED
     }

@@ -13,9 +13,6 @@ import pytest
 import yaml
 from conftest import ROOT, Project, copy_project
 
-from elbogap.places import Places
-from elbogap.report import catalogue
-
 PROFILES = ROOT / "profiles"
 
 
@@ -45,20 +42,35 @@ def test_profiles_repeat_the_default_one(name: str) -> None:
             assert ours[key] == value, key
 
 
-def test_the_slurm_profile_knows_the_rules() -> None:
-    """Every rule that may compute on a GPU asks for one, and every drawing is in the group."""
-    places, slurm = Places.here(), profile("slurm")
-    rules = "".join(
-        path.read_text(encoding="utf-8") for path in (places.project / "workflow/rules").glob("*.smk")
-    )
-    with_gpu = [
-        rule.partition(":")[0] for rule in re.split(r"^ *rule ?", rules, flags=re.M) if "gpu=1," in rule
-    ]
-    assert len(with_gpu) == rules.count("gpu=1,")
-    assert set(slurm["set-resources"]) == set(with_gpu)
-    targets = catalogue.everything(places.paper / "documents.yaml", places.captions)
-    figures = {f"{one.document}_{one.name}" for one in targets if one.kind == "figure"}
-    assert set(slurm["groups"]) == figures
+def test_the_slurm_profile_and_the_rules_share_their_words() -> None:
+    """No rule is listed: the group of all drawings and what a GPU job gets go by properties of rules."""
+    slurm = profile("slurm")
+    assert not {"set-resources", "groups"} & set(slurm)
+    rules = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "workflow/rules").glob("*.smk"))
+    assert re.findall(r'group:\n +"(\w+)"', rules) == list(slurm["group-components"])
+    assert rules.count("elbogap figure ") == 1, "all drawings are made by the rule with the group"
+    given = yaml.safe_load((PROFILES / "slurm" / slurm["configfile"]).read_text(encoding="utf-8"))
+    assert re.findall(r'config\.get\("(\w+)", {}\)', rules) == list(given)
+    assert set(given["gpu_job"]) == set(slurm["default-resources"])
+
+
+@pytest.mark.dag
+def test_each_rule_that_may_compute_on_a_gpu_gets_what_the_slurm_profile_says(project: Project) -> None:
+    """A dry run without the plugin, and without the messages that would hide the jobs' resources."""
+    project.edit("profiles/slurm/profile.yaml", "executor: slurm\n", "")
+    rules = (project.folder / "workflow/rules/rows.smk").read_text(encoding="utf-8")
+    message = re.search(r" +message:\n.*\n", rules)
+    assert message
+    project.edit("workflow/rules/rows.smk", message.group(), "")
+    answer = project.snakemake("-n", "--workflow-profile", "profiles/slurm", "--", "smoke")
+    assert answer.returncode == 0, answer.stdout[-3000:]
+    jobs = re.findall(r"^rule (\w+):\n(?:    .*\n)*?    resources: (.*)$", answer.stdout, re.MULTILINE)
+    gpu = {"gpu=1", "slurm_partition=gpu", "mem_mb=16000", "runtime=240"}
+    cpu = {"slurm_partition=cpu", "mem_mb=4000", "runtime=60"}
+    on_gpu = {rule for rule, words in jobs if "gpu=1" in words.split(", ")}
+    assert {"air_train", "efvae_gan", "implicit_toys", "mapa_train", "qiw_mnist_train"} <= on_gpu
+    for rule, words in jobs:
+        assert (gpu if rule in on_gpu else cpu) <= set(words.split(", ")), rule
 
 
 @pytest.mark.dag

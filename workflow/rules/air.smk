@@ -1,284 +1,119 @@
 # Document air: regularised encoders on three data sets of binary images, and the theory on small problems.
 
 AIR_DATASETS = ("binarized_mnist", "caltech_silhouettes", "omniglot")
-
-AIR = "results/{scale}/air"
-
-# The tables that each figure is drawn from.
-AIR_FIGURES = {
-    "fig01_strength": {"strengths": f"{AIR}/tab_strengths.csv"},
-    "fig02_strength_by_k": {"strengths": f"{AIR}/tab_strengths.csv"},
-    "fig04_gradient_samples": {"curves": f"{AIR}/gradient_samples.csv"},
-    "fig_theory": {
-        "encoder_curves": f"{AIR}/theory_encoder_curves.csv",
-        "posteriors": f"{AIR}/theory_posteriors.csv",
-        "encoder": f"{AIR}/tab_theory_encoder.csv",
-        "strength": f"{AIR}/tab_theory_strength.csv",
-        "generator_curves": f"{AIR}/theory_generator_curves.csv",
-        "attenuation": f"{AIR}/tab_theory_attenuation.csv",
-        "bounds": f"{AIR}/tab_theory_bounds.csv",
-    },
-}
-
-# Tables by the experiment that makes them: the name of its output, and of the file.
-AIR_TABLES = {
-    "summary": {
-        "tab01": "tab01_vae",
-        "tab02": "tab02_iwae8",
-        "tab03": "tab03_iwae64",
-        "tab04": "tab04_large_encoder",
-        "tab07": "tab07_strengths",
-        "strengths": "tab_strengths",
-        "shapes": "tab_shapes",
-        "gradient_samples": "tab_gradient_samples",
-    },
-    "setup": {"splits": "tab05_splits", "settings": "tab06_settings"},
-    "saturation": {"saturation": "tab_iw_svi"},
-    "cost": {"cost": "tab_cost"},
-    "theory": {
-        "encoder": "tab_theory_encoder",
-        "strength": "tab_theory_strength",
-        "generator": "tab_theory_generator",
-        "attenuation": "tab_theory_attenuation",
-        "bounds": "tab_theory_bounds",
-    },
-}
-
-targets["air"] += [
-    f"figures/{{scale}}/air/{name}.{suffix}" for name in AIR_FIGURES for suffix in ("pdf", "png")
-]
-targets["air"] += [f"{AIR}/{name}.csv" for tables in AIR_TABLES.values() for name in tables.values()]
+AIR_IMAGES = " ".join(f"{name}=images_{name}.npz" for name in AIR_DATASETS)
 
 
-wildcard_constraints:
-    bound="[a-z0-9_]+",
+def air_cells(scale):
+    """Data set, name and settings of everything that a scale trains."""
+    cells = section(CONFIGS[scale], "air.train").cells
+    return [(dataset, name, cell) for name, cell in cells.items() for dataset in cell.datasets]
 
 
-rule air_images:
-    input:
-        data="results/{scale}/data/{dataset}.json",
-    output:
-        images="results/{scale}/air/images_{dataset}.npz",
-    log:
-        "results/{scale}/logs/air/images_{dataset}.log",
-    benchmark:
-        "results/{scale}/benchmarks/air/images_{dataset}.jsonl"
-    conda:
-        "../../envs/environment.yaml"
-    threads: 1
-    resources:
-        gpu=0,
-    params:
-        settings=settings("air.images"),
-        code=code("elbogap.experiments.air.images"),
-        files=files,
-    message:
-        "air: images of {wildcards.dataset} ({wildcards.scale})"
-    shell:
-        "python -m elbogap air.images --scale {wildcards.scale:q} --settings {params.settings:q} {params.files} "
-        "--keys dataset={wildcards.dataset:q} --threads {threads} --gpus {resources.gpu} > {log:q} 2>&1"
+def air_evaluations(scale):
+    """Training curves of all data sets and cells; evaluations, also by image, of those with plain gradients (m = 1)."""
+    return " ".join(
+        f"{kind}_{dataset}_{name}={kind}/{dataset}/{name}.{suffix}"
+        for dataset, name, cell in air_cells(scale)
+        for kind, suffix in (("curves", "csv"), ("evaluation", "csv"), ("images", "npz"))
+        if kind == "curves" or cell.m == 1
+    )
 
 
-rule air_train:
-    input:
-        images="results/{scale}/air/images_{dataset}.npz",
-    output:
-        models="results/{scale}/air/models/{dataset}/{bound}.npz",
-        curves="results/{scale}/air/curves/{dataset}/{bound}.csv",
-    log:
-        "results/{scale}/logs/air/train_{dataset}_{bound}.log",
-    benchmark:
-        "results/{scale}/benchmarks/air/train_{dataset}_{bound}.jsonl"
-    conda:
-        "../../envs/environment.yaml"
-    threads: 1
-    resources:
-        gpu=1,
-    params:
-        settings=settings_of_cell("air.train", "bound"),
-        code=code("elbogap.experiments.air.train"),
-        files=files,
-    message:
-        "air: train {wildcards.bound} on {wildcards.dataset} ({wildcards.scale})"
-    shell:
-        "python -m elbogap air.train --scale {wildcards.scale:q} --settings {params.settings:q} {params.files} "
-        "--keys dataset={wildcards.dataset:q} cell={wildcards.bound:q} --threads {threads} --gpus {resources.gpu} > {log:q} 2>&1"
+def air_saturation_models(scale):
+    """Models and images of the data sets on which the estimate's convergence is measured."""
+    wanted = section(CONFIGS[scale], "air.saturation").cells
+    return " ".join(
+        f"models_{dataset}=models/{dataset}/{name}.npz images_{dataset}=images_{dataset}.npz"
+        for dataset, name, _ in air_cells(scale)
+        if name in wanted
+    )
 
 
-rule air_evaluate:
-    input:
-        images="results/{scale}/air/images_{dataset}.npz",
-        models="results/{scale}/air/models/{dataset}/{bound}.npz",
-        curves="results/{scale}/air/curves/{dataset}/{bound}.csv",
-    output:
-        evaluation="results/{scale}/air/evaluation/{dataset}/{bound}.csv",
-        images="results/{scale}/air/images/{dataset}/{bound}.npz",
-    log:
-        "results/{scale}/logs/air/evaluate_{dataset}_{bound}.log",
-    benchmark:
-        "results/{scale}/benchmarks/air/evaluate_{dataset}_{bound}.jsonl"
-    conda:
-        "../../envs/environment.yaml"
-    threads: 1
-    resources:
-        gpu=1,
-    params:
-        settings=settings("air.evaluate"),
-        code=code("elbogap.experiments.air.evaluate"),
-        files=files,
-    message:
-        "air: evaluate {wildcards.bound} on {wildcards.dataset} ({wildcards.scale})"
-    shell:
-        "python -m elbogap air.evaluate --scale {wildcards.scale:q} --settings {params.settings:q} {params.files} "
-        "--keys dataset={wildcards.dataset:q} cell={wildcards.bound:q} --threads {threads} --gpus {resources.gpu} > {log:q} 2>&1"
+def air_cost_settings(wildcards):
+    """How the scale times, and the paper scale's training, which is what is timed."""
+    timing, train = section(CONFIGS[wildcards.scale], "air.cost"), section(CONFIGS["paper"], "air.train")
+    return CostOfTraining(timing=timing, train=train).model_dump_json()
 
 
-rule air_summary:
-    input:
-        unpack(air_evaluations),
-    output:
-        **air_tables("summary"),
-        curves="results/{scale}/air/gradient_samples.csv",
-    log:
-        "results/{scale}/logs/air/summary.log",
-    benchmark:
-        "results/{scale}/benchmarks/air/summary.jsonl"
-    conda:
-        "../../envs/environment.yaml"
-    threads: 1
-    resources:
-        gpu=0,
-    params:
-        settings=settings("air.summary"),
-        code=code("elbogap.experiments.air.summary"),
-        files=files,
-    message:
-        "air: tables of all evaluations ({wildcards.scale})"
-    shell:
-        "python -m elbogap air.summary --scale {wildcards.scale:q} --settings {params.settings:q} {params.files} "
-        "--threads {threads} --gpus {resources.gpu} > {log:q} 2>&1"
+experiment(
+    "air.images",
+    "images of {wildcards.dataset}",
+    inputs="data=data/{dataset}.json",
+    outputs="images=images_{dataset}.npz",
+)
+experiment(
+    "air.train",
+    "train {wildcards.bound} on {wildcards.dataset}",
+    inputs="images=images_{dataset}.npz",
+    outputs="models=models/{dataset}/{bound}.npz curves=curves/{dataset}/{bound}.csv",
+    settings=settings_of_cell("air.train", "bound"),
+    keys={"bound": "cell"},
+    gpu=1,
+)
+experiment(
+    "air.evaluate",
+    "evaluate {wildcards.bound} on {wildcards.dataset}",
+    inputs="""
+        images=images_{dataset}.npz models=models/{dataset}/{bound}.npz
+        curves=curves/{dataset}/{bound}.csv
+    """,
+    outputs="evaluation=evaluation/{dataset}/{bound}.csv images=images/{dataset}/{bound}.npz",
+    keys={"bound": "cell"},
+    gpu=1,
+)
+experiment(
+    "air.summary",
+    "tables of all evaluations",
+    found=air_evaluations,
+    outputs="""
+        tab01=tab01_vae.csv tab02=tab02_iwae8.csv tab03=tab03_iwae64.csv tab04=tab04_large_encoder.csv
+        tab07=tab07_strengths.csv strengths=tab_strengths.csv shapes=tab_shapes.csv
+        gradient_samples=tab_gradient_samples.csv curves=gradient_samples.csv
+    """,
+)
+experiment(
+    "air.setup",
+    "sizes and settings",
+    inputs=AIR_IMAGES,
+    outputs="splits=tab05_splits.csv settings=tab06_settings.csv",
+    settings=settings("air.train"),
+)
+experiment(
+    "air.saturation",
+    "convergence of the estimated likelihood",
+    found=air_saturation_models,
+    outputs="saturation=tab_iw_svi.csv",
+    gpu=1,
+)
+experiment(
+    "air.cost",
+    "time of the paper scale's steps",
+    inputs=AIR_IMAGES,
+    outputs="cost=tab_cost.csv",
+    settings=air_cost_settings,
+    gpu=1,
+)
+experiment(
+    "air.theory",
+    "the theory on small problems",
+    outputs="""
+        encoder=tab_theory_encoder.csv strength=tab_theory_strength.csv
+        generator=tab_theory_generator.csv attenuation=tab_theory_attenuation.csv
+        bounds=tab_theory_bounds.csv encoder_curves=theory_encoder_curves.csv
+        posteriors=theory_posteriors.csv generator_curves=theory_generator_curves.csv
+    """,
+)
 
-
-rule air_setup:
-    input:
-        **{dataset: f"results/{{scale}}/air/images_{dataset}.npz" for dataset in AIR_DATASETS},
-    output:
-        **air_tables("setup"),
-    log:
-        "results/{scale}/logs/air/setup.log",
-    benchmark:
-        "results/{scale}/benchmarks/air/setup.jsonl"
-    conda:
-        "../../envs/environment.yaml"
-    threads: 1
-    resources:
-        gpu=0,
-    params:
-        settings=settings("air.train"),
-        code=code("elbogap.experiments.air.setup"),
-        files=files,
-    message:
-        "air: sizes and settings ({wildcards.scale})"
-    shell:
-        "python -m elbogap air.setup --scale {wildcards.scale:q} --settings {params.settings:q} {params.files} "
-        "--threads {threads} --gpus {resources.gpu} > {log:q} 2>&1"
-
-
-rule air_saturation:
-    input:
-        unpack(air_saturation_models),
-    output:
-        **air_tables("saturation"),
-    log:
-        "results/{scale}/logs/air/saturation.log",
-    benchmark:
-        "results/{scale}/benchmarks/air/saturation.jsonl"
-    conda:
-        "../../envs/environment.yaml"
-    threads: 1
-    resources:
-        gpu=1,
-    params:
-        settings=settings("air.saturation"),
-        code=code("elbogap.experiments.air.saturation"),
-        files=files,
-    message:
-        "air: convergence of the estimated likelihood ({wildcards.scale})"
-    shell:
-        "python -m elbogap air.saturation --scale {wildcards.scale:q} --settings {params.settings:q} {params.files} "
-        "--threads {threads} --gpus {resources.gpu} > {log:q} 2>&1"
-
-
-rule air_cost:
-    input:
-        **{dataset: f"results/{{scale}}/air/images_{dataset}.npz" for dataset in AIR_DATASETS},
-    output:
-        **air_tables("cost"),
-    log:
-        "results/{scale}/logs/air/cost.log",
-    benchmark:
-        "results/{scale}/benchmarks/air/cost.jsonl"
-    conda:
-        "../../envs/environment.yaml"
-    threads: 1
-    resources:
-        gpu=1,
-    params:
-        settings=air_cost_settings,
-        code=code("elbogap.experiments.air.cost"),
-        files=files,
-    message:
-        "air: time of the paper scale's steps ({wildcards.scale})"
-    shell:
-        "python -m elbogap air.cost --scale {wildcards.scale:q} --settings {params.settings:q} {params.files} "
-        "--threads {threads} --gpus {resources.gpu} > {log:q} 2>&1"
-
-
-rule air_theory:
-    output:
-        **air_tables("theory"),
-        encoder_curves="results/{scale}/air/theory_encoder_curves.csv",
-        posteriors="results/{scale}/air/theory_posteriors.csv",
-        generator_curves="results/{scale}/air/theory_generator_curves.csv",
-    log:
-        "results/{scale}/logs/air/theory.log",
-    benchmark:
-        "results/{scale}/benchmarks/air/theory.jsonl"
-    conda:
-        "../../envs/environment.yaml"
-    threads: 1
-    resources:
-        gpu=0,
-    params:
-        settings=settings("air.theory"),
-        code=code("elbogap.experiments.air.theory"),
-        files=files,
-    message:
-        "air: the theory on small problems ({wildcards.scale})"
-    shell:
-        "python -m elbogap air.theory --scale {wildcards.scale:q} --settings {params.settings:q} {params.files} "
-        "--threads {threads} --gpus {resources.gpu} > {log:q} 2>&1"
-
-
-for name, tables in AIR_FIGURES.items():
-
-    rule:
-        name:
-            f"air_{name}"
-        input:
-            **tables,
-        output:
-            pdf=f"figures/{{scale}}/air/{name}.pdf",
-            png=reported(f"figures/{{scale}}/air/{name}.png"),
-        log:
-            f"results/{{scale}}/logs/air/{name}.log",
-        benchmark:
-            f"results/{{scale}}/benchmarks/air/{name}.jsonl"
-        conda:
-            "../../envs/environment.yaml"
-        params:
-            code=code("elbogap.figures.air"),
-            files=files,
-            name=name,
-        shell:
-            "python -m elbogap figure air.{params.name:q} --scale {wildcards.scale:q} {params.files} > {log:q} 2>&1"
+figure("air.fig01_strength", "strengths=tab_strengths.csv")
+figure("air.fig02_strength_by_k", "strengths=tab_strengths.csv")
+figure("air.fig04_gradient_samples", "curves=gradient_samples.csv")
+figure(
+    "air.fig_theory",
+    """
+        encoder_curves=theory_encoder_curves.csv posteriors=theory_posteriors.csv
+        encoder=tab_theory_encoder.csv strength=tab_theory_strength.csv
+        generator_curves=theory_generator_curves.csv attenuation=tab_theory_attenuation.csv
+        bounds=tab_theory_bounds.csv
+    """,
+)

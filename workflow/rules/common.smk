@@ -3,6 +3,9 @@ import os
 import re
 import shlex
 import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
@@ -13,13 +16,13 @@ if "{" in CLAIMS:
     raise WorkflowError(f"elbogap: Snakemake takes braces in a path for wildcards; rename a folder of {ROOT}")
 sys.path.insert(0, str(ROOT / "src"))
 
-from elbogap import digest
 from elbogap.claims.specification import published_needed, tables_needed
 from elbogap.config.air import CostOfTraining
 from elbogap.config.implicit import TimeOfTraining
 from elbogap.config.load import Scales, section
 from elbogap.config.mapa import CELL
 from elbogap.data.fetch import record_state
+from elbogap.digest import code_digest as code
 from elbogap.errors import UserError, did_you_mean
 from elbogap.places import visible
 from elbogap.report.catalogue import heading
@@ -58,13 +61,15 @@ try:
 except UserError as error:
     raise WorkflowError(f"elbogap: {error}") from None
 
-# The product of each document, as paths with a {scale} wildcard; the documents' rule files add to it.
-targets = {"mapa": [], "qiw": [], "air": [], "implicit": [], "efvae": []}
+# The rows, which the documents' files add; rows.smk makes a rule of each.
+experiments, figures = [], {}
 
 
 def products(scale):
     """Every figure and table of all documents at a scale."""
-    return [path.format(scale=scale) for document in targets.values() for path in document]
+    drawn = [figure_file(name, suffix) for name in figures for suffix in ("pdf", "png")]
+    tables = [path for row in experiments for path in row.tables]
+    return [path.format(scale=scale) for path in (*drawn, *tables)]
 
 
 def everything(scale):
@@ -119,30 +124,109 @@ def settings_of_cell(name, wildcard):
     return of_cell
 
 
-def models_of(name):
-    """The trained models that an experiment's settings name, as inputs named by their cells."""
-    document = name.partition(".")[0]
-
-    def of_problem(wildcards):
-        folder = f"results/{wildcards.scale}/{document}/models"
-        cells = section(CONFIGS[wildcards.scale], name).cells
-        return {cell: f"{folder}/{wildcards.problem}_{cell}.npz" for cell in cells}
-
-    return of_problem
+def files_of(document, words):
+    """The files of NAME=FILE words: `data/...` of the scale, `paper/...` of the checkout, or the document's."""
+    homes = {"data": "results/{scale}", "paper": os.path.relpath(ROOT)}
+    found = {}
+    for name, _, path in (word.partition("=") for word in words.split()):
+        home = homes.get(Path(path).parts[0], f"results/{{scale}}/{document}")
+        found[name] = os.path.normpath(f"{home}/{path}")
+    return found
 
 
-def code(*modules):
-    """A digest of what the modules mean, with all they import: a changed constant reruns, a comment does not."""
-    return digest.code_digest(*modules)
+def figure_file(name, suffix):
+    """Where the figure `<document>.<name>` is drawn."""
+    return f"figures/{{scale}}/{name.replace('.', '/')}.{suffix}"
 
 
-def files(wildcards, input, output):
-    """The `--inputs` and `--outputs` words of a command, quoted for the shell, from the rule's named files."""
+def files(wildcards, input, output, keys=None):
+    """The `--inputs`, `--outputs` and `--keys` words of a command, quoted for the shell."""
     words = []
-    for option, named in (("--inputs", input), ("--outputs", output)):
-        pairs = [f"{name}={path}" for name, path in named.items()]
+    for option, named in (("--inputs", input), ("--outputs", output), ("--keys", keys or {})):
+        pairs = [f"{name}={value}" for name, value in named.items()]
         words += [option, *pairs] if pairs else []
     return shlex.join(words)
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A row of a document's table, of which rows.smk makes a rule.
+
+    Attributes:
+        name: `<document>.<experiment>`, which names the rule and its records.
+        does: what a job does, its message; it may name wildcards.
+        outputs: the document's files, NAME=FILE; `tab*` are products that the browsable report shows.
+        inputs: the document's files, records `data/...` of data sets, or files `paper/...` of the checkout.
+        found: a function of the scale, the inputs that its settings decide.
+        gpu: 1 if it computes on a GPU where one is granted.
+        runs: the experiment that it runs, if not the one that names it.
+        settings: a function of the wildcards, if not the settings of what it runs.
+        keys: by wildcard, what the command calls it, if not the same.
+    """
+
+    name: str
+    does: str
+    outputs: str
+    inputs: str = ""
+    found: Callable | None = None
+    gpu: int = 0
+    runs: str = ""
+    settings: Callable | None = None
+    keys: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def document(self):
+        return self.name.partition(".")[0]
+
+    @property
+    def module(self):
+        return self.runs or self.name
+
+    @property
+    def wildcards(self):
+        """Those of the outputs, but for the scale: they make the cell."""
+        return list(dict.fromkeys(re.findall(r"{(\w+)}", self.outputs)))
+
+    @property
+    def record(self):
+        """The name of a job's log and benchmark, `<document>/<experiment>_<cell>`."""
+        cell = [f"{{{name}}}" for name in self.wildcards]
+        return "_".join([self.name.replace(".", "/"), *cell])
+
+    def input(self, wildcards):
+        words = f"{self.found(wildcards.scale) if self.found else ''} {self.inputs}"
+        paths = files_of(self.document, words)
+        return {name: path.format(**dict(wildcards.items())) for name, path in paths.items()}
+
+    @property
+    def output(self):
+        paths = files_of(self.document, self.outputs)
+        return {name: reported(path) if path in self.tables else path for name, path in paths.items()}
+
+    @property
+    def tables(self):
+        paths = files_of(self.document, self.outputs).values()
+        return [path for path in paths if Path(path).name.startswith("tab")]
+
+    @property
+    def resources(self):
+        """A GPU or none, and what else the profile gives each job that asks for one."""
+        return {"gpu": 1, **config.get("gpu_job", {})} if self.gpu else {"gpu": 0}
+
+    def files(self, wildcards, input, output):
+        """The files of a job and the keys of its cell, as words of the command."""
+        keys = {self.keys.get(name, name): getattr(wildcards, name) for name in self.wildcards}
+        return files(wildcards, input, output, keys)
+
+
+def experiment(name, does, **properties):
+    """Add a row: see Experiment."""
+    experiments.append(Experiment(name, does, **properties))
+
+
+def figure(name, tables):
+    """Add the row of the figure `<document>.<name>`, drawn from the document's files, NAME=FILE."""
+    figures[name] = tables
 
 
 def stand_ins(wildcards):
