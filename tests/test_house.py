@@ -8,7 +8,7 @@ import pytest
 SOURCE = Path(__file__).parents[1] / "src" / "elbogap"
 FLOORS = {
     "errors": 0, "runtime": 0, "files": 0, "digest": 0, "tables": 0, "provenance": 0, "config": 0, "data": 0,
-    "budget": 0, "places": 0, "untrusted": 0, "writer": 0, "checksums": 0,
+    "budget": 0, "places": 0, "words": 0, "untrusted": 0, "writer": 0, "checksums": 0,
     "densities": 1, "nn": 1,
     "inference": 2,
     "evaluation": 3, "training": 3, "ensemble": 3, "profiling": 3,

@@ -30,7 +30,7 @@ from typing import Any, NoReturn
 from pydantic import ValidationError
 from threadpoolctl import threadpool_limits
 
-from elbogap import __version__, digest, provenance, tables, writer
+from elbogap import __version__, digest, provenance, tables, words, writer
 from elbogap.budget import add_time_budget, deadline_of
 from elbogap.claims import commands as claims_commands
 from elbogap.config.base import explain
@@ -97,7 +97,7 @@ def _interrupt(number: int, frame: object) -> NoReturn:
     raise KeyboardInterrupt
 
 
-def _parse(words: Sequence[str]) -> argparse.Namespace:
+def _parse(argv: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="elbogap", description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--version", action=_Version, help="print the version and, in a checkout, the commit")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
@@ -119,10 +119,10 @@ def _parse(words: Sequence[str]) -> argparse.Namespace:
     config.set_defaults(call=_config)
     for package in (data_commands, claims_commands, report_commands):
         package.register(commands)
-    if words and not words[0].startswith("-") and words[0] not in commands.choices:
-        hint = did_you_mean(words[0], commands.choices)
-        raise UserError(f"no command '{words[0]}'{hint}; all of them: python -m elbogap --help")
-    return parser.parse_args(words)
+    if argv and not argv[0].startswith("-") and argv[0] not in commands.choices:
+        hint = did_you_mean(argv[0], commands.choices)
+        raise UserError(f"no command '{argv[0]}'{hint}; all of them: python -m elbogap --help")
+    return parser.parse_args(argv)
 
 
 class _Version(argparse.Action):
@@ -172,17 +172,6 @@ def _positive(text: str) -> float:
     return value
 
 
-def _pairs(words: Sequence[str]) -> dict[str, str]:
-    for word in words:
-        if "=" not in word:
-            raise UserError(f"'{word}' is not of the form NAME=VALUE")
-    return dict(word.split("=", 1) for word in words)
-
-
-def _paths(words: Sequence[str]) -> dict[str, Path]:
-    return {name: Path(value) for name, value in _pairs(words).items()}
-
-
 def _experiment(options: argparse.Namespace) -> None:
     started = time.perf_counter()
     budget: float | None = options.time_budget
@@ -193,8 +182,8 @@ def _experiment(options: argparse.Namespace) -> None:
     module = importlib.import_module(name)
     source = provenance.source(name)
     settings = _settings(module.Settings, options.settings)
-    inputs, outputs = _paths(options.inputs), _paths(options.outputs)
-    keys = _pairs(options.keys)
+    inputs, outputs = words.files(options.inputs), words.files(options.outputs)
+    keys = words.values(options.keys)
     cell = "-".join([options.name, *keys.values()])
     scratch = options.scratch or next(iter(outputs.values())).parent / f".scratch-{cell}"
     run = Run(
@@ -305,7 +294,7 @@ def _figure(options: argparse.Namespace) -> None:
         hint = did_you_mean(function, (known for known in vars(module) if known.startswith("fig")))
         raise UserError(f"document {document} has no figure '{function}'{hint}")
     source = provenance.source(name)
-    inputs, outputs = _paths(options.inputs), _paths(options.outputs)
+    inputs, outputs = words.files(options.inputs), words.files(options.outputs)
     expected = set(inspect.signature(draw).parameters)
     if set(inputs) != expected:
         raise UserError(

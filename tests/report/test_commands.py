@@ -32,7 +32,7 @@ def test_mistakes_are_one_line(
     assert main(["reference", "--scale", "paper", "--project", str(tmp_path)]) == 2
     lines = capsys.readouterr().err.splitlines()
     assert [line.partition(";")[0] for line in lines] == [
-        "elbogap: --outputs: 'report.pdf' is not of the form pdf=FILE",
+        "elbogap: --outputs must be pdf=FILE, not report.pdf",
         "elbogap: no results at scale 'paper'",
         f"elbogap: {tmp_path} is not a checkout of elbogap (no paper/documents.yaml)",
     ]

@@ -7,8 +7,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from elbogap import words
 from elbogap.config.scale import scale_name
-from elbogap.errors import UserError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -46,7 +46,8 @@ def register(commands: Any) -> None:
 def _claims(options: argparse.Namespace) -> None:
     from elbogap.claims.decide import decide
 
-    outputs = _outputs(options.outputs)
+    csv, html = words.outputs(options.outputs, "csv", "html")
+    outputs = {"csv": csv, "html": html}
     _print(decide(options.scale, options.results, options.claims, outputs, partial=options.partial))
 
 
@@ -82,13 +83,6 @@ def _print_failed(verdicts: "pd.DataFrame") -> None:
 
     for row in verdicts[verdicts["verdict"] == NOT_REPRODUCED].itertuples():
         print(f"  {row.id}: {row.statement}\n    {row.criterion}; measured {row.measured} ({row.detail})")
-
-
-def _outputs(words: list[str]) -> dict[str, Path]:
-    outputs = {name: Path(path) for name, _, path in (word.partition("=") for word in words) if path}
-    if set(outputs) != {"csv", "html"}:
-        raise UserError(f"--outputs must be csv=FILE html=FILE, not {' '.join(words)}")
-    return outputs
 
 
 def _print(verdicts: "pd.DataFrame") -> None:

@@ -6,6 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from elbogap import words
 from elbogap.data.sources import SOURCES, source
 from elbogap.errors import UserError
 
@@ -37,11 +38,9 @@ def _record(options: argparse.Namespace) -> None:
     from elbogap import provenance, tables
     from elbogap.data import records
 
-    name, _, path = options.outputs[0].partition("=")
-    if name != "record" or not path:
-        raise UserError(f"--outputs: '{options.outputs[0]}' is not of the form record=FILE")
+    (path,) = words.outputs(options.outputs, "record")
     record = records.make(options.dataset, options.stand_ins, options.state)
-    if not _stands(record, Path(path)):  # a new date on an old record would rebuild what rests on it
+    if not _stands(record, path):  # a new date on an old record would rebuild what rests on it
         made_by = provenance.collect(
             source=provenance.source("elbogap.data.records"),
             command=["python", "-m", "elbogap", *sys.argv[1:]],
@@ -50,7 +49,7 @@ def _record(options: argparse.Namespace) -> None:
             inputs={},
             run={},
         )
-        provenance.publish(made_by, {Path(path): partial(tables.save, record)})
+        provenance.publish(made_by, {path: partial(tables.save, record)})
     print(f"{options.dataset}: {record['kind']}, {record['note']}")
 
 

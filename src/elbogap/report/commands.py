@@ -5,8 +5,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from elbogap import words
 from elbogap.config.scale import scale_name
-from elbogap.errors import UserError
 
 
 def register(commands: Any) -> None:
@@ -40,10 +40,7 @@ def _report(options: argparse.Namespace) -> None:
     from elbogap.report.gather import gather
     from elbogap.report.pdf import typeset
 
-    name, _, path = options.outputs[0].partition("=")
-    if name != "pdf" or not path:
-        raise UserError(f"--outputs: '{options.outputs[0]}' is not of the form pdf=FILE")
-    output, places = Path(path), Places.here(options.project)
+    (output,), places = words.outputs(options.outputs, "pdf"), Places.here(options.project)
     report = gather(options.scale, places)
     pages = typeset(report, places.paper, places.work)
     record = provenance.collect(
