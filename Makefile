@@ -54,6 +54,7 @@ lint: $(VENV)/installed
 	ruff format --check .
 	ruff check .
 	mypy
+	lint-imports --no-cache
 	snakefmt --check Snakefile workflow
 	snakemake --lint
 
