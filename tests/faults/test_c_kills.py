@@ -165,9 +165,9 @@ def test_killed_at_any_moment_and_run_again_makes_the_same_files(
 ) -> None:
     command, chance = commands[name], random.Random(f"{SEED} {name}")
     assert len(command.made) >= 2
-    alive = 0
-    for trial in range(TRIALS[name]):
-        moment = command.cpu_s * chance.choice([chance.random(), chance.uniform(0.8, 1)])
+    killed, longest = 0, command.cpu_s
+    for trial in range(10 * TRIALS[name]):
+        moment = longest * chance.choice([chance.random(), chance.uniform(0.8, 1)])
         folder = place / f"{name}-{trial}"
         folder.mkdir()
         os.chdir(folder)
@@ -175,7 +175,10 @@ def test_killed_at_any_moment_and_run_again_makes_the_same_files(
         await_moment(pid, moment)
         time.sleep(chance.uniform(0, 0.02))  # the processor's time is counted in hundredths of a second
         os.kill(pid, signal.SIGKILL)
-        alive += forked.finish(pid) == -signal.SIGKILL
+        if forked.finish(pid) == -signal.SIGKILL:
+            killed += 1
+        else:
+            longest = 0.9 * moment  # it had ended: this machine is faster now than when it was measured
         about = f"seed {SEED}, {name}, trial {trial}, killed after {moment:.3f} s of processor time"
         status = forked.finish(forked.start(command.words, place / "log"))
         assert status == 0, f"{about}: {(place / 'log').read_text(encoding='utf-8')}"
@@ -183,7 +186,9 @@ def test_killed_at_any_moment_and_run_again_makes_the_same_files(
         assert set(made) == set(command.made), about
         assert [path for path in made if made[path] != command.made[path]] == [], about
         shutil.rmtree(folder)
-    assert alive, f"{name}: no trial was killed in time"
+        if killed == TRIALS[name]:
+            return
+    pytest.fail(f"{name}: of {10 * TRIALS[name]} trials only {killed} were killed in time")
 
 
 def test_what_outlives_its_parent_holds_its_results_until_it_ends(
@@ -198,7 +203,7 @@ def test_what_outlives_its_parent_holds_its_results_until_it_ends(
     assert wanted["c.npz"] != first.made["c.npz"]
     log = place / "log"
     for trial in range(4):
-        moment = chance.uniform(0, 0.5) * first.cpu_s
+        moment = chance.uniform(0, 0.3) * first.cpu_s
         about = f"seed {SEED}, trial {trial}, the second came after {moment:.3f} s of the first"
         folder = place / f"orphan-{trial}"
         folder.mkdir()
