@@ -19,7 +19,7 @@ help:  ## list the words
 # The stamp is written last, so an interrupted installation is taken up again.
 $(VENV)/installed: envs/lock.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
-		{ echo "elbogap needs Python 3.11 or newer (tested on 3.11); name one with: make PYTHON=python3.11 ..." >&2; exit 1; }
+		{ echo "elbogap needs Python 3.11 or newer (tested on 3.11 and 3.13); name one with: make PYTHON=python3.11 ..." >&2; exit 1; }
 	@test -x $(BIN)/pip || $(PYTHON) -m venv $(VENV) || \
 		{ echo "this Python cannot make virtual environments; on Debian: apt-get install python3-venv" >&2; exit 1; }
 	$(BIN)/pip install --quiet --disable-pip-version-check -r envs/lock.txt

@@ -35,12 +35,12 @@ def test_dockerfile_installs_the_lock_on_the_conda_python() -> None:
 def test_all_say_the_same_of_python() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     oldest = project["requires-python"].removeprefix(">=")
-    tested = re.search(
-        r"FROM python:(\d+\.\d+)", (ROOT / "envs/Dockerfile").read_text(encoding="utf-8")
-    ).group(1)
+    ci = (ROOT / ".ci/run").read_text(encoding="utf-8")
+    lowest, newest = re.search(r"for version in (\S+) (\S+); do", ci).groups()
+    assert lowest == oldest
     for name in ("README.md", "envs/README.md", "Makefile"):
         said = re.findall(r"Python \d\.[^\n;:,)]*\)?", (ROOT / name).read_text(encoding="utf-8"))
-        assert said == [f"Python {oldest} or newer (tested on {tested})"], name
+        assert said == [f"Python {oldest} or newer (tested on {lowest} and {newest})"], name
     major, minor = oldest.split(".")
     assert f"sys.version_info < ({major}, {minor})" in (ROOT / "Makefile").read_text(encoding="utf-8")
 
