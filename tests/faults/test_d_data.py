@@ -31,6 +31,7 @@ from elbogap.data import fetch, formats, loaders, records, sources, stand_ins, v
 from elbogap.data.sources import Content, DebianPackage, File, Source, Variant, Wheel
 from elbogap.data.verify import WrongContent
 from elbogap.errors import UserError
+from hostile import Payload
 
 GOOD = b"the right bytes" * 100
 Define = Callable[..., None]
@@ -69,16 +70,6 @@ def toy(monkeypatch: pytest.MonkeyPatch) -> Define:
 
 
 # ---------------------------------------------------------------------------------------------- data records
-
-
-class Payload:
-    """A pickle of it makes a file when it is read."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def __reduce__(self) -> tuple:
-        return os.mkdir, (str(self.path),)
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ the one pickle and the one TorchScript file that a data set has only after they 
 """
 
 import ast
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,16 +15,7 @@ import torch
 from elbogap import cli, tables
 from elbogap.digest import SOURCE
 from elbogap.errors import UserError
-
-
-class Payload:
-    """A pickle of it makes a folder when it is read."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def __reduce__(self) -> tuple:
-        return os.mkdir, (str(self.path),)
+from hostile import Payload
 
 
 @pytest.fixture
