@@ -17,11 +17,10 @@ import torch
 from torch import Tensor
 
 from benchmarks import training
-from elbogap import provenance, tables
+from elbogap import provenance, style, tables
 from elbogap.data.synthetic import problem
 from elbogap.densities import log_mean_exp, pairwise_gaussian_log_density
 from elbogap.evaluation.quadrature import adapted_panels, log_evidence
-from elbogap.figures import style
 from elbogap.inference.empirical import choose_terms, index_log_posterior
 from elbogap.runtime import available_cores, limit_torch_threads, peak_memory_mib, set_up, torch_generator
 
@@ -160,7 +159,7 @@ def main() -> None:
     for name, one, draw in (("speed", table, picture), ("training", training_table, training.picture)):
         print(one.to_string(index=False))
         record = provenance.collect(
-            source=provenance.source("elbogap.experiments.mapa.train"),
+            source=provenance.source("elbogap.papers.mapa.experiments.train"),
             command=sys.argv,
             scale="bench",
             settings=vars(options) | {"folder": str(options.folder)},

@@ -21,6 +21,7 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
+from elbogap import style
 from elbogap.densities import (
     gaussian_kl_to_standard,
     gaussian_log_density,
@@ -29,12 +30,11 @@ from elbogap.densities import (
 )
 from elbogap.densities import standard_gaussian_log_density as log_prior
 from elbogap.ensemble import Objective, fit, in_chunks, minibatches
-from elbogap.experiments.mapa._cells import Cell
-from elbogap.experiments.mapa._objectives import EncoderObjective, MapaObjective
-from elbogap.figures import style
 from elbogap.inference.bounds import iwae
 from elbogap.inference.empirical import Proposal, budget, index_log_posterior, mapa_bound
 from elbogap.nn.mlp import MLP, Activation
+from elbogap.papers.mapa.cells import Cell
+from elbogap.papers.mapa.objectives import EncoderObjective, MapaObjective
 from elbogap.runtime import torch_generator
 from elbogap.training import Work
 

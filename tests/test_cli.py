@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from elbogap import cli
+from elbogap import cli, modules
 from elbogap.report import paces
 from published import write_result
 
@@ -56,7 +56,7 @@ def tree(tmp_path: Path) -> Path:
     """A copy of the package with one more document, `toy`, of three small experiments."""
     source = tmp_path / "src"
     package = source / "elbogap"
-    (package / "experiments" / "toy").mkdir(parents=True)
+    (package / "papers/toy/experiments").mkdir(parents=True)
     for path in SOURCE.rglob("*.py"):
         copy = source / path.relative_to(SOURCE)
         copy.parent.mkdir(parents=True, exist_ok=True)
@@ -137,11 +137,12 @@ def tree(tmp_path: Path) -> Path:
                 raise KeyboardInterrupt
         """,
     }
-    (package / "figures/toy.py").write_text(textwrap.dedent(FIGURES), encoding="utf-8")
-    (package / "experiments/toy/__init__.py").write_text('"""Toy."""\n', encoding="utf-8")
+    (package / "papers/toy/figures.py").write_text(textwrap.dedent(FIGURES), encoding="utf-8")
+    for init in ("__init__.py", "experiments/__init__.py"):
+        (package / "papers/toy" / init).write_text('"""Toy."""\n', encoding="utf-8")
     for name, body in bodies.items():
         text = f'"""Experiment {name}."""\n' + textwrap.dedent(head) + textwrap.dedent(body)
-        (package / f"experiments/toy/{name}.py").write_text(text, encoding="utf-8")
+        (package / f"papers/toy/experiments/{name}.py").write_text(text, encoding="utf-8")
     return source
 
 
@@ -345,5 +346,5 @@ def test_every_experiment_module_is_a_command(capsys: pytest.CaptureFixture[str]
     with pytest.raises(SystemExit):
         cli.main(["--help"])
     listed = capsys.readouterr().out
-    assert cli.experiments()
-    assert all(name in listed for name in cli.experiments())
+    assert modules.experiments()
+    assert all(name in listed for name in modules.experiments())

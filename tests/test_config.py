@@ -11,10 +11,10 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from elbogap.config.base import models_in
-from elbogap.config.load import Config, load, section
 from elbogap.config.scale import scale_names
 from elbogap.config.yaml_file import read_yaml
 from elbogap.errors import UserError
+from elbogap.scales import Config, load, section
 
 CONFIG = Path(__file__).parents[1] / "config"
 SOURCES = ("doc:", "code:", "guess:", "ours:")

@@ -1,13 +1,13 @@
 """`python -m elbogap ...`: the only thing that rules call.
 
-An experiment is a module `elbogap.experiments.<document>.<name>` with
+An experiment is a module `elbogap.papers.<document>.experiments.<name>` with
 
     Settings: type[Section]                      the section of the scale file that it reads
     run(settings, run) -> {name: table}          tables (DataFrame), arrays (dict) or plain data
 
 and is called as `python -m elbogap <document>.<name>`. A figure is a function of a module
-`elbogap.figures.<document>` that takes the input tables by name and returns a matplotlib figure. Neither
-touches files: reading, writing, provenance, threads and error messages are settled here, once.
+`elbogap.papers.<document>.figures` that takes the input tables by name and returns a matplotlib figure.
+Neither touches files: reading, writing, provenance, threads and error messages are settled here, once.
 """
 
 import argparse
@@ -37,19 +37,9 @@ from elbogap.config.base import explain
 from elbogap.config.scale import scale_name
 from elbogap.data import commands as data_commands
 from elbogap.errors import TRY_AGAIN, OutOfTime, UserError, circumstance, did_you_mean
-from elbogap.places import visible
+from elbogap.modules import experiment_module, experiments, figures_module
 from elbogap.report import commands as report_commands
 from elbogap.runtime import Run, limit_torch_threads, peak_memory_mib, set_up
-
-EXPERIMENTS = "elbogap.experiments"
-FIGURES = "elbogap.figures"
-
-
-def experiments() -> list[str]:
-    """Names `<document>.<experiment>` of all experiment modules."""
-    folder = digest.SOURCE / "experiments"
-    modules = (path for path in visible(folder, "*/*.py") if not path.stem.startswith("_"))
-    return [f"{path.parent.name}.{path.stem}" for path in modules]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -137,7 +127,7 @@ class _Version(argparse.Action):
 
 
 def _add_experiment(commands: Any, name: str) -> None:
-    parser = commands.add_parser(name, help=digest.summary(f"{EXPERIMENTS}.{name}"))
+    parser = commands.add_parser(name, help=digest.summary(experiment_module(name)))
     parser.add_argument("--scale", type=scale_name, required=True, help="name of the scale, for the record")
     parser.add_argument(
         "--settings", required=True, help="the experiment's section of the scale file, as JSON"
@@ -177,7 +167,7 @@ def _experiment(options: argparse.Namespace) -> None:
     budget: float | None = options.time_budget
     deadline = deadline_of(budget)
     set_up(options.threads)
-    name = f"{EXPERIMENTS}.{options.name}"
+    name = experiment_module(options.name)
     of_the_runner = frozenset(sys.modules)
     module = importlib.import_module(name)
     source = provenance.source(name)
@@ -280,13 +270,13 @@ def _peak_gpu_memory(device: str) -> float | None:
 
 
 def _figure(options: argparse.Namespace) -> None:
-    from elbogap.figures import style
+    from elbogap import style
 
     of_the_runner = frozenset(sys.modules)
     document, _, function = options.name.partition(".")
-    name = f"{FIGURES}.{document}"
+    name = figures_module(document)
     if digest.module_path(name) is None:
-        known = [path.stem for path in (digest.SOURCE / "figures").glob("*.py")]
+        known = [path.parent.name for path in (digest.SOURCE / "papers").glob("*/figures.py")]
         raise UserError(f"no figures of a document '{document}'{did_you_mean(document, known)}")
     module = importlib.import_module(name)
     draw = getattr(module, function, None)
@@ -327,6 +317,6 @@ def _provenance(options: argparse.Namespace) -> None:
 
 
 def _config(options: argparse.Namespace) -> None:
-    from elbogap.config.load import load
+    from elbogap.scales import load
 
     print(load(options.file).model_dump_json(indent=2))

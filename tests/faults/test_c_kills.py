@@ -22,8 +22,8 @@ import psutil
 import pytest
 
 import forked
-from elbogap import provenance
-from elbogap.config.load import load, section
+from elbogap import modules, provenance
+from elbogap.scales import load, section
 from elbogap.writer import claim_of
 
 ROOT = Path(__file__).parents[2]
@@ -99,8 +99,8 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         patch.chdir(place)
         patch.delenv("ELBOGAP_RUN", raising=False)
         for name in ("mapa.surrogate", "mapa.train", "air.images", "air.train", "qiw.posterior_1d"):
-            importlib.import_module(f"elbogap.experiments.{name}")
-        for name in ("experiments.qiw.mnist_classifier", "figures.qiw", "claims.decide"):
+            importlib.import_module(modules.experiment_module(name))
+        for name in ("papers.qiw.experiments.mnist_classifier", "papers.qiw.figures", "claims.decide"):
             importlib.import_module(f"elbogap.{name}")
         for name in [one for one in sys.modules if one.startswith("elbogap.")]:
             provenance.source(name)

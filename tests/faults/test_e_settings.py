@@ -13,7 +13,7 @@ import yaml
 from pydantic import ValidationError
 
 from elbogap.config.base import explain
-from elbogap.config.load import Config
+from elbogap.scales import Config
 
 CONFIG = Path(__file__).parents[2] / "config"
 VALUES = yaml.safe_load((CONFIG / "smoke.yaml").read_text(encoding="utf-8"))

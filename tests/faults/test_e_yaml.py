@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from elbogap.claims import specification
-from elbogap.config.load import load
 from elbogap.config.yaml_file import read_yaml
 from elbogap.errors import UserError, did_you_mean, shown
 from elbogap.report import catalogue
+from elbogap.scales import load
 
 
 def tenfold(form: str, first: str) -> str:

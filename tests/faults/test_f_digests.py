@@ -19,7 +19,14 @@ from elbogap import digest
 
 SOURCE = Path(__file__).parents[2] / "src"
 SAMPLE = Path(__file__).with_name("every_construct.txt")
-NAMES = ("", ".data.synthetic", ".experiments.mapa.train", ".figures.mapa", ".inference.bounds", ".cli")
+NAMES = (
+    "",
+    ".data.synthetic",
+    ".papers.mapa.experiments.train",
+    ".papers.mapa.figures",
+    ".inference.bounds",
+    ".cli",
+)
 MODULES = [f"{digest.PACKAGE}{name}" for name in NAMES]
 
 

@@ -18,8 +18,8 @@ import pytest
 
 from elbogap import runtime
 from elbogap.cli import main
-from elbogap.config.load import load, section
 from elbogap.data import stand_ins
+from elbogap.scales import load, section
 
 ROOT = Path(__file__).parents[2]
 ASCII = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}

@@ -17,14 +17,14 @@ from docutils.core import publish_parts
 from elbogap.claims.specification import Claim
 from elbogap.claims.specification import load as load_claims
 from elbogap.config.base import models_in
-from elbogap.config.load import Config
-from elbogap.config.mapa import CELL
 from elbogap.errors import UserError
-from elbogap.experiments.mapa._cells import Cell
+from elbogap.papers.mapa.cells import Cell
+from elbogap.papers.mapa.settings import CELL
 from elbogap.places import Places
 from elbogap.report import pages
 from elbogap.report.catalogue import Target, documents, heading, targets
 from elbogap.report.gather import gather
+from elbogap.scales import Config
 
 ROOT = Path(__file__).parents[2]
 CAPTIONS = ROOT / "workflow" / "report"

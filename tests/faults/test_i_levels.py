@@ -17,12 +17,17 @@ from matplotlib import pyplot as plt
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from elbogap.config.load import load
-from elbogap.config.qiw import Posterior2D
+from elbogap import style
 from elbogap.errors import UserError
-from elbogap.experiments.qiw import posterior_2d
-from elbogap.figures import air, efvae, implicit, mapa, qiw, style
+from elbogap.papers.air import figures as air
+from elbogap.papers.efvae import figures as efvae
+from elbogap.papers.implicit import figures as implicit
+from elbogap.papers.mapa import figures as mapa
+from elbogap.papers.qiw import figures as qiw
+from elbogap.papers.qiw.experiments import posterior_2d
+from elbogap.papers.qiw.settings import Posterior2D
 from elbogap.runtime import Run
+from elbogap.scales import load
 
 CONFIG = Path(__file__).parents[2] / "config"
 
@@ -161,7 +166,7 @@ MAPA_CELLS = {
 
 
 def mapa_keys(cells: Sequence[str], seeds: int) -> list[dict[str, Any]]:
-    from elbogap.experiments.mapa._cells import Cell
+    from elbogap.papers.mapa.cells import Cell
 
     return [
         {"problem": problem, "draw": draw, "cell": cell, "prior": "standard", **Cell.parse(cell).key()}

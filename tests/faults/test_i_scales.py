@@ -22,10 +22,10 @@ from elbogap.checksums import write_list
 from elbogap.claims import engine, specification
 from elbogap.claims.decide import decide
 from elbogap.cli import main
-from elbogap.config.load import Scales, load
 from elbogap.errors import UserError
 from elbogap.report.gather import gather
 from elbogap.report.pdf import typeset
+from elbogap.scales import Scales, load
 from published import write_result
 
 ROOT = Path(__file__).parents[2]

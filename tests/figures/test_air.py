@@ -7,7 +7,8 @@ import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from elbogap.figures import air, style
+from elbogap import style
+from elbogap.papers.air import figures as air
 
 
 @pytest.fixture(scope="module")

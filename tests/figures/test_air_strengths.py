@@ -11,7 +11,8 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from elbogap.figures import air, style
+from elbogap import style
+from elbogap.papers.air import figures as air
 
 DATASETS = ("binarized_mnist", "omniglot", "caltech_silhouettes")
 TITLES = ["MNIST", "OMNIGLOT", "Caltech silhouettes"]

@@ -7,7 +7,8 @@ import pytest
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 
-from elbogap.figures import efvae, style
+from elbogap import style
+from elbogap.papers.efvae import figures as efvae
 
 SIDE, COUNT = 8, 5
 NAMES = ("x", "decoded_mean", "decoded_draw", "samples_ground_truth", "samples_elbo_fixed",

@@ -4,7 +4,8 @@ import pytest
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
-from elbogap.figures import efvae, style
+from elbogap import style
+from elbogap.papers.efvae import figures as efvae
 
 
 @pytest.fixture(scope="module")

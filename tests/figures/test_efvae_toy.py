@@ -1,7 +1,8 @@
 import numpy as np
 from matplotlib.colors import to_rgb
 
-from elbogap.figures import efvae, style
+from elbogap import style
+from elbogap.papers.efvae import figures as efvae
 
 POINTS = 10
 

@@ -7,7 +7,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.container import ErrorbarContainer
 from matplotlib.figure import Figure
 
-from elbogap.figures import implicit, style
+from elbogap import style
+from elbogap.papers.implicit import figures as implicit
 
 COUNTS = (1, 5, 20)
 LOG_EVIDENCE = -1.5

@@ -12,7 +12,8 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from elbogap.figures import implicit, style
+from elbogap import style
+from elbogap.papers.implicit import figures as implicit
 
 METHODS = ("explicit", "sivi", "uivi")
 NAMES = {"explicit": "mean field", "sivi": "SIVI", "uivi": "UIVI"}

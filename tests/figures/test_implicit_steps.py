@@ -8,7 +8,8 @@ import pytest
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 
-from elbogap.figures import implicit, style
+from elbogap import style
+from elbogap.papers.implicit import figures as implicit
 
 STEPS = (2, 8, 20)
 

@@ -1,7 +1,8 @@
 import numpy as np
 import pandas as pd
 
-from elbogap.figures import implicit, style
+from elbogap import style
+from elbogap.papers.implicit import figures as implicit
 
 
 def test_rows_are_methods_and_columns_targets_each_with_its_own_draws_and_axes() -> None:

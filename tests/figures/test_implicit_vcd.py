@@ -9,7 +9,8 @@ from matplotlib.colors import to_hex
 from matplotlib.contour import QuadContourSet
 from matplotlib.figure import Figure
 
-from elbogap.figures import implicit, style
+from elbogap import style
+from elbogap.papers.implicit import figures as implicit
 
 PANELS = ("gaussian_1", "mixture_1", "banana_1", "banana_2")
 WIDTHS = {"target": 1.0, "kl": 0.3, "vcd": 0.6, "alpha0.5": 0.45}

@@ -6,7 +6,8 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
-from elbogap.figures import mapa, style
+from elbogap import style
+from elbogap.papers.mapa import figures as mapa
 
 
 @pytest.fixture

@@ -2,7 +2,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from elbogap.figures import qiw, style
+from elbogap import style
+from elbogap.papers.qiw import figures as qiw
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@
 
 import matplotlib as mpl
 
-from elbogap.figures import style
+from elbogap import style
 
 SERIF = {"font.family": ["serif"], "text.usetex": True, "axes.grid": True, "savefig.bbox": "tight"}
 

@@ -97,13 +97,13 @@ def finished_run(folder: Path) -> Places:
     bounds = pd.DataFrame(
         {"document": "qiw", "k": [1, 10, 100], "kl": [0.4449123, 0.0312345, 0.00078], "data": "real"}
     )
-    module, record = "elbogap.experiments.qiw.posterior_2d", "results/smoke/data/binarized_mnist.json"
+    module, record = "elbogap.papers.qiw.experiments.posterior_2d", "results/smoke/data/binarized_mnist.json"
     made_by = provenance(module, [record], data=[RECORD])
     write_result(results / "qiw" / "tab01_bounds.csv", bounds, made_by)
     write(results / "qiw" / "density.csv.provenance.json", made_by)
     figure = Figure(figsize=(3.4, 2.0))
     figure.subplots().plot([0, 1], [0, 1])
-    drawn_by = provenance("elbogap.figures.qiw", ["results/smoke/qiw/density.csv"])
+    drawn_by = provenance("elbogap.papers.qiw.figures", ["results/smoke/qiw/density.csv"])
     drawings = {figures / "qiw" / f"fig01_posterior_2d.{suffix}": figure.savefig for suffix in ("pdf", "png")}
     publish(drawn_by, drawings)
     write_result(results / "data" / "binarized_mnist.json", RECORD)

@@ -125,7 +125,7 @@ def test_a_run_that_lacks_targets_can_be_added(tmp_path: Path) -> None:
     shutil.rmtree(places.results("smoke"))
     shutil.rmtree(places.figures("smoke"))
     folder = places.results("smoke") / "qiw"
-    made_by = provenance("elbogap.experiments.qiw.posterior_2d", [])
+    made_by = provenance("elbogap.papers.qiw.experiments.posterior_2d", [])
     write_result(folder / "tab_more.csv", pd.DataFrame({"k": [1]}), made_by)
     with pytest.raises(UserError, match="record what is there with --add"):
         record("smoke", places)

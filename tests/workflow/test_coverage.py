@@ -8,11 +8,11 @@ import pandas as pd
 import pytest
 from conftest import ROOT, Project
 
-from elbogap import cli
+from elbogap import modules
 from elbogap.claims.specification import load as load_claims
 from elbogap.config.base import models_in
-from elbogap.config.load import Config
 from elbogap.report.catalogue import documents, targets
+from elbogap.scales import Config
 
 SOURCE = ROOT / "src" / "elbogap"
 DOCUMENTS = [document.key for document in documents(ROOT / "paper/documents.yaml")]
@@ -49,7 +49,7 @@ def test_every_figure_function_is_drawn(smoke: Project) -> None:
 def test_every_experiment_runs(smoke: Project) -> None:
     records = (smoke.folder / "results/smoke").rglob("*.provenance.json")
     ran = {json.loads(path.read_text(encoding="utf-8"))["module"] for path in records}
-    assert {f"{cli.EXPERIMENTS}.{name}" for name in cli.experiments()} <= ran
+    assert {modules.experiment_module(name) for name in modules.experiments()} <= ran
 
 
 @pytest.mark.dag

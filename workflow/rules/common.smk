@@ -17,10 +17,11 @@ if "{" in CLAIMS:
 sys.path.insert(0, str(ROOT / "src"))
 
 from elbogap.claims.specification import published_needed, tables_needed
-from elbogap.config.air import CostOfTraining
-from elbogap.config.implicit import TimeOfTraining
-from elbogap.config.load import Scales, section
-from elbogap.config.mapa import CELL
+from elbogap.modules import experiment_module, figures_module
+from elbogap.papers.air.settings import CostOfTraining
+from elbogap.papers.implicit.settings import TimeOfTraining
+from elbogap.scales import Scales, section
+from elbogap.papers.mapa.settings import CELL
 from elbogap.data.fetch import record_state
 from elbogap.digest import code_digest as code
 from elbogap.errors import UserError, did_you_mean

@@ -21,7 +21,7 @@ for row in experiments:
         params:
             name=row.module,
             settings=row.settings or settings(row.module),
-            code=code(f"elbogap.experiments.{row.module}"),
+            code=code(experiment_module(row.module)),
             files=row.files,
         message:
             f"{row.document}: {row.does} ({{wildcards.scale}})"
@@ -49,7 +49,7 @@ for name, tables in figures.items():
         conda:
             "../../envs/environment.yaml"
         params:
-            code=code(f"elbogap.figures.{name.partition('.')[0]}"),
+            code=code(figures_module(name.partition(".")[0])),
             files=files,
             name=name,
         shell:

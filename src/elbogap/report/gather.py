@@ -13,6 +13,7 @@ from elbogap import provenance, tables
 from elbogap.claims import specification
 from elbogap.claims.engine import VERDICTS, read_verdicts
 from elbogap.errors import UserError, did_you_mean
+from elbogap.modules import experiment_of
 from elbogap.places import Places
 from elbogap.report import catalogue, markdown
 from elbogap.report.catalogue import Document, Target
@@ -279,8 +280,9 @@ def _settings(products: Iterable[str], lineage: Lineage) -> list[dict[str, Any]]
     found: dict[str, dict[str, Any]] = {}
     for product in lineage.upstream(products):
         record = lineage.record(product) or {}
-        if record.get("settings") and record["module"].startswith("elbogap.experiments."):
-            found.setdefault(record["module"].removeprefix("elbogap.experiments."), record["settings"])
+        name = experiment_of(record.get("module", ""))
+        if name and record.get("settings"):
+            found.setdefault(name, record["settings"])
     return [
         {"experiment": name, "values": [[key, _setting(value)] for key, value in _flat(settings)]}
         for name, settings in sorted(found.items())

@@ -1,1 +1,0 @@
-"""Figures: functions of tidy tables; nothing here imports torch."""

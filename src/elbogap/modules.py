@@ -1,0 +1,26 @@
+"""Where the experiments and figures of the documents are: names to modules and back."""
+
+from elbogap import digest
+from elbogap.places import visible
+
+
+def experiments() -> list[str]:
+    """Names `<document>.<experiment>` of all experiments."""
+    modules = visible(digest.SOURCE / "papers", "*/experiments/*.py")
+    return [f"{path.parts[-3]}.{path.stem}" for path in modules if path.stem != "__init__"]
+
+
+def experiment_module(name: str) -> str:
+    """The module of the experiment `<document>.<experiment>`."""
+    document, _, experiment = name.partition(".")
+    return f"{digest.PACKAGE}.papers.{document}.experiments.{experiment}"
+
+
+def experiment_of(module: str) -> str | None:
+    """The name of the experiment that a module is, or None if it is none."""
+    return next((name for name in experiments() if experiment_module(name) == module), None)
+
+
+def figures_module(document: str) -> str:
+    """The module of a document's figures."""
+    return f"{digest.PACKAGE}.papers.{document}.figures"

@@ -1,0 +1,1 @@
+"""The documents: a package each, of settings, experiments, figures and the models that they share."""

@@ -1,0 +1,47 @@
+"""What was run: sizes of the data sets and training settings (air, Tables 5 and 6; the numbers are lost)."""
+
+import pandas as pd
+
+from elbogap.papers.air.experiments.images import PARTS, unpack
+from elbogap.papers.air.settings import Train as Settings
+from elbogap.runtime import Run
+from elbogap.tables import read_arrays
+
+
+def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame]:
+    """Tables of the settings of training and of the inputs `<dataset>`, images as used.
+
+    Returns:
+        `splits`: images per part, and `ink`, the mean pixel value of the training part; `settings`: per data
+        set and cell layers, learning rates, iterations, batch and passes over the training images.
+    """
+    splits, rows = [], []
+    for dataset, path in run.inputs.items():
+        arrays = read_arrays(path)
+        key = {"document": "air", "dataset": dataset, "data": str(arrays["data"])}
+        sizes = {part: len(arrays[part]) for part in PARTS}
+        splits.append(key | sizes | {"ink": float(unpack(arrays, "train").mean())})
+        layers = getattr(settings.architectures, dataset)
+        for name, cell in settings.cells.items():
+            if dataset not in cell.datasets:
+                continue
+            hidden = settings.large_encoder if cell.large_encoder else layers.encoder
+            iterations = cell.rounds * settings.round_steps
+            rows.append(
+                key
+                | {
+                    "cell": name,
+                    "k": cell.k,
+                    "m": cell.m,
+                    "encoder": "-".join(map(str, [*hidden, settings.latent])),
+                    "decoder": "-".join(map(str, [*layers.decoder, 784])),
+                    "activation": settings.activation,
+                    "learning_rate": settings.learning_rate,
+                    "final_learning_rate": settings.learning_rate * settings.final_share,
+                    "iterations": iterations,
+                    "batch": settings.batch,
+                    "passes": iterations * settings.batch / sizes["train"],
+                    "seeds": cell.seeds,
+                }
+            )
+    return {"splits": pd.DataFrame(splits), "settings": pd.DataFrame(rows)}

@@ -1,0 +1,526 @@
+"""Each statement of the theory against brute force, on problems small enough for it (air, sections 3, 4, B).
+
+An encoder or decoder of infinite capacity is one whose values at the nodes of a quadrature grid are all free;
+L-BFGS searches them from random starts under the objective as the document states it, and what it finds is
+compared with the theorem's formula. Optima without a formula are the best of several starts.
+
+Deviations: posteriors p(z|x_i) are drawn at random and not derived from a decoder; any posteriors belong to
+some model. A Gaussian is searched over mean and log-variance, which range freely, and compared in natural
+parameters. With infinite capacity the partial regulariser (eq. 16) is alpha R(theta; sigma), because noisy
+inputs miss the observations with probability one; alpha is varied for encoders that are affine in x, a
+family that is closed under input translation too, and for which nothing is known in closed form.
+"""
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import torch
+from scipy.integrate import quad
+from scipy.optimize import minimize
+from torch import Tensor
+from torch.distributions import Normal
+from torch.nn import functional
+
+from elbogap.densities import (
+    LOG_2PI,
+    categorical_kl,
+    isotropic_gaussian_log_density,
+    standard_gaussian_log_density,
+)
+from elbogap.errors import UserError
+from elbogap.inference import denoising
+from elbogap.papers.air.settings import Theory as Settings
+from elbogap.runtime import Run, torch_generator
+
+SEARCHED = (
+    4.0  # standard deviations beyond the outermost means where optima are searched: further, mass is tiny
+)
+INTEGRATED = 8.0  # and where integrals are taken: 1e-15 of a Gaussian is left out
+WIDTHS = 2.0  # least nodes per standard deviation: the trapezoid rule then errs by exp(-2 (2 pi)^2) = 5e-35
+STATIONARY = 1e-5  # largest gradient of an optimum: rounding of the value hides smaller steps than about 1e-7
+
+SLOPE, VARIANCE, OBSERVED = 0.8, 0.2, 1.0  # appendix B: p(z|x) = N(0.8 x, 0.2), at x = 1
+DEVIATION = math.sqrt(VARIANCE)
+
+
+@dataclass(frozen=True)
+class Family:
+    """An exponential family of two natural parameters.
+
+    Attributes:
+        name: as in the tables.
+        spread: standard deviations of the coordinates of random members.
+        natural: from coordinates that range over all of R^2 to natural parameters, `[..., 2]` to `[..., 2]`.
+        coordinates: its inverse.
+        kl: KL(q || p) of members given by coordinates, in nats, `[..., 2]` to `[...]`.
+    """
+
+    name: str
+    spread: tuple[float, float]
+    natural: Callable[[Tensor], Tensor]
+    coordinates: Callable[[Tensor], Tensor]
+    kl: Callable[[Tensor, Tensor], Tensor]
+
+    def draw(self, seed: int, purpose: str, *shape: int) -> Tensor:
+        """Coordinates of random members, `[*shape, 2]`."""
+        return _randn(seed, f"{self.name} {purpose}", *shape, 2) * torch.tensor(
+            self.spread, dtype=torch.float64
+        )
+
+
+def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame]:
+    """Measure every statement.
+
+    Divergences, bounds and regularisers are in nats; `sigma`, `x` are in units of the observations (bits in
+    `generator`), where infinite noise is `inf`; natural parameters in units of their family.
+
+    Returns:
+        `encoder` (Lemma 1, Theorem 1), by `family` and `sigma`: largest differences over the nodes between
+        the optimised encoder and eq. 15, `kl` and `natural_difference`; `excess`, the optimised less the
+        formula's average divergence; `slope`, the steepest step of the optimised encoder between nodes, and
+        the Lipschitz `bound`, in Euclidean norms, per unit of x; `missed`, the share of searches that ended
+        elsewhere, of `starts` random ones per node.
+        `encoder_curves`: the first natural parameter along `x`, `optimised` and by `kernel_regression`.
+        `posteriors`: the natural parameters of p(z|x_i).
+        `strength` (Proposition 1, eq. 16): `regulariser` R(theta; sigma, alpha) by `encoder` (any, affine),
+        `family`, `model`, `alpha` and `sigma`.
+        `generator` (Proposition 2), by `sigma` and `start`: the largest `difference` of an optimised pixel
+        mean from eq. 19, the `excess` of the optimised bound over the formula's, and the `distance` of the
+        optimised means from the data's, averaged over z and pixels.
+        `generator_curves`: the mean of each `pixel` along `z`, `optimised` and by the `formula`, and the
+        `data_mean`.
+        `attenuation` (Proposition 3): `regulariser` R(theta; sigma, k) by `model`, `sigma` and `k`.
+        `bounds` (appendix B), by `sigma`: `l_dvae` and `l_cvae`, their `difference`, the conditional
+        `mutual_information`, their `discrepancy`, the `perturbation_entropy` and the `log_evidence`.
+
+    Raises:
+        UserError: a grid too coarse, or an optimisation that fails.
+    """
+    tables = _encoder(settings)
+    tables["strength"] = pd.DataFrame([*_strength_of_any(settings), *_strength_of_affine(settings)])
+    tables |= _generator(settings)
+    tables["attenuation"] = pd.DataFrame(_attenuation(settings))
+    tables["bounds"] = pd.DataFrame([_bounds(sigma, settings) for sigma in settings.sigmas])
+    for table in tables.values():
+        table.insert(0, "document", "air")
+    return tables
+
+
+# Lemma 1 and Theorem 1
+
+
+def _encoder(settings: Settings) -> dict[str, pd.DataFrame]:
+    observations = torch.tensor(settings.observations, dtype=torch.float64)
+    rows, curves, points = [], [], []
+    for family in FAMILIES:
+        posteriors = family.draw(settings.seed, "posteriors", len(observations))
+        natural = family.natural(posteriors)
+        key: dict[str, object] = {"family": family.name}
+        names = {f"natural_{number + 1}": natural[:, number].numpy() for number in range(2)}
+        points.append(pd.DataFrame(key | {"x": observations.numpy()} | names))
+        for sigma in settings.sigmas:
+            x, mass = noisy(observations, sigma, settings.nodes, SEARCHED)
+            regression = denoising.natural_parameters(x[:, None], observations[:, None], natural, sigma)
+            bound = denoising.lipschitz_bound(observations[:, None], natural, sigma)
+            at_formula = _denoising_objective(family, family.coordinates(regression), posteriors, mass)
+            start = family.draw(settings.seed, "start", settings.starts, len(x))
+            found, missed = optimised_encoder(family, posteriors, mass, start)
+            optimum, eta = _denoising_objective(family, found, posteriors, mass), family.natural(found)
+            row = {
+                "kl": family.kl(found, family.coordinates(regression)).max(),
+                "natural_difference": (eta - regression).abs().max(),
+                "excess": (optimum - at_formula).sum(),
+                "slope": (eta.diff(dim=0).norm(dim=1) / x.diff()).max(),
+                "bound": bound,
+                "missed": missed,
+            }
+            rows.append(key | {"sigma": sigma, "starts": settings.starts} | _floats(row))
+            if sigma in settings.figure_sigmas:
+                curve = {"x": x, "optimised": eta[:, 0], "kernel_regression": regression[:, 0]}
+                curves.append(pd.DataFrame(key | {"sigma": sigma} | _arrays(curve)))
+    return {
+        "encoder": pd.DataFrame(rows),
+        "encoder_curves": pd.concat(curves, ignore_index=True),
+        "posteriors": pd.concat(points, ignore_index=True),
+    }
+
+
+def noisy(observations: Tensor, sigma: float, nodes: int, reach: float) -> tuple[Tensor, Tensor]:
+    """Nodes for the noisy observation x~, and the mass of each x_i at each, (1/N) N(x~; x_i, sigma^2) dx~.
+
+    Infinite noise, which leaves no trace of i, has a single node.
+
+    Args:
+        observations: `[N]`.
+        sigma: standard deviation of the noise.
+        nodes: Q, unless sigma is infinite.
+        reach: standard deviations of the noise that the nodes extend beyond the observations.
+
+    Returns:
+        `[Q]` and `[Q, N]`.
+
+    Raises:
+        UserError: the nodes are too far apart for sigma.
+    """
+    count = len(observations)
+    if math.isinf(sigma):
+        return observations.mean(0, keepdim=True), torch.full((1, count), 1 / count, dtype=torch.float64)
+    x = _grid(observations, torch.tensor(sigma, dtype=torch.float64), nodes, reach)
+    return x, Normal(observations, sigma).log_prob(x[:, None]).exp() * (x[1] - x[0]) / count
+
+
+def optimised_encoder(
+    family: Family, posteriors: Tensor, mass: Tensor, start: Tensor
+) -> tuple[Tensor, Tensor]:
+    """The encoder, free at every node, of the largest denoising objective (eq. 13).
+
+    A step of L-BFGS can throw a node so far that its q(z|x~) is all but certain, where the objective is flat.
+    Nodes do not touch each other, so each takes the best of the starts.
+
+    Args:
+        family: of posteriors and encoder.
+        posteriors: coordinates of p(z|x_i) `[N, 2]`.
+        mass: of x_i at each node `[Q, N]` (:func:`noisy`).
+        start: coordinates `[S, Q, 2]`.
+
+    Returns:
+        Coordinates `[Q, 2]`, and the share of all starts at all nodes that ended above the best by more than
+        1e-6 nats per unit of mass, a scalar.
+    """
+    ends = _minimise(lambda free: _denoising_objective(family, free, posteriors, mass).sum(), start, mass)
+    values = _denoising_objective(family, ends, posteriors, mass) / mass.sum(1)
+    least, best = values.min(0)
+    missed = (values > least + 1e-6).double().mean()
+    return ends.gather(0, best[None, :, None].expand(1, -1, 2))[0], missed
+
+
+def _denoising_objective(family: Family, encoder: Tensor, posteriors: Tensor, mass: Tensor) -> Tensor:
+    """What each node adds to the average of KL(f(x~) || p(z|x_i)): log-likelihood less objective (eq. 13).
+
+    Args:
+        family: of posteriors and encoder.
+        encoder: coordinates `[..., Q, 2]`.
+        posteriors: coordinates `[..., N, 2]`.
+        mass: `[Q, N]`.
+
+    Returns:
+        `[..., Q]`, in nats.
+    """
+    return (mass * family.kl(encoder.unsqueeze(-2), posteriors.unsqueeze(-3))).sum(-1)
+
+
+# Proposition 1 and equation 16
+
+
+def _strength_of_any(settings: Settings) -> Iterator[dict[str, object]]:
+    """R(theta; sigma) of encoders of infinite capacity, with the optimum of Theorem 1."""
+    observations = torch.tensor(settings.observations, dtype=torch.float64)
+    for family in FAMILIES:
+        posteriors = family.draw(settings.seed, "models", settings.models, len(observations))
+        for sigma in settings.sigmas:
+            x, mass = noisy(observations, sigma, settings.nodes, INTEGRATED)
+            natural = denoising.natural_parameters(
+                x[:, None], observations[:, None], family.natural(posteriors), sigma
+            )
+            values = _denoising_objective(family, family.coordinates(natural), posteriors, mass)
+            yield from _strength_rows("any", family, 1.0, sigma, values.sum(-1))
+
+
+def _strength_of_affine(settings: Settings) -> Iterator[dict[str, object]]:
+    """R(theta; sigma, alpha) of encoders that are affine in x, by L-BFGS: the best of the starts."""
+    observations = torch.tensor(settings.observations, dtype=torch.float64)
+    for family in FAMILIES:
+        posteriors = family.draw(settings.seed, "models", settings.models, len(observations))
+        start = family.draw(settings.seed, "affine", settings.starts, settings.models, 2)
+        for alpha in settings.alphas:
+            for sigma in settings.sigmas:
+                ends = affine_regularisers(family, posteriors, observations, sigma, alpha, start)
+                yield from _strength_rows("affine", family, alpha, sigma, ends.amin(0))
+
+
+def affine_regularisers(
+    family: Family, posteriors: Tensor, observations: Tensor, sigma: float, alpha: float, start: Tensor
+) -> Tensor:
+    """E_x[alpha E_e KL(f(x + e) || p) + (1 - alpha) KL(f(x) || p)] (eq. 16) where L-BFGS ends.
+
+    Args:
+        family: of posteriors and encoder.
+        posteriors: coordinates of p(z|x_i) `[M, N, 2]`.
+        observations: `[N]`.
+        sigma: standard deviation of the noise e.
+        alpha: share of the denoising term.
+        start: coordinates a + b x as a and b, `[S, M, 2, 2]`.
+
+    Returns:
+        `[S, M]`, in nats.
+    """
+    noise = torch.linspace(-INTEGRATED, INTEGRATED, 81, dtype=torch.float64)
+    share = (-0.5 * noise.square()).softmax(0)
+    x = torch.cat([observations[:, None], observations[:, None] + sigma * noise], 1)
+    weight = torch.cat([torch.tensor([1 - alpha], dtype=torch.float64), alpha * share])
+
+    def values(free: Tensor) -> Tensor:
+        encoder = free[..., None, None, 0, :] + free[..., None, None, 1, :] * x[..., None]
+        return (family.kl(encoder, posteriors[..., None, :]) * weight).sum(-1).mean(-1)
+
+    return values(_minimise(lambda free: values(free).sum(), start))
+
+
+def _strength_rows(
+    encoder: str, family: Family, alpha: float, sigma: float, values: Tensor
+) -> Iterator[dict[str, object]]:
+    for model, value in enumerate(values.tolist()):
+        key = {"encoder": encoder, "family": family.name, "model": model, "alpha": alpha, "sigma": sigma}
+        yield key | {"regulariser": value}
+
+
+# Proposition 2
+
+
+def _generator(settings: Settings) -> dict[str, pd.DataFrame]:
+    """Bernoulli decoders that are free at every node of z, for the best Gaussian encoders of noise sigma."""
+    count = len(settings.observations)
+    data = (_randn(settings.seed, "pixels", count, settings.pixels) > 0).double()
+    natural = GAUSSIAN.natural(GAUSSIAN.draw(settings.seed, "posteriors", count))
+    rows, curves = [], []
+    for sigma in settings.sigmas:
+        encodings = GAUSSIAN.coordinates(denoising.natural_parameters(data, data, natural, sigma))
+        mean, deviation = encodings[:, 0], (0.5 * encodings[:, 1]).exp()
+        z = _grid(mean, deviation, settings.latent_nodes, SEARCHED)
+        log_q = Normal(mean, deviation).log_prob(z[:, None])
+        mass = log_q.exp() * (z[1] - z[0]) / count
+        formula = denoising.generator_means(log_q, data)
+        for start in range(settings.starts):
+            means = optimised_decoder(
+                data, mass, _randn(settings.seed, f"decoder {start}", len(z), settings.pixels)
+            )
+            row = {
+                "difference": (means - formula).abs().max(),
+                "excess": _reconstruction(data, means, mass) - _reconstruction(data, formula, mass),
+                "distance": (mass.sum(1) @ (means - data.mean(0)).abs()).mean() / mass.sum(),
+            }
+            rows.append({"sigma": sigma, "start": start} | _floats(row))
+            if start == 0 and sigma in settings.figure_sigmas:
+                for pixel in range(settings.pixels):
+                    curve = {"z": z, "optimised": means[:, pixel], "formula": formula[:, pixel]}
+                    key = {"sigma": sigma, "pixel": pixel, "data_mean": float(data[:, pixel].mean())}
+                    curves.append(pd.DataFrame(key | _arrays(curve)))
+    return {"generator": pd.DataFrame(rows), "generator_curves": pd.concat(curves, ignore_index=True)}
+
+
+def optimised_decoder(data: Tensor, mass: Tensor, start: Tensor) -> Tensor:
+    """The Bernoulli means, free at every node, of the largest bound (eq. 5), `[Q, D]`.
+
+    They are searched as sin^2 of an angle, in which a Bernoulli likelihood bends the same everywhere; the
+    logits of means near 0 or 1 hardly bend it, and L-BFGS would need thousands of steps.
+
+    Args:
+        data: bits `[N, D]`.
+        mass: q(z|x_i) dz / N at the nodes `[Q, N]`.
+        start: angles `[Q, D]`.
+    """
+    return _minimise(lambda angle: -_reconstruction(data, angle.sin().square(), mass), start, mass).sin() ** 2
+
+
+def _reconstruction(data: Tensor, means: Tensor, mass: Tensor) -> Tensor:
+    """The part of the bound that depends on the decoder, E_x E_q log p(x|z), a scalar in nats."""
+    return (torch.xlogy(mass @ data, means) + torch.xlogy(mass @ (1 - data), 1 - means)).sum()
+
+
+# Proposition 3
+
+
+def _attenuation(settings: Settings) -> Iterator[dict[str, object]]:
+    observations = torch.tensor(settings.observations, dtype=torch.float64)
+    posteriors = CATEGORICAL.draw(settings.seed, "models", settings.models, len(observations))
+    for sigma in (*settings.importance_sigmas, math.inf):
+        x, mass = noisy(observations, sigma, settings.importance_nodes, SEARCHED)
+        start = CATEGORICAL.draw(settings.seed, "proposal", settings.starts, settings.models, len(x))
+        for k in settings.ks:
+            values = importance_regulariser(posteriors, mass, k, start)
+            for model, value in enumerate(values.tolist()):
+                yield {"model": model, "sigma": sigma, "k": k, "regulariser": value}
+
+
+def importance_regulariser(posteriors: Tensor, mass: Tensor, k: int, start: Tensor) -> Tensor:
+    """R(theta; sigma, k) (eq. 23) of encoders free at every node, each the best of the starts.
+
+    By eq. 21 it is the least average of log p(x) - L_k, without approximation: the k draws count only by how
+    often they hit each category, and all such counts are enumerated.
+
+    Args:
+        posteriors: coordinates of categorical p(z|x_i) `[M, N, 2]`.
+        mass: of x_i at each node `[Q, N]`.
+        k: importance samples.
+        start: coordinates `[S, M, Q, 2]`.
+
+    Returns:
+        `[M]`, in nats.
+    """
+    counts = _counts(k)
+    ways = math.lgamma(k + 1) - torch.lgamma(counts + 1).sum(1)
+    log_p = _log_probabilities(posteriors).unsqueeze(-3)
+
+    def per_node(free: Tensor) -> Tensor:
+        log_f = _log_probabilities(free).unsqueeze(-2)
+        probability = (ways + log_f @ counts.mT).exp()
+        log_mean_weight = ((log_p - log_f).exp() @ counts.mT / k).log()
+        return -(mass * (probability * log_mean_weight).sum(-1)).sum(-1)
+
+    end = _minimise(lambda free: per_node(free).sum(), start, mass)
+    return per_node(end).amin(0).sum(-1)
+
+
+def _counts(k: int) -> Tensor:
+    """All ways in which k draws can hit three categories, `[(k + 1) (k + 2) / 2, 3]`."""
+    pairs = [(first, second) for first in range(k + 1) for second in range(k + 1 - first)]
+    return torch.tensor([(a, b, k - a - b) for a, b in pairs], dtype=torch.float64)
+
+
+# Appendix B
+
+
+def _bounds(sigma: float, settings: Settings) -> dict[str, float]:
+    """Both bounds of z ~ N(0, 1), x|z ~ N(z, 1/4), with q(z|x~) the exact posterior at the perturbed x~.
+
+    The perturbed inputs are the Gauss-Hermite nodes of the noise. The mutual information of z and x~ is
+    H(z) - H(z|x~), by adaptive quadrature and in closed form, and knows nothing of the model.
+    """
+    nodes, weights = np.polynomial.hermite_e.hermegauss(settings.perturbations)
+    perturbed = OBSERVED + sigma * torch.from_numpy(nodes)
+    probability = torch.from_numpy(weights / weights.sum())
+    z = _grid(
+        SLOPE * perturbed, torch.tensor(DEVIATION, dtype=torch.float64), settings.latent_nodes, INTEGRATED
+    )
+    log_q = Normal(SLOPE * perturbed, DEVIATION).log_prob(z[:, None])
+    x = torch.tensor(OBSERVED, dtype=torch.float64)
+    log_joint = standard_gaussian_log_density(z[:, None]) + Normal(z, 0.5).log_prob(x)
+    log_both = log_q + probability.log()
+    log_marginal = log_both.logsumexp(1)
+    step = z[1] - z[0]
+    l_dvae = (log_both.exp() * (log_joint[:, None] - log_q)).sum() * step
+    l_cvae = (log_marginal.exp() * (log_joint - log_marginal)).sum() * step
+    information = _entropy_of_mixture(SLOPE * perturbed, probability) - 0.5 * (
+        1 + LOG_2PI + math.log(VARIANCE)
+    )
+    return {"sigma": sigma} | _floats(
+        {
+            "l_dvae": l_dvae,
+            "l_cvae": l_cvae,
+            "difference": l_cvae - l_dvae,
+            "mutual_information": information,
+            "discrepancy": l_cvae - l_dvae - information,
+            "perturbation_entropy": -(probability * probability.log()).sum(),
+            "log_evidence": isotropic_gaussian_log_density(x[None], torch.zeros(1), 1.25),
+        }
+    )
+
+
+def _entropy_of_mixture(means: Tensor, probability: Tensor) -> float:
+    """Of z, in nats, by SciPy's adaptive quadrature between neighbouring means and beyond the outermost."""
+
+    def integrand(z: float) -> float:
+        density = (
+            probability * Normal(means, DEVIATION).log_prob(torch.tensor(z, dtype=torch.float64)).exp()
+        ).sum()
+        return float(-torch.xlogy(density, density))
+
+    low, high = float(means[0]) - INTEGRATED * DEVIATION, float(means[-1]) + INTEGRATED * DEVIATION
+    return quad(integrand, low, high, points=means.tolist(), epsabs=1e-11, limit=500)[0]
+
+
+# What the statements share
+
+
+def _minimise(loss: Callable[[Tensor], Tensor], start: Tensor, mass: Tensor | None = None) -> Tensor:
+    """L-BFGS in float64.
+
+    Args:
+        loss: a scalar function of a tensor like `start`.
+        start: where to start, `[..., Q, P]`.
+        mass: of the nodes that the values belong to `[Q, N]`. A node of little mass bends the loss little;
+            in units of the root of its mass all bend alike, and L-BFGS converges in far fewer steps.
+
+    Raises:
+        UserError: it stopped where the gradient is not 0.
+    """
+    unit = torch.ones(()) if mass is None else mass.sum(1, keepdim=True).sqrt()
+
+    def value_and_gradient(flat: np.ndarray) -> tuple[float, np.ndarray]:
+        scaled = torch.from_numpy(flat).view_as(start).requires_grad_()
+        value = loss(scaled / unit)
+        (gradient,) = torch.autograd.grad(value, scaled)
+        return value.item(), gradient.flatten().numpy()
+
+    end = minimize(
+        value_and_gradient,
+        (start * unit).flatten().numpy(),
+        jac=True,
+        method="L-BFGS-B",
+        options={"maxiter": 20_000, "maxfun": 50_000, "maxcor": 30, "ftol": 0, "gtol": 1e-9},
+    )
+    # With ftol 0 it goes on until the value no longer changes, which counts as a failure there.
+    if not np.abs(end.jac).max() <= STATIONARY:
+        raise UserError(f"theory: an optimisation failed ({end.message}); change `seed`")
+    return torch.from_numpy(end.x).view_as(start) / unit
+
+
+def _grid(mean: Tensor, deviation: Tensor, nodes: int, reach: float) -> Tensor:
+    """Equidistant nodes that cover Gaussians N(m_i, s_i^2) and resolve the narrowest."""
+    low, high = float((mean - reach * deviation).min()), float((mean + reach * deviation).max())
+    least = 1 + math.ceil(WIDTHS * (high - low) / float(deviation.min()))
+    if nodes < least:
+        raise UserError(
+            f"theory: {nodes} grid points are too few for the narrowest Gaussian; take {least} or more"
+        )
+    return torch.linspace(low, high, nodes, dtype=torch.float64)
+
+
+def _randn(seed: int, purpose: str, *shape: int) -> Tensor:
+    return torch.randn(shape, dtype=torch.float64, generator=torch_generator(seed, "air.theory", purpose))
+
+
+def _floats(values: Mapping[str, Tensor | float]) -> dict[str, float]:
+    return {name: float(value) for name, value in values.items()}
+
+
+def _arrays(values: Mapping[str, Tensor]) -> dict[str, np.ndarray]:
+    return {name: value.numpy() for name, value in values.items()}
+
+
+def _same(values: Tensor) -> Tensor:
+    return values
+
+
+def _log_probabilities(logits: Tensor) -> Tensor:
+    """Of three categories by their logits against the last, `[..., 2]` to `[..., 3]`."""
+    return functional.pad(logits, (0, 1)).log_softmax(-1)
+
+
+def _categorical_kl(q: Tensor, p: Tensor) -> Tensor:
+    return categorical_kl(_log_probabilities(q), _log_probabilities(p))
+
+
+def _gaussian_natural(coordinates: Tensor) -> Tensor:
+    """m / s^2 and -1 / (2 s^2) from m and log s^2."""
+    mean, log_variance = coordinates.unbind(-1)
+    return torch.stack([mean * (-log_variance).exp(), -0.5 * (-log_variance).exp()], -1)
+
+
+def _gaussian_coordinates(natural: Tensor) -> Tensor:
+    precise_mean, half_precision = natural.unbind(-1)
+    return torch.stack([-0.5 * precise_mean / half_precision, -(-2 * half_precision).log()], -1)
+
+
+def _gaussian_kl(q: Tensor, p: Tensor) -> Tensor:
+    (mean, log_variance), (other_mean, other_log_variance) = q.unbind(-1), p.unbind(-1)
+    squared = (log_variance.exp() + (mean - other_mean).square()) * (-other_log_variance).exp()
+    return 0.5 * (other_log_variance - log_variance + squared - 1)
+
+
+CATEGORICAL = Family("categorical", (1.5, 1.5), _same, _same, _categorical_kl)
+GAUSSIAN = Family("gaussian", (1.5, 0.5), _gaussian_natural, _gaussian_coordinates, _gaussian_kl)
+FAMILIES = (CATEGORICAL, GAUSSIAN)

@@ -1,0 +1,185 @@
+"""Figures of document efvae, each a function of its tables."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
+from matplotlib.colors import to_rgb
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from elbogap import style
+
+Arrays = Mapping[str, np.ndarray]
+
+
+def fig01_balance(plane: Arrays) -> Figure:
+    """Likelihood and gap over a plane of decoders; at the best ELBO their gradients are equal."""
+    figure, axes = plt.subplots(figsize=(0.62 * style.PAGE, 3.2))
+    along, across = plane["along"], plane["across"]
+    shades = axes.contourf(along, across, plane["gap"].T, levels=8, cmap="Greys", alpha=0.6)
+    figure.colorbar(shades, ax=axes, label="gap / nats")
+    lines = axes.contour(
+        along, across, plane["loglik"].T, levels=8, colors=style.BLUE, linewidths=0.9, linestyles="solid"
+    )
+    axes.clabel(lines, fontsize=6, fmt="$%.2f$")
+    best = plane["best"]
+    length = 0.5 / np.linalg.norm(plane["of_loglik"])
+    for name, sign, colour, label in (
+        ("of_loglik", 1, style.BLUE, "gradient of the likelihood"),
+        ("of_gap", -1, style.VERMILION, "minus gradient of the gap"),
+    ):
+        end = best + sign * length * plane[name]
+        axes.annotate("", end, best, arrowprops={"arrowstyle": "-|>", "color": colour, "linewidth": 1.6})
+        axes.plot([], [], color=colour, label=label)
+    for place, label in (((0.0, 0.0), "$\\theta_\\mathrm{ML}$"), (best, "$\\theta_\\mathrm{VAE}$")):
+        axes.plot(*place, "o", color=style.BLACK, markersize=4)
+        axes.annotate(label, place, xytext=(4, 5), textcoords="offset points")
+    axes.set(xlabel="towards the best ELBO / units of $x$", ylabel="across / units of $x$", aspect="equal")
+    figure.legend(loc="outside lower center", ncols=2)
+    return figure
+
+
+CODE_COLOURS = (style.YELLOW, style.BLUE, style.SKY, style.VERMILION)  # of codes 00, 01, 10 and 11
+TOY_MAPS = {
+    "ground_truth": ("(b) decisions by $p^*(z\\,|\\,x)$", "ground_truth"),
+    "encoder": ("(c) encoder $q_\\phi(z\\,|\\,x)$", "joint"),
+    "posterior": ("(d) model posterior $p_\\theta(z\\,|\\,x)$", "joint"),
+    "rbm": ("(e) RBM", "rbm"),
+}
+"""Title of each decision map, and the model whose means it shows."""
+
+
+def fig02_toy(panels: Arrays) -> Figure:
+    """Codes by ground truth, encoder, model and RBM as colours of the plane; the bound on a line."""
+    figure, axes = plt.subplots(2, 3, figsize=(style.PAGE, 4.9))
+    flat = axes.flatten()
+    colours = np.array([to_rgb(colour) for colour in CODE_COLOURS])
+    _draw_plane(flat[0], panels, panels["probabilities"] @ colours, "ground_truth")
+    flat[0].set_title("(a) ground truth $p^*(z\\,|\\,x)$")
+    for panel, (name, (title, model)) in zip(flat[1:], TOY_MAPS.items(), strict=False):
+        _draw_plane(panel, panels, colours[panels[name]], model)
+        panel.set_title(title)
+    _draw_line(flat[5], panels)
+    return figure
+
+
+def _draw_plane(panel: Axes, panels: Arrays, image: np.ndarray, model: str) -> None:
+    """Colours `[P, P, 3]`, x_1 along the first axis, and the model's means with their codes."""
+    axis = panels["axis"]
+    half = (axis[1] - axis[0]) / 2
+    ends = (axis[0] - half, axis[-1] + half)
+    panel.imshow(image.swapaxes(0, 1), origin="lower", extent=(*ends, *ends), interpolation="nearest")
+    for number, mean in enumerate(panels[f"means_{model}"]):
+        panel.plot(*mean, "o", color=style.BLACK, markersize=3)
+        panel.annotate(
+            f"{number:02b}", mean, xytext=(3, 3), textcoords="offset points", fontsize=7, color=style.BLACK,
+            bbox={"facecolor": "white", "alpha": 0.7, "linewidth": 0, "pad": 0.6},
+        )  # fmt: skip
+    panel.set(xlabel="$x_1$", ylabel="$x_2$", xlim=ends, ylim=ends)
+
+
+def _draw_line(panel: Axes, panels: Arrays) -> None:
+    """The bound's maximum is not that of the likelihood, but where the gap is smaller."""
+    step, loglik, elbo = (panels[name] for name in ("step", "loglik", "elbo"))
+    panel.fill_between(step, elbo, loglik, color=style.GREY, alpha=0.2, linewidth=0, label="KL gap")
+    panel.plot(step, loglik, color=style.BLUE, label="log-likelihood")
+    panel.plot(step, elbo, color=style.VERMILION, linestyle="--", label="ELBO")
+    for place in (0, 1):
+        panel.axvline(place, color=style.GREY, linewidth=0.6, linestyle=":")
+    panel.set_xticks([0, 1], ["ground\ntruth", "best\nELBO"])
+    panel.set(title="(f) on the line between decoders", ylabel="nats", xlim=(step[0], step[-1]))
+    panel.legend(loc="lower center")
+
+
+ENCODERS = {
+    "e1": (style.BLUE, "o", "e1: linear, counts"),
+    "e2": (style.VERMILION, "s", "e2: deep, frequencies"),
+    "e3": (style.GREEN, "^", "e3: linear, frequencies"),
+}
+"""How an encoder's models are drawn: colour, marker, label."""
+DEPTHS = {0: "linear decoder", 1: "1 hidden layer", 2: "2 hidden layers"}
+
+
+def fig_newsgroups(table: pd.DataFrame) -> Figure:
+    """NELBO of the text VAEs against bits; a column per depth of the decoder, a row per part."""
+    depths = sorted(table["hidden"].unique())
+    figure, axes = plt.subplots(
+        2,
+        len(depths),
+        figsize=(max(style.PAGE, 1.8 * len(depths)), 4.2),
+        sharex=True,
+        sharey="row",
+        squeeze=False,
+    )
+    for row, part in zip(axes, ("train", "test"), strict=True):
+        for panel, depth in zip(row, depths, strict=True):
+            shown = table[(table["part"] == part) & (table["hidden"] == depth)]
+            panel.axhline(shown["unigram"].iloc[0], color=style.GREY, linewidth=0.8, label="unigram")
+            for encoder, (colour, marker, label) in ENCODERS.items():
+                curve = shown[shown["encoder"] == encoder].sort_values("bits")
+                panel.plot(curve["bits"], curve["nelbo"], color=colour, marker=marker, label=label)
+                panel.plot(curve["bits"], curve["nelbo_last"], color=colour, linestyle=":", linewidth=0.9)
+                panel.plot(curve["bits"], curve["published"], color=colour, linestyle="none", marker=marker,
+                           markerfacecolor="none", markersize=6, markeredgewidth=0.8)  # fmt: skip
+            panel.set_xscale("log", base=2)
+            panel.set_xticks(sorted(table["bits"].unique()))
+            panel.xaxis.set_major_formatter("{x:g}")
+        row[0].set_ylabel(f"{part} NELBO / nats")
+    for top, bottom, depth in zip(*axes, depths, strict=True):
+        top.set_title(DEPTHS.get(depth, f"{depth} hidden layers"))
+        bottom.set_xlabel("bits")
+    handles, labels = axes[0, 0].get_legend_handles_labels()
+    handles += [
+        Line2D([], [], color=style.BLACK, linestyle=":", linewidth=0.9),
+        Line2D([], [], color=style.BLACK, linestyle="none", marker="o", markerfacecolor="none", markersize=6),
+    ]
+    figure.legend(
+        handles, [*labels, "after the last epoch", "published"], loc="outside lower center", ncols=3
+    )
+    style.mark_stand_in(figure, table)
+    return figure
+
+
+def fig03_redecodings(pictures: Arrays) -> Figure:
+    """Figure 3: images of the ground truth, and what the pre-trained encoder makes of them, decoded again."""
+    rows = {
+        "$x$": "x",
+        "decoded mean of $q(z \\mid x)$": "decoded_mean",
+        "decoded draw of $q(z \\mid x)$": "decoded_draw",
+    }
+    return _strips(pictures, rows, height=1)
+
+
+def fig04_samples(pictures: Arrays) -> Figure:
+    """Figure 4: samples of the ground truth and of both decoders that the ELBO trained, from the same z."""
+    rows = {
+        "ground truth": "samples_ground_truth",
+        "ELBO, fixed $\\sigma$": "samples_elbo_fixed",
+        "ELBO, learned $\\sigma$": "samples_elbo_learned",
+    }
+    return _strips(pictures, rows, height=2)
+
+
+LARGEST_IMAGE = 1.0  # inches
+
+
+def _strips(pictures: Arrays, rows: Mapping[str, str], height: int) -> Figure:
+    """A titled strip of images for each name, in `height` lines."""
+    count = len(pictures[next(iter(rows.values()))])
+    columns = -(-count // height)
+    inches = height * min(style.PAGE / columns, LARGEST_IMAGE) + 0.25
+    figure, axes = plt.subplots(len(rows), 1, figsize=(style.PAGE, len(rows) * inches))
+    for panel, (title, name) in zip(axes, rows.items(), strict=True):
+        images = pictures[name]
+        side = images.shape[1]
+        canvas = np.full((height * columns, *images.shape[1:]), 255, dtype=np.uint8)
+        canvas[:count] = images
+        tiles = canvas.reshape(height, columns, side, side, 3).transpose(0, 2, 1, 3, 4)
+        panel.imshow(tiles.reshape(height * side, columns * side, 3))
+        panel.set(title=title, xticks=[], yticks=[])
+        panel.spines[:].set_visible(False)
+    style.mark_stand_in(figure, pd.DataFrame({"data": [str(pictures["data"])]}))
+    return figure

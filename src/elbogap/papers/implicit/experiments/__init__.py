@@ -1,0 +1,1 @@
+"""The experiments of document implicit: each module is one, `python -m elbogap implicit.<module>`."""

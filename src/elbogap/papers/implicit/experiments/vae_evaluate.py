@@ -1,0 +1,148 @@
+"""Test likelihoods of one trained cell by two estimators (implicit, Tables 1 and 2, Figure 6).
+
+`test_loglik` is neutral: one proposal for all methods, from Markov chains on p(z|x); it is the estimator of
+the VCD paper. `test_loglik_q` importance-samples from the method's own q, the estimator of the UIVI paper. A
+semi-implicit q is itself estimated there, without bias, and E log(1 / q^) >= log(1 / q) pushes that estimate
+up, by an amount that falls with the number of noises, while few samples push both estimates down.
+"""
+
+import math
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from elbogap import provenance
+from elbogap.densities import log_mean_exp, pairwise_gaussian_log_density
+from elbogap.evaluation.hmc_proposal import proposal
+from elbogap.evaluation.iw_svi import LogJoint, estimate
+from elbogap.inference.semi_implicit import SemiImplicit
+from elbogap.nn import store
+from elbogap.nn.mlp import MLP
+from elbogap.papers.implicit.experiments.images import unpack
+from elbogap.papers.implicit.settings import VaeEvaluate as Settings
+from elbogap.papers.implicit.vae import FLOOR, SEMI_IMPLICIT, explicit, log_joint, semi_implicit
+from elbogap.runtime import Run, torch_generator
+from elbogap.tables import read_arrays, read_table
+from elbogap.training import Work, tabulate
+
+STEP_SIZE = 0.5
+"""First leapfrog step of the proposal's chains, times the latent dimensions."""
+
+
+def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame | dict[str, np.ndarray]]:
+    """Evaluate the input `models`, whose training was `curves`, on the test images of the input `images`.
+
+    Returns:
+        `evaluation`: a row per seed; in nats per image the mean `test_loglik` and `test_loglik_q`, their
+        standard errors over images (`_se`), and `difference`, the second less the first; `loglik`: both by
+        seed and image, `[M, N]`.
+
+    Raises:
+        OutOfTime: the time budget is spent.
+    """
+    arrays = read_arrays(run.inputs["images"])
+    images = torch.from_numpy(unpack(arrays, "test")).to(run.device)
+    networks = store.from_arrays(read_arrays(run.inputs["models"]))
+    curves = read_table(run.inputs["curves"])
+    method = curves["method"].iloc[0]
+    members = networks["decoder"].members
+    blocks = images.split(max(1, settings.rows // max(settings.own_noises, settings.own_samples)))
+
+    def row(i: int) -> Tensor:
+        member, block = divmod(i, len(blocks))
+        own = {name: network.select([member]).to(run.device) for name, network in networks.items()}
+        generator = torch_generator(settings.seed, "implicit.vae_evaluate", block, device=run.device)
+        both = torch.full((2, len(blocks[0])), math.nan)
+        both[:, : len(blocks[block])] = _both(settings, method, own, blocks[block][None], generator).cpu()
+        return both
+
+    identity = provenance.identity(__name__, settings, run)
+    label = f"{run.keys['dataset']}-{run.keys['cell']}-evaluation"
+    values = tabulate(row, rows=members * len(blocks), work=Work.of(run, label, identity))
+    by_member = values.unflatten(0, (members, len(blocks))).permute(2, 0, 1, 3).flatten(2)
+    neutral, with_q = by_member[:, :, ~by_member[0, 0].isnan()].numpy()
+    keys = curves.iloc[0].drop(["seed", "step", "bound"])
+    count = neutral.shape[1]
+    table = pd.DataFrame([{**keys, "seed": seed} for seed in range(members)]).assign(
+        test_images=count,
+        test_loglik=neutral.mean(1),
+        test_loglik_se=neutral.std(1, ddof=1) / np.sqrt(count),
+        test_loglik_q=with_q.mean(1),
+        test_loglik_q_se=with_q.std(1, ddof=1) / np.sqrt(count),
+        difference=(with_q - neutral).mean(1),
+    )
+    return {"evaluation": table, "loglik": {"loglik": neutral, "loglik_q": with_q}}
+
+
+def _both(
+    settings: Settings, method: str, networks: dict[str, MLP], x: Tensor, generator: torch.Generator
+) -> Tensor:
+    """Both estimates for images `[1, B, 784]`, `[2, B]` in nats."""
+    joint = log_joint(networks["decoder"].layers().detached(), x)
+    at_once = max(1, settings.rows // x.shape[1])
+    with torch.no_grad():
+        if method in SEMI_IMPLICIT:
+            q = semi_implicit(networks, x, constant=True)
+            noises = _noises(networks, x, settings.own_noises, generator)
+            means = q.mean(noises)
+            start = means.mean(1)
+            with_q = _semi_implicit_estimate(settings, joint, q, means, networks, x, generator)
+        else:
+            gaussians = explicit(networks, x)
+            start = gaussians.mean
+            with_q = estimate(
+                joint, gaussians, samples=settings.own_samples, at_once=at_once, generator=generator
+            )
+    better = proposal(
+        joint,
+        start,
+        burn_in=settings.burn_in,
+        kept=settings.kept,
+        step_size=STEP_SIZE / start.shape[-1],
+        widening=settings.widening,
+        floor=FLOOR,
+        generator=generator,
+    )
+    neutral = estimate(joint, better, samples=settings.samples, at_once=at_once, generator=generator)
+    return torch.cat([neutral, with_q])
+
+
+def _noises(networks: dict[str, MLP], x: Tensor, count: int, generator: torch.Generator) -> Tensor:
+    """Fresh mixing noises `[1, T, B, E]`."""
+    size = networks["mean"].sizes[0] - x.shape[-1]
+    return torch.randn((1, count, x.shape[1], size), generator=generator, device=x.device)
+
+
+def _semi_implicit_estimate(
+    settings: Settings,
+    joint: LogJoint,
+    q: SemiImplicit,
+    means: Tensor,
+    networks: dict[str, MLP],
+    x: Tensor,
+    generator: torch.Generator,
+) -> Tensor:
+    """log (1/S) sum_s p(x, z_s) / q^(z_s|x), z_s ~ q, with q^ the mean of q(z|e_t) over fresh noises.
+
+    Args:
+        settings: S.
+        joint: log p(x, z).
+        q: of the images.
+        means: mu(x, e_t), `[1, T, B, L]`.
+        networks: of q.
+        x: images `[1, B, 784]`.
+        generator: source of the draws.
+
+    Returns:
+        `[1, B]`, in nats.
+    """
+    noises = _noises(networks, x, settings.own_samples, generator)
+    draws = torch.randn((*noises.shape[:-1], means.shape[-1]), generator=generator, device=x.device)
+    z = q.place(noises, draws)
+    deviation = q.log_deviation.exp()
+    values, centres = (one.transpose(1, 2) / deviation.unsqueeze(-2) for one in (z, means))
+    pairs = pairwise_gaussian_log_density(values, centres, variance=1.0)
+    log_q = log_mean_exp(pairs, -1) - q.log_deviation.sum(-1, keepdim=True)
+    return log_mean_exp(joint(z) - log_q.mT, -2)

@@ -1,0 +1,120 @@
+"""What the lecture says of the VCD, on a Gaussian target on the line where every divergence is an integral.
+
+The leapfrog integrator of p = N(0, 1) is linear, (z', v') = A (z, v), so that one iteration has the density
+
+    K(z'|z) = N(v; 0, 1) / |A_zv| min(1, exp(H(z, v) - H(z', v')))    with v = (z' - A_zz z) / A_zv
+
+beside the probability of staying: q_t follows from q_0 on a grid, and with it all divergences. They are
+compared with chains of :mod:`elbogap.inference.hmc` and the estimators of
+:mod:`elbogap.inference.contrastive`.
+"""
+
+import math
+from collections.abc import Iterator
+from itertools import product
+
+import torch
+from torch import Tensor
+
+from elbogap.densities import LOG_2PI
+from elbogap.errors import UserError
+from elbogap.inference import hmc
+from elbogap.inference.contrastive import alpha_vcd
+from elbogap.papers.implicit.closed_form import leapfrog
+from elbogap.papers.implicit.settings import VcdProperties
+from elbogap.runtime import torch_generator
+
+LOG_EVIDENCE = -1.5  # log p(x): what is known of the target is not normalised
+REACH = 8.0  # standard deviations: 1e-15 of a Gaussian is left out
+RESOLUTION = 1e-6  # of the quadrature, in nats
+COARSEST = 0.5  # nodes per standard deviation of the narrowest Gaussian are at least 1 / COARSEST
+
+
+def properties(settings: VcdProperties, leapfrog_steps: int) -> Iterator[dict[str, object]]:
+    """A row per mean and width of q_0, t and alpha; see `experiments.vcd_toys`.
+
+    Raises:
+        UserError: the grid is too coarse for the narrowest q_0.
+    """
+    reach = max(abs(mean) + REACH * width for mean, width in product(settings.means, (1.0, *settings.widths)))
+    z = torch.linspace(-reach, reach, settings.nodes, dtype=torch.float64)
+    cell = float(z[1] - z[0])
+    if cell > COARSEST * min(1.0, *settings.widths):
+        raise UserError(f"vcd_toys: {settings.nodes} nodes are too few for the narrowest q_0; raise `nodes`")
+    kernel = transition(z, settings.step_size, leapfrog_steps)
+    log_p = _log_normal(z, 0.0, 1.0)
+    for mean, width in product(settings.means, settings.widths):
+        log_start = _log_normal(z, mean, width)
+        estimates = _estimated(settings, mean, width, leapfrog_steps)
+        density = log_start.exp()
+        for t in range(1, max(settings.ts) + 1):
+            density = kernel @ density
+            if t not in settings.ts:
+                continue
+            kl = {
+                "kl_start": _divergence(log_start.exp(), log_start, log_p, cell),
+                "kl_end": _divergence(density, density.log(), log_p, cell),
+                "kl_end_start": _divergence(density, density.log(), log_start, cell),
+            }
+            for alpha in settings.alphas:
+                exact = kl["kl_start"] + alpha * (kl["kl_end_start"] - kl["kl_end"])
+                estimate, error = estimates[t, alpha]
+                yield {
+                    "q0": "target" if (mean, width) == (0, 1) else "other",
+                    "mean": mean,
+                    "width": width,
+                    "t": t,
+                    "alpha": alpha,
+                    **kl,
+                    "divergence": exact,
+                    "estimate": estimate,
+                    "standard_error": error,
+                    "z": (estimate - exact) / max(error, RESOLUTION),
+                }
+
+
+def transition(z: Tensor, step_size: float, leapfrog_steps: int) -> Tensor:
+    """One iteration on the grid, applied to a density's values `[G]` from the left, `[G, G]`."""
+    (a, b), (c, d) = leapfrog(step_size, leapfrog_steps).tolist()
+    v = (z[:, None] - a * z) / b  # what leads from column to row
+    change = 0.5 * (z.square() + v.square() - z[:, None].square() - (c * z + d * v).square())
+    moving = torch.exp(-0.5 * (v.square() + LOG_2PI) + change.clamp(max=0)) / abs(b) * (z[1] - z[0])
+    return moving + torch.diag(1 - moving.sum(0))
+
+
+def _divergence(density: Tensor, log_density: Tensor, log_other: Tensor, cell: float) -> float:
+    """KL between densities on the grid, where the first has mass."""
+    return float(torch.where(density > 0, density * (log_density - log_other), 0).sum() * cell)
+
+
+def _estimated(
+    settings: VcdProperties, mean: float, width: float, leapfrog_steps: int
+) -> dict[tuple[int, float], tuple[float, float]]:
+    """The divergence and its standard error for each t and alpha, from chains of all t at once."""
+    generator = torch_generator(settings.seed, "implicit.vcd_properties", mean, width)
+    noise = torch.randn(settings.chains, 1, dtype=torch.float64, generator=generator)
+    start = mean + width * noise
+
+    def log_joint(z: Tensor) -> Tensor:
+        return LOG_EVIDENCE + _log_normal(z, 0.0, 1.0).squeeze(-1)
+
+    def log_q(z: Tensor) -> Tensor:
+        return _log_normal(z, mean, width).squeeze(-1)
+
+    chains = hmc.sample(
+        log_joint,
+        start,
+        hmc.Noise.draw(max(settings.ts), start, generator),
+        step_size=torch.tensor(settings.step_size, dtype=torch.float64),
+        leapfrog_steps=leapfrog_steps,
+    )
+    found = {}
+    for t, alpha in product(settings.ts, settings.alphas):
+        values = alpha_vcd(log_joint, log_q, start, chains.draws[t - 1], alpha).value
+        error = float(values.std() / math.sqrt(len(values)))
+        found[t, alpha] = float(values.mean()) + (1 - alpha) * LOG_EVIDENCE, error
+    return found
+
+
+def _log_normal(z: Tensor, mean: float, deviation: float) -> Tensor:
+    return -0.5 * (((z - mean) / deviation).square() + LOG_2PI) - math.log(deviation)

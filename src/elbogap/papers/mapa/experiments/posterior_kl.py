@@ -1,0 +1,87 @@
+"""How far MAPA is from the empiricalised posterior, and that from the true one (mapa, Figures 6 to 10).
+
+The document judges both by eye; the measures are ours. Figures 6 to 10 draw log N p(i|x, Z) over log p(z|x)
+as if equal, but they differ by -log p(z_i) + [log p(x) - log p_N(x)], where p_N(x) = (1/N) sum_j p(x|z_j) is
+the empiricalised evidence: 0.92 + z_i^2 / 2 nats and a constant per x, p_N's Monte-Carlo error.
+"""
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from elbogap.densities import categorical_kl, standard_gaussian_log_density
+from elbogap.evaluation import quadrature
+from elbogap.inference.empirical import empiricalised_log_likelihood, index_log_posterior
+from elbogap.papers.mapa.ground_truth import GroundTruth
+from elbogap.papers.mapa.settings import PosteriorKL as Settings
+from elbogap.runtime import Run
+
+
+def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame]:
+    """One row per problem and data set; the inputs are the surrogates by problem.
+
+    Returns:
+        `posterior_kl`, in nats where no other unit is said, means over the N observations of a data set:
+        `kl_p_to_q` = KL(p(i|x_n, Z) || q(i|n)) and `kl_q_to_p` its reverse; `kl_p_to_uniform` the same for
+        the proposal 1 / N; `kl_share` the ratio of `kl_p_to_q` to it, what MAPA leaves of the naive
+        proposal's divergence; `decorrelation` is 1 - the correlation of log q(i|n) with log p(i|x_n, Z) over
+        all i, which is the scatter that the figures show; the three columns `..._over_clusters` are
+        `kl_p_to_q`, `kl_share` and `decorrelation` over their values for Clusters in the same draw;
+        `difference` is the mean over i ~ p(i|x_n, Z) of log N p(i|x_n, Z) - log p(z_i|x_n), red minus black,
+        and `prior_term` the part of it that the prior makes, -log p(z_i); `offset_rms` is the root mean
+        square over n of the rest, log p(x_n) - log p_N(x_n), and `offset_within_error` the share of n for
+        which it is at most two standard errors of p_N, 2 sqrt([int p(x|z)^2 p(z) dz / p(x)^2 - 1] / N).
+    """
+    cells = [(draw, name) for draw in range(settings.draws) for name in run.inputs]
+    truths = {name: GroundTruth.load(name, path) for name, path in run.inputs.items()}
+    rows = [
+        {"document": "mapa", "problem": name, "draw": draw, **_measure(truths[name], draw, settings)}
+        for draw, name in tqdm(cells, desc="posteriors", mininterval=5)
+    ]
+    table = pd.DataFrame(rows)
+    clusters = table[table["problem"] == "clusters"].set_index("draw")
+    for measure in ("kl_p_to_q", "kl_share", "decorrelation"):
+        table[f"{measure}_over_clusters"] = table[measure] / table["draw"].map(clusters[measure])
+    return {"posterior_kl": table}
+
+
+def _measure(truth: GroundTruth, draw: int, settings: Settings) -> dict[str, float]:
+    z, x = truth.data_set(settings.points, settings.seed, draw)
+    outputs, log_prior = truth.decoder(z), standard_gaussian_log_density(z)
+    panels = quadrature.adapted_panels(truth.decoder, truth.log_likelihood, x, block=settings.block)
+    uniform = torch.full((len(z),), -np.log(len(z)), dtype=torch.float64)
+    sums: dict[str, float] = {}
+    for rows in x.split(settings.block):
+        log_likelihood = truth.log_likelihood(rows, outputs)
+        log_p = index_log_posterior(log_likelihood)
+        log_q = index_log_posterior(truth.log_likelihood(rows, x))
+        log_evidence = quadrature.log_evidence(truth.decoder, truth.log_likelihood, rows, panels)
+        offset = log_evidence - empiricalised_log_likelihood(log_likelihood)
+        log_square = quadrature.log_evidence(
+            truth.decoder, lambda x, outputs: 2 * truth.log_likelihood(x, outputs), rows, panels
+        )
+        error = (torch.expm1(log_square - 2 * log_evidence) / len(z)).sqrt()
+        prior_term = -(log_p.exp() @ log_prior)
+        values = {
+            "kl_p_to_q": categorical_kl(log_p, log_q),
+            "kl_q_to_p": categorical_kl(log_q, log_p),
+            "kl_p_to_uniform": categorical_kl(log_p, uniform),
+            "decorrelation": 1 - _correlation(log_p, log_q),
+            "difference": prior_term + offset,
+            "prior_term": prior_term,
+            "offset_rms": offset.square(),
+            "offset_within_error": (offset.abs() <= 2 * error).double(),
+        }
+        for name, value in values.items():
+            sums[name] = sums.get(name, 0.0) + float(value.sum())
+    means = {name: total / len(x) for name, total in sums.items()}
+    share = means["kl_p_to_q"] / means["kl_p_to_uniform"]
+    return {"points": len(x), **means, "offset_rms": means["offset_rms"] ** 0.5, "kl_share": share}
+
+
+def _correlation(left: Tensor, right: Tensor) -> Tensor:
+    """Pearson's correlation along the last axis, `[B, N]` to `[B]`."""
+    left, right = (value - value.mean(-1, keepdim=True) for value in (left, right))
+    return torch.cosine_similarity(left, right, dim=-1)

@@ -1,0 +1,490 @@
+"""Figures of document mapa, each a function of its tables."""
+
+from collections.abc import Mapping
+from itertools import cycle
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from elbogap import style
+
+Arrays = Mapping[str, np.ndarray]
+
+PROBLEMS = ("absolute_value", "circle", "clusters", "figure_8", "spiral_dots")
+LINEAR = 25  # nats around zero that the vertical axes of Figures 6 to 12 show linearly
+LEAST = 1e-3  # test divergences below, in nats, are shown linearly: estimates near zero can be negative
+
+METHODS: Mapping[str, dict[str, Any]] = {
+    "vae": {"label": "VAE", "color": style.PURPLE, "linestyle": (0, (4, 1.5))},
+    "iwae": {"label": "IWAE", "color": style.BLACK, "marker": "s"},
+    "mapa_naive": {"label": "MAPA-naive", "color": style.VERMILION, "marker": "v"},
+    "mapa_gt": {"label": "MAPA-GT", "color": style.GREEN, "marker": "^"},
+    "mapa": {"label": "MAPA", "color": style.BLUE, "marker": "o"},
+    "mapa_exact": {"label": "MAPA, $k = N$", "color": style.SKY, "linestyle": (0, (1, 1))},
+}
+"""How a method looks wherever it is drawn. Those without a marker do not depend on S: horizontal lines."""
+
+OTHERS = {"iwae_plain": "IWAE, plain", "mapa_beyond": "MAPA, beyond"}
+"""Names of the methods that Figures 2 and 3 leave out."""
+
+SHARES: tuple[tuple[Any, str, bool], ...] = (
+    ("-", "o", True),
+    ((0, (4, 1.5)), "o", False),
+    ((0, (1, 1)), "s", True),
+    ((0, (4, 1.5, 1, 1.5)), "s", False),
+)
+"""How shares k / S of MAPA look in one colour, from the smallest: line, marker, whether it is filled."""
+SHARE_COLOURS = (style.BLUE, style.ORANGE, style.GREEN, style.VERMILION)
+
+
+def fig01_intuition(intuition: Arrays) -> Figure:
+    """Figure 1: four draws, their path through two decoders with one marginal, and their posteriors."""
+    figure, axes = plt.subplots(
+        3,
+        4,
+        figsize=(style.PAGE, 4.9),
+        sharex="col",
+        gridspec_kw={"width_ratios": [5, 1, 5, 1], "height_ratios": [4, 2.4, 1]},
+    )
+    titles = ("Variant 1, $f(z) = (0.5 - z)^2$", "Variant 2, $f(z) = 0.25\\,z^2$")
+    for variant, title in enumerate(titles):
+        process, marginal = axes[0, 2 * variant : 2 * variant + 2]
+        _draw_process(process, intuition, variant)
+        process.set_title(title)
+        marginal.plot(intuition["marginal"][variant], intuition["x"], color=style.BLUE)
+        marginal.set(ylim=process.get_ylim(), xlim=(0, None), yticklabels=[], xticks=[], xlabel="$p(x)$")
+        _draw_posteriors(axes[1, 2 * variant], intuition, variant)
+        _draw_prior(axes[2, 2 * variant], intuition["z_draw"][variant])
+        for below in axes[1:, 2 * variant + 1]:
+            below.set_axis_off()
+    axes[0, 0].set_ylabel("observation $x$")
+    axes[1, 0].set_ylabel("$p(z \\mid x_i)$")
+    axes[2, 0].set_ylabel("$p(z)$")
+    return figure
+
+
+def _draw_process(axes: Axes, intuition: Arrays, variant: int) -> None:
+    z, x = intuition["z"], intuition["x"]
+    z_draw, mean, x_draw = intuition["z_draw"][variant], intuition["mean_draw"][variant], intuition["x_draw"]
+    joint = intuition["joint"][variant]
+    axes.contour(
+        z,
+        x,
+        joint,
+        levels=np.array([0.03, 0.15, 0.4, 0.75]) * joint.max(),
+        cmap="Greys",
+        vmin=-joint.max(),
+        linewidths=0.8,
+    )
+    axes.vlines(z_draw, x[0], mean, color=style.VERMILION, linestyle=":", linewidth=0.9)
+    axes.vlines(z_draw, mean, x_draw, color=style.VERMILION, linewidth=1.2)
+    axes.plot(z_draw, mean, "o", color="white", markeredgecolor=style.VERMILION, label="$f(z_i)$")
+    axes.plot(z_draw, x_draw, "o", color=style.VERMILION, label="$x_i = f(z_i) + \\epsilon_i$")
+    for number in range(len(z_draw)):
+        axes.annotate(
+            f"$x_{number + 1}$",
+            (z_draw[number], x_draw[number]),
+            (4, 2),
+            textcoords="offset points",
+            color=style.VERMILION,
+        )
+    axes.set(xlim=(0, 1), ylim=(x[0], x[-1]))
+    if variant == 0:
+        axes.legend(loc="upper center", handletextpad=0.2)
+
+
+def _draw_posteriors(axes: Axes, intuition: Arrays, variant: int) -> None:
+    z, density, z_draw = intuition["z"], intuition["posterior"][variant], intuition["z_draw"][variant]
+    spacing = 1.05 * density.max()
+    for number, values in enumerate(density):
+        level = -spacing * number
+        axes.fill_between(z, level, level + values, color=style.GREEN, alpha=0.35, linewidth=0)
+        axes.plot(z, level + values, color=style.GREEN, linewidth=0.9)
+        axes.plot(z_draw, level + np.interp(z_draw, z, values), "o", color=style.VERMILION, markersize=2)
+        axes.annotate(
+            f"$x_{number + 1}$", (1.0, level), (2, 0), textcoords="offset points", annotation_clip=False
+        )
+    axes.set(xlim=(0, 1), yticks=[])
+
+
+def _draw_prior(axes: Axes, z_draw: np.ndarray) -> None:
+    axes.plot([0, 0, 1, 1], [0, 1, 1, 0], color=style.BLACK, linewidth=0.9)
+    axes.vlines(z_draw, 0, 1, color=style.VERMILION, linestyle=":", linewidth=0.9)
+    axes.plot(z_draw, 0 * z_draw, "o", color=style.VERMILION, clip_on=False)
+    for number, value in enumerate(z_draw):
+        label, shift = f"$z_{number + 1}$", 3 if value < 0.9 else -11
+        axes.annotate(label, (value, 0), (shift, 3), textcoords="offset points", color=style.VERMILION)
+    axes.set(xlim=(0, 1), ylim=(0, 1.3), yticks=[0, 1], xlabel="latent $z$")
+
+
+def fig02_summary(density: pd.DataFrame, passes: pd.DataFrame, training: pd.DataFrame) -> Figure:
+    """Figure 2: test divergence on two problems (a), and decoder passes on one of them (b)."""
+    figure, axes = plt.subplots(1, 3, figsize=(style.PAGE, 2.9))
+    for panel, problem in zip(axes[:2], ("absolute_value", "spiral_dots"), strict=True):
+        _draw_density(panel, density[density["problem"] == problem])
+        panel.set_title(f"(a) {style.PROBLEM_TITLES[problem]}")
+    axes[0].set_ylabel("test divergence / nats")
+    handles = _method_handles(density)
+    handles += _draw_passes(axes[2], passes, training, "absolute_value")
+    axes[2].set_title(f"(b) {style.PROBLEM_TITLES['absolute_value']}")
+    figure.legend(handles=handles, loc="outside lower center", ncols=4, handlelength=2.5)
+    return figure
+
+
+def fig03_density(density: pd.DataFrame) -> Figure:
+    """Figure 3: test divergence against the number of samples."""
+    figure, axes = plt.subplots(2, 3, figsize=(style.PAGE, 4.2))
+    for panel, problem in zip(axes.flat, PROBLEMS, strict=False):
+        _draw_density(panel, density[density["problem"] == problem])
+        panel.set_title(style.PROBLEM_TITLES[problem])
+    axes.flat[-1].set_axis_off()
+    axes.flat[-1].legend(handles=_method_handles(density), loc="center", handlelength=3)
+    figure.supylabel("test divergence $\\mathrm{KL}(p_\\mathrm{GT} \\,\\|\\, p_\\theta)$ / nats", fontsize=8)
+    return figure
+
+
+def _method_handles(density: pd.DataFrame) -> list[Line2D]:
+    """The legend of the methods that are there."""
+    there = set(density["method"])
+    return [Line2D([], [], **look) for method, look in METHODS.items() if method in there]
+
+
+def _draw_density(panel: Axes, rows: pd.DataFrame) -> None:
+    """Means over data sets as lines, data sets as dots; a horizontal line has a band that covers them."""
+    rows = rows[(rows["prior"] != "network") & rows["method"].isin(METHODS)]
+    if (rows["test_kl"] > 0).all():
+        panel.set_yscale("log")
+    else:
+        panel.set_yscale("symlog", linthresh=LEAST, linscale=0.5)
+    looks = {method: look for method, look in METHODS.items() if method in set(rows["method"])}
+    at_samples = [method for method, look in looks.items() if "marker" in look]
+    for method, look in looks.items():
+        own = rows[rows["method"] == method]
+        values, colour = own["test_kl"], look["color"]
+        if "marker" not in look:
+            panel.axhspan(values.min(), values.max(), color=colour, alpha=0.2, linewidth=0)
+            panel.axhline(values.mean(), **look)
+            continue
+        # so that the dots of two methods do not hide each other
+        beside = 1.04 ** (at_samples.index(method) - (len(at_samples) - 1) / 2)
+        panel.plot(beside * own["S"], values, ".", color=colour, alpha=0.4, markeredgewidth=0)
+        mean = own.groupby("S")["test_kl"].mean()
+        panel.plot(beside * mean.index, mean, **look)
+    samples = sorted(rows.loc[rows["method"].isin(at_samples), "S"].unique())
+    panel.set_xscale("log")
+    panel.set_xlabel("samples $S$")
+    panel.set_xticks(samples, [f"{count:.0f}" for count in samples])
+    if samples:  # methods that are horizontal lines have none
+        panel.set_xlim(samples[0] / 1.3, samples[-1] * 1.3)
+    panel.set_yticks(_divergence_ticks(*panel.get_ylim()))
+    panel.yaxis.set_major_formatter("{x:g}")
+    panel.minorticks_off()
+
+
+def _divergence_ticks(low: float, high: float) -> list[float]:
+    """At most seven ticks, as dense as that allows."""
+    ticks: list[float] = []
+    for digits in ((1, 2, 5), (1, 3), (1,)):
+        sizes = [digit * 10.0**power for power in range(-5, 4) for digit in digits]
+        least = LEAST if low <= 0 else low
+        ticks = [value for value in (-LEAST, 0.0, *sizes) if low <= value <= high and not 0 < value < least]
+        if len(ticks) <= 7:
+            break
+    return ticks
+
+
+def _draw_passes(panel: Axes, passes: pd.DataFrame, training: pd.DataFrame, problem: str) -> list[Line2D]:
+    """Passes per point, simulated as lines and counted in training as symbols; gives MAPA's legend."""
+    rows = passes[(passes["problem"] == problem) & (passes["cost"] == "decoder")]
+    rows = rows[(rows["method"] == "iwae") | (rows["reading"] == "within")]
+    real = training[(training["problem"] == problem) & (training["reading"] == "within")]
+    colour, handles = METHODS["mapa"]["color"], []
+    iwae = rows[rows["method"] == "iwae"].groupby("S")["passes_per_point"].mean()
+    panel.plot(iwae.index, iwae, color=METHODS["iwae"]["color"])
+    shares = sorted({*rows["k_share"].dropna(), *real["k_share"]})
+    for share, (dash, marker, filled) in zip(shares, cycle(SHARES), strict=False):
+        look: dict[str, Any] = {"color": colour, "linestyle": dash, "linewidth": 0.9}
+        symbol: dict[str, Any] = {
+            "marker": marker,
+            "color": colour,
+            "markerfacecolor": colour if filled else "white",
+            "linestyle": "none",
+        }
+        for table, column in ((rows, "passes_per_point"), (real, "passes_simulated")):
+            mean = table[table["k_share"] == share].groupby("S")[column].mean()
+            panel.plot(mean.index, mean, **look)
+        counted = real[real["k_share"] == share].groupby("S")["passes_per_point"].mean()
+        panel.plot(counted.index, counted, **symbol)
+        handles.append(Line2D([], [], **look, label=f"$k$ = {share:.0%} of $S$, simulated"))
+        if len(counted):
+            handles.append(Line2D([], [], **symbol, label=f"$k$ = {share:.0%} of $S$, training"))
+    highest = rows["passes_max"].max()
+    for most in sorted({highest, *real["passes_max"]}):
+        panel.axhline(most, color=style.GREY, linestyle=":", linewidth=0.9)
+    for (points, most), _ in real.groupby(["points", "passes_max"]):
+        panel.annotate(
+            f"training: $N$ = {points:,}",
+            (1, most),
+            (0, 2),
+            xycoords=("axes fraction", "data"),
+            textcoords="offset points",
+            ha="right",
+            fontsize=7,
+        )
+    panel.set(xlabel="samples $S$", xlim=(0, None), ylim=(0, 2.1 * highest))
+    panel.set_ylabel("decoder passes per point")
+    limit = Line2D([], [], color=style.GREY, linestyle=":", linewidth=0.9, label="MAPA Max, all $N$ points")
+    return [*handles, limit]
+
+
+def fig04_passes_decoder(passes: pd.DataFrame) -> Figure:
+    """Figure 4: network evaluations per point where the decoder's cost dominates."""
+    return _passes(passes[passes["cost"] == "decoder"], "decoder passes per point")
+
+
+def fig05_passes_both(passes: pd.DataFrame) -> Figure:
+    """Figure 5: network evaluations per point where encoder and decoder cost the same."""
+    return _passes(passes[passes["cost"] == "encoder and decoder"], "encoder and decoder\npasses per point")
+
+
+def _passes(table: pd.DataFrame, label: str) -> Figure:
+    """Five panels over one legend; bars are standard deviations over batches, averaged over data sets."""
+    keys, metrics = ["problem", "method", "reading", "k_share", "S"], ["passes_per_point", "passes_sd"]
+    mean = table.groupby(keys, dropna=False)[metrics].mean().reset_index()
+    shares = sorted(table["k_share"].dropna().unique())
+    lines_of_legend = -(-2 * (1 + len(shares)) // 3)
+    size = (style.PAGE, 2.2 + 0.15 * lines_of_legend)
+    figure, axes = plt.subplots(1, len(PROBLEMS), figsize=size, sharex=True, sharey=True)
+    looks: dict[tuple[str, float], dict[str, Any]] = {
+        (reading, share): {"color": colour, "linestyle": line, "marker": marker, "markerfacecolor": face}
+        for share, colour, marker in zip(shares, cycle(SHARE_COLOURS), cycle("os^v"), strict=False)
+        for reading, line, face in (("within", "-", colour), ("beyond", "--", "white"))
+    }
+    highest = table["passes_max"].max()
+    for panel, problem in zip(axes, PROBLEMS, strict=True):
+        rows = mean[mean["problem"] == problem]
+        iwae, mapa = rows[rows["method"] == "iwae"], rows[rows["method"] == "mapa"]
+        panel.plot(iwae["S"], iwae["passes_per_point"], color=style.BLACK)
+        for key, curve in mapa.groupby(["reading", "k_share"]):
+            panel.errorbar(
+                curve["S"],
+                curve["passes_per_point"],
+                curve["passes_sd"],
+                **looks[key],
+                capsize=1.5,
+                linewidth=0.9,
+            )
+        panel.axhline(highest, color=style.GREY, linestyle=":")
+        panel.set(
+            title=style.PROBLEM_TITLES[problem], xlabel="samples $S$", xlim=(0, None), ylim=(0, 2.1 * highest)
+        )
+    axes[0].set_ylabel(label)
+    words = {"within": "within $S$", "beyond": "beyond $S$"}
+    handles = [
+        Line2D([], [], color=style.BLACK, label="IWAE"),
+        *(
+            Line2D([], [], **look, linewidth=0.9, label=f"MAPA, $k$ = {share:.0%} of $S$, {words[reading]}")
+            for (reading, share), look in looks.items()
+        ),
+        Line2D([], [], color=style.GREY, linestyle=":", label="MAPA Max, all $N$ points"),
+    ]
+    figure.legend(handles=handles, loc="outside lower center", ncols=3, handlelength=3)
+    return figure
+
+
+def fig06_posterior_absolute_value(posteriors: Arrays, points: pd.DataFrame) -> Figure:
+    """Figure 6: log-posteriors on Absolute-Value."""
+    return _posteriors(posteriors, points)
+
+
+def fig07_posterior_circle(posteriors: Arrays, points: pd.DataFrame) -> Figure:
+    """Figure 7: log-posteriors on Circle."""
+    return _posteriors(posteriors, points)
+
+
+def fig08_posterior_clusters(posteriors: Arrays, points: pd.DataFrame) -> Figure:
+    """Figure 8: log-posteriors on Clusters."""
+    return _posteriors(posteriors, points)
+
+
+def fig09_posterior_figure_8(posteriors: Arrays, points: pd.DataFrame) -> Figure:
+    """Figure 9: log-posteriors on Figure-8."""
+    return _posteriors(posteriors, points)
+
+
+def fig10_posterior_spiral_dots(posteriors: Arrays, points: pd.DataFrame) -> Figure:
+    """Figure 10: log-posteriors on Spiral-Dots."""
+    return _posteriors(posteriors, points)
+
+
+def _posteriors(posteriors: Arrays, points: pd.DataFrame) -> Figure:
+    """One panel per chosen observation, and a legend in the last place."""
+    rows = -(-(len(points) + 1) // 4)
+    columns = -(-(len(points) + 1) // rows)
+    figure, axes = plt.subplots(
+        rows, columns, figsize=(style.PAGE * columns / 4, 1.9 * rows), sharex=True, squeeze=False
+    )
+    for n, panel in enumerate(axes.flat[: len(points)]):
+        _draw_posterior(panel, posteriors, n, points["z"][n])
+        panel.set_title(f"$z_n = {points['z'][n]:.2f}$")
+        panel.tick_params(labelbottom=n + columns >= len(points))  # nothing is drawn below
+    for panel in axes.flat[len(points) :]:
+        panel.set_axis_off()
+    title = f"{style.PROBLEM_TITLES[points['problem'][0]]}\n$N$ = {len(posteriors['z']):,}"
+    axes.flat[-1].legend(handles=_posterior_handles(), loc="center", title=title)
+    figure.supxlabel("latent $z^{\\mathrm{GT}}$", fontsize=8)
+    figure.supylabel("log-posterior / nats", fontsize=8)
+    return figure
+
+
+def _draw_posterior(panel: Axes, posteriors: Arrays, n: int, z_n: float) -> None:
+    """The three log-posteriors of the n-th chosen observation, whose own latent value is `z_n`."""
+    z, grid, true = posteriors["z"], posteriors["grid"], posteriors["true"][n]
+    cloud: dict[str, Any] = {"linestyle": "none", "marker": ".", "markeredgewidth": 0, "rasterized": True}
+    panel.plot(z, posteriors["mapa"][n], color=style.BLUE, markersize=2, alpha=0.5, **cloud)
+    panel.plot(z, posteriors["empiricalised"][n], color=style.VERMILION, markersize=4, **cloud)
+    panel.plot(grid, true - posteriors["prior"], color=style.YELLOW, linewidth=0.5)
+    panel.plot(grid, true, color=style.BLACK, linewidth=0.9)
+    panel.axvline(z_n, color=style.GREY, linewidth=0.6, linestyle=":", zorder=0)
+    # Linear near zero, logarithmic far below: the values fall by tens of nats here, by thousands there.
+    panel.set_yscale("symlog", linthresh=LINEAR, linscale=2)
+    panel.set_yticks([0, -10, -20, *(-(10.0**power) for power in range(2, 6))])
+    panel.yaxis.set_major_formatter(_plain_number)
+    panel.minorticks_off()
+    lowest, highest = posteriors["empiricalised"][n].min(), posteriors["mapa"][n].max()
+    panel.set_ylim(1.2 * lowest - 5, max(highest, true.max()) + 2)
+
+
+def _posterior_handles() -> list[Line2D]:
+    return [
+        Line2D([], [], color=style.BLACK, label="$p(z \\mid x_n)$, true"),
+        Line2D([], [], color=style.YELLOW, label="$p(z \\mid x_n) \\, / \\, p(z)$"),
+        Line2D([], [], color=style.VERMILION, linestyle="none", marker="o", label="$N p(i \\mid x_n, Z)$"),
+        Line2D([], [], color=style.BLUE, linestyle="none", marker="o", label="$N q(i \\mid n)$, MAPA"),
+        Line2D([], [], color=style.GREY, linewidth=0.6, linestyle=":", label="$z_n$"),
+    ]
+
+
+def fig11_nonident_absolute_value(curves: Arrays, points: pd.DataFrame) -> Figure:
+    """Figure 11: two variants of Absolute-Value under one MAPA."""
+    return _nonidentifiability(curves, points)
+
+
+def fig_nonident_absolute_value_folded(curves: Arrays, points: pd.DataFrame) -> Figure:
+    """Figure 11 with the folded decoder, which the document does not have."""
+    return _nonidentifiability(curves, points)
+
+
+def fig12_nonident_circle(curves: Arrays, points: pd.DataFrame) -> Figure:
+    """Figure 12: two variants of Circle under one MAPA."""
+    return _nonidentifiability(curves, points)
+
+
+CODES = ("ground truth", "mean-field mean")  # of the two variants, as the document chose them
+
+
+def _nonidentifiability(curves: Arrays, points: pd.DataFrame) -> Figure:
+    """A column per variant: its decoder, and below one row per chosen observation."""
+    shown = curves["true"].shape[1]
+    figure, axes = plt.subplots(
+        1 + shown,
+        2,
+        figsize=(style.PAGE, 1.6 + 1.15 * shown),
+        sharex=True,
+        gridspec_kw={"height_ratios": [1.3, *[1] * shown]},
+    )
+    names = ("Variant 1, ground truth", "Variant 2, trained VAE")
+    words = ("z_n", "\\mu(x_n)")
+    labels = ("latent $z^{\\mathrm{GT}}$", "mean-field posterior mean $\\mu(x)$")
+    for variant, column in enumerate(axes.T):
+        column[0].plot(curves["grid"], curves["decoder"][variant, :, 0], color=style.GREY)
+        column[0].plot(curves["grid"], curves["decoder"][variant, :, 1], color=style.GREY, linestyle="--")
+        column[0].sharey(axes[0, 0])
+        own = {name: curves[name][variant] for name in ("z", "true", "empiricalised")}
+        own |= {name: curves[name] for name in ("grid", "prior", "mapa")}
+        rows = points[points["codes"] == CODES[variant]].set_index("observation")
+        kl = rows["kl_p_to_q"].drop("mean").to_numpy()
+        column[0].set_title(f"{names[variant]}: mean KL = {rows['kl_p_to_q']['mean']:.2f} nats")
+        for n, panel in enumerate(column[1:]):
+            z_n = curves["z_shown"][variant, n]
+            _draw_posterior(panel, own, n, z_n)
+            panel.set_title(f"${words[variant]} = {z_n:.2f}$,  KL = {kl[n]:.2f} nats", fontsize=7, pad=3)
+        column[-1].set_xlabel(labels[variant])
+    axes[0, 0].set_ylabel("decoder $f(z)$")
+    figure.supylabel("log-posterior / nats", fontsize=8)
+    handles = [
+        Line2D([], [], color=style.GREY, label="$f(z)$, first coordinate"),
+        Line2D([], [], color=style.GREY, linestyle="--", label="second"),
+        *_posterior_handles(),
+    ]
+    figure.legend(handles=handles, loc="outside lower center", ncols=7, columnspacing=1)
+    return figure
+
+
+def _plain_number(value: float, position: float) -> str:
+    return f"{value:,.0f}".replace("-", "\N{MINUS SIGN}")
+
+
+GAPS: Mapping[str, dict[str, Any]] = {
+    "bound_gap": {"label": "bound", "color": style.BLACK, "marker": "o"},
+    "inference_gap": {"label": "inference", "color": style.VERMILION, "marker": "D"},
+    "amortisation_gap": {"label": "amortisation", "color": style.BLUE, "marker": "<"},
+    "approximation_gap": {"label": "approximation", "color": style.GREEN, "marker": ">"},
+}
+"""The gaps of a method, from the top of its row to the bottom."""
+
+
+def fig_gaps(gaps: pd.DataFrame) -> Figure:
+    """What each bound loses against the likelihood, and why; not in the document.
+
+    Means over data sets, on lines from the smallest to the largest of them.
+    """
+    cells = gaps.drop_duplicates("cell")
+    figure, axes = plt.subplots(
+        1, len(PROBLEMS), figsize=(style.PAGE, 1.1 + 0.27 * len(cells)), sharex=True, sharey=True
+    )
+    beside = np.linspace(-0.27, 0.27, len(GAPS))  # so that the gaps of a method do not hide each other
+    for panel, problem in zip(axes, PROBLEMS, strict=True):
+        rows = gaps[gaps["problem"] == problem]
+        for place, cell in enumerate(cells["cell"]):
+            if place % 2:
+                panel.axhspan(place - 0.5, place + 0.5, color=style.GREY, alpha=0.12, linewidth=0)
+            for (gap, look), shift in zip(GAPS.items(), beside, strict=True):
+                values, height = rows.loc[rows["cell"] == cell, gap].dropna(), place + shift
+                if len(values):
+                    panel.hlines(height, values.min(), values.max(), color=look["color"], linewidth=0.9)
+                    panel.plot(values.mean(), height, linestyle="none", markersize=2.8, **look)
+        panel.set_xscale("symlog", linthresh=LEAST, linscale=0.3)
+        panel.set_title(style.PROBLEM_TITLES[problem])
+    highest = np.ceil(np.log10(max(1.0, gaps[list(GAPS)].max(axis=None))))
+    powers = range(-2, int(highest) + 1, 2)
+    axes[0].set(xlim=(-LEAST / 2, 2 * 10**highest), ylim=(len(cells) - 0.5, -0.5))
+    axes[0].set_xticks(
+        [0, *(10.0**power for power in powers)], ["0", *(f"$10^{{{power}}}$" for power in powers)]
+    )
+    shares = cells["k_share"].dropna().unique()
+    axes[0].set_yticks(
+        range(len(cells)), [_cell_label(cell, len(shares) > 1) for _, cell in cells.iterrows()]
+    )
+    for panel in axes:
+        panel.minorticks_off()
+        panel.tick_params(axis="y", length=0)
+    same = f" ($k$ = {shares[0]:.0%} of $S$)" if len(shares) == 1 else ""
+    figure.supxlabel(f"gap / nats{same}", fontsize=8)
+    handles = [Line2D([], [], linestyle="none", **look) for look in GAPS.values()]
+    figure.legend(handles=handles, loc="outside upper center", ncols=len(GAPS), handletextpad=0.2)
+    return figure
+
+
+def _cell_label(cell: pd.Series, with_share: bool) -> str:
+    """E.g. `MAPA, S = 50`, with k where not all methods have the same share of S."""
+    label = OTHERS.get(cell["method"]) or METHODS[cell["method"]]["label"]
+    if cell["method"] == "vae" or np.isnan(cell["S"]):
+        return label
+    share = f", $k$ = {cell['k_share']:.0%}" if with_share and not np.isnan(cell["k_share"]) else ""
+    return f"{label}, $S$ = {cell['S']:.0f}{share}"

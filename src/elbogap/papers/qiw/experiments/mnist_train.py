@@ -1,0 +1,104 @@
+"""Train the importance-weighted autoencoder of figure 2 on binarised MNIST (Cremer et al. 2017).
+
+Networks, bound and optimiser follow the authors' code: softplus, Xavier-uniform weights, zero biases, Adam,
+images reshuffled each epoch. That the bound is averaged, not summed, over the minibatch is a guess; it
+matters because of Adam's large epsilon, which has TensorFlow's meaning here (:func:`torch_epsilon`). The
+framework's random numbers cannot be reproduced. The reduced scales use smaller minibatches, a larger learning
+rate, a small epsilon and fewer epochs.
+"""
+
+import functools
+import math
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from elbogap import provenance
+from elbogap.data.loaders import load
+from elbogap.errors import UserError
+from elbogap.inference.bounds import iwae
+from elbogap.papers.qiw.autoencoder import Autoencoder
+from elbogap.papers.qiw.settings import MnistTrain as Settings
+from elbogap.runtime import Run, numpy_generator, torch_generator
+from elbogap.training import Work, train
+
+BETAS = (0.9, 0.999)
+
+
+def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame | dict[str, np.ndarray]]:
+    """Train, and give the parameters (`parameters`) and the training curve (`curve`).
+
+    Columns of the curve: `step` and `epoch` at the end of each row's block of `record_every` steps, and
+    `train_iwae`, the mean IWAE bound with k draws over the minibatches of that block, in nats per image.
+
+    Raises:
+        UserError: a minibatch larger than the training set.
+    """
+    data = load(run.inputs["data"])
+    images = _subset(data.arrays["train"], settings).to(run.device, torch.float32)
+    steps_per_epoch = len(images) // settings.batch
+    if not steps_per_epoch:
+        raise UserError(f"qiw.mnist_train: batch {settings.batch} exceeds the {len(images)} training images")
+
+    model = Autoencoder.initial(
+        settings.hidden, settings.latent, torch_generator(settings.seed, "qiw.mnist_train", "weights")
+    )
+    model.encoder.to(run.device)
+    model.decoder.to(run.device)
+    noise = torch_generator(settings.seed, "qiw.mnist_train", "noise", device=run.device)
+    optimiser = torch.optim.Adam(
+        [*model.encoder.parameters(), *model.decoder.parameters()], lr=settings.learning_rate, betas=BETAS
+    )
+
+    @functools.lru_cache(maxsize=1)
+    def order(epoch: int) -> Tensor:
+        generator = torch_generator(settings.seed, "qiw.mnist_train", "order", epoch)
+        return torch.randperm(len(images), generator=generator).to(run.device)
+
+    def step(i: int) -> Tensor:
+        epoch, position = divmod(i - 1, steps_per_epoch)
+        chosen = order(epoch)[position * settings.batch : (position + 1) * settings.batch]
+        bound = iwae(model.draw(images[chosen], settings.k, noise).log_weights).mean()
+        optimiser.zero_grad()
+        (-bound).backward()
+        optimiser.param_groups[0]["eps"] = torch_epsilon(settings.epsilon, i)
+        optimiser.step()
+        return bound.detach()
+
+    steps = settings.epochs * steps_per_epoch
+    bounds = train(
+        step,
+        steps=steps,
+        record_every=settings.record_every,
+        parts={"encoder": model.encoder, "decoder": model.decoder, "optimiser": optimiser, "noise": noise},
+        work=Work.of(run, "IWAE", provenance.identity(__name__, settings, run), settings.checkpoint_seconds),
+    )
+    step_numbers = np.minimum(np.arange(1, len(bounds) + 1) * settings.record_every, steps)
+    curve = pd.DataFrame(
+        {
+            "document": "qiw",
+            "dataset": data.name,
+            "data": data.kind,
+            "k": settings.k,
+            "step": step_numbers,
+            "epoch": step_numbers / steps_per_epoch,
+            "train_iwae": bounds.tolist(),
+        }
+    )
+    return {"parameters": model.to_arrays() | {"data": np.array(data.kind)}, "curve": curve}
+
+
+def torch_epsilon(epsilon: float, step: int) -> float:
+    """The epsilon that makes step t of torch's Adam equal to TensorFlow's with `epsilon`.
+
+    TensorFlow adds epsilon to sqrt(v), torch to the bias-corrected sqrt(v / (1 - beta2^t)): the two agree if
+    torch's is epsilon / sqrt(1 - beta2^t), 32 times `epsilon` at first and `epsilon` in the end.
+    """
+    return epsilon / math.sqrt(1 - BETAS[1] ** step)
+
+
+def _subset(images: np.ndarray, settings: Settings) -> Tensor:
+    chosen = numpy_generator(settings.seed, "qiw.mnist_train", "subset").permutation(len(images))
+    return torch.from_numpy(images[chosen[: settings.images]])

@@ -1,0 +1,127 @@
+"""A Gaussian fitted by the ELBO (SVI) and by the IWAE bound (IW-SVI), resampled (workshop draft, figure).
+
+Figure 3 here; the poster leaves it out. Deviation: the draft fits by stochastic gradients; here both bounds
+are integrated exactly and maximised by L-BFGS from several starts, so that q is the maximiser and not the end
+of one run.
+"""
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+import pandas as pd
+import torch
+from scipy.optimize import minimize
+from torch import Tensor
+from torch.distributions import Categorical, MixtureSameFamily, Normal
+
+from elbogap.errors import UserError
+from elbogap.inference import exact_importance
+from elbogap.inference.importance import resample
+from elbogap.papers.qiw.settings import Posterior1D as Settings
+from elbogap.runtime import Run, torch_generator
+
+WEIGHTS, MEANS, VARIANCES = (0.3, 0.3, 0.4), (-2.0, 0.0, 4.0), (0.5, 1.0, 0.5)
+SMALLEST, LARGEST = 0.2, 5.0  # standard deviations of q that are searched; the quadrature resolves them
+
+
+def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame]:
+    """Fit q and resample it: make `fits`, `density` (exact curves) and `histogram` (of resampled draws).
+
+    Keys: `training` (svi, iw-svi), `k`. The target is normalised, so log p(x) = 0. In nats: `l_vae` and
+    `l_iwae` of q, `kl_q_to_p`, `kl_q_iw_to_p`; in units of z: `q_mean`, `q_deviation`; densities per unit.
+    """
+    z = torch.linspace(-settings.half_width, settings.half_width, settings.points, dtype=torch.float64)
+    svi = _fit(z, 1, settings)
+    fits, densities, histograms = [], [], []
+    for k in settings.ks:
+        for training, (mean, deviation) in (("svi", svi), ("iw-svi", _fit(z, k, settings))):
+            key = {"document": "qiw", "training": training, "k": k}
+            fit, density = _exact(z, mean, deviation, k)
+            shown = density["z"].abs() <= settings.figure_half_width
+            fits.append(key | {"q_mean": mean, "q_deviation": deviation} | fit)
+            densities.append(density[shown].assign(**key))
+            histograms.append(_histogram(mean, deviation, k, training, settings).assign(**key))
+    return {
+        "fits": pd.DataFrame(fits),
+        "density": _keys_first(pd.concat(densities)),
+        "histogram": _keys_first(pd.concat(histograms)),
+    }
+
+
+def log_target(z: Tensor) -> Tensor:
+    """log p(z | x) of the three components, `[...]` to `[...]`."""
+    components = Normal(torch.tensor(MEANS, dtype=z.dtype), torch.tensor(VARIANCES, dtype=z.dtype).sqrt())
+    return MixtureSameFamily(Categorical(torch.tensor(WEIGHTS, dtype=z.dtype)), components).log_prob(z)
+
+
+def _fit(z: Tensor, k: int, settings: Settings) -> tuple[float, float]:
+    """Mean and standard deviation of the Gaussian that maximises the bound of k draws."""
+
+    def loss(parameters: np.ndarray) -> tuple[float, np.ndarray]:
+        leaf = torch.tensor(parameters, requires_grad=True)
+        log_q = Normal(leaf[0], leaf[1].exp()).log_prob(z)
+        inside = log_q > -600  # a narrow q that the search passes has no mass beyond, but infinite weights
+        log_weights = (log_target(z) - log_q)[inside]
+        transform = exact_importance.weight_transform(log_q[inside].exp(), log_weights)
+        value = -exact_importance.iwae(transform, k)
+        (gradient,) = torch.autograd.grad(value, leaf)
+        return value.item(), gradient.numpy()
+
+    ends = [_descend(loss, start, settings) for start in settings.starts]
+    mean, log_deviation = min(ends)[1]
+    return mean, math.exp(log_deviation)
+
+
+def _descend(
+    loss: Callable[[np.ndarray], tuple[float, np.ndarray]], start: float, settings: Settings
+) -> tuple[float, tuple[float, float]]:
+    reach = settings.half_width / 2
+    end = minimize(
+        loss,
+        np.array([start, 0.0]),
+        jac=True,
+        method="L-BFGS-B",
+        bounds=[(-reach, reach), (math.log(SMALLEST), math.log(LARGEST))],
+    )
+    if not end.success:
+        raise UserError(f"posterior_1d: the fit from mean {start} failed ({end.message}); change `starts`")
+    return float(end.fun), (float(end.x[0]), float(end.x[1]))
+
+
+def _exact(z: Tensor, mean: float, deviation: float, k: int) -> tuple[dict[str, float], pd.DataFrame]:
+    step = float(z[1] - z[0])
+    log_q, log_p = Normal(mean, deviation).log_prob(z), log_target(z)
+    transform = exact_importance.weight_transform(log_q.exp(), log_p - log_q)
+    log_q_iw = exact_importance.log_marginal(transform, log_q, log_p - log_q, k)
+    fit = {
+        "l_vae": float(exact_importance.iwae(transform, 1)),
+        "l_iwae": float(exact_importance.iwae(transform, k)),
+        "kl_q_to_p": float((log_q.exp() * (log_q - log_p)).sum() * step),
+        "kl_q_iw_to_p": float((log_q_iw.exp() * (log_q_iw - log_p)).sum() * step),
+    }
+    curves = {"z": z, "target": log_p.exp(), "q": log_q.exp(), "q_iw": log_q_iw.exp()}
+    return fit, pd.DataFrame({name: curve.numpy() for name, curve in curves.items()})
+
+
+def _histogram(mean: float, deviation: float, k: int, training: str, settings: Settings) -> pd.DataFrame:
+    """Density of resampled draws per bin; draws outside the figure count in the total."""
+    generator = torch_generator(settings.seed, "qiw.posterior_1d", training, k)
+    z = mean + deviation * torch.randn(k, settings.samples, dtype=torch.float64, generator=generator)
+    log_w = log_target(z) - Normal(mean, deviation).log_prob(z)
+    kept = resample(z.unsqueeze(-1), log_w, generator).squeeze(-1).numpy()
+    edges = np.linspace(-settings.figure_half_width, settings.figure_half_width, settings.bins + 1)
+    counts, _ = np.histogram(kept, edges)
+    return pd.DataFrame(
+        {
+            "left": edges[:-1],
+            "right": edges[1:],
+            "samples": settings.samples,
+            "density": counts / (settings.samples * np.diff(edges)),
+        }
+    )
+
+
+def _keys_first(table: pd.DataFrame) -> pd.DataFrame:
+    keys = ["document", "training", "k"]
+    return table[[*keys, *table.columns.difference(keys, sort=False)]]

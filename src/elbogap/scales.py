@@ -1,0 +1,105 @@
+"""One typed model for all settings; the files `config/<scale>.yaml` only assign its values.
+
+A file may begin from another scale, `extends: laptop`, and give only what it changes: mappings are merged key
+by key, at any depth; all other values, lists too, take the place of the old ones; a key with the value null
+is taken out.
+"""
+
+import typing
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from elbogap.config.base import Section, explain, setting
+from elbogap.config.scale import scale_names
+from elbogap.config.yaml_file import read_yaml
+from elbogap.errors import UserError, did_you_mean, shown
+from elbogap.papers.air.settings import AirConfig
+from elbogap.papers.efvae.settings import EfvaeConfig
+from elbogap.papers.implicit.settings import ImplicitConfig
+from elbogap.papers.mapa.settings import MapaConfig
+from elbogap.papers.qiw.settings import QiwConfig
+
+EXTENDS = "extends"
+
+
+class Config(Section):
+    """All settings of one scale."""
+
+    stand_ins: typing.Literal["always", "if-unavailable", "never"] = setting(
+        "Whether declared synthetic stand-ins replace real data sets: always (smoke), only where nothing "
+        "serves the real one (laptop), or never, so that a missing data set is an error (paper)."
+    )
+    mapa: MapaConfig = setting("Document mapa: model-agnostic posterior approximation.")
+    qiw: QiwConfig = setting("Document qiw: importance-weighted autoencoders reinterpreted.")
+    air: AirConfig = setting("Document air: amortized inference regularization.")
+    implicit: ImplicitConfig = setting("Document implicit: implicit and semi-implicit distributions.")
+    efvae: EfvaeConfig = setting("Document efvae: VAE approximation error and exponential families.")
+
+
+class Scales(dict[str, Config]):
+    """The scales of a folder; each is read when it is first asked for, so a broken one disturbs no other."""
+
+    def __init__(self, folder: Path) -> None:
+        """Take the names of the files in `folder`."""
+        super().__init__()
+        self.folder, self.names = folder, scale_names(folder)
+
+    def __missing__(self, name: str) -> Config:
+        """Read a scale; raises UserError if there is none of that name or its file is broken."""
+        if name not in self.names:
+            raise UserError(f"no scale {_known_are(name, self.folder)}")
+        return self.setdefault(name, load(self.folder / f"{name}.yaml"))
+
+
+def load(path: Path) -> Config:
+    """Read and validate one scale file, with all that it takes from the scales it extends.
+
+    Raises:
+        UserError: the file is missing, is no YAML, has an unknown, repeated or missing key or a bad value, or
+            extends what it cannot; the message names the file and the key, and lists the allowed keys.
+    """
+    return _whole(path, ())[1]
+
+
+def _whole(path: Path, heirs: tuple[str, ...]) -> tuple[dict[str, typing.Any], Config]:
+    """All values of a scale, as written and as validated; `heirs` are the scales that extend it."""
+    try:
+        values = read_yaml(path)
+    except OSError as error:
+        hint = did_you_mean(path.stem, scale_names(path.parent))
+        raise UserError(
+            f"{path}: cannot be read ({error.strerror}){hint}; scales are files in {path.parent}/"
+        ) from error
+    if isinstance(values, dict) and EXTENDS in values:
+        values = dict(values)
+        parent, line = values.pop(EXTENDS), (*heirs, path.stem)
+        if parent in line:
+            raise UserError(f"{path}: scales extend each other in a circle: {' -> '.join([*line, parent])}")
+        if parent not in scale_names(path.parent):
+            raise UserError(f"{path}: {EXTENDS}: no scale {_known_are(parent, path.parent)}")
+        values = _merged(_whole(path.with_name(f"{parent}.yaml"), line)[0], values)
+    try:
+        return values, Config.model_validate(values)
+    except ValidationError as error:
+        raise UserError(f"{path}: {explain(error, Config, more_keys=[EXTENDS])}") from error
+
+
+def _merged(old: typing.Any, new: typing.Any) -> typing.Any:
+    if not (isinstance(old, dict) and isinstance(new, dict)):
+        return new
+    both = old | {key: _merged(old.get(key), value) for key, value in new.items()}
+    return {key: value for key, value in both.items() if value is not None}
+
+
+def _known_are(name: object, folder: Path) -> str:
+    known = scale_names(folder)
+    return f"{shown(name)}{did_you_mean(str(name), known)}; the files in {folder}/ are: {', '.join(known)}"
+
+
+def section(config: Config, dotted: str) -> Section:
+    """The section at a dotted name such as `qiw.posterior_2d`."""
+    value: typing.Any = config
+    for name in dotted.split("."):
+        value = getattr(value, name)
+    return value

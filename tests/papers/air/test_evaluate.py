@@ -1,0 +1,280 @@
+import math
+import shutil
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from torch.distributions import Bernoulli, Normal
+
+from elbogap import tables
+from elbogap.errors import OutOfTime
+from elbogap.nn.mlp import MLP
+from elbogap.papers.air.experiments import evaluate, saturation
+from elbogap.papers.air.experiments.images import unpack
+from elbogap.papers.air.models import Models
+from elbogap.papers.air.settings import Estimator, Evaluate, Saturation
+from elbogap.runtime import Run, torch_generator
+
+SETTINGS = Evaluate(
+    estimator=Estimator(steps=80, step_samples=4, learning_rate=0.2, samples=150),
+    bound_draws=3,
+    valid_samples=5,
+    rows=1000,
+    seed=0,
+)
+SATURATION = Saturation(
+    cells=("all",), images=12, steps=(0, 30), step_samples=(2, 6), samples=(1, 10, 300),
+    learning_rate=0.05, rows=10**6, seed=0,
+)  # fmt: skip
+KEYS = {"dataset": "binarized_mnist", "cell": "all"}
+
+
+@pytest.fixture(scope="module")
+def evaluated(trained: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> dict:
+    return evaluate.run(SETTINGS, Run("test", KEYS, trained, tmp_path_factory.mktemp("evaluated")))
+
+
+@pytest.fixture(scope="module")
+def saturated(trained: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> pd.DataFrame:
+    inputs = {f"{name}_binarized_mnist": trained[name] for name in ("models", "images")}
+    run = Run("test", inputs=inputs, scratch=tmp_path_factory.mktemp("saturated"))
+    return saturation.run(SATURATION, run)["saturation"]
+
+
+def pictures(trained: dict[str, Path], part: str = "test", count: int | None = None) -> torch.Tensor:
+    return torch.from_numpy(unpack(tables.read_arrays(trained["images"]), part, count))
+
+
+def constant(networks: dict[str, MLP], encoder_too: bool) -> dict[str, MLP]:
+    """The networks with logits that do not depend on z, and with the prior for q if asked for."""
+    random = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        networks["decoder"].weights[-1].zero_()
+        networks["decoder"].biases[-1].normal_(generator=random)
+        if encoder_too:
+            for one in networks["encoder"].parameters():
+                one.zero_()
+    return networks
+
+
+def by_grid(networks: dict[str, MLP], images: torch.Tensor) -> torch.Tensor:
+    """log p(x) of models with two latent dimensions, on a grid and in float64."""
+    axis = torch.linspace(-6, 6, 121, dtype=torch.float64)
+    grid = torch.cartesian_prod(axis, axis)
+    log_prior = Normal(0.0, 1.0).log_prob(grid).sum(-1) + 2 * math.log(axis[1] - axis[0])
+    with torch.no_grad():
+        logits = networks["decoder"](grid[None].float())[0].double()
+    log_likelihood = images.double() @ logits.T - torch.log1p(logits.exp()).sum(-1)
+    return torch.logsumexp(log_likelihood + log_prior, -1)
+
+
+def estimator(**changes: float) -> Estimator:
+    return SETTINGS.estimator.model_copy(update=changes)
+
+
+def test_each_model_has_a_row_with_its_names(evaluated: dict, trained: dict[str, Path]) -> None:
+    table, models = evaluated["evaluation"], Models.load(trained["models"])
+    assert list(table) == [
+        "document", "dataset", "data", "cell", "k", "m", "encoder", "method", "alpha", "strength", "seed",
+        "kept_step", "valid_bound", "test_images", "test_loglik", "test_loglik_se", "test_bound", "test_gap",
+        "test_iwae", "iw_svi_share",
+    ]  # fmt: skip
+    assert [tuple(row) for row in table[["method", "alpha", "strength", "seed"]].to_numpy()] == [
+        tuple(models.key(m).values()) for m in range(len(models))
+    ]
+    assert table["kept_step"].tolist() == models.kept_step.tolist()
+    assert (table["test_images"] == 30).all()
+    assert set(table["data"]) == {"stand-in"}
+
+
+def test_columns_are_means_over_the_test_images(evaluated: dict) -> None:
+    table, images = evaluated["evaluation"], evaluated["images"]
+    assert images["loglik"].shape == images["bound"].shape == (len(table), 30)
+    np.testing.assert_allclose(table["test_loglik"], images["loglik"].mean(1), atol=1e-12)
+    np.testing.assert_allclose(table["test_bound"], images["bound"].mean(1), atol=1e-12)
+    np.testing.assert_allclose(table["test_gap"], table["test_loglik"] - table["test_bound"], atol=1e-12)
+    expected = images["loglik"].std(1, ddof=1) / math.sqrt(30)
+    np.testing.assert_allclose(table["test_loglik_se"], expected, atol=1e-12)
+
+
+def test_iw_svi_is_not_below_the_encoder_s_importance_sampling(evaluated: dict) -> None:
+    """Beyond Monte-Carlo error; and both lie above the amortised bound."""
+    table = evaluated["evaluation"]
+    assert (table["test_loglik"] > table["test_iwae"] - 0.05).all()
+    assert (table["test_loglik"] - table["test_iwae"]).mean() > 0
+    assert (table["test_gap"] > 0).all()
+    assert (table["iw_svi_share"] > 0.4).all()
+
+
+def test_the_likelihood_is_that_of_a_grid_over_the_latent_space(
+    evaluated: dict, trained: dict[str, Path]
+) -> None:
+    models, x = Models.load(trained["models"]), pictures(trained)
+    for m in (0, 4, len(models) - 1):
+        exact = by_grid(models.networks(m, "cpu"), x)
+        np.testing.assert_allclose(evaluated["images"]["loglik"][m], exact, atol=0.5)
+        assert evaluated["evaluation"]["test_loglik"][m] == pytest.approx(exact.mean().item(), abs=0.05)
+
+
+def test_models_are_compared_with_the_same_draws(trained: dict[str, Path], tmp_path: Path) -> None:
+    models = Models.load(trained["models"])
+    twice = {name: getattr(models, name)[[2, 2]] for name in ("method", "alpha", "strength", "seed")}
+    twice |= {"kept_step": models.kept_step[[2, 2]]}
+    twin = Models(**twice, encoder=models.encoder.select([2, 2]), decoder=models.decoder.select([2, 2]))
+    tables.write(twin.to_arrays(), tmp_path / "models.npz")
+    run = Run("test", KEYS, trained | {"models": tmp_path / "models.npz"}, tmp_path)
+    found = evaluate.run(SETTINGS, run)["images"]
+    for values in found.values():
+        np.testing.assert_array_equal(values[0], values[1])
+
+
+def test_a_decoder_that_ignores_the_latent_variable_has_its_likelihood_exactly(
+    trained: dict[str, Path], tmp_path: Path
+) -> None:
+    """With the prior for q all weights are equal: likelihood and bounds agree and there is no gap."""
+    nets = constant(Models.load(trained["models"]).networks(0, "cpu"), encoder_too=True)
+    expected = Bernoulli(logits=nets["decoder"].biases[-1][0, 0]).log_prob(pictures(trained)).sum(-1)
+    one = Models(*(np.array([0]) for _ in range(5)), nets["encoder"], nets["decoder"])
+    tables.write(one.to_arrays(), tmp_path / "models.npz")
+    run = Run("test", KEYS, trained | {"models": tmp_path / "models.npz"}, tmp_path)
+    found = evaluate.run(SETTINGS, run)
+    for values in found["images"].values():
+        np.testing.assert_allclose(values[0], expected.detach(), rtol=1e-5, atol=1e-12)
+    assert found["evaluation"]["test_gap"][0] == pytest.approx(0, abs=1e-3)
+    valid = Bernoulli(logits=nets["decoder"].biases[-1][0, 0]).log_prob(pictures(trained, "valid")).sum(-1)
+    assert found["evaluation"]["valid_bound"][0] == pytest.approx(valid.mean().item(), rel=1e-5)
+
+
+def test_the_fit_mends_a_wrong_encoder_of_such_a_decoder(trained: dict[str, Path]) -> None:
+    """The bound with the encoder's q is below log p(x) by KL(q || p), which the fit takes away."""
+    nets = constant(Models.load(trained["models"]).networks(0, "cpu"), encoder_too=False)
+    x = pictures(trained)
+    exact = Bernoulli(logits=nets["decoder"].biases[-1][0, 0]).log_prob(x).sum(-1).detach()
+
+    def estimated(steps: int) -> torch.Tensor:
+        asked = estimator(steps=steps, samples=1, learning_rate=0.1)
+        return evaluate.log_likelihood(nets, x, asked, 1000, torch.Generator().manual_seed(0))
+
+    assert (exact - estimated(0)).mean() > 0.3
+    torch.testing.assert_close(estimated(400), exact, rtol=0, atol=0.15)
+    assert (exact - estimated(400)).mean().abs() < 0.02
+
+
+def test_the_amortised_bound_is_the_elbo_up_to_monte_carlo_error(
+    trained: dict[str, Path], tmp_path: Path
+) -> None:
+    models, x = Models.load(trained["models"]), pictures(trained)
+    many = SETTINGS.model_copy(update={"bound_draws": 100, "estimator": estimator(steps=0, samples=1)})
+    found = evaluate.run(many, Run("test", KEYS, trained, tmp_path))["evaluation"]["test_bound"]
+    with torch.no_grad():
+        mean, log_variance = models.encoder(x[None].expand(len(models), -1, -1)).chunk(2, -1)
+        scale = (log_variance / 2).exp()
+        kl = 0.5 * (mean.square() + scale.square() - 1 - log_variance).sum(-1)
+        noise = torch.randn(100, *mean.shape, generator=torch.Generator().manual_seed(9))
+        likelihoods = [Bernoulli(logits=models.decoder(mean + scale * e)).log_prob(x).sum(-1) for e in noise]
+    draws = (torch.stack(likelihoods) - kl).mean(2)  # [draws, models]
+    error = draws.std(0).max().item() * math.sqrt(2 / 100)
+    np.testing.assert_allclose(found, draws.mean(0), atol=5 * error)
+    assert error < 0.5
+
+
+@pytest.mark.parametrize("rows", [1, 37, 10**6])
+def test_the_likelihood_depends_on_the_rows_at_once_by_monte_carlo_error_alone(
+    trained: dict[str, Path], rows: int
+) -> None:
+    nets, x = Models.load(trained["models"]).networks(0, "cpu"), pictures(trained, count=8)
+    asked = estimator(steps=100, samples=1000)
+    found = evaluate.log_likelihood(nets, x, asked, rows, torch.Generator().manual_seed(3))
+    torch.testing.assert_close(found, by_grid(nets, x).float(), rtol=0, atol=0.1)
+
+
+def test_an_evaluation_in_many_pieces_is_the_uninterrupted_one(
+    trained: dict[str, Path], evaluated: dict, tmp_path: Path
+) -> None:
+    pieces = 1
+    while True:
+        try:
+            run = Run("test", KEYS, trained, tmp_path, deadline=time.monotonic() + 0.2)
+            found = evaluate.run(SETTINGS, run)
+            break
+        except OutOfTime:
+            pieces += 1
+    assert pieces > 2
+    assert found["evaluation"].equals(evaluated["evaluation"])
+    np.testing.assert_array_equal(found["images"]["loglik"], evaluated["images"]["loglik"])
+
+
+def test_saturation_has_a_row_per_setting_and_none_twice(saturated: pd.DataFrame) -> None:
+    assert list(saturated) == [
+        "document", "dataset", "data", "steps", "step_samples", "samples", "images", "loglik", "below_best",
+        "below_best_se",
+    ]  # fmt: skip
+    asked = [(0, 2)] + [(30, step_samples) for step_samples in (2, 6)]
+    rows = [(*one, samples) for one in asked for samples in (1, 10, 300)]
+    assert [tuple(row) for row in saturated[["steps", "step_samples", "samples"]].to_numpy()] == rows
+    assert (saturated["images"] == 12).all()
+    assert set(saturated["data"]) == {"stand-in"}
+
+
+def test_without_steps_it_is_plain_importance_sampling_from_the_encoder(
+    saturated: pd.DataFrame, trained: dict[str, Path]
+) -> None:
+    nets, x = Models.load(trained["models"]).networks(0, "cpu"), pictures(trained, count=12)
+    plain = saturated[saturated["steps"] == 0].reset_index(drop=True)
+    for i, row in plain.iterrows():
+        generator = torch_generator(0, "air.saturation", "binarized_mnist", i)
+        with torch.no_grad():
+            mean, log_variance = nets["encoder"](x[None])[0].chunk(2, -1)
+            q = Normal(mean, (log_variance / 2).exp())
+            z = q.loc + q.scale * torch.randn(int(row["samples"]), 12, 2, generator=generator)
+            likelihood = Bernoulli(logits=nets["decoder"](z[None])[0]).log_prob(x).sum(-1)
+            weights = likelihood + Normal(0.0, 1.0).log_prob(z).sum(-1) - q.log_prob(z).sum(-1)
+        expected = torch.logsumexp(weights, 0).mean() - math.log(row["samples"])
+        assert row["loglik"] == pytest.approx(expected.item(), rel=1e-5)
+
+
+def test_the_estimate_rises_towards_the_best_setting(saturated: pd.DataFrame) -> None:
+    best = saturated.iloc[-1]
+    assert tuple(best[["steps", "step_samples", "samples"]]) == (30, 6, 300)
+    assert (best["below_best"], best["below_best_se"]) == (0, 0)
+    np.testing.assert_allclose(saturated["below_best"], best["loglik"] - saturated["loglik"], atol=1e-4)
+    assert (saturated["below_best_se"].iloc[:-1] > 0).all()
+    one, many = (saturated[saturated["samples"] == k].set_index(["steps", "step_samples"]) for k in (1, 300))
+    assert (one["below_best"] > many["below_best"]).all()
+    assert one["below_best"][0, 2] > one["below_best"][30, 6]
+
+
+def test_saturation_looks_at_each_data_set_s_first_model(
+    saturated: pd.DataFrame, trained: dict[str, Path], tmp_path: Path
+) -> None:
+    inputs = {
+        f"{kind}_{name}": trained[kind]
+        for name in ("omniglot", "binarized_mnist")
+        for kind in ("models", "images")
+    }
+    models = Models.load(trained["models"])
+    first = Models(
+        *(getattr(models, name)[[0]] for name in ("method", "alpha", "strength", "seed", "kept_step")),
+        models.encoder.select([0]), models.decoder.select([0]),
+    )  # fmt: skip
+    tables.write(first.to_arrays(), tmp_path / "first.npz")
+    run = Run("test", inputs=inputs | {"models_binarized_mnist": tmp_path / "first.npz"}, scratch=tmp_path)
+    found = saturation.run(SATURATION, run)["saturation"]
+    assert found["dataset"].unique().tolist() == ["omniglot", "binarized_mnist"]
+    alone = found[found["dataset"] == "binarized_mnist"].reset_index(drop=True)
+    pd.testing.assert_frame_equal(alone, saturated)
+
+
+def test_models_come_back_as_they_were_stored(trained: dict[str, Path], tmp_path: Path) -> None:
+    copy = shutil.copy(trained["models"], tmp_path / "models.npz")
+    models = Models.load(Path(copy))
+    tables.write(models.to_arrays(), tmp_path / "again.npz")
+    assert (tmp_path / "again.npz").read_bytes() == Path(copy).read_bytes()
+    x = pictures(trained)[None]
+    for m in (0, len(models) - 1):
+        nets = models.networks(m, "cpu")
+        torch.testing.assert_close(nets["encoder"](x)[0], models.encoder(x)[m])
+        assert nets["decoder"].members == 1

@@ -1,0 +1,358 @@
+"""Documents, the text VAE, its training and Table 2, on made-up documents."""
+
+import itertools
+import json
+import math
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from scipy.sparse import csr_array
+from torch import Tensor
+
+from elbogap import tables
+from elbogap.data import stand_ins
+from elbogap.errors import OutOfTime, UserError
+from elbogap.inference import arm
+from elbogap.papers.efvae import documents as documents_module
+from elbogap.papers.efvae.documents import Counts
+from elbogap.papers.efvae.experiments import documents, newsgroups_summary, newsgroups_train
+from elbogap.papers.efvae.settings import (
+    Documents,
+    NewsgroupsSummary,
+    NewsgroupsTrain,
+    Phase,
+    TextCells,
+)
+from elbogap.papers.efvae.text_vae import TextVae
+from elbogap.runtime import Run, limit_torch_threads, torch_generator
+
+TRAIN = NewsgroupsTrain(
+    cells={"all": TextCells(encoders=("e1", "e2", "e3"), bits=(4,), hidden=(0, 1))},
+    phases=(Phase(epochs=2, samples=1), Phase(epochs=2, samples=3)),
+    width=6, batch=100, learning_rate=0.03, measure_epochs=3, checkpoint_seconds=1e-9, seed=0,
+)  # fmt: skip
+DENSE = np.array([[2, 0, 1, 0, 0], [0, 0, 0, 3, 1], [1, 1, 1, 1, 4]])
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread() -> None:
+    limit_torch_threads(1)
+
+
+@pytest.fixture(scope="module")
+def record(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("efvae") / "record.json"
+    recipe = stand_ins.PARAMETERS["newsgroups"] | {"train": 250, "test": 60, "words": 80}
+    path.write_text(
+        json.dumps(
+            {
+                "dataset": "newsgroups",
+                "kind": "stand-in",
+                "variant": "synthetic",
+                "files": [],
+                "stand_in": recipe,
+            }
+        ),
+        encoding="utf-8",
+    )
+    return path
+
+
+@pytest.fixture(scope="module")
+def prepared(record: Path) -> dict[str, Path]:
+    """What `efvae.documents` made, by the names of the inputs that need it."""
+    found = documents.run(Documents(words=40, selection="documents"), Run("smoke", inputs={"data": record}))
+    paths = {"documents": record.parent / "documents.npz", "baselines": record.parent / "baselines.csv"}
+    for name, path in paths.items():
+        tables.write(found[name], path)
+    return paths
+
+
+@pytest.fixture(scope="module")
+def trained(prepared: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> dict:
+    return newsgroups_train.run(TRAIN, training(prepared, tmp_path_factory.mktemp("scratch")))
+
+
+def training(prepared: dict[str, Path], scratch: Path) -> Run:
+    inputs = {"documents": prepared["documents"]}
+    return Run("smoke", {"cells": "all"}, inputs, scratch=scratch)
+
+
+def counts_of(dense: np.ndarray) -> Counts:
+    sparse = csr_array(dense)
+    arrays = {
+        "train_ends": sparse.indptr[1:].astype(np.int64), "train_words": sparse.indices.astype(np.int64),
+        "train_counts": sparse.data.astype(np.int32),
+    }  # fmt: skip
+    return Counts.of(arrays, "train", "cpu")
+
+
+def dense(counts: Counts) -> Tensor:
+    return counts.times(torch.eye(DENSE.shape[1]))
+
+
+def test_rows_are_taken_split_and_multiplied_as_dense_ones() -> None:
+    counts = counts_of(np.concatenate([DENSE, 0 * DENSE[:1], DENSE]))
+    torch.testing.assert_close(dense(counts)[:3], torch.from_numpy(DENSE).float())
+    assert counts.lengths.tolist() == [3, 4, 8, 0, 3, 4, 8]
+    order = [6, 3, 0, 0, 5]
+    taken = counts.take(torch.tensor(order))
+    torch.testing.assert_close(dense(taken), dense(counts)[order])
+    parts = list(taken.split(2))
+    assert [len(part) for part in parts] == [2, 2, 1]
+    torch.testing.assert_close(torch.cat([dense(part) for part in parts]), dense(taken))
+    assert torch.cat([part.lengths for part in parts]).tolist() == [8, 0, 3, 3, 4]
+
+
+def test_words_are_ranked_by_documents_or_by_count() -> None:
+    counts = csr_array(np.array([[9, 1, 1, 0], [0, 1, 1, 0], [0, 2, 0, 1]]))
+    assert documents.select(counts, 2, "documents").tolist() == [1, 2]
+    assert documents.select(counts, 2, "count").tolist() == [0, 1]
+    assert documents.document_frequencies(counts).tolist() == [1, 3, 2, 1]
+
+
+@pytest.mark.parametrize("share", [0.0, 1.0])
+def test_constants_of_documents_are_those_of_dense_rows(share: float) -> None:
+    sparse = csr_array(DENSE)
+    more = share * documents_module.smoothed_frequencies(sparse)
+    x = DENSE + more
+    length = x.sum(1)
+    own = [sum(v * math.log(v / n) for v in row if v > 0) for row, n in zip(x, length, strict=True)]
+    np.testing.assert_allclose(documents_module.log_likelihood_of_itself(sparse, more), own, atol=1e-12)
+    base = [
+        math.lgamma(n + 1) - sum(math.lgamma(v + 1) for v in row) for row, n in zip(x, length, strict=True)
+    ]
+    np.testing.assert_allclose(documents_module.log_base_measure(sparse, more), base, atol=1e-12)
+
+
+def test_baselines_are_ordered_and_the_unigram_fits_its_own_corpus(prepared: dict[str, Path]) -> None:
+    rows = tables.read_table(prepared["baselines"])
+    assert len(rows) == 8
+    assert (rows["raw"] > rows["base_measure"]).all()
+    assert (rows["base_measure"] > rows["minus_entropy"]).all()
+    assert (rows["minus_entropy"] > 0).all()
+    arrays = tables.read_arrays(prepared["documents"])
+    counts = csr_array(
+        (arrays["train_counts"], arrays["train_words"], np.concatenate([[0], arrays["train_ends"]])),
+        shape=(250, 40),
+    )
+    totals = np.asarray(counts.sum(0)).ravel()
+    raw = rows[(rows["selection"] == "documents") & (rows["part"] == "train") & ~rows["pseudo_word"]]["raw"]
+    assert raw.item() == pytest.approx(-(totals @ np.log(totals / totals.sum())) / 250, rel=1e-4)
+
+
+def test_more_words_than_there_are_is_an_error(record: Path) -> None:
+    with pytest.raises(UserError, match="81 words are asked for, the data has 80"):
+        documents.run(Documents(words=81, selection="count"), Run("smoke", inputs={"data": record}))
+
+
+@pytest.mark.parametrize("hidden", [0, 1, 2])
+def test_nll_is_the_multinomial_with_the_pseudo_word(hidden: int) -> None:
+    frequencies = torch.tensor([0.1, 0.2, 0.3, 0.15, 0.25])
+    vae = TextVae("e1", 3, hidden, 4, frequencies, torch.Generator().manual_seed(0))
+    codes = torch.tensor(list(itertools.product((0.0, 1.0), repeat=3))).unsqueeze(1).expand(-1, 3, -1)
+    features = codes
+    for layer in vae.decoder:
+        features = layer(features).relu()
+    expected = -((torch.from_numpy(DENSE) + frequencies) * vae.topics(features).log_softmax(-1)).sum(-1)
+    torch.testing.assert_close(vae.nll(counts_of(DENSE))(codes), expected)
+    assert len(vae.decoder) == hidden
+
+
+def test_encoders_see_counts_or_frequencies() -> None:
+    frequencies = torch.tensor([0.1, 0.2, 0.3, 0.15, 0.25])
+    x = torch.from_numpy(DENSE) + frequencies
+    share = x / x.sum(-1, keepdim=True)
+    for name, values in {"e1": x, "e2": share, "e3": share}.items():
+        vae = TextVae(name, 3, 0, 4, frequencies, torch.Generator().manual_seed(0))
+        expected = values @ vae.table + vae.bias
+        assert len(vae.encoder) == (2 if name == "e2" else 0)
+        for layer in vae.encoder:
+            expected = layer(expected.relu())
+        torch.testing.assert_close(vae.logits(counts_of(DENSE)), expected)
+
+
+def test_the_model_starts_at_the_unigram_if_codes_do_nothing() -> None:
+    frequencies = torch.tensor([0.1, 0.2, 0.3, 0.15, 0.25])
+    vae = TextVae("e1", 3, 1, 4, frequencies, torch.Generator().manual_seed(0))
+    vae.topics.weight.data.zero_()
+    expected = -((torch.from_numpy(DENSE) + frequencies) * frequencies.log()).sum(-1)
+    torch.testing.assert_close(vae.nll(counts_of(DENSE))(torch.ones(3, 3)), expected)
+
+
+def test_the_measured_nelbo_is_that_of_all_codes() -> None:
+    """Many copies of three documents: the mean over draws is near the sum over the eight codes."""
+    frequencies = torch.tensor([0.1, 0.2, 0.3, 0.15, 0.25])
+    vae = TextVae("e1", 3, 0, 4, frequencies, torch.Generator().manual_seed(0))
+    counts = counts_of(DENSE)
+    every = torch.tensor(list(itertools.product((0.0, 1.0), repeat=3))).unsqueeze(1).expand(-1, 3, -1)
+    log_q = torch.distributions.Bernoulli(logits=vae.logits(counts)).log_prob(every).sum(-1)
+    expected = (log_q.exp() * vae.nll(counts)(every)).sum(0).mean().item()
+    divergence = (log_q.exp() * (log_q + 3 * math.log(2))).sum(0).mean().item()
+    many = counts.take(torch.arange(3).repeat(4000))
+    nll, kl = newsgroups_train.measure(vae, many, 500, torch.Generator().manual_seed(0))
+    assert nll == pytest.approx(expected, abs=0.03)
+    assert kl == pytest.approx(divergence, rel=1e-4)
+
+
+def test_training_lowers_the_nelbo_and_gives_codes(trained: dict, prepared: dict[str, Path]) -> None:
+    curves = trained["curves"]
+    assert len(curves) == 6 * 2 * 2
+    assert sorted(curves["epoch"].unique()) == [3, 4]
+    arrays = tables.read_arrays(prepared["documents"])
+    frequencies = torch.from_numpy(arrays["frequencies"]).float()
+    counts = Counts.of(arrays, "train", "cpu")
+    last = curves[(curves["part"] == "train") & (curves["epoch"] == 4)]
+    for row in last.itertuples():
+        generator = torch_generator(0, "efvae.newsgroups", f"{row.encoder}_{row.bits}_{row.hidden}")
+        start = TextVae(row.encoder, row.bits, row.hidden, TRAIN.width, frequencies, generator)
+        before = newsgroups_train.measure(start, counts, 100, torch.Generator().manual_seed(0))
+        assert row.nll + row.kl < sum(before)
+    assert trained["codes"]["e2_4_1_test"].shape == (60, 1)
+    assert set(trained["codes"]) == {
+        f"e{i}_4_{h}_{p}" for i in (1, 2, 3) for h in (0, 1) for p in ("train", "test")
+    }
+
+
+def test_codes_are_the_signs_of_the_logits_document_by_document(
+    prepared: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of untrained models, which can be made again."""
+    monkeypatch.setattr(newsgroups_train, "_train", lambda *_: [])
+    codes = newsgroups_train.run(TRAIN, training(prepared, tmp_path))["codes"]
+    arrays = tables.read_arrays(prepared["documents"])
+    frequencies = torch.from_numpy(arrays["frequencies"]).float()
+    for part in ("train", "test"):
+        generator = torch_generator(0, "efvae.newsgroups", "e2_4_1")
+        vae = TextVae("e2", 4, 1, TRAIN.width, frequencies, generator)
+        expected = vae.logits(Counts.of(arrays, part, "cpu")) > 0
+        found = np.unpackbits(codes[f"e2_4_1_{part}"], axis=1, count=4)
+        np.testing.assert_array_equal(found, expected.numpy())
+        assert 0 < found.mean() < 1
+
+
+def test_more_samples_make_a_quieter_gradient(prepared: dict[str, Path]) -> None:
+    arrays = tables.read_arrays(prepared["documents"])
+    frequencies = torch.from_numpy(arrays["frequencies"]).float()
+    counts = next(Counts.of(arrays, "train", "cpu").split(50))
+    vae = TextVae("e1", 4, 0, 6, frequencies, torch.Generator().manual_seed(0))
+    generator = torch.Generator().manual_seed(1)
+    spread = []
+    for samples in (1, 10):
+        found = []
+        for _ in range(30):
+            logits = vae.logits(counts).detach().requires_grad_()
+            uniforms = torch.rand((samples, 50, 4), generator=generator)
+            found.append(torch.autograd.grad(arm.arm(vae.nll(counts), logits, uniforms).sum(), logits)[0])
+        spread.append(float(torch.stack(found).var(0).mean()))
+    assert spread[1] < spread[0] / 5
+
+
+def test_an_interrupted_training_goes_on_where_it_was(
+    trained: dict, prepared: dict[str, Path], tmp_path: Path
+) -> None:
+    late = replace(training(prepared, tmp_path), deadline=time.monotonic())
+    for _ in range(11):  # into the second cell: eight steps make one
+        with pytest.raises(OutOfTime):
+            newsgroups_train.run(TRAIN, late)
+    resumed = newsgroups_train.run(TRAIN, replace(late, deadline=math.inf))
+    pd.testing.assert_frame_equal(resumed["curves"], trained["curves"])
+    for name, value in trained["codes"].items():
+        np.testing.assert_array_equal(resumed["codes"][name], value)
+
+
+def test_wrong_settings_are_named(prepared: dict[str, Path], tmp_path: Path) -> None:
+    run = training(prepared, tmp_path)
+    with pytest.raises(UserError, match=r"no cells 'other'; the settings have all"):
+        newsgroups_train.run(TRAIN, replace(run, keys={"cells": "other"}))
+    with pytest.raises(UserError, match=r"batch 300 exceeds the 250 documents"):
+        newsgroups_train.run(TRAIN.model_copy(update={"batch": 300}), run)
+
+
+PUBLISHED = {("e1", 0): 10, ("e2", 0): 20, ("e3", 0): 30, ("e1", 1): 10, ("e2", 1): 40, ("e3", 1): 30}
+
+
+@pytest.fixture(scope="module")
+def summarised(trained: dict, prepared: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> dict:
+    folder = tmp_path_factory.mktemp("summary")
+    published = [
+        {"part": part, "bits": 4, "hidden": hidden, "encoder": encoder, "nelbo": value, "source": "made up"}
+        for part in ("train", "test")
+        for (encoder, hidden), value in PUBLISHED.items()
+    ]
+    inputs = {"curves_all": trained["curves"], "published": pd.DataFrame(published)}
+    for name, table in inputs.items():
+        tables.write(table, folder / f"{name}.csv")
+    tables.write(trained["codes"], folder / "codes_all.npz")
+    paths = {name: folder / f"{name}.csv" for name in inputs} | {"codes_all": folder / "codes_all.npz"}
+    return newsgroups_summary.run(NewsgroupsSummary(neighbours=20), Run("smoke", inputs=prepared | paths))
+
+
+def test_table_has_the_lowest_and_the_last_value_in_both_conventions(
+    summarised: dict, trained: dict, prepared: dict[str, Path]
+) -> None:
+    table, curves = summarised["table"], trained["curves"]
+    assert len(table) == 12
+    baselines = tables.read_table(prepared["baselines"])
+    unigram = baselines[
+        (baselines["selection"] == "documents") & (baselines["part"] == "test") & baselines["pseudo_word"]
+    ].iloc[0]
+    row = table[(table["part"] == "test") & (table["encoder"] == "e2") & (table["hidden"] == 1)].iloc[0]
+    own = curves[(curves["part"] == "test") & (curves["encoder"] == "e2") & (curves["hidden"] == 1)]
+    raw = (own["nll"] + own["kl"]).to_numpy()
+    entropy = unigram["raw"] - unigram["minus_entropy"]
+    log_base = unigram["raw"] - unigram["base_measure"]
+    assert row["nelbo"] == pytest.approx(raw.min() - entropy)
+    assert row["nelbo_last"] == pytest.approx(raw[-1] - entropy)
+    assert row["base_measure"] == pytest.approx(raw.min() - log_base)
+    assert row["best_epoch"] == own["epoch"].to_numpy()[raw.argmin()]
+    assert row["unigram"] == pytest.approx(unigram["minus_entropy"])
+    cell = table.set_index(["part", "encoder", "hidden"])["nelbo"]
+    assert row["above_linear"] == pytest.approx(cell["test", "e2", 1] - cell["test", "e2", 0])
+    assert row["overfit"] == pytest.approx(cell["test", "e2", 1] - cell["train", "e2", 1])
+    assert table.loc[table["part"] == "train", "overfit"].isna().all()
+
+
+def test_table_stands_beside_the_published_numbers(summarised: dict) -> None:
+    table = summarised["table"]
+    for row in table.itertuples():
+        assert row.published == PUBLISHED[row.encoder, row.hidden]
+        assert row.published_ordered == (row.hidden == 0)
+
+
+def test_retrieval_is_between_nothing_and_everything_and_chance_is_the_groups_share(
+    summarised: dict, prepared: dict[str, Path]
+) -> None:
+    retrieval = summarised["retrieval"]
+    assert len(retrieval) == 6
+    assert retrieval["precision"].between(0, 1).all()
+    arrays = tables.read_arrays(prepared["documents"])
+    chance = np.mean([(arrays["train_label"] == label).mean() for label in arrays["test_label"]])
+    assert retrieval["chance"].to_numpy() == pytest.approx(chance)
+
+
+def test_codes_that_are_the_labels_retrieve_all_of_a_group_and_shuffled_ones_do_not(
+    prepared: dict[str, Path],
+) -> None:
+    arrays = tables.read_arrays(prepared["documents"])
+    labels = {part: arrays[f"{part}_label"].astype(np.uint8)[:, None] for part in ("train", "test")}
+    codes = {f"e1_8_0_{part}": label for part, label in labels.items()}
+    settings = NewsgroupsSummary(
+        neighbours=int(np.bincount(arrays["train_label"])[arrays["test_label"]].min())
+    )
+    cells = pd.DataFrame({"encoder": ["e1"], "bits": [8], "hidden": [0]})
+    assert newsgroups_summary._retrieval(settings, cells, codes, arrays)["precision"] == pytest.approx([1.0])
+    codes["e1_8_0_train"] = np.random.default_rng(0).permutation(codes["e1_8_0_train"])
+    found = newsgroups_summary._retrieval(settings, cells, codes, arrays)
+    assert found["precision"][0] < found["chance"] + 0.1
+
+
+def test_more_neighbours_than_documents_is_an_error(prepared: dict[str, Path]) -> None:
+    arrays = tables.read_arrays(prepared["documents"])
+    with pytest.raises(UserError, match="251 neighbours among 250 documents"):
+        newsgroups_summary._retrieval(NewsgroupsSummary(neighbours=251), pd.DataFrame(), {}, arrays)

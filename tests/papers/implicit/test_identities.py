@@ -1,0 +1,102 @@
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from allowance import within
+from elbogap.papers.implicit.experiments import identities
+from elbogap.papers.implicit.experiments.identities import Exact, Family, log_marginal
+from elbogap.papers.implicit.settings import Identities
+from elbogap.runtime import Run
+
+SETTINGS = Identities(
+    hidden=(6,),
+    deviation=1.0,
+    half_width=14.0,
+    points=81,
+    nodes=121,
+    others=(0, 1, 5, 20),
+    chain_lengths=(1, 10),
+    leapfrog_steps=5,
+    step_size=0.3,
+    bound_draws=3000,
+    gradient_draws=400,
+    gradients=20,
+    seed=0,
+)
+
+
+@pytest.fixture(scope="module")
+def tables(tmp_path_factory: pytest.TempPathFactory) -> dict[str, pd.DataFrame]:
+    return identities.run(SETTINGS, Run("test", scratch=tmp_path_factory.mktemp("scratch")))
+
+
+@pytest.fixture(scope="module")
+def exact() -> Exact:
+    return Exact.of(SETTINGS)
+
+
+def test_quadrature_has_converged(exact: Exact) -> None:
+    finer = Exact.of(SETTINGS.model_copy(update={"points": 161, "nodes": 301, "half_width": 16.0}))
+    assert exact.elbo == pytest.approx(finer.elbo, abs=1e-6)
+    torch.testing.assert_close(exact.gradient, finer.gradient, rtol=0, atol=1e-6)
+
+
+def test_the_exact_gradient_is_that_of_finite_differences(
+    exact: Exact, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In sigma, the last two parameters: both move together, so the derivative is the sum."""
+    step = 1e-4
+
+    def elbo(factor: float) -> float:
+        return Exact.of(SETTINGS.model_copy(update={"deviation": SETTINGS.deviation * factor})).elbo
+
+    slope = (elbo(np.exp(step)) - elbo(np.exp(-step))) / (2 * step)
+    assert float(exact.gradient[-2:].sum()) == pytest.approx(slope, abs=1e-5)
+
+
+def test_the_marginal_integrates_to_one_and_is_the_average_of_the_conditionals(exact: Exact) -> None:
+    q = Family.of(SETTINGS).constant
+    axis = torch.linspace(-14, 14, 113, dtype=torch.float64)
+    z = torch.cartesian_prod(axis, axis)[None]
+    log_q = log_marginal(q, z, exact.nodes, exact.log_weights)
+    assert float(log_q.exp().sum() * 0.25**2) == pytest.approx(1, abs=1e-6)
+    e = torch.randn(1, 40_000, 1, 1, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    some = q.mean(torch.tensor([[[-0.8], [0.0], [1.1]]], dtype=torch.float64))
+    estimate = q.log_density(some, e)
+    torch.testing.assert_close(
+        estimate, log_marginal(q, some, exact.nodes, exact.log_weights), rtol=0, atol=0.03
+    )
+
+
+def test_the_bound_rises_to_the_elbo(tables: dict[str, pd.DataFrame], exact: Exact) -> None:
+    bound = tables["bound"]
+    assert bound["samples"].tolist() == [0, 1, 5, 20]
+    assert (bound["gap"].diff().dropna() < 0).all()
+    assert (bound["gap"] > 0).all()
+    np.testing.assert_allclose(bound["elbo"], exact.elbo, rtol=1e-12, atol=1e-12)
+    assert bound["identity_z"].abs().max() < 4
+    np.testing.assert_allclose(bound["gap_by_noises"], bound["gap"] * (bound["samples"] + 1), atol=1e-12)
+    assert within(bound["elbo"] - bound["gap"] - bound["bound"], bound["bound_se"])
+
+
+def test_chains_take_the_bias_away_and_noises_lessen_it(tables: dict[str, pd.DataFrame]) -> None:
+    gradient = tables["gradient"].set_index(["estimator", "samples"])
+    assert gradient.loc[("uivi", 0), "bias_in_errors"] > 4
+    assert gradient.loc[("uivi", 10), "bias_in_errors"] < 3
+    assert gradient.loc[("sivi", 0), "bias_in_errors"] > 4
+    assert gradient.loc[("sivi", 20), "bias"] < gradient.loc[("sivi", 1), "bias"]
+    np.testing.assert_allclose(gradient["bias"] / gradient["bias_se"], gradient["bias_in_errors"], atol=1e-12)
+
+
+def test_own_noise_has_the_gradient_of_the_bound_without_others() -> None:
+    """On average: for draws u and -u the gradients in mu's parameters are equal."""
+    family = Family.of(SETTINGS)
+    generator = torch.Generator().manual_seed(1)
+    noise, draws = (torch.randn(1, 50, size, dtype=torch.float64, generator=generator) for size in (1, 2))
+    noise, draws = torch.cat([noise, noise], 1), torch.cat([draws, -draws], 1)
+    own = family.gradient(identities._own_noise(family, noise, draws, generator).mean())
+    sivi = family.gradient(identities._sivi(0, family, noise, draws, generator).mean())
+    torch.testing.assert_close(own[:-2], sivi[:-2])
+    excess = draws.square().mean((0, 1)) - 1  # in log sigma: u^2 for its mean
+    torch.testing.assert_close(own[-2:] - sivi[-2:], excess)

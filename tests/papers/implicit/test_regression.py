@@ -1,0 +1,273 @@
+"""Softmax regression: model, estimates, objectives and the two experiments, on made-up points."""
+
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from torch import Tensor
+
+from allowance import within
+from elbogap import tables
+from elbogap.data.loaders import Dataset
+from elbogap.ensemble import Fit
+from elbogap.errors import UserError
+from elbogap.papers.implicit import softmax_regression as regression_module
+from elbogap.papers.implicit.experiments import hmc_iterations, regression, regression_summary
+from elbogap.papers.implicit.settings import (
+    HmcIterations,
+    Points,
+    Regression,
+    RegressionSummary,
+    SoftmaxTraining,
+)
+from elbogap.papers.implicit.softmax_regression import Labelled, SoftmaxRegression
+from elbogap.runtime import Run, limit_torch_threads
+from elbogap.training import Work
+
+CLASSES, FEATURES = 3, 4
+POINTS = Points(train=24, test=9, batch=8)
+PUBLISHED = Path(__file__).parents[3] / "paper/published"
+
+
+@pytest.fixture(scope="module")
+def training() -> SoftmaxTraining:
+    limit_torch_threads(1)
+    return SoftmaxTraining(
+        noise=2, hidden=(9,), sivi_samples=6, leapfrog_steps=3, step_size=0.2, target_acceptance=0.9,
+        learning_rate=0.05, deviation_share=0.2, decay_every=10, measure_every=4, elbo_draws=5,
+        elbo_noises=7, test_draws=6, draws_at_once=4, seeds=2, checkpoint_seconds=1e9, seed=0,
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def softmax() -> SoftmaxRegression:
+    generator = torch.Generator().manual_seed(0)
+
+    def points(count: int) -> Labelled:
+        inputs = torch.randn(count, FEATURES, generator=generator)
+        inputs[:, -1] = 1
+        return Labelled(inputs, torch.randint(CLASSES, (count,), generator=generator))
+
+    return SoftmaxRegression(points(POINTS.train), points(POINTS.test), CLASSES)
+
+
+def normal(seed: int, *shape: int) -> Tensor:
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+
+
+def log_likelihood(z: Tensor, points: Labelled) -> Tensor:
+    """log p(y_n|x_n, z) of one draw `[D]` at all points."""
+    logits = points.inputs @ z.view(CLASSES, FEATURES).T
+    return torch.distributions.Categorical(logits=logits).log_prob(points.labels)
+
+
+def trained(
+    training: SoftmaxTraining, softmax: SoftmaxRegression, folder: Path, method: str, seeds: list[int]
+) -> Fit:
+    work = Work("test", folder / f"{method}{seeds}.pt", "", 1e9)
+    return regression_module.train(training, softmax, POINTS, method, 2, seeds, 5, work)
+
+
+def test_the_log_joint_is_that_of_the_formula_and_so_is_its_gradient(softmax: SoftmaxRegression) -> None:
+    rows = torch.tensor([[0, 3, 5], [7, 1, 1]])
+    z = normal(1, 2, 1, softmax.dimensions).requires_grad_()
+    found = softmax.log_joint(rows)(z)
+    assert found.shape == (2, 1)
+    for member in range(2):
+        chosen = Labelled(softmax.train.inputs[rows[member]], softmax.train.labels[rows[member]])
+        one = z[member, 0]
+        prior = -0.5 * one.square().sum() - 0.5 * len(one) * math.log(2 * math.pi)
+        torch.testing.assert_close(found[member, 0], prior + 8 * log_likelihood(one, chosen).sum())
+        # d/dW_k = -W_k + N/B sum_b (1[y_b = k] - p(k|x_b)) x_b
+        errors = torch.nn.functional.one_hot(chosen.labels, CLASSES) - torch.softmax(
+            chosen.inputs @ one.view(CLASSES, FEATURES).T, -1
+        )
+        (slope,) = torch.autograd.grad(found[member, 0], z, retain_graph=True)
+        torch.testing.assert_close(slope[member, 0], -one + 8 * (errors.T @ chosen.inputs).flatten())
+
+
+@pytest.mark.parametrize("method", regression_module.METHODS)
+def test_estimates_are_those_of_brute_force(
+    training: SoftmaxTraining, softmax: SoftmaxRegression, method: str
+) -> None:
+    """Draws are repeated from the streams; densities are summed over all noises one by one."""
+    networks = regression_module.initial_networks(training, method, softmax.dimensions, range(2))
+    found = regression_module.estimates(training, softmax, networks, seeds=range(2), test_draws=6)
+    size, noise = softmax.dimensions, 0 if method == "explicit" else training.noise
+    deviation = networks["deviation"].biases[0].exp()
+    for seed in range(2):
+        generator = regression_module.torch_generator(training.seed, "implicit.regression", "measure", seed)
+        network = networks["mean"].select([seed])
+
+        def drawn(*shape: int, generator: torch.Generator = generator) -> Tensor:
+            return torch.randn(shape, generator=generator)
+
+        own, draws, fresh = drawn(5, noise), drawn(5, size), drawn(7, noise)
+        elbo, lower = [], []
+        for e, u in zip(own, draws, strict=True):
+            z = network(e[None, None])[0, 0] + deviation[seed, 0] * u
+            joint = -0.5 * z.square().sum() - 0.5 * size * math.log(2 * math.pi)
+            joint = joint + log_likelihood(z, softmax.train).sum()
+            q = torch.distributions.Normal(network(torch.cat([e[None], fresh])[None])[0], deviation[seed])
+            densities = q.log_prob(z).double().sum(-1)
+            elbo.append(joint - densities[1:].logsumexp(0) + math.log(7))
+            lower.append(joint - densities.logsumexp(0) + math.log(8))
+        assert found["elbo"][seed].item() == pytest.approx(torch.stack(elbo).mean().item(), rel=1e-4)
+        assert found["elbo_lower"][seed].item() == pytest.approx(torch.stack(lower).mean().item(), rel=1e-4)
+        likelihoods = []
+        for count in (4, 2):
+            e, u = drawn(count, noise), drawn(count, size)
+            z = network(e[None])[0] + deviation[seed] * u
+            likelihoods += [log_likelihood(one, softmax.test).double() for one in z]
+        values = torch.stack(likelihoods)  # [T, N]
+        joint_predictive = values.sum(1).exp().mean().log() / POINTS.test
+        assert found["test_loglik"][seed].item() == pytest.approx(joint_predictive.item(), rel=1e-4)
+        marginal = values.exp().mean(0).log().mean()
+        assert found["test_loglik_marginal"][seed].item() == pytest.approx(marginal.item(), rel=1e-4)
+
+
+def test_the_exact_elbo_of_the_mean_field_needs_no_noises(
+    training: SoftmaxTraining, softmax: SoftmaxRegression
+) -> None:
+    networks = regression_module.initial_networks(training, "explicit", softmax.dimensions, range(2))
+    found = regression_module.estimates(training, softmax, networks, seeds=range(2), test_draws=1)
+    torch.testing.assert_close(found["elbo"], found["elbo_lower"])
+
+
+@pytest.mark.parametrize("method", regression_module.METHODS)
+def test_members_do_not_depend_on_each_other_and_learn(
+    training: SoftmaxTraining, softmax: SoftmaxRegression, tmp_path: Path, method: str
+) -> None:
+    long = training.model_copy(update={"measure_every": 30})
+    both, alone = (trained(long, softmax, tmp_path, method, seeds) for seeds in ([0, 1], [1]))
+    for name in both.networks:
+        for ours, theirs in zip(
+            both.networks[name].parameters(), alone.networks[name].parameters(), strict=True
+        ):
+            torch.testing.assert_close(ours[1], theirs[0], rtol=1e-3, atol=1e-4)
+    assert (both.measured["elbo"][:, -1] > both.measured["elbo"][:, 0]).all()
+    assert both.measured["elbo"][0, -1] != both.measured["elbo"][1, -1]
+
+
+def test_all_methods_see_the_same_minibatches_and_a_round_goes_through_the_data(
+    training: SoftmaxTraining, softmax: SoftmaxRegression
+) -> None:
+    rows = [
+        regression_module.objective(training, softmax, POINTS, method, 2, [0, 1]).prepare(3)["rows"]
+        for method in regression_module.METHODS
+    ]
+    assert torch.equal(rows[0], rows[1])
+    assert torch.equal(rows[0], rows[2])
+    assert rows[0].shape == (2, training.measure_every, POINTS.batch)
+    for member in rows[0]:
+        assert sorted(member[:3].flatten().tolist()) == list(range(POINTS.train))
+
+
+def test_uivi_s_leapfrog_step_adapts(training: SoftmaxTraining, softmax: SoftmaxRegression) -> None:
+    what = regression_module.objective(training, softmax, POINTS, "uivi", 2, [0, 1])
+    assert isinstance(what, regression_module.Uivi)
+    networks = regression_module.initial_networks(training, "uivi", softmax.dimensions, [0, 1])
+    batch = {name: values[:, 0] for name, values in what.prepare(0).items()}
+    value = what.value(networks, batch)
+    # the value is the bound without further noises, whatever the chains did
+    q = regression_module.family(networks)
+    z = q.place(batch["noise"], batch["draws"])
+    expected = softmax.log_joint(batch["rows"])(z) - q.conditional(batch["draws"])
+    torch.testing.assert_close(value, expected.squeeze(1))
+    assert (what.step_sizes.values != training.step_size).all()
+    assert within(what.step_sizes.values - training.step_size, training.step_size, times=0.03)
+
+
+def test_the_model_takes_the_first_of_the_shuffled_points_and_adds_a_one() -> None:
+    pixels = np.arange(40, dtype=np.uint8).reshape(20, 2)
+    labels = np.arange(20, dtype=np.uint8) % 3
+    arrays = {
+        "train": pixels[:10], "train_label": labels[:10], "valid": pixels[10:15],
+        "valid_label": labels[10:15], "test": pixels[15:], "test_label": labels[15:],
+    }  # fmt: skip
+    data = Dataset("mnist", "real", arrays, {})
+    found = regression_module.model(data, Points(train=12, test=100, batch=3), 0, "cpu")
+    assert (len(found.train), len(found.test), found.classes, found.dimensions) == (12, 5, 3, 9)
+    assert (found.train.inputs[:, 2] == 1).all()
+    places = (found.train.inputs[:, 0] * 255 / 2).round().long()
+    assert len(set(places.tolist())) == 12
+    assert places.tolist() != sorted(places.tolist())
+    assert places.max() >= 10, "the validation part belongs to the training points"
+    assert (found.train.labels == places % 3).all()
+    with pytest.raises(UserError, match="batch 16 exceeds the 15 training points"):
+        regression_module.model(data, Points(train=99, test=1, batch=16), 0, "cpu")
+
+
+@pytest.fixture(scope="module")
+def record(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A stand-in of MNIST with few points."""
+    path = tmp_path_factory.mktemp("record") / "mnist.json"
+    stand_in = {"recipe": "strokes", "seed": 1, "train": 30, "valid": 10, "test": 10}
+    path.write_text(
+        json.dumps(
+            {
+                "dataset": "mnist",
+                "kind": "stand-in",
+                "variant": "synthetic",
+                "files": [],
+                "stand_in": stand_in,
+            }
+        ),
+        encoding="utf-8",
+    )
+    return path
+
+
+def test_the_experiments_give_a_row_per_seed_and_measurement_and_their_means(
+    training: SoftmaxTraining, record: Path, tmp_path: Path
+) -> None:
+    settings = Regression(
+        mnist=POINTS, hapt=POINTS, training=training, hmc_iterations=1, rounds=10, final_test_draws=8,
+        timing_steps=2, timing_repeats=1,
+    )  # fmt: skip
+    found = regression.run(settings, Run("test", {"dataset": "mnist"}, {"data": record}, tmp_path / "a"))
+    curves = found["curves"]
+    assert len(curves) == 3 * 2 * 10
+    assert set(curves["data"]) == {"stand-in"}
+    assert sorted(curves["iteration"].unique()) == list(range(4, 44, 4))
+    assert len(found["final"]) == 3 * 2
+    assert (found["timing"]["seconds_per_iteration"] >= 0).all()
+    inputs = {"published": PUBLISHED / "implicit_regression.csv"}
+    for kind, table in found.items():
+        inputs[f"{kind}_mnist"] = tmp_path / f"{kind}.csv"
+        tables.write(table, inputs[f"{kind}_mnist"])
+    summary = regression_summary.run(RegressionSummary(last_share=0.2), Run("test", {}, inputs))
+    late = curves[curves["iteration"] > 32]
+    for row in summary["seeds"].itertuples():
+        own = late[(late["method"] == row.method) & (late["seed"] == row.seed)]
+        assert len(own) == 2
+        assert row.elbo == pytest.approx(own["elbo"].mean())
+        assert row.elbo_time_sd == pytest.approx(own["elbo"].std())
+    table = summary["table"].set_index("method")
+    for method in regression_module.METHODS:
+        seeds = summary["seeds"].query("method == @method")
+        assert table["test_loglik"][method] == pytest.approx(seeds["test_loglik"].mean())
+        assert table["test_loglik_seed_sd"][method] == pytest.approx(seeds["test_loglik"].std())
+        final = found["final"].query("method == @method")
+        assert table["final_test_loglik"][method] == pytest.approx(final["test_loglik"].mean())
+    assert (table["seeds"] == 2).all()
+    assert table["elbo_published"][["sivi", "uivi"]].tolist() == [-23860, -23490]
+    assert math.isnan(table["elbo_published"]["explicit"])
+
+
+def test_hmc_iterations_are_compared_with_their_mean(
+    training: SoftmaxTraining, record: Path, tmp_path: Path
+) -> None:
+    settings = HmcIterations(points=POINTS, training=training, iterations=(1, 5), rounds=5, last_share=0.2)
+    inputs = {"data": record, "published": PUBLISHED / "implicit_hmc_iterations.csv"}
+    found = hmc_iterations.run(settings, Run("test", {}, inputs, tmp_path / "b"))
+    curves, table = found["curves"], found["table"].set_index("hmc_iterations")
+    assert len(curves) == 2 * 2 * 5
+    last = curves[curves["iteration"] == 20].groupby("hmc_iterations")["elbo"].mean()
+    pd.testing.assert_series_equal(table["elbo"], last)
+    np.testing.assert_allclose(table["elbo_change"], (last - last.mean()) / abs(last.mean()), atol=1e-12)
+    assert table["elbo_published"].tolist() == [-23472, -23429]

@@ -1,0 +1,259 @@
+import itertools
+import math
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from torch.distributions import Independent, MixtureSameFamily, MultivariateNormal, Normal
+
+from allowance import within
+from elbogap.errors import OutOfTime
+from elbogap.inference import hmc
+from elbogap.inference.semi_implicit import SemiImplicit
+from elbogap.nn.mlp import MLP
+from elbogap.papers.implicit import best_gaussian
+from elbogap.papers.implicit.best_gaussian import smallest_divergence
+from elbogap.papers.implicit.elbo import elbo_between
+from elbogap.papers.implicit.experiments import toys
+from elbogap.papers.implicit.semi_implicit import FLOOR, Sivi, StepSizes, Uivi, constant_family, family
+from elbogap.papers.implicit.settings import Toys
+from elbogap.papers.implicit.uivi_targets import TARGETS, LogDensities
+from elbogap.runtime import Run, limit_torch_threads, torch_generator
+
+SETTINGS = Toys(
+    rounds=3,
+    round_steps=20,
+    batch=5,
+    noise=3,
+    hidden=(10, 10),
+    deviation=0.5,
+    learning_rate=0.05,
+    deviation_share=0.2,
+    rate_factor=0.9,
+    rate_every=20,
+    others=8,
+    burn_in=2,
+    kept=2,
+    leapfrog_steps=3,
+    step_size=0.2,
+    target_acceptance=0.9,
+    adaptation_rate=0.01,
+    seeds=2,
+    elbo_blocks=4,
+    elbo_draws=100,
+    elbo_noises=300,
+    figure_draws=40,
+    grid=50,
+    checkpoint_seconds=1e9,
+    seed=0,
+)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread() -> None:
+    limit_torch_threads(1)
+
+
+@pytest.fixture(scope="module")
+def result(tmp_path_factory: pytest.TempPathFactory) -> dict[str, pd.DataFrame | dict[str, np.ndarray]]:
+    return toys.run(SETTINGS, Run("test", scratch=tmp_path_factory.mktemp("scratch")))
+
+
+def test_targets_are_those_of_the_code_and_normalised() -> None:
+    def mixture(means: list[list[float]], covariances: list[list[list[float]]]) -> MixtureSameFamily:
+        components = MultivariateNormal(torch.tensor(means), torch.tensor(covariances))
+        return MixtureSameFamily(torch.distributions.Categorical(torch.ones(2)), components)
+
+    z = torch.randn(3, 60, 2, generator=torch.Generator().manual_seed(0)) * 2
+    banana = MultivariateNormal(torch.zeros(2), torch.tensor([[1.0, 0.9], [0.9, 1.0]]))
+    bent = torch.stack([z[0, :, 0], z[0, :, 1] + z[0, :, 0] ** 2 + 1], -1)
+    x_shaped = mixture([[0.0, 0.0]] * 2, [[[2.0, 1.8], [1.8, 2.0]], [[2.0, -1.8], [-1.8, 2.0]]])
+    multimodal = mixture([[-2.0, 0.0], [2.0, 0.0]], [[[1.0, 0.0], [0.0, 1.0]]] * 2)
+    expected = [banana.log_prob(bent), x_shaped.log_prob(z[1]), multimodal.log_prob(z[2])]
+    torch.testing.assert_close(LogDensities.of(list(TARGETS))(z), torch.stack(expected), rtol=1e-4, atol=1e-4)
+    axis = torch.linspace(-40, 12, 1041, dtype=torch.float64)
+    grid = torch.cartesian_prod(axis[560:], axis)[None].expand(3, -1, -1)
+    mass = LogDensities.of(list(TARGETS), dtype=torch.float64)(grid).exp().sum(-1) * 0.05**2
+    torch.testing.assert_close(mass, torch.ones(3, dtype=torch.float64), rtol=0, atol=1e-6)
+
+
+def test_every_target_method_and_seed_has_its_row(
+    result: dict[str, pd.DataFrame | dict[str, np.ndarray]],
+) -> None:
+    table, draws = result["divergences"], result["draws"]
+    assert isinstance(table, pd.DataFrame)
+    keys = table[["method", "target", "seed"]].to_numpy().tolist()
+    assert keys == [list(key) for key in itertools.product(toys.METHODS, TARGETS, range(2))]
+    np.testing.assert_allclose(table["kl"], -table["elbo"], atol=1e-12)
+    assert (table["elbo"] <= table["elbo_above"] + 1e-9).all()
+    exact = table[table["method"] == "explicit"]
+    np.testing.assert_allclose(exact["elbo"], exact["elbo_above"], atol=1e-12)
+    assert within((exact["best_gaussian"] - exact["kl"]).clip(lower=0), exact["elbo_se"])
+    assert table.groupby("target")["best_gaussian"].nunique().eq(1).all()
+    rows = table.set_index(["method", "target", "seed"])["elbo"]
+    gain = table.set_index(["method", "target", "seed"])["beyond_sivi"]
+    assert (gain["sivi"] == 0).all()
+    assert gain["uivi", "banana", 1] == rows["uivi", "banana", 1] - rows["sivi", "banana", 1]
+    chains = table.set_index("method")[["step_size", "acceptance"]]
+    assert chains.loc[["explicit", "sivi"]].isna().all(axis=None)
+    assert chains.loc["uivi", "acceptance"].between(0.3, 1).all()
+    assert (chains.loc["uivi", "step_size"] != SETTINGS.step_size).all()
+    for target in TARGETS:
+        assert draws[f"density_{target}"].shape == (50, 50)
+        assert all(draws[f"{method}_{target}"].shape == (40, 2) for method in toys.METHODS)
+
+
+def test_the_best_gaussian_is_the_target_where_it_can_be_and_else_the_known_one() -> None:
+    gaussian = Independent(Normal(torch.tensor([1.0, -2.0]), torch.tensor([0.3, 4.0])), 1)
+    assert smallest_divergence(gaussian.log_prob, [(0.0, 0.0)]) == pytest.approx(0, abs=1e-6)
+    tilted = MultivariateNormal(
+        torch.zeros(2, dtype=torch.float64), torch.tensor([[1, 0.9], [0.9, 1]], dtype=torch.float64)
+    )
+    known = -0.5 * math.log(1 - 0.9**2)  # variances 1 - r^2
+    assert smallest_divergence(tilted.log_prob, [(1.0, 1.0)]) == pytest.approx(known, abs=1e-6)
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_the_best_gaussian_s_quadrature_has_converged(target: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    coarse = toys._best_gaussian(target)
+    monkeypatch.setattr(best_gaussian, "NODES", 2 * best_gaussian.NODES)
+    assert coarse == pytest.approx(toys._best_gaussian(target), abs=1e-6)
+
+
+def test_grids_show_the_density_in_its_place() -> None:
+    arrays = toys._grids(61)
+    peak = np.unravel_index(arrays["density_multimodal"].argmax(), (61, 61))
+    place = [abs(arrays["horizontal_multimodal"][peak[0]]), arrays["vertical_multimodal"][peak[1]]]
+    np.testing.assert_allclose(place, [2, 0], atol=0.2)
+
+
+def test_training_brings_q_closer(tmp_path: Path) -> None:
+    def divergences(name: str, rounds: int) -> pd.Series:
+        settings = SETTINGS.model_copy(update={"rounds": rounds, "seeds": 1, "rate_every": 60})
+        table = toys.run(settings, Run("test", scratch=tmp_path / name))["divergences"]
+        assert isinstance(table, pd.DataFrame)
+        return table.set_index(["method", "target"])["kl"]
+
+    first, last = divergences("first", 1), divergences("last", 15)
+    assert (last.groupby("method").sum() < 0.9 * first.groupby("method").sum()).all()
+    assert last["uivi", "multimodal"] < 0.5 * last["explicit", "multimodal"]
+
+
+def test_a_run_in_pieces_is_the_uninterrupted_run(
+    tmp_path: Path, result: dict[str, pd.DataFrame | dict[str, np.ndarray]]
+) -> None:
+    pieces = 0
+    while True:
+        pieces += 1
+        try:
+            deadline = time.monotonic() + 0.3
+            again = toys.run(SETTINGS, Run("test", scratch=tmp_path, deadline=deadline))
+            break
+        except OutOfTime:
+            pass
+    assert pieces > 1
+    pd.testing.assert_frame_equal(again["divergences"], result["divergences"], check_exact=True)
+
+
+def test_a_member_does_not_depend_on_the_others() -> None:
+    """But for rounding: the first step's gradient of one member alone is that in an ensemble."""
+    members = [("banana", 0), ("multimodal", 1)]
+    gradients = []
+    for own in (members, members[1:]):
+        networks = toys._initial_networks(SETTINGS, "uivi", own)
+        objective = toys._objective(SETTINGS, "uivi", own, StepSizes(len(own), 0.2), "cpu")
+        batch = {name: values[:, 0] for name, values in objective.prepare(3).items()}
+        objective.value(networks, batch).sum().backward()
+        gradients.append(networks["mean"].weights[1].grad[-1])
+    torch.testing.assert_close(*gradients, rtol=1e-4, atol=1e-5)
+
+
+def gaussian_networks(mean: list[float], deviation: list[float]) -> dict[str, MLP]:
+    return {
+        "mean": MLP.constant(torch.tensor([mean])),
+        "deviation": MLP.constant(torch.tensor([deviation])),
+    }
+
+
+def test_the_gaussian_s_bound_is_its_elbo() -> None:
+    """Against a Gaussian target the mean over many draws is -KL in closed form."""
+    target = Independent(Normal(torch.tensor([1.0, -1.0]), torch.tensor([0.5, 2.0])), 1)
+    q = Independent(Normal(torch.tensor([0.5, 0.0]), torch.tensor([0.7, 1.0])), 1)
+    streams = [lambda epoch: torch.Generator().manual_seed(epoch)]
+    objective = Sivi(target.log_prob, 2, 0, 40_000, 1, streams, others=0)
+    batch = {name: values[:, 0] for name, values in objective.prepare(0).items()}
+    value = objective.value(gaussian_networks([0.5, 0.0], [0.7, 1.0]), batch)
+    assert value.item() == pytest.approx(-float(torch.distributions.kl_divergence(q, target)), abs=0.05)
+
+
+def test_noises_shared_by_all_draws_are_those_noises_for_each() -> None:
+    members = [("banana", 0), ("x_shaped", 0)]
+    networks = toys._initial_networks(SETTINGS, "sivi", members)
+    objective = toys._objective(SETTINGS, "sivi", members, StepSizes(2, 0.2), "cpu")
+    batch = {name: values[:, 0] for name, values in objective.prepare(0).items()}
+    assert batch["more"].shape == (2, 8, 1, 3)
+    repeated = batch | {"more": batch["more"].expand(-1, -1, 5, -1)}
+    torch.testing.assert_close(objective.value(networks, batch), objective.value(networks, repeated))
+
+
+def test_uivi_records_the_bound_without_others_and_moves_its_step_sizes() -> None:
+    members = [("x_shaped", 0), ("x_shaped", 1)]
+    networks = toys._initial_networks(SETTINGS, "uivi", members)
+    step_sizes = StepSizes(2, 0.2)
+    objective = toys._objective(SETTINGS, "uivi", members, step_sizes, "cpu")
+    assert isinstance(objective, Uivi)
+    batch = {name: values[:, 0] for name, values in objective.prepare(0).items()}
+    place = step_sizes.values
+    value = objective.value(networks, batch)
+    none = batch["noise"].new_empty(2, 0, 1, 3)
+    bound = Sivi(objective.log_joint, 2, 3, 5, 20, objective.streams, others=0).value(
+        networks, batch | {"more": none}
+    )
+    torch.testing.assert_close(value, bound)
+    assert step_sizes.values is place  # in place, as a captured step needs it
+    assert (step_sizes.values != 0.2).all()
+    assert step_sizes.values[0] != step_sizes.values[1]
+
+
+def test_a_deviation_below_the_floor_counts_as_the_floor_and_finds_back() -> None:
+    networks = gaussian_networks([0.0, 0.0], [-1.0, 0.3])
+    q = family(networks)
+    assert q.log_deviation.exp().flatten().tolist() == pytest.approx([FLOOR, 0.3])
+    torch.testing.assert_close(q.log_deviation, constant_family(networks).log_deviation)
+    assert not constant_family(networks).log_deviation.requires_grad
+    (slope,) = torch.autograd.grad(q.log_deviation.sum(), networks["deviation"].biases[0])
+    assert slope.flatten().tolist() == pytest.approx([1 / FLOOR, 1 / 0.3])
+
+
+def test_the_elbo_lies_between_its_estimates() -> None:
+    """mu(e) = (e, 0) makes q Gaussian with variance 1 + sigma^2 in the first coordinate."""
+    weight = torch.tensor([[[1.0, 0.0]]], dtype=torch.float64)
+    deviation = torch.tensor([[[0.5, 0.5]]], dtype=torch.float64)
+    q = SemiImplicit(lambda e: e @ weight, deviation.log())
+    marginal = Independent(Normal(torch.zeros(2), torch.tensor([math.sqrt(1.25), 0.5])), 1)
+    target = Independent(Normal(torch.zeros(2), torch.ones(2)), 1)
+    estimate = elbo_between(
+        target.log_prob, q, 1, draws=2000, noises=20, blocks=10, generator=torch_generator(0, "between")
+    )
+    elbo = -float(torch.distributions.kl_divergence(marginal, target))
+    assert float(estimate.low) < elbo < float(estimate.high)
+    assert float(estimate.high - estimate.low) < 0.2
+    finer = elbo_between(
+        target.log_prob, q, 1, draws=2000, noises=2000, blocks=10, generator=torch_generator(0, "finer")
+    )
+    assert float(finer.low) == pytest.approx(elbo, abs=4 * float(finer.error) + 0.002)
+
+
+def test_the_objectives_chains_are_those_of_the_settings() -> None:
+    objective = toys._objective(SETTINGS, "uivi", [("banana", 0)], StepSizes(1, 0.2), "cpu")
+    assert isinstance(objective, Uivi)
+    prepared = objective.prepare(0)
+    assert prepared["momenta"].shape == (1, 20, 4, 5, 3)
+    assert prepared["uniforms"].shape == (1, 20, 4, 5)
+    assert objective.adaptation == hmc.Adaptation(0.9, 0.01)
+    again, other = objective.prepare(0), objective.prepare(1)
+    assert torch.equal(prepared["noise"], again["noise"])
+    assert not torch.equal(prepared["noise"], other["noise"])

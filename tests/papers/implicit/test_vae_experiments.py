@@ -1,0 +1,222 @@
+"""Images, training, evaluation, tables and timing of the models with one latent variable per image."""
+
+import json
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from elbogap import tables
+from elbogap.data import stand_ins
+from elbogap.densities import bernoulli_log_likelihood
+from elbogap.errors import OutOfTime, UserError
+from elbogap.nn import store
+from elbogap.nn.mlp import MLP
+from elbogap.papers.implicit.experiments import images as images_experiment
+from elbogap.papers.implicit.experiments import vae_evaluate, vae_summary, vae_time, vae_train
+from elbogap.papers.implicit.settings import (
+    ImplicitImages,
+    TimeOfTraining,
+    VaeEvaluate,
+    VaeSummary,
+    VaeTime,
+    VaeTrain,
+)
+from elbogap.runtime import Run
+
+EVALUATE = VaeEvaluate(
+    burn_in=100, kept=100, widening=1.2, samples=2000, own_samples=500, own_noises=500, rows=100000, seed=0
+)  # fmt: skip
+
+
+def training_run(images: Path, cell: str, scratch: Path) -> Run:
+    return Run("smoke", {"cell": cell, "dataset": "binarized_mnist"}, {"images": images}, scratch=scratch)
+
+
+@pytest.mark.parametrize("dataset", ["binarized_mnist", "fashion_mnist"])
+def test_images_are_binary_and_chosen_at_random(dataset: str, tmp_path: Path) -> None:
+    record = tmp_path / "record.json"
+    recipe = stand_ins.PARAMETERS[dataset]
+    record.write_text(
+        json.dumps(
+            {
+                "dataset": dataset,
+                "kind": "stand-in",
+                "variant": "synthetic",
+                "files": [],
+                "stand_in": dict(recipe),
+            }
+        ),
+        encoding="utf-8",
+    )
+    settings = ImplicitImages(train=50, test=10, threshold=0.5, seed=0)
+    run = Run("smoke", {"dataset": dataset}, {"data": record})
+    found = images_experiment.run(settings, run)["images"]
+    assert str(found["data"]) == "stand-in"
+    values = images_experiment.unpack(found, "train")
+    assert values.shape == (50, 784)
+    assert set(np.unique(values)) == {0.0, 1.0}
+    assert images_experiment.unpack(found, "test").shape == (10, 784)
+    again = images_experiment.run(settings.model_copy(update={"seed": 1}), run)["images"]
+    assert not np.array_equal(again["train"], found["train"])
+
+
+@pytest.mark.parametrize("cell", ["elbo", "sivi", "uivi", "hoffman", "vcd", "factorisation"])
+def test_training_raises_the_bound(vae_settings: VaeTrain, images: Path, cell: str, tmp_path: Path) -> None:
+    found = vae_train.run(vae_settings, training_run(images, cell, tmp_path))
+    curves = found["curves"]
+    assert list(curves["step"].unique()) == [10, 20]
+    assert set(curves["seed"]) == {0, 1}
+    for _, curve in curves.groupby("seed"):
+        assert curve["bound"].is_monotonic_increasing
+    networks = store.from_arrays(found["models"])
+    assert set(networks) == {"mean", "deviation", "decoder"}
+
+
+def test_a_seed_is_the_same_alone(vae_settings: VaeTrain, images: Path, tmp_path: Path) -> None:
+    both = vae_train.run(vae_settings, training_run(images, "vcd", tmp_path / "a"))["curves"]
+    cell = vae_settings.cells["vcd"].model_copy(update={"seeds": 1})
+    settings = vae_settings.model_copy(update={"cells": {"vcd": cell}})
+    alone = vae_train.run(settings, training_run(images, "vcd", tmp_path / "b"))["curves"]
+    expected = both.loc[both["seed"] == 0, "bound"].to_numpy()
+    np.testing.assert_allclose(alone["bound"].to_numpy(), expected, rtol=1e-4, atol=1e-12)
+
+
+def test_an_interrupted_training_goes_on_where_it_was(
+    vae_settings: VaeTrain, images: Path, tmp_path: Path
+) -> None:
+    whole = vae_train.run(vae_settings, training_run(images, "vcd", tmp_path / "a"))
+    settings = vae_settings.model_copy(update={"checkpoint_seconds": 1e-9})
+    expected = vae_train.run(settings, training_run(images, "vcd", tmp_path / "b"))
+    late = replace(training_run(images, "vcd", tmp_path / "c"), deadline=time.monotonic())
+    for _ in range(7):
+        with pytest.raises(OutOfTime):
+            vae_train.run(settings, late)
+    resumed = vae_train.run(settings, replace(late, deadline=float("inf")))
+    for name, value in expected["models"].items():
+        np.testing.assert_array_equal(resumed["models"][name], value)
+        np.testing.assert_array_equal(whole["models"][name], value)
+    pd.testing.assert_frame_equal(resumed["curves"], expected["curves"])
+
+
+def test_wrong_settings_are_named(vae_settings: VaeTrain, images: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"no cell 'other'; the settings have elbo"):
+        vae_train.run(vae_settings, training_run(images, "other", tmp_path))
+    large = vae_settings.model_copy(update={"batch": 100})
+    with pytest.raises(UserError, match=r"batch 100 exceeds the 60 training images"):
+        vae_train.run(large, training_run(images, "elbo", tmp_path))
+
+
+def evaluated(settings: VaeEvaluate, models: dict[str, MLP], method: str, images: Path, folder: Path) -> dict:
+    """What `implicit.vae_evaluate` says of made-up models."""
+    key = {"document": "implicit", "dataset": "binarized_mnist", "data": "stand-in", "cell": "made_up"}
+    key |= {"group": "vcd", "model": "vae", "method": method, "refinements": 0, "alpha": 1.0}
+    tables.write(store.to_arrays(models), folder / "models.npz")
+    tables.write(pd.DataFrame([{**key, "seed": 0, "step": 1, "bound": 0.0}]), folder / "curves.csv")
+    inputs = {"images": images, "models": folder / "models.npz", "curves": folder / "curves.csv"}
+    keys = {"dataset": "binarized_mnist", "cell": "made_up"}
+    return vae_evaluate.run(settings, Run("smoke", keys, inputs, scratch=folder))
+
+
+def small_models(semi_implicit: bool) -> dict[str, MLP]:
+    """One latent dimension and a gentle decoder, so that quadrature is exact and any q is a fair proposal."""
+    generator = torch.Generator().manual_seed(0)
+    decoder = MLP(1, [1, 5, 784], "tanh", generator)
+    inputs = 784 + (2 if semi_implicit else 0)
+    models = {"decoder": decoder, "mean": MLP(1, [inputs, 4, 1], "relu", generator, "xavier")}
+    deviation = MLP.constant(torch.ones(1, 1)) if semi_implicit else MLP(1, [784, 4, 1], "relu", generator)
+    return models | {"deviation": deviation}
+
+
+def exact(models: dict[str, MLP], images: Path) -> np.ndarray:
+    """log p(x) of the test images by the trapezoidal rule."""
+    x = torch.from_numpy(images_experiment.unpack(tables.read_arrays(images), "test"))
+    z = torch.linspace(-8, 8, 2001)[:, None]
+    with torch.no_grad():
+        pixels = bernoulli_log_likelihood(x[None], models["decoder"](z[None])[0][:, None])
+    prior = torch.distributions.Normal(0, 1).log_prob(z)
+    return (torch.logsumexp(pixels.double() + prior, 0) + np.log(16 / 2000)).numpy()
+
+
+@pytest.mark.parametrize("method", ["elbo", "uivi"])
+def test_both_estimates_are_near_the_exact_likelihood(method: str, images: Path, tmp_path: Path) -> None:
+    models = small_models(method == "uivi")
+    found = evaluated(EVALUATE, models, method, images, tmp_path)
+    expected = exact(models, images)
+    np.testing.assert_allclose(found["loglik"]["loglik"][0], expected, atol=0.1)
+    np.testing.assert_allclose(found["loglik"]["loglik_q"][0], expected, atol=1.0)
+    table = found["evaluation"].iloc[0]
+    assert table["test_images"] == 12
+    assert table["test_loglik"] == pytest.approx(expected.mean(), abs=0.05)
+    assert table["difference"] == pytest.approx(table["test_loglik_q"] - table["test_loglik"])
+
+
+def test_few_noises_push_the_own_estimate_up(images: Path, tmp_path: Path) -> None:
+    """E log(1 / q^) >= log(1 / q): the fewer noises, the higher the estimate, up to sampling error."""
+    models = small_models(semi_implicit=True)
+    with torch.no_grad():
+        models["mean"].weights[0][:, 784:] *= 20
+        models["deviation"].biases[0].fill_(0.135)
+    means = []
+    for noises in (1, 500):
+        settings = EVALUATE.model_copy(update={"own_noises": noises})
+        found = evaluated(settings, models, "uivi", images, tmp_path / str(noises))
+        means.append(found["evaluation"]["test_loglik_q"].iloc[0])
+    assert means[0] > means[1] + 0.5
+
+
+def test_blocks_of_images_are_joined(images: Path, tmp_path: Path) -> None:
+    settings = EVALUATE.model_copy(update={"rows": 2500})  # blocks of five
+    found = evaluated(settings, small_models(False), "elbo", images, tmp_path)
+    assert found["loglik"]["loglik"].shape == (1, 12)
+    np.testing.assert_allclose(found["loglik"]["loglik"][0], exact(small_models(False), images), atol=0.15)
+
+
+def evaluation(tmp_path: Path, cell: str, method: str, group: str, loglik: np.ndarray) -> dict[str, Path]:
+    rows = pd.DataFrame(
+        {
+            "document": "implicit", "dataset": "d", "data": "real", "cell": cell, "group": group,
+            "model": "vae", "method": method, "refinements": 0, "alpha": 1.0, "seed": range(len(loglik)),
+            "test_loglik": loglik.mean(1), "test_loglik_q": loglik.mean(1) + 1, "difference": 1.0,
+        }
+    )  # fmt: skip
+    tables.write(rows, tmp_path / f"{cell}.csv")
+    tables.write({"loglik": loglik}, tmp_path / f"{cell}.npz")
+    return {f"evaluation_d_{cell}": tmp_path / f"{cell}.csv", f"loglik_d_{cell}": tmp_path / f"{cell}.npz"}
+
+
+def test_tables_compare_the_same_images(tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    base = random.normal(-100, 10, (2, 50))
+    inputs = evaluation(tmp_path, "kl", "elbo", "vcd", base)
+    inputs |= evaluation(tmp_path, "vcd", "vcd", "vcd+steps", base + 2)
+    inputs |= evaluation(tmp_path, "uivi", "uivi", "uivi", base + 5)
+    found = vae_summary.run(VaeSummary(resamples=200, seed=0), Run("smoke", inputs=inputs))
+    assert len(found["seeds"]) == 6
+    assert list(found["tab01"]["cell"]) == ["uivi"]
+    assert list(found["steps"]["cell"]) == ["vcd"]
+    table = found["tab02"].set_index("cell")
+    assert set(table.index) == {"kl", "vcd"}
+    assert table.loc["vcd", "gain"] == pytest.approx(2)
+    assert table.loc["vcd", ["gain_low", "gain_high"]].to_numpy(float) == pytest.approx([2, 2])
+    low, value, high = table.loc["kl", ["test_loglik_low", "test_loglik", "test_loglik_high"]]
+    assert low < value < high
+    assert value == pytest.approx(base.mean())
+    assert table.loc["kl", ["seed_low", "seed_high"]].tolist() == sorted(base.mean(1))
+    assert table.loc["kl", "test_loglik_q"] == pytest.approx(base.mean() + 1)
+
+
+def test_time_grows_with_the_number_of_iterations(
+    vae_settings: VaeTrain, images: Path, tmp_path: Path
+) -> None:
+    timing = VaeTime(refinements=(1, 10, 40), steps=5, repeats=1)
+    settings = TimeOfTraining(timing=timing, train=vae_settings)
+    found = vae_time.run(settings, Run("smoke", inputs={"images": images}, scratch=tmp_path))["time"]
+    assert list(found["refinements"]) == [1, 10, 40]
+    assert (found["seconds_per_hmc"] > 0).all()
+    assert (found["seconds_low"] <= found["seconds"]).all()
+    assert (found["line_error"] < 0.5).all()

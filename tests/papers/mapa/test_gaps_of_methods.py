@@ -1,0 +1,209 @@
+"""Ground truth and models are linear, x = w z + e, so that likelihoods and posteriors are known."""
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from torch import Tensor
+from torch.distributions import Categorical, MultivariateNormal
+
+from allowance import within
+from elbogap import tables
+from elbogap.densities import gaussian_log_density, standard_gaussian_log_density
+from elbogap.errors import OutOfTime, UserError
+from elbogap.inference import exact_importance
+from elbogap.nn.mlp import MLP
+from elbogap.papers.mapa.cells import Cell
+from elbogap.papers.mapa.experiments import gaps, gather, train
+from elbogap.papers.mapa.ground_truth import GroundTruth
+from elbogap.papers.mapa.models import Models
+from elbogap.papers.mapa.objectives import MapaObjective, terms_of
+from elbogap.papers.mapa.selected import selected
+from elbogap.papers.mapa.settings import Gaps, Train
+from elbogap.runtime import Run, limit_torch_threads
+
+SLOPE, VARIANCE = (1.0, -0.5), 0.01  # the noise of the problem `circle`, under whose name all of this runs
+POSTERIOR_VARIANCE = 1 / (1 + sum(value**2 for value in SLOPE) / VARIANCE)
+SHIFT = 0.15  # of an encoder's mean, in units of z
+
+
+def linear(weight: Sequence[Sequence[float]], bias: Sequence[float] = (0.0, 0.0)) -> MLP:
+    """Two equal networks without hidden layer."""
+    weights, biases = (torch.tensor(values, dtype=torch.float64) for values in (weight, [bias]))
+    return MLP.from_tensors([weights.expand(2, -1, -1)], [biases.expand(2, -1, -1)], "identity")
+
+
+def posterior_encoder(shift: float = 0.0) -> MLP:
+    """Mean and log-variance of p(z|x), the mean shifted."""
+    gain = [value / VARIANCE * POSTERIOR_VARIANCE for value in SLOPE]
+    return linear([[value, 0.0] for value in gain], (shift, float(np.log(POSTERIOR_VARIANCE))))
+
+
+def code_encoder() -> MLP:
+    return linear([[0.8], [-0.4]], (0.0,))
+
+
+def models(encoder: MLP, points: int = 60) -> Models:
+    return Models(
+        draw=np.array([0, 1]), restart=np.array([3, 4]), decoder=linear([SLOPE]), encoder=encoder,
+        bound=np.zeros((2, 1)), passes=np.ones(2), points=points, batch=20, seed=7,
+    )  # fmt: skip
+
+
+class Setting:
+    """A ground truth, models and the table that selects them, as files."""
+
+    def __init__(self, folder: Path, cells: dict[str, Models]) -> None:
+        limit_torch_threads(1)
+        self.folder = folder
+        self.inputs = {name: folder / f"{name}.npz" for name in ("surrogate", *cells)}
+        tables.write(linear([SLOPE]).to_arrays(), self.inputs["surrogate"])
+        for name, one in cells.items():
+            tables.write(one.to_arrays(), self.inputs[name])
+        rows = [
+            {"cell": name, "draw": draw, "restart": restart, "prior": prior, "selected": restart > 2}
+            for name in cells
+            for prior in (["standard"] if Cell.parse(name).has_encoder else ["quantile map", "network"])
+            for draw, restart in ((0, 0), (0, 3), (1, 4))
+        ]
+        self.inputs["density"] = folder / "density.csv"
+        tables.write(pd.DataFrame(rows), self.inputs["density"])
+        self.truth = GroundTruth.load("circle", self.inputs["surrogate"])
+
+    def run(self, settings: Gaps, **options: float) -> pd.DataFrame:
+        run = Run("test", {"problem": "circle"}, self.inputs, self.folder / "scratch", **options)
+        return gaps.run(settings, run)["gaps"].set_index(["cell", "draw"])
+
+
+def settings(*cells: str, **changes: int) -> Gaps:
+    return Gaps(**{"cells": cells, "test_points": 40, "samples": 8, "seed": 0} | changes)
+
+
+def log_evidence(x: Tensor) -> Tensor:
+    w = torch.tensor(SLOPE, dtype=torch.float64)
+    covariance = w[:, None] * w + VARIANCE * torch.eye(2, dtype=torch.float64)
+    return MultivariateNormal(torch.zeros_like(w), covariance).log_prob(x)
+
+
+def test_an_exact_encoder_has_no_gaps_and_a_shifted_one_an_amortisation_gap(tmp_path: Path) -> None:
+    cells = {"vae": models(posterior_encoder()), "iwae_S3": models(posterior_encoder())}
+    exact = Setting(tmp_path / "a", cells)
+    table = exact.run(settings(*cells))
+    assert table.index.tolist() == [(name, draw) for name in cells for draw in (0, 1)]
+    assert table["restart"].tolist() == [3, 4, 3, 4]
+    assert set(table["observations"]) == {"test"}
+    for draw in (0, 1):
+        _, x = exact.truth.data_set(40, 7, draw, "test")
+        expected = float(log_evidence(x).mean())
+        np.testing.assert_allclose(table.xs(draw, level="draw")["log_likelihood"], expected, atol=1e-8)
+    gap_columns = ["bound_gap", "inference_gap", "approximation_gap", "amortisation_gap"]
+    np.testing.assert_allclose(table[gap_columns], 0, atol=1e-7)
+
+    shifted = Setting(tmp_path / "b", {"vae": models(posterior_encoder(SHIFT))}).run(settings("vae"))
+    divergence = SHIFT**2 / (2 * POSTERIOR_VARIANCE)
+    for column in ("bound_gap", "inference_gap", "amortisation_gap"):
+        np.testing.assert_allclose(shifted[column], divergence, rtol=1e-6, atol=1e-12)
+    np.testing.assert_allclose(shifted["approximation_gap"], 0, atol=1e-7)
+    assert (shifted["largest_gradient"] < 1e-5).all()
+    assert shifted["recovery_gap"].isna().all()
+
+
+def test_the_bound_of_iwae_is_that_by_quadrature(tmp_path: Path) -> None:
+    setting = Setting(tmp_path, {"iwae_S3": models(posterior_encoder(SHIFT))})
+    table = setting.run(settings("iwae_S3", samples=400))
+    _, x = setting.truth.data_set(40, 7, 0, "test")
+    q_mean, q_log_variance = models(posterior_encoder(SHIFT)).encode(0)(x).unbind(-1)
+    u = torch.linspace(-9, 9, 721, dtype=torch.float64)[:, None]
+    mass = standard_gaussian_log_density(u).exp() * 0.025
+    z = q_mean + torch.exp(0.5 * q_log_variance) * u
+    noise = torch.tensor([VARIANCE], dtype=torch.float64).log()
+    log_joint = gaussian_log_density(x, setting.truth.decoder(z[..., None]), noise)
+    log_joint = log_joint + standard_gaussian_log_density(z[..., None])
+    log_weights = log_joint - gaussian_log_density(z[..., None], q_mean[:, None], q_log_variance[:, None])
+    exact = [
+        float(exact_importance.iwae(exact_importance.weight_transform(mass, column), 3))
+        for column in log_weights.T
+    ]
+    row = table.loc[("iwae_S3", 0)]
+    assert within(row["bound"] - np.mean(exact), row["bound_gap_se"])
+    assert 0 < row["bound_gap"] < row["inference_gap"]
+
+
+@pytest.mark.parametrize(
+    "cell", ["mapa_S10_k20", "mapa_beyond_S10_k20", "mapa_gt_S10_k20", "mapa_naive_S10_k20"]
+)
+def test_mapa_is_measured_on_its_empiricalised_model(tmp_path: Path, cell: str) -> None:
+    setting = Setting(tmp_path, {cell: models(code_encoder()), "mapa_exact": models(code_encoder())})
+    table = setting.run(settings(cell, "mapa_exact", samples=200))
+    z, x = setting.truth.data_set(60, 7, 0)
+    outputs = models(code_encoder()).decode(0)(models(code_encoder()).encode(0)(x))
+    joint = MultivariateNormal(outputs, VARIANCE * torch.eye(2, dtype=torch.float64))
+    log_likelihood = joint.log_prob(x[:, None])
+    evidence = torch.log(log_likelihood.exp().mean(1))
+    centre = {"mapa_gt": setting.truth.decoder(z)}.get(cell.split("_S")[0], x)
+    logits = MultivariateNormal(centre, VARIANCE * torch.eye(2, dtype=torch.float64)).log_prob(x[:, None])
+    q = Categorical(logits=torch.zeros_like(logits) if "naive" in cell else logits)
+    row, exact = table.loc[(cell, 0)], table.loc[("mapa_exact", 0)]
+    assert row["points"] == 60
+    assert row["observations"] == "training"
+    assert row["log_likelihood"] == pytest.approx(float(evidence.mean()), abs=1e-9)
+    divergence = (q.probs * (q.logits - log_likelihood.log_softmax(1))).sum(1).mean()
+    assert row["inference_gap"] == pytest.approx(float(divergence), rel=1e-6)
+    assert 0 < row["bound_gap"] < row["inference_gap"]
+    assert exact["bound_gap"] == pytest.approx(0, abs=1e-9)
+    assert row["recovery_gap"] == pytest.approx(exact["recovery_gap"])
+    assert table[["approximation_gap", "amortisation_gap"]].isna().all(axis=None)
+
+
+@pytest.mark.parametrize("cell", ["mapa_S10_k50", "mapa_naive_S10_k50"])
+def test_the_certain_terms_are_those_of_training(tmp_path: Path, cell: str) -> None:
+    setting, parsed = Setting(tmp_path, {cell: models(code_encoder())}), Cell.parse(cell)
+    density = tables.read_table(setting.inputs["density"])
+    (_, one) = selected(setting.truth, density, cell, Models.load(setting.inputs[cell]))
+    log_q = train.log_proposal(setting.truth, parsed, *one.train)
+    proposal = gaps.proposal_of_training(setting.truth, log_q, terms_of(parsed, 60)[0], one)
+    training = Train(
+        points=60, draws=2, restarts=1, hidden=(2,), activation="tanh", batch=20, epochs=1,
+        learning_rate=0.01, final_share=1.0, rows=100, record_epochs=1, checkpoint_seconds=1, seed=7,
+    )  # fmt: skip
+    objective = train.objective(training, setting.truth, parsed, [(1, 0)], "cpu")
+    assert isinstance(objective, MapaObjective)
+    assert torch.equal(objective.proposals[0].head, proposal.head)
+
+
+def test_a_stopped_run_goes_on_to_the_same_table(tmp_path: Path) -> None:
+    cells = {"vae": models(posterior_encoder(SHIFT)), "mapa_S10_k20": models(code_encoder())}
+    whole = Setting(tmp_path / "a", cells).run(settings(*cells))
+    stopped, attempts = Setting(tmp_path / "b", cells), 0
+    while True:
+        try:
+            table = stopped.run(settings(*cells), deadline=time.monotonic())
+            break
+        except OutOfTime:
+            attempts += 1
+    assert attempts == 4  # one model each time; the last stop comes after the work is done
+    pd.testing.assert_frame_equal(table, whole, check_exact=True)
+
+
+def test_a_cell_without_a_selected_model_is_refused(tmp_path: Path) -> None:
+    setting = Setting(tmp_path, {"vae": models(posterior_encoder())})
+    table = tables.read_table(setting.inputs["density"])
+    tables.write(table[table["draw"] == 0], setting.inputs["density"])
+    with pytest.raises(UserError, match="no selected model of vae on data set 1"):
+        setting.run(settings("vae"))
+
+
+def test_gather_keeps_all_rows_and_refuses_a_strange_table(tmp_path: Path) -> None:
+    inputs = {name: tmp_path / f"{name}.csv" for name in ("circle", "clusters")}
+    frames = {name: pd.DataFrame({"problem": [name] * 2, "kl": [0.1, 1 / 3]}) for name in inputs}
+    for name, path in inputs.items():
+        tables.write(frames[name], path)
+    table = gather.run(gather.Settings(), Run("test", inputs=inputs))["table"]
+    pd.testing.assert_frame_equal(table, pd.concat(frames.values(), ignore_index=True))
+    swapped = {"circle": inputs["clusters"], "clusters": inputs["circle"]}
+    with pytest.raises(UserError, match="no table of circle"):
+        gather.run(gather.Settings(), Run("test", inputs=swapped))

@@ -1,0 +1,211 @@
+"""The MNIST chain on small stand-ins: optimiser, resumption, classifier, reconstructions."""
+
+import dataclasses
+import math
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.neural_network import MLPClassifier
+from torch.distributions import Bernoulli, Normal
+
+from elbogap import tables
+from elbogap.errors import UserError
+from elbogap.papers.qiw.autoencoder import Autoencoder
+from elbogap.papers.qiw.classifier import predict, to_arrays
+from elbogap.papers.qiw.experiments import mnist_classifier, mnist_reconstruct, mnist_train
+from elbogap.papers.qiw.settings import MnistClassifier, MnistReconstruct, MnistTrain
+from elbogap.runtime import Run
+
+TRAIN = MnistTrain(
+    k=5,
+    latent=2,
+    hidden=(20,),
+    images=500,
+    batch=10,
+    epochs=4,
+    learning_rate=0.005,
+    epsilon=1e-4,
+    record_every=30,
+    checkpoint_seconds=0,
+    seed=0,
+)
+CLASSIFIER = MnistClassifier(hidden=(30,), images=600, epochs=15, seed=0)
+RECONSTRUCT = MnistReconstruct(
+    k=20,
+    figure_images=3,
+    figure_samples=4,
+    figure_seed=0,
+    images=60,
+    repeats=2,
+    bound_images=20,
+    bound_samples=50,
+    seed=0,
+)
+
+
+@pytest.fixture(scope="module")
+def made(records: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict]:
+    """All three experiments, run once."""
+    folder = tmp_path_factory.mktemp("qiw")
+    training = Run("smoke", inputs={"data": records["binarized_mnist"]}, scratch=folder / "scratch")
+    trained = mnist_train.run(TRAIN, training)
+    judged = mnist_classifier.run(CLASSIFIER, Run("smoke", inputs={"data": records["mnist"]}))
+    tables.write(trained["parameters"], folder / "parameters.npz")
+    tables.write(judged["classifier"], folder / "classifier.npz")
+    inputs = {"data": records["binarized_mnist"]}
+    inputs |= {name: folder / f"{name}.npz" for name in ("parameters", "classifier")}
+    reconstructed = mnist_reconstruct.run(RECONSTRUCT, Run("smoke", inputs=inputs))
+    return {"train": trained, "classifier": judged, "reconstruct": reconstructed}
+
+
+def test_log_weights_are_log_p_x_z_over_q() -> None:
+    model = Autoencoder.initial((8,), 2, torch.Generator().manual_seed(0))
+    images = (torch.rand(3, 784, generator=torch.Generator().manual_seed(1)) < 0.3).float()
+    draws = model.draw(images, 4, torch.Generator().manual_seed(2))
+    mean, log_variance = model.encoder(images[None])[0].chunk(2, -1)
+    log_q = Normal(mean, (log_variance / 2).exp()).log_prob(draws.z).sum(-1)
+    log_prior = Normal(0.0, 1.0).log_prob(draws.z).sum(-1)
+    log_likelihood = Bernoulli(logits=model.logits(draws.z)).log_prob(images).sum(-1)
+    assert draws.z.shape == (4, 3, 2)
+    torch.testing.assert_close(draws.log_likelihood, log_likelihood)
+    torch.testing.assert_close(draws.log_weights, log_likelihood + log_prior - log_q)
+
+
+def test_parameters_survive_as_arrays() -> None:
+    model = Autoencoder.initial((8,), 2, torch.Generator().manual_seed(0))
+    again = Autoencoder.from_arrays(model.to_arrays() | {"data": np.array("real")})
+    z = torch.randn(5, 2)
+    assert torch.equal(model.logits(z), again.logits(z))
+    assert model.encoder.activation == again.encoder.activation == "softplus"
+
+
+def test_adam_takes_tensorflow_s_steps() -> None:
+    """lr sqrt(1 - b2^t) / (1 - b1^t) m / (sqrt(v) + epsilon), the update that TensorFlow documents."""
+    epsilon, rate, (b1, b2) = 1e-2, 1e-3, mnist_train.BETAS
+    ours = torch.nn.Parameter(torch.tensor([0.5, -1.0, 2.0], dtype=torch.float64))
+    optimiser = torch.optim.Adam([ours], lr=rate, betas=mnist_train.BETAS)
+    theirs, m, v = ours.detach().numpy().copy(), np.zeros(3), np.zeros(3)
+    for t in range(1, 30):
+        gradient = np.sin(np.arange(3) + t) * 10.0 ** (np.arange(3) - 3)
+        optimiser.param_groups[0]["eps"] = mnist_train.torch_epsilon(epsilon, t)
+        ours.grad = torch.from_numpy(gradient)
+        optimiser.step()
+        m, v = b1 * m + (1 - b1) * gradient, b2 * v + (1 - b2) * gradient**2
+        theirs -= rate * math.sqrt(1 - b2**t) / (1 - b1**t) * m / (np.sqrt(v) + epsilon)
+        np.testing.assert_allclose(ours.detach(), theirs, rtol=1e-12, atol=1e-12)
+
+
+def test_training_improves_the_bound(made: dict[str, dict]) -> None:
+    curve = made["train"]["curve"]
+    assert curve["step"].tolist() == [30, 60, 90, 120, 150, 180, 200]
+    assert curve["epoch"].iloc[-1] == TRAIN.epochs
+    assert set(curve["data"]) == {"stand-in"}
+    assert curve["train_iwae"].iloc[0] < -250
+    assert curve["train_iwae"].iloc[-1] > curve["train_iwae"].iloc[0] + 30
+
+
+@pytest.mark.parametrize("kill_at", [1, 73, 199])
+def test_interrupted_training_ends_with_the_same_bits(
+    made: dict[str, dict],
+    records: dict[str, Path],
+    bare_run: Run,
+    monkeypatch: pytest.MonkeyPatch,
+    kill_at: int,
+) -> None:
+    run = dataclasses.replace(bare_run, inputs={"data": records["binarized_mnist"]})
+    calls = 0
+
+    def interrupted(epsilon: float, step: int) -> float:
+        nonlocal calls
+        calls += 1
+        if calls == kill_at:
+            raise KeyboardInterrupt
+        return torch_epsilon(epsilon, step)
+
+    torch_epsilon = mnist_train.torch_epsilon
+    monkeypatch.setattr(mnist_train, "torch_epsilon", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        mnist_train.run(TRAIN, run)
+    resumed = mnist_train.run(TRAIN, run)
+    assert calls == kill_at + 200 - (kill_at - 1)  # only the interrupted step was made twice
+    pd.testing.assert_frame_equal(resumed["curve"], made["train"]["curve"], check_exact=True)
+    for name, value in made["train"]["parameters"].items():
+        np.testing.assert_array_equal(resumed["parameters"][name], value)
+
+
+def test_a_batch_larger_than_the_data_is_refused(records: dict[str, Path], bare_run: Run) -> None:
+    run = dataclasses.replace(bare_run, inputs={"data": records["binarized_mnist"]})
+    with pytest.raises(UserError, match="exceeds"):
+        mnist_train.run(TRAIN.model_copy(update={"batch": 1000}), run)
+
+
+def test_stored_classifier_predicts_as_scikit_learn_does() -> None:
+    random = np.random.default_rng(0)
+    images, labels = random.integers(0, 2, (300, 50)), random.integers(3, 7, 300)
+    with pytest.warns(ConvergenceWarning):
+        fitted = MLPClassifier((20, 10), max_iter=50, random_state=0).fit(images.astype(np.float32), labels)
+    unseen = random.integers(0, 2, (500, 50))
+    np.testing.assert_array_equal(
+        predict(to_arrays(fitted), unseen), fitted.predict(unseen.astype(np.float32))
+    )
+
+
+def test_classifier_reads_the_digits(made: dict[str, dict]) -> None:
+    accuracy = made["classifier"]["accuracy"]
+    assert accuracy["binarisation"].tolist() == ["bernoulli", "threshold"]
+    assert (accuracy["test_accuracy"] > 0.8).all()  # of ten classes
+
+
+def test_bernoulli_binarisation_has_the_grey_levels_as_means() -> None:
+    grey = np.tile(np.array([0, 51, 204, 255], dtype=np.uint8), (50_000, 1))
+    means = mnist_classifier._bernoulli(grey, np.random.default_rng(0)).mean(0)
+    np.testing.assert_allclose(means, [0, 0.2, 0.8, 1], atol=0.01)
+    assert means[0] == 0
+    assert means[3] == 1
+
+
+def test_resampled_reconstructions_are_likelier(made: dict[str, dict]) -> None:
+    table = made["reconstruct"]["reconstruction"]
+    assert table[["method", "draw_seed"]].value_counts().eq(1).all()
+    assert len(table) == 2 * RECONSTRUCT.repeats
+    assert set(table["data"]) == {"stand-in"}
+    mean = table.groupby("method")["mean_log_p_x_given_z"].mean()
+    assert mean["q_iw"] > mean["q"]
+    assert table["digit_agreement"].between(0, 1).all()
+
+
+def test_pictures_of_the_figure(made: dict[str, dict], records: dict[str, Path]) -> None:
+    images = made["reconstruct"]["images"]
+    assert images["real"].shape == (3, 784)
+    assert set(np.unique(images["real"])) == {0, 1}
+    for method in ("q", "q_iw"):
+        assert images[method].shape == (3, 4, 784)
+        assert ((images[method] >= 0) & (images[method] <= 1)).all()
+    assert not np.array_equal(images["q"], images["q_iw"])
+
+
+def test_reconstruction_likelihood_of_a_known_model(records: dict[str, Path], tmp_path: Path) -> None:
+    """With a decoder that ignores z, both methods have the closed form sum_d x_d l_d - log(1 + exp l_d)."""
+    model = Autoencoder.initial((4,), 2, torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        model.decoder.weights[-1].zero_()
+        model.decoder.biases[-1].fill_(-1.0)
+    tables.write(model.to_arrays(), tmp_path / "parameters.npz")
+    classifier = {"classes": np.arange(10), "weight0": np.zeros((784, 10)), "bias0": np.eye(10)[3]}
+    tables.write(classifier | {"data": np.array("real")}, tmp_path / "classifier.npz")
+    inputs = {"data": records["binarized_mnist"]}
+    inputs |= {name: tmp_path / f"{name}.npz" for name in ("parameters", "classifier")}
+    whole = {"images": 100, "bound_images": 100, "bound_samples": 500}
+    settings = RECONSTRUCT.model_copy(update=whole)
+    table = mnist_reconstruct.run(settings, Run("smoke", inputs=inputs))["reconstruction"]
+    test = mnist_reconstruct.load(records["binarized_mnist"]).arrays["test"]
+    expected = -test.sum(1).mean() - 784 * math.log1p(math.exp(-1))
+    np.testing.assert_allclose(table["mean_log_p_x_given_z"], expected, rtol=1e-6, atol=1e-12)
+    assert (table["digit_agreement"] == 1).all()
+    # log p(x) is the same number here, and 500 draws of a q near the prior come close to it from below
+    assert (table["test_iwae_s500"] < expected + 0.01).all()
+    assert (table["test_iwae_s500"] > expected - 0.1).all()

@@ -1,0 +1,95 @@
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from scipy.optimize import OptimizeResult
+from torch.distributions import Normal
+
+from allowance import within
+from elbogap.errors import UserError
+from elbogap.papers.qiw.experiments import posterior_1d
+from elbogap.papers.qiw.settings import Posterior1D
+from elbogap.runtime import Run
+
+SETTINGS = Posterior1D(
+    ks=(1, 5),
+    half_width=24.0,
+    points=961,
+    starts=(0.0, 4.0),
+    samples=4000,
+    bins=40,
+    figure_half_width=7.0,
+    seed=0,
+)
+
+
+@pytest.fixture(scope="module")
+def result() -> dict[str, pd.DataFrame]:
+    return posterior_1d.run(SETTINGS, Run("smoke"))
+
+
+def test_target_is_normalised_with_the_mixture_s_moments() -> None:
+    z = torch.linspace(-15, 15, 3001, dtype=torch.float64)
+    density = posterior_1d.log_target(z).exp() * 0.01
+    assert float(density.sum()) == pytest.approx(1, abs=1e-10)
+    assert float((density * z).sum()) == pytest.approx(0.3 * -2 + 0.4 * 4, abs=1e-10)
+    assert float((density * z**2).sum()) == pytest.approx(0.3 * 4.5 + 0.3 * 1 + 0.4 * 16.5, abs=1e-10)
+
+
+@pytest.mark.parametrize("k", [1, 5])
+def test_fit_recovers_a_gaussian_target(monkeypatch: pytest.MonkeyPatch, k: int) -> None:
+    """If the target is a Gaussian, every bound is largest, and tight, at the target itself."""
+    monkeypatch.setattr(posterior_1d, "log_target", lambda z: Normal(1.3, 0.8).log_prob(z))
+    z = torch.linspace(-24, 24, 961, dtype=torch.float64)
+    mean, deviation = posterior_1d._fit(z, k, SETTINGS)
+    # the bound is flat at its top: L-BFGS stops within 1e-9 nats, which is 1e-3 in the parameters
+    assert mean == pytest.approx(1.3, abs=5e-3)
+    assert deviation == pytest.approx(0.8, abs=5e-3)
+
+
+def test_a_search_that_passes_a_narrow_q_goes_on(result: dict[str, pd.DataFrame]) -> None:
+    """With two draws it tries a standard deviation of 0.2, under which log-weights differ by 5,000 nats."""
+    z = torch.linspace(-24, 24, 961, dtype=torch.float64)
+    _, deviation = posterior_1d._fit(z, 2, SETTINGS.model_copy(update={"starts": (-2.0, 0.0, 4.0)}))
+    one, five = result["fits"].set_index(["training", "k"]).loc["iw-svi", "q_deviation"]
+    assert one + 0.1 < deviation < five - 0.1
+
+
+def test_fits_are_maximisers_of_their_own_bound(result: dict[str, pd.DataFrame]) -> None:
+    fits = result["fits"].set_index(["training", "k"])
+    assert fits.loc[("iw-svi", 5), "l_iwae"] > fits.loc[("svi", 5), "l_iwae"]
+    assert fits.loc[("iw-svi", 5), "l_vae"] < fits.loc[("svi", 5), "l_vae"]
+    z = torch.linspace(-24, 24, 961, dtype=torch.float64)
+    for (_, k), fit in fits.loc[["iw-svi"]].iterrows():
+        for shift, scale in ((0.05, 1), (-0.05, 1), (0, 1.05), (0, 0.95)):
+            mean, deviation = fit["q_mean"] + shift, fit["q_deviation"] * scale
+            assert posterior_1d._exact(z, mean, deviation, k)[0]["l_iwae"] < fit["l_iwae"]
+
+
+def test_divergences(result: dict[str, pd.DataFrame]) -> None:
+    fits = result["fits"]
+    # the target is normalised: KL(q || p) = -L_VAE, and KL(q_IW || p) <= -L_IWAE
+    np.testing.assert_allclose(fits["kl_q_to_p"], -fits["l_vae"], atol=1e-6)
+    assert (fits["kl_q_iw_to_p"] <= -fits["l_iwae"] + 1e-7).all()
+    assert (fits["kl_q_iw_to_p"] <= fits["kl_q_to_p"] + 1e-7).all()
+
+
+def test_histogram_follows_the_exact_density(result: dict[str, pd.DataFrame]) -> None:
+    """Each bin's count within five binomial standard deviations of the exact probability."""
+    histogram, density = result["histogram"], result["density"]
+    for key, bars in histogram.groupby(["training", "k"]):
+        curve = density[(density["training"] == key[0]) & (density["k"] == key[1])]
+        centre, width = (bars["left"] + bars["right"]) / 2, bars["right"] - bars["left"]
+        probability = np.interp(centre, curve["z"], curve["q_iw"]) * width
+        error = np.sqrt(probability * SETTINGS.samples) + 1
+        count = bars["density"] * width * SETTINGS.samples
+        # 0.02 of a bin's probability for the midpoint rule
+        allowance = 5 * error + 0.02 * probability * SETTINGS.samples
+        assert within(count - probability * SETTINGS.samples, allowance, times=1)
+
+
+def test_a_fit_that_fails_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    failed = OptimizeResult(success=False, message="ABNORMAL", fun=0.0, x=np.zeros(2))
+    monkeypatch.setattr(posterior_1d, "minimize", lambda *_, **__: failed)
+    with pytest.raises(UserError, match=r"ABNORMAL.*`starts`"):
+        posterior_1d.run(SETTINGS, Run("smoke"))
