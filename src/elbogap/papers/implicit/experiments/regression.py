@@ -1,7 +1,7 @@
 """Softmax regression on one data set by UIVI, SIVI and a Gaussian mean field (implicit, slide 47).
 
-Deviations: the mean field is ours; q's cheaper form and the measured ELBO as in `softmax_regression`; ELBO and
-test log-likelihood are measured together. Time is that of an iteration of one member, from a run without
+Deviations: the mean field is ours; q's cheaper form and the measured ELBO as in `softmax_regression`; ELBO
+and test log-likelihood are measured together. Time is that of an iteration of one member, from a run without
 measurements, since seeds are trained together.
 """
 
