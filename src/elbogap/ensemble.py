@@ -9,13 +9,18 @@ import copy
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar
+from typing import Any, ClassVar, Protocol, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from elbogap.errors import out_of_memory
+from elbogap.inference import noise
+from elbogap.inference.families.base import Family, LogJoint
+from elbogap.inference.noise import Specs
+from elbogap.inference.objectives import base as inference
+from elbogap.inference.objectives.base import Estimate
 from elbogap.nn.damped_rms import DampedRms
 from elbogap.nn.mlp import MLP, Network
 from elbogap.training import Part, Work, train
@@ -61,6 +66,52 @@ class Objective(Protocol):
 
     def value(self, networks: Mapping[str, MLP], batch: Batch) -> Tensor:
         """The objective of each member at one step, `[M, ...]` in the batch to `[M]`, differentiable."""
+
+
+@dataclass(frozen=True)
+class Variational:
+    """An objective of inference, on the family and the model that networks make, as an ensemble trains it.
+
+    Attributes:
+        objective: what is maximised.
+        family: q from the networks and a step's batch.
+        log_joint: log p(x, z) from them.
+        specs: the noise of a step.
+        streams: generator of each member by epoch, on the device of the networks.
+        steps: steps of an epoch.
+        rows: draws an epoch's minibatches `[K, B]`, before all noise; None where there is no data to choose.
+        state: what the objective carries from step to step.
+        reduce: the value of a member from the estimates of a step.
+        seeds: the stream of each member, `[M]`, where members share streams.
+    """
+
+    objective: inference.Objective[Any]
+    family: Callable[[Mapping[str, MLP], Batch], Family]
+    log_joint: Callable[[Mapping[str, MLP], Batch], LogJoint]
+    specs: Specs
+    streams: Sequence[Stream]
+    steps: int
+    rows: Callable[[torch.Generator], Tensor] | None = None
+    state: nn.Module | None = None
+    reduce: Callable[[Estimate], Tensor] = Estimate.mean
+    seeds: Tensor | None = None
+
+    reported: ClassVar[tuple[str, ...]] = ()
+
+    def prepare(self, epoch: int) -> Batch:
+        """`rows` `[M, K, B]` and the noise of all steps, `[M, K, ...]`."""
+        drawn = [self._drawn(stream(epoch)) for stream in self.streams]
+        batch = {name: torch.stack([one[name] for one in drawn]) for name in drawn[0]}
+        return batch if self.seeds is None else {name: value[self.seeds] for name, value in batch.items()}
+
+    def value(self, networks: Mapping[str, MLP], batch: Batch) -> Tensor:
+        """The objective of each member, `[M]`, in nats."""
+        q, log_joint = self.family(networks, batch), self.log_joint(networks, batch)
+        return self.reduce(self.objective.estimate(q, log_joint, batch, self.state))
+
+    def _drawn(self, generator: torch.Generator) -> dict[str, Tensor]:
+        rows = {} if self.rows is None else {"rows": self.rows(generator)}
+        return rows | noise.draw(self.specs, generator, self.steps)
 
 
 Schedule = Callable[[float, float], float]

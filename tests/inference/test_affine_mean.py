@@ -92,7 +92,7 @@ def test_uivi_s_gradient_is_that_of_the_general_chain(q: AffineMean, networks: t
     noise, draws = normal(1, M, 1, E), normal(2, M, 1, D)
     chain = hmc.Noise.draw(6, noise, torch.Generator().manual_seed(3))
     general = SemiImplicit(networks[0], networks[1])
-    constant = SemiImplicit(networks[0].layers().detached(), networks[1].detach())
+    constant = SemiImplicit(networks[0].layers().detach(), networks[1].detach())
     parameters = [*networks[0].parameters(), networks[1]]
     slopes = []
     for family, reverse in ((general, None), (q.plain(), q.reverse(noise, draws))):

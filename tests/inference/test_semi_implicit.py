@@ -321,7 +321,7 @@ def amortised(method: Callable[[SemiImplicit, SemiImplicit], Tensor]) -> list[li
             return network(torch.cat([rows, noise], -1))
 
         mean = network.layers().given(x) if once else joined
-        constant = network.layers().detached().given(x) if once else joined
+        constant = network.layers().detach().given(x) if once else joined
         value = method(SemiImplicit(mean, log_deviation), SemiImplicit(constant, log_deviation.detach()))
         gradients = torch.autograd.grad(value.sum(), [*network.parameters(), log_deviation])
         results.append([value, *gradients])

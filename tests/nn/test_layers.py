@@ -76,19 +76,19 @@ def test_detached_layers_have_the_same_outputs_and_gradients_in_the_inputs_alone
 ) -> None:
     network = MLP(2, [3, 9, 4, 2], activation, generator(), dtype=torch.float64)
     inputs = normal(2, 5, 3).requires_grad_()
-    plain, detached = network(inputs), network.layers().detached()(inputs)
+    plain, detached = network(inputs), network.layers().detach()(inputs)
     assert torch.equal(detached, plain)
     (expected,) = torch.autograd.grad(plain.square().sum(), inputs)
     detached.square().sum().backward()
     torch.testing.assert_close(inputs.grad, expected)
     assert all(one.grad is None for one in network.parameters())
-    assert not network.layers().detached()(inputs.detach()).requires_grad
+    assert not network.layers().detach()(inputs.detach()).requires_grad
 
 
 def test_detached_layers_follow_the_weights_as_they_are_trained() -> None:
     """They share storage, as a step captured on a GPU needs."""
     network = MLP(1, [3, 4, 2], "tanh", generator(), dtype=torch.float64)
-    constant, inputs = network.layers().detached(), normal(1, 5, 3)
+    constant, inputs = network.layers().detach(), normal(1, 5, 3)
     with torch.no_grad():
         network.weights[0].mul_(2)
     assert torch.equal(constant(inputs), network(inputs))

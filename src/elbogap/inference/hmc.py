@@ -10,13 +10,14 @@ the run.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from elbogap.errors import UserError, circumstance
+from elbogap.inference.noise import Spec, Specs
 
 LogDensity = Callable[[Tensor], Tensor]
 """An unnormalised log-density in nats, `[..., D]` to `[...]`, differentiable, each chain by itself."""
@@ -94,7 +95,7 @@ def sample(
     """Iterations that leave exp(log_density) invariant, once the step size is fixed.
 
     Each draws a momentum v, follows the leapfrog integrator of H(z, v) = -log p(z) + |v|^2 / 2 and accepts
-    with probability min(1, exp(-dH)) (Neal 2011). A step that leaves the numbers is rejected. Where the
+    with probability min(1, exp(-dH)) (Neal 2011). A proposal with non-finite energy is rejected. Where the
     log-density raises one of :data:`UNDEFINED`, all chains reject, with acceptance 0.
 
     Args:
@@ -189,3 +190,43 @@ def _slope(log_density: LogDensity, state: Tensor) -> tuple[Tensor, Tensor]:
         value = log_density(state)
         (gradient,) = torch.autograd.grad(value.sum(), state)
     return value.detach(), gradient
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """The settings of chains, and the noise that they take.
+
+    Attributes:
+        num_iterations: T, with the burn-in.
+        leapfrog_steps: integrator steps per iteration.
+        burn_in: the first iterations, which adapt the step size and may be dropped.
+        adaptation: how it adapts; None keeps it.
+    """
+
+    num_iterations: int
+    leapfrog_steps: int = 5
+    burn_in: int = 0
+    adaptation: Adaptation | None = None
+
+    def noise(self, chains: int, dimensions: int) -> Specs:
+        """`momenta` `[T, C, D]` and `uniforms` `[T, C]` of C chains."""
+        shape = (self.num_iterations, chains)
+        return {"momenta": Spec((*shape, dimensions)), "uniforms": Spec(shape, uniform=True)}
+
+    def run(
+        self,
+        log_density: LogDensity,
+        start: Tensor,
+        noise: Mapping[str, Tensor],
+        step_size: Tensor | float,
+    ) -> Chains:
+        """Chains of :func:`sample` from `[..., C, D]` with noise `[..., T, C, D]` and `[..., T, C]`."""
+        return sample(
+            log_density,
+            start,
+            Noise(noise["momenta"].movedim(-3, 0), noise["uniforms"].movedim(-2, 0)),
+            step_size=step_size,
+            leapfrog_steps=self.leapfrog_steps,
+            adapting=self.burn_in if self.adaptation else 0,
+            adaptation=self.adaptation,
+        )

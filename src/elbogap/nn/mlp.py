@@ -145,34 +145,46 @@ class Layers:
         wanted = f"[..., {width}]" if members == 1 else f"[{members}, ..., {width}] or [1, ..., {width}]"
         raise UserError(f"a network of {members} members takes inputs {wanted}, not {list(inputs.shape)}")
 
-    def detached(self) -> "Layers":
+    def detach(self) -> "Layers":
         """The same with constant weights: gradients with respect to the inputs alone cost half as much."""
         weights, biases = ([one.detach() for one in tensors] for tensors in (self.weights, self.biases))
         return Layers(weights, biases, self.activation)
 
-    def given(self, first: Tensor) -> Network:
+    def given(self, first: Tensor) -> "Given":
         """The function of the last inputs where the first ones are fixed.
-
-        The fixed inputs' products with the first layer are made once for all that follow.
 
         Args:
             first: the first X inputs, `[M, B, X]`.
-
-        Returns:
-            A function of the other inputs, `[M, ..., B, in - X]` to `[M, ..., B, out]`.
         """
+        return Given(self, first)
+
+
+class Given:
+    """Networks with their first inputs fixed, whose products with the first layer are made once.
+
+    Attributes:
+        layers: the networks.
+        first: the first X inputs, `[M, B, X]`.
+    """
+
+    def __init__(self, layers: Layers, first: Tensor) -> None:
+        """Make the products, differentiable if gradients are enabled here."""
+        self.layers, self.first = layers, first
         split = first.shape[-1]
-        fixed = torch.baddbmm(self.biases[0], first, self.weights[0][:, :split])
-        weight = self.weights[0][:, split:]
-        later = Layers(self.weights[1:], self.biases[1:], self.activation)
+        self._fixed = torch.baddbmm(layers.biases[0], first, layers.weights[0][:, :split])
+        self._weight = layers.weights[0][:, split:]
+        self._later = Layers(layers.weights[1:], layers.biases[1:], layers.activation)
 
-        def network(inputs: Tensor) -> Tensor:
-            product = torch.bmm(inputs.flatten(1, -2), weight).unflatten(1, inputs.shape[1:-1])
-            between = [1] * (product.ndim - fixed.ndim)
-            hidden = product + fixed.view(len(fixed), *between, *fixed.shape[1:])
-            return later(ACTIVATIONS[self.activation](hidden)) if later.weights else hidden
+    def __call__(self, inputs: Tensor) -> Tensor:
+        """Of the other inputs, `[M, ..., B, in - X]` to `[M, ..., B, out]`."""
+        product = torch.bmm(inputs.flatten(1, -2), self._weight).unflatten(1, inputs.shape[1:-1])
+        between = [1] * (product.ndim - self._fixed.ndim)
+        hidden = product + self._fixed.view(len(self._fixed), *between, *self._fixed.shape[1:])
+        return self._later(ACTIVATIONS[self.layers.activation](hidden)) if self._later.weights else hidden
 
-        return network
+    def detach(self) -> "Given":
+        """The same with constant weights and inputs."""
+        return Given(self.layers.detach(), self.first.detach())
 
 
 class MLP(nn.Module):

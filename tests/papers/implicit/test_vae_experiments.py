@@ -14,8 +14,8 @@ from elbogap import tables
 from elbogap.data import stand_ins
 from elbogap.densities import bernoulli_log_likelihood
 from elbogap.errors import OutOfTime, UserError
-from elbogap.nn import store
 from elbogap.nn.mlp import MLP
+from elbogap.nn.store import Stored
 from elbogap.papers.implicit.experiments import images as images_experiment
 from elbogap.papers.implicit.experiments import vae_evaluate, vae_summary, vae_time, vae_train
 from elbogap.papers.implicit.settings import (
@@ -73,7 +73,7 @@ def test_training_raises_the_bound(vae_settings: VaeTrain, images: Path, cell: s
     assert set(curves["seed"]) == {0, 1}
     for _, curve in curves.groupby("seed"):
         assert curve["bound"].is_monotonic_increasing
-    networks = store.from_arrays(found["models"])
+    networks = Stored.from_arrays(found["models"]).networks
     assert set(networks) == {"mean", "deviation", "decoder"}
 
 
@@ -115,7 +115,7 @@ def evaluated(settings: VaeEvaluate, models: dict[str, MLP], method: str, images
     """What `implicit.vae_evaluate` says of made-up models."""
     key = {"document": "implicit", "dataset": "binarized_mnist", "data": "stand-in", "cell": "made_up"}
     key |= {"group": "vcd", "model": "vae", "method": method, "refinements": 0, "alpha": 1.0}
-    tables.write(store.to_arrays(models), folder / "models.npz")
+    tables.write(Stored(models).to_arrays(), folder / "models.npz")
     tables.write(pd.DataFrame([{**key, "seed": 0, "step": 1, "bound": 0.0}]), folder / "curves.csv")
     inputs = {"images": images, "models": folder / "models.npz", "curves": folder / "curves.csv"}
     keys = {"dataset": "binarized_mnist", "cell": "made_up"}

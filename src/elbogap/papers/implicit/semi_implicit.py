@@ -27,7 +27,7 @@ def family(networks: Mapping[str, MLP]) -> SemiImplicit:
 def constant_family(networks: Mapping[str, MLP]) -> SemiImplicit:
     """The same without gradients."""
     return SemiImplicit(
-        networks["mean"].layers().detached(), log_deviation(networks["deviation"].biases[0].detach())
+        networks["mean"].layers().detach(), log_deviation(networks["deviation"].biases[0].detach())
     )
 
 

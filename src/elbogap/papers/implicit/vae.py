@@ -78,7 +78,7 @@ def semi_implicit(networks: Mapping[str, MLP], x: Tensor, constant: bool = False
     """q(z|x) = E_e N(m(x, e), diag s^2) of images `[M, B, 784]`, without gradients if constant."""
     mean, deviation = networks["mean"].layers(), networks["deviation"].layers()
     if constant:
-        mean, deviation = mean.detached(), deviation.detached()
+        mean, deviation = mean.detach(), deviation.detach()
     return SemiImplicit(mean.given(x), log_deviation(deviation(x.new_empty(1, 1, 0))))
 
 
@@ -182,7 +182,7 @@ class Training:
         if self.cell.method == "elbo":
             bound = live(z) - log_q(z)
             return _summed(bound, bound)
-        fixed = log_joint(networks["decoder"].layers().detached(), x)
+        fixed = log_joint(networks["decoder"].layers().detach(), x)
         chains = hmc.sample(
             fixed,
             z,

@@ -81,7 +81,7 @@ class Family:
     @property
     def constant(self) -> SemiImplicit:
         """The same without gradients."""
-        return SemiImplicit(self.network.layers().detached(), self.log_deviation.detach())
+        return SemiImplicit(self.network.layers().detach(), self.log_deviation.detach())
 
     def gradient(self, value: Tensor) -> Tensor:
         """Of a number in all P parameters, `[P]`."""

@@ -18,8 +18,8 @@ from elbogap.densities import log_mean_exp, pairwise_gaussian_log_density
 from elbogap.evaluation.hmc_proposal import proposal
 from elbogap.evaluation.iw_svi import LogJoint, estimate
 from elbogap.inference.semi_implicit import SemiImplicit
-from elbogap.nn import store
 from elbogap.nn.mlp import MLP
+from elbogap.nn.store import Stored
 from elbogap.papers.implicit.experiments.images import unpack
 from elbogap.papers.implicit.settings import VaeEvaluate as Settings
 from elbogap.papers.implicit.vae import FLOOR, SEMI_IMPLICIT, explicit, log_joint, semi_implicit
@@ -44,7 +44,7 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame | dict[str, np.n
     """
     arrays = read_arrays(run.inputs["images"])
     images = torch.from_numpy(unpack(arrays, "test")).to(run.device)
-    networks = store.from_arrays(read_arrays(run.inputs["models"]))
+    networks = Stored.load(run.inputs["models"]).networks
     curves = read_table(run.inputs["curves"])
     method = curves["method"].iloc[0]
     members = networks["decoder"].members
@@ -80,7 +80,7 @@ def _both(
     settings: Settings, method: str, networks: dict[str, MLP], x: Tensor, generator: torch.Generator
 ) -> Tensor:
     """Both estimates for images `[1, B, 784]`, `[2, B]` in nats."""
-    joint = log_joint(networks["decoder"].layers().detached(), x)
+    joint = log_joint(networks["decoder"].layers().detach(), x)
     at_once = max(1, settings.rows // x.shape[1])
     with torch.no_grad():
         if method in SEMI_IMPLICIT:

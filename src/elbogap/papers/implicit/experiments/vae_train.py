@@ -11,7 +11,7 @@ from torch import Tensor
 from elbogap import provenance
 from elbogap.ensemble import fit, stairs
 from elbogap.errors import UserError
-from elbogap.nn import store
+from elbogap.nn.store import Stored
 from elbogap.papers.implicit.experiments.images import unpack
 from elbogap.papers.implicit.settings import VaeCell
 from elbogap.papers.implicit.settings import VaeTrain as Settings
@@ -86,7 +86,7 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame | dict[str, np.n
     }
     table = pd.concat(curves, ignore_index=True).assign(**key)
     return {
-        "models": store.to_arrays(found.networks),
+        "models": Stored(found.networks).to_arrays(),
         "curves": table[[*key, "seed", "step", "bound"]],
     }
 

@@ -1,0 +1,1 @@
+"""Approximate posteriors: each offers reparameterised draws and a log-density."""

@@ -1,0 +1,59 @@
+"""Normalising flows of the package zuko."""
+
+import copy
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Self
+
+from torch import Tensor
+from zuko.distributions import NormalizingFlow
+from zuko.lazy import LazyDistribution
+
+from elbogap.errors import UserError
+from elbogap.inference.families.base import Family
+from elbogap.inference.noise import Noise, Spec, Specs
+
+
+@dataclass(frozen=True)
+class Flow(Family):
+    """q(z) = N(f(z); 0, I) |det df/dz| with an invertible network f.
+
+    Attributes:
+        network: a flow of zuko, such as `zuko.flows.NSF(features=D)`; its base is the standard normal.
+        context: c `[B, C]`, for one q(z|c_b) per row, if the network takes a context.
+    """
+
+    network: LazyDistribution
+    context: Tensor | None = None
+
+    @cached_property
+    def distribution(self) -> NormalizingFlow:
+        """The flow given its context.
+
+        Raises:
+            UserError: the network is no normalising flow.
+        """
+        found = self.network(self.context)
+        if not isinstance(found, NormalizingFlow):
+            raise UserError(
+                f"a Flow takes a flow of zuko, such as NSF(features=2), not one that gives {found}"
+            )
+        return found
+
+    def noise(self, *batch: int) -> Specs:
+        """`normal` u, `[*batch, D]`."""
+        return {"normal": Spec((*batch, *self.distribution.event_shape))}
+
+    def rsample(self, noise: Noise) -> Tensor:
+        """z = f^-1(u)."""
+        inverse: Tensor = self.distribution.transform.inv(noise["normal"])
+        return inverse
+
+    def log_prob(self, z: Tensor, noise: Noise | None = None) -> Tensor:
+        """log N(f(z); 0, I) + log |det df/dz|."""
+        return self.distribution.log_prob(z)
+
+    def detach(self) -> Self:
+        """The same with a constant copy of the network."""
+        context = None if self.context is None else self.context.detach()
+        return type(self)(copy.deepcopy(self.network).requires_grad_(False), context)

@@ -1,0 +1,76 @@
+"""Gaussians: mean-field, and with a full covariance."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from elbogap.densities import gaussian_kl_to_standard, gaussian_log_density, standard_gaussian_log_density
+from elbogap.inference.families.base import Family
+from elbogap.inference.noise import Noise, Spec, Specs
+
+
+@dataclass(frozen=True)
+class DiagonalGaussian(Family):
+    """q(z) = N(m, diag exp s), the mean field.
+
+    Attributes:
+        mean: m; with `log_variance` it broadcasts against draws `[..., D]`.
+        log_variance: s.
+    """
+
+    mean: Tensor
+    log_variance: Tensor
+
+    def noise(self, *batch: int) -> Specs:
+        """`normal` u, `[*batch, D]`."""
+        return {"normal": Spec((*batch, self.mean.shape[-1]))}
+
+    def rsample(self, noise: Noise) -> Tensor:
+        """z = m + exp(s / 2) u."""
+        return self.mean + torch.exp(0.5 * self.log_variance) * noise["normal"]
+
+    def log_prob(self, z: Tensor, noise: Noise | None = None) -> Tensor:
+        """log N(z; m, diag exp s)."""
+        return gaussian_log_density(z, self.mean, self.log_variance)
+
+    def kl_to_standard_normal(self) -> Tensor:
+        """KL(q || N(0, I)) in nats, of the shape of the parameters without D."""
+        return gaussian_kl_to_standard(self.mean, self.log_variance)
+
+
+@dataclass(frozen=True)
+class FullRankGaussian(Family):
+    """q(z) = N(m, L L^T).
+
+    Attributes:
+        mean: m, broadcasts against draws `[..., D]`.
+        scale_tril: L, lower triangular with a positive diagonal, `[..., D, D]`.
+    """
+
+    mean: Tensor
+    scale_tril: Tensor
+
+    def noise(self, *batch: int) -> Specs:
+        """`normal` u, `[*batch, D]`."""
+        return {"normal": Spec((*batch, self.mean.shape[-1]))}
+
+    def rsample(self, noise: Noise) -> Tensor:
+        """z = m + L u."""
+        return self.mean + (self.scale_tril @ noise["normal"].unsqueeze(-1)).squeeze(-1)
+
+    def log_prob(self, z: Tensor, noise: Noise | None = None) -> Tensor:
+        """log N(z; m, L L^T)."""
+        whitened = torch.linalg.solve_triangular(
+            self.scale_tril, (z - self.mean).unsqueeze(-1), upper=False
+        ).squeeze(-1)
+        return standard_gaussian_log_density(whitened) - self.log_det()
+
+    def log_det(self) -> Tensor:
+        """log det L, `[...]`."""
+        return self.scale_tril.diagonal(dim1=-2, dim2=-1).log().sum(-1)
+
+    def entropy(self) -> Tensor:
+        """E_q[-log q(z)] in nats, `[...]`."""
+        dimensions = self.mean.shape[-1]
+        return 0.5 * dimensions * (1 + torch.log(2 * self.mean.new_tensor(torch.pi))) + self.log_det()

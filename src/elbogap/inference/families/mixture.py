@@ -1,0 +1,82 @@
+"""Mixtures of diagonal Gaussians, with draws stratified over their components.
+
+Draws of a single random component would give no gradient to the weights. Here each of the K components makes
+n = S / K of the S draws, and E_q f(z) = sum_s w_s f(z_s) with w_s = pi_k / n for the draws of component k. No
+random choice depends on the weights, so that differentiating the sum gives unbiased gradients in all
+parameters, also of
+
+    p^(x) = sum_s w_s p(x, z_s) / q(z_s|x),    E log p^(x) <= log p(x)
+
+(Morningstar et al. 2021, "Automatic differentiation variational inference with mixture models").
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Self
+
+import torch
+from torch import Tensor
+
+from elbogap.densities import LOG_2PI, log_sum_exp
+from elbogap.inference.families.base import Family
+from elbogap.inference.noise import Noise, Spec, Specs
+
+
+@dataclass(frozen=True)
+class GaussianMixture(Family):
+    """q(z) = sum_k pi_k N(z; m_k, diag s_k^2), or one mixture for each observation.
+
+    Attributes:
+        log_weight: log pi_k, `[..., K]`, or `[..., B, K]` for observations.
+        mean: m_k, `[..., K, D]` or `[..., B, K, D]`.
+        scale: s_k of the same shape; its signs do not matter.
+        draws_axis: where the S draws are in `[..., S, D]` (-2) or `[..., S, B, D]` (-3).
+    """
+
+    log_weight: Tensor
+    mean: Tensor
+    scale: Tensor
+    draws_axis: int = -2
+
+    @classmethod
+    def from_heads(cls, outputs: Tensor, dimensions: int) -> Self:
+        """q(z|x_b) from an encoder's outputs `[..., B, K (1 + 2 D)]`: logits, means, log-variances."""
+        components = outputs.shape[-1] // (1 + 2 * dimensions)
+        logits, mean, log_variance = outputs.split([components, *[components * dimensions] * 2], -1)
+        mean, log_variance = (one.unflatten(-1, (components, dimensions)) for one in (mean, log_variance))
+        return cls(logits.log_softmax(-1), mean, torch.exp(0.5 * log_variance), draws_axis=-3)
+
+    def noise(self, *batch: int) -> Specs:
+        """`normal` u, `[*batch, D]`; the number S of draws is a multiple of K."""
+        return {"normal": Spec((*batch, self.mean.shape[-1]))}
+
+    def rsample(self, noise: Noise) -> Tensor:
+        """z = m_k + s_k u: the first S / K draws are of the first component, and so on."""
+        normal = noise["normal"]
+        mean, scale = (self._of_draws(one, normal.shape[self.draws_axis]) for one in (self.mean, self.scale))
+        return mean + scale * normal
+
+    def log_draw_weights(self, num_draws: int) -> Tensor:
+        """log w_s of the draws of :meth:`rsample`, `[..., S]` or `[..., S, B]`; their sum is 1."""
+        per_component = num_draws // self.log_weight.shape[-1]
+        return self._of_draws(self.log_weight.unsqueeze(-1), num_draws).squeeze(-1) - math.log(per_component)
+
+    def log_prob(self, z: Tensor, noise: Noise | None = None) -> Tensor:
+        """log sum_k pi_k N(z; m_k, diag s_k^2)."""
+        mean, scale = (one.unsqueeze(self.draws_axis - 1) for one in (self.mean, self.scale))
+        u = (z.unsqueeze(-2) - mean) / scale
+        constant = self.log_weight - self.scale.abs().log().sum(-1) - 0.5 * LOG_2PI * z.shape[-1]
+        return log_sum_exp(constant.unsqueeze(self.draws_axis) - 0.5 * u.square().sum(-1), -1)
+
+    def covariance(self) -> Tensor:
+        """Of q as a whole, `[..., D, D]`."""
+        weight = self.log_weight.exp().unsqueeze(-1)
+        about = self.mean - (weight * self.mean).sum(-2, keepdim=True)
+        within = torch.diag_embed((weight * self.scale.square()).sum(-2))
+        return within + (weight * about).mT @ about
+
+    def _of_draws(self, parameter: Tensor, num_draws: int) -> Tensor:
+        """A parameter `[..., K, D]` or `[..., B, K, D]` of each draw's component, shaped like the draws."""
+        components = self.log_weight.shape[-1]
+        first = parameter.movedim(-2, self.draws_axis)
+        return first.repeat_interleave(num_draws // components, self.draws_axis)

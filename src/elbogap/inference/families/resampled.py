@@ -1,0 +1,62 @@
+"""The distribution q_IW that importance-weighted bounds imply (Cremer et al. 2017, algorithm 1)."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from elbogap.inference.families.base import Bias, Family, LogJoint
+from elbogap.inference.importance import log_marginal
+from elbogap.inference.noise import Noise, Spec, Specs
+
+
+@dataclass(frozen=True)
+class Resampled(Family):
+    """One of k draws of q, chosen with probability w_j / sum_l w_l, w = p(x, z) / q(z|x).
+
+    Draws are differentiable through the chosen z_j alone, not through the choice.
+
+    Attributes:
+        proposal: q, with an exact log-density; its parameters broadcast against k draws `[..., k, B, D]`.
+        log_joint: log p(x, z).
+        num_proposals: k.
+        num_batches: M, the batches of k - 1 other draws that estimate log q_IW(z).
+    """
+
+    bias: ClassVar[Bias] = "below"
+
+    proposal: Family
+    log_joint: LogJoint
+    num_proposals: int
+    num_batches: int = 1
+
+    def noise(self, *batch: int) -> Specs:
+        """Noise of k draws of q, `[..., k, B, D]`, and `choice`, uniform, where `batch` ends in B."""
+        shape = (*batch[:-1], self.num_proposals, batch[-1])
+        return dict(self.proposal.noise(*shape)) | {"choice": Spec(shape, uniform=True)}
+
+    def rsample(self, noise: Noise) -> Tensor:
+        """z_j with j ~ Cat(w~) by Gumbel's trick, `[..., B, D]`."""
+        z = self.proposal.rsample(noise)
+        uniform = noise["choice"].clamp(min=torch.finfo(z.dtype).tiny)
+        gumbel = -uniform.log().neg().log()
+        chosen = (self._log_weights(z) + gumbel).argmax(-2, keepdim=True)
+        return torch.take_along_dim(z, chosen.unsqueeze(-1), -3).squeeze(-3)
+
+    def log_prob_noise(self, *batch: int) -> Specs:
+        """Noise of M (k - 1) draws of q for each of B."""
+        others = self.num_batches * (self.num_proposals - 1)
+        return self.proposal.noise(*batch[:-1], others, batch[-1])
+
+    def log_prob(self, z: Tensor, noise: Noise | None = None) -> Tensor:
+        """log (1/M) sum_m q_IW(z|x, z_2..z_k of batch m), below log q_IW(z) on average, `[..., B]`."""
+        assert noise is not None, "an estimate of log q(z) takes noise"
+        others = self._log_weights(self.proposal.rsample(noise))
+        others = others.unflatten(-2, (self.num_batches, self.num_proposals - 1))
+        own = z.unsqueeze(-3)
+        log_q, log_weight = self.proposal.log_prob(own).squeeze(-2), self._log_weights(own).squeeze(-2)
+        return log_marginal(log_q, log_weight, others)
+
+    def _log_weights(self, z: Tensor) -> Tensor:
+        return self.log_joint(z) - self.proposal.log_prob(z)

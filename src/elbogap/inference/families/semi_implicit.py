@@ -1,0 +1,93 @@
+"""Semi-implicit distributions: Gaussians mixed by a network of noise (Yin and Zhou 2018; lecture, part II).
+
+q(z) = E_{e ~ N(0, I)} q(z|e), q(z|e) = N(mu(e), diag sigma^2). The conditional has a density, q itself has
+none in closed form. For q(z|x) the network depends on x as well.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import ClassVar, Self
+
+import torch
+from torch import Tensor
+
+from elbogap.densities import gaussian_log_density, log_mean_exp, standard_gaussian_log_density
+from elbogap.inference import hmc
+from elbogap.inference.families.base import Bias, Family
+from elbogap.inference.noise import Noise, Spec, Specs
+
+
+@dataclass(frozen=True)
+class SemiImplicit(Family):
+    """q(z) = E_e N(z; mu(e), diag exp(2 l)).
+
+    Attributes:
+        mean: mu, `[..., E]` to `[..., D]`.
+        log_scale: l, broadcast against draws `[..., D]`; it does not depend on e.
+        mixing: E.
+        num_mixing: the number T of further noises that estimate log q(z).
+    """
+
+    bias: ClassVar[Bias] = "below"
+
+    mean: Callable[[Tensor], Tensor]
+    log_scale: Tensor
+    mixing: int
+    num_mixing: int = 0
+
+    def noise(self, *batch: int) -> Specs:
+        """`mixing` e, `[*batch, E]`, and `normal` u, `[*batch, D]`."""
+        shapes = {"mixing": self.mixing, "normal": self.log_scale.shape[-1]}
+        return {name: Spec((*batch, size)) for name, size in shapes.items()}
+
+    def log_prob_noise(self, *batch: int) -> Specs:
+        """`more` e_t, `[..., T, B, E]`, where `batch` ends in B."""
+        return {"more": Spec((*batch[:-1], self.num_mixing, *batch[-1:], self.mixing))}
+
+    def rsample(self, noise: Noise) -> Tensor:
+        """z = mu(e) + sigma u."""
+        return self.mean(noise["mixing"]) + self.log_scale.exp() * noise["normal"]
+
+    def log_prob(self, z: Tensor, noise: Noise | None = None) -> Tensor:
+        """log (1/T) sum_t q(z|e_t), which is below log q(z) on average.
+
+        Args:
+            z: `[..., B, D]`.
+            noise: with `more`, fresh e_t `[..., T, B, E]`, or `[..., T, 1, E]` for all B alike.
+        """
+        assert noise is not None, "an estimate of log q(z) takes noise"
+        return self._mixture(z, self.mean(noise["more"]))
+
+    def rsample_and_log_prob(self, noise: Noise) -> tuple[Tensor, Tensor]:
+        """Draws, and log (1 / (T + 1)) [q(z|e) + sum_t q(z|e_t)], above log q(z) on average: SIVI's."""
+        mean = self.mean(noise["mixing"])
+        z, means = mean + self.log_scale.exp() * noise["normal"], mean.unsqueeze(-3)
+        if noise["more"].shape[-3]:
+            others = self.mean(noise["more"])
+            means = torch.cat([means, others.expand(*others.shape[:-2], *mean.shape[-2:])], -3)
+        return z, self._mixture(z, means)
+
+    def conditional_log_prob(self, noise: Noise) -> Tensor:
+        """log q(z|e) of z = mu(e) + sigma u, which depends on u alone, `[..., D]` to `[...]`."""
+        return standard_gaussian_log_density(noise["normal"]) - self.log_scale.sum(-1)
+
+    def reverse_conditional(self, z: Tensor, noise: Noise) -> hmc.LogDensity:
+        """log q(e'|z) + log q(z) = log N(e'; 0, I) + log q(z|e') of e' `[..., E]`, for own draws z."""
+
+        def of_mixing(mixing: Tensor) -> Tensor:
+            conditional = gaussian_log_density(z, self.mean(mixing), 2 * self.log_scale)
+            return standard_gaussian_log_density(mixing) + conditional
+
+        return of_mixing
+
+    def detach(self) -> Self:
+        """The same without gradient; a mean without a method `detach` keeps its own."""
+        mean = self.mean.detach() if hasattr(self.mean, "detach") else self.mean
+        return type(self)(mean, self.log_scale.detach(), self.mixing, self.num_mixing)
+
+    def _mixture(self, z: Tensor, means: Tensor) -> Tensor:
+        """log (1/T) sum_t N(z; mu_t, diag sigma^2), `[..., B, D]` under `[..., T, B, D]`, to `[..., B]`."""
+        log_scale = self.log_scale
+        if log_scale.ndim > 2:
+            log_scale = log_scale.unsqueeze(-3)
+        return log_mean_exp(gaussian_log_density(z.unsqueeze(-3), means, 2 * log_scale), -2)

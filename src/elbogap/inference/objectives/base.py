@@ -1,0 +1,159 @@
+"""What an objective of inference offers."""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Generic, Protocol, Self, TypeVar, runtime_checkable
+
+import torch
+from torch import Tensor, nn
+
+from elbogap.densities import standard_gaussian_log_density
+from elbogap.inference import hmc
+from elbogap.inference.families.base import Family, LogJoint
+from elbogap.inference.noise import Noise, Spec, Specs
+
+Q = TypeVar("Q", bound=Family, contravariant=True)
+
+
+@runtime_checkable
+class Model(Protocol):
+    """A log-joint whose own parameters are trained too."""
+
+    def __call__(self, z: Tensor) -> Tensor:
+        """log p(x, z) in nats, `[..., D]` to `[...]`, differentiable in z and in the model's parameters."""
+
+    def detach(self) -> LogJoint:
+        """The same, constant in the parameters."""
+
+
+def constant(log_joint: LogJoint) -> LogJoint:
+    """The log-joint without gradient in its own parameters; one that is no :class:`Model` has none."""
+    return log_joint.detach() if isinstance(log_joint, Model) else log_joint
+
+
+@dataclass(frozen=True)
+class StandardNormalPrior:
+    """p(x, z) = p(x|z) N(z; 0, I), a :class:`Model`.
+
+    Attributes:
+        log_likelihood: log p(x|z) in nats, `[..., D]` to `[...]`.
+        constant_likelihood: the same, constant in its own parameters, if it has any that are trained.
+    """
+
+    log_likelihood: LogJoint
+    constant_likelihood: LogJoint | None = None
+
+    def __call__(self, z: Tensor) -> Tensor:
+        """log p(x, z)."""
+        return self.log_likelihood(z) + standard_gaussian_log_density(z)
+
+    def detach(self) -> "StandardNormalPrior":
+        """The same, constant in the likelihood's parameters."""
+        return StandardNormalPrior(self.constant_likelihood or self.log_likelihood)
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What an objective gives for each draw or observation, to be maximised.
+
+    Attributes:
+        value: in nats, without gradient, `[...]`.
+        surrogate: has the gradient of the estimate; its value means nothing, `[...]`.
+        weights: of stratified draws along the last axis, constant, `[..., S]`; None where all are 1 / S.
+    """
+
+    value: Tensor
+    surrogate: Tensor
+    weights: Tensor | None = None
+
+    @classmethod
+    def of(cls, value: Tensor) -> Self:
+        """An estimate whose gradient is that of its value."""
+        return cls(value.detach(), value)
+
+    def stratified(self, q: Family, of_start: Tensor) -> "Estimate":
+        """With the weights of q's draws, and with their gradient.
+
+        Args:
+            q: the family, whose draws lie along the last axis.
+            of_start: the part of the value that is a function of z ~ q alone, without gradient, `[..., S]`.
+        """
+        log_weights = q.log_draw_weights(self.value.shape[-1])
+        if log_weights is None:
+            return self
+        return Estimate(self.value, self.surrogate + log_weights * of_start, log_weights.detach().exp())
+
+    def mean(self) -> Tensor:
+        """The mean over the last axis with the gradient of the surrogate's, `[...]`."""
+        if self.weights is None:
+            value, surrogate = self.value.mean(-1), self.surrogate.mean(-1)
+        else:
+            value, surrogate = (self.weights * self.value).sum(-1), (self.weights * self.surrogate).sum(-1)
+        return surrogate - surrogate.detach() + value
+
+    def sum_of_gradients(self) -> Tensor:
+        """The mean over the last axis, with the gradient of the surrogate's sum, `[...]`."""
+        total = self.surrogate.sum(-1)
+        return total - total.detach() + self.value.mean(-1)
+
+
+class Objective(ABC, Generic[Q]):
+    """Something to maximise over q, and over a model if it is trained too.
+
+    A plain loop on a log-joint of one's own:
+
+        state = objective.initial_state()
+        noise = draw(objective.noise(S, dimensions=D), generator)
+        loss = -objective.estimate(q(), log_joint, noise, state).mean()
+        loss.backward()
+    """
+
+    def noise(self, *batch: int, dimensions: int, mixing: int = 0) -> Specs:
+        """The noise of a step.
+
+        Args:
+            batch: the shape of the draws without their last axis.
+            dimensions: D of z.
+            mixing: E of a semi-implicit q's noise, 0 for others.
+        """
+        own = {"mixing": Spec((*batch, mixing))} if mixing else {}
+        return own | {"normal": Spec((*batch, dimensions))}
+
+    def initial_state(self, members: int = 1, device: str = "cpu") -> nn.Module | None:
+        """What is carried from step to step and changed in place, if anything."""
+        return None
+
+    @abstractmethod
+    def estimate(self, q: Q, log_joint: LogJoint, noise: Noise, state: nn.Module | None = None) -> Estimate:
+        """The objective for each draw `[...]`, or for each observation where draws are combined."""
+
+
+class StepSize(nn.Module):
+    """The leapfrog step of each member, shared by its chains and carried from step to step of training.
+
+    Attributes:
+        value: `[M, 1]`, to broadcast against chains `[M, C]`.
+    """
+
+    value: Tensor
+
+    def __init__(self, members: int, first: float, device: str = "cpu") -> None:
+        """All members start with the same one."""
+        super().__init__()
+        self.register_buffer("value", torch.full((members, 1), first, device=device))
+
+
+def adapted(
+    kernel: hmc.Kernel,
+    log_density: hmc.LogDensity,
+    start: Tensor,
+    noise: Noise,
+    state: nn.Module | None,
+    first: float,
+) -> hmc.Chains:
+    """Chains with the step size of the state, which adapts in place; with the first one without a state."""
+    if not isinstance(state, StepSize):
+        return kernel.run(log_density, start, noise, first)
+    chains = kernel.run(log_density, start, noise, state.value)
+    state.value.copy_(chains.step_size)
+    return chains

@@ -1,0 +1,216 @@
+"""Approximations improved by Markov chains: variational contrastive divergence, alpha-VCD, Hoffman's bound.
+
+z_0 ~ q_0 is refined to z_t by t iterations that leave p(z|x) invariant, so z_t ~ q_t (lecture, part III).
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from elbogap.inference import hmc
+from elbogap.inference.families.base import Family, LogJoint
+from elbogap.inference.noise import Noise, Specs
+from elbogap.inference.objectives.base import Estimate, Model, Objective, StepSize, adapted, constant
+from elbogap.inference.surrogate import zero_with_gradient
+
+
+class RunningMean(nn.Module):
+    """A control variate: each member's running mean of f(z_t).
+
+    Attributes:
+        value: `[M, 1]`, 0 before the first step.
+    """
+
+    value: Tensor
+
+    def __init__(self, members: int, forgetting: float = 0.1, device: str = "cpu") -> None:
+        """A new mean takes the fraction `forgetting` of the latest step."""
+        super().__init__()
+        self.forgetting = forgetting
+        self.register_buffer("value", torch.zeros(members, 1, device=device))
+
+    def baseline(self, noise: Noise) -> Tensor:
+        """C, `[M, 1]`."""
+        return self.value
+
+    def update(self, noise: Noise, refined: Tensor, weights: Tensor | None) -> None:
+        """Take in f(z_t) of this step, `[M, C]`."""
+        weights = torch.full_like(refined, 1 / refined.shape[1]) if weights is None else weights
+        self.value.lerp_((weights * refined).sum(1, keepdim=True), self.forgetting)
+
+
+class RunningMeanPerDatum(nn.Module):
+    """A control variate: the running mean of f(z_t) of each datum, whose numbers the noise has as `rows`.
+
+    A datum's mean starts from the running mean over all data when the datum first comes.
+
+    Attributes:
+        common: running mean of f(z_t) over all data, `[M, 1]`; NaN before the first step.
+        own: running mean of each datum, `[M, N]`; NaN before its first step.
+    """
+
+    common: Tensor
+    own: Tensor
+
+    def __init__(self, members: int, data: int, kept: float = 0.9, device: str = "cpu") -> None:
+        """For N data; a new mean keeps the fraction `kept` of the old one."""
+        super().__init__()
+        self.kept = kept
+        self.register_buffer("common", torch.full((members, 1), torch.nan, device=device))
+        self.register_buffer("own", torch.full((members, data), torch.nan, device=device))
+
+    def baseline(self, noise: Noise) -> Tensor:
+        """C of data `[M, B]`."""
+        own = self.own.gather(1, noise["rows"])
+        return torch.where(own.isnan(), self.common, own).nan_to_num()
+
+    def update(self, noise: Noise, refined: Tensor, weights: Tensor | None) -> None:
+        """Take in f(z_t) of this step's data, `[M, B]`."""
+        rows, before = noise["rows"], self.baseline(noise)
+        mean = refined.mean(1, keepdim=True)
+        self.common.copy_(torch.where(self.common.isnan(), mean, torch.lerp(mean, self.common, self.kept)))
+        start = torch.where(self.own.gather(1, rows).isnan() & (before == 0), mean, before)
+        self.own.scatter_(1, rows, torch.lerp(refined, start, self.kept))
+
+
+ControlVariate = RunningMean | RunningMeanPerDatum
+
+
+class ChainState(StepSize):
+    """Step size of the chains and control variate."""
+
+    def __init__(self, members: int, step_size: float, control: ControlVariate, device: str = "cpu") -> None:
+        """The state before the first step."""
+        super().__init__(members, step_size, device)
+        self.control = control
+
+
+@dataclass(frozen=True)
+class Refining(Objective[Family]):
+    """What objectives that refine q_0's draws have in common.
+
+    Attributes:
+        kernel: the t iterations.
+        step_size: the first one of the leapfrog integrator.
+    """
+
+    kernel: hmc.Kernel
+    step_size: float
+
+    def noise(self, *batch: int, dimensions: int, mixing: int = 0) -> Specs:
+        """Besides those of q_0, `momenta` and `uniforms` of the chains."""
+        own = super().noise(*batch, dimensions=dimensions, mixing=mixing)
+        return dict(own) | dict(self.kernel.noise(batch[-1], dimensions))
+
+    def initial_state(self, members: int = 1, device: str = "cpu") -> StepSize:
+        """The step size."""
+        return StepSize(members, self.step_size, device)
+
+    def refine(self, log_joint: LogJoint, start: Tensor, noise: Noise, state: nn.Module | None) -> Tensor:
+        """z_t of chains from z_0, `[..., D]`, without gradient; adapts the step size."""
+        return self.end(adapted(self.kernel, log_joint, start, noise, state, self.step_size))
+
+    def end(self, chains: hmc.Chains) -> Tensor:
+        """The state that counts."""
+        return chains.last
+
+
+@dataclass(frozen=True)
+class Hoffman(Refining):
+    """The ELBO at z_0 for q_0's parameters, log p(x, z_t) for the model's (Hoffman 2017)."""
+
+    def estimate(
+        self, q: Family, log_joint: LogJoint, noise: Noise, state: nn.Module | None = None
+    ) -> Estimate:
+        """The ELBO, `[...]` in nats."""
+        frozen, start = constant(log_joint), q.rsample(noise)
+        end = self.refine(frozen, start, noise, state)
+        elbo = frozen(start) - q.log_prob(start)
+        learnt = zero_with_gradient(log_joint(end)) if isinstance(log_joint, Model) else 0.0
+        return Estimate(elbo.detach(), elbo + learnt).stratified(q, elbo.detach())
+
+
+@dataclass(frozen=True)
+class Contrast:
+    """The parts of the divergence, for each draw `[...]` in nats.
+
+    Attributes:
+        initial: f(z_0), the ELBO's estimate.
+        refined: f(z_t), of which averages are control variates.
+        counted: the same, 0 where a is 0.
+        surrogate: has the gradient of minus the divergence in q_0's parameters.
+    """
+
+    initial: Tensor
+    refined: Tensor
+    counted: Tensor
+    surrogate: Tensor
+
+
+@dataclass(frozen=True)
+class VCD(Refining):
+    """Minus alpha-VCD, which is the VCD for a = 1 and the ELBO for a = 0 (Ruiz and Titsias 2019):
+
+        KL(q_0 || p) + a [KL(q_t || q_0) - KL(q_t || p)] - (1 - a) log p(x) = -E f(z_0) + a E f(z_t),
+
+    f(z) = log p(x, z) - log q_0(z). The VCD is at least 0, and 0 only where q_0 is the posterior; no constant
+    is missing. Gradient in q_0's parameters theta: through z_0(theta) in the first term, and for the second,
+    q_t's dependence on theta being that of z_0's density,
+
+        E_{q_t}[-d log q_0(z_t)] + E_{q_0}[(f(z_t) - C) d log q_0(z_0)].
+
+    A model's own parameters get the gradient of log p(x, z_t).
+
+    Attributes:
+        alpha: a in [0, 1], one number or `[M, 1]`.
+        iterations: t of each member, `[M]`, where they differ; the kernel makes the most.
+        forgetting: of the running mean C of f(z_t).
+    """
+
+    alpha: Tensor | float = 1.0
+    iterations: Tensor | None = None
+    forgetting: float = 0.1
+
+    def initial_state(self, members: int = 1, device: str = "cpu") -> ChainState:
+        """Step size and control variate."""
+        control = RunningMean(members, self.forgetting, device)
+        return ChainState(members, self.step_size, control, device)
+
+    def estimate(
+        self, q: Family, log_joint: LogJoint, noise: Noise, state: nn.Module | None = None
+    ) -> Estimate:
+        """Minus the divergence, up to (1 - a) log p(x), `[...]` in nats."""
+        frozen, start = constant(log_joint), q.rsample(noise)
+        end = self.refine(frozen, start, noise, state)
+        control = state.control if isinstance(state, ChainState) else None
+        baseline = 0.0 if control is None else control.baseline(noise)
+        found = self.contrast(frozen, q, start, end, baseline)
+        surrogate = found.surrogate + log_joint(end) if isinstance(log_joint, Model) else found.surrogate
+        estimate = Estimate(found.initial - self.alpha * found.counted, surrogate).stratified(
+            q, found.initial
+        )
+        if control is not None:
+            control.update(noise, found.refined, estimate.weights)
+        return estimate
+
+    def contrast(
+        self, log_joint: LogJoint, q: Family, start: Tensor, end: Tensor, baseline: Tensor | float
+    ) -> "Contrast":
+        """What z_0 and z_t give with the control variate C."""
+        fixed = start.detach()
+        first = log_joint(start) - q.log_prob(start)
+        log_q_end = q.log_prob(end)
+        with torch.no_grad():
+            refined = log_joint(end) - log_q_end
+        absent = torch.zeros_like(refined) + self.alpha == 0  # then even an infinite f(z_t) does not count
+        counted = torch.where(absent, 0, refined)
+        second = torch.where(absent, 0, (counted - baseline) * q.log_prob(fixed) - log_q_end)
+        return Contrast(first.detach(), refined, counted, first - self.alpha * second)
+
+    def end(self, chains: hmc.Chains) -> Tensor:
+        """Each member's state after its own number of iterations."""
+        if self.iterations is None:
+            return chains.last
+        members = torch.arange(len(self.iterations), device=chains.draws.device)
+        return chains.draws[self.iterations - 1, members]

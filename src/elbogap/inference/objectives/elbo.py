@@ -1,0 +1,102 @@
+"""The ELBO, its importance-weighted form, and SIVI's bound."""
+
+from dataclasses import dataclass
+
+from torch import nn
+
+from elbogap.densities import log_sum_exp
+from elbogap.errors import UserError
+from elbogap.inference.bounds import doubly_reparameterised_iwae, iwae
+from elbogap.inference.families.base import Family, LogJoint
+from elbogap.inference.families.gaussian import DiagonalGaussian
+from elbogap.inference.noise import Noise, Spec, Specs
+from elbogap.inference.objectives.base import Estimate, Objective, StandardNormalPrior
+
+
+@dataclass(frozen=True)
+class ELBO(Objective[Family]):
+    """log p(x, z) - log q(z), z ~ q, for each draw (Kingma and Welling 2014)."""
+
+    def estimate(
+        self, q: Family, log_joint: LogJoint, noise: Noise, state: nn.Module | None = None
+    ) -> Estimate:
+        """`[...]` in nats; below the ELBO on average where log q is an estimate."""
+        z, log_q = q.rsample_and_log_prob(noise)
+        estimate = Estimate.of(log_joint(z) - log_q)
+        return estimate.stratified(q, estimate.value)
+
+
+@dataclass(frozen=True)
+class ClosedFormELBO(Objective[DiagonalGaussian]):
+    """log p(x|z) - KL(q || N(0, I)), z ~ q, for each draw: less noise, where the prior is standard normal."""
+
+    def estimate(
+        self, q: DiagonalGaussian, log_joint: LogJoint, noise: Noise, state: nn.Module | None = None
+    ) -> Estimate:
+        """`[...]` in nats.
+
+        Raises:
+            UserError: the log-joint is no :class:`StandardNormalPrior`.
+        """
+        if not isinstance(log_joint, StandardNormalPrior):
+            raise UserError(
+                "the ELBO in closed form takes a StandardNormalPrior(log_likelihood) as log-joint"
+            )
+        return Estimate.of(log_joint.log_likelihood(q.rsample(noise)) - q.kl_to_standard_normal())
+
+
+@dataclass(frozen=True)
+class SIVI(ELBO):
+    """L_T = log p(x, z) - log (1 / (T + 1)) [q(z|e) + sum_t q(z|e_t)], z ~ q(z|e) (Yin and Zhou 2018).
+
+    The ELBO with a semi-implicit q's estimate of its own density: below it on average, rising to it with T.
+
+    Attributes:
+        num_mixing: T, at least 0.
+        shared: whether all draws of a step share the noises e_t.
+    """
+
+    num_mixing: int
+    shared: bool = True
+
+    def noise(self, *batch: int, dimensions: int, mixing: int = 0) -> Specs:
+        """Besides those of q, `more` e_t, `[T, 1, E]`, or `[T, B, E]` if not shared."""
+        of_draws = 1 if self.shared else batch[-1]
+        more = Spec((*batch[:-1], self.num_mixing, of_draws, mixing))
+        return dict(super().noise(*batch, dimensions=dimensions, mixing=mixing)) | {"more": more}
+
+
+@dataclass(frozen=True)
+class IWAE(Objective[Family]):
+    """log (1/S) sum_s p(x, z_s) / q(z_s|x), z_s ~ q (Burda et al. 2016).
+
+    Draws are `[..., S, B, D]`. With draws stratified over a mixture's components the mean over s has their
+    weights.
+
+    Attributes:
+        doubly_reparameterised: whether q's gradient leaves the score out (Tucker et al. 2019).
+    """
+
+    doubly_reparameterised: bool = False
+
+    def estimate(
+        self, q: Family, log_joint: LogJoint, noise: Noise, state: nn.Module | None = None
+    ) -> Estimate:
+        """`[..., B]` in nats.
+
+        Raises:
+            UserError: doubly reparameterised gradients of a stratified q, whose weights they would ignore.
+        """
+        z = q.rsample(noise)
+        log_draw_weights = q.log_draw_weights(z.shape[-3])
+        if log_draw_weights is not None:
+            if self.doubly_reparameterised:
+                raise UserError(
+                    "stratified draws have no doubly reparameterised gradient; take the plain one"
+                )
+            return Estimate.of(log_sum_exp(log_draw_weights + log_joint(z) - q.log_prob(z), -2))
+        if self.doubly_reparameterised:
+            frozen = q.detach()
+            bound = doubly_reparameterised_iwae(z, lambda z: log_joint(z) - frozen.log_prob(z))
+            return Estimate.of(bound)
+        return Estimate.of(iwae(log_joint(z) - q.log_prob(z)))
