@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from elbogap.errors import UserError
+
 guards: list[Callable[[], None]] = []
 """Called before any file is replaced; what one raises keeps the old file."""
 
@@ -39,6 +41,20 @@ def atomic(path: Path) -> Iterator[Path]:
         raise
     with suppress(OSError):  # some file systems cannot; the file is in its place
         _flush(path.parent)
+
+
+@contextmanager
+def writing(path: Path, remedy: str = "free space or mend permissions, run again") -> Iterator[Path]:
+    """As :func:`atomic`.
+
+    Raises:
+        UserError: the disk cannot take the file; `remedy` says what to do.
+    """
+    try:
+        with atomic(path) as temporary:
+            yield temporary
+    except OSError as error:
+        raise UserError(f"{path}: cannot be written ({error.strerror}); {remedy}") from error
 
 
 def _remove_leftovers(folder: Path, prefix: str) -> None:
