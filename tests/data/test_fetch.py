@@ -1,7 +1,6 @@
 """Fetching: the order of places, and every way in which one of them can fail."""
 
 import errno
-import hashlib
 import io
 import json
 import os
@@ -19,11 +18,10 @@ from loopback import Server
 from elbogap.data import fetch, sources
 from elbogap.data.sources import DebianPackage, File, Source, Variant, Wheel
 from elbogap.errors import UserError
-
-Define = Callable[..., None]
+from toy_data import Define, sha
 
 GOOD, BAD = b"the right bytes" * 100, b"the wrong bytes" * 100
-SHA, BAD_SHA = hashlib.sha256(GOOD).hexdigest(), hashlib.sha256(BAD).hexdigest()
+SHA, BAD_SHA = sha(GOOD), sha(BAD)
 
 
 @pytest.fixture
@@ -36,7 +34,6 @@ def obtain(lines: list[str]) -> fetch.Found:
 
 
 def put(folder: Path, content: bytes, name: str = "file") -> None:
-    folder.mkdir(exist_ok=True)
     (folder / name).write_bytes(content)
 
 
@@ -132,9 +129,7 @@ def test_flipped_byte_in_the_cache(toy: Define, cache: Path, mirror: Path, lines
     put(cache, flipped)
     put(mirror, GOOD)
     assert obtain(lines).origin == "mirror"
-    assert lines == [
-        f"{cache / 'file'}: sha256 expected {SHA}, got {hashlib.sha256(flipped).hexdigest()}; not used"
-    ]
+    assert lines == [f"{cache / 'file'}: sha256 expected {SHA}, got {sha(flipped)}; not used"]
     assert (cache / "file").read_bytes() == GOOD
 
 
@@ -167,6 +162,7 @@ def test_unreadable_mirror_is_one_line(
 
 
 def test_unwritable_cache(toy: Define, server: Server, cache: Path, lines: list[str]) -> None:
+    cache.rmdir()
     cache.write_text("a file where the folder should be", encoding="utf-8")
     toy(File("file", sha256=SHA, addresses=(server.serve("/file", GOOD),)))
     with pytest.raises(UserError, match=r"cannot be written.*ELBOGAP_CACHE"):

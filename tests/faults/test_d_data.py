@@ -8,7 +8,6 @@ place is tried.
 import bz2
 import errno
 import gzip
-import hashlib
 import io
 import json
 import os
@@ -26,47 +25,18 @@ from typing import Any
 
 import pytest
 
+import toy_data
 from elbogap import cli, untrusted
-from elbogap.data import fetch, formats, loaders, records, sources, stand_ins, verify
-from elbogap.data.sources import Content, DebianPackage, File, Source, Variant, Wheel
+from elbogap.data import downloads, fetch, formats, loaders, records, sources, verify
+from elbogap.data.registry import DEFINITIONS
+from elbogap.data.sources import Content, DebianPackage, File, Source, Wheel
 from elbogap.data.verify import WrongContent
 from elbogap.errors import UserError
 from hostile import Payload
+from toy_data import Define, sha
 
 GOOD = b"the right bytes" * 100
-Define = Callable[..., None]
-
-
-def sha(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()
-
-
-@pytest.fixture(autouse=True)
-def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    folder = tmp_path / "cache"
-    folder.mkdir()
-    monkeypatch.setenv("ELBOGAP_CACHE", str(folder))
-    monkeypatch.delenv("ELBOGAP_MIRROR", raising=False)
-    return folder
-
-
-@pytest.fixture
-def mirror(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    folder = tmp_path / "mirror"
-    folder.mkdir()
-    monkeypatch.setenv("ELBOGAP_MIRROR", str(folder))
-    return folder
-
-
-@pytest.fixture
-def toy(monkeypatch: pytest.MonkeyPatch) -> Define:
-    """Put a data set of one variant with these files into the table of sources."""
-
-    def define(*files: File, name: str = "toy") -> None:
-        source = Source(name, "Toy", "free", "nobody", "http://page.invalid", (Variant("only", files, "-"),))
-        monkeypatch.setitem(sources.SOURCES, name, source)
-
-    return define
+cache, mirror, toy, only_toy = toy_data.cache, toy_data.mirror, toy_data.toy, toy_data.only_toy
 
 
 # ---------------------------------------------------------------------------------------------- data records
@@ -109,7 +79,8 @@ def test_a_record_made_by_hand_runs_no_code(
     (cache / name).write_bytes(content)
     record: dict[str, Any] = {"dataset": "mnist", "kind": "real", "variant": "pickle"}
     if place == "derived":
-        parameters = stand_ins.DONORS["binarized_mnist"].parameters | {"variant": "pickle"}
+        (derived, _) = DEFINITIONS["binarized_mnist"].stand_ins
+        parameters = derived.parameters | {"variant": "pickle"}
         record = {"dataset": "binarized_mnist", "kind": "stand-in", "variant": "derived from mnist"}
         record["stand_in"] = parameters
     record["files"] = [{"name": name, "sha256": sha(content)}]
@@ -130,12 +101,12 @@ def test_a_pickle_gets_arrays_and_nothing_else(attack: tuple[bytes, Path], tmp_p
 REAL: dict[str, Any] = {
     "dataset": "toy",
     "kind": "real",
-    "variant": "only",
+    "variant": "canonical",
     "files": [{"name": "file", "sha256": sha(GOOD)}],
 }
 STAND_IN = {
     "dataset": "hapt", "kind": "stand-in", "variant": "synthetic", "files": [], "state": "settled",
-    "stand_in": stand_ins.PARAMETERS["hapt"],
+    "stand_in": DEFINITIONS["hapt"].synthetic.parameters,
 }  # fmt: skip
 
 
@@ -152,7 +123,7 @@ DAMAGED = {
     "a number of too many digits": b"1" * 10_000,
     "brackets": b"[" * 200_000,
     "larger than any record": b" " * 2**21 + real(),
-    "no files": json.dumps({"dataset": "toy", "kind": "real", "variant": "only"}).encode(),
+    "no files": json.dumps({"dataset": "toy", "kind": "real", "variant": "canonical"}).encode(),
     "unknown data set": real(dataset="mnsit"),
     "a list of data sets": real(dataset=["toy"]),
     "unknown kind": real(kind="unreal"),
@@ -208,15 +179,14 @@ def test_every_record_of_ours_is_believed(name: str, tmp_path: Path) -> None:
     ids=str,
 )
 def test_unknown_or_absurd_stand_ins_are_refused(change: dict[str, Any], tmp_path: Path) -> None:
-    parameters = stand_ins.PARAMETERS["hapt"] | change
+    parameters = DEFINITIONS["hapt"].synthetic.parameters | change
     assert "no such stand-in" in refused(write_record(tmp_path, **STAND_IN | {"stand_in": parameters}))
 
 
 def test_a_file_known_by_content_is_verified_again_whatever_the_record_says(
-    monkeypatch: pytest.MonkeyPatch, toy: Define, cache: Path, tmp_path: Path
+    toy: Define, cache: Path, tmp_path: Path
 ) -> None:
     toy(File("file.gz", content=Content("gunzipped bytes", sha(GOOD), len(GOOD))))
-    monkeypatch.setitem(loaders.READERS, ("toy", "only"), lambda path: {"bytes": path.read_bytes()})
     packed, foreign = gzip.compress(GOOD, 1), gzip.compress(b"foreign")
     for content in (packed, foreign):
         (cache / "file.gz").write_bytes(content)
@@ -421,7 +391,7 @@ PACKAGES: dict[str, Callable[[Path], None]] = {
 def test_a_hostile_package_is_one_reason_among_those_tried(
     kind: str, toy: Define, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(fetch, "MOST_BYTES", MOST)
+    monkeypatch.setattr(downloads, "MOST_BYTES", MOST)
 
     def call(command: list[str], folder: Path, hint: str = "", output: Path | None = None) -> None:
         path = output or folder / "tiny-1.0-py3-none-any.whl"
@@ -434,7 +404,7 @@ def test_a_hostile_package_is_one_reason_among_those_tried(
             archive.addfile(link)
 
     (tmp_path / "secret").write_bytes(GOOD)
-    monkeypatch.setattr(fetch, "_call", call)
+    monkeypatch.setattr(downloads, "_call", call)
     archive = DebianPackage("tiny", "member") if "package" in kind else Wheel("tiny", "1.0", "member")
     toy(File("file", sha256=sha(GOOD), archive=archive))
     with pytest.raises(fetch.NotServed, match=f"{archive.label}: no readable member in it: ") as raised:
@@ -445,7 +415,7 @@ def test_a_hostile_package_is_one_reason_among_those_tried(
 def test_package_tools_write_no_endless_files(
     toy: Define, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(fetch, "MOST_BYTES", MOST)
+    monkeypatch.setattr(downloads, "MOST_BYTES", MOST)
     tools = tmp_path / "tools"
     tools.mkdir()
     for name, script in {"apt-get": 'touch "$2.deb"', "dpkg-deb": "exec cat /dev/zero"}.items():
@@ -517,7 +487,7 @@ SAYINGS: dict[str, Callable[[BaseHTTPRequestHandler], None]] = {
 def test_a_hostile_server_is_one_line_and_the_next_address_is_tried(
     saying: str, server: tuple, toy: Define, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(fetch, "MOST_BYTES", MOST)
+    monkeypatch.setattr(downloads, "MOST_BYTES", MOST)
     address, answers = server
     answers["/bad"] = SAYINGS[saying]
     answers["/good"] = lambda handler: handler.wfile.write(b"HTTP/1.0 200 OK\r\n\r\n" + GOOD)
@@ -530,17 +500,15 @@ def test_a_hostile_server_is_one_line_and_the_next_address_is_tried(
 
 
 def test_fetching_goes_on_behind_a_data_set_that_cannot_be_stored(
-    toy: Define, cache: Path, mirror: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+    only_toy: Define, cache: Path, mirror: Path, capsys: pytest.CaptureFixture
 ) -> None:
-    for name in list(sources.SOURCES):
-        monkeypatch.delitem(sources.SOURCES, name)
     for name in ("first", "second"):
-        toy(File(name, sha256=sha(GOOD)), name=name)
+        only_toy(File(name, sha256=sha(GOOD)), name=name)
         (mirror / name).write_bytes(GOOD)
     (cache / "first").mkdir()
     assert cli.main(["data", "fetch"]) == 0
     said = capsys.readouterr()
-    assert "second: from mirror (only), verified by sha256\n" in said.out
+    assert "second: from mirror (canonical), verified by sha256\n" in said.out
     assert f"{cache / 'first'}: is no file; remove it" in said.err
     assert (cache / "second").read_bytes() == GOOD
     assert cli.main(["data", "status"]) == 0

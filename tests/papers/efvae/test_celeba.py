@@ -1,7 +1,6 @@
 """The CelebA chain on drawn faces: ground truth, encoder, joint training, table and pictures."""
 
 import dataclasses
-import json
 import math
 import time
 from pathlib import Path
@@ -15,7 +14,7 @@ from torch.distributions import Normal, kl_divergence
 
 from elbogap import tables
 from elbogap.config.base import Section
-from elbogap.data.stand_ins import PARAMETERS, Faces
+from elbogap.data.sets.celeba import drawn
 from elbogap.errors import OutOfTime, UserError
 from elbogap.nn.dcgan import Encoder, Generator
 from elbogap.papers.efvae.celeba import (
@@ -29,6 +28,7 @@ from elbogap.papers.efvae.celeba import (
 from elbogap.papers.efvae.experiments import celeba_evaluate, gan, joint, pretrain
 from elbogap.papers.efvae.settings import CelebaEvaluate, Gan, Joint, Pretrain
 from elbogap.runtime import Run, limit_torch_threads
+from toy_data import stand_in_record
 
 GAN = Gan(
     images=60, side=16, latent=3, width=4, sigma=0.05, batch=20, epochs=60, learning_rate=0.005, beta1=0.5,
@@ -49,12 +49,7 @@ def records(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Records of the stand-ins."""
     limit_torch_threads(1)
     folder = tmp_path_factory.mktemp("records")
-    paths = {}
-    for name in ("celeba", "fid_inception"):
-        record = {"dataset": name, "kind": "stand-in", "variant": "synthetic", "files": []}
-        paths[name] = folder / f"{name}.json"
-        paths[name].write_text(json.dumps(record | {"stand_in": PARAMETERS[name]}), encoding="utf-8")
-    return paths
+    return {name: stand_in_record(folder, name) for name in ("celeba", "fid_inception")}
 
 
 @pytest.fixture(scope="module")
@@ -114,7 +109,7 @@ def test_the_ground_truth_draws_what_it_says(truth: Path) -> None:
 
 
 def test_images_are_reduced_by_block_means() -> None:
-    images = Faces(8)(["000001.jpg", "000002.jpg"])
+    images = drawn(8, ["000001.jpg", "000002.jpg"])
     reduced = gan._reduced(images, 16)
     assert reduced.shape == (2, 3, 16, 16)
     assert reduced.dtype == np.uint8
@@ -130,7 +125,7 @@ def test_the_gan_approaches_the_images(records: dict[str, Path], tmp_path: Path)
     deviation of 0.15: a single run decides nothing, since rounding is enough to change it.
     """
     names = [f"{number:06d}.jpg" for number in range(1, 301)]
-    real = gan._scaled(torch.from_numpy(gan._reduced(Faces(8)(names), 16)))
+    real = gan._scaled(torch.from_numpy(gan._reduced(drawn(8, names), 16)))
     ratios = []
     for seed in range(4):
         errors, deviations = [], []

@@ -1,7 +1,6 @@
 """Documents, the text VAE, its training and Table 2, on made-up documents."""
 
 import itertools
-import json
 import math
 import time
 from dataclasses import replace
@@ -15,7 +14,6 @@ from scipy.sparse import csr_array
 from torch import Tensor
 
 from elbogap import tables
-from elbogap.data import stand_ins
 from elbogap.errors import OutOfTime, UserError
 from elbogap.inference import arm
 from elbogap.papers.efvae import documents as documents_module
@@ -30,6 +28,7 @@ from elbogap.papers.efvae.settings import (
 )
 from elbogap.papers.efvae.text_vae import TextVae
 from elbogap.runtime import Run, limit_torch_threads, torch_generator
+from toy_data import stand_in_record
 
 TRAIN = NewsgroupsTrain(
     cells={"all": TextCells(encoders=("e1", "e2", "e3"), bits=(4,), hidden=(0, 1))},
@@ -46,21 +45,7 @@ def one_thread() -> None:
 
 @pytest.fixture(scope="module")
 def record(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("efvae") / "record.json"
-    recipe = stand_ins.PARAMETERS["newsgroups"] | {"train": 250, "test": 60, "words": 80}
-    path.write_text(
-        json.dumps(
-            {
-                "dataset": "newsgroups",
-                "kind": "stand-in",
-                "variant": "synthetic",
-                "files": [],
-                "stand_in": recipe,
-            }
-        ),
-        encoding="utf-8",
-    )
-    return path
+    return stand_in_record(tmp_path_factory.mktemp("efvae"), "newsgroups", train=250, test=60, words=80)
 
 
 @pytest.fixture(scope="module")
