@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from elbogap.data.definition import Definition
 from elbogap.data.sources import File, Source, Variant
 
 Define = Callable[..., None]
+AddTool = Callable[[str, str], None]
 
 
 def sha(content: bytes) -> str:
@@ -58,6 +60,20 @@ def only_toy(monkeypatch: pytest.MonkeyPatch, toy: Define) -> Define:
     for name in list(sources.SOURCES):
         monkeypatch.delitem(sources.SOURCES, name)
     return toy
+
+
+@pytest.fixture
+def tools(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AddTool:
+    """Put shell scripts first on the search path."""
+    folder = tmp_path / "tools"
+    folder.mkdir()
+    monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
+
+    def add(name: str, script: str) -> None:
+        (folder / name).write_text(f"#!/bin/sh\n{script}\n", encoding="utf-8")
+        (folder / name).chmod(0o755)
+
+    return add
 
 
 def stand_in_record(folder: Path, name: str, **sizes: int) -> Path:

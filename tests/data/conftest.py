@@ -2,25 +2,18 @@
 
 import os
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from loopback import Server
 
 from elbogap.data import fetch
-from toy_data import cache, mirror, only_toy, toy
+from loopback import server
+from toy_data import cache, mirror, only_toy, tools, toy
 
-__all__ = ["cache", "mirror", "only_toy", "toy"]
+__all__ = ["cache", "mirror", "only_toy", "server", "tools", "toy"]
 
 REAL_CACHE, REAL_MIRROR = os.environ.get("ELBOGAP_CACHE"), os.environ.get("ELBOGAP_MIRROR")
-
-
-@pytest.fixture
-def server() -> Iterator[Server]:
-    running = Server()
-    yield running
-    running.close()
 
 
 @pytest.fixture

@@ -9,16 +9,15 @@ import sys
 import tarfile
 import time
 import zipfile
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from loopback import Server
 
 from elbogap.data import fetch, sources
 from elbogap.data.sources import File, Package, Source, Variant
 from elbogap.errors import UserError
-from toy_data import Define, sha
+from loopback import Server
+from toy_data import AddTool, Define, sha
 
 GOOD, BAD = b"the right bytes" * 100, b"the wrong bytes" * 100
 SHA, BAD_SHA = sha(GOOD), sha(BAD)
@@ -217,20 +216,6 @@ def test_wheel_that_does_not_serve(
         obtain(lines)
 
 
-@pytest.fixture
-def tools(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str], None]:
-    """Put shell scripts first on the search path."""
-    folder = tmp_path / "tools"
-    folder.mkdir()
-    monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
-
-    def add(name: str, script: str) -> None:
-        (folder / name).write_text(f"#!/bin/sh\n{script}\n", encoding="utf-8")
-        (folder / name).chmod(0o755)
-
-    return add
-
-
 def packed(path: Path, members: dict[str, bytes]) -> None:
     """A tar archive of some files."""
     with tarfile.open(path, "w") as tar:
@@ -241,7 +226,7 @@ def packed(path: Path, members: dict[str, bytes]) -> None:
 
 
 def test_members_of_a_debian_package_download_it_once(
-    toy: Define, tools: Callable[[str, str], None], tmp_path: Path, lines: list[str]
+    toy: Define, tools: AddTool, tmp_path: Path, lines: list[str]
 ) -> None:
     tools("apt-get", f'echo "$@" >> {tmp_path}/calls; touch "$2_1_all.deb"')
     tools("dpkg-deb", f'test "$1 $2" = "--fsys-tarfile $PWD/toy-data_1_all.deb" && cat {tmp_path}/tar')
@@ -252,9 +237,7 @@ def test_members_of_a_debian_package_download_it_once(
     assert (tmp_path / "calls").read_text(encoding="utf-8") == "download toy-data\n"
 
 
-def test_debian_package_without_package_lists(
-    toy: Define, tools: Callable[[str, str], None], lines: list[str]
-) -> None:
+def test_debian_package_without_package_lists(toy: Define, tools: AddTool, lines: list[str]) -> None:
     tools("apt-get", 'echo "E: Unable to locate package $2" >&2; exit 100')
     toy(File("file", sha256=SHA, package=Package("Debian package", "toy-data", "member")))
     with pytest.raises(

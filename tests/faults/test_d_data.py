@@ -10,21 +10,20 @@ import errno
 import gzip
 import io
 import json
-import os
 import pickle
 import struct
 import tarfile
-import threading
 import time
 import tracemalloc
 import zipfile
-from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+import loopback
 import toy_data
 from elbogap import cli, untrusted
 from elbogap.data import downloads, fetch, formats, loaders, records, sources, verify
@@ -33,10 +32,12 @@ from elbogap.data.sources import Content, File, Package, Source
 from elbogap.data.verify import WrongContent
 from elbogap.errors import UserError
 from hostile import Payload
-from toy_data import Define, sha
+from loopback import Answer, Server
+from toy_data import AddTool, Define, sha
 
 GOOD = b"the right bytes" * 100
 cache, mirror, toy, only_toy = toy_data.cache, toy_data.mirror, toy_data.toy, toy_data.only_toy
+tools, server = toy_data.tools, loopback.server
 
 
 # ---------------------------------------------------------------------------------------------- data records
@@ -413,43 +414,17 @@ def test_a_hostile_package_is_one_reason_among_those_tried(
 
 
 def test_package_tools_write_no_endless_files(
-    toy: Define, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    toy: Define, tools: AddTool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(downloads, "MOST_BYTES", MOST)
-    tools = tmp_path / "tools"
-    tools.mkdir()
-    for name, script in {"apt-get": 'touch "$2.deb"', "dpkg-deb": "exec cat /dev/zero"}.items():
-        (tools / name).write_text(f"#!/bin/sh\n{script}\n", encoding="utf-8")
-        (tools / name).chmod(0o755)
-    monkeypatch.setenv("PATH", f"{tools}:{os.environ['PATH']}")
+    tools("apt-get", 'touch "$2.deb"')
+    tools("dpkg-deb", "exec cat /dev/zero")
     toy(File("file", sha256=sha(GOOD), package=Package("Debian package", "tiny", "member")))
     with pytest.raises(fetch.NotServed, match="Debian package tiny: dpkg-deb: "):
         fetch.obtain("toy", say=fetch.ignore)
 
 
 # --------------------------------------------------------------------------------------------------- servers
-
-
-@pytest.fixture
-def server() -> Iterator[tuple[str, dict[str, Callable[[BaseHTTPRequestHandler], None]]]]:
-    """The address of a server on loopback, and its answers by path."""
-    answers: dict[str, Callable[[BaseHTTPRequestHandler], None]] = {}
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            answers[self.path](self)
-
-        def log_message(self, *words: object) -> None:
-            pass
-
-    http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    http.daemon_threads = True
-    thread = threading.Thread(target=http.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    yield f"http://127.0.0.1:{http.server_port}", answers
-    http.shutdown()
-    thread.join()
-    http.server_close()
 
 
 def endless(handler: BaseHTTPRequestHandler) -> None:
@@ -466,7 +441,7 @@ def bomb(handler: BaseHTTPRequestHandler) -> None:
     handler.wfile.write(b"HTTP/1.0 200 OK\r\nContent-Encoding: gzip\r\n\r\n" + content)
 
 
-SAYINGS: dict[str, Callable[[BaseHTTPRequestHandler], None]] = {
+SAYINGS: dict[str, Answer] = {
     "endless": endless,
     "bomb": bomb,
     "redirect to nonsense": lambda handler: handler.wfile.write(
@@ -485,16 +460,14 @@ SAYINGS: dict[str, Callable[[BaseHTTPRequestHandler], None]] = {
 
 @pytest.mark.parametrize("saying", SAYINGS)
 def test_a_hostile_server_is_one_line_and_the_next_address_is_tried(
-    saying: str, server: tuple, toy: Define, cache: Path, monkeypatch: pytest.MonkeyPatch
+    saying: str, server: Server, toy: Define, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(downloads, "MOST_BYTES", MOST)
-    address, answers = server
-    answers["/bad"] = SAYINGS[saying]
-    answers["/good"] = lambda handler: handler.wfile.write(b"HTTP/1.0 200 OK\r\n\r\n" + GOOD)
-    good = address.replace("127.0.0.1", "localhost")
-    toy(File("file", sha256=sha(GOOD), addresses=(f"{address}/bad", f"{good}/good")))
+    bad, good = server.serve("/bad", SAYINGS[saying]), server.serve("/good", GOOD)
+    good = good.replace("127.0.0.1", "localhost")
+    toy(File("file", sha256=sha(GOOD), addresses=(bad, good)))
     started = time.monotonic()
-    assert fetch.obtain("toy", say=fetch.ignore).origin == f"{good}/good"
+    assert fetch.obtain("toy", say=fetch.ignore).origin == good
     assert time.monotonic() - started < 8
     assert [path.name for path in cache.iterdir()] == ["file"]
 

@@ -7,6 +7,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from elbogap import style
+from elbogap.data import synthetic
 from elbogap.papers.mapa import figures as mapa
 
 
@@ -40,7 +41,7 @@ def test_passes_have_a_panel_per_problem_with_means_over_data_sets(
     with style.applied():
         figure = draw(passes)
     assert [panel.get_title() for panel in figure.axes] == [
-        style.PROBLEM_TITLES[name] for name in mapa.PROBLEMS
+        synthetic.PROBLEMS[name].title for name in mapa.PROBLEMS
     ]
     for panel in figure.axes:
         iwae = panel.lines[0]
@@ -102,7 +103,7 @@ def test_figure_3_has_the_mean_over_data_sets_of_every_method(density: pd.DataFr
     with style.applied():
         figure = mapa.fig03_density(density)
     assert [panel.get_title() for panel in figure.axes[:5]] == [
-        style.PROBLEM_TITLES[name] for name in mapa.PROBLEMS
+        synthetic.PROBLEMS[name].title for name in mapa.PROBLEMS
     ]
     for panel in figure.axes[:5]:
         lines = {line.get_label(): line for line in panel.lines if not line.get_label().startswith("_")}
@@ -197,7 +198,7 @@ def test_gaps_are_means_over_data_sets_and_rows_are_methods() -> None:
         figure = mapa.fig_gaps(pd.DataFrame(rows))
         figure.canvas.draw()
     assert [panel.get_title() for panel in figure.axes] == [
-        style.PROBLEM_TITLES[name] for name in mapa.PROBLEMS
+        synthetic.PROBLEMS[name].title for name in mapa.PROBLEMS
     ]
     assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == [
         "VAE",

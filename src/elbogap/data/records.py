@@ -5,7 +5,7 @@ load the data again: file names and digests, or the parameters of the stand-in.
 """
 
 import contextlib
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 from elbogap.checksums import sha256
 from elbogap.data.definition import StandIn
@@ -14,7 +14,6 @@ from elbogap.data.registry import DEFINITIONS
 from elbogap.data.sources import source
 
 Policy = Literal["always", "if-unavailable", "never"]
-POLICIES: tuple[Policy, ...] = get_args(Policy)
 
 Record = dict[str, Any]
 

@@ -12,10 +12,11 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from elbogap import style
+from elbogap.data import synthetic
 
 Arrays = Mapping[str, np.ndarray]
 
-PROBLEMS = ("absolute_value", "circle", "clusters", "figure_8", "spiral_dots")
+PROBLEMS = synthetic.PRINTED
 LINEAR = 25  # nats around zero that the vertical axes of Figures 6 to 12 show linearly
 LEAST = 1e-3  # test divergences below, in nats, are shown linearly: estimates near zero can be negative
 
@@ -127,11 +128,11 @@ def fig02_summary(density: pd.DataFrame, passes: pd.DataFrame, training: pd.Data
     figure, axes = plt.subplots(1, 3, figsize=(style.PAGE, 2.9))
     for panel, problem in zip(axes[:2], ("absolute_value", "spiral_dots"), strict=True):
         _draw_density(panel, density[density["problem"] == problem])
-        panel.set_title(f"(a) {style.PROBLEM_TITLES[problem]}")
+        panel.set_title(f"(a) {synthetic.PROBLEMS[problem].title}")
     axes[0].set_ylabel("test divergence / nats")
     handles = _method_handles(density)
     handles += _draw_passes(axes[2], passes, training, "absolute_value")
-    axes[2].set_title(f"(b) {style.PROBLEM_TITLES['absolute_value']}")
+    axes[2].set_title(f"(b) {synthetic.PROBLEMS['absolute_value'].title}")
     figure.legend(handles=handles, loc="outside lower center", ncols=4, handlelength=2.5)
     return figure
 
@@ -141,7 +142,7 @@ def fig03_density(density: pd.DataFrame) -> Figure:
     figure, axes = plt.subplots(2, 3, figsize=(style.PAGE, 4.2))
     for panel, problem in zip(axes.flat, PROBLEMS, strict=False):
         _draw_density(panel, density[density["problem"] == problem])
-        panel.set_title(style.PROBLEM_TITLES[problem])
+        panel.set_title(synthetic.PROBLEMS[problem].title)
     axes.flat[-1].set_axis_off()
     axes.flat[-1].legend(handles=_method_handles(density), loc="center", handlelength=3)
     figure.supylabel("test divergence $\\mathrm{KL}(p_\\mathrm{GT} \\,\\|\\, p_\\theta)$ / nats", fontsize=8)
@@ -281,7 +282,10 @@ def _passes(table: pd.DataFrame, label: str) -> Figure:
             )
         panel.axhline(highest, color=style.GREY, linestyle=":")
         panel.set(
-            title=style.PROBLEM_TITLES[problem], xlabel="samples $S$", xlim=(0, None), ylim=(0, 2.1 * highest)
+            title=synthetic.PROBLEMS[problem].title,
+            xlabel="samples $S$",
+            xlim=(0, None),
+            ylim=(0, 2.1 * highest),
         )
     axes[0].set_ylabel(label)
     words = {"within": "within $S$", "beyond": "beyond $S$"}
@@ -335,7 +339,7 @@ def _posteriors(posteriors: Arrays, points: pd.DataFrame) -> Figure:
         panel.tick_params(labelbottom=n + columns >= len(points))  # nothing is drawn below
     for panel in axes.flat[len(points) :]:
         panel.set_axis_off()
-    title = f"{style.PROBLEM_TITLES[points['problem'][0]]}\n$N$ = {len(posteriors['z']):,}"
+    title = f"{synthetic.PROBLEMS[points['problem'][0]].title}\n$N$ = {len(posteriors['z']):,}"
     axes.flat[-1].legend(handles=_posterior_handles(), loc="center", title=title)
     figure.supxlabel("latent $z^{\\mathrm{GT}}$", fontsize=8)
     figure.supylabel("log-posterior / nats", fontsize=8)
@@ -460,7 +464,7 @@ def fig_gaps(gaps: pd.DataFrame) -> Figure:
                     panel.hlines(height, values.min(), values.max(), color=look["color"], linewidth=0.9)
                     panel.plot(values.mean(), height, linestyle="none", markersize=2.8, **look)
         panel.set_xscale("symlog", linthresh=LEAST, linscale=0.3)
-        panel.set_title(style.PROBLEM_TITLES[problem])
+        panel.set_title(synthetic.PROBLEMS[problem].title)
     highest = np.ceil(np.log10(max(1.0, gaps[list(GAPS)].max(axis=None))))
     powers = range(-2, int(highest) + 1, 2)
     axes[0].set(xlim=(-LEAST / 2, 2 * 10**highest), ylim=(len(cells) - 0.5, -0.5))
