@@ -15,8 +15,10 @@ from elbogap import tables
 from elbogap.data.loaders import Dataset
 from elbogap.ensemble import Fit
 from elbogap.errors import UserError
+from elbogap.inference.objectives.base import StepSize
 from elbogap.papers.implicit import softmax_regression as regression_module
 from elbogap.papers.implicit.experiments import hmc_iterations, regression, regression_summary
+from elbogap.papers.implicit.families import affine_mean
 from elbogap.papers.implicit.settings import (
     HmcIterations,
     Points,
@@ -157,7 +159,7 @@ def test_all_methods_see_the_same_minibatches_and_a_round_goes_through_the_data(
     training: SoftmaxTraining, softmax: SoftmaxRegression
 ) -> None:
     rows = [
-        regression_module.objective(training, softmax, POINTS, method, 2, [0, 1]).prepare(3)["rows"]
+        regression_module.variational(training, softmax, POINTS, method, 2, [0, 1]).prepare(3)["rows"]
         for method in regression_module.METHODS
     ]
     assert torch.equal(rows[0], rows[1])
@@ -168,18 +170,17 @@ def test_all_methods_see_the_same_minibatches_and_a_round_goes_through_the_data(
 
 
 def test_uivi_s_leapfrog_step_adapts(training: SoftmaxTraining, softmax: SoftmaxRegression) -> None:
-    what = regression_module.objective(training, softmax, POINTS, "uivi", 2, [0, 1])
-    assert isinstance(what, regression_module.Uivi)
+    what = regression_module.variational(training, softmax, POINTS, "uivi", 2, [0, 1])
+    assert isinstance(what.state, StepSize)
     networks = regression_module.initial_networks(training, "uivi", softmax.dimensions, [0, 1])
     batch = {name: values[:, 0] for name, values in what.prepare(0).items()}
     value = what.value(networks, batch)
     # the value is the bound without further noises, whatever the chains did
-    q = regression_module.family(networks)
-    z = q.place(batch["noise"], batch["draws"])
-    expected = softmax.log_joint(batch["rows"])(z) - q.conditional(batch["draws"])
+    q = affine_mean(networks)
+    expected = softmax.log_joint(batch["rows"])(q.rsample(batch)) - q.conditional_log_prob(batch)
     torch.testing.assert_close(value, expected.squeeze(1))
-    assert (what.step_sizes.values != training.step_size).all()
-    assert within(what.step_sizes.values - training.step_size, training.step_size, times=0.03)
+    assert (what.state.value != training.step_size).all()
+    assert within(what.state.value - training.step_size, training.step_size, times=0.03)
 
 
 def test_the_model_takes_the_first_of_the_shuffled_points_and_adds_a_one() -> None:
