@@ -192,5 +192,5 @@ def test_other_names_of_cells_are_refused(name: str) -> None:
 
 def test_the_grammar_of_cells_stands_once() -> None:
     files = [*(ROOT / "src").rglob("*.py"), *(ROOT / "workflow/rules").glob("*.smk")]
-    places = [path.name for path in files if "_S(" in path.read_text(encoding="utf-8")]
-    assert places == ["mapa.py"]
+    found = [path for path in files if "_S(" in path.read_text(encoding="utf-8")]
+    assert found == [ROOT / "src/elbogap/papers/mapa/settings.py"]

@@ -34,8 +34,8 @@ def test_captions_and_built_figures_and_tables_agree(smoke: Project) -> None:
 @pytest.mark.dag
 def test_every_figure_function_is_drawn(smoke: Project) -> None:
     functions = {
-        f"{path.stem}_{node.name}"
-        for path in (SOURCE / "figures").glob("*.py")
+        f"{path.parent.name}_{node.name}"
+        for path in SOURCE.glob("papers/*/figures.py")
         for node in ast.parse(path.read_text(encoding="utf-8")).body
         if isinstance(node, ast.FunctionDef) and node.name.startswith("fig")
     }
