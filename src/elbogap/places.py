@@ -24,7 +24,7 @@ class Places:
     """The folders that the report and the pages in docs are made from.
 
     Attributes:
-        project: the checkout, with `paper/`, `workflow/report/`, `results/reference/` and `docs/`.
+        project: the checkout, with `paper/`, `results/reference/` and `docs/`.
         work: the folder that holds the `results/` and `figures/` of a run; the checkout unless Snakemake
             was told another `--directory`.
     """
@@ -40,15 +40,15 @@ class Places:
             UserError: the package does not lie in a checkout, and no project folder is given.
         """
         root = project or SOURCE.parents[1]
-        if not (root / "paper" / "documents.yaml").is_file():
+        if not (root / "paper" / "report.typ").is_file():
             raise UserError(
-                f"{root} is not a checkout of elbogap (no paper/documents.yaml); name one with --project"
+                f"{root} is not a checkout of elbogap (no paper/report.typ); name one with --project"
             )
         return cls(project=root, work=Path())
 
     @property
     def paper(self) -> Path:
-        """Report sources, notes, claims and published numbers."""
+        """The texts of each document in a folder of its own, and the report's sources."""
         return self.project / "paper"
 
     @property
@@ -60,11 +60,6 @@ class Places:
     def faults(self) -> Path:
         """Tests that inject faults, and the page that lists what they promise."""
         return self.project / "tests" / "faults"
-
-    @property
-    def captions(self) -> Path:
-        """One caption per figure and table: `<document>_<target>.rst`."""
-        return self.project / "workflow" / "report"
 
     def results(self, scale: str) -> Path:
         """Tables and records that a run made."""

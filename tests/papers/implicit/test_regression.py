@@ -32,7 +32,7 @@ from elbogap.training import Work
 
 CLASSES, FEATURES = 3, 4
 POINTS = Points(train=24, test=9, batch=8)
-PUBLISHED = Path(__file__).parents[3] / "paper/published"
+PUBLISHED = Path(__file__).parents[3] / "paper/implicit/published"
 
 
 @pytest.fixture(scope="module")
@@ -237,7 +237,7 @@ def test_the_experiments_give_a_row_per_seed_and_measurement_and_their_means(
     assert sorted(curves["iteration"].unique()) == list(range(4, 44, 4))
     assert len(found["final"]) == 3 * 2
     assert (found["timing"]["seconds_per_iteration"] >= 0).all()
-    inputs = {"published": PUBLISHED / "implicit_regression.csv"}
+    inputs = {"published": PUBLISHED / "regression.csv"}
     for kind, table in found.items():
         inputs[f"{kind}_mnist"] = tmp_path / f"{kind}.csv"
         tables.write(table, inputs[f"{kind}_mnist"])
@@ -264,7 +264,7 @@ def test_hmc_iterations_are_compared_with_their_mean(
     training: SoftmaxTraining, record: Path, tmp_path: Path
 ) -> None:
     settings = HmcIterations(points=POINTS, training=training, iterations=(1, 5), rounds=5, last_share=0.2)
-    inputs = {"data": record, "published": PUBLISHED / "implicit_hmc_iterations.csv"}
+    inputs = {"data": record, "published": PUBLISHED / "hmc_iterations.csv"}
     found = hmc_iterations.run(settings, Run("test", {}, inputs, tmp_path / "b"))
     curves, table = found["curves"], found["table"].set_index("hmc_iterations")
     assert len(curves) == 2 * 2 * 5
