@@ -26,10 +26,9 @@ class Places:
         project: the checkout.
         work: the folder that holds the `results/` and `figures/` of a run; the checkout unless Snakemake
             was told another `--directory`.
-        paper: report sources, notes, claims and published numbers.
+        paper: the texts of each document in a folder of its own, and the report's sources.
         docs: pages for readers, some with generated parts.
         faults: tests that inject faults, and the page that lists what they promise.
-        captions: one caption per figure and table, `<document>_<target>.rst`.
         recorded: tables of all recorded runs, by scale, kept in the repository.
         recorded_costs: what the targets cost in the recorded runs of all scales.
         recorded_paces: how fast the long work of jobs was, by device, see the option `--profile`.
@@ -41,7 +40,6 @@ class Places:
         self.paper = project / "paper"
         self.docs = project / "docs"
         self.faults = project / "tests" / "faults"
-        self.captions = project / "workflow" / "report"
         self.recorded = project / "results" / "reference"
         self.recorded_costs = self.recorded / "cost.csv"
         self.recorded_paces = self.recorded / "profile.csv"
@@ -54,9 +52,9 @@ class Places:
             UserError: the package does not lie in a checkout, and no project folder is given.
         """
         root = project or SOURCE.parents[1]
-        if not (root / "paper" / "documents.yaml").is_file():
+        if not (root / "paper" / "report.typ").is_file():
             raise UserError(
-                f"{root} is not a checkout of elbogap (no paper/documents.yaml); name one with --project"
+                f"{root} is not a checkout of elbogap (no paper/report.typ); name one with --project"
             )
         return cls(project=root, work=Path())
 

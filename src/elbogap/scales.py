@@ -24,7 +24,7 @@ EXTENDS = "extends"
 
 
 class Config(Section):
-    """All settings of one scale."""
+    """All settings of one scale. The order of the documents is the order of reading, in the report too."""
 
     stand_ins: typing.Literal["always", "if-unavailable", "never"] = setting(
         "Whether declared synthetic stand-ins replace real data sets: always (smoke), only where nothing "

@@ -1,4 +1,4 @@
-"""A made-up claims folder beside made-up tables: KL falls with k, in two seeds."""
+"""Made-up claims beside made-up tables: KL falls with k, in two seeds."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -38,30 +38,25 @@ class Folder:
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        self.claims, self.published, self.results = (
-            root / "paper/claims",
-            root / "paper/published",
-            root / "results",
-        )
+        self.paper, self.results = root / "paper", root / "results"
         self.write_table(
             pd.DataFrame({"k": [1, 1, 10, 10], "seed": [0, 1, 0, 1], "kl": [0.5, 0.7, 0.2, 0.1]})
         )
 
     def write_claims(self, *claims: dict[str, Any], document: str = "toy") -> Path:
-        path = self.claims / f"{document}.yaml"
+        path = self.paper / document / "claims.yaml"
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(
-            yaml.safe_dump({"document": document, "claims": list(claims)}, sort_keys=False), encoding="utf-8"
-        )
+        path.write_text(yaml.safe_dump({"claims": list(claims)}, sort_keys=False), encoding="utf-8")
         return path
 
     def write_table(self, frame: pd.DataFrame, name: str = "smoke/toy/tab.csv") -> None:
         write_result(self.results / name, frame)
 
-    def write_published(self, frame: pd.DataFrame, name: str = "toy_tab.csv") -> Path:
-        self.published.mkdir(parents=True, exist_ok=True)
-        frame.to_csv(self.published / name, index=False)
-        return self.published / name
+    def write_published(self, frame: pd.DataFrame) -> Path:
+        path = self.paper / "toy/published/tab.csv"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        frame.to_csv(path, index=False)
+        return path
 
 
 @pytest.fixture

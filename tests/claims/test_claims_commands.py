@@ -28,7 +28,7 @@ def call(*words: str) -> int:
 
 def decide(folder: Any, scale: str = "smoke") -> int:
     results = folder.results / scale
-    return call("claims", "--scale", scale, "--results", folder.results, "--claims", folder.claims,
+    return call("claims", "--scale", scale, "--results", folder.results, "--paper", folder.paper,
                 "--outputs", f"html={results}/claims.html", f"csv={results}/claims.csv")  # fmt: skip
 
 
@@ -82,7 +82,7 @@ def test_provenance_names_every_file_that_was_read(folder: Any, values: Values) 
         values(
             id="toy-value",
             check={"kind": "value", "metric": "kl"},
-            published={"file": "toy_tab.csv", "column": "kl", "by": "k"},
+            published={"file": "tab.csv", "column": "kl", "by": "k"},
         ),
     )
     published = folder.write_published(pd.DataFrame({"k": [1], "kl": [0.6], "source": "p. 2"}))
@@ -108,7 +108,7 @@ def test_mistakes_of_the_call_are_one_line(folder: Any, values: Values) -> None:
     with pytest.raises(UserError, match=r"huge/toy/tab\.csv is missing; build it first"):
         decide(folder, "huge")
     with pytest.raises(UserError, match="--outputs must be csv=FILE html=FILE"):
-        call("claims", "--scale", "smoke", "--claims", folder.claims, "--outputs", "csv=a.csv", "png=b.png")
+        call("claims", "--scale", "smoke", "--paper", folder.paper, "--outputs", "csv=a.csv", "png=b.png")
     with pytest.raises(UserError, match="run the claims command again"):
         call("claims-check", folder.results / "absent.csv")
 
@@ -162,14 +162,13 @@ def test_the_page_shows_each_claim_escaped_and_alone(folder: Any, values: Values
 @pytest.fixture
 def recorded(folder: Any, values: Values) -> Any:
     """A project whose smoke run is recorded, its verdicts and the table behind them."""
-    (folder.root / "paper/documents.yaml").parent.mkdir(parents=True, exist_ok=True)
-    (folder.root / "paper/documents.yaml").write_text("{}", encoding="utf-8")
     folder.write_claims(values())
+    (folder.paper / "report.typ").touch()
     folder.write_table(
         pd.DataFrame({"k": [1, 10], "seed": 0, "kl": [2.0, 1.0]}), "reference/smoke/toy/tab.csv"
     )
     results = folder.results / "reference"
-    call("claims", "--scale", "smoke", "--results", results, "--claims", folder.claims,
+    call("claims", "--scale", "smoke", "--results", results, "--paper", folder.paper,
          "--outputs", f"html={results}/smoke/claims.html", f"csv={results}/smoke/claims.csv")  # fmt: skip
     (folder.root / "figures/reference/smoke").mkdir(parents=True)
     list_files(folder)
@@ -216,7 +215,7 @@ def test_a_project_without_a_recorded_run_is_not_verified(
 def test_of_an_unfinished_run_only_what_there_is_is_decided(folder: Any, values: Values) -> None:
     folder.write_claims(values(), values(id="toy-later", table="toy/later.csv"))
     results = folder.results / "smoke"
-    words = ["claims", "--scale", "smoke", "--results", folder.results, "--claims", folder.claims]
+    words = ["claims", "--scale", "smoke", "--results", folder.results, "--paper", folder.paper]
     words += ["--outputs", f"html={results}/claims.html", f"csv={results}/claims.csv"]
     with pytest.raises(UserError, match=r"later\.csv is missing"):
         call(*words)

@@ -15,13 +15,13 @@ from elbogap.errors import UserError
 Values = Callable[..., dict[str, Any]]
 BY_ROWS = {
     "check": {"kind": "value", "metric": "kl"},
-    "published": {"file": "toy_tab.csv", "column": "kl", "by": "k"},
+    "published": {"file": "tab.csv", "column": "kl", "by": "k"},
 }
 
 
 def assess(folder: Any, *claims: dict[str, Any], scale: str = "smoke") -> pd.DataFrame:
     folder.write_claims(*claims)
-    return engine.assess_all(specification.load(folder.claims), scale, folder.results, folder.published)
+    return engine.assess_all(specification.load(folder.paper), scale, folder.results, folder.paper)
 
 
 def only(folder: Any, *claims: dict[str, Any], scale: str = "smoke") -> dict[str, Any]:
@@ -168,7 +168,7 @@ def test_a_broken_published_file_is_one_line(
 
 
 def test_a_missing_published_file_is_a_broken_claim(folder: Any, values: Values) -> None:
-    with pytest.raises(UserError, match=r"^claim toy-kl-falls: .*toy_tab\.csv is missing"):
+    with pytest.raises(UserError, match=r"^claim toy-kl-falls: .*tab\.csv is missing"):
         assess(folder, values(**BY_ROWS))
 
 

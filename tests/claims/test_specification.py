@@ -17,11 +17,10 @@ RATIO = {"kind": "ratio", "metric": "kl", "column": "method", "numerator": "a", 
 
 
 def test_a_key_given_twice_is_refused(folder: Any, values: Callable[..., dict]) -> None:
-    folder.write_claims(values())
-    path = folder.claims / "toy.yaml"
-    path.write_text(f"{path.read_text(encoding='utf-8')}document: toy\n", encoding="utf-8")
-    with pytest.raises(UserError, match=r"toy\.yaml: .*key 'document' is given twice"):
-        specification.load(folder.claims)
+    path = folder.write_claims(values())
+    path.write_text(f"{path.read_text(encoding='utf-8')}claims: []\n", encoding="utf-8")
+    with pytest.raises(UserError, match=r"toy/claims\.yaml: .*key 'claims' is given twice"):
+        specification.load(folder.paper)
 
 
 def test_a_valid_file_is_read_as_written(folder: Any, values: Callable[..., dict]) -> None:
@@ -33,9 +32,8 @@ def test_a_valid_file_is_read_as_written(folder: Any, values: Callable[..., dict
             published={"file": "t.csv", "column": "kl", "by": "k"},
         ),
     )
-    (document,) = specification.load(folder.claims)
-    first, second = document.claims
-    assert document.document == "toy"
+    ((document, (first, second)),) = specification.load(folder.paper).items()
+    assert document == "toy"
     assert first.select == {"method": ("a", "b"), "k": 1}
     assert first.spread == ("seed",)
     assert first.at("smoke").tolerance == 0.0
@@ -140,7 +138,7 @@ def test_a_broken_claim_is_one_line_with_file_claim_and_key(
     changes, message = BROKEN[case]
     path = folder.write_claims(values(id="toy-good"), values(**changes))
     with pytest.raises(UserError, match=message) as caught:
-        specification.load(folder.claims)
+        specification.load(folder.paper)
     assert str(caught.value).startswith(f"{path}: claim {changes.get('id', 'toy-kl-falls')}: ")
     assert "\n" not in str(caught.value)
 
@@ -148,36 +146,29 @@ def test_a_broken_claim_is_one_line_with_file_claim_and_key(
 def test_a_claim_without_id_is_named_by_its_place(folder: Any, values: Callable[..., dict]) -> None:
     folder.write_claims(values(), values(id=None))
     with pytest.raises(UserError, match="claim number 2: missing key 'id'"):
-        specification.load(folder.claims)
+        specification.load(folder.paper)
 
 
 def test_an_id_is_used_once_over_all_documents(folder: Any, values: Callable[..., dict]) -> None:
     folder.write_claims(values())
     folder.write_claims(values(), document="other")
     with pytest.raises(
-        UserError, match=r"toy\.yaml: claim toy-kl-falls: id is used twice \(first in .*other\.yaml"
+        UserError, match=r"toy/claims\.yaml: claim toy-kl-falls: id is used twice \(first in .*other/claims"
     ):
-        specification.load(folder.claims)
-
-
-def test_a_file_is_named_after_its_document(folder: Any, values: Callable[..., dict]) -> None:
-    folder.write_claims(values()).rename(folder.claims / "wrong.yaml")
-    with pytest.raises(UserError, match="document is 'toy', but the file's name says 'wrong'"):
-        specification.load(folder.claims)
+        specification.load(folder.paper)
 
 
 @pytest.mark.parametrize("text", ["a: [", "- just\n- a list\n", ""])
 def test_a_file_that_is_no_mapping_is_one_line(folder: Any, text: str) -> None:
-    folder.claims.mkdir(parents=True)
-    (folder.claims / "toy.yaml").write_text(text, encoding="utf-8")
-    with pytest.raises(UserError, match=r"toy\.yaml: ") as caught:
-        specification.load(folder.claims)
+    folder.write_claims().write_text(text, encoding="utf-8")
+    with pytest.raises(UserError, match=r"toy/claims\.yaml: ") as caught:
+        specification.load(folder.paper)
     assert "\n" not in str(caught.value)
 
 
 def test_the_files_needed_leave_out_skipped_claims(folder: Any, values: Callable[..., dict]) -> None:
     by_rows = {"file": "t.csv", "column": "kl", "by": "k"}
-    folder.write_claims(
+    claims = folder.write_claims(
         values(),
         values(id="toy-again"),
         values(
@@ -185,17 +176,18 @@ def test_the_files_needed_leave_out_skipped_claims(folder: Any, values: Callable
         ),
     )
     tables = ["results/smoke/toy/other.csv", "results/smoke/toy/tab.csv"]
-    assert specification.tables_needed(folder.claims, "smoke") == tables
-    assert specification.published_needed(folder.claims, "smoke") == [str(folder.published / "t.csv")]
-    assert specification.tables_needed(folder.claims, "paper") == []
-    assert specification.published_needed(folder.claims, "paper") == []
+    assert specification.tables_needed(folder.paper, "smoke") == tables
+    published = folder.paper / "toy/published/t.csv"
+    assert specification.texts_needed(folder.paper, "smoke") == [str(claims), str(published)]
+    assert specification.tables_needed(folder.paper, "paper") == []
+    assert specification.texts_needed(folder.paper, "paper") == [str(claims)]
 
 
 def test_a_scale_of_ones_own_needs_the_tables_of_all_claims(folder: Any, values: Callable[..., dict]) -> None:
     skipped = everywhere({"status": "skip"})
     folder.write_claims(values(), values(id="toy-skipped", table="toy/other.csv", scales=skipped))
-    assert specification.tables_needed(folder.claims, "smoke") == ["results/smoke/toy/tab.csv"]
-    assert specification.tables_needed(folder.claims, "mine") == [
+    assert specification.tables_needed(folder.paper, "smoke") == ["results/smoke/toy/tab.csv"]
+    assert specification.tables_needed(folder.paper, "mine") == [
         "results/mine/toy/other.csv", "results/mine/toy/tab.csv",
     ]  # fmt: skip
 
@@ -208,18 +200,17 @@ def test_reading_claims_imports_neither_torch_nor_pandas() -> None:
     assert not {"torch", "pandas", "numpy"} & set(answer.stdout.split())
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "paper/claims").glob("*.yaml")), ids=lambda path: path.stem)
-def test_the_documents_own_claims_load_and_their_published_files_exist(path: Path) -> None:
-    assert path.stem in {document.document for document in specification.load(path.parent)}
-    for scale in specification.Scales.model_fields:
-        for file in specification.published_needed(path.parent, scale):
-            assert Path(file).is_file(), file
+@pytest.mark.parametrize("scale", specification.Scales.model_fields)
+def test_the_documents_own_claims_load_and_their_published_files_exist(scale: str) -> None:
+    texts = specification.texts_needed(ROOT / "paper", scale)
+    assert [text for text in texts if not Path(text).is_file()] == []
 
 
 def test_the_guide_shows_a_valid_claim_and_every_kind(tmp_path: Path) -> None:
     guide = (ROOT / "docs/claims.md").read_text(encoding="utf-8")
-    (tmp_path / "qiw.yaml").write_text(guide.split("```yaml\n")[1].split("```")[0], encoding="utf-8")
-    (document,) = specification.load(tmp_path)
-    assert document.claims[0].id == "qiw-kl-falls-with-k"
+    (tmp_path / "qiw").mkdir()
+    text = guide.split("```yaml\n")[1].split("```")[0]
+    (tmp_path / "qiw/claims.yaml").write_text(text, encoding="utf-8")
+    assert specification.load(tmp_path)["qiw"][0].id == "qiw-kl-falls-with-k"
     for kind in ("ordering", "value", "ratio", "monotone", "bound"):
         assert f"\n| `{kind}` |" in guide

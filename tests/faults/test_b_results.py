@@ -75,7 +75,7 @@ def of_project(places: Places, command: str, *words: str) -> list[str]:
 
 def decide(places: Places) -> list[str]:
     made = ["csv=results/smoke/claims.csv", "html=results/smoke/claims.html"]
-    return ["claims", "--scale", "smoke", "--claims", str(places.paper / "claims"), "--outputs", *made]
+    return ["claims", "--scale", "smoke", "--paper", str(places.paper), "--outputs", *made]
 
 
 READERS: dict[str, tuple[Path, Callable[[Places], list[str]]]] = {

@@ -148,7 +148,7 @@ def commands(place: Path) -> dict[str, Command]:
             f"histogram={place}/qiw.posterior_1d/h.csv", "--outputs", "pdf=f.pdf", "png=f.png",
         ],
         "claims": [
-            "claims", "--scale", "smoke", "--claims", str(ROOT / "paper/claims"), "--partial",
+            "claims", "--scale", "smoke", "--paper", str(ROOT / "paper"), "--partial",
             "--outputs", "csv=c.csv", "html=c.html",
         ],
     }  # fmt: skip

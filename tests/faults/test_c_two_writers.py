@@ -72,7 +72,7 @@ def test_one_process_at_a_time_records_runs(
     folder: Path, capsys: pytest.CaptureFixture[str], words: list[str]
 ) -> None:
     (folder / "paper").mkdir()
-    (folder / "paper/documents.yaml").touch()
+    (folder / "paper/report.typ").touch()
     claim = claim_of(folder / "results/reference/cost.csv")
     claim.parent.mkdir(parents=True)
     claim.write_text(json.dumps({"host": "elsewhere", "pid": 4711, "started": 1.7e9}), encoding="utf-8")

@@ -134,10 +134,12 @@ def test_hidden_files_in_config_are_no_scales(tmp_path: Path) -> None:
 
 
 def test_hidden_files_among_claims_and_measurements_are_not_read(tmp_path: Path) -> None:
-    shutil.copy(ROOT / "paper/claims/qiw.yaml", tmp_path)
-    (tmp_path / "._qiw.yaml").write_bytes(b"\0\5\26\7")
-    (tmp_path / ".#qiw.yaml").symlink_to("somebody@host.1234")
-    assert [document.document for document in specification.load(tmp_path)] == ["qiw"]
+    (tmp_path / "qiw").mkdir()
+    shutil.copy(ROOT / "paper/qiw/claims.yaml", tmp_path / "qiw")
+    (tmp_path / "._qiw").mkdir()
+    (tmp_path / "._qiw/claims.yaml").write_bytes(b"\0\5\26\7")
+    (tmp_path / "qiw/.#claims.yaml").symlink_to("somebody@host.1234")
+    assert list(specification.load(tmp_path)) == ["qiw"]
     (tmp_path / "._job.jsonl").write_text('{"s": 1, "rule_name": "hidden"}\n', encoding="utf-8")
     (tmp_path / "job.jsonl").write_text('{"s": 1, "rule_name": "seen"}\n', encoding="utf-8")
     assert [job.rule for job in lineage.jobs(tmp_path)] == ["seen"]

@@ -27,9 +27,10 @@ from elbogap.report.gather import gather
 from elbogap.scales import Config
 
 ROOT = Path(__file__).parents[2]
-CAPTIONS = ROOT / "workflow" / "report"
-DOCUMENTS = [document.key for document in documents(ROOT / "paper/documents.yaml")]
-TARGETS = [target for document in DOCUMENTS for target in targets(CAPTIONS, document)]
+PAPER = ROOT / "paper"
+DOCUMENTS = [document.key for document in documents(PAPER)]
+TARGETS = [target for document in DOCUMENTS for target in targets(PAPER, document)]
+CAPTIONS = {f"{path.parts[-3]}_{path.stem}": path for path in sorted(PAPER.glob("*/captions/*.rst"))}
 QUIET = {"report_level": 2, "halt_level": 5, "warning_stream": False}
 KINDS = "figure|table|slide|theorem|lemma|corollary|proposition|example|equation"
 NAMED = re.compile(rf"({KINDS})s?((?:[ ,]|and|to|[A-Z]\.|\d)+)", re.IGNORECASE)
@@ -71,7 +72,7 @@ def test_captions_are_sentences_that_hold_at_every_scale(target: Target) -> None
     assert not re.search(r"laptop|smoke|figures/|results/", f"{target.title} {target.caption}")
 
 
-@pytest.mark.parametrize("path", sorted(CAPTIONS.glob("*_*.rst")), ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", CAPTIONS.values(), ids=CAPTIONS)
 def test_captions_begin_with_their_heading_in_the_browsable_report(path: Path) -> None:
     """As Snakemake makes HTML of them."""
     body = publish_parts(path.read_text(encoding="utf-8"), writer="html", settings_overrides=QUIET)["body"]
@@ -105,13 +106,13 @@ def test_rules_name_no_label_and_no_caption_of_their_own() -> None:
         literal = [
             line.strip() for line in text.splitlines() if re.search(r"\blabels=|\bcaption=|\breport\(", line)
         ]
-        claims = ["html=report(", 'caption="../report/claims.rst",', 'labels=labels("claims"),']
+        claims = ["html=report(", 'caption="../report/claims.rst",', 'labels=labels("../report/claims.rst"),']
         assert literal == (claims if path.name == "report.smk" else []), path.name
 
 
 def test_every_place_shows_the_label_and_the_title_of_the_caption(tmp_path: Path) -> None:
     """The pages with all targets and all pictures, and what the PDF prints; the rules read the same line."""
-    label, title = heading(CAPTIONS / "implicit_fig05_vcd_toys.rst")
+    label, title = heading(CAPTIONS["implicit_fig05_vcd_toys"])
     places = Places.here()
     assert f"| `fig05_vcd_toys` | {label} | {title} |" in "\n".join(pages.PARTS["targets"](places))
     assert f"implicit, {label}: {title}" in "\n".join(pages.PARTS["gallery"](places))
@@ -121,7 +122,7 @@ def test_every_place_shows_the_label_and_the_title_of_the_caption(tmp_path: Path
     assert (shown["fig05_vcd_toys"]["label"], shown["fig05_vcd_toys"]["title"]) == (label, title)
 
 
-CLAIMS = [(found.document, claim) for found in load_claims(ROOT / "paper/claims") for claim in found.claims]
+CLAIMS = [(document, claim) for document, claims in load_claims(PAPER).items() for claim in claims]
 
 
 @pytest.mark.parametrize(("document", "claim"), CLAIMS, ids=[claim.id for _, claim in CLAIMS])
@@ -191,5 +192,5 @@ def test_other_names_of_cells_are_refused(name: str) -> None:
 
 def test_the_grammar_of_cells_stands_once() -> None:
     files = [*(ROOT / "src").rglob("*.py"), *(ROOT / "workflow/rules").glob("*.smk")]
-    places = [path.name for path in files if "_S(" in path.read_text(encoding="utf-8")]
-    assert places == ["mapa.py"]
+    found = [path for path in files if "_S(" in path.read_text(encoding="utf-8")]
+    assert found == [ROOT / "src/elbogap/papers/mapa/settings.py"]

@@ -133,31 +133,26 @@ REQUIRED, REPORTED = (
     {scale: {"status": status, "tolerance": 0.01} for scale in ("smoke", "laptop", "paper")}
     for status in ("require", "report")
 )
-CLAIMS = {
-    "document": "qiw",
-    "claims": [
-        {
-            "id": "qiw-falls",
-            "item": "Figure 1",
-            "statement": "KL falls with k.",
-            "table": "qiw/tab01_bounds.csv",
-            "check": {"kind": "monotone", "metric": "kl", "along": "k", "direction": "decreasing"},
-            "scales": REQUIRED,
-        }
-    ],
+CLAIM = {
+    "id": "qiw-falls",
+    "item": "Figure 1",
+    "statement": "KL falls with k.",
+    "table": "qiw/tab01_bounds.csv",
+    "check": {"kind": "monotone", "metric": "kl", "along": "k", "direction": "decreasing"},
+    "scales": REQUIRED,
 }
 TABLE = pd.DataFrame({"k": [1, 3], "kl": [0.5, 0.7]})
 
 
 def assessed(folder: Path, **changes: Any) -> dict[str, Any]:
     """The verdict at scale mine on a trend that is in the wrong direction."""
-    claims = CLAIMS | {"claims": [CLAIMS["claims"][0] | changes]}
-    (folder / "claims").mkdir()
-    (folder / "claims/qiw.yaml").write_text(yaml.safe_dump(claims), encoding="utf-8")
+    claims = {"claims": [CLAIM | changes]}
+    (folder / "paper/qiw").mkdir(parents=True)
+    (folder / "paper/qiw/claims.yaml").write_text(yaml.safe_dump(claims), encoding="utf-8")
     (folder / "results/mine/qiw").mkdir(parents=True)
     TABLE.to_csv(folder / "results/mine/qiw/tab01_bounds.csv", index=False)
-    documents = specification.load(folder / "claims")
-    (row,) = engine.assess_all(documents, "mine", folder / "results", folder).to_dict("records")
+    documents = specification.load(folder / "paper")
+    (row,) = engine.assess_all(documents, "mine", folder / "results", folder / "paper").to_dict("records")
     return row
 
 
@@ -183,7 +178,7 @@ def test_the_report_of_a_scale_of_ones_own_is_made(tmp_path: Path) -> None:
         path.write_text(path.read_text(encoding="utf-8").replace("/smoke/", "/mine/"), encoding="utf-8")
     results = places.results("mine")
     outputs = {kind: results / f"claims.{kind}" for kind in ("csv", "html")}
-    decide("mine", places.work / "results", places.paper / "claims", outputs, partial=False)
+    decide("mine", places.work / "results", places.paper, outputs, partial=False)
     report = gather("mine", places)
     (claim,) = report["documents"][0]["claims"]
     assert (claim["verdict"], claim["measured"]) == ("not assessed", "0.4449, 0.03123, 7.8 × 10⁻⁴")
@@ -202,16 +197,16 @@ def test_a_report_of_nothing_says_how_to_build_it(tmp_path: Path) -> None:
 
 
 def test_what_failed_is_listed_with_its_criterion(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (tmp_path / "paper/claims").mkdir(parents=True)
-    (tmp_path / "paper/documents.yaml").write_text("{}", encoding="utf-8")
-    claims = CLAIMS | {"claims": [CLAIMS["claims"][0] | {"scales": REPORTED}]}
-    (tmp_path / "paper/claims/qiw.yaml").write_text(yaml.safe_dump(claims), encoding="utf-8")
+    (tmp_path / "paper/qiw").mkdir(parents=True)
+    (tmp_path / "paper/report.typ").touch()
+    claims = {"claims": [CLAIM | {"scales": REPORTED}]}
+    (tmp_path / "paper/qiw/claims.yaml").write_text(yaml.safe_dump(claims), encoding="utf-8")
     recorded = tmp_path / "results/reference"
     (recorded / "smoke/qiw").mkdir(parents=True)
     (tmp_path / "figures/reference/smoke").mkdir(parents=True)
     write_result(recorded / "smoke/qiw/tab01_bounds.csv", TABLE)
     outputs = {"csv": recorded / "smoke/claims.csv"}
-    decide("smoke", recorded, tmp_path / "paper/claims", outputs, partial=False)
+    decide("smoke", recorded, tmp_path / "paper", outputs, partial=False)
     for folder in (recorded / "smoke", tmp_path / "figures/reference/smoke"):
         write_list(folder)
     assert main(["verify", "--project", str(tmp_path), "--failed"]) == 0

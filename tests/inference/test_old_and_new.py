@@ -19,7 +19,6 @@ from elbogap.inference.objectives.contrastive import VCD, Hoffman
 from elbogap.inference.objectives.elbo import ELBO, IWAE, SIVI
 from elbogap.inference.objectives.uivi import UIVI
 from elbogap.nn.mlp import MLP
-from elbogap.papers.implicit.planar import Factorised
 
 M, S, D, E, T = 3, 5, 2, 4, 6
 KERNEL = hmc.Kernel(4, leapfrog_steps=3, burn_in=2, adaptation=hmc.Adaptation(0.9, 0.01))
@@ -197,7 +196,6 @@ def test_stratified_vcd_of_a_mixture() -> None:
     logits, mean, scale = (normal(M, *shape).requires_grad_() for shape in ((2,), (2, D), (3, D)))
     scale = scale[:, :2].detach().clone().requires_grad_()
     q = GaussianMixture(logits.log_softmax(-1), mean, scale)
-    factorised = Factorised(q.log_weight, mean, scale)
     objective = VCD(KERNEL, STEP, 0.7)
     batch = drawn(objective.noise(2 * S, dimensions=D))
     state = objective.initial_state(M).double()
@@ -207,7 +205,7 @@ def test_stratified_vcd_of_a_mixture() -> None:
         log_joint, start, chain(batch), step_size=torch.full((M, 1), STEP).double(), leapfrog_steps=3,
         adapting=2, adaptation=KERNEL.adaptation,
     )  # fmt: skip
-    found = contrastive.alpha_vcd(log_joint, factorised.log_density, start, chains.last, 0.7, zero)
+    found = contrastive.alpha_vcd(log_joint, q.log_prob, start, chains.last, 0.7, zero)
     weight = (q.log_weight.exp() / S).repeat_interleave(S, 1)
     fixed = weight.detach()
     first = found.value - 0.7 * found.refined

@@ -30,8 +30,7 @@ log_w = log_p - log_q
 ```
 """
 
-CLAIMS = """document: qiw
-claims:
+CLAIMS = """claims:
   - id: qiw-kl-falls-with-k
     item: "Figure 1"
     statement: "KL falls with k."
@@ -80,18 +79,19 @@ def write(path: Path, content: object) -> None:
 def finished_run(folder: Path) -> Places:
     """A project with captions, notes and claims, and a run at scale smoke."""
     project, work = folder / "project", folder / "work"
-    for source in (*CHECKOUT.glob("paper/*.typ"), CHECKOUT / "paper" / "documents.yaml"):
-        write(project / "paper" / source.name, source.read_text(encoding="utf-8"))
-    write(project / "paper" / "notes" / "qiw.md", NOTES)
-    write(project / "paper" / "claims" / "qiw.yaml", CLAIMS)
-    write(project / "paper" / "published" / "qiw_tab01_bounds.csv", "k,kl_published\n1,0.445\n10,0.031\n")
+    for source in (*CHECKOUT.glob("paper/*.typ"), *CHECKOUT.glob("paper/*/paper.yaml")):
+        write(project / source.relative_to(CHECKOUT), source.read_text(encoding="utf-8"))
+    texts = project / "paper" / "qiw"
+    write(texts / "notes.md", NOTES)
+    write(texts / "claims.yaml", CLAIMS)
+    write(texts / "published" / "tab01_bounds.csv", "k,kl_published\n1,0.445\n10,0.031\n")
     captions = {
         "fig01_posterior_2d": "**Figure 1: The density of q_IW**\n\nGrid of *101 x 101* points.",
         "tab01_bounds": "**Table 1 (ours): Bounds in nats**\n\nAverages over 4000 batches.",
         "fig03_posterior_1d": "**Figure 3: One-dimensional panels**\n",
     }
     for name, caption in captions.items():
-        write(project / "workflow" / "report" / f"qiw_{name}.rst", caption)
+        write(texts / "captions" / f"{name}.rst", caption)
 
     results, figures = work / "results" / "smoke", work / "figures" / "smoke"
     bounds = pd.DataFrame(

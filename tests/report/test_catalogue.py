@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from made_up_run import write
 
 from elbogap.errors import UserError
 from elbogap.places import Places
@@ -12,18 +13,13 @@ CHECKOUT = Path(__file__).parents[2]
 
 
 def test_captions_are_the_list_of_targets(tmp_path: Path) -> None:
-    for name in (
-        "qiw_tab01_bounds",
-        "qiw_fig03_panels",
-        "qiw_fig01_density",
-        "workflow",
-        "mapa_fig01_intuition",
-    ):
-        text = f"**Label of {name}: What q_IW is**\n\nShows *k* of q_IW.\nMore.\n"
-        (tmp_path / f"{name}.rst").write_text(text, encoding="utf-8")
+    for name in ("qiw/tab01_bounds", "qiw/fig03_panels", "qiw/fig01_density", "mapa/fig01_intuition"):
+        path = tmp_path / name.replace("/", "/captions/")
+        text = f"**Label of {path.name}: What q_IW is**\n\nShows *k* of q_IW.\nMore.\n"
+        write(path.with_suffix(".rst"), text)
     found = targets(tmp_path, "qiw")
     assert [one.name for one in found] == ["fig01_density", "fig03_panels", "tab01_bounds"]
-    assert found[0].label == "Label of qiw_fig01_density"
+    assert found[0].label == "Label of fig01_density"
     assert found[0].title == "What q_IW is"
     assert found[0].caption == "Shows k of q_IW. More."
     assert [one.kind for one in found] == ["figure", "figure", "table"]
@@ -43,8 +39,8 @@ def test_names_say_the_kind(name: str, kind: str | None) -> None:
     "text", ["", "The first sentence. More.", "**Only a title**\n", "**Figure 1: A title\nof two lines**"]
 )
 def test_a_caption_without_label_and_title_is_refused(tmp_path: Path, text: str) -> None:
-    (tmp_path / "qiw_fig01_x.rst").write_text(text, encoding="utf-8")
-    with pytest.raises(UserError, match=r"qiw_fig01_x\.rst: the first line must be '\*\*Label: title\*\*'"):
+    write(tmp_path / "qiw/captions/fig01_x.rst", text)
+    with pytest.raises(UserError, match=r"fig01_x\.rst: the first line must be '\*\*Label: title\*\*'"):
         targets(tmp_path, "qiw")
 
 
@@ -56,14 +52,14 @@ def test_markup_of_captions_is_dropped() -> None:
 
 
 def test_the_documents_of_the_project() -> None:
-    found = documents(CHECKOUT / "paper" / "documents.yaml")
+    found = documents(CHECKOUT / "paper")
     assert [document.key for document in found] == ["mapa", "qiw", "air", "implicit", "efvae"]
 
 
 def test_a_document_without_a_title_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "documents.yaml").write_text("qiw: {authors: someone}", encoding="utf-8")
-    with pytest.raises(UserError, match="title"):
-        documents(tmp_path / "documents.yaml")
+    write(tmp_path / "qiw/paper.yaml", "authors: someone")
+    with pytest.raises(UserError, match=r"qiw/paper\.yaml: .*title"):
+        documents(tmp_path)
 
 
 def test_a_folder_that_is_no_checkout_is_refused(tmp_path: Path) -> None:
@@ -75,8 +71,8 @@ def test_the_markup_of_the_projects_captions_is_sound() -> None:
     """A lone bar or asterisk makes docutils put its complaint into the text."""
     captions = [
         one.caption
-        for document in documents(CHECKOUT / "paper/documents.yaml")
-        for one in targets(CHECKOUT / "workflow/report", document.key)
+        for document in documents(CHECKOUT / "paper")
+        for one in targets(CHECKOUT / "paper", document.key)
     ]
     assert captions
     assert [one for one in captions if "start-string" in one or "Unknown target" in one] == []

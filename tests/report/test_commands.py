@@ -34,7 +34,7 @@ def test_mistakes_are_one_line(
     assert [line.partition(";")[0] for line in lines] == [
         "elbogap: --outputs must be pdf=FILE, not report.pdf",
         "elbogap: no results at scale 'paper'",
-        f"elbogap: {tmp_path} is not a checkout of elbogap (no paper/documents.yaml)",
+        f"elbogap: {tmp_path} is not a checkout of elbogap (no paper/report.typ)",
     ]
 
 

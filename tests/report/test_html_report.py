@@ -13,6 +13,7 @@ from elbogap.report.catalogue import documents, targets
 
 pytestmark = pytest.mark.browser
 
+DESCRIPTION = "workflow/report/workflow.rst"
 WORKFLOW = """
 report: "workflow.rst"
 rule all:
@@ -28,10 +29,10 @@ rule claims:
 
 def expected_words(places: Places) -> list[str]:
     """What the report of the project has to show: its description, each document, each figure's caption."""
-    first = (places.captions / "workflow.rst").read_text(encoding="utf-8").partition(",")[0]
+    first = (places.project / DESCRIPTION).read_text(encoding="utf-8").partition(",")[0]
     words = [first, "claims"]
-    for document in documents(places.paper / "documents.yaml"):
-        figures = [target for target in targets(places.captions, document.key) if target.kind == "figure"]
+    for document in documents(places.paper):
+        figures = [target for target in targets(places.paper, document.key) if target.kind == "figure"]
         words += [document.key] * bool(figures) + [f"{one.label}: {one.title}" for one in figures]
     return words
 
@@ -43,7 +44,7 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("workflow")
     (folder / "Snakefile").write_text(WORKFLOW, encoding="utf-8")
     (folder / "workflow.rst").write_text(
-        (Places.here().captions / "workflow.rst").read_text(encoding="utf-8"), encoding="utf-8"
+        (Places.here().project / DESCRIPTION).read_text(encoding="utf-8"), encoding="utf-8"
     )
     (folder / "figure.rst").write_text(
         "The density of *q_IW* at scale {{ snakemake.wildcards.scale }}.", encoding="utf-8"

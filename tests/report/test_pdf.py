@@ -64,7 +64,7 @@ def test_verdicts_are_told_by_word(places: Places) -> None:
 
 
 def test_missing_parts_are_marked(places: Places) -> None:
-    (places.paper / "notes" / "qiw.md").unlink()
+    (places.paper / "qiw" / "notes.md").unlink()
     (places.results("smoke") / "claims.csv").unlink()
     (places.results("smoke") / "benchmarks" / "qiw" / "posterior_2d.jsonl").unlink()
     text = text_of(places)

@@ -167,7 +167,7 @@ def test_claims_are_decided_again_without_a_run(tmp_path: Path) -> None:
     places = finished_run(tmp_path)
     record("smoke", places)
     shutil.rmtree(places.results("smoke"))
-    claims = places.paper / "claims/qiw.yaml"
+    claims = places.paper / "qiw/claims.yaml"
     claims.write_text(
         claims.read_text(encoding="utf-8").replace("decreasing", "increasing"), encoding="utf-8"
     )

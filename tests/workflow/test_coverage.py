@@ -15,7 +15,7 @@ from elbogap.report.catalogue import documents, targets
 from elbogap.scales import Config
 
 SOURCE = ROOT / "src" / "elbogap"
-DOCUMENTS = [document.key for document in documents(ROOT / "paper/documents.yaml")]
+DOCUMENTS = [document.key for document in documents(ROOT / "paper")]
 
 
 def built_targets(project: Project) -> set[str]:
@@ -27,17 +27,15 @@ def built_targets(project: Project) -> set[str]:
 
 @pytest.mark.dag
 def test_captions_and_built_figures_and_tables_agree(smoke: Project) -> None:
-    captioned = {
-        f"{one.document}_{one.name}" for key in DOCUMENTS for one in targets(ROOT / "workflow/report", key)
-    }
+    captioned = {f"{one.document}_{one.name}" for key in DOCUMENTS for one in targets(ROOT / "paper", key)}
     assert built_targets(smoke) == captioned
 
 
 @pytest.mark.dag
 def test_every_figure_function_is_drawn(smoke: Project) -> None:
     functions = {
-        f"{path.stem}_{node.name}"
-        for path in (SOURCE / "figures").glob("*.py")
+        f"{path.parent.name}_{node.name}"
+        for path in SOURCE.glob("papers/*/figures.py")
         for node in ast.parse(path.read_text(encoding="utf-8")).body
         if isinstance(node, ast.FunctionDef) and node.name.startswith("fig")
     }
@@ -55,7 +53,7 @@ def test_every_experiment_runs(smoke: Project) -> None:
 @pytest.mark.dag
 def test_every_claim_is_decided_at_smoke_scale(smoke: Project) -> None:
     verdicts = pd.read_csv(smoke.folder / "results/smoke/claims.csv").set_index("id")
-    claims = [claim for document in load_claims(ROOT / "paper/claims") for claim in document.claims]
+    claims = [claim for claims in load_claims(ROOT / "paper").values() for claim in claims]
     assert {claim.id for claim in claims} == set(verdicts.index)
     for claim in claims:
         detail = str(verdicts.loc[claim.id, "detail"])
@@ -81,11 +79,12 @@ def leaves(model: type, prefix: str = "") -> list[str]:
     return names
 
 
-def test_every_document_in_the_workflow_has_notes_and_claims() -> None:
-    for path in (ROOT / "workflow/rules").glob("*.smk"):
-        if path.stem in DOCUMENTS:
-            assert (ROOT / "paper/notes" / f"{path.stem}.md").is_file(), path.stem
-            assert (ROOT / "paper/claims" / f"{path.stem}.yaml").is_file(), path.stem
+def test_every_document_has_its_texts_and_its_rules() -> None:
+    files = ("paper.yaml", "notes.md", "claims.yaml", "captions")
+    assert sorted(DOCUMENTS) == sorted(path.name for path in (ROOT / "paper").glob("*/"))
+    for key in DOCUMENTS:
+        paths = [*(ROOT / "paper" / key / file for file in files), ROOT / f"workflow/rules/{key}.smk"]
+        assert [path for path in paths if not path.exists()] == []
 
 
 def test_the_committed_tree_is_free_of_local_paths() -> None:

@@ -123,7 +123,7 @@ def test_a_misspelt_key_is_one_clear_line(project: Project) -> None:
 
 
 def test_a_failing_required_claim_breaks_the_build_and_is_named(built: Project) -> None:
-    path = built.folder / "paper/claims/qiw.yaml"
+    path = built.folder / "paper/qiw/claims.yaml"
     text = path.read_text(encoding="utf-8")
     text += """
   - id: qiw-made-to-fail

@@ -11,12 +11,12 @@ from pathlib import Path
 from snakemake.exceptions import WorkflowError
 
 ROOT = Path(workflow.basedir)
-CLAIMS = os.path.relpath(ROOT / "paper" / "claims")
-if "{" in CLAIMS:
+PAPER = os.path.relpath(ROOT / "paper")
+if "{" in PAPER:
     raise WorkflowError(f"elbogap: Snakemake takes braces in a path for wildcards; rename a folder of {ROOT}")
 sys.path.insert(0, str(ROOT / "src"))
 
-from elbogap.claims.specification import published_needed, tables_needed
+from elbogap.claims.specification import tables_needed, texts_needed
 from elbogap.modules import experiment_module, figures_module
 from elbogap.papers.air.settings import CostOfTraining
 from elbogap.papers.implicit.settings import TimeOfTraining
@@ -93,16 +93,16 @@ def refuse_misspelt_targets():
 
 
 def labels(caption):
-    """What the browsable report calls a result: the label in its caption file, and the scale."""
-    label, _ = heading(ROOT / "workflow" / "report" / f"{caption}.rst")
+    """What the browsable report calls a result: the label in its caption file, named from here, and the scale."""
+    label, _ = heading(ROOT / "workflow" / "rules" / caption)
     return {"item": label, "scale": "{scale}"}
 
 
 def reported(path):
     """A figure or table that the browsable report shows, under its document, with its caption and label."""
     document, name = Path(path).parts[-2], Path(path).stem
-    caption = f"{document}_{name}"
-    return report(path, caption=f"../report/{caption}.rst", category=document, labels=labels(caption))
+    caption = f"../../paper/{document}/captions/{name}.rst"
+    return report(path, caption=caption, category=document, labels=labels(caption))
 
 
 def settings(name):
@@ -243,13 +243,12 @@ def data_state(wildcards):
 
 def claim_files(wildcards):
     """The claims as written, and the published numbers that they are compared with."""
-    written = map(str, visible(Path(CLAIMS), "*.yaml"))
-    return [*written, *published_needed(Path(CLAIMS), wildcards.scale)]
+    return texts_needed(Path(PAPER), wildcards.scale)
 
 
 def claim_tables(wildcards):
     """The tables that the claims of all documents are checked against at a scale."""
-    return tables_needed(Path(CLAIMS), wildcards.scale)
+    return tables_needed(Path(PAPER), wildcards.scale)
 
 
 def report_inputs(wildcards):

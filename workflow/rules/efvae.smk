@@ -43,7 +43,7 @@ experiment(
     found=newsgroups_trained,
     inputs="""
         documents=documents.npz baselines=tab_newsgroups_baselines.csv
-        published=paper/published/efvae_newsgroups.csv
+        published=paper/efvae/published/newsgroups.csv
     """,
     outputs="table=tab02_newsgroups.csv retrieval=tab_retrieval.csv",
 )

@@ -66,13 +66,13 @@ experiment(
 experiment(
     "implicit.regression_summary",
     "table of the softmax regressions",
-    inputs=regressions("curves", "final", "timing") + " published=paper/published/implicit_regression.csv",
+    inputs=regressions("curves", "final", "timing") + " published=paper/implicit/published/regression.csv",
     outputs="seeds=regression_seeds.csv table=tab_regression.csv",
 )
 experiment(
     "implicit.hmc_iterations",
     "numbers of HMC iterations",
-    inputs="data=data/mnist.json published=paper/published/implicit_hmc_iterations.csv",
+    inputs="data=data/mnist.json published=paper/implicit/published/hmc_iterations.csv",
     outputs="curves=hmc_iterations_curves.csv table=tab_hmc_iterations.csv",
     gpu=1,
 )

@@ -11,7 +11,7 @@ rule claims_table:
             "results/{scale}/claims.html",
             caption="../report/claims.rst",
             category="claims",
-            labels=labels("claims"),
+            labels=labels("../report/claims.rst"),
         ),
     log:
         "results/{scale}/logs/claims.log",
@@ -20,13 +20,13 @@ rule claims_table:
     conda:
         "../../envs/environment.yaml"
     params:
-        claims=CLAIMS,
+        paper=PAPER,
         code=code("elbogap.claims.commands"),
         files=files,
     message:
         "checking the claims at scale {wildcards.scale}"
     shell:
-        "python -m elbogap claims --scale {wildcards.scale:q} --claims {params.claims:q} {params.files} > {log:q} 2>&1"
+        "python -m elbogap claims --scale {wildcards.scale:q} --paper {params.paper:q} {params.files} > {log:q} 2>&1"
 
 
 # A step of its own, so that a failed claim leaves the table that explains it.

@@ -20,7 +20,7 @@ def register(commands: Any) -> None:
     decide.add_argument("--scale", type=scale_name, required=True)
     decide.add_argument("--results", type=Path, default=Path("results"), help="folder of results (results)")
     decide.add_argument(
-        "--claims", type=Path, default=Path("paper/claims"), help="folder of claims (paper/claims)"
+        "--paper", type=Path, default=Path("paper"), help="folder of the documents' texts (paper)"
     )
     decide.add_argument(
         "--partial", action="store_true", help="a claim whose table is not made yet is not assessed"
@@ -48,7 +48,7 @@ def _claims(options: argparse.Namespace) -> None:
 
     csv, html = words.outputs(options.outputs, "csv", "html")
     outputs = {"csv": csv, "html": html}
-    _print(decide(options.scale, options.results, options.claims, outputs, partial=options.partial))
+    _print(decide(options.scale, options.results, options.paper, outputs, partial=options.partial))
 
 
 def _check(options: argparse.Namespace) -> int:

@@ -10,39 +10,35 @@ from elbogap import provenance, tables
 from elbogap.checksums import sha256
 from elbogap.claims import engine, html, specification
 from elbogap.errors import UserError
-from elbogap.places import visible
 
 
 def decide(
-    scale: str, results: Path, claims: Path, outputs: Mapping[str, Path], *, partial: bool
+    scale: str, results: Path, paper: Path, outputs: Mapping[str, Path], *, partial: bool
 ) -> pd.DataFrame:
     """The verdicts, which are also written to the outputs `csv` and `html`, whichever are given.
 
     Args:
         scale: the scale.
         results: folder of `<scale>/<document>/` tables.
-        claims: folder of claims.
+        paper: folder of the documents' texts, with claims `<document>/claims.yaml`.
         outputs: files by kind.
         partial: whether a claim whose table is not made yet is not assessed, instead of an error.
 
     Raises:
         UserError: there are no claims, or one cannot be decided.
     """
-    documents = specification.load(claims)
+    documents = specification.load(paper)
     if not documents:
-        raise UserError(f"{claims}: no claims here; they are files <document>.yaml")
-    needed = map(Path, specification.tables_needed(claims, scale, results))
+        raise UserError(f"{paper}: no claims here; they are files <document>/claims.yaml")
+    needed = map(Path, specification.tables_needed(paper, scale, results))
     digests = {str(path): provenance.verify(path) for path in needed if path.is_file()}
-    verdicts = engine.assess_all(
-        documents, scale, results, specification.published_folder(claims), partial=partial
-    )
-    texts = [*visible(claims, "*.yaml"), *map(Path, specification.published_needed(claims, scale))]
+    verdicts = engine.assess_all(documents, scale, results, paper, partial=partial)
     record = provenance.collect(
         source=provenance.source(__name__),
         command=["python", "-m", "elbogap", *sys.argv[1:]],
         scale=scale,
         settings={},
-        inputs=digests | {str(path): sha256(path) for path in texts},
+        inputs=digests | {text: sha256(Path(text)) for text in specification.texts_needed(paper, scale)},
         run={},
     )
     page = html.page(verdicts, scale)

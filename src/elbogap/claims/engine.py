@@ -8,10 +8,10 @@ import pandas as pd
 from pydantic import ValidationError
 
 from elbogap import tables
-from elbogap.claims import checks
+from elbogap.claims import checks, specification
 from elbogap.claims.checks import Finding, Reference
 from elbogap.claims.criterion import criterion
-from elbogap.claims.specification import Claim, Document, PublishedFile, PublishedValue, Status, Value
+from elbogap.claims.specification import Claim, PublishedFile, PublishedValue, Status, Value
 from elbogap.errors import UserError
 
 REPRODUCED, NOT_REPRODUCED, NOT_ASSESSED = VERDICTS = ("reproduced", "not reproduced", "not assessed")
@@ -44,15 +44,15 @@ NUMBERS = ("spread", "tolerance")
 
 
 def assess_all(
-    documents: list[Document], scale: str, results: Path, published: Path, *, partial: bool = False
+    documents: specification.Claims, scale: str, results: Path, paper: Path, *, partial: bool = False
 ) -> pd.DataFrame:
     """The verdicts of all claims at a scale, one row each.
 
     Args:
-        documents: the claims, from :func:`elbogap.claims.specification.load`.
+        documents: the claims by document, from :func:`elbogap.claims.specification.load`.
         scale: the name of the scale; tables are read from `results/<scale>`.
         results: the folder of results.
-        published: the folder of the documents' own numbers.
+        paper: the folder of the documents' texts.
         partial: the run is not finished: a claim whose table is missing is not assessed.
 
     Raises:
@@ -61,16 +61,15 @@ def assess_all(
     """
     read: dict[Path, pd.DataFrame] = {}
     verdicts = []
-    for document in documents:
-        for claim in document.claims:
+    for document, claims in documents.items():
+        published = specification.published_folder(paper, document)
+        for claim in claims:
             try:
                 if partial and not (results / scale / claim.table).is_file():
                     missing = "its table is not made at this scale yet"
-                    verdicts.append(_verdict(claim, document.document, scale, NOT_ASSESSED, missing, None))
+                    verdicts.append(_verdict(claim, document, scale, NOT_ASSESSED, missing, None))
                 else:
-                    verdicts.append(
-                        _assess(claim, document.document, scale, results / scale, published, read)
-                    )
+                    verdicts.append(_assess(claim, document, scale, results / scale, published, read))
             except UserError as error:
                 raise UserError(f"claim {claim.id}: {error}") from error
     frame = pd.DataFrame([asdict(verdict) for verdict in verdicts], columns=COLUMNS)

@@ -3,7 +3,6 @@
 import math
 import re
 from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -32,23 +31,20 @@ def verify(places: Places, say: Say) -> list[str]:
     problems = [
         f"{path}: an interrupted recording left this; run the reference command again" for path in aside
     ]
-    folder = places.paper / "claims"
-    documents, published = specification.load(folder), specification.published_folder(folder)
+    documents = specification.load(places.paper)
     for scale in scales:
         problems += checksums.mismatches(places.recorded_results(scale))
         problems += checksums.mismatches(places.recorded_figures(scale))
         try:
-            problems += _claims(documents, scale, places.recorded, published, say)
+            problems += _claims(documents, scale, places, say)
         except UserError as error:
             problems.append(f"{scale}: {error}")
     return problems
 
 
-def _claims(
-    documents: list[specification.Document], scale: str, recorded: Path, published: Path, say: Say
-) -> Iterator[str]:
-    then = _by_claim(engine.read_verdicts(recorded / scale / "claims.csv"))
-    verdicts = engine.assess_all(documents, scale, recorded, published, partial=True)
+def _claims(documents: specification.Claims, scale: str, places: Places, say: Say) -> Iterator[str]:
+    then = _by_claim(engine.read_verdicts(places.recorded_results(scale) / "claims.csv"))
+    verdicts = engine.assess_all(documents, scale, places.recorded, places.paper, partial=True)
     counts = verdicts["verdict"].value_counts()
     say(
         f"{scale}: {len(verdicts)} claims, " + ", ".join(f"{n} {word}" for word, n in counts.items()),

@@ -1,10 +1,10 @@
-"""What a claim is: the typed form of `paper/claims/<document>.yaml`, and the files that its check reads.
+"""What a claim is: the typed form of `paper/<document>/claims.yaml`, and the files that its check reads.
 
 Only pydantic and PyYAML are imported here, so that the Snakefile can ask for the tables a check needs.
 """
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -144,7 +144,7 @@ class PublishedValue(Part):
 
 
 class PublishedFile(Part):
-    """Numbers in a column of a file in `paper/published`, joined to the measured rows by key columns."""
+    """Numbers in a column of a file in the document's `published/`, joined to measured rows by keys."""
 
     file: Annotated[str, StringConstraints(pattern=r"^[\w.-]+\.csv$")]
     column: Text
@@ -224,74 +224,76 @@ class Claim(Part):
         return getattr(self.scales, scale) if scale in Scales.model_fields else None
 
 
-class Document(Part):
+class ClaimsFile(Part):
     """The claims of one document."""
 
-    document: Text
     claims: Annotated[tuple[Claim, ...], Field(min_length=1)]
 
 
-def load(folder: Path) -> list[Document]:
-    """The claims of all documents, one file each, in the order of their names.
+Claims = Mapping[str, tuple[Claim, ...]]
+"""The claims by the key of their document."""
+
+
+def load(paper: Path) -> Claims:
+    """The claims of all documents, from the files `<document>/claims.yaml`, in the order of the keys.
 
     Raises:
         UserError: a file is unreadable or breaks the form, or an id is used twice; the message names the
             file, the claim and the key.
     """
-    documents: list[Document] = []
+    documents: dict[str, tuple[Claim, ...]] = {}
     homes: dict[str, Path] = {}
-    for path in visible(folder, "*.yaml"):
-        document = _load(path)
-        for claim in document.claims:
+    for path in visible(paper, "*/claims.yaml"):
+        claims = documents[path.parent.name] = _load(path)
+        for claim in claims:
             if claim.id in homes:
                 raise UserError(f"{path}: claim {claim.id}: id is used twice (first in {homes[claim.id]})")
             homes[claim.id] = path
-        documents.append(document)
     return documents
 
 
-def tables_needed(claims_folder: Path, scale: str, results: Path = Path("results")) -> list[str]:
+def tables_needed(paper: Path, scale: str, results: Path = Path("results")) -> list[str]:
     """The paths `results/<scale>/...` of the tables that the claims of a scale read, skipped ones aside.
 
     A scale that claims do not know skips none.
     """
-    return sorted({str(results / scale / claim.table) for claim in _assessed(claims_folder, scale)})
+    return sorted({str(results / scale / claim.table) for _, claim in _assessed(paper, scale)})
 
 
-def published_needed(claims_folder: Path, scale: str) -> list[str]:
-    """The paths of the files with published numbers that the claims of a scale read."""
-    folder = published_folder(claims_folder)
-    published = (claim.published for claim in _assessed(claims_folder, scale))
-    return sorted({str(folder / source.file) for source in published if isinstance(source, PublishedFile)})
+def texts_needed(paper: Path, scale: str) -> list[str]:
+    """The paths of all claims files, and of the published numbers that the claims of a scale read."""
+    published = {
+        str(published_folder(paper, document) / claim.published.file)
+        for document, claim in _assessed(paper, scale)
+        if isinstance(claim.published, PublishedFile)
+    }
+    return [*map(str, visible(paper, "*/claims.yaml")), *sorted(published)]
 
 
-def published_folder(claims_folder: Path) -> Path:
-    """Where the documents' own numbers stand: beside the claims."""
-    return claims_folder.parent / "published"
+def published_folder(paper: Path, document: str) -> Path:
+    """Where the numbers that a document states lie."""
+    return paper / document / "published"
 
 
-def _assessed(folder: Path, scale: str) -> Iterator[Claim]:
-    for document in load(folder):
-        for claim in document.claims:
+def _assessed(paper: Path, scale: str) -> Iterator[tuple[str, Claim]]:
+    for document, claims in load(paper).items():
+        for claim in claims:
             asked = claim.at(scale)
             if asked is None or asked.status != "skip":
-                yield claim
+                yield document, claim
 
 
-def _load(path: Path) -> Document:
+def _load(path: Path) -> tuple[Claim, ...]:
     try:
         values = read_yaml(path)
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror})") from error
     try:
-        document = Document.model_validate(values)
+        return ClaimsFile.model_validate(values).claims
     except ValidationError as error:
         first, others = error.errors()[0], error.error_count() - 1
         more = f" (and {others} more)" if others else ""
         raise UserError(f"{path}: {_explain(first, values)}{more}") from error
-    if document.document != path.stem:
-        raise UserError(f"{path}: document is '{document.document}', but the file's name says '{path.stem}'")
-    return document
 
 
 def _explain(problem: Any, values: Any) -> str:

@@ -6,6 +6,8 @@ from pathlib import Path
 
 from elbogap.config.yaml_file import read_yaml
 from elbogap.errors import UserError
+from elbogap.places import visible
+from elbogap.scales import Config
 
 _NAME = re.compile(r"(?P<kind>fig|tab)\d*_\w+")
 _HEADING = re.compile(r"\*\*(?P<label>[^:*]+): (?P<title>[^*]+)\*\*")
@@ -13,7 +15,7 @@ _HEADING = re.compile(r"\*\*(?P<label>[^:*]+): (?P<title>[^*]+)\*\*")
 
 @dataclass(frozen=True)
 class Document:
-    """A replicated document, as `paper/documents.yaml` describes it."""
+    """A replicated document, as `paper/<key>/paper.yaml` describes it."""
 
     key: str
     title: str
@@ -55,35 +57,38 @@ class Target:
 REPORT = Target("all", "report", "Report", "All figures, tables and verdicts in one document", "report", "")
 
 
-def documents(path: Path) -> list[Document]:
-    """The documents in the order of the file.
+def documents(paper: Path) -> list[Document]:
+    """The documents with a folder in `paper`, in the order of reading (:class:`~elbogap.scales.Config`).
 
     Raises:
-        UserError: the file cannot be read or lacks a field.
+        UserError: a file cannot be read or lacks a field.
     """
-    try:
-        return [Document(key=key, **fields) for key, fields in read_yaml(path).items()]
-    except (OSError, AttributeError, TypeError) as error:
-        raise UserError(f"{path}: not a list of documents ({error})") from error
+    found = []
+    for path in (paper / key / "paper.yaml" for key in Config.model_fields if (paper / key).is_dir()):
+        try:
+            found.append(Document(key=path.parent.name, **read_yaml(path)))
+        except (OSError, TypeError) as error:
+            raise UserError(f"{path}: does not describe a document ({error})") from error
+    return found
 
 
-def targets(captions: Path, document: str) -> list[Target]:
+def targets(paper: Path, document: str) -> list[Target]:
     """The targets of one document that have a caption: figures, then tables, each by number.
 
     Raises:
         UserError: a caption has no label and title.
     """
     found = []
-    for path in sorted(captions.glob(f"{document}_*.rst")):
+    for path in visible(paper / document / "captions", "*.rst"):
         label, title = heading(path)
         text = path.read_text(encoding="utf-8").partition("\n")[2]
-        found.append(target(document, path.stem.removeprefix(f"{document}_"), label, title, plain_text(text)))
+        found.append(target(document, path.stem, label, title, plain_text(text)))
     return [one for one in found if one is not None]
 
 
-def everything(path: Path, captions: Path) -> list[Target]:
-    """The targets of all documents of the file, and the report."""
-    return [*(one for document in documents(path) for one in targets(captions, document.key)), REPORT]
+def everything(paper: Path) -> list[Target]:
+    """The targets of all documents, and the report."""
+    return [*(one for document in documents(paper) for one in targets(paper, document.key)), REPORT]
 
 
 def heading(caption: Path) -> tuple[str, str]:

@@ -39,8 +39,8 @@ def gather(scale: str, places: Places) -> dict[str, Any]:
         )
     lineage, measured = Lineage(places.work), jobs(places.results(scale) / "benchmarks")
     verdicts = claims(places.results(scale) / "claims.csv")
-    specified = {d.document: d.claims for d in specification.load(places.paper / "claims")}
-    all_documents = catalogue.documents(places.paper / "documents.yaml")
+    specified = specification.load(places.paper)
+    all_documents = catalogue.documents(places.paper)
     present = [
         _document(
             document, targets, scale, places, lineage, measured, verdicts, specified.get(document.key, ())
@@ -78,7 +78,7 @@ def claims(path: Path) -> list[dict[str, str]]:
 
 def _targets(document: Document, scale: str, places: Places) -> list[Target]:
     """The targets with a caption, and those that a run made without one."""
-    found = {target.name: target for target in catalogue.targets(places.captions, document.key)}
+    found = {target.name: target for target in catalogue.targets(places.paper, document.key)}
     made = [
         *places.figures(scale).glob(f"{document.key}/fig*.p[dn][fg]"),
         *places.results(scale).glob(f"{document.key}/tab*.csv"),
@@ -100,7 +100,7 @@ def _document(
     verdicts: Iterable[Mapping[str, str]],
     specified: Iterable[specification.Claim],
 ) -> dict[str, Any]:
-    notes = places.paper / "notes" / f"{document.key}.md"
+    notes = places.paper / document.key / "notes.md"
     shown = [_target(target, scale, places, lineage, measured) for target in targets]
     own = [dict(verdict) for verdict in verdicts if verdict["document"] == document.key]
     _attach_claims(shown, own, specified, scale)
@@ -174,15 +174,15 @@ def _attach_published(
 ) -> None:
     """Put published numbers beside a target: the file of its name, and those its claims compare with."""
     claimed = {verdict["id"] for verdict in target["claims"]}
-    names = [f"{document}_{target['name']}.csv"]
+    names = [f"{target['name']}.csv"]
     for claim in specified:
         if claim.id in claimed and isinstance(claim.published, specification.PublishedFile):
             names.append(claim.published.file)
     for name in dict.fromkeys(names):
-        path = places.paper / "published" / name
+        path = specification.published_folder(places.paper, document) / name
         if path.is_file():
             frame = tables.read_table(path)
-            target["published"].append(table(frame, f"paper/published/{name}"))
+            target["published"].append(table(frame, path.relative_to(places.project).as_posix()))
 
 
 def _total(rows: list[dict[str, Any]]) -> dict[str, Any]:

@@ -75,7 +75,7 @@ def _targets(places: Places) -> Iterable[str]:
     costs = _recorded_costs(places)
     header = ["document", "target", "item", "shows", *SCALES]
     rows = []
-    for target in catalogue.everything(places.paper / "documents.yaml", places.captions):
+    for target in catalogue.everything(places.paper):
         of_target = costs[(costs["document"] == target.document) & (costs["target"] == target.name)]
         rows.append(
             [
@@ -123,9 +123,9 @@ def _verdicts(rows: Iterable[Mapping[str, Any]]) -> Iterable[str]:
 def _paper(places: Places) -> Iterable[str]:
     """What is recorded of the documents' own settings and what is not, and the claims that this decides."""
     rows = []
-    for document in catalogue.documents(places.paper / "documents.yaml"):
+    for document in catalogue.documents(places.paper):
         lists: dict[bool, list[str]] = {True: [], False: []}
-        for target in catalogue.targets(places.captions, document.key):
+        for target in catalogue.targets(places.paper, document.key):
             lists[_is_recorded(target, places)].append(f"`{target.name}`")
         rows.append([document.key, *(", ".join(lists[is_there]) or DASH for is_there in (True, False))])
     yield from _table(["document", "recorded", "not recorded"], rows)
@@ -173,8 +173,8 @@ def _share(value: float) -> str:
 def _gallery(places: Places) -> Iterable[str]:
     """The recorded pictures, three in a row."""
     pictures = []
-    for document in catalogue.documents(places.paper / "documents.yaml"):
-        for target in catalogue.targets(places.captions, document.key):
+    for document in catalogue.documents(places.paper):
+        for target in catalogue.targets(places.paper, document.key):
             path = places.recorded_figures(RECORDED) / document.key / f"{target.name}.png"
             if path.is_file():
                 name = f"../{path.relative_to(places.project).as_posix()}"

@@ -63,8 +63,7 @@ def record(scale: str, places: Places, *, add: bool = False) -> int:
         _fill(fresh, source, files, old if add else None)
         write_list(fresh)
     if add:
-        claims = {"csv": new[0] / "claims.csv"}
-        decide(scale, new[0].parent, places.paper / "claims", claims, partial=True)
+        decide(scale, new[0].parent, places.paper, {"csv": new[0] / "claims.csv"}, partial=True)
     _make_paths_relative(new[0], places)
     write_list(new[0])
     for fresh, old in zip(new, folders, strict=True):
@@ -134,7 +133,7 @@ def _costs(scale: str, places: Places, add: bool) -> pd.DataFrame:
     """The cost table, a row per target and job, with those of a scale (or of the targets made) replaced."""
     lineage, measured = Lineage(places.work), jobs(places.results(scale) / "benchmarks")
     rows = []
-    for target in catalogue.everything(places.paper / "documents.yaml", places.captions):
+    for target in catalogue.everything(places.paper):
         for job in lineage.costs(target.files(scale), measured):
             rows.append({"document": target.document, "target": target.name, "scale": scale, **job})
     now = pd.DataFrame(rows, columns=COST_COLUMNS)

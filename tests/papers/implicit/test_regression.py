@@ -15,8 +15,10 @@ from elbogap import tables
 from elbogap.data.loaders import Dataset
 from elbogap.ensemble import Fit
 from elbogap.errors import UserError
+from elbogap.inference.objectives.base import StepSize
 from elbogap.papers.implicit import softmax_regression as regression_module
 from elbogap.papers.implicit.experiments import hmc_iterations, regression, regression_summary
+from elbogap.papers.implicit.families import affine_mean
 from elbogap.papers.implicit.settings import (
     HmcIterations,
     Points,
@@ -30,7 +32,7 @@ from elbogap.training import Work
 
 CLASSES, FEATURES = 3, 4
 POINTS = Points(train=24, test=9, batch=8)
-PUBLISHED = Path(__file__).parents[3] / "paper/published"
+PUBLISHED = Path(__file__).parents[3] / "paper/implicit/published"
 
 
 @pytest.fixture(scope="module")
@@ -157,7 +159,7 @@ def test_all_methods_see_the_same_minibatches_and_a_round_goes_through_the_data(
     training: SoftmaxTraining, softmax: SoftmaxRegression
 ) -> None:
     rows = [
-        regression_module.objective(training, softmax, POINTS, method, 2, [0, 1]).prepare(3)["rows"]
+        regression_module.variational(training, softmax, POINTS, method, 2, [0, 1]).prepare(3)["rows"]
         for method in regression_module.METHODS
     ]
     assert torch.equal(rows[0], rows[1])
@@ -168,18 +170,17 @@ def test_all_methods_see_the_same_minibatches_and_a_round_goes_through_the_data(
 
 
 def test_uivi_s_leapfrog_step_adapts(training: SoftmaxTraining, softmax: SoftmaxRegression) -> None:
-    what = regression_module.objective(training, softmax, POINTS, "uivi", 2, [0, 1])
-    assert isinstance(what, regression_module.Uivi)
+    what = regression_module.variational(training, softmax, POINTS, "uivi", 2, [0, 1])
+    assert isinstance(what.state, StepSize)
     networks = regression_module.initial_networks(training, "uivi", softmax.dimensions, [0, 1])
     batch = {name: values[:, 0] for name, values in what.prepare(0).items()}
     value = what.value(networks, batch)
     # the value is the bound without further noises, whatever the chains did
-    q = regression_module.family(networks)
-    z = q.place(batch["noise"], batch["draws"])
-    expected = softmax.log_joint(batch["rows"])(z) - q.conditional(batch["draws"])
+    q = affine_mean(networks)
+    expected = softmax.log_joint(batch["rows"])(q.rsample(batch)) - q.conditional_log_prob(batch)
     torch.testing.assert_close(value, expected.squeeze(1))
-    assert (what.step_sizes.values != training.step_size).all()
-    assert within(what.step_sizes.values - training.step_size, training.step_size, times=0.03)
+    assert (what.state.value != training.step_size).all()
+    assert within(what.state.value - training.step_size, training.step_size, times=0.03)
 
 
 def test_the_model_takes_the_first_of_the_shuffled_points_and_adds_a_one() -> None:
@@ -236,7 +237,7 @@ def test_the_experiments_give_a_row_per_seed_and_measurement_and_their_means(
     assert sorted(curves["iteration"].unique()) == list(range(4, 44, 4))
     assert len(found["final"]) == 3 * 2
     assert (found["timing"]["seconds_per_iteration"] >= 0).all()
-    inputs = {"published": PUBLISHED / "implicit_regression.csv"}
+    inputs = {"published": PUBLISHED / "regression.csv"}
     for kind, table in found.items():
         inputs[f"{kind}_mnist"] = tmp_path / f"{kind}.csv"
         tables.write(table, inputs[f"{kind}_mnist"])
@@ -263,7 +264,7 @@ def test_hmc_iterations_are_compared_with_their_mean(
     training: SoftmaxTraining, record: Path, tmp_path: Path
 ) -> None:
     settings = HmcIterations(points=POINTS, training=training, iterations=(1, 5), rounds=5, last_share=0.2)
-    inputs = {"data": record, "published": PUBLISHED / "implicit_hmc_iterations.csv"}
+    inputs = {"data": record, "published": PUBLISHED / "hmc_iterations.csv"}
     found = hmc_iterations.run(settings, Run("test", {}, inputs, tmp_path / "b"))
     curves, table = found["curves"], found["table"].set_index("hmc_iterations")
     assert len(curves) == 2 * 2 * 5

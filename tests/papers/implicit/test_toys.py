@@ -12,13 +12,17 @@ from torch.distributions import Independent, MixtureSameFamily, MultivariateNorm
 from allowance import within
 from elbogap.errors import OutOfTime
 from elbogap.inference import hmc
-from elbogap.inference.semi_implicit import SemiImplicit
+from elbogap.inference.families.semi_implicit import SemiImplicit
+from elbogap.inference.noise import draw
+from elbogap.inference.objectives.base import StepSize
+from elbogap.inference.objectives.elbo import SIVI
+from elbogap.inference.objectives.uivi import UIVI
 from elbogap.nn.mlp import MLP
 from elbogap.papers.implicit import best_gaussian
 from elbogap.papers.implicit.best_gaussian import smallest_divergence
 from elbogap.papers.implicit.elbo import elbo_between
 from elbogap.papers.implicit.experiments import toys
-from elbogap.papers.implicit.semi_implicit import FLOOR, Sivi, StepSizes, Uivi, constant_family, family
+from elbogap.papers.implicit.families import FLOOR, semi_implicit
 from elbogap.papers.implicit.settings import Toys
 from elbogap.papers.implicit.uivi_targets import TARGETS, LogDensities
 from elbogap.runtime import Run, limit_torch_threads, torch_generator
@@ -164,7 +168,7 @@ def test_a_member_does_not_depend_on_the_others() -> None:
     gradients = []
     for own in (members, members[1:]):
         networks = toys._initial_networks(SETTINGS, "uivi", own)
-        objective = toys._objective(SETTINGS, "uivi", own, StepSizes(len(own), 0.2), "cpu")
+        objective = toys._training(SETTINGS, "uivi", own, "cpu")
         batch = {name: values[:, 0] for name, values in objective.prepare(3).items()}
         objective.value(networks, batch).sum().backward()
         gradients.append(networks["mean"].weights[1].grad[-1])
@@ -182,17 +186,16 @@ def test_the_gaussian_s_bound_is_its_elbo() -> None:
     """Against a Gaussian target the mean over many draws is -KL in closed form."""
     target = Independent(Normal(torch.tensor([1.0, -1.0]), torch.tensor([0.5, 2.0])), 1)
     q = Independent(Normal(torch.tensor([0.5, 0.0]), torch.tensor([0.7, 1.0])), 1)
-    streams = [lambda epoch: torch.Generator().manual_seed(epoch)]
-    objective = Sivi(target.log_prob, 2, 0, 40_000, 1, streams, others=0)
-    batch = {name: values[:, 0] for name, values in objective.prepare(0).items()}
-    value = objective.value(gaussian_networks([0.5, 0.0], [0.7, 1.0]), batch)
+    batch = draw(SIVI(0).noise(40_000, dimensions=2), torch.Generator().manual_seed(0), 1)
+    family = semi_implicit(gaussian_networks([0.5, 0.0], [0.7, 1.0]))
+    value = SIVI(0).estimate(family, target.log_prob, batch).mean()
     assert value.item() == pytest.approx(-float(torch.distributions.kl_divergence(q, target)), abs=0.05)
 
 
 def test_noises_shared_by_all_draws_are_those_noises_for_each() -> None:
     members = [("banana", 0), ("x_shaped", 0)]
     networks = toys._initial_networks(SETTINGS, "sivi", members)
-    objective = toys._objective(SETTINGS, "sivi", members, StepSizes(2, 0.2), "cpu")
+    objective = toys._training(SETTINGS, "sivi", members, "cpu")
     batch = {name: values[:, 0] for name, values in objective.prepare(0).items()}
     assert batch["more"].shape == (2, 8, 1, 3)
     repeated = batch | {"more": batch["more"].expand(-1, -1, 5, -1)}
@@ -202,29 +205,25 @@ def test_noises_shared_by_all_draws_are_those_noises_for_each() -> None:
 def test_uivi_records_the_bound_without_others_and_moves_its_step_sizes() -> None:
     members = [("x_shaped", 0), ("x_shaped", 1)]
     networks = toys._initial_networks(SETTINGS, "uivi", members)
-    step_sizes = StepSizes(2, 0.2)
-    objective = toys._objective(SETTINGS, "uivi", members, step_sizes, "cpu")
-    assert isinstance(objective, Uivi)
-    batch = {name: values[:, 0] for name, values in objective.prepare(0).items()}
-    place = step_sizes.values
-    value = objective.value(networks, batch)
-    none = batch["noise"].new_empty(2, 0, 1, 3)
-    bound = Sivi(objective.log_joint, 2, 3, 5, 20, objective.streams, others=0).value(
-        networks, batch | {"more": none}
-    )
+    training = toys._training(SETTINGS, "uivi", members, "cpu")
+    assert isinstance(training.state, StepSize)
+    batch = {name: values[:, 0] for name, values in training.prepare(0).items()}
+    place = training.state.value
+    value = training.value(networks, batch)
+    none = batch["mixing"].new_empty(2, 0, 1, 3)
+    log_joint = training.log_joint(networks, batch)
+    bound = SIVI(0).estimate(semi_implicit(networks), log_joint, batch | {"more": none}).mean()
     torch.testing.assert_close(value, bound)
-    assert step_sizes.values is place  # in place, as a captured step needs it
-    assert (step_sizes.values != 0.2).all()
-    assert step_sizes.values[0] != step_sizes.values[1]
+    assert training.state.value is place  # in place, as a captured step needs it
+    assert (place != 0.2).all()
+    assert place[0] != place[1]
 
 
 def test_a_deviation_below_the_floor_counts_as_the_floor_and_finds_back() -> None:
     networks = gaussian_networks([0.0, 0.0], [-1.0, 0.3])
-    q = family(networks)
-    assert q.log_deviation.exp().flatten().tolist() == pytest.approx([FLOOR, 0.3])
-    torch.testing.assert_close(q.log_deviation, constant_family(networks).log_deviation)
-    assert not constant_family(networks).log_deviation.requires_grad
-    (slope,) = torch.autograd.grad(q.log_deviation.sum(), networks["deviation"].biases[0])
+    q = semi_implicit(networks)
+    assert q.log_scale.exp().flatten().tolist() == pytest.approx([FLOOR, 0.3])
+    (slope,) = torch.autograd.grad(q.log_scale.sum(), networks["deviation"].biases[0])
     assert slope.flatten().tolist() == pytest.approx([1 / FLOOR, 1 / 0.3])
 
 
@@ -232,28 +231,28 @@ def test_the_elbo_lies_between_its_estimates() -> None:
     """mu(e) = (e, 0) makes q Gaussian with variance 1 + sigma^2 in the first coordinate."""
     weight = torch.tensor([[[1.0, 0.0]]], dtype=torch.float64)
     deviation = torch.tensor([[[0.5, 0.5]]], dtype=torch.float64)
-    q = SemiImplicit(lambda e: e @ weight, deviation.log())
+    q = SemiImplicit(lambda e: e @ weight, deviation.log(), 1)
     marginal = Independent(Normal(torch.zeros(2), torch.tensor([math.sqrt(1.25), 0.5])), 1)
     target = Independent(Normal(torch.zeros(2), torch.ones(2)), 1)
     estimate = elbo_between(
-        target.log_prob, q, 1, draws=2000, noises=20, blocks=10, generator=torch_generator(0, "between")
+        target.log_prob, q, draws=2000, noises=20, blocks=10, generator=torch_generator(0, "between")
     )
     elbo = -float(torch.distributions.kl_divergence(marginal, target))
     assert float(estimate.low) < elbo < float(estimate.high)
     assert float(estimate.high - estimate.low) < 0.2
     finer = elbo_between(
-        target.log_prob, q, 1, draws=2000, noises=2000, blocks=10, generator=torch_generator(0, "finer")
+        target.log_prob, q, draws=2000, noises=2000, blocks=10, generator=torch_generator(0, "finer")
     )
     assert float(finer.low) == pytest.approx(elbo, abs=4 * float(finer.error) + 0.002)
 
 
 def test_the_objectives_chains_are_those_of_the_settings() -> None:
-    objective = toys._objective(SETTINGS, "uivi", [("banana", 0)], StepSizes(1, 0.2), "cpu")
-    assert isinstance(objective, Uivi)
-    prepared = objective.prepare(0)
+    training = toys._training(SETTINGS, "uivi", [("banana", 0)], "cpu")
+    assert isinstance(training.objective, UIVI)
+    prepared = training.prepare(0)
     assert prepared["momenta"].shape == (1, 20, 4, 5, 3)
     assert prepared["uniforms"].shape == (1, 20, 4, 5)
-    assert objective.adaptation == hmc.Adaptation(0.9, 0.01)
-    again, other = objective.prepare(0), objective.prepare(1)
-    assert torch.equal(prepared["noise"], again["noise"])
-    assert not torch.equal(prepared["noise"], other["noise"])
+    assert training.objective.kernel.adaptation == hmc.Adaptation(0.9, 0.01)
+    again, other = training.prepare(0), training.prepare(1)
+    assert torch.equal(prepared["mixing"], again["mixing"])
+    assert not torch.equal(prepared["mixing"], other["mixing"])

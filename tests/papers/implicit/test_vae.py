@@ -4,14 +4,16 @@ from functools import partial
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from elbogap.densities import gaussian_log_density
-from elbogap.ensemble import Batch
+from elbogap.ensemble import Batch, Variational
 from elbogap.inference import hmc
+from elbogap.inference.objectives.contrastive import RunningMeanPerDatum
 from elbogap.nn.mlp import MLP
 from elbogap.papers.implicit import vae
 from elbogap.papers.implicit.experiments.vae_train import objective
+from elbogap.papers.implicit.families import gaussian_posterior, semi_implicit_posterior
 from elbogap.papers.implicit.settings import VaeTrain
 from elbogap.runtime import torch_generator
 
@@ -22,7 +24,7 @@ def pictures(count: int = 60) -> Tensor:
     return (torch.rand(count, 784, generator=torch.Generator().manual_seed(0)) < 0.3).float()
 
 
-def first_step(settings: VaeTrain, name: str) -> tuple[vae.Training, dict[str, MLP], Batch]:
+def first_step(settings: VaeTrain, name: str) -> tuple[Variational, dict[str, MLP], Batch]:
     """The objective, initial networks and first minibatch of a cell."""
     training = objective(settings, "binarized_mnist", settings.cells[name], [0, 1], pictures())
     networks = vae.initial_networks(settings, "binarized_mnist", settings.cells[name], [0, 1])
@@ -67,9 +69,9 @@ def test_values_are_means_with_the_gradient_of_sums(vae_settings: VaeTrain, name
 
 def test_the_elbo_is_that_of_the_reparameterised_draw(vae_settings: VaeTrain) -> None:
     training, networks, batch = first_step(vae_settings, "elbo")
-    x = training.images[batch["rows"]]
-    q = vae.explicit(networks, x)
-    z = q.mean + (0.5 * q.log_variance).exp() * batch["draws"]
+    x = pictures()[batch["rows"]]
+    q = gaussian_posterior(networks, x)
+    z = q.mean + (0.5 * q.log_variance).exp() * batch["normal"]
     bound = vae.log_joint(networks["decoder"], x)(z) - gaussian_log_density(z, q.mean, q.log_variance)
     torch.testing.assert_close(training.value(networks, batch), bound.mean(1))
     (expected,) = torch.autograd.grad(bound.sum(), networks["mean"].weights[0])
@@ -80,9 +82,9 @@ def test_the_elbo_is_that_of_the_reparameterised_draw(vae_settings: VaeTrain) ->
 @pytest.mark.parametrize("name", ["hoffman", "vcd"])
 def test_the_model_learns_from_refined_draws_alone(vae_settings: VaeTrain, name: str) -> None:
     training, networks, batch = first_step(vae_settings, name)
-    x = training.images[batch["rows"]]
-    q = vae.explicit(networks, x)
-    z = (q.mean + (0.5 * q.log_variance).exp() * batch["draws"]).detach()
+    x = pictures()[batch["rows"]]
+    q = gaussian_posterior(networks, x)
+    z = (q.mean + (0.5 * q.log_variance).exp() * batch["normal"]).detach()
     joint = vae.log_joint(networks["decoder"], x)
     noise = hmc.Noise(batch["momenta"].transpose(0, 1), batch["uniforms"].transpose(0, 1))
     size = torch.full((2, 1), vae_settings.step_size / 2)
@@ -108,18 +110,17 @@ def test_alpha_weighs_the_contrastive_term(vae_settings: VaeTrain) -> None:
 
 
 def test_the_memory_starts_from_the_common_mean_and_keeps_its_own() -> None:
-    memory = vae.Memory(1, 4, 0.1)
-    rows, step = torch.tensor([[0, 2]]), torch.tensor([[0.2]])
+    memory = RunningMeanPerDatum(1, 4)
+    rows = {"rows": torch.tensor([[0, 2]])}
     assert memory.baseline(rows).tolist() == [[0.0, 0.0]]
-    memory.update(rows, memory.baseline(rows), torch.tensor([[10.0, 20.0]]), step)
+    memory.update(rows, torch.tensor([[10.0, 20.0]]), None)
     assert float(memory.common) == 15.0
     torch.testing.assert_close(memory.own[0, [0, 2]], torch.tensor([0.9 * 15 + 1, 0.9 * 15 + 2]))
     assert memory.own[0, [1, 3]].isnan().all()
-    later = torch.tensor([[0, 1]])
+    later = {"rows": torch.tensor([[0, 1]])}
     torch.testing.assert_close(memory.baseline(later), torch.tensor([[14.5, 15.0]]))
-    memory.update(later, memory.baseline(later), torch.tensor([[14.5, 25.0]]), step)
+    memory.update(later, torch.tensor([[14.5, 25.0]]), None)
     torch.testing.assert_close(memory.own[0, :2], torch.tensor([14.5, 16.0]))
-    assert float(memory.step_size) == pytest.approx(0.2)
 
 
 def test_networks_have_the_documents_shapes(vae_settings: VaeTrain) -> None:
@@ -136,16 +137,15 @@ def test_networks_have_the_documents_shapes(vae_settings: VaeTrain) -> None:
 def test_the_semi_implicit_mean_sees_image_and_noise(vae_settings: VaeTrain) -> None:
     _, networks, batch = first_step(vae_settings, "uivi")
     x = pictures(40).view(2, 20, 784)
-    q = vae.semi_implicit(networks, x)
-    together = networks["mean"](torch.cat([x, batch["noise"]], -1))
-    torch.testing.assert_close(q.mean(batch["noise"]), together, rtol=1e-4, atol=1e-5)
-    assert q.log_deviation.exp().unique().tolist() == pytest.approx([0.5])
-    constant = vae.semi_implicit(networks, x, constant=True)
-    assert not constant.mean(batch["noise"]).requires_grad
+    q = semi_implicit_posterior(networks, x)
+    together = networks["mean"](torch.cat([x, batch["mixing"]], -1))
+    torch.testing.assert_close(q.mean(batch["mixing"]), together, rtol=1e-4, atol=1e-5)
+    assert q.log_scale.exp().unique().tolist() == pytest.approx([0.5])
+    assert not q.detach().mean(batch["mixing"]).requires_grad
 
 
 def test_streams_are_generators_of_the_images_device(vae_settings: VaeTrain) -> None:
     training, _, _ = first_step(vae_settings, "elbo")
     stream = partial(torch_generator, 0, "implicit.vae", "binarized_mnist", "noise", 0, device="cpu")
     assert torch.equal(torch.rand(3, generator=stream(2)), torch.rand(3, generator=training.streams[0](2)))
-    assert isinstance(training.memory, nn.Module)
+    assert training.state is None, "the ELBO carries nothing"

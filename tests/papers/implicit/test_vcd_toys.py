@@ -12,15 +12,17 @@ from torch import Tensor
 from torch.distributions import Categorical, Independent, MixtureSameFamily, MultivariateNormal, Normal
 
 from allowance import within
+from elbogap.ensemble import Variational
 from elbogap.errors import OutOfTime, UserError
 from elbogap.inference import hmc
-from elbogap.inference.hmc import Adaptation, Chains
+from elbogap.inference.families.mixture import GaussianMixture
+from elbogap.inference.hmc import Adaptation, Chains, Kernel
+from elbogap.inference.objectives.contrastive import VCD, ChainState
 from elbogap.nn.mlp import MLP
-from elbogap.papers.implicit import contrastive
 from elbogap.papers.implicit.closed_form import best_deviation, forgotten, leapfrog
-from elbogap.papers.implicit.contrastive import Carried, Contrastive
 from elbogap.papers.implicit.experiments import vcd_toys
-from elbogap.papers.implicit.planar import TARGETS, Component, Factorised, Planar, Target, divergences
+from elbogap.papers.implicit.families import mixture
+from elbogap.papers.implicit.planar import TARGETS, Component, Planar, Target, divergences
 from elbogap.papers.implicit.settings import VcdChains, VcdFit, VcdProperties, VcdSteps, VcdSweep, VcdToys
 from elbogap.papers.implicit.vcd_properties import properties, transition
 from elbogap.runtime import Run, limit_torch_threads
@@ -54,7 +56,7 @@ SETTINGS = VcdToys(
     checkpoint_seconds=1e9,
     seed=0,
 )  # fmt: skip
-MIXTURE = Factorised(
+MIXTURE = GaussianMixture(
     torch.tensor([[0.3, 0.7]], dtype=torch.float64).log(),
     torch.tensor([[[0.2, -1.0], [1.0, -2.5]]], dtype=torch.float64),
     torch.tensor([[[0.6, 0.8], [-0.5, 1.1]]], dtype=torch.float64),
@@ -77,8 +79,8 @@ def distribution(target: Target) -> MixtureSameFamily:
     )
 
 
-def as_distribution(q: Factorised) -> MixtureSameFamily:
-    components = Independent(Normal(q.mean[0], q.deviation[0].abs()), 1)
+def as_distribution(q: GaussianMixture) -> MixtureSameFamily:
+    components = Independent(Normal(q.mean[0], q.scale[0].abs()), 1)
     return MixtureSameFamily(Categorical(logits=q.log_weight[0]), components)
 
 
@@ -94,26 +96,25 @@ def test_targets_together_have_the_densities_of_torch_s_own() -> None:
 
 
 def test_targets_are_the_document_s() -> None:
-    banana, gaussian, mixture = TARGETS["banana"], TARGETS["gaussian"], TARGETS["mixture"]
+    banana, gaussian, two = TARGETS["banana"], TARGETS["gaussian"], TARGETS["mixture"]
     assert banana == Target([Component(1.0, (0, 0), 0.9)], 1.0)
     assert gaussian == Target([Component(1.0, (0, 0), 0.95)])
-    assert mixture == Target([Component(0.3, (0.8, 0.8), 0.8), Component(0.7, (-2, -2), -0.6)])
+    assert two == Target([Component(0.3, (0.8, 0.8), 0.8), Component(0.7, (-2, -2), -0.6)])
 
 
 def test_approximations_have_the_densities_and_moments_of_torch_s_own() -> None:
     z, own = randn(1, 50, 2), as_distribution(MIXTURE)
-    torch.testing.assert_close(MIXTURE.log_density(z)[0], own.log_prob(z[0]))
+    torch.testing.assert_close(MIXTURE.log_prob(z)[0], own.log_prob(z[0]))
     torch.testing.assert_close(MIXTURE.covariance()[0].diagonal(), own.variance)
-    noise = randn(1, 20000, 2, 2)
-    draws = MIXTURE.draw(noise)[0].unflatten(0, (-1, 2))
+    draws = MIXTURE.rsample({"normal": randn(1, 40000, 2)})[0].unflatten(0, (2, -1)).transpose(0, 1)
     torch.testing.assert_close(draws.mean(0), MIXTURE.mean[0], rtol=0, atol=0.03)
-    torch.testing.assert_close(draws.std(0), MIXTURE.deviation[0].abs(), rtol=0.02, atol=1e-12)
+    torch.testing.assert_close(draws.std(0), MIXTURE.scale[0].abs(), rtol=0.02, atol=1e-12)
     chosen = draws[torch.arange(len(draws)), (torch.rand(len(draws)) > 0.3).long()]
     torch.testing.assert_close(torch.cov(chosen.T), MIXTURE.covariance()[0], rtol=0, atol=0.06)
 
 
 def test_divergences_between_gaussians_are_in_closed_form() -> None:
-    q = Factorised(
+    q = GaussianMixture(
         torch.zeros(1, 1, dtype=torch.float64),
         torch.tensor([[[0.3, -0.4]]], dtype=torch.float64),
         torch.tensor([[[0.5, -0.9]]], dtype=torch.float64),
@@ -121,7 +122,7 @@ def test_divergences_between_gaussians_are_in_closed_form() -> None:
     p = MultivariateNormal(
         torch.zeros(2, dtype=torch.float64), torch.tensor([[1, 0.95], [0.95, 1]], dtype=torch.float64)
     )
-    own = MultivariateNormal(q.mean[0, 0], torch.diag(q.deviation[0, 0] ** 2))
+    own = MultivariateNormal(q.mean[0, 0], torch.diag(q.scale[0, 0] ** 2))
     kl = torch.distributions.kl_divergence
     assert divergences(q, TARGETS["gaussian"]) == pytest.approx(
         (float(kl(own, p)), float(kl(p, own))), rel=1e-9
@@ -146,25 +147,26 @@ def test_divergences_from_mixtures_are_those_of_draws(name: str) -> None:
 
 
 def networks() -> dict[str, MLP]:
-    values = {"logit": MIXTURE.log_weight, "mean": MIXTURE.mean, "deviation": MIXTURE.deviation}
+    values = {"logit": MIXTURE.log_weight, "mean": MIXTURE.mean, "deviation": MIXTURE.scale}
     return {name: MLP.constant(value.flatten(1).float()) for name, value in values.items()}
 
 
-def objective(alpha: float, draws: int = 4000, iterations: int = 3) -> Contrastive:
-    return Contrastive(
-        targets=Planar.of([TARGETS["banana"]], "cpu"),
-        alphas=torch.tensor([[alpha]]),
+def training(alpha: float, draws: int = 4000, iterations: int = 3) -> Variational:
+    objective = VCD(
+        Kernel(iterations, leapfrog_steps=5, burn_in=2, adaptation=Adaptation(0.7, 0.01)),
+        0.25,
+        alpha=torch.tensor([[alpha]]),
         iterations=torch.tensor([iterations]),
-        components=2,
-        draws=draws,
-        adapting=2,
-        leapfrog_steps=5,
-        adaptation=Adaptation(0.7, 0.01),
-        forgetting=0.1,
-        carried=Carried(1, 0.25, "cpu"),
-        seeds=torch.tensor([0]),
+    )
+    banana = Planar.of([TARGETS["banana"]], "cpu")
+    return Variational(
+        objective=objective,
+        family=lambda networks, _: mixture(networks),
+        log_joint=lambda *_: banana.log_density,
+        specs=objective.noise(2 * draws, dimensions=2),
         streams=[lambda epoch: torch.Generator().manual_seed(epoch)],
         steps=1,
+        state=objective.initial_state(1),
     )
 
 
@@ -172,19 +174,19 @@ def kl_slope(which: int) -> np.ndarray:
     """The gradient of one of the divergences in logits, means and deviations, by finite differences."""
     h, slopes = 1e-5, []
     for place in range(3):
-        parts = [MIXTURE.log_weight, MIXTURE.mean, MIXTURE.deviation]
+        parts = [MIXTURE.log_weight, MIXTURE.mean, MIXTURE.scale]
         for entry in range(parts[place].numel()):
             ends = []
             for step in (h, -h):
                 moved = [part.clone() for part in parts]
                 moved[place].view(-1)[entry] += step
                 moved[0] = moved[0].log_softmax(-1)
-                ends.append(divergences(Factorised(*moved), TARGETS["banana"])[which])
+                ends.append(divergences(GaussianMixture(*moved), TARGETS["banana"])[which])
             slopes.append((ends[0] - ends[1]) / (2 * h))
     return np.array(slopes)
 
 
-def slopes_of_objective(one: Contrastive, repeats: int = 16) -> tuple[np.ndarray, np.ndarray]:
+def slopes_of_objective(one: Variational, repeats: int = 16) -> tuple[np.ndarray, np.ndarray]:
     """The mean over epochs of its gradient in logits, means and deviations, and its standard error."""
     found = networks()
     parameters = [found[name].biases[0] for name in ("logit", "mean", "deviation")]
@@ -205,7 +207,7 @@ def assert_within(found: tuple[np.ndarray, np.ndarray], expected: np.ndarray) ->
 
 
 def test_without_refined_terms_the_gradient_is_that_of_the_kl() -> None:
-    assert_within(slopes_of_objective(objective(0.0)), -kl_slope(0))
+    assert_within(slopes_of_objective(training(0.0)), -kl_slope(0))
 
 
 @pytest.mark.parametrize("alpha", [0.4, 1.0])
@@ -220,8 +222,8 @@ def test_chains_that_reach_the_target_give_the_gradient_of_both_divergences(
         z = torch.stack([x[..., 0], x[..., 1] - x[..., 0] ** 2 - 1], -1)
         return Chains(z, torch.ones(3, *start.shape[:-1]), step_size)
 
-    monkeypatch.setattr(contrastive.hmc, "sample", exact)
-    assert_within(slopes_of_objective(objective(alpha)), -kl_slope(0) - alpha * kl_slope(1))
+    monkeypatch.setattr(hmc, "sample", exact)
+    assert_within(slopes_of_objective(training(alpha)), -kl_slope(0) - alpha * kl_slope(1))
 
 
 def test_chains_that_stay_take_their_share_of_the_kl_s_gradient_away(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -230,21 +232,22 @@ def test_chains_that_stay_take_their_share_of_the_kl_s_gradient_away(monkeypatch
     def stay(log_density: object, start: Tensor, noise: object, *, step_size: Tensor, **_: object) -> Chains:
         return Chains(start.detach().expand(3, *start.shape), torch.ones(3, *start.shape[:-1]), step_size)
 
-    monkeypatch.setattr(contrastive.hmc, "sample", stay)
-    assert_within(slopes_of_objective(objective(0.5)), -0.5 * kl_slope(0))
+    monkeypatch.setattr(hmc, "sample", stay)
+    assert_within(slopes_of_objective(training(0.5)), -0.5 * kl_slope(0))
 
 
 def test_the_value_is_the_negative_divergence_and_the_state_is_carried() -> None:
-    one = objective(0.0)
+    one = training(0.0)
     batch = {name: value[:, 0] for name, value in one.prepare(0).items()}
     found = networks()
     value = one.value(found, batch).item()
     assert value == pytest.approx(-divergences(MIXTURE, TARGETS["banana"])[0], abs=0.1)
-    after_one = one.carried.baseline.item()
+    assert isinstance(one.state, ChainState)
+    after_one = one.state.control.value.item()
     assert after_one != 0
-    assert one.carried.step_size.item() != 0.25
+    assert one.state.value.item() != 0.25
     one.value(found, batch)
-    assert one.carried.baseline.item() == pytest.approx(
+    assert one.state.control.value.item() == pytest.approx(
         1.9 * after_one, rel=0.1
     )  # .9 C + .1 f, f about alike
 
@@ -256,14 +259,12 @@ def test_each_member_stops_after_its_own_iterations(monkeypatch: pytest.MonkeyPa
         states = torch.arange(1.0, 6.0)[:, None, None, None].expand(5, *start.shape)
         return Chains(states, torch.ones(5, *start.shape[:-1]), step_size)
 
-    monkeypatch.setattr(contrastive.hmc, "sample", counted)
-    one = objective(1.0)
-    several = Contrastive(
-        **{**vars(one), "iterations": torch.tensor([5, 1, 3]), "carried": Carried(3, 1.0, "cpu")}
-    )
+    monkeypatch.setattr(hmc, "sample", counted)
+    several = VCD(Kernel(5), 1.0, iterations=torch.tensor([5, 1, 3]))
     start = torch.zeros(3, 4, 2)
     batch = {"momenta": torch.zeros(3, 5, 4, 2), "uniforms": torch.zeros(3, 5, 4)}
-    assert several._refined(start, batch)[:, 0, 0].tolist() == [5.0, 1.0, 3.0]
+    end = several.refine(lambda z: z.sum(-1), start, batch, several.initial_state(3))
+    assert end[:, 0, 0].tolist() == [5.0, 1.0, 3.0]
 
 
 # Closed forms and properties
@@ -279,7 +280,7 @@ def test_for_long_chains_the_optimum_minimises_the_sum_of_the_divergences(alpha:
     def total(deviation: float) -> float:
         spread = torch.full((1, 1, 2), deviation, dtype=torch.float64)
         zero = torch.zeros(1, 1, dtype=torch.float64)
-        kl_q_p, kl_p_q = divergences(Factorised(zero, 0 * spread, spread), TARGETS["gaussian"])
+        kl_q_p, kl_p_q = divergences(GaussianMixture(zero, 0 * spread, spread), TARGETS["gaussian"])
         return kl_q_p + alpha * kl_p_q
 
     assert abs(total(best + 1e-4) - total(best - 1e-4)) / 2e-4 < 1e-4

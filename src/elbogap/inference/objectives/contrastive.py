@@ -187,15 +187,17 @@ class VCD(Refining):
         baseline = 0.0 if control is None else control.baseline(noise)
         found = self.contrast(frozen, q, start, end, baseline)
         surrogate = found.surrogate + log_joint(end) if isinstance(log_joint, Model) else found.surrogate
-        estimate = Estimate(found.initial - self.alpha * found.counted, surrogate).stratified(
-            q, found.initial
-        )
+        estimate = Estimate(self.watched(found), surrogate).stratified(q, found.initial)
         if control is not None:
             control.update(noise, found.refined, estimate.weights)
         return estimate
 
+    def watched(self, found: "Contrast") -> Tensor:
+        """The value of the estimate: minus the divergence."""
+        return found.initial - self.alpha * found.counted
+
     def contrast(
-        self, log_joint: LogJoint, q: Family, start: Tensor, end: Tensor, baseline: Tensor | float
+        self, log_joint: LogJoint, q: Family, start: Tensor, end: Tensor, baseline: Tensor | float = 0.0
     ) -> "Contrast":
         """What z_0 and z_t give with the control variate C."""
         fixed = start.detach()

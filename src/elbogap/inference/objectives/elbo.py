@@ -63,7 +63,8 @@ class SIVI(ELBO):
         """Besides those of q, `more` e_t, `[T, 1, E]`, or `[T, B, E]` if not shared."""
         of_draws = 1 if self.shared else batch[-1]
         more = Spec((*batch[:-1], self.num_mixing, of_draws, mixing))
-        return dict(super().noise(*batch, dimensions=dimensions, mixing=mixing)) | {"more": more}
+        own = super().noise(*batch, dimensions=dimensions)
+        return {"mixing": Spec((*batch, mixing))} | dict(own) | {"more": more}
 
 
 @dataclass(frozen=True)

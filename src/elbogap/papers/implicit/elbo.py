@@ -6,8 +6,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from elbogap.densities import pairwise_gaussian_log_density
-from elbogap.inference.semi_implicit import LogJoint, SemiImplicit
+from elbogap.densities import gaussian_log_density, pairwise_gaussian_log_density
+from elbogap.inference.families.base import LogJoint
+from elbogap.inference.families.semi_implicit import SemiImplicit
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,6 @@ class Between:
 def elbo_between(
     log_joint: LogJoint,
     family: SemiImplicit,
-    dimensions: int,
     *,
     draws: int,
     noises: int,
@@ -40,8 +40,8 @@ def elbo_between(
 
     Args:
         log_joint: log p(x, z), `[1, B, D]` to `[1, B]`.
-        family: q with parameters in float64, of one member.
-        dimensions: E of e; 0 for an explicit q, for which both estimates are exact but for the draws.
+        family: q with parameters in float64, of one member; without mixing noise both estimates are exact but
+            for the draws.
         draws: draws of z in a block.
         noises: further noises T in a block, the same for all its draws.
         blocks: at least 2.
@@ -51,14 +51,15 @@ def elbo_between(
     def normal(*shape: int) -> Tensor:
         return torch.randn(1, *shape, generator=generator, dtype=torch.float64, device=generator.device)
 
-    deviation, estimates = family.log_deviation.exp(), []
+    scale, estimates = family.log_scale.exp(), []
     for _ in range(blocks):
-        means = family.mean(normal(draws, dimensions))
-        z = means + deviation * normal(*means.shape[1:])
-        others = family.mean(normal(noises, dimensions))
-        standard = pairwise_gaussian_log_density(z / deviation, others / deviation, 1.0)
-        log_sum = standard.logsumexp(-1) - family.log_deviation.sum(-1)
-        log_sum_with_own = torch.logaddexp(log_sum, family.conditional(z, means))
+        means = family.mean(normal(draws, family.mixing))
+        z = means + scale * normal(*means.shape[1:])
+        others = family.mean(normal(noises, family.mixing))
+        standard = pairwise_gaussian_log_density(z / scale, others / scale, 1.0)
+        log_sum = standard.logsumexp(-1) - family.log_scale.sum(-1)
+        own = gaussian_log_density(z, means, 2 * family.log_scale)
+        log_sum_with_own = torch.logaddexp(log_sum, own)
         log_q = torch.stack([log_sum_with_own - math.log(noises + 1), log_sum - math.log(noises)])
         estimates.append((log_joint(z) - log_q).mean((1, 2)))
     low, high = torch.stack(estimates).unbind(1)

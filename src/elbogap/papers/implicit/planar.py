@@ -1,7 +1,4 @@
-"""Densities on the plane: mixtures of two Gaussians, some behind a bend, and mixtures of factorised ones.
-
-M targets or approximations are evaluated together, each at its own points.
-"""
+"""Targets on the plane, mixtures of two Gaussians, some behind a bend: M of them, each at its own points."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -12,7 +9,7 @@ import torch
 from torch import Tensor
 
 from elbogap.densities import LOG_2PI
-from elbogap.nn.mlp import Network
+from elbogap.inference.families.mixture import GaussianMixture
 
 REACH, NODES = 8.0, 161  # quadrature: 1e-15 of a Gaussian is left out; ten nodes per standard deviation
 
@@ -88,53 +85,8 @@ class Planar:
         return torch.add(self.log_constant, distances, alpha=-0.5).logsumexp(-1)
 
 
-@dataclass(frozen=True)
-class Factorised:
-    """M approximations q(z) = sum_c w_c N(z; m_c, diag s_c^2); the signs of s do not matter.
-
-    Attributes:
-        log_weight: log w_c, `[M, C]`.
-        mean: m_c, `[M, C, 2]`.
-        deviation: s_c, `[M, C, 2]`.
-    """
-
-    log_weight: Tensor
-    mean: Tensor
-    deviation: Tensor
-
-    @classmethod
-    def of(cls, networks: Mapping[str, Network], device: str) -> Self:
-        """From networks that are constant: `logit` `[M, C]`, `mean` and `deviation` `[M, 2 C]`."""
-        nothing = torch.empty(1, 1, 0, device=device)
-        logit, mean, deviation = (networks[name](nothing)[:, 0] for name in ("logit", "mean", "deviation"))
-        return cls(logit.log_softmax(-1), mean.unflatten(-1, (-1, 2)), deviation.unflatten(-1, (-1, 2)))
-
-    def draw(self, noise: Tensor) -> Tensor:
-        """As many draws of each component, standard normal `[M, B, C, 2]` to `[M, B C, 2]`."""
-        return (self.mean[:, None] + self.deviation[:, None] * noise).flatten(1, 2)
-
-    def log_density(self, z: Tensor) -> Tensor:
-        """log q(z), `[M, N, 2]` to `[M, N]`, in nats."""
-        u = (z.unsqueeze(2) - self.mean[:, None]) / self.deviation[:, None]
-        constant = self.log_weight - self.deviation.abs().log().sum(-1) - LOG_2PI
-        return (constant[:, None] - 0.5 * u.square().sum(-1)).logsumexp(-1)
-
-    def covariance(self) -> Tensor:
-        """Of q as a whole, `[M, 2, 2]`."""
-        weight = self.log_weight.exp().unsqueeze(-1)
-        about = self.mean - (weight * self.mean).sum(1, keepdim=True)
-        within = torch.diag_embed((weight * self.deviation.square()).sum(1))
-        return within + (weight * about).mT @ about
-
-    def select(self, member: int) -> "Factorised":
-        """One approximation, in float64."""
-        rows = slice(member, member + 1)
-        parts = (self.log_weight[rows], self.mean[rows], self.deviation[rows])
-        return Factorised(*(part.double() for part in parts))
-
-
-def divergences(q: Factorised, target: Target) -> tuple[float, float]:
-    """KL(q || p) and KL(p || q) of one approximation, in nats.
+def divergences(q: GaussianMixture, target: Target) -> tuple[float, float]:
+    """KL(q || p) and KL(p || q) of one approximation, parameters `[1, ...]` in float64, in nats.
 
     A trapezoid rule in each component's own standard coordinates, which converges exponentially.
     """
@@ -145,9 +97,9 @@ def divergences(q: Factorised, target: Target) -> tuple[float, float]:
 
     def difference(z: Tensor) -> float:
         """E [log q - log p] over draws z of a component."""
-        return float((mass * (q.log_density(z[None]) - p.log_density(z[None]))[0]).sum())
+        return float((mass * (q.log_prob(z[None]) - p.log_density(z[None]))[0]).sum())
 
-    from_q = [mean + deviation * nodes for mean, deviation in zip(q.mean[0], q.deviation[0], strict=True)]
+    from_q = [mean + scale * nodes for mean, scale in zip(q.mean[0], q.scale[0], strict=True)]
     kl_q_p = sum(float(w) * difference(z) for w, z in zip(q.log_weight[0].exp(), from_q, strict=True))
     kl_p_q = -sum(one.weight * difference(_bent(one, target.bend, nodes)) for one in target.components)
     return kl_q_p, kl_p_q

@@ -1,15 +1,14 @@
 """Bayesian softmax regression, and q of its weights by UIVI, SIVI and a Gaussian mean field.
 
-Deviations: deviations sigma are parametrised by their logarithm; rows are shuffled anew at each measurement.
+Deviations: scales sigma are parametrised by their logarithm; rows are shuffled anew at each measurement.
 All methods use that the mean of q is affine in its last hidden layer, which changes no value and no gradient,
-but saves most of HMC's and of SIVI's time (:mod:`elbogap.inference.affine_mean`). The measured ELBO takes the
-log joint of all training points, not of a minibatch, which has the same mean and less noise.
+but saves most of HMC's and of SIVI's time (:mod:`elbogap.inference.families.affine_mean`). The measured ELBO
+takes the log joint of all training points, not of a minibatch: it has the same mean and less noise.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
@@ -18,13 +17,14 @@ from torch import Tensor
 
 from elbogap.data.loaders import Dataset
 from elbogap.densities import log_mean_exp, standard_gaussian_log_density
-from elbogap.ensemble import Batch, Fit, Monitor, Stream, fit, round_of_minibatches, stairs
+from elbogap.ensemble import Fit, Monitor, Variational, fit, round_of_minibatches, stairs
 from elbogap.errors import UserError
 from elbogap.inference import hmc
-from elbogap.inference.affine_mean import AffineMean, sivi_bound
-from elbogap.inference.semi_implicit import LogJoint, uivi_gradient
-from elbogap.nn.mlp import MLP, Layers
-from elbogap.papers.implicit.semi_implicit import StepSizes
+from elbogap.inference.families.base import LogJoint
+from elbogap.inference.objectives.elbo import SIVI
+from elbogap.inference.objectives.uivi import UIVI
+from elbogap.nn.mlp import MLP
+from elbogap.papers.implicit.families import affine_mean
 from elbogap.papers.implicit.settings import Points, SoftmaxTraining
 from elbogap.runtime import numpy_generator, torch_generator
 from elbogap.training import Work
@@ -130,149 +130,42 @@ def initial_networks(
     return {"mean": mean, "deviation": MLP.constant(logarithm)}
 
 
-def family(networks: Mapping[str, MLP], convert: Callable[[Tensor], Tensor] | None = None) -> AffineMean:
-    """q, from tensors that `convert` has made of the networks' weights."""
-    layers, logarithm = networks["mean"].layers(), networks["deviation"].biases[0]
-    if convert is None:
-        return AffineMean.of(layers, logarithm)
-    weights, biases = ([convert(one) for one in tensors] for tensors in (layers.weights, layers.biases))
-    return AffineMean.of(Layers(weights, biases, layers.activation), convert(logarithm))
+def objective_of(training: SoftmaxTraining, method: str, iterations: int) -> SIVI | UIVI:
+    """SIVI, UIVI with as many iterations of HMC kept as dropped, or a Gaussian's ELBO: SIVI without noise."""
+    if method != "uivi":
+        return SIVI(training.sivi_samples if method == "sivi" else 0)
+    adaptation = hmc.Adaptation(target=training.target_acceptance)
+    return UIVI(
+        hmc.Kernel(2 * iterations, training.leapfrog_steps, iterations, adaptation), training.step_size
+    )
 
 
-@dataclass(frozen=True)
-class Steps:
-    """Minibatches and noise of the steps of an objective; each member has a stream of its own.
-
-    Attributes:
-        log_joint: log p(x, z) of minibatches of indices `[M, B]`.
-        points: number N of points.
-        batch: B.
-        dimensions: D.
-        noise: dimensions E of e.
-        streams: each member's generator of an epoch.
-        steps: steps per epoch.
-    """
-
-    log_joint: Callable[[Tensor], LogJoint]
-    points: int
-    batch: int
-    dimensions: int
-    noise: int
-    streams: Sequence[Stream]
-    steps: int
-
-    reported: ClassVar[tuple[str, ...]] = ()
-
-    def prepare(self, epoch: int) -> Batch:
-        """`rows` `[M, K, B]`, `noise` `[M, K, 1, E]`, `draws` `[M, K, 1, D]` and what the method adds."""
-        drawn = [self._drawn(stream(epoch)) for stream in self.streams]
-        return {name: torch.stack([one[name] for one in drawn]) for name in drawn[0]}
-
-    def _drawn(self, generator: torch.Generator) -> dict[str, Tensor]:
-        return {
-            "rows": round_of_minibatches(self.points, self.batch, self.steps, generator),
-            "noise": _normal(generator, self.steps, 1, self.noise),
-            "draws": _normal(generator, self.steps, 1, self.dimensions),
-        }
-
-
-@dataclass(frozen=True)
-class Sivi(Steps):
-    """SIVI's bound with L more noises; without noise and with L = 0 the ELBO of a Gaussian.
-
-    Attributes:
-        samples: L.
-    """
-
-    samples: int
-
-    def value(self, networks: Mapping[str, MLP], batch: Batch) -> Tensor:
-        """The bound, `[M]`, in nats."""
-        joint = self.log_joint(batch["rows"])
-        q = family(networks)
-        return sivi_bound(joint, q, batch["noise"], batch["draws"], batch["more"]).squeeze(1)
-
-    def _drawn(self, generator: torch.Generator) -> dict[str, Tensor]:
-        drawn = super()._drawn(generator)  # first, so that all methods see the same minibatches
-        return drawn | {"more": _normal(generator, self.steps, self.samples, self.noise)}
-
-
-@dataclass(frozen=True)
-class Uivi(Steps):
-    """UIVI's gradient of the ELBO.
-
-    Attributes:
-        iterations: iterations of HMC that are dropped, and as many that are kept.
-        leapfrog_steps: per iteration.
-        adaptation: how the leapfrog step adapts in the iterations that are dropped.
-        step_sizes: of the chains, carried from step to step.
-    """
-
-    iterations: int
-    leapfrog_steps: int
-    adaptation: hmc.Adaptation
-    step_sizes: StepSizes
-
-    def value(self, networks: Mapping[str, MLP], batch: Batch) -> Tensor:
-        """SIVI's bound with L = 0, below the ELBO, `[M]`, in nats; its gradient is that of the ELBO."""
-        constant, q = family(networks, torch.Tensor.detach), family(networks)
-        noise, draws = batch["noise"], batch["draws"]
-        found = uivi_gradient(
-            self.log_joint(batch["rows"]),
-            q.plain(),
-            constant.plain(),
-            noise,
-            draws,
-            hmc.Noise(batch["momenta"].transpose(0, 1), batch["uniforms"].transpose(0, 1)),
-            step_size=self.step_sizes.values,
-            burn_in=self.iterations,
-            leapfrog_steps=self.leapfrog_steps,
-            adaptation=self.adaptation,
-            reverse=constant.reverse(noise, draws),
-        )
-        self.step_sizes.values.copy_(found.chains.step_size)
-        bound = found.log_joint - constant.conditional(draws)
-        return (found.surrogate - found.surrogate.detach() + bound).squeeze(1)
-
-    def _drawn(self, generator: torch.Generator) -> dict[str, Tensor]:
-        shape = (self.steps, 2 * self.iterations, 1)
-        return super()._drawn(generator) | {
-            "momenta": _normal(generator, *shape, self.noise),
-            "uniforms": torch.rand(shape, generator=generator, device=generator.device),
-        }
-
-
-def objective(
+def variational(
     training: SoftmaxTraining,
     regression: SoftmaxRegression,
     points: Points,
     method: str,
     iterations: int,
     seeds: Sequence[int],
-) -> Sivi | Uivi:
-    """What a method maximises; members are seeds."""
+) -> Variational:
+    """What a method maximises, with one draw of z per step; members are seeds."""
     device = regression.train.inputs.device.type
-    streams = [
-        partial(torch_generator, training.seed, "implicit.regression", "steps", seed, device=device)
-        for seed in seeds
-    ]
-    steps: dict[str, Any] = {
-        "log_joint": regression.log_joint,
-        "points": len(regression.train),
-        "batch": points.batch,
-        "dimensions": regression.dimensions,
-        "noise": 0 if method == "explicit" else training.noise,
-        "streams": streams,
-        "steps": training.measure_every,
-    }
-    if method != "uivi":
-        return Sivi(**steps, samples=training.sivi_samples if method == "sivi" else 0)
-    return Uivi(
-        **steps,
-        iterations=iterations,
-        leapfrog_steps=training.leapfrog_steps,
-        adaptation=hmc.Adaptation(target=training.target_acceptance),
-        step_sizes=StepSizes(len(seeds), training.step_size, device),
+    objective = objective_of(training, method, iterations)
+    steps = training.measure_every
+    return Variational(
+        objective=objective,
+        family=lambda networks, _: affine_mean(networks),
+        log_joint=lambda _, batch: regression.log_joint(batch["rows"]),
+        specs=objective.noise(
+            1, dimensions=regression.dimensions, mixing=0 if method == "explicit" else training.noise
+        ),
+        streams=[
+            partial(torch_generator, training.seed, "implicit.regression", "steps", seed, device=device)
+            for seed in seeds
+        ],
+        steps=steps,
+        rows=partial(round_of_minibatches, len(regression.train), points.batch, steps),
+        state=objective.initial_state(len(seeds), device),
     )
 
 
@@ -293,7 +186,7 @@ def train(
         UserError: the checkpoint is damaged, or all members diverged.
         OutOfTime: the deadline has passed.
     """
-    what = objective(training, regression, points, method, iterations, seeds)
+    what = variational(training, regression, points, method, iterations, seeds)
     measure = partial(estimates, training, regression, seeds=seeds, test_draws=training.test_draws)
     return fit(
         what,
@@ -304,7 +197,7 @@ def train(
         record_epochs=rounds,
         monitor=Monitor(1, measure) if measured else None,
         damped={"mean": 1.0, "deviation": training.deviation_share},
-        state=what.step_sizes if isinstance(what, Uivi) else None,
+        state=what.state,
         work=work,
         device=regression.train.inputs.device.type,
     )
@@ -335,22 +228,23 @@ def estimates(
     def normal(*shape: int) -> Tensor:
         return torch.stack([_normal(one, *shape) for one in generators])
 
-    q, exact = family(networks), family(networks, torch.Tensor.double)
-    size, noise = regression.dimensions, networks["mean"].sizes[0]
-    noises, draws = normal(training.elbo_draws, noise), normal(training.elbo_draws, size)
-    conditional = exact.conditional(draws.double())
-    ratios = exact.ratios(noises.double(), draws.double())(normal(training.elbo_noises, noise).double())
-    own = torch.zeros_like(ratios[..., :1])
-    joint = _sum_over_points(training, regression, q.place(noises, draws))
+    q, exact = affine_mean(networks), affine_mean(networks, torch.Tensor.double)
+    size, mixing = regression.dimensions, networks["mean"].sizes[0]
+    own = {"mixing": normal(training.elbo_draws, mixing), "normal": normal(training.elbo_draws, size)}
+    in_double = {name: value.double() for name, value in own.items()}
+    conditional = exact.conditional_log_prob(in_double)
+    ratios = exact.log_ratios(in_double)(normal(training.elbo_noises, mixing).double())
+    ratio_to_own = torch.zeros_like(ratios[..., :1])
+    joint = _sum_over_points(training, regression, q.rsample(own))
     found = {
         "elbo": joint - conditional - log_mean_exp(ratios, -1),
-        "elbo_lower": joint - conditional - log_mean_exp(torch.cat([own, ratios], -1), -1),
+        "elbo_lower": joint - conditional - log_mean_exp(torch.cat([ratio_to_own, ratios], -1), -1),
     }
     test = regression.test
     together, apart = [], []
     for first in range(0, test_draws, training.draws_at_once):
         count = min(training.draws_at_once, test_draws - first)
-        z = q.place(normal(count, noise), normal(count, size))
+        z = q.rsample({"mixing": normal(count, mixing), "normal": normal(count, size)})
         values = regression.log_likelihoods(z, test.inputs[None], test.labels[None])
         together.append(values.double().sum(1))
         apart.append(values.logsumexp(-1).double())

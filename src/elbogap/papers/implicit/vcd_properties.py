@@ -6,7 +6,7 @@ The leapfrog integrator of p = N(0, 1) is linear, (z', v') = A (z, v), so that o
 
 beside the probability of staying: q_t follows from q_0 on a grid, and with it all divergences. They are
 compared with chains of :mod:`elbogap.inference.hmc` and the estimators of
-:mod:`elbogap.inference.contrastive`.
+:class:`elbogap.inference.objectives.contrastive.VCD`.
 """
 
 import math
@@ -19,7 +19,9 @@ from torch import Tensor
 from elbogap.densities import LOG_2PI
 from elbogap.errors import UserError
 from elbogap.inference import hmc
-from elbogap.inference.contrastive import alpha_vcd
+from elbogap.inference.families.gaussian import DiagonalGaussian
+from elbogap.inference.noise import draw
+from elbogap.inference.objectives.contrastive import VCD
 from elbogap.papers.implicit.closed_form import leapfrog
 from elbogap.papers.implicit.settings import VcdProperties
 from elbogap.runtime import torch_generator
@@ -92,25 +94,21 @@ def _estimated(
 ) -> dict[tuple[int, float], tuple[float, float]]:
     """The divergence and its standard error for each t and alpha, from chains of all t at once."""
     generator = torch_generator(settings.seed, "implicit.vcd_properties", mean, width)
-    noise = torch.randn(settings.chains, 1, dtype=torch.float64, generator=generator)
-    start = mean + width * noise
+    centre = torch.tensor([mean], dtype=torch.float64)
+    q = DiagonalGaussian(centre, 2 * torch.full_like(centre, width).log())
+    kernel = hmc.Kernel(max(settings.ts), leapfrog_steps)
+    specs = VCD(kernel, settings.step_size).noise(settings.chains, dimensions=1)
+    noise = draw(specs, generator, dtype=torch.float64)
+    start = q.rsample(noise)
 
     def log_joint(z: Tensor) -> Tensor:
         return LOG_EVIDENCE + _log_normal(z, 0.0, 1.0).squeeze(-1)
 
-    def log_q(z: Tensor) -> Tensor:
-        return _log_normal(z, mean, width).squeeze(-1)
-
-    chains = hmc.sample(
-        log_joint,
-        start,
-        hmc.Noise.draw(max(settings.ts), start, generator),
-        step_size=torch.tensor(settings.step_size, dtype=torch.float64),
-        leapfrog_steps=leapfrog_steps,
-    )
+    chains = kernel.run(log_joint, start, noise, settings.step_size)
     found = {}
     for t, alpha in product(settings.ts, settings.alphas):
-        values = alpha_vcd(log_joint, log_q, start, chains.draws[t - 1], alpha).value
+        objective = VCD(kernel, settings.step_size, alpha)
+        values = -objective.watched(objective.contrast(log_joint, q, start, chains.draws[t - 1]))
         error = float(values.std() / math.sqrt(len(values)))
         found[t, alpha] = float(values.mean()) + (1 - alpha) * LOG_EVIDENCE, error
     return found

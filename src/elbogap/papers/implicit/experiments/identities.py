@@ -6,24 +6,29 @@ The target is the multimodal one of the toys. The lecture states these propertie
 """
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
+from typing import Any
 
 import pandas as pd
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from elbogap import provenance
-from elbogap.densities import standard_gaussian_log_density
+from elbogap.densities import gaussian_log_density, standard_gaussian_log_density
 from elbogap.inference import hmc
-from elbogap.inference.semi_implicit import SemiImplicit, sivi_bound, uivi_gradient
+from elbogap.inference.families.base import LogJoint
+from elbogap.inference.families.semi_implicit import SemiImplicit
+from elbogap.inference.noise import Noise, draw
+from elbogap.inference.objectives.base import Estimate, Objective
+from elbogap.inference.objectives.elbo import SIVI
+from elbogap.inference.objectives.uivi import UIVI
 from elbogap.nn.mlp import MLP
 from elbogap.papers.implicit.settings import Identities as Settings
 from elbogap.papers.implicit.uivi_targets import LogDensities
 from elbogap.runtime import Run, torch_generator
 from elbogap.training import Work, tabulate
 
+DOUBLE = torch.float64
 LATENT = 2
 NODE_BOUND = 9.0  # N(0, 1) leaves e^-40 outside
 TERMS = 2**20  # densities held in memory at once
@@ -53,40 +58,35 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame]:
 
 
 @dataclass(frozen=True)
-class Family:
+class Fixed:
     """The fixed q with its parameters.
 
     Attributes:
         network: mu, of one member.
-        log_deviation: log sigma, `[1, 1, 2]`.
+        log_scale: log sigma, `[1, 1, 2]`.
     """
 
     network: MLP
-    log_deviation: Tensor
+    log_scale: Tensor
 
     @classmethod
-    def of(cls, settings: Settings) -> "Family":
+    def of(cls, settings: Settings) -> "Fixed":
         """Drawn at random."""
         generator = torch_generator(settings.seed, "implicit.identities")
         sizes = [1, *settings.hidden, LATENT]
         network = MLP(1, sizes, "tanh", generator, "wide", torch.float64)
-        deviation = torch.full((1, 1, LATENT), settings.deviation, dtype=torch.float64)
-        return cls(network, deviation.log().requires_grad_())
+        scale = torch.full((1, 1, LATENT), settings.deviation, dtype=torch.float64)
+        return cls(network, scale.log().requires_grad_())
 
     @property
     def q(self) -> SemiImplicit:
         """Differentiable in the parameters."""
-        return SemiImplicit(self.network.layers(), self.log_deviation)
-
-    @property
-    def constant(self) -> SemiImplicit:
-        """The same without gradients."""
-        return SemiImplicit(self.network.layers().detach(), self.log_deviation.detach())
+        return SemiImplicit(self.network.layers(), self.log_scale, 1)
 
     def gradient(self, value: Tensor) -> Tensor:
         """Of a number in all P parameters, `[P]`."""
-        parameters = [*self.network.parameters(), self.log_deviation]
-        return torch.cat([one.flatten() for one in torch.autograd.grad(value, parameters)])
+        parameters = [*self.network.parameters(), self.log_scale]
+        return torch.cat([slope.flatten() for slope in torch.autograd.grad(value, parameters)])
 
 
 @dataclass(frozen=True)
@@ -113,40 +113,40 @@ class Exact:
         log_weights = (standard_gaussian_log_density(nodes[0]) + math.log(spacing))[:, None]
         axis = torch.linspace(-settings.half_width, settings.half_width, settings.points, dtype=torch.float64)
         cell = (2 * settings.half_width / (settings.points - 1)) ** 2
-        family = Family.of(settings)
+        fixed = Fixed.of(settings)
         elbo, gradient = 0.0, torch.zeros(())
         for z in torch.cartesian_prod(axis, axis)[None].split(max(1, TERMS // settings.nodes), 1):
-            log_q = log_marginal(family.q, z, nodes, log_weights)
+            log_q = log_marginal(fixed.q, z, nodes, log_weights)
             value = (log_q.exp() * (LOG_JOINT(z) - log_q)).sum() * cell
             elbo += float(value.detach())
-            gradient = gradient + family.gradient(value)
+            gradient = gradient + fixed.gradient(value)
         return cls(nodes, log_weights, elbo, gradient)
 
 
 def log_marginal(q: SemiImplicit, z: Tensor, nodes: Tensor, log_weights: Tensor) -> Tensor:
     """log q(z) = log sum_j w_j q(z|e_j), z `[1, B, 2]`, nodes `[1, J, 1]`, log-weights `[J, 1]`, `[1, B]`."""
-    conditional = q.conditional(z[:, None], q.mean(nodes)[:, :, None])
+    means = q.mean(nodes)[:, :, None]
+    conditional = gaussian_log_density(z[:, None], means, 2 * q.log_scale)
     return torch.logsumexp(log_weights + conditional, 1)
-
-
-def _normal(generator: torch.Generator, *shape: int) -> Tensor:
-    return torch.randn(1, *shape, generator=generator, dtype=torch.float64)
 
 
 @torch.no_grad()
 def _bounds(settings: Settings, exact: Exact) -> pd.DataFrame:
     """All L share draws of z and noises, so that their bounds are compared on common random numbers."""
     generator = torch_generator(settings.seed, "implicit.identities.bound")
-    q, most = Family.of(settings).constant, max(settings.others)
+    q, most = Fixed.of(settings).q.detach(), max(settings.others)
     parts, left = [], settings.bound_draws
     while left:
         count = min(left, max(1, TERMS // max(most, settings.nodes)))
         left -= count
-        noise, draws = _normal(generator, count, 1), _normal(generator, count, LATENT)
-        more = _normal(generator, most, count, 1)
-        z = q.place(noise, draws)
+        specs = SIVI(most, shared=False).noise(count, dimensions=LATENT, mixing=1)
+        noise = draw(specs, generator, 1, dtype=DOUBLE)
+        z = q.rsample(noise)
         perfect = LOG_JOINT(z) - log_marginal(q, z, exact.nodes, exact.log_weights)
-        bounds = [sivi_bound(LOG_JOINT, q, noise, draws, more[:, :others]) for others in settings.others]
+        bounds = [
+            SIVI(others).estimate(q, LOG_JOINT, {**noise, "more": noise["more"][:, :others]}).value
+            for others in settings.others
+        ]
         parts.append(torch.cat([perfect, *bounds]))
     perfect, *bounds = torch.cat(parts, 1)
     return pd.DataFrame(
@@ -175,14 +175,12 @@ def _mean(values: Tensor) -> tuple[float, float]:
     return float(values.mean()), float(values.std() / len(values) ** 0.5)
 
 
-Estimator = Callable[[Family, Tensor, Tensor, torch.Generator], Tensor]
-"""From q, e `[1, B, 1]`, u `[1, B, 2]` and a generator, `[1, B]` whose mean has the estimated gradient."""
-
-
 def _gradients(settings: Settings, exact: Exact, run: Run, identity: str) -> pd.DataFrame:
-    estimators: dict[tuple[str, int], Estimator] = {("uivi", 0): _own_noise}
-    estimators |= {("uivi", length): partial(_uivi, settings, length) for length in settings.chain_lengths}
-    estimators |= {("sivi", others): partial(_sivi, others) for others in settings.others}
+    estimators: dict[tuple[str, int], Objective[Any]] = {("uivi", 0): OwnNoise()}
+    for length in settings.chain_lengths:  # the last state alone is kept, and the step is fixed
+        kernel = hmc.Kernel(length, settings.leapfrog_steps, burn_in=length - 1)
+        estimators["uivi", length] = UIVI(kernel, settings.step_size)
+    estimators |= {("sivi", others): SIVI(others, shared=False) for others in settings.others}
     return pd.DataFrame(
         _gradient_row(settings, exact, run, identity, *key, estimator)
         for key, estimator in estimators.items()
@@ -196,13 +194,15 @@ def _gradient_row(
     identity: str,
     name: str,
     samples: int,
-    estimator: Estimator,
+    estimator: Objective[Any],
 ) -> dict[str, str | float]:
+    specs = estimator.noise(settings.gradient_draws, dimensions=LATENT, mixing=1)
+
     def estimate(i: int) -> Tensor:
         generator = torch_generator(settings.seed, "implicit.identities.gradient", name, samples, i)
-        count, family = settings.gradient_draws, Family.of(settings)
-        noise, draws = _normal(generator, count, 1), _normal(generator, count, LATENT)
-        return family.gradient(estimator(family, noise, draws, generator).mean())
+        fixed = Fixed.of(settings)
+        noise = draw(specs, generator, 1, dtype=DOUBLE)
+        return fixed.gradient(estimator.estimate(fixed.q, LOG_JOINT, noise).surrogate.mean())
 
     work = Work.of(run, f"{name}-{samples}", identity, checkpoint_seconds=10)
     estimates = tabulate(estimate, rows=settings.gradients, work=work)
@@ -213,35 +213,14 @@ def _gradient_row(
     return row | {"bias": bias, "bias_se": error, "bias_in_errors": bias / error}
 
 
-def _sivi(others: int, family: Family, noise: Tensor, draws: Tensor, generator: torch.Generator) -> Tensor:
-    more = _normal(generator, others, noise.shape[1], 1)
-    return sivi_bound(LOG_JOINT, family.q, noise, draws, more)
-
-
-def _uivi(
-    settings: Settings,
-    length: int,
-    family: Family,
-    noise: Tensor,
-    draws: Tensor,
-    generator: torch.Generator,
-) -> Tensor:
-    """The last state alone is kept, and the step is fixed."""
-    return uivi_gradient(
-        LOG_JOINT,
-        family.q,
-        family.constant,
-        noise,
-        draws,
-        hmc.Noise.draw(length, noise, generator),
-        step_size=torch.tensor(settings.step_size, dtype=torch.float64),
-        burn_in=length - 1,
-        leapfrog_steps=settings.leapfrog_steps,
-    ).surrogate
-
-
-def _own_noise(family: Family, noise: Tensor, draws: Tensor, _: torch.Generator) -> Tensor:
+class OwnNoise(Objective[SemiImplicit]):
     """UIVI with e' = e, whose score is -u / sigma: the gradient of SIVI's bound for L = 0."""
-    z = family.q.place(noise, draws)
-    score = -draws * torch.exp(-family.log_deviation.detach())
-    return LOG_JOINT(z) - (score * z).sum(-1)
+
+    def estimate(
+        self, q: SemiImplicit, log_joint: LogJoint, noise: Noise, state: nn.Module | None = None
+    ) -> Estimate:
+        """As of UIVI."""
+        z = q.rsample(noise)
+        score = -noise["normal"] * torch.exp(-q.log_scale.detach())
+        surrogate = log_joint(z) - (score * z).sum(-1)
+        return Estimate(surrogate.detach(), surrogate)

@@ -7,7 +7,7 @@ ELBOs of the two mixtures by -0.669 nats and changes no gradient. Scale laptop: 
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import product
 
@@ -17,13 +17,17 @@ import torch
 from torch import Tensor
 
 from elbogap import provenance
-from elbogap.ensemble import Objective, fit, stairs
+from elbogap.ensemble import Variational, fit, stairs
 from elbogap.inference import hmc
-from elbogap.inference.semi_implicit import SemiImplicit
+from elbogap.inference.families.semi_implicit import SemiImplicit
+from elbogap.inference.noise import draw
+from elbogap.inference.objectives.base import StepSize
+from elbogap.inference.objectives.elbo import SIVI
+from elbogap.inference.objectives.uivi import UIVI
 from elbogap.nn.mlp import MLP
 from elbogap.papers.implicit.best_gaussian import smallest_divergence
 from elbogap.papers.implicit.elbo import elbo_between
-from elbogap.papers.implicit.semi_implicit import Sivi, StepSizes, Uivi, constant_family
+from elbogap.papers.implicit.families import semi_implicit
 from elbogap.papers.implicit.settings import Toys as Settings
 from elbogap.papers.implicit.uivi_targets import TARGETS, LogDensities
 from elbogap.runtime import Run, torch_generator
@@ -46,13 +50,13 @@ class Fitted:
         method: one of `METHODS`.
         members: target and seed of each.
         networks: `mean` and `deviation`.
-        step_sizes: of UIVI's chains at the end.
+        step_size: of UIVI's chains at the end.
     """
 
     method: str
     members: Sequence[Member]
     networks: Mapping[str, MLP]
-    step_sizes: StepSizes
+    step_size: StepSize | None
 
 
 def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame | dict[str, np.ndarray]]:
@@ -94,20 +98,21 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame | dict[str, np.n
 
 
 def _fit(settings: Settings, run: Run, method: str, members: Sequence[Member], identity: str) -> Fitted:
-    step_sizes = StepSizes(len(members), settings.step_size, run.device)
+    what = _training(settings, method, members, run.device)
     result = fit(
-        _objective(settings, method, members, step_sizes, run.device),
+        what,
         _initial_networks(settings, method, members),
         epochs=settings.rounds,
         learning_rate=settings.learning_rate,
         schedule=stairs(settings.rate_factor, settings.rate_every / (settings.rounds * settings.round_steps)),
         record_epochs=1,
         damped={"mean": 1.0, "deviation": settings.deviation_share},
-        state=step_sizes,
+        state=what.state,
         work=Work.of(run, method, identity, settings.checkpoint_seconds),
         device=run.device,
     )
-    return Fitted(method, members, result.networks, step_sizes)
+    state = what.state if isinstance(what.state, StepSize) else None
+    return Fitted(method, members, result.networks, state)
 
 
 def _dimensions(settings: Settings, method: str) -> int:
@@ -115,20 +120,30 @@ def _dimensions(settings: Settings, method: str) -> int:
     return 0 if method == "explicit" else settings.noise
 
 
-def _objective(
-    settings: Settings, method: str, members: Sequence[Member], step_sizes: StepSizes, device: str
-) -> Objective:
+def _kernel(settings: Settings) -> hmc.Kernel:
+    adaptation = hmc.Adaptation(settings.target_acceptance, settings.adaptation_rate)
+    iterations = settings.burn_in + settings.kept
+    return hmc.Kernel(iterations, settings.leapfrog_steps, settings.burn_in, adaptation)
+
+
+def _training(settings: Settings, method: str, members: Sequence[Member], device: str) -> Variational:
+    """SIVI, UIVI, or the ELBO of a Gaussian, which is SIVI's bound without noise e."""
     streams = [
         partial(torch_generator, settings.seed, "implicit.toys", method, *member, device=device)
         for member in members
     ]
     log_joint = LogDensities.of([target for target, _ in members], device)
-    noise = _dimensions(settings, method)
-    common = (log_joint, LATENT, noise, settings.batch, settings.round_steps, streams)
-    if method == "uivi":
-        adaptation = hmc.Adaptation(settings.target_acceptance, settings.adaptation_rate)
-        return Uivi(*common, step_sizes, adaptation, settings.burn_in, settings.kept, settings.leapfrog_steps)
-    return Sivi(*common, others=settings.others if method == "sivi" else 0)
+    uivi, sivi = UIVI(_kernel(settings), settings.step_size), SIVI(settings.others if method == "sivi" else 0)
+    objective = uivi if method == "uivi" else sivi
+    return Variational(
+        objective=objective,
+        family=lambda networks, _: semi_implicit(networks),
+        log_joint=lambda *_: log_joint,
+        specs=objective.noise(settings.batch, dimensions=LATENT, mixing=_dimensions(settings, method)),
+        streams=streams,
+        steps=settings.round_steps,
+        state=objective.initial_state(len(members), device),
+    )
 
 
 def _initial_networks(settings: Settings, method: str, members: Sequence[Member]) -> dict[str, MLP]:
@@ -147,22 +162,22 @@ def _measure(settings: Settings, fitted: Fitted, device: str, m: int) -> Tensor:
     """What the table says of member m, as `MEASURED` names it, in float64."""
     method, (target, seed) = fitted.method, fitted.members[m]
     generator = torch_generator(settings.seed, "implicit.toys.elbo", method, target, seed, device=device)
-    q = constant_family({name: one.select([m]).double().to(device) for name, one in fitted.networks.items()})
+    networks = {name: network.select([m]).double().to(device) for name, network in fitted.networks.items()}
+    q = semi_implicit(networks).detach()
     elbo = elbo_between(
         LogDensities.of([target], device, torch.float64),
         q,
-        _dimensions(settings, method),
         draws=settings.elbo_draws,
-        noises=settings.elbo_noises if _dimensions(settings, method) else 1,
+        noises=settings.elbo_noises if q.mixing else 1,
         blocks=settings.elbo_blocks,
         generator=generator,
     )
     step_size = acceptance = elbo.low.new_tensor(torch.nan)
-    if method == "uivi":
-        step_size = fitted.step_sizes.values[m, 0].double()
+    if fitted.step_size is not None:
+        step_size = fitted.step_size.value[m, 0].double()
         acceptance = _acceptance(settings, q, step_size, generator)
-    deviation = q.log_deviation.mean().exp()
-    return torch.stack([elbo.low, elbo.high, elbo.error, deviation, step_size, acceptance]).cpu()
+    scale = q.log_scale.mean().exp()
+    return torch.stack([elbo.low, elbo.high, elbo.error, scale, step_size, acceptance]).cpu()
 
 
 def _best_gaussian(name: str) -> float:
@@ -173,17 +188,11 @@ def _best_gaussian(name: str) -> float:
 
 def _acceptance(settings: Settings, q: SemiImplicit, step_size: Tensor, generator: torch.Generator) -> Tensor:
     """The mean acceptance probability of chains as in training, from as many draws as the figure shows."""
-    shape, kind = (1, settings.figure_draws), {"dtype": torch.float64, "device": generator.device}
-    noise = torch.randn(*shape, settings.noise, generator=generator, **kind)  # type: ignore[call-overload]
-    draws = torch.randn(*shape, LATENT, generator=generator, **kind)  # type: ignore[call-overload]
-    chains = hmc.sample(
-        q.reverse(q.place(noise, draws).detach()),
-        noise,
-        hmc.Noise.draw(settings.burn_in + settings.kept, noise, generator),
-        step_size=step_size,
-        leapfrog_steps=settings.leapfrog_steps,
-    )
-    return chains.acceptance.mean()
+    noise = draw(q.noise(settings.figure_draws), generator, 1, dtype=torch.float64)
+    fixed = replace(_kernel(settings), adaptation=None)
+    chains = draw(fixed.noise(settings.figure_draws, q.mixing), generator, 1, dtype=torch.float64)
+    reverse = q.reverse_conditional(q.rsample(noise).detach(), noise)
+    return fixed.run(reverse, noise["mixing"], chains, step_size).acceptance.mean()
 
 
 @torch.no_grad()
@@ -191,9 +200,8 @@ def _figure_draws(settings: Settings, fitted: Fitted, target: str) -> np.ndarray
     """Draws of the q of a target's first seed, `[N, 2]`."""
     generator = torch_generator(settings.seed, "implicit.toys.figure", fitted.method, target)
     m = fitted.members.index((target, 0))
-    q = constant_family({name: one.select([m]) for name, one in fitted.networks.items()})
-    noise = torch.randn(1, settings.figure_draws, _dimensions(settings, fitted.method), generator=generator)
-    return q.place(noise, torch.randn(*noise.shape[:2], LATENT, generator=generator))[0].numpy()
+    q = semi_implicit({name: network.select([m]) for name, network in fitted.networks.items()})
+    return q.rsample(draw(q.noise(settings.figure_draws), generator, 1))[0].numpy()
 
 
 def _grids(points: int) -> dict[str, np.ndarray]:

@@ -16,13 +16,14 @@ from torch import Tensor
 from elbogap import provenance
 from elbogap.densities import log_mean_exp, pairwise_gaussian_log_density
 from elbogap.evaluation.hmc_proposal import proposal
-from elbogap.evaluation.iw_svi import LogJoint, estimate
-from elbogap.inference.semi_implicit import SemiImplicit
+from elbogap.evaluation.iw_svi import Gaussians, LogJoint, estimate
+from elbogap.inference.families.semi_implicit import SemiImplicit
 from elbogap.nn.mlp import MLP
 from elbogap.nn.store import Stored
 from elbogap.papers.implicit.experiments.images import unpack
+from elbogap.papers.implicit.families import EXPLICIT_FLOOR, posterior
 from elbogap.papers.implicit.settings import VaeEvaluate as Settings
-from elbogap.papers.implicit.vae import FLOOR, SEMI_IMPLICIT, explicit, log_joint, semi_implicit
+from elbogap.papers.implicit.vae import log_joint
 from elbogap.runtime import Run, torch_generator
 from elbogap.tables import read_arrays, read_table
 from elbogap.training import Work, tabulate
@@ -80,18 +81,17 @@ def _both(
     settings: Settings, method: str, networks: dict[str, MLP], x: Tensor, generator: torch.Generator
 ) -> Tensor:
     """Both estimates for images `[1, B, 784]`, `[2, B]` in nats."""
-    joint = log_joint(networks["decoder"].layers().detach(), x)
+    joint = log_joint(networks["decoder"], x).detach()
     at_once = max(1, settings.rows // x.shape[1])
     with torch.no_grad():
-        if method in SEMI_IMPLICIT:
-            q = semi_implicit(networks, x, constant=True)
-            noises = _noises(networks, x, settings.own_noises, generator)
-            means = q.mean(noises)
+        q = posterior(networks, method, x)
+        if isinstance(q, SemiImplicit):
+            means = q.mean(_noises(q, x, settings.own_noises, generator))
             start = means.mean(1)
-            with_q = _semi_implicit_estimate(settings, joint, q, means, networks, x, generator)
+            with_q = _semi_implicit_estimate(settings, joint, q, means, x, generator)
         else:
-            gaussians = explicit(networks, x)
-            start = gaussians.mean
+            start = q.mean
+            gaussians = Gaussians(q.mean, q.log_variance)
             with_q = estimate(
                 joint, gaussians, samples=settings.own_samples, at_once=at_once, generator=generator
             )
@@ -102,17 +102,16 @@ def _both(
         kept=settings.kept,
         step_size=STEP_SIZE / start.shape[-1],
         widening=settings.widening,
-        floor=FLOOR,
+        floor=EXPLICIT_FLOOR,
         generator=generator,
     )
     neutral = estimate(joint, better, samples=settings.samples, at_once=at_once, generator=generator)
     return torch.cat([neutral, with_q])
 
 
-def _noises(networks: dict[str, MLP], x: Tensor, count: int, generator: torch.Generator) -> Tensor:
+def _noises(q: SemiImplicit, x: Tensor, count: int, generator: torch.Generator) -> Tensor:
     """Fresh mixing noises `[1, T, B, E]`."""
-    size = networks["mean"].sizes[0] - x.shape[-1]
-    return torch.randn((1, count, x.shape[1], size), generator=generator, device=x.device)
+    return torch.randn((1, count, x.shape[1], q.mixing), generator=generator, device=x.device)
 
 
 def _semi_implicit_estimate(
@@ -120,7 +119,6 @@ def _semi_implicit_estimate(
     joint: LogJoint,
     q: SemiImplicit,
     means: Tensor,
-    networks: dict[str, MLP],
     x: Tensor,
     generator: torch.Generator,
 ) -> Tensor:
@@ -131,18 +129,17 @@ def _semi_implicit_estimate(
         joint: log p(x, z).
         q: of the images.
         means: mu(x, e_t), `[1, T, B, L]`.
-        networks: of q.
         x: images `[1, B, 784]`.
         generator: source of the draws.
 
     Returns:
         `[1, B]`, in nats.
     """
-    noises = _noises(networks, x, settings.own_samples, generator)
-    draws = torch.randn((*noises.shape[:-1], means.shape[-1]), generator=generator, device=x.device)
-    z = q.place(noises, draws)
-    deviation = q.log_deviation.exp()
-    values, centres = (one.transpose(1, 2) / deviation.unsqueeze(-2) for one in (z, means))
+    mixing = _noises(q, x, settings.own_samples, generator)
+    normal = torch.randn((*mixing.shape[:-1], means.shape[-1]), generator=generator, device=x.device)
+    z = q.rsample({"mixing": mixing, "normal": normal})
+    scale = q.log_scale.exp().unsqueeze(-2)
+    values, centres = (points.transpose(1, 2) / scale for points in (z, means))
     pairs = pairwise_gaussian_log_density(values, centres, variance=1.0)
-    log_q = log_mean_exp(pairs, -1) - q.log_deviation.sum(-1, keepdim=True)
+    log_q = log_mean_exp(pairs, -1) - q.log_scale.sum(-1, keepdim=True)
     return log_mean_exp(joint(z) - log_q.mT, -2)

@@ -74,18 +74,18 @@ def _timed(settings: Settings, run: Run, t: int, images: torch.Tensor, steps: in
     train = settings.train.model_copy(
         update={"round_steps": steps, "batch": min(settings.train.batch, len(images))}
     )
-    training = objective(train, "timing", cell, [0], images)
+    what = objective(train, "timing", cell, [0], images)
     work = Work("timing", run.scratch / "timing.pt", "", math.inf, watch=run.watch)
     work.checkpoint.unlink(missing_ok=True)  # it is written at the end
     start = time.perf_counter()
     fit(
-        training,
+        what,
         initial_networks(train, "timing", cell, [0]),
         epochs=1,
         learning_rate=cell.learning_rate,
         record_epochs=1,
         damped={"mean": 1.0, "deviation": cell.deviation_share, "decoder": 1.0},
-        state=training.memory,
+        state=what.state,
         work=work,
         device=run.device,
     )

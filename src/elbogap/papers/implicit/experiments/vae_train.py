@@ -9,13 +9,13 @@ import torch
 from torch import Tensor
 
 from elbogap import provenance
-from elbogap.ensemble import fit, stairs
+from elbogap.ensemble import Variational, fit, stairs
 from elbogap.errors import UserError
 from elbogap.nn.store import Stored
 from elbogap.papers.implicit.experiments.images import unpack
 from elbogap.papers.implicit.settings import VaeCell
 from elbogap.papers.implicit.settings import VaeTrain as Settings
-from elbogap.papers.implicit.vae import SEMI_IMPLICIT, Memory, Training, initial_networks, latent
+from elbogap.papers.implicit.vae import initial_networks, training
 from elbogap.runtime import Run, torch_generator
 from elbogap.tables import read_arrays
 from elbogap.training import Work
@@ -27,7 +27,7 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame | dict[str, np.n
     """Train the cell `cell` on the data set `dataset` (keys), whose images are the input `images`.
 
     Returns:
-        `models`: the networks, a member per seed, in :mod:`elbogap.nn.store`'s form; `curves`: per seed and
+        `models`: the networks, a member per seed, as :class:`elbogap.nn.store.Stored`; `curves`: per seed and
         record `step` and `bound`, the mean over the steps since the last record, in nats per image (the ELBO,
         or SIVI's bound; for UIVI that with L = 0, which is lower).
 
@@ -48,16 +48,16 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame | dict[str, np.n
             f"implicit.vae_train: batch {settings.batch} exceeds the {len(images)} training images"
         )
     seeds = range(cell.seeds)
-    training = objective(settings, dataset, cell, seeds, images)
+    what = objective(settings, dataset, cell, seeds, images)
     found = fit(
-        training,
+        what,
         initial_networks(settings, dataset, cell, seeds),
         epochs=cell.rounds,
         learning_rate=cell.learning_rate,
         schedule=stairs(DECAY, settings.decay_every),
         record_epochs=settings.record_rounds,
         damped={"mean": 1.0, "deviation": cell.deviation_share, "decoder": 1.0},
-        state=training.memory,
+        state=what.state,
         work=Work.of(
             run,
             f"{dataset}-{name}",
@@ -93,13 +93,11 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame | dict[str, np.n
 
 def objective(
     settings: Settings, dataset: str, cell: VaeCell, seeds: Sequence[int], images: Tensor
-) -> Training:
+) -> Variational:
     """What the cell maximises on training images `[N, 784]`."""
     device = images.device.type
     streams = [
         partial(torch_generator, settings.seed, "implicit.vae", dataset, "noise", seed, device=device)
         for seed in seeds
     ]
-    moving = settings.noise if cell.method in SEMI_IMPLICIT else latent(settings, cell)
-    memory = Memory(len(seeds), len(images), settings.step_size / moving).to(images.device)
-    return Training(settings, cell, images, streams, memory)
+    return training(settings, cell, images, streams)

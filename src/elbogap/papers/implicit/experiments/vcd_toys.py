@@ -22,12 +22,14 @@ import pandas as pd
 import torch
 
 from elbogap import provenance
-from elbogap.ensemble import fit, stairs
-from elbogap.inference.hmc import Adaptation
+from elbogap.ensemble import Variational, fit, stairs
+from elbogap.inference.families.mixture import GaussianMixture
+from elbogap.inference.hmc import Adaptation, Kernel
+from elbogap.inference.objectives.contrastive import VCD
 from elbogap.nn.mlp import MLP
 from elbogap.papers.implicit.closed_form import best_deviation, forgotten
-from elbogap.papers.implicit.contrastive import Carried, Contrastive
-from elbogap.papers.implicit.planar import TARGETS, Factorised, Planar, divergences
+from elbogap.papers.implicit.families import mixture
+from elbogap.papers.implicit.planar import TARGETS, Planar, divergences
 from elbogap.papers.implicit.settings import VcdFit
 from elbogap.papers.implicit.settings import VcdToys as Settings
 from elbogap.papers.implicit.vcd_properties import properties
@@ -115,11 +117,11 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame | dict[str, np.n
                 "method": METHODS.get(cell.alpha, "alpha_vcd"),
                 "alpha": cell.alpha,
                 "seed": seed,
-                **_measured(q.select(i), cell),
+                **_measured(select(q, i), cell),
             }
             for i, (cell, seed) in enumerate(members)
         ]
-        firsts = {cell: q.select(i) for i, (cell, seed) in enumerate(members) if seed == 0}
+        firsts = {cell: select(q, i) for i, (cell, seed) in enumerate(members) if seed == 0}
         densities |= _densities(firsts, components, settings.figure_points)
     tables = {"toys": pd.DataFrame(rows), **_sweep(settings, run)}
     checked = properties(settings.properties, settings.chains.leapfrog_steps)
@@ -135,32 +137,40 @@ def _fitted(
     components: int,
     chain: Chain,
     members: Sequence[tuple[Cell, int]],
-) -> Factorised:
+) -> GaussianMixture:
     """q_0 of all members, which differ by their cells and seeds."""
     seeds = sorted({seed for _, seed in members})
     epochs = length.iterations // settings.round_steps
-    carried = Carried(len(members), chain.step_size, run.device)
-    objective = Contrastive(
-        targets=Planar.of([TARGETS[cell.target] for cell, _ in members], run.device),
-        alphas=torch.tensor([[cell.alpha] for cell, _ in members], device=run.device),
+    kernel = Kernel(
+        max(cell.iterations for cell, _ in members),
+        settings.chains.leapfrog_steps,
+        chain.adapting,
+        Adaptation(settings.chains.acceptance, settings.chains.rate),
+    )
+    objective = VCD(
+        kernel,
+        chain.step_size,
+        alpha=torch.tensor([[cell.alpha] for cell, _ in members], device=run.device),
         iterations=torch.tensor([cell.iterations for cell, _ in members], device=run.device),
-        components=components,
-        draws=length.draws,
-        adapting=chain.adapting,
-        leapfrog_steps=settings.chains.leapfrog_steps,
-        adaptation=Adaptation(settings.chains.acceptance, settings.chains.rate),
         forgetting=length.steps.forgetting,
-        carried=carried,
-        seeds=torch.tensor([seeds.index(seed) for _, seed in members], device=run.device),
+    )
+    targets = Planar.of([TARGETS[cell.target] for cell, _ in members], run.device)
+    training = Variational(
+        objective=objective,
+        family=lambda networks, _: mixture(networks),
+        log_joint=lambda *_: targets.log_density,
+        specs=objective.noise(length.draws * components, dimensions=2),
         streams=[
             partial(torch_generator, settings.seed, "implicit.vcd_toys", "noise", seed, device=run.device)
             for seed in seeds
         ],
         steps=settings.round_steps,
+        state=objective.initial_state(len(members), run.device),
+        seeds=torch.tensor([seeds.index(seed) for _, seed in members], device=run.device),
     )
     label = f"{components}-components-{members[0][0].target}-{len(members)}"
     found = fit(
-        objective,
+        training,
         _start(settings, components, [seed for _, seed in members]),
         epochs=epochs,
         learning_rate=1.0,
@@ -171,12 +181,12 @@ def _fitted(
             "deviation": length.steps.deviation,
             "logit": length.steps.logit,
         },
-        state=carried,
+        state=training.state,
         work=Work.of(run, label, provenance.identity(__name__, settings, run), settings.checkpoint_seconds),
         device=run.device,
     )
     with torch.no_grad():
-        return Factorised.of(found.networks, "cpu")
+        return mixture(found.networks)
 
 
 def _start(settings: Settings, components: int, seeds: Sequence[int]) -> dict[str, MLP]:
@@ -194,7 +204,13 @@ def _start(settings: Settings, components: int, seeds: Sequence[int]) -> dict[st
     return {name: MLP.constant(value) for name, value in values.items()}
 
 
-def _measured(q: Factorised, cell: Cell) -> dict[str, float]:
+def select(q: GaussianMixture, member: int) -> GaussianMixture:
+    """One approximation, in float64."""
+    log_weight, mean, scale = (part[[member]].double() for part in (q.log_weight, q.mean, q.scale))
+    return GaussianMixture(log_weight, mean, scale)
+
+
+def _measured(q: GaussianMixture, cell: Cell) -> dict[str, float]:
     covariance = q.covariance()[0]
     mean = (q.log_weight.exp().unsqueeze(-1) * q.mean).sum(1)[0].tolist()
     deviation = covariance.diagonal().sqrt().tolist()
@@ -226,7 +242,7 @@ def _sweep(settings: Settings, run: Run) -> dict[str, pd.DataFrame]:
 
     rows = []
     for i, (cell, seed) in enumerate(members):
-        measured = _measured(q.select(i), cell)
+        measured = _measured(select(q, i), cell)
         deviation = math.sqrt(measured["area"])
         closed = float(best(cell.alpha, cell.iterations))
         rows.append(
@@ -252,7 +268,7 @@ def _sweep(settings: Settings, run: Run) -> dict[str, pd.DataFrame]:
     }
 
 
-def _densities(fits: Mapping[Cell, Factorised], components: int, points: int) -> dict[str, np.ndarray]:
+def _densities(fits: Mapping[Cell, GaussianMixture], components: int, points: int) -> dict[str, np.ndarray]:
     """Densities on each target's axes, `[points, points]` with z_1 along the first."""
     arrays: dict[str, np.ndarray] = {}
     for cell, q in fits.items():
@@ -262,7 +278,7 @@ def _densities(fits: Mapping[Cell, Factorised], components: int, points: int) ->
         p = Planar.of([TARGETS[cell.target]], "cpu", torch.float64)
         shown = {
             "target": p.log_density(z),
-            METHODS.get(cell.alpha, f"alpha{cell.alpha:g}"): q.log_density(z),
+            METHODS.get(cell.alpha, f"alpha{cell.alpha:g}"): q.log_prob(z),
         }
         arrays |= {f"{key}_z1": z1.numpy(), f"{key}_z2": z2.numpy()}
         arrays |= {f"{key}_{name}": log.exp().view(points, points).numpy() for name, log in shown.items()}
