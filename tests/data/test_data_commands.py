@@ -4,10 +4,10 @@ import json
 from pathlib import Path
 
 import pytest
-from loopback import Server
 
 from elbogap import cli
 from elbogap.data.sources import File
+from loopback import Server
 from toy_data import Define, sha
 
 CONTENT = b"real data"

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from loopback import Server
 from test_formats import as_idx
 
 from elbogap.data import fetch, loaders, records
 from elbogap.data.sources import File
 from elbogap.errors import UserError
+from loopback import Server
 from toy_data import Define, sha
 
 CONTENT = b"real data"
