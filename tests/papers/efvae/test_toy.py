@@ -10,13 +10,13 @@ import pytest
 import torch
 
 from elbogap.errors import OutOfTime
-from elbogap.inference.exponential_family import best_factorised, binary_codes, enumerated
+from elbogap.inference.exponential_family import Harmonium, best_factorised, binary_codes, enumerated
 from elbogap.nn.mlp import MLP
 from elbogap.papers.efvae import toy_model as toy_module
 from elbogap.papers.efvae.experiments import toy
 from elbogap.papers.efvae.search import maximise
 from elbogap.papers.efvae.settings import Toy
-from elbogap.papers.efvae.toy_model import Mixture, Population
+from elbogap.papers.efvae.toy_model import Data, Mixture, Population
 from elbogap.runtime import Run, limit_torch_threads, torch_generator
 
 SETTINGS = Toy(
@@ -59,13 +59,15 @@ def test_both_gradients_balance_at_the_best_elbo_and_lie_in_the_plane(result: Re
     np.testing.assert_allclose(plane["of_loglik"], plane["of_gap"], atol=1e-6)
     assert np.linalg.norm(plane["of_loglik"]) > 0.01
     assert plane["of_loglik"][0] < 0  # back towards the likelihood's maximum
-    x, mass = MIXTURE.lattice(SETTINGS.spacing)
-    best = toy.best_means(MIXTURE, x, mass)
+    data = Data.on_lattice(SETTINGS.spacing)
+    best = data.best_means()
     truth = MIXTURE.means()
     along = (best - truth) / (best - truth).norm()
     np.testing.assert_allclose(plane["best"], [(best - truth).norm(), 0], atol=1e-9)
     step = 1e-4
-    ends = [mass @ MIXTURE.log_joint(x, best + sign * step * along).logsumexp(-1) for sign in (1, -1)]
+    ends = [
+        data.mass @ MIXTURE.log_joint(data.x, best + sign * step * along).logsumexp(-1) for sign in (1, -1)
+    ]
     assert plane["of_loglik"][0] == pytest.approx((ends[0] - ends[1]).item() / (2 * step), rel=1e-5)
 
 
@@ -76,10 +78,11 @@ def test_the_plane_shows_likelihood_and_gap_of_its_decoders(result: Result) -> N
     nearest = np.abs(plane["along"]).argmin(), np.abs(plane["across"]).argmin()
     assert nearest == (1, 3)  # 0 is a node of both axes: the ground truth itself
     assert plane["loglik"].max() == plane["loglik"][nearest]
-    x, mass = MIXTURE.lattice(SETTINGS.spacing)
-    bound = toy_module.best_bound(MIXTURE, x, MIXTURE.means())
-    assert plane["loglik"][nearest] == pytest.approx((mass @ bound.log_evidence).item(), rel=1e-12)
-    assert plane["gap"][nearest] == pytest.approx((mass @ (bound.log_evidence - bound.elbo)).item(), rel=1e-9)
+    data = Data.on_lattice(SETTINGS.spacing)
+    bound = data.best_bound(MIXTURE.means())
+    gap = data.mass @ (bound.log_evidence - bound.elbo)
+    assert plane["loglik"][nearest] == pytest.approx((data.mass @ bound.log_evidence).item(), rel=1e-12)
+    assert plane["gap"][nearest] == pytest.approx(gap.item(), rel=1e-9)
 
 
 def test_search_finds_a_known_maximum() -> None:
@@ -107,10 +110,8 @@ def test_the_means_are_the_centre_and_a_triangle() -> None:
 
 def test_calibration_gives_the_published_bounds() -> None:
     """-3.74 and -3.70, with the best factorised q of each x."""
-    x, mass = MIXTURE.lattice(0.5)
-    truth = toy_module.best_bound(MIXTURE, x, MIXTURE.means())
-    best = toy_module.best_means(MIXTURE, x, mass)
-    joint = toy_module.best_bound(MIXTURE, x, best)
+    data = Data.on_lattice(0.5)
+    truth, joint, mass = data.best_bound(MIXTURE.means()), data.best_bound(data.best_means()), data.mass
     assert float(mass @ truth.log_evidence) == pytest.approx(-3.6504, abs=1e-4)
     assert float(mass @ truth.elbo) == pytest.approx(-3.7383, abs=5e-4)
     assert float(mass @ joint.elbo) == pytest.approx(-3.6955, abs=5e-4)
@@ -151,14 +152,14 @@ def test_the_objective_is_the_expected_bound(trained: bool) -> None:
 def test_turning_and_renaming_changes_no_likelihood_and_finds_the_best_names() -> None:
     x, mass = MIXTURE.lattice(0.8)
     parameters = torch.randn(8, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
-    rbm = toy_module.harmonium(MIXTURE, parameters)
-    aligned = toy._aligned(MIXTURE, rbm, 24)
+    pixels, _ = toy._pixels(24)
+    rbm = MIXTURE.harmonium(parameters)
+    aligned = toy._aligned(MIXTURE, rbm, pixels)
 
-    def likelihood(model: toy_module.Harmonium) -> float:
+    def likelihood(model: Harmonium) -> float:
         return float(mass @ model.log_joint(x).logsumexp(-1))
 
-    def agreement(model: toy_module.Harmonium) -> float:
-        pixels, _ = toy._pixels(24)
+    def agreement(model: Harmonium) -> float:
         truth = MIXTURE.log_joint(pixels, MIXTURE.means())
         same = model.log_joint(pixels).argmax(-1) == truth.argmax(-1)
         return float(truth.logsumexp(-1).softmax(-1) @ same.double())
@@ -169,13 +170,13 @@ def test_turning_and_renaming_changes_no_likelihood_and_finds_the_best_names() -
     assert likelihood(renamed) == pytest.approx(likelihood(rbm), abs=1e-6)
     assert agreement(renamed) < agreement(aligned)
     assert agreement(aligned) >= agreement(rbm)
-    assert agreement(toy._aligned(MIXTURE, renamed, 24)) == pytest.approx(agreement(aligned))
+    assert agreement(toy._aligned(MIXTURE, renamed, pixels)) == pytest.approx(agreement(aligned))
 
 
 def test_the_rbm_is_the_best_known_one() -> None:
-    x, mass = MIXTURE.lattice(0.8)
-    rbm = toy._rbm(SETTINGS, MIXTURE, x, mass)
-    assert float(mass @ rbm.log_joint(x).logsumexp(-1)) == pytest.approx(-3.7266, abs=1e-3)
+    data = Data.on_lattice(0.8)
+    rbm = toy._rbm(SETTINGS, data)
+    assert float(data.mass @ rbm.log_joint(data.x).logsumexp(-1)) == pytest.approx(-3.7266, abs=1e-3)
 
 
 def test_tables_obey_the_identities(result: Result) -> None:
@@ -205,9 +206,9 @@ def test_maps_agree_with_themselves_and_the_truth_encloses_the_centre(result: Re
     maps = result["maps"].set_index(["map", "seed"])
     for name in ("ground_truth", "posterior", "rbm"):
         np.testing.assert_allclose(maps.loc[name, f"agreement_{name}"], 1, atol=1e-12)
-    shares = maps.filter(like="agreement")
-    assert shares.ge(0).all(axis=None)
-    assert shares.le(1 + 1e-12).all(axis=None)
+    fractions = maps.filter(like="agreement")
+    assert fractions.ge(0).all(axis=None)
+    assert fractions.le(1 + 1e-12).all(axis=None)
     assert maps.loc["ground_truth", "centre_border"].eq(0).all()
     agreements = maps["agreement_ground_truth"]["posterior"], maps["agreement_posterior"]["ground_truth"]
     np.testing.assert_allclose(*agreements, atol=1e-12)
@@ -226,8 +227,8 @@ def test_panels_show_the_first_seed_and_the_line_between_decoders(result: Result
     assert panels["posterior"][5, 17] == joint.argmax()
     by = result["table"].query("encoder == 'best'").set_index("stage")
     step = panels["step"]
-    for stage, place in (("ground_truth", 0), ("joint", 1)):
-        (at,) = np.flatnonzero(np.isclose(step, place))
+    for stage, decoder in (("ground_truth", 0), ("joint", 1)):
+        (at,) = np.flatnonzero(np.isclose(step, decoder))
         assert panels["elbo"][at] == pytest.approx(by.loc[stage, "elbo"])
         assert panels["loglik"][at] == pytest.approx(by.loc[stage, "loglik"])
     assert step[panels["loglik"].argmax()] == pytest.approx(0)
@@ -243,7 +244,7 @@ def test_a_run_out_of_time_goes_on_to_the_same_numbers(result: Result, tmp_path:
 
 
 def test_best_factorised_bounds_of_the_toy_are_global() -> None:
-    """Against a dense grid of both bits' logits, at the places where the toy's best q jumps."""
+    """Against a dense grid of both bits' logits, where the toy's best q jumps."""
     x, _ = MIXTURE.lattice(0.8)
     log_joint = MIXTURE.log_joint(x, MIXTURE.means())
     bits = binary_codes(2)
