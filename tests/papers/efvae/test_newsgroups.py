@@ -116,10 +116,10 @@ def test_words_are_ranked_by_documents_or_by_count() -> None:
     assert documents.document_frequencies(counts).tolist() == [1, 3, 2, 1]
 
 
-@pytest.mark.parametrize("share", [0.0, 1.0])
-def test_constants_of_documents_are_those_of_dense_rows(share: float) -> None:
+@pytest.mark.parametrize("pseudo_words", [0.0, 1.0])
+def test_constants_of_documents_are_those_of_dense_rows(pseudo_words: float) -> None:
     sparse = csr_array(DENSE)
-    more = share * documents_module.smoothed_frequencies(sparse)
+    more = pseudo_words * documents_module.smoothed_frequencies(sparse)
     x = DENSE + more
     length = x.sum(1)
     own = [sum(v * math.log(v / n) for v in row if v > 0) for row, n in zip(x, length, strict=True)]
@@ -167,8 +167,8 @@ def test_nll_is_the_multinomial_with_the_pseudo_word(hidden: int) -> None:
 def test_encoders_see_counts_or_frequencies() -> None:
     frequencies = torch.tensor([0.1, 0.2, 0.3, 0.15, 0.25])
     x = torch.from_numpy(DENSE) + frequencies
-    share = x / x.sum(-1, keepdim=True)
-    for name, values in {"e1": x, "e2": share, "e3": share}.items():
+    relative = x / x.sum(-1, keepdim=True)
+    for name, values in {"e1": x, "e2": relative, "e3": relative}.items():
         vae = TextVae(name, 3, 0, 4, frequencies, torch.Generator().manual_seed(0))
         expected = values @ vae.table + vae.bias
         assert len(vae.encoder) == (2 if name == "e2" else 0)
@@ -325,7 +325,7 @@ def test_table_stands_beside_the_published_numbers(summarised: dict) -> None:
         assert row.published_ordered == (row.hidden == 0)
 
 
-def test_retrieval_is_between_nothing_and_everything_and_chance_is_the_groups_share(
+def test_retrieval_is_between_nothing_and_everything_and_chance_is_the_groups_frequency(
     summarised: dict, prepared: dict[str, Path]
 ) -> None:
     retrieval = summarised["retrieval"]
