@@ -36,8 +36,8 @@ class Stateful(Protocol):
         """Take over what :meth:`state_dict` returned."""
 
 
-Part = Stateful | torch.Generator
-DIGEST = hashlib.sha256().digest_size  # bytes before a checkpoint that tell whether it is whole
+Part = Stateful | torch.Generator | list[Any]
+DIGEST = hashlib.sha256().digest_size  # bytes before a checkpoint that tell whether it is damaged
 
 
 @dataclass(frozen=True)
@@ -110,7 +110,7 @@ def train(
             besides. It must depend on nothing that changes but i and the `parts`.
         steps: number of steps.
         record_every: how many steps make one record.
-        parts: everything that a step changes: modules, optimisers, generators.
+        parts: everything that a step changes: modules, optimisers, generators, lists of plain values.
         work: what this is called, where its checkpoint lies, and when to stop.
 
     Returns:
@@ -121,7 +121,6 @@ def train(
         UserError: nothing that is optimised is finite at the end of a block, or the disk takes no checkpoint.
         OutOfTime: the deadline has passed; the checkpoint holds all steps made.
     """
-
     return _loop(step, steps, record_every, parts, work, "step")
 
 
@@ -212,16 +211,20 @@ def _load(checkpoint: Path) -> dict[str, Any] | None:
 
 
 def _before(checkpoint: Path) -> Path:
-    """Where the checkpoint before the newest one is kept."""
+    """Where the last checkpoint but one is kept."""
     return checkpoint.with_name(f"{checkpoint.name}.before")
 
 
 def _state(part: Part) -> Any:
+    if isinstance(part, list):
+        return part
     return part.get_state() if isinstance(part, torch.Generator) else part.state_dict()
 
 
 def _restore(part: Part, state: Any) -> None:
-    if isinstance(part, torch.Generator):
+    if isinstance(part, list):
+        part[:] = state
+    elif isinstance(part, torch.Generator):
         part.set_state(state)
     else:
         part.load_state_dict(state)

@@ -18,7 +18,6 @@ from elbogap import tables
 from elbogap.data import stand_ins
 from elbogap.errors import OutOfTime, UserError
 from elbogap.inference import arm
-from elbogap.papers.efvae import documents as documents_module
 from elbogap.papers.efvae.documents import Counts
 from elbogap.papers.efvae.experiments import documents, newsgroups_summary, newsgroups_train
 from elbogap.papers.efvae.settings import (
@@ -119,15 +118,15 @@ def test_words_are_ranked_by_documents_or_by_count() -> None:
 @pytest.mark.parametrize("pseudo_words", [0.0, 1.0])
 def test_constants_of_documents_are_those_of_dense_rows(pseudo_words: float) -> None:
     sparse = csr_array(DENSE)
-    more = pseudo_words * documents_module.smoothed_frequencies(sparse)
+    more = pseudo_words * documents.smoothed_frequencies(sparse)
     x = DENSE + more
     length = x.sum(1)
     own = [sum(v * math.log(v / n) for v in row if v > 0) for row, n in zip(x, length, strict=True)]
-    np.testing.assert_allclose(documents_module.log_likelihood_of_itself(sparse, more), own, atol=1e-12)
+    np.testing.assert_allclose(documents.log_likelihood_of_itself(sparse, more), own, atol=1e-12)
     base = [
         math.lgamma(n + 1) - sum(math.lgamma(v + 1) for v in row) for row, n in zip(x, length, strict=True)
     ]
-    np.testing.assert_allclose(documents_module.log_base_measure(sparse, more), base, atol=1e-12)
+    np.testing.assert_allclose(documents.log_base_measure(sparse, more), base, atol=1e-12)
 
 
 def test_baselines_are_ordered_and_the_unigram_fits_its_own_corpus(prepared: dict[str, Path]) -> None:

@@ -16,7 +16,7 @@ from elbogap.papers.efvae import toy_model as toy_module
 from elbogap.papers.efvae.experiments import toy
 from elbogap.papers.efvae.search import maximise
 from elbogap.papers.efvae.settings import Toy
-from elbogap.papers.efvae.toy_model import Data, Mixture, Population
+from elbogap.papers.efvae.toy_model import TRUTH, Data, Population, harmonium, lattice, log_joint
 from elbogap.runtime import Run, limit_torch_threads, torch_generator
 
 SETTINGS = Toy(
@@ -37,7 +37,6 @@ SETTINGS = Toy(
     checkpoint_seconds=1e9,
     seed=0,
 )
-MIXTURE = Mixture()
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -61,13 +60,10 @@ def test_both_gradients_balance_at_the_best_elbo_and_lie_in_the_plane(result: Re
     assert plane["of_loglik"][0] < 0  # back towards the likelihood's maximum
     data = Data.on_lattice(SETTINGS.spacing)
     best = data.best_means()
-    truth = MIXTURE.means()
-    along = (best - truth) / (best - truth).norm()
-    np.testing.assert_allclose(plane["best"], [(best - truth).norm(), 0], atol=1e-9)
+    along = (best - TRUTH) / (best - TRUTH).norm()
+    np.testing.assert_allclose(plane["best"], [(best - TRUTH).norm(), 0], atol=1e-9)
     step = 1e-4
-    ends = [
-        data.mass @ MIXTURE.log_joint(data.x, best + sign * step * along).logsumexp(-1) for sign in (1, -1)
-    ]
+    ends = [data.mass @ log_joint(data.x, best + sign * step * along).logsumexp(-1) for sign in (1, -1)]
     assert plane["of_loglik"][0] == pytest.approx((ends[0] - ends[1]).item() / (2 * step), rel=1e-5)
 
 
@@ -79,7 +75,7 @@ def test_the_plane_shows_likelihood_and_gap_of_its_decoders(result: Result) -> N
     assert nearest == (1, 3)  # 0 is a node of both axes: the ground truth itself
     assert plane["loglik"].max() == plane["loglik"][nearest]
     data = Data.on_lattice(SETTINGS.spacing)
-    bound = data.best_bound(MIXTURE.means())
+    bound = data.best_bound(TRUTH)
     gap = data.mass @ (bound.log_evidence - bound.elbo)
     assert plane["loglik"][nearest] == pytest.approx((data.mass @ bound.log_evidence).item(), rel=1e-12)
     assert plane["gap"][nearest] == pytest.approx(gap.item(), rel=1e-9)
@@ -92,8 +88,9 @@ def test_search_finds_a_known_maximum() -> None:
 
 
 def test_lattices_integrate_the_mixture() -> None:
-    x, mass = MIXTURE.lattice(0.8)
-    means = MIXTURE.means()
+    data = Data.on_lattice(0.8)
+    x, mass = data.x, data.mass
+    means = TRUTH
     torch.testing.assert_close(mass.sum(), torch.ones((), dtype=torch.float64), atol=1e-8, rtol=0)
     torch.testing.assert_close(mass @ x, means.mean(0), atol=1e-7, rtol=0)
     second = torch.einsum("n,ni,nj->ij", mass, x, x)
@@ -102,7 +99,7 @@ def test_lattices_integrate_the_mixture() -> None:
 
 
 def test_the_means_are_the_centre_and_a_triangle() -> None:
-    means = MIXTURE.means()
+    means = TRUTH
     assert means[0].tolist() == [0, 0]
     distances = torch.pdist(means).tolist()
     np.testing.assert_allclose(distances, [2] * 3 + [2 * math.sqrt(3)] * 3, atol=1e-12)
@@ -111,7 +108,7 @@ def test_the_means_are_the_centre_and_a_triangle() -> None:
 def test_calibration_gives_the_published_bounds() -> None:
     """-3.74 and -3.70, with the best factorised q of each x."""
     data = Data.on_lattice(0.5)
-    truth, joint, mass = data.best_bound(MIXTURE.means()), data.best_bound(data.best_means()), data.mass
+    truth, joint, mass = data.best_bound(TRUTH), data.best_bound(data.best_means()), data.mass
     assert float(mass @ truth.log_evidence) == pytest.approx(-3.6504, abs=1e-4)
     assert float(mass @ truth.elbo) == pytest.approx(-3.7383, abs=5e-4)
     assert float(mass @ joint.elbo) == pytest.approx(-3.6955, abs=5e-4)
@@ -120,20 +117,19 @@ def test_calibration_gives_the_published_bounds() -> None:
 
 def population(spacing: float, members: int = 2) -> Population:
     streams = [partial(torch_generator, 0, "test", member) for member in range(members)]
-    return Population(MIXTURE, MIXTURE.means(), spacing, 3, streams, "cpu")
+    return Population(TRUTH, spacing, 3, streams, "cpu")
 
 
 def test_training_sees_shifted_lattices_of_the_data() -> None:
     batch = population(1.0).prepare(0)
     x, weight = batch["x"].double(), batch["weight"].double()
-    lattice, _ = MIXTURE.lattice(1.0, toy_module.TRAINED)
-    shifts = x - lattice
+    shifts = x - lattice(1.0, reach=toy_module.TRAINED)
     torch.testing.assert_close(shifts, shifts[..., :1, :].expand_as(shifts), atol=1e-5, rtol=0)
     assert shifts.abs().max() <= 0.5 + 1e-5
     assert len(shifts[..., 0, 0].flatten().unique()) == 6
     torch.testing.assert_close(weight.sum(-1), torch.ones(2, 3).double(), atol=1e-5, rtol=0)
     mean = (weight.unsqueeze(-1) * x).sum(-2)
-    torch.testing.assert_close(mean, MIXTURE.means().mean(0).expand_as(mean), atol=5e-3, rtol=0)
+    torch.testing.assert_close(mean, TRUTH.mean(0).expand_as(mean), atol=5e-3, rtol=0)
 
 
 @pytest.mark.parametrize("trained", [False, True])
@@ -143,24 +139,26 @@ def test_the_objective_is_the_expected_bound(trained: bool) -> None:
     networks = {"encoder": encoder} | ({"decoder": decoder} if trained else {})
     batch = {name: values[:, 0] for name, values in population(1.0).prepare(0).items()}
     value = population(1.0).value(networks, batch)
-    x, mass = MIXTURE.lattice(0.4)
-    means = decoder(torch.zeros(2, 1, 0)).double().view(2, 4, 2) if trained else MIXTURE.means()
-    bound = enumerated(MIXTURE.log_joint(x, means), toy_module.measured(encoder, x))
+    data = Data.on_lattice(0.4)
+    x, mass = data.x, data.mass
+    means = decoder(torch.zeros(2, 1, 0)).double().view(2, 4, 2) if trained else TRUTH
+    bound = enumerated(log_joint(x, means), toy_module.measured(encoder, x))
     torch.testing.assert_close(value.double(), bound.elbo @ mass, atol=0.02, rtol=0)
 
 
 def test_turning_and_renaming_changes_no_likelihood_and_finds_the_best_names() -> None:
-    x, mass = MIXTURE.lattice(0.8)
+    data = Data.on_lattice(0.8)
+    x, mass = data.x, data.mass
     parameters = torch.randn(8, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
     pixels, _ = toy._pixels(24)
-    rbm = MIXTURE.harmonium(parameters)
-    aligned = toy._aligned(MIXTURE, rbm, pixels)
+    rbm = harmonium(parameters)
+    aligned = toy._aligned(rbm, pixels)
 
     def likelihood(model: Harmonium) -> float:
         return float(mass @ model.log_joint(x).logsumexp(-1))
 
     def agreement(model: Harmonium) -> float:
-        truth = MIXTURE.log_joint(pixels, MIXTURE.means())
+        truth = log_joint(pixels, TRUTH)
         same = model.log_joint(pixels).argmax(-1) == truth.argmax(-1)
         return float(truth.logsumexp(-1).softmax(-1) @ same.double())
 
@@ -170,7 +168,7 @@ def test_turning_and_renaming_changes_no_likelihood_and_finds_the_best_names() -
     assert likelihood(renamed) == pytest.approx(likelihood(rbm), abs=1e-6)
     assert agreement(renamed) < agreement(aligned)
     assert agreement(aligned) >= agreement(rbm)
-    assert agreement(toy._aligned(MIXTURE, renamed, pixels)) == pytest.approx(agreement(aligned))
+    assert agreement(toy._aligned(renamed, pixels)) == pytest.approx(agreement(aligned))
 
 
 def test_the_rbm_is_the_best_known_one() -> None:
@@ -218,12 +216,10 @@ def test_panels_show_the_first_seed_and_the_line_between_decoders(result: Result
     panels = result["panels"]
     axis = torch.from_numpy(panels["axis"])
     x = torch.stack([axis[5], axis[17]])
-    log_joint = MIXTURE.log_joint(x[None], MIXTURE.means())
-    np.testing.assert_allclose(
-        panels["probabilities"][5, 17], log_joint.softmax(-1)[0], rtol=1e-12, atol=1e-12
-    )
-    assert panels["ground_truth"][5, 17] == log_joint.argmax()
-    joint = MIXTURE.log_joint(x[None], torch.from_numpy(panels["means_joint"]))
+    truth = log_joint(x[None], TRUTH)
+    np.testing.assert_allclose(panels["probabilities"][5, 17], truth.softmax(-1)[0], rtol=1e-12, atol=1e-12)
+    assert panels["ground_truth"][5, 17] == truth.argmax()
+    joint = log_joint(x[None], torch.from_numpy(panels["means_joint"]))
     assert panels["posterior"][5, 17] == joint.argmax()
     by = result["table"].query("encoder == 'best'").set_index("stage")
     step = panels["step"]
@@ -245,12 +241,12 @@ def test_a_run_out_of_time_goes_on_to_the_same_numbers(result: Result, tmp_path:
 
 def test_best_factorised_bounds_of_the_toy_are_global() -> None:
     """Against a dense grid of both bits' logits, where the toy's best q jumps."""
-    x, _ = MIXTURE.lattice(0.8)
-    log_joint = MIXTURE.log_joint(x, MIXTURE.means())
+    x = lattice(0.8)
+    values = log_joint(x, TRUTH)
     bits = binary_codes(2)
     axis = torch.linspace(-15, 15, 101, dtype=torch.float64)
     logits = torch.cartesian_prod(axis, axis)
     grid = (logits[:, None] * bits).sum(-1).log_softmax(-1)
-    everywhere = (grid.exp() @ log_joint.mT - (grid.exp() * grid).sum(-1, keepdim=True)).amax(0)
-    elbo = enumerated(log_joint, best_factorised(log_joint, bits)).elbo
+    everywhere = (grid.exp() @ values.mT - (grid.exp() * grid).sum(-1, keepdim=True)).amax(0)
+    elbo = enumerated(values, best_factorised(values, bits)).elbo
     assert (elbo >= everywhere - 1e-6).all()

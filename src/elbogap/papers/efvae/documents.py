@@ -1,13 +1,10 @@
-"""Word counts of documents as sparse rows on a device, and what of a document's NLL depends on no model."""
+"""Word counts of documents as sparse rows on a device."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Self
 
-import numpy as np
 import torch
-from scipy.sparse import csr_array
-from scipy.special import gammaln, xlogy
 from torch import Tensor
 from torch.nn import functional
 
@@ -62,39 +59,3 @@ class Counts:
         return functional.embedding_bag(
             self.words, matrix, self.starts, mode="sum", per_sample_weights=self.values
         )
-
-
-def smoothed_frequencies(counts: csr_array) -> np.ndarray:
-    """The corpus distribution f0, (count_k + 1 / V) normalised, `[V]` in float64."""
-    totals = np.asarray(counts.sum(0), dtype=float).ravel()
-    return (totals + 1 / len(totals)) / (totals.sum() + 1)
-
-
-def log_likelihood_of_itself(counts: csr_array, pseudo_word: np.ndarray) -> np.ndarray:
-    """sum_k x_k log(x_k / l) for x = c + f: minus length times entropy of the document itself, in nats.
-
-    Args:
-        counts: c `[N, V]`.
-        pseudo_word: f `[V]`, nowhere negative.
-
-    Returns:
-        `[N]` in float64.
-    """
-    totals = np.asarray(counts.sum(1), dtype=float).ravel() + pseudo_word.sum()
-    return _summed(counts, pseudo_word, lambda x: xlogy(x, x)) - xlogy(totals, totals)
-
-
-def log_base_measure(counts: csr_array, pseudo_word: np.ndarray) -> np.ndarray:
-    """log [l! / prod_k x_k!] of eq. (13) for x = c + f, with the gamma function; as above, in nats."""
-    totals = np.asarray(counts.sum(1), dtype=float).ravel() + pseudo_word.sum()
-    return gammaln(totals + 1) - _summed(counts, pseudo_word, lambda x: gammaln(x + 1))
-
-
-def _summed(
-    counts: csr_array, pseudo_word: np.ndarray, term: Callable[[np.ndarray], np.ndarray]
-) -> np.ndarray:
-    """sum_k term(x_k) `[N]`, without the dense x: the words that a document lacks have x_k = f_k."""
-    absent = term(pseudo_word)
-    extra = term(counts.data + pseudo_word[counts.indices]) - absent[counts.indices]
-    rows = csr_array((extra, counts.indices, counts.indptr), shape=counts.shape)
-    return np.asarray(rows.sum(1)).ravel() + absent.sum()

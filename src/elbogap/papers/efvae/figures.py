@@ -134,28 +134,20 @@ def fig_newsgroups(table: pd.DataFrame) -> Figure:
 
 def fig03_redecodings(pictures: Arrays) -> Figure:
     """Figure 3: images of the ground truth, and what the pre-trained encoder makes of them, decoded again."""
-    rows = {
-        "$x$": "x",
-        "decoded mean of $q(z \\mid x)$": "decoded_mean",
-        "decoded draw of $q(z \\mid x)$": "decoded_draw",
-    }
-    return _strips(pictures, rows, height=1)
+    means, draws = (f"decoded {kind} of $q(z \\mid x)$" for kind in ("mean", "draw"))
+    return _strips(pictures, 1, {"$x$": "x", means: "decoded_mean", draws: "decoded_draw"})
 
 
 def fig04_samples(pictures: Arrays) -> Figure:
     """Figure 4: samples of the ground truth and of both decoders that the ELBO trained, from the same z."""
-    rows = {
-        "ground truth": "samples_ground_truth",
-        "ELBO, fixed $\\sigma$": "samples_elbo_fixed",
-        "ELBO, learned $\\sigma$": "samples_elbo_learned",
-    }
-    return _strips(pictures, rows, height=2)
+    models = {f"ELBO, {sigma} $\\sigma$": f"samples_elbo_{sigma}" for sigma in ("fixed", "learned")}
+    return _strips(pictures, 2, {"ground truth": "samples_ground_truth", **models})
 
 
 LARGEST_IMAGE = 1.0  # inches
 
 
-def _strips(pictures: Arrays, rows: Mapping[str, str], height: int) -> Figure:
+def _strips(pictures: Arrays, height: int, rows: Mapping[str, str]) -> Figure:
     """A titled strip of images for each name, in `height` lines."""
     count = len(pictures[next(iter(rows.values()))])
     columns = -(-count // height)

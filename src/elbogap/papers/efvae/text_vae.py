@@ -2,7 +2,7 @@
 
 p(z) is uniform on {0, 1}^L, p(x|z) multinomial with word probabilities softmax(f(z)), and q(z|x) is
 proportional to exp <z, g(x)>. The smoothed corpus distribution f0 is added to the counts c of each document:
-x = c + f0, one word longer than c. The multinomial's base measure is left out.
+x = c + f0, longer than c by one word in all. The multinomial's base measure is left out.
 
 Deviation: the word biases start at log f0, where the model is the unigram; all else starts as torch's linear
 layers do. The document does not say where it starts.
@@ -46,7 +46,7 @@ class TextVae(nn.Module):
             generator: source of the weights.
         """
         super().__init__()
-        self.on_counts = encoder == "e1"
+        self.bits, self.on_counts = bits, encoder == "e1"
         self.register_buffer("frequencies", frequencies)
         words, bound = len(frequencies), len(frequencies) ** -0.5
         first, *inner = [width, width, bits] if encoder == "e2" else [bits]

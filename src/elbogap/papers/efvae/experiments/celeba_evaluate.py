@@ -25,7 +25,6 @@ from elbogap.training import Work, tabulate, train
 Models = dict[str, tuple[Decoder, Encoder]]
 
 TRUTH, REFERENCE = "ground_truth", "reference"
-WHITE = 255
 
 
 def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame | dict[str, np.ndarray]]:
@@ -129,7 +128,7 @@ def _pictures(settings: Settings, run: Run, models: Models) -> dict[str, np.ndar
     images = {"x": x, "decoded_mean": decoder.generator(mean), "decoded_draw": decoder.generator(z)}
     for name, (decoder, _) in models.items():
         images[f"samples_{name}"] = _samples(decoder, settings.shown, _stream(settings, run, "shown"))
-    stored = {name: (fid.as_stored(values) * WHITE).round().byte() for name, values in images.items()}
+    stored = {name: (fid.as_stored(values) * fid.LEVELS).round().byte() for name, values in images.items()}
     return {name: values.permute(0, 2, 3, 1).cpu().numpy() for name, values in stored.items()}
 
 

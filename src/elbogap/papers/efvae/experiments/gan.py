@@ -81,15 +81,10 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame | dict[str, np.n
         work=Work.in_module(__name__, settings, run, "celeba-gan"),
     )
     losses = curve(settings, steps, records, ["discriminator_loss", "generator_loss"])
-    epoch = losses["step"] / per_epoch
+    key = {"document": "efvae", "data": data.kind, "step": losses["step"]}
     return {
-        "ground_truth": {
-            "data": np.array(data.kind),
-            **Decoder(generator, settings.sigma).to_arrays(),
-        },
-        "training": pd.DataFrame(
-            {"document": "efvae", "data": data.kind, "step": losses["step"], "epoch": epoch, **losses}
-        ),
+        "ground_truth": {"data": np.array(data.kind), **Decoder(generator, settings.sigma).to_arrays()},
+        "training": pd.DataFrame({**key, "epoch": losses["step"] / per_epoch, **losses}),
     }
 
 

@@ -5,10 +5,9 @@ Kyrylov, Bedi and Zang (2023) are taken. The last incomplete minibatch of each e
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import product
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -27,33 +26,6 @@ from elbogap.tables import read_arrays
 from elbogap.training import Work, descend, train
 
 PARTS = ("train", "test")
-
-
-class Cell(NamedTuple):
-    """One model of Table 2."""
-
-    encoder: str
-    bits: int
-    hidden: int
-
-    def __str__(self) -> str:
-        """Its name in files."""
-        return f"{self.encoder}_{self.bits}_{self.hidden}"
-
-
-@dataclass
-class Measurements:
-    """The rows measured so far, which are saved with the model."""
-
-    rows: list[dict[str, Any]] = field(default_factory=list)
-
-    def state_dict(self) -> dict[str, Any]:
-        """All rows."""
-        return {"rows": self.rows}
-
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Take over what :meth:`state_dict` gave."""
-        self.rows = state["rows"]
 
 
 def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame | dict[str, np.ndarray]]:
@@ -83,11 +55,12 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame | dict[str, np.n
     frequencies = torch.from_numpy(arrays["frequencies"]).float()
     rows: list[dict[str, Any]] = []
     codes = {}
-    for cell in map(Cell._make, product(group.encoders, group.bits, group.hidden)):
-        generator = torch_generator(settings.seed, "efvae.newsgroups", str(cell))
-        vae = TextVae(*cell, settings.width, frequencies, generator).to(run.device)
-        key = {"document": "efvae", "data": str(arrays["data"]), **cell._asdict()}
-        rows += [key | row for row in _train(settings, run, cell, vae, parts)]
+    for encoder, bits, hidden in product(group.encoders, group.bits, group.hidden):
+        cell = f"{encoder}_{bits}_{hidden}"
+        generator = torch_generator(settings.seed, "efvae.newsgroups", cell)
+        vae = TextVae(encoder, bits, hidden, settings.width, frequencies, generator).to(run.device)
+        key = {"data": str(arrays["data"]), "encoder": encoder, "bits": bits, "hidden": hidden}
+        rows += [{"document": "efvae"} | key | row for row in _train(settings, run, cell, vae, parts)]
         for part, counts in parts.items():
             with torch.no_grad():
                 logits = torch.cat([vae.logits(batch) for batch in counts.split(settings.batch)])
@@ -96,21 +69,21 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame | dict[str, np.n
 
 
 def _train(
-    settings: Settings, run: Run, cell: Cell, vae: TextVae, parts: Mapping[str, Counts]
+    settings: Settings, run: Run, cell: str, vae: TextVae, parts: Mapping[str, Counts]
 ) -> list[dict[str, Any]]:
     """Train a model in place; what was measured, per epoch and part."""
     documents = parts["train"]
     optimiser = torch.optim.Adam(vae.parameters(), lr=settings.learning_rate, fused=True)
-    measured = Measurements()
+    measured: list[dict[str, Any]] = []
     samples = [phase.samples for phase in settings.phases for _ in range(phase.epochs)]
     steps = len(documents) // settings.batch
 
     @lru_cache(maxsize=1)
     def batches(epoch: int) -> list[tuple[Counts, Tensor]]:
         """Minibatches of an epoch, from 0, each with its uniform noise `[S, B, L]`."""
-        random = torch_generator(settings.seed, "efvae.newsgroups", str(cell), epoch, device=run.device)
+        random = torch_generator(settings.seed, "efvae.newsgroups", cell, epoch, device=run.device)
         order = minibatches(len(documents), settings.batch, random)
-        shape = (steps, samples[epoch], settings.batch, cell.bits)
+        shape = (steps, samples[epoch], settings.batch, vae.bits)
         uniforms = torch.rand(shape, generator=random, device=run.device)
         return list(zip(map(documents.take, order), uniforms, strict=True))
 
@@ -127,7 +100,7 @@ def _train(
                     settings.seed, "efvae.newsgroups", "measure", part, device=run.device
                 )
                 nll, kl = measure(vae, of_part, settings.batch, random)
-                measured.rows.append({"epoch": done, "part": part, "nll": nll, "kl": kl})
+                measured.append({"epoch": done, "part": part, "nll": nll, "kl": kl})
         return nelbo.detach()
 
     train(
@@ -137,7 +110,7 @@ def _train(
         parts={"model": vae, "optimiser": optimiser, "measured": measured},
         work=Work.in_module(__name__, settings, run, f"newsgroups-{cell}"),
     )
-    return measured.rows
+    return measured
 
 
 @torch.no_grad()

@@ -8,7 +8,7 @@ increasing, KL(q || p) = sum_z q (e^t - 1 - t) >= (L - 1 + alpha) / L^2 sum_z q 
 
 Some harmonium is as near to log p(x, z) as that: centre both conditionals over z; their difference is centred
 -t; project it for each z, as a function of x, onto the span of (nu(x), 1) under the data's distribution,
-which keeps the decoder's part, makes the encoder's one linear in (nu, 1), and lengthens nothing. The table
+which keeps the decoder's part, makes the encoder's linear in (nu, 1), and lengthens nothing. The table
 has the nearest unnormalised harmonium, by least squares.
 
 Corollary 2 holds where the joint model is the harmonium's, whose prior depends on W, a and b. With the usual
@@ -28,23 +28,12 @@ from torch.nn import functional
 
 from elbogap.densities import LOG_2PI
 from elbogap.ensemble import fit
-from elbogap.inference.exponential_family import (
-    Binary,
-    Categorical,
-    Family,
-    Gaussian,
-    Harmonium,
-    Multinomial,
-    best_factorised,
-    binary_codes,
-    enumerated,
-    log_encoder,
-    pairwise_log_density,
-)
+from elbogap.inference import exponential_family as ef
 from elbogap.nn.mlp import MLP
+from elbogap.papers.efvae import toy_model
 from elbogap.papers.efvae.search import maximise
 from elbogap.papers.efvae.settings import Theory as Settings
-from elbogap.papers.efvae.toy_model import BITS, Data, Mixture, Population
+from elbogap.papers.efvae.toy_model import BITS, TRUTH, Data, Population
 from elbogap.runtime import Run, torch_generator
 from elbogap.training import Work
 
@@ -106,20 +95,25 @@ def _normal(settings: Settings, *purpose: str | int, size: tuple[int, ...]) -> T
     return torch.randn(size, generator=generator, dtype=torch.float64)
 
 
-def _observations(settings: Settings) -> dict[str, tuple[Family, Tensor]]:
+def _observations(settings: Settings) -> dict[str, tuple[ef.Family, Tensor]]:
     """Families and values of x: all of a finite space, or some."""
     documents = torch.combinations(torch.arange(3), DRAWS, with_replacement=True)
     return {
-        "gaussian": (Gaussian(1.0), _normal(settings, "observations", size=(50, 4))),
-        "bernoulli": (Binary(), binary_codes(4)),
-        "categorical": (Categorical(), torch.eye(5, dtype=torch.float64)),
-        "multinomial": (Multinomial(), functional.one_hot(documents, 3).sum(1).double()),
+        "gaussian": (ef.Gaussian(1.0), _normal(settings, "observations", size=(50, 4))),
+        "bernoulli": (ef.Binary(), ef.binary_codes(4)),
+        "categorical": (ef.Categorical(), torch.eye(5, dtype=torch.float64)),
+        "multinomial": (ef.Multinomial(), functional.one_hot(documents, 3).sum(1).double()),
     }
 
 
 def _bent_models(
-    settings: Settings, family: Family, codes: Tensor, x: Tensor, purpose: Sequence[str], bent: Sequence[str]
-) -> Iterator[tuple[int, float, Harmonium, Tensor]]:
+    settings: Settings,
+    family: ef.Family,
+    codes: Tensor,
+    x: Tensor,
+    purpose: Sequence[str],
+    bent: Sequence[str],
+) -> Iterator[tuple[int, float, ef.Harmonium, Tensor]]:
     """Number, bend, harmonium with random W, a and b, and log p(x, z) with the decoder bent away from it.
 
     The decoder is W psi(z) + a + bend times something random; the prior is what b and A then make of it.
@@ -127,25 +121,25 @@ def _bent_models(
     shapes = {"W": (x.shape[1], codes.shape[1]), "a": (x.shape[1],), "b": (codes.shape[1],)}
     for model in range(settings.models):
         w, a, b = (_normal(settings, name, *purpose, model, size=shape) for name, shape in shapes.items())
-        harmonium = Harmonium(family, codes, w, a, b)
+        affine = ef.Harmonium(family, codes, w, a, b)
         direction = _normal(settings, *bent, model, size=(len(codes), x.shape[1]))
         for bend in settings.bends:
-            natural = harmonium.decoder() + bend * direction
+            natural = affine.decoder() + bend * direction
             log_prior = family.size(x)[:, None] * family.log_partition(natural) + codes @ b
-            log_joint = log_prior.log_softmax(-1) + pairwise_log_density(family, x, natural)
-            yield model, bend, harmonium, log_joint
+            log_likelihood = ef.pairwise_log_density(family, x, natural)
+            yield model, bend, affine, log_prior.log_softmax(-1) + log_likelihood
 
 
 def _consistent(settings: Settings) -> list[Row]:
     rows = []
-    bits = binary_codes(CODE_BITS)
+    bits = ef.binary_codes(CODE_BITS)
     for (name, (family, x)), (kind, low) in itertools.product(_observations(settings).items(), SPINS.items()):
-        codes, purpose = binary_codes(CODE_BITS, low), (name, kind)
+        codes, purpose = ef.binary_codes(CODE_BITS, low), (name, kind)
         for model, bend, harmonium, log_joint in _bent_models(
             settings, family, codes, x, purpose, ("bent", *purpose)
         ):
-            affine = enumerated(log_joint, log_encoder(harmonium.encoder(x), codes)).gap.mean()
-            best = enumerated(log_joint, best_factorised(log_joint, bits)).gap.mean()
+            affine = ef.enumerated(log_joint, ef.log_encoder(harmonium.encoder(x), codes)).gap.mean()
+            best = ef.enumerated(log_joint, ef.best_factorised(log_joint, bits)).gap.mean()
             key = {"family": name, "codes": kind, "model": model, "bend": bend}
             rows.append(key | _floats(affine_gap=affine, best_gap=best))
     return rows
@@ -154,16 +148,14 @@ def _consistent(settings: Settings) -> list[Row]:
 def _encoder(settings: Settings, run: Run) -> list[Row]:
     sizes = settings.encoders
     data = Data.on_lattice(sizes.spacing)
-    decoders = {"ground_truth": data.mixture.means(), "elbo_optimum": data.best_means()}
+    decoders = {"ground_truth": TRUTH, "elbo_optimum": data.best_means()}
     means = torch.stack(list(decoders.values()))
     best = data.best_bound(means).gap @ data.mass
     members = list(itertools.product(range(len(means)), range(sizes.seeds)))
     of_members = means.repeat_interleave(sizes.seeds, 0)
     generator = partial(torch_generator, settings.seed, "efvae.theory")
     shifts = [partial(generator, "shifts", *member, device=run.device) for member in members]
-    population = Population(
-        data.mixture, of_members.to(run.device), sizes.train_spacing, sizes.steps, shifts, run.device
-    )
+    population = Population(of_members.to(run.device), sizes.train_spacing, sizes.steps, shifts, run.device)
     rows = []
     for width in sizes.widths:
         initial = [generator("initial", *member) for member in members]
@@ -237,27 +229,27 @@ def _gaussian_bernoulli(settings: Settings, prior: str) -> list[Row]:
 
     Parameters are W, a, b, V and d. The data are four Gaussians that the uniform prior can fit exactly.
     """
-    shear, codes = torch.tensor(SHEARED, dtype=torch.float64), binary_codes(BITS)
-    mixture = Mixture(radius=shear.norm(dim=1).sum().item())  # the lattice reaches all means
-    x, _ = mixture.lattice(settings.spacing)
-    log_p = mixture.log_joint(x, binary_codes(BITS, low=-1.0) @ shear).logsumexp(-1)
-    mass = log_p.exp() * settings.spacing**2
+    shear, codes = torch.tensor(SHEARED, dtype=torch.float64), ef.binary_codes(BITS)
+    means, radius = ef.binary_codes(BITS, low=-1.0) @ shear, shear.norm(dim=1).sum().item()
+    data = Data.on_lattice(settings.spacing, means, radius)
+    x, mass = data.x, data.mass
 
-    def log_joint(parameters: Tensor) -> Tensor:
-        rbm = mixture.harmonium(parameters[:8])
-        return rbm.log_joint(x) if prior == "harmonium" else mixture.log_joint(x, rbm.decoder())
+    def of_model(parameters: Tensor) -> Tensor:
+        """log p(x, z)."""
+        rbm = toy_model.harmonium(parameters[:8])
+        return rbm.log_joint(x) if prior == "harmonium" else toy_model.log_joint(x, rbm.decoder())
 
     def likelihood(parameters: Tensor) -> Tensor:
-        return mass @ log_joint(parameters).logsumexp(-1)
+        return mass @ of_model(parameters).logsumexp(-1)
 
     def affine(parameters: Tensor) -> Tensor:
         weight, bias = parameters[8:].split([2 * BITS, BITS])
-        log_q = log_encoder(x @ weight.view(2, BITS) + bias, codes)
-        return mass @ enumerated(log_joint(parameters), log_q).elbo
+        log_q = ef.log_encoder(x @ weight.view(2, BITS) + bias, codes)
+        return mass @ ef.enumerated(of_model(parameters), log_q).elbo
 
     def factorised(parameters: Tensor) -> Tensor:
-        joint = log_joint(parameters)
-        return mass @ enumerated(joint, best_factorised(joint.detach(), codes)).elbo
+        joint = of_model(parameters)
+        return mass @ ef.enumerated(joint, ef.best_factorised(joint.detach(), codes)).elbo
 
     best = maximise(likelihood, *_starts(settings, 8, "likelihood", prior))
     starts, rows = list(_starts(settings, 14, "elbo", prior)), []
@@ -271,11 +263,11 @@ def _gaussian_bernoulli(settings: Settings, prior: str) -> list[Row]:
 
 def _flow(sharpness: float) -> Row:
     """z in {-1, 1}^2 uniform, f(z) = s (z_1, z_1 z_2), g(x) = s (x_1, x_1 x_2); the map is restored."""
-    points = binary_codes(2, low=-1.0)
+    points = ef.binary_codes(2, low=-1.0)
     mapped = sharpness * torch.stack([points[:, 0], points.prod(1)], 1)
-    log_joint = pairwise_log_density(Binary(-1.0), points, mapped) - math.log(len(points))
-    log_q = log_encoder(mapped, points)
-    bound = enumerated(log_joint, log_q)
+    log_joint = ef.pairwise_log_density(ef.Binary(-1.0), points, mapped) - math.log(len(points))
+    log_q = ef.log_encoder(mapped, points)
+    bound = ef.enumerated(log_joint, log_q)
     mass = bound.log_evidence.exp()
     difference = (log_q - bound.log_posterior).abs().max()
     findings = _floats(gap=mass @ bound.gap, log_difference=difference)
@@ -284,7 +276,7 @@ def _flow(sharpness: float) -> Row:
 
 def _nearness(log_joint: Tensor, log_q: Tensor, statistics: Tensor, codes: Tensor, mass: Tensor) -> Row:
     """The columns of `bound`; h = h' = 1."""
-    bound = enumerated(log_joint, log_q)
+    bound = ef.enumerated(log_joint, log_q)
     alpha = torch.minimum(log_q, bound.log_posterior).min().exp()
     epsilon = mass @ bound.gap
     log_inverse = -alpha.log()
@@ -304,9 +296,9 @@ def _nearness(log_joint: Tensor, log_q: Tensor, statistics: Tensor, codes: Tenso
 def _bound(settings: Settings) -> list[Row]:
     """Bernoulli x, random data distributions, the best factorised q of each x."""
     rows = []
-    x, codes = binary_codes(4), binary_codes(2)
-    for model, bend, _, log_joint in _bent_models(settings, Binary(), codes, x, ["bound"], ["bound bent"]):
+    x, codes = ef.binary_codes(4), ef.binary_codes(2)
+    for model, bend, _, log_joint in _bent_models(settings, ef.Binary(), codes, x, ["bound"], ["bound bent"]):
         mass = _normal(settings, "data", model, size=(len(x),)).softmax(0)
-        nearness = _nearness(log_joint, best_factorised(log_joint, codes), x, codes, mass)
+        nearness = _nearness(log_joint, ef.best_factorised(log_joint, codes), x, codes, mass)
         rows.append({"model": model, "bend": bend} | nearness)
     return rows

@@ -19,11 +19,20 @@ import torch
 from torch import Tensor
 
 from elbogap.ensemble import fit
-from elbogap.inference.exponential_family import Bound, Harmonium, enumerated
+from elbogap.inference import exponential_family as ef
 from elbogap.nn.mlp import MLP
 from elbogap.papers.efvae.search import maximise
 from elbogap.papers.efvae.settings import Toy as Settings
-from elbogap.papers.efvae.toy_model import BITS, Data, Mixture, Population, decoded, measured
+from elbogap.papers.efvae.toy_model import (
+    BITS,
+    TRUTH,
+    Data,
+    Population,
+    decoded,
+    harmonium,
+    log_joint,
+    measured,
+)
 from elbogap.runtime import Run, torch_generator
 from elbogap.training import Work
 
@@ -43,42 +52,41 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame | dict[str, np.n
         ground truth, less `loglik`, `best_elbo` with the best factorised q's at this decoder, and
         `affine_distance`, the length of mu(00) - mu(01) - mu(10) + mu(11), which is 0 in consistent models.
         `maps`: where the most probable code of a `map` (ground_truth; encoder and posterior after joint
-        training; rbm) is that of the ground truth, of the posterior and of the RBM, as shares
-        `agreement_<other>` of the data in the figure's square; `centre_border`, the share of the square's
+        training; rbm) is that of the ground truth, of the posterior and of the RBM, as fractions
+        `agreement_<other>` of the data in the figure's square; `centre_border`, the fraction of the square's
         border that has the centre's code. By `seed`.
         `panels`: what the figure shows, of the first seed: `axis` in units of x, p*(z|x) of the ground truth
         `probabilities` `[P, P, 4]`, the most probable codes `<map>` `[P, P]` with x_1 along the first axis,
         the means `means_<model>`, and `step`, `loglik` and `elbo` along the line.
         `plane`, for Figure 1: decoders truth + s d + t e with d towards the best decoder and e such that the
         gradient of the likelihood there is in the plane; `along` s and `across` t, in units of x, `loglik`
-        and `gap` `[S, T]`, the best decoder's place `best` `[2]`, and there the gradients `of_loglik` and
-        `of_gap` `[2]`, in nats per unit.
+        and `gap` `[S, T]`, the coordinates `best` `[2]` of the best decoder, and the gradients there,
+        `of_loglik` and `of_gap` `[2]`, in nats per unit.
 
     Raises:
         OutOfTime: the time budget is spent.
     """
     data = Data.on_lattice(settings.spacing)
-    mixture, truth, best = data.mixture, data.mixture.means(), data.best_means()
-    pixels, axis = _pixels(settings.pixels)
-    pretrained, trained = _trained(settings, run, mixture)
+    best, (pixels, axis) = data.best_means(), _pixels(settings.pixels)
+    pretrained, trained = _trained(settings, run)
     encoder = trained["encoder"]
     with torch.no_grad():
         joint = decoded(trained["decoder"]).double()
-    rbm = _aligned(mixture, _rbm(settings, data), pixels)
+    rbm = _aligned(_rbm(settings, data), pixels)
     exact = rbm.log_joint(data.x)[None]
-    fixed = truth.expand_as(joint)
+    fixed = TRUTH.expand_as(joint)
     cases: list[Case] = [
-        ("ground_truth", "best", truth[None], data.best_bound(truth[None])),
+        ("ground_truth", "best", TRUTH[None], data.best_bound(TRUTH[None])),
         ("joint", "best", best[None], data.best_bound(best[None])),
         ("ground_truth", "network", fixed, data.bound(fixed, pretrained["encoder"])),
         ("joint", "network", joint, data.bound(joint, encoder)),
-        ("rbm", "exact", rbm.decoder()[None], enumerated(exact, exact.log_softmax(-1))),
+        ("rbm", "exact", rbm.decoder()[None], ef.enumerated(exact, exact.log_softmax(-1))),
     ]
-    log_truth = mixture.log_joint(pixels, truth)
+    log_truth = log_joint(pixels, TRUTH)
     decisions = {
         "ground_truth": log_truth.argmax(-1).expand(settings.seeds, -1),
         "encoder": measured(encoder, pixels).argmax(-1),
-        "posterior": mixture.log_joint(pixels, joint).argmax(-1),
+        "posterior": log_joint(pixels, joint).argmax(-1),
         "rbm": rbm.log_joint(pixels).argmax(-1).expand(settings.seeds, -1),
     }
     square = (settings.pixels, settings.pixels)
@@ -86,7 +94,7 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame | dict[str, np.n
         "axis": axis,
         "probabilities": log_truth.softmax(-1).unflatten(0, square),
         **{name: codes[0].unflatten(0, square) for name, codes in decisions.items()},
-        "means_ground_truth": truth,
+        "means_ground_truth": TRUTH,
         "means_joint": joint[0],
         "means_rbm": rbm.decoder(),
         **_line(settings, data, best),
@@ -99,7 +107,7 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame | dict[str, np.n
     }
 
 
-Case = tuple[str, str, Tensor, Bound]
+Case = tuple[str, str, Tensor, ef.Bound]
 """Stage, encoder, means `[M, 4, 2]` and bounds `[M, N]` of all seeds."""
 
 
@@ -131,24 +139,23 @@ def _averages(data: Data, decoders: Tensor) -> Tensor:
 def _line(settings: Settings, data: Data, best: Tensor) -> dict[str, Tensor]:
     """Panel (f): likelihood and best ELBO along the line from the ground truth to the best decoder."""
     step = torch.linspace(*PATH, settings.path_points, dtype=torch.float64)
-    truth = data.mixture.means()
-    loglik, elbo, _ = _averages(data, truth + step[:, None, None] * (best - truth))
+    loglik, elbo, _ = _averages(data, TRUTH + step[:, None, None] * (best - TRUTH))
     return {"step": step, "loglik": loglik, "elbo": elbo}
 
 
 def _plane(settings: Settings, data: Data, best: Tensor) -> dict[str, Tensor]:
     """Figure 1, measured: likelihood and gap in the plane of decoders where both pull at the best one."""
-    truth, point = data.mixture.means(), best.clone().requires_grad_()
+    point = best.clone().requires_grad_()
     bound = data.best_bound(point)
     value, elbo = data.mass @ bound.log_evidence, data.mass @ bound.elbo
     (of_loglik,) = torch.autograd.grad(value, point, retain_graph=True)
     (of_gap,) = torch.autograd.grad(value - elbo, point)
-    way = best - truth
+    way = best - TRUTH
     along = way / way.norm()
     rest = of_loglik - (of_loglik * along).sum() * along
     across = rest / rest.norm()
     s, t = (torch.linspace(*ends, settings.plane_points, dtype=torch.float64) for ends in PLANE)
-    loglik, _, gap = _averages(data, truth + s[:, None, None, None] * along + t[:, None, None] * across)
+    loglik, _, gap = _averages(data, TRUTH + s[:, None, None, None] * along + t[:, None, None] * across)
     return {
         "along": s,
         "across": t,
@@ -160,16 +167,16 @@ def _plane(settings: Settings, data: Data, best: Tensor) -> dict[str, Tensor]:
     }
 
 
-def _trained(settings: Settings, run: Run, mixture: Mixture) -> tuple[Mapping[str, MLP], Mapping[str, MLP]]:
+def _trained(settings: Settings, run: Run) -> tuple[Mapping[str, MLP], Mapping[str, MLP]]:
     """`encoder` after training at the ground-truth decoder; `encoder` and `decoder` after joint training."""
-    seeds, means = range(settings.seeds), mixture.means()
+    seeds = range(settings.seeds)
 
     def stage(name: str, networks: Mapping[str, MLP], rounds: int, rate: float) -> Mapping[str, MLP]:
         generator = partial(torch_generator, settings.seed, "efvae.toy", name)
         streams = [partial(generator, seed, device=run.device) for seed in seeds]
         spacing, steps = settings.train_spacing, settings.round_steps
         return fit(
-            Population(mixture, means.to(run.device), spacing, steps, streams, run.device),
+            Population(TRUTH.to(run.device), spacing, steps, streams, run.device),
             networks,
             epochs=rounds,
             learning_rate=rate,
@@ -182,23 +189,22 @@ def _trained(settings: Settings, run: Run, mixture: Mixture) -> tuple[Mapping[st
     generators = [torch_generator(settings.seed, "efvae.toy", "initial", seed) for seed in seeds]
     encoder = MLP.independent([2, *settings.hidden, BITS], "relu", generators)
     pretrained = stage("pretraining", {"encoder": encoder}, settings.pretrain_rounds, settings.pretrain_rate)
-    decoder = MLP.constant(means.float().flatten().expand(settings.seeds, -1))
+    decoder = MLP.constant(TRUTH.float().flatten().expand(settings.seeds, -1))
     both = {"encoder": pretrained["encoder"], "decoder": decoder}
     return pretrained, stage("joint", both, settings.joint_rounds, settings.joint_rate)
 
 
-def _rbm(settings: Settings, data: Data) -> Harmonium:
+def _rbm(settings: Settings, data: Data) -> ef.Harmonium:
     """The best of several searches for the Gaussian-Bernoulli RBM of maximal likelihood."""
     generator = torch_generator(settings.seed, "efvae.toy", "rbm")
     starts = torch.randn(settings.rbm_starts, 2 * BITS + 2 + BITS, generator=generator, dtype=torch.float64)
-    harmonium = data.mixture.harmonium
     best = maximise(lambda point: data.mass @ harmonium(point).log_joint(data.x).logsumexp(-1), *starts)
     return harmonium(best)
 
 
-def _aligned(mixture: Mixture, rbm: Harmonium, pixels: Tensor) -> Harmonium:
+def _aligned(rbm: ef.Harmonium, pixels: Tensor) -> ef.Harmonium:
     """The same model but for the names of its bits and a turn of the plane (module docstring)."""
-    truth = mixture.log_joint(pixels, mixture.means())
+    truth = log_joint(pixels, TRUTH)
     weight, codes = truth.logsumexp(-1).softmax(-1), truth.argmax(-1)
     w, a, b = rbm.interaction, rbm.observed_bias, rbm.code_bias
     candidates = []
@@ -210,9 +216,9 @@ def _aligned(mixture: Mixture, rbm: Harmonium, pixels: Tensor) -> Harmonium:
         flip = torch.tensor(flips, dtype=torch.float64)  # z' = 1 - z: W z = W - W z'
         sign = 1 - 2 * flip
         parts = rotation @ (w * sign)[:, order], rotation @ (a + w @ flip), (b * sign)[list(order)]
-        candidates.append(mixture.harmonium(torch.cat([part.flatten() for part in parts])))
+        candidates.append(harmonium(torch.cat([part.flatten() for part in parts])))
 
-    def agreement(model: Harmonium) -> float:
+    def agreement(model: ef.Harmonium) -> float:
         return (weight @ (model.log_joint(pixels).argmax(-1) == codes).double()).item()
 
     return max(candidates, key=agreement)
