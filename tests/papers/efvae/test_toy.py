@@ -12,7 +12,7 @@ import torch
 from elbogap.errors import OutOfTime
 from elbogap.inference.exponential_family import Harmonium, best_factorised, binary_codes, enumerated
 from elbogap.nn.mlp import MLP
-from elbogap.papers.efvae import toy_model as toy_module
+from elbogap.papers.efvae import toy_model
 from elbogap.papers.efvae.experiments import toy
 from elbogap.papers.efvae.search import maximise
 from elbogap.papers.efvae.settings import Toy
@@ -123,7 +123,7 @@ def population(spacing: float, members: int = 2) -> Population:
 def test_training_sees_shifted_lattices_of_the_data() -> None:
     batch = population(1.0).prepare(0)
     x, weight = batch["x"].double(), batch["weight"].double()
-    shifts = x - lattice(1.0, reach=toy_module.TRAINED)
+    shifts = x - lattice(1.0, reach=toy_model.TRAINED)
     torch.testing.assert_close(shifts, shifts[..., :1, :].expand_as(shifts), atol=1e-5, rtol=0)
     assert shifts.abs().max() <= 0.5 + 1e-5
     assert len(shifts[..., 0, 0].flatten().unique()) == 6
@@ -142,7 +142,7 @@ def test_the_objective_is_the_expected_bound(trained: bool) -> None:
     data = Data.on_lattice(0.4)
     x, mass = data.x, data.mass
     means = decoder(torch.zeros(2, 1, 0)).double().view(2, 4, 2) if trained else TRUTH
-    bound = enumerated(log_joint(x, means), toy_module.measured(encoder, x))
+    bound = enumerated(log_joint(x, means), toy_model.measured(encoder, x))
     torch.testing.assert_close(value.double(), bound.elbo @ mass, atol=0.02, rtol=0)
 
 
