@@ -35,7 +35,5 @@ def test_values_gradients_and_draws(k: int, samples: int, uniform: bool) -> None
         assert torch.equal(q.rsample(drawn), terms.indices)
         torch.testing.assert_close(q.terms(drawn).log_weights, terms.log_weights, rtol=1e-10, atol=1e-10)
         torch.testing.assert_close(estimate.value, before, rtol=1e-10, atol=1e-10)
-        slopes = [
-            torch.autograd.grad(value, log_likelihood)[0] for value in (estimate.mean(), before.mean())
-        ]
+        slopes = [torch.autograd.grad(value, log_likelihood)[0] for value in (estimate.mean(), before.mean())]
         torch.testing.assert_close(*slopes, rtol=1e-10, atol=1e-10)

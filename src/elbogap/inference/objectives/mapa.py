@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from elbogap.densities import log_sum_exp
 from elbogap.errors import UserError
 from elbogap.inference.families.base import LogJoint
-from elbogap.inference.families.proposal import Proposal, Terms
+from elbogap.inference.families.proposal import Proposal
 from elbogap.inference.noise import Noise, Spec, Specs
 from elbogap.inference.objectives.base import Estimate, Objective
 
@@ -54,9 +54,14 @@ class MAPA(Objective[Proposal]):
         """
         if not isinstance(log_joint, Uniform):
             raise UserError("MAPA takes Uniform(log_likelihood, -log N) of indices as log-joint")
-        return self.at(q.terms(noise), log_joint)
+        terms = q.terms(noise)
+        return self.at(log_joint.log_likelihood(terms.indices) + terms.log_weights, log_joint.constant)
 
-    def at(self, terms: Terms, log_joint: Uniform) -> Estimate:
-        """The same with terms `[..., T]` that are chosen already: q has no parameters to be trained."""
-        log_values = log_joint.log_likelihood(terms.indices) + terms.log_weights
-        return Estimate.of(log_sum_exp(log_values, -1) + log_joint.constant)
+    def at(self, log_values: Tensor, constant: float) -> Estimate:
+        """The same where the terms are chosen already, which takes no parameter that is trained.
+
+        Args:
+            log_values: log w_t p(x_n|f(z_{i_t})) / q(i_t|n), `[..., T]`.
+            constant: -log N, and what is left out of the likelihood.
+        """
+        return Estimate.of(log_sum_exp(log_values, -1) + constant)
