@@ -1,6 +1,7 @@
-"""MAPA's proposal: a distribution over the indices of the data, with stratified draws (document mapa, eq. 9)."""
+"""MAPA's proposal: a distribution over indices of the data, with stratified draws (document mapa, eq. 9)."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple, Self
 
@@ -77,13 +78,15 @@ class Proposal(Family):
 
     def __getitem__(self, rows: Tensor) -> Self:
         """Those of some of the points."""
-        parts = (part[rows] for part in (self.log_q, self.head, self.log_rest, self.cumulative))
-        return type(self)(*parts, self.num_samples)
+        return self._with(lambda part: part[rows])
 
     def to(self, device: str) -> Self:
         """The same on another device, where its noise must be, too."""
-        parts = (part.to(device) for part in (self.log_q, self.head, self.log_rest, self.cumulative))
-        return type(self)(*parts, self.num_samples)
+        return self._with(lambda part: part.to(device))
+
+    def _with(self, change: Callable[[Tensor], Tensor]) -> Self:
+        log_q, head, log_rest = change(self.log_q), change(self.head), change(self.log_rest)
+        return type(self)(log_q, head, log_rest, change(self.cumulative), self.num_samples)
 
     def noise(self, *batch: int) -> Specs:
         """`uniform`, `[B, S]`, to be drawn in float64."""

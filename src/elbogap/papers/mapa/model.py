@@ -12,10 +12,11 @@ import torch
 from torch import Tensor
 
 from elbogap.data.synthetic import problem
-from elbogap.densities import pairwise_gaussian_log_density
+from elbogap.densities import isotropic_gaussian_log_density, pairwise_gaussian_log_density
 from elbogap.errors import UserError
 from elbogap.evaluation.pushforward import log_evidence
 from elbogap.evaluation.quadrature import PairwiseLogLikelihood
+from elbogap.inference.objectives.base import StandardNormalPrior
 from elbogap.inference.prior_recovery import MonotoneMap, quantile_map
 from elbogap.nn.mlp import MLP
 from elbogap.nn.store import Stored
@@ -46,6 +47,16 @@ class Model:
         """f(c), `[..., 1]` to `[..., 2]`, on the device of the codes."""
         return self.decoder.to(codes.device)(codes[None])[0]
 
+    def mean(self, z: Tensor) -> Tensor:
+        """f(h(z)), `[..., 1]` to `[..., 2]`."""
+        return self.decode(z if self.law is None else self.law.to(z.device)(z))
+
+    def log_joint(self, x: Tensor) -> StandardNormalPrior:
+        """log p(x_b, z) in nats of draws z `[..., B, 1]`, for x `[B, 2]`: `[..., B]`, without gradient."""
+        return StandardNormalPrior(
+            lambda z: isotropic_gaussian_log_density(x, self.mean(z), self.noise_variance)
+        )
+
     @property
     def log_likelihood(self) -> PairwiseLogLikelihood:
         """log p(x_b|f_q) of all pairs; with observations in place of f_q it is MAPA's kernel k(x_b|x_q)."""
@@ -62,7 +73,7 @@ class Model:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class GroundTruth(Model):
-    """The model whose decoder is known, a surrogate of a problem's decoder; its name is that of the problem."""
+    """The model whose decoder is known, the surrogate of a problem's; its name is that of the problem."""
 
     @classmethod
     def load(cls, name: str, path: Path) -> Self:

@@ -81,54 +81,88 @@ def networks(settings: Train, problem: str, cell: Cell, members: Sequence[Member
     }
 
 
+@dataclass(frozen=True)
+class TrainingSets:
+    """What members are trained on.
+
+    Attributes:
+        x: of each member, `[M, N, 2]`, float32.
+        noise_variance: sigma^2.
+        batch: observations per step.
+        streams: generator of each member by epoch, on the device of the data.
+    """
+
+    x: Tensor
+    noise_variance: float
+    batch: int
+    streams: Sequence[Stream]
+
+    @property
+    def points(self) -> int:
+        """N."""
+        return self.x.shape[1]
+
+    @property
+    def steps(self) -> int:
+        """Steps per epoch."""
+        return self.points // self.batch
+
+    def rows(self, generator: torch.Generator) -> Tensor:
+        """A member's minibatches of an epoch, `[K, B]`."""
+        return minibatches(self.points, self.batch, generator)
+
+
 def objective(
     settings: Train, truth: GroundTruth, cell: Cell, members: Sequence[Member], device: str
 ) -> Objective:
     """The cell's objective on the members' data sets."""
-    sets = {draw: truth.data_set(settings.points, settings.seed, draw)[1] for draw, _ in members}
-    data = torch.stack([sets[draw].float() for draw, _ in members]).to(device)
-    streams = [
-        partial(torch_generator, settings.seed, "mapa.train", truth.name, "epoch", *member, device=device)
-        for member in members
-    ]
-    method, on_data = cell.method, (data, truth.noise_variance, settings.batch, streams)
+    draws = sorted({draw for draw, _ in members})
+    x = {draw: truth.data_set(settings.points, settings.seed, draw)[1].float() for draw in draws}
+    sets = TrainingSets(
+        torch.stack([x[draw] for draw, _ in members]).to(device),
+        truth.noise_variance,
+        settings.batch,
+        [
+            partial(torch_generator, settings.seed, "mapa.train", truth.name, "epoch", *member, device=device)
+            for member in members
+        ],
+    )
+    method = cell.method
     if method.posterior:
-        of_method = OBJECTIVES[method.objective], POSTERIORS[method.posterior].family, cell.samples or 1
-        return variational(*of_method, lambda networks: networks["decoder"], *on_data)
+        family, samples = POSTERIORS[method.posterior].family, cell.samples or 1
+        return variational(
+            OBJECTIVES[method.objective], family, samples, sets, lambda networks: networks["decoder"]
+        )
     if cell.fraction is None:
-        return AllTerms(*on_data)
+        return AllTerms(sets)
     proposals = {
-        draw: proposal(truth, cell, settings.points, settings.seed, draw).to(device) for draw in sets
+        draw: proposal(truth, cell, settings.points, settings.seed, draw).to(device) for draw in draws
     }
-    return SomeTerms(*on_data, [proposals[draw] for draw, _ in members])
+    return SomeTerms(sets, [proposals[draw] for draw, _ in members])
 
 
 def variational(
     objective: inference.Objective[Any],
     family: Callable[[Tensor], Family],
     samples: int,
+    sets: TrainingSets,
     decoder: Callable[[Mapping[str, MLP]], Network],
-    data: Tensor,
-    noise_variance: float,
-    batch: int,
-    streams: Sequence[Stream],
 ) -> Variational:
-    """An objective over q(z|x) on minibatches, with S draws for each observation.
+    """An objective over q(z|x) with S draws for each observation.
 
     Args:
         objective: what is maximised.
         family: see :class:`Posterior`; its encoder is the network `encoder`.
         samples: S.
+        sets: the data.
         decoder: f of all members, from the networks.
-        data: training set of each member, `[M, N, 2]`, float32.
-        noise_variance: sigma^2.
-        batch: observations per step.
-        streams: generator of each member by epoch, on the device of the data.
     """
 
-    def log_joint(networks: Mapping[str, MLP], step: Batch) -> StandardNormalPrior:
-        x, decode = step["x"].unsqueeze(1), decoder(networks)
-        return StandardNormalPrior(lambda z: isotropic_gaussian_log_density(x, decode(z), noise_variance))
+    def log_joint(networks: Mapping[str, MLP], batch: Batch) -> StandardNormalPrior:
+        x, decode = batch["x"].unsqueeze(1), decoder(networks)
+        return StandardNormalPrior(
+            lambda z: isotropic_gaussian_log_density(x, decode(z), sets.noise_variance)
+        )
 
     def of_members(estimate: Estimate) -> Tensor:
         means = estimate.mean()  # over the batch, and below over draws where they are not combined
@@ -136,13 +170,13 @@ def variational(
 
     return Variational(
         objective=objective,
-        family=lambda networks, step: family(networks["encoder"](step["x"])),
+        family=lambda networks, batch: family(networks["encoder"](batch["x"])),
         log_joint=log_joint,
-        specs=objective.noise(samples, batch, dimensions=1),
-        streams=streams,
-        steps=data.shape[1] // batch,
-        rows=partial(minibatches, data.shape[1], batch),
-        data=data,
+        specs=objective.noise(samples, sets.batch, dimensions=1),
+        streams=sets.streams,
+        steps=sets.steps,
+        rows=sets.rows,
+        data=sets.x,
         reduce=of_members,
     )
 
@@ -150,51 +184,40 @@ def variational(
 def proposal(truth: GroundTruth, cell: Cell, points: int, seed: int, draw: int) -> Proposal:
     """q(i|n) on a training set, with the k certain terms that training takes, ties included."""
     log_q = PROPOSALS[cell.method.proposal](truth, *truth.data_set(points, seed, draw))
-    return Proposal.prepare(log_q, *cell.terms(points), torch_generator(seed, "ties", truth.name, draw))
+    k, samples = cell.terms(points)
+    return Proposal.prepare(log_q, k, samples, torch_generator(seed, "ties", truth.name, draw))
 
 
 @dataclass(frozen=True)
 class AllTerms:
-    """The empiricalised log-likelihood (eq. 6), all N terms of it: MAPA with k = N.
+    """The empiricalised log-likelihood (eq. 6), all N terms of it: MAPA with k = N."""
 
-    Attributes:
-        data: training set of each member, `[M, N, 2]`, float32.
-        noise_variance: sigma^2.
-        batch: observations per step.
-        streams: generator of each member by epoch, on the device of the data.
-    """
-
-    data: Tensor
-    noise_variance: float
-    batch: int
-    streams: Sequence[Stream]
+    sets: TrainingSets
 
     reported: ClassVar[tuple[str, ...]] = ()
 
     @property
     def steps(self) -> int:
         """Steps per epoch."""
-        return self.data.shape[1] // self.batch
+        return self.sets.steps
 
     def prepare(self, epoch: int) -> Batch:
         """`x` `[M, K, B, 2]` and all `points` `[M, K, N, 2]`."""
-        count = self.data.shape[1]
-        rows = torch.stack([minibatches(count, self.batch, stream(epoch)) for stream in self.streams])
-        return {"x": rows_of(self.data, rows), "points": self.every_point()}
+        rows = torch.stack([self.sets.rows(stream(epoch)) for stream in self.sets.streams])
+        return {"x": rows_of(self.sets.x, rows), "points": self.every_point()}
 
     def every_point(self) -> Tensor:
         """All points at each step, `[M, K, N, 2]`."""
-        return self.data[:, None].expand(-1, self.steps, -1, -1)
+        return self.sets.x[:, None].expand(-1, self.steps, -1, -1)
 
     def value(self, networks: Mapping[str, Network], batch: Batch) -> Tensor:
         """The empiricalised log-likelihood's mean over the batch, `[M]`, in nats."""
         means = networks["decoder"](networks["encoder"](batch["points"]))
-        square = means.new_zeros(())
+        square, variance = means.new_zeros(()), self.sets.noise_variance
         for x, mean in zip(batch["x"].unbind(-1), means.unbind(-1), strict=True):
             square = square + (x.unsqueeze(-1) - mean.unsqueeze(-2)).square()
-        log_normaliser = 0.5 * means.shape[-1] * math.log(2 * math.pi * self.noise_variance)
-        constant = -log_normaliser - math.log(means.shape[1])
-        return MAPA().at(-0.5 / self.noise_variance * square, constant).mean()
+        constant = -0.5 * means.shape[-1] * math.log(2 * math.pi * variance) - math.log(self.sets.points)
+        return MAPA().at(-0.5 / variance * square, constant).mean()
 
 
 @dataclass(frozen=True)
@@ -218,40 +241,41 @@ class SomeTerms(AllTerms):
             points in one row; `log_weights` `[M, K, B, T]`; `passes` `[M, K]`, the number of distinct points
             over B. On a GPU `points` are all N, since shapes must not change and most are asked for.
         """
-        count = self.data.shape[1]
-        chosen, indices, log_weights = [], [], []
-        for proposal, stream in zip(self.proposals, self.streams, strict=True):
+        sets, chosen, indices, log_weights = self.sets, [], [], []
+        for proposal, stream in zip(self.proposals, sets.streams, strict=True):
             generator = stream(epoch)
-            rows = minibatches(count, self.batch, generator)
+            rows = sets.rows(generator)
             terms = proposal.choose(generator)  # of all points, each being in one batch
             chosen.append(rows)
             indices.append(terms.indices[rows])
             log_weights.append(terms.log_weights.float()[rows])
         places, members = torch.stack(indices), len(indices)
-        used = places.new_zeros((members, self.steps, count), dtype=torch.bool)
+        used = places.new_zeros((members, self.steps, sets.points), dtype=torch.bool)
         used.scatter_(2, places.flatten(2), True)
         passes = used.sum(-1)
-        if self.data.device.type == "cpu":
+        if sets.x.device.type == "cpu":
             place, width = used.cumsum(-1) - 1, int(passes.max())
             points = torch.zeros(members, self.steps, width, dtype=torch.int64)
             member, step, index = used.nonzero(as_tuple=True)
             points[member, step, place[used]] = index
             places = place.gather(2, places.flatten(2)).view_as(places)
-            x_points = rows_of(self.data, points)
+            x_points = rows_of(sets.x, points)
         else:
-            width, x_points = count, self.every_point()
+            width, x_points = sets.points, self.every_point()
         offset = width * torch.arange(members, device=places.device).view(-1, 1, 1, 1)
         return {
-            "x": rows_of(self.data, torch.stack(chosen)),
+            "x": rows_of(sets.x, torch.stack(chosen)),
             "points": x_points,
             "terms": places + offset,
             "log_weights": torch.stack(log_weights),
-            "passes": passes / self.batch,
+            "passes": passes / sets.batch,
         }
 
     def value(self, networks: Mapping[str, Network], batch: Batch) -> Tensor:
         """The bound's mean over the batch, `[M]`, in nats."""
         means, terms = networks["decoder"](networks["encoder"](batch["points"])), batch["terms"]
         chosen = means.flatten(0, 1).index_select(0, terms.flatten()).view(*terms.shape, -1)
-        log_likelihood = isotropic_gaussian_log_density(batch["x"].unsqueeze(-2), chosen, self.noise_variance)
-        return MAPA().at(log_likelihood + batch["log_weights"], -math.log(self.data.shape[1])).mean()
+        log_likelihood = isotropic_gaussian_log_density(
+            batch["x"].unsqueeze(-2), chosen, self.sets.noise_variance
+        )
+        return MAPA().at(log_likelihood + batch["log_weights"], -math.log(self.sets.points)).mean()
