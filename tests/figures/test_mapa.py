@@ -86,9 +86,9 @@ def test_figure_1_shows_both_variants_with_all_four_posteriors() -> None:
 
 @pytest.fixture
 def density() -> pd.DataFrame:
-    """Two data sets: divergences are the places of methods in METHODS on the first, 3 more on the second."""
+    """Two data sets: divergences are the places of methods in LOOKS on the first, 3 more on the second."""
     rows = []
-    for (place, method), problem, draw in product(enumerate(mapa.METHODS, 1), mapa.PROBLEMS, (0, 1)):
+    for (place, method), problem, draw in product(enumerate(mapa.LOOKS, 1), mapa.PROBLEMS, (0, 1)):
         samples = {"vae": [1.0], "mapa_exact": [np.nan]}.get(method, [10.0, 50.0])
         prior = "quantile map" if method.startswith("mapa") else "standard"
         key = {"problem": problem, "method": method, "draw": draw, "test_kl": place + 3.0 * draw}
@@ -107,7 +107,7 @@ def test_figure_3_has_the_mean_over_data_sets_of_every_method(density: pd.DataFr
     ]
     for panel in figure.axes[:5]:
         lines = {line.get_label(): line for line in panel.lines if not line.get_label().startswith("_")}
-        assert list(lines) == [look["label"] for look in mapa.METHODS.values()]
+        assert list(lines) == [look["label"] for look in mapa.LOOKS.values()]
         for place, line in enumerate(lines.values(), 1):
             assert set(line.get_ydata()) == {place + 1.5}
         dots = [line.get_ydata() for line in panel.lines if line.get_marker() == "."]
