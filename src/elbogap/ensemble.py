@@ -22,7 +22,7 @@ from elbogap.inference.noise import Specs
 from elbogap.inference.objectives import base as inference
 from elbogap.inference.objectives.base import Estimate
 from elbogap.nn.damped_rms import DampedRms
-from elbogap.nn.mlp import MLP, Network
+from elbogap.nn.mlp import MLP
 from elbogap.training import Part, Work, train
 
 Batch = Mapping[str, Tensor]
@@ -80,6 +80,7 @@ class Variational:
         streams: generator of each member by epoch, on the device of the networks.
         steps: steps of an epoch.
         rows: draws an epoch's minibatches `[K, B]`, before all noise; None where there is no data to choose.
+        orders: instead of `rows`, minibatches `[K, B]` of an epoch for each stream.
         state: what the objective carries from step to step.
         reduce: the value of a member from the estimates of a step.
         seeds: the stream of each member, `[M]`, where members share streams.
@@ -92,6 +93,7 @@ class Variational:
     streams: Sequence[Stream]
     steps: int
     rows: Callable[[torch.Generator], Tensor] | None = None
+    orders: Sequence[Callable[[int], Tensor]] = ()
     state: nn.Module | None = None
     reduce: Callable[[Estimate], Tensor] = Estimate.mean
     seeds: Tensor | None = None
@@ -99,13 +101,15 @@ class Variational:
     reported: ClassVar[tuple[str, ...]] = ()
 
     def prepare(self, epoch: int) -> Batch:
-        """`rows` `[M, K, B]` and the noise of all steps, `[M, K, ...]`."""
+        """`rows` `[M, K, B]` and the noise of all steps, `[M, K, ...]`; by stream if members share them."""
         drawn = [self._drawn(stream(epoch)) for stream in self.streams]
-        batch = {name: torch.stack([one[name] for one in drawn]) for name in drawn[0]}
-        return batch if self.seeds is None else {name: value[self.seeds] for name, value in batch.items()}
+        batch = {name: torch.stack([own[name] for own in drawn]) for name in drawn[0]}
+        return batch | {"rows": torch.stack([own(epoch) for own in self.orders])} if self.orders else batch
 
     def value(self, networks: Mapping[str, MLP], batch: Batch) -> Tensor:
         """The objective of each member, `[M]`, in nats."""
+        if self.seeds is not None:
+            batch = {name: value[self.seeds] for name, value in batch.items()}
         q, log_joint = self.family(networks, batch), self.log_joint(networks, batch)
         return self.reduce(self.objective.estimate(q, log_joint, batch, self.state))
 
@@ -130,7 +134,7 @@ class Monitor:
     """
 
     every: int
-    measure: Callable[[Mapping[str, Network]], Mapping[str, Tensor]]
+    measure: Callable[[Mapping[str, MLP]], Mapping[str, Tensor]]
     select: str | None = None
 
 
