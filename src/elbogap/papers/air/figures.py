@@ -11,6 +11,8 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, NullLocator
 
 from elbogap import style
+from elbogap.papers.air.datasets import DATASETS
+from elbogap.papers.air.methods import PLAIN, REGULARISERS
 
 NOISE = "noise $\\sigma$ / units of $x$"
 FOUND: dict[str, Any] = {
@@ -19,26 +21,14 @@ FOUND: dict[str, Any] = {
 """How an optimum that was found by search looks, on the line of its formula."""
 
 
-DATASETS = {
-    "binarized_mnist": "MNIST",
-    "omniglot": "OMNIGLOT",
-    "caltech_silhouettes": "Caltech silhouettes",
-}
-
-
 def fig01_strength(strengths: pd.DataFrame) -> Figure:
     """Gain in log-likelihood over the unregularised model against strength, k = 1; a column per data set."""
-    shown = strengths[(strengths["k"] == 1) & (strengths["m"] == 1) & (strengths["encoder"] == "standard")]
-    datasets = [name for name in DATASETS if name in set(shown["dataset"])]
+    shown = _standard(strengths, k=1)
     methods = _methods(shown)
     kinds = sorted({method for method, _ in methods})
-    figure, axes = plt.subplots(
-        len(kinds), len(datasets), figsize=(style.PAGE, 1.9 * len(kinds)), squeeze=False
-    )
-    for column, dataset in enumerate(datasets):
-        own = shown[shown["dataset"] == dataset]
-        for row, name in enumerate(kinds):
-            panel = axes[row, column]
+    figure, axes, columns = _grid(shown, len(kinds), 1.9)
+    for column, own in enumerate(columns):
+        for panel, name in zip(axes[:, column], kinds, strict=True):
             levels = _levels(own, name)
             panel.axhline(0, color=style.GREY, linewidth=0.8, zorder=0)
             for number, (method, alpha) in enumerate(methods):
@@ -48,45 +38,35 @@ def fig01_strength(strengths: pd.DataFrame) -> Figure:
             _strength_axis(panel, levels, name)
             if len(levels) > 1:
                 panel.legend(loc="best")
-        axes[0, column].set_title(DATASETS[dataset])
-    for row in axes:
-        row[0].set_ylabel("gain in $\\log p(x)$ / nats")
-    style.mark_stand_in(figure, shown)
+    for panel in axes[:, 0]:
+        panel.set_ylabel("gain in $\\log p(x)$ / nats")
     return figure
 
 
 def fig02_strength_by_k(strengths: pd.DataFrame) -> Figure:
     """How far each strength lies below the best one, for several k; a column per data set."""
-    shown = strengths[(strengths["m"] == 1) & (strengths["encoder"] == "standard")]
-    datasets = [name for name in DATASETS if name in set(shown["dataset"])]
+    shown = _standard(strengths)
     ks, methods = sorted(shown["k"].unique()), _methods(shown)
-    figure, axes = plt.subplots(
-        len(methods), len(datasets), figsize=(style.PAGE, 1.8 * len(methods)), squeeze=False
-    )
-    for column, dataset in enumerate(datasets):
-        own = shown[shown["dataset"] == dataset]
-        for row, (method, alpha) in enumerate(methods):
-            panel = axes[row, column]
+    figure, axes, columns = _grid(shown, len(methods), 1.8)
+    for column, own in enumerate(columns):
+        for panel, (method, alpha) in zip(axes[:, column], methods, strict=True):
             levels = _levels(own, method)
             for number, k in enumerate(ks):
-                curve = own[(own["k"] == k) & (own["method"] == method) & (own["alpha"] == alpha)]
-                plain = own[(own["k"] == k) & (own["method"] == "plain")]
+                of_k = own[own["k"] == k]
+                curve = of_k[(of_k["method"] == method) & (of_k["alpha"] == alpha)]
+                plain = of_k[of_k["method"] == PLAIN]
                 if len(curve):
                     best = max(curve["test_loglik"].max(), plain["test_loglik"].iloc[0])
-                    values = pd.concat([plain, curve])
-                    places = [levels.index(value) for value in values["strength"]]
-                    order = np.argsort(places)
-                    below = (values["test_loglik"] - best).to_numpy()
+                    values = _by_level(pd.concat([plain, curve]), levels)
+                    marker = "osv"[number % 3]
                     panel.plot(
-                        np.array(places)[order], below[order], "osv"[number % 3] + "-", color=f"C{number}",
+                        values.index, values["test_loglik"] - best, f"{marker}-", color=f"C{number}",
                         label=f"$k = {k}$",
                     )  # fmt: skip
             _strength_axis(panel, levels, method)
-        axes[0, column].set_title(DATASETS[dataset])
-    for row, (method, alpha) in zip(axes, methods, strict=True):
-        row[0].set_ylabel(f"{_label(method, alpha)}\n$\\log p(x)$ less best / nats")
+    for panel, (method, alpha) in zip(axes[:, 0], methods, strict=True):
+        panel.set_ylabel(f"{_label(method, alpha)}\n$\\log p(x)$ less best / nats")
     axes[0, 0].legend(loc="lower left")
-    style.mark_stand_in(figure, shown)
     return figure
 
 
@@ -97,15 +77,15 @@ def fig04_gradient_samples(curves: pd.DataFrame) -> Figure:
         for dataset in DATASETS
         for key, own in curves[curves["dataset"] == dataset].groupby(["method", "alpha", "strength"])
     ]
-    panels.sort(key=lambda panel: (panel[0], panel[1][0] != "plain"))
+    panels.sort(key=lambda panel: (panel[0], panel[1][0] != PLAIN))
     figure, axes = plt.subplots(
         1, len(panels), figsize=(2.4 * len(panels) + 0.6, 2.4), sharey=True, squeeze=False
     )
     for panel, (dataset, (method, alpha, strength), own) in zip(axes[0], panels, strict=True):
         for number, (m, curve) in enumerate(own.groupby("m")):
             panel.plot(curve["passes"], curve["test_bound"], color=f"C{number}", label=f"$m = {m}$")
-        title = "VAE" if method == "plain" else f"DVAE, $\\alpha = {alpha:g}$, $\\sigma = {strength:g}$"
-        panel.set(title=f"{DATASETS[dataset]}: {title}", xlabel="passes over the training images")
+        title = "VAE" if method == PLAIN else f"DVAE, $\\alpha = {alpha:g}$, $\\sigma = {strength:g}$"
+        panel.set(title=f"{DATASETS[dataset].title}: {title}", xlabel="passes over the training images")
         panel.legend(loc="lower right")
     axes[0, 0].set_ylabel("test ELBO / nats")
     lowest = curves.groupby(["dataset", "method", "m"])["test_bound"].max().min()
@@ -114,39 +94,60 @@ def fig04_gradient_samples(curves: pd.DataFrame) -> Figure:
     return figure
 
 
+def _standard(strengths: pd.DataFrame, **selected: float) -> pd.DataFrame:
+    """Ordinary encoders trained with one sample per gradient."""
+    selected |= {"m": 1}
+    shown = strengths[strengths["encoder"] == "standard"]
+    return shown[(shown[list(selected)] == pd.Series(selected)).all(axis=1)]
+
+
+def _grid(shown: pd.DataFrame, rows: int, height: float) -> tuple[Figure, np.ndarray, list[pd.DataFrame]]:
+    """Panels with a column for each data set, and what is shown of each."""
+    datasets = [name for name in DATASETS if name in set(shown["dataset"])]
+    figure, axes = plt.subplots(rows, len(datasets), figsize=(style.PAGE, height * rows), squeeze=False)
+    for panel, name in zip(axes[0], datasets, strict=True):
+        panel.set_title(DATASETS[name].title)
+    style.mark_stand_in(figure, shown)
+    return figure, axes, [shown[shown["dataset"] == name] for name in datasets]
+
+
 def _methods(shown: pd.DataFrame) -> list[tuple[str, float]]:
     """The regularised methods with their alpha: denoising by alpha, then weight normalisation."""
-    regularised = shown[shown["method"] != "plain"]
+    regularised = shown[shown["method"] != PLAIN]
     return sorted(set(zip(regularised["method"], regularised["alpha"], strict=True)))
 
 
 def _levels(own: pd.DataFrame, method: str) -> list[float]:
     """Strengths of a method from weak to strong, no regularisation (0) first."""
-    values = sorted(own.loc[own["method"] == method, "strength"].unique(), reverse=method == "weight_norm")
-    return [0.0, *values]
+    values = own.loc[own["method"] == method, "strength"].unique()
+    return [0.0, *sorted(values, reverse=not REGULARISERS[method].rising)]
+
+
+def _by_level(curve: pd.DataFrame, levels: list[float]) -> pd.DataFrame:
+    """The curve from weak to strong; its index is the level's number."""
+    return curve.set_index(curve["strength"].map(levels.index)).sort_index()
 
 
 def _label(method: str, alpha: float) -> str:
-    return f"denoising, $\\alpha = {alpha:g}$" if method == "denoising" else "weight norm"
+    return REGULARISERS[method].label.format(alpha=alpha)
 
 
 def _strength_axis(panel: Axes, levels: list[float], method: str) -> None:
-    none = "0" if method == "denoising" else "$\\infty$"
-    panel.set_xticks(range(len(levels)), [none, *(f"{level:g}" for level in levels[1:])])
-    panel.set_xlabel("noise $\\sigma$ / pixel value" if method == "denoising" else "norm bound $H$")
+    kind = REGULARISERS[method]
+    panel.set_xticks(range(len(levels)), [kind.none, *(f"{level:g}" for level in levels[1:])])
+    panel.set_xlabel(kind.axis)
     panel.set_xlim(-0.3, len(levels) - 0.7)
 
 
 def _draw_gain(panel: Axes, curve: pd.DataFrame, levels: list[float], color: str, label: str) -> None:
     """From the unregularised model on, with bootstrap intervals; a ring around the chosen strength."""
-    curve = curve.sort_values("strength", key=lambda values: values.map(levels.index))
-    places = curve["strength"].map(levels.index).to_numpy()
-    gain = curve["gain"].to_numpy()
-    panel.plot([0, *places], [0, *gain], color=color, label=label)
+    curve = _by_level(curve, levels)
+    gain = curve["gain"]
+    panel.plot([0, *curve.index], [0, *gain], color=color, label=label)
     intervals = [gain - curve["gain_low"], curve["gain_high"] - gain]
-    panel.errorbar(places, gain, yerr=intervals, fmt="o", color=color, capsize=2, elinewidth=0.8)
-    chosen = curve["chosen"].to_numpy(bool)
-    panel.plot(places[chosen], gain[chosen], "o", markersize=8, markerfacecolor="none", color=color)
+    panel.errorbar(curve.index, gain, yerr=intervals, fmt="o", color=color, capsize=2, elinewidth=0.8)
+    chosen = gain[curve["chosen"].astype(bool)]
+    panel.plot(chosen.index, chosen, "o", markersize=8, markerfacecolor="none", color=color)
 
 
 def fig_theory(

@@ -1,8 +1,8 @@
 """Settings of document air."""
 
-from typing import Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import model_validator
+from pydantic import Field, create_model, model_validator
 
 from elbogap.config.base import Section, setting
 from elbogap.config.quantities import (
@@ -14,13 +14,14 @@ from elbogap.config.quantities import (
     Positive,
     Rate,
     Real,
-    Seconds,
     Seed,
     Share,
     Widths,
 )
+from elbogap.config.sections import Resumable
+from elbogap.papers.air.datasets import DATASETS
 
-DatasetName = Literal["binarized_mnist", "omniglot", "caltech_silhouettes"]
+DatasetName = Annotated[str, Field(pattern=f"^({'|'.join(DATASETS)})$")]
 
 
 class Split(Section):
@@ -31,14 +32,15 @@ class Split(Section):
     test: Integer = setting("Test images.", ge=2)
 
 
-class Images(Section):
-    """Binary images of the three data sets, chosen at random."""
+SPLITS: dict[str, Any] = {
+    name: (Split | None, setting(f"{dataset.title}, if it is trained on.", default=None))
+    for name, dataset in DATASETS.items()
+}
 
-    binarized_mnist: Split = setting("Fixed-binarised MNIST.")
-    omniglot: Split = setting(
-        "OMNIGLOT, binarised once; its validation part is taken from the training part."
-    )
-    caltech_silhouettes: Split = setting("Caltech 101 silhouettes.")
+
+class Images(create_model("Splits", __base__=Section, **SPLITS)):  # type: ignore[misc]
+    """Binary images of each data set, chosen at random."""
+
     seed: Seed = setting("Base seed of choice and binarisation.")
 
 
@@ -47,14 +49,6 @@ class Architecture(Section):
 
     encoder: Widths = setting("Hidden layers from the image to q(z|x).")
     decoder: Widths = setting("Hidden layers from z to the pixels.")
-
-
-class Architectures(Section):
-    """The networks of each data set."""
-
-    binarized_mnist: Architecture = setting("Fixed-binarised MNIST.")
-    omniglot: Architecture = setting("OMNIGLOT.")
-    caltech_silhouettes: Architecture = setting("Caltech 101 silhouettes.")
 
 
 class Cell(Section):
@@ -79,11 +73,11 @@ class Cell(Section):
         return self
 
 
-class Train(Section):
+class Train(Resumable):
     """Training of all methods and regularisation strengths."""
 
     cells: dict[Name, Cell] = setting("What is trained, by its name in the files.", min_length=1)
-    architectures: Architectures = setting("Networks of each data set.")
+    architectures: dict[DatasetName, Architecture] = setting("Networks of each data set.")
     large_encoder: Widths = setting("Hidden layers of large encoders.")
     latent: Count = setting("Latent dimensions.")
     activation: Literal["relu", "tanh"] = setting("Hidden activation.")
@@ -95,8 +89,12 @@ class Train(Section):
     measure_images: Count = setting("Validation and test images of the measurements during training.")
     valid_samples: Count = setting("Importance samples of the validation bound.")
     rows: Count = setting("Decoder rows that the members trained together may take per step.")
-    checkpoint_seconds: Seconds = setting("Least time between two checkpoints.", unit="s")
     seed: Seed = setting("Base seed of weights, minibatches and noise.")
+
+    def layers(self, dataset: str, cell: Cell) -> Architecture:
+        """Hidden layers of the cell's networks on a data set."""
+        own = self.architectures[dataset]
+        return own.model_copy(update={"encoder": self.large_encoder}) if cell.large_encoder else own
 
 
 class Estimator(Section):
@@ -192,6 +190,16 @@ class AirConfig(Section):
     summary: Summary = setting("Tables 1 to 4 and 7.")
     cost: Cost = setting("What the paper scale costs.")
     theory: Theory = setting("The theory, on small problems.")
+
+    @model_validator(mode="after")
+    def _sizes_and_layers_of_what_is_trained(self) -> Self:
+        for key, known in (("images", dict(self.images)), ("train.architectures", self.train.architectures)):
+            missing = [
+                name for cell in self.train.cells.values() for name in cell.datasets if not known.get(name)
+            ]
+            if missing:
+                raise ValueError(f"train.cells names {missing[0]}, of which {key} says nothing")
+        return self
 
     @model_validator(mode="after")
     def _saturation_of_what_is_trained(self) -> Self:
