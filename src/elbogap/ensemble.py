@@ -47,6 +47,16 @@ def round_of_minibatches(count: int, batch: int, steps: int, generator: torch.Ge
     return torch.cat([minibatches(count, batch, generator) for _ in range(passes)])[:steps]
 
 
+def continued_minibatches(count: int, batch: int, steps: int, stream: Stream, number: int) -> Tensor:
+    """Indices `[K, B]` of round `number`, which go on where those of the last ended; streams by pass."""
+    per_pass = count // batch
+    first, last = number * steps, (number + 1) * steps
+    passes = range(first // per_pass, math.ceil(last / per_pass))
+    rows = torch.cat([minibatches(count, batch, stream(epoch)) for epoch in passes])
+    start = first - passes[0] * per_pass
+    return rows[start : start + steps]
+
+
 class Objective(Protocol):
     """What the members maximise."""
 

@@ -11,13 +11,13 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.distributions import Bernoulli, Normal, kl_divergence
 
-from elbogap.ensemble import Batch, Variational
+from elbogap.ensemble import Batch, Variational, continued_minibatches
 from elbogap.inference.objectives.elbo import ClosedFormELBO
 from elbogap.models.image_vae import bounds, log_joint, posterior
 from elbogap.nn.mlp import MLP
 from elbogap.papers.air.methods import Method
 from elbogap.papers.air.settings import Train
-from elbogap.papers.air.training import Training, minibatches_of_round
+from elbogap.papers.air.training import Training
 from elbogap.runtime import torch_generator
 
 PIXELS, LATENT, IMAGES, BATCH, STEPS = 6, 2, 11, 4, 3
@@ -169,7 +169,7 @@ def test_each_pass_sees_each_image_once_and_rounds_go_on_with_it(
     batch = data.draw(st.integers(1, images))
     per_pass = images // batch
     rounds = math.ceil(3 * per_pass / steps)
-    prepared = [minibatches_of_round(images, batch, steps, order, number) for number in range(rounds)]
+    prepared = [continued_minibatches(images, batch, steps, order, number) for number in range(rounds)]
     assert all(rows.shape == (steps, batch) for rows in prepared)
     for rows in torch.cat(prepared)[: 3 * per_pass].unflatten(0, (3, per_pass)):
         seen = rows.flatten().tolist()
@@ -182,7 +182,7 @@ def order(number: int) -> torch.Generator:
 
 
 def test_passes_have_orders_of_their_own() -> None:
-    orders = minibatches_of_round(IMAGES, 1, 3 * IMAGES, order, 0).view(3, IMAGES)
+    orders = continued_minibatches(IMAGES, 1, 3 * IMAGES, order, 0).view(3, IMAGES)
     assert len({tuple(rows.tolist()) for rows in orders}) == 3
 
 

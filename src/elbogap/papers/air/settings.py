@@ -1,8 +1,9 @@
 """Settings of document air."""
 
+from collections.abc import Iterable
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, create_model, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
 from elbogap.config.base import Section, setting
 from elbogap.config.quantities import (
@@ -24,6 +25,12 @@ from elbogap.papers.air.datasets import DATASETS
 DatasetName = Annotated[str, Field(pattern=f"^({'|'.join(DATASETS)})$")]
 
 
+def _refuse_others(key: str, names: Iterable[Any], other: str, known: Iterable[Any]) -> None:
+    missing = sorted(set(names) - set(known))
+    if missing:
+        raise ValueError(f"{key} names {missing}, which {other} does not")
+
+
 class Split(Section):
     """Sizes of the three parts of a data set; parts that have fewer images are taken whole."""
 
@@ -32,16 +39,23 @@ class Split(Section):
     test: Integer = setting("Test images.", ge=2)
 
 
-SPLITS: dict[str, Any] = {
-    name: (Split | None, setting(f"{dataset.title}, if it is trained on.", default=None))
-    for name, dataset in DATASETS.items()
-}
+class Images(Section):
+    """Binary images of each data set, chosen at random: sizes by the data set's name, and the seed."""
 
-
-class Images(create_model("Splits", __base__=Section, **SPLITS)):  # type: ignore[misc]
-    """Binary images of each data set, chosen at random."""
+    model_config = ConfigDict(extra="allow")
+    __pydantic_extra__: dict[str, Split]
 
     seed: Seed = setting("Base seed of choice and binarisation.")
+
+    @property
+    def sizes(self) -> dict[str, Split]:
+        """By data set."""
+        return self.__pydantic_extra__
+
+    @model_validator(mode="after")
+    def _known_datasets(self) -> Self:
+        _refuse_others("images", self.sizes, "papers/air/datasets.py", DATASETS)
+        return self
 
 
 class Architecture(Section):
@@ -58,7 +72,7 @@ class Cell(Section):
     k: Count = setting("Importance samples of the bound; 1 is the ELBO.")
     m: Count = setting("Copies of the bound, with their own draws of z, that are averaged.")
     large_encoder: bool = setting("Whether encoders have the large layers.")
-    alphas: Levels[Share] = setting("Shares alpha of the denoising term, one method each.")
+    alphas: Levels[Share] = setting("Weights alpha of the denoising term, one method each.")
     noise: Levels[Positive] = setting(
         "Standard deviations sigma of the encoder's input noise.", unit="pixel value"
     )
@@ -161,7 +175,7 @@ class Theory(Section):
     starts: Count = setting("Random starts of each optimisation.")
     models: Count = setting("Random models whose regulariser is measured.")
     alphas: Levels[Share] = setting(
-        "Shares of the denoising term in the regulariser (eq. 16) of affine encoders.", min_length=1
+        "Weights of the denoising term in the regulariser (eq. 16) of affine encoders.", min_length=1
     )
     ks: Levels[Count] = setting("Numbers of importance samples k.", min_length=2)
     importance_sigmas: Levels[Positive] = setting(
@@ -174,9 +188,7 @@ class Theory(Section):
 
     @model_validator(mode="after")
     def _figure_of_what_is_measured(self) -> Self:
-        missing = sorted(set(self.figure_sigmas) - set(self.sigmas))
-        if missing:
-            raise ValueError(f"figure_sigmas names {missing}, which sigmas does not")
+        _refuse_others("figure_sigmas", self.figure_sigmas, "sigmas", self.sigmas)
         return self
 
 
@@ -192,20 +204,11 @@ class AirConfig(Section):
     theory: Theory = setting("The theory, on small problems.")
 
     @model_validator(mode="after")
-    def _sizes_and_layers_of_what_is_trained(self) -> Self:
-        for key, known in (("images", dict(self.images)), ("train.architectures", self.train.architectures)):
-            missing = [
-                name for cell in self.train.cells.values() for name in cell.datasets if not known.get(name)
-            ]
-            if missing:
-                raise ValueError(f"train.cells names {missing[0]}, of which {key} says nothing")
-        return self
-
-    @model_validator(mode="after")
-    def _saturation_of_what_is_trained(self) -> Self:
-        missing = sorted(set(self.saturation.cells) - set(self.train.cells))
-        if missing:
-            raise ValueError(f"saturation.cells names {missing}, which train.cells does not")
+    def _parts_agree(self) -> Self:
+        datasets = {name for cell in self.train.cells.values() for name in cell.datasets}
+        _refuse_others("train.cells", datasets, "images", self.images.sizes)
+        _refuse_others("train.cells", datasets, "train.architectures", self.train.architectures)
+        _refuse_others("saturation.cells", self.saturation.cells, "train.cells", self.train.cells)
         return self
 
     @model_validator(mode="after")

@@ -1,7 +1,6 @@
 """Members of document air that are trained together: one method on one data set, by strength and seed."""
 
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -9,9 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from elbogap.ensemble import Batch, Fit, Stream, Variational, decaying, fit, minibatches
-from elbogap.inference.families.gaussian import DiagonalGaussian
-from elbogap.inference.objectives.base import StandardNormalPrior
+from elbogap.ensemble import Fit, Stream, Variational, continued_minibatches, decaying, fit
 from elbogap.inference.objectives.denoising import Denoising
 from elbogap.models import image_vae
 from elbogap.nn.mlp import MLP
@@ -71,31 +68,26 @@ class Training:
         The copies have draws of z of their own and the same noise of the inputs.
         """
         settings, cell, device = self.settings, self.cell, images.device.type
-        denoising = Denoising(image_vae.bound(cell.k), self.method.alpha, images.shape[1])
+        objective = Denoising(image_vae.bound(cell.k), self.method.alpha, images.shape[1])
         scale = torch.tensor(self.strengths, device=device)
         seeds = sorted({seed for seed, _ in self.members})
-
-        def family(networks: Mapping[str, MLP], batch: Batch) -> DiagonalGaussian:
-            views = denoising.views(images[batch["rows"]], scale, batch)
-            return image_vae.posterior(networks["encoder"], views[:, :, None, None])
-
-        def log_joint(networks: Mapping[str, MLP], batch: Batch) -> StandardNormalPrior:
-            return image_vae.log_joint(networks["decoder"], images[batch["rows"]][:, None, None, None])
-
-        def order(seed: int) -> Stream:
-            return self._stream("order", seed, device=device)
-
+        noises, orders = (
+            [self._stream(purpose, seed, device=device) for seed in seeds] for purpose in ("noise", "order")
+        )
+        rows = partial(continued_minibatches, len(images), settings.batch, settings.round_steps)
         return Variational(
-            objective=denoising,
-            family=family,
-            log_joint=log_joint,
-            specs=denoising.noise(cell.m, cell.k, settings.batch, dimensions=settings.latent),
-            streams=[self._stream("noise", seed, device=device) for seed in seeds],
+            objective=objective,
+            family=lambda networks, batch: image_vae.posterior(
+                networks["encoder"],
+                objective.views(images[batch["rows"]], scale, batch)[:, :, None, None],
+            ),
+            log_joint=lambda networks, batch: image_vae.log_joint(
+                networks["decoder"], images[batch["rows"]][:, None, None, None]
+            ),
+            specs=objective.noise(cell.m, cell.k, settings.batch, dimensions=settings.latent),
+            streams=noises,
+            orders=[partial(rows, order) for order in orders],
             steps=settings.round_steps,
-            orders=[
-                partial(minibatches_of_round, len(images), settings.batch, settings.round_steps, order(seed))
-                for seed in seeds
-            ],
             seeds=torch.tensor([seeds.index(seed) for seed, _ in self.members], device=device),
         )
 
@@ -120,21 +112,3 @@ class Training:
         return partial(
             torch_generator, self.settings.seed, "air.train", self.dataset, purpose, *keys, device=device
         )
-
-
-def minibatches_of_round(count: int, batch: int, steps: int, stream: Stream, number: int) -> Tensor:
-    """Indices `[K, B]` of a round of K steps, which go on where those of the round before ended.
-
-    Args:
-        count: N, images of a pass.
-        batch: B.
-        steps: K.
-        stream: by pass.
-        number: of the round, from 0.
-    """
-    per_pass = count // batch
-    first, last = number * steps, (number + 1) * steps
-    passes = range(first // per_pass, math.ceil(last / per_pass))
-    rows = torch.cat([minibatches(count, batch, stream(number)) for number in passes])
-    start = first - passes[0] * per_pass
-    return rows[start : start + steps]

@@ -29,11 +29,9 @@ def run(settings: Settings, run: Run) -> dict[str, dict[str, np.ndarray]]:
         UserError: the settings have no such data set.
     """
     name = run.keys["dataset"]
-    split: Split | None = getattr(settings, name, None)
-    if split is None:
-        raise UserError(
-            f"air.images: no sizes of {name} in the settings; add them to air.images of the scale"
-        )
+    if name not in settings.sizes:
+        raise UserError(f"air.images: no data set '{name}'; the settings have {', '.join(settings.sizes)}")
+    split = settings.sizes[name]
     data = load(run.inputs["data"])
     random = numpy_generator(settings.seed, "air.images", name)
     parts, packed = _binary(data.arrays, DATASETS[name], split, random), {}

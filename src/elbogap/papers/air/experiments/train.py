@@ -23,7 +23,6 @@ from elbogap.nn.mlp import MLP
 from elbogap.nn.store import Stored
 from elbogap.papers.air.experiments.images import unpack
 from elbogap.papers.air.methods import methods
-from elbogap.papers.air.settings import Cell
 from elbogap.papers.air.settings import Train as Settings
 from elbogap.papers.air.training import Member, Training
 from elbogap.runtime import Run, torch_generator
@@ -66,18 +65,33 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame | dict[str, np.n
         training = Training(settings, dataset, cell, method, members)
         size = max(1, settings.rows // training.rows_per_member())
         trained += in_chunks(members, size, partial(_train, training, images, run))
-    key = {
+    every = settings.measure_rounds
+    measured = np.minimum(np.arange(every, cell.rounds + every, every), cell.rounds) * settings.round_steps
+    key: dict[str, object] = {
         "document": "air",
         "dataset": dataset,
         "data": str(arrays["data"]),
         "cell": name,
-        "k": cell.k,
-        "m": cell.m,
-        "encoder": "large" if cell.large_encoder else "standard",
     }
+    key |= {"k": cell.k, "m": cell.m, "encoder": "large" if cell.large_encoder else "standard"}
+    curves = [
+        pd.DataFrame(
+            {
+                **key,
+                **of_member,
+                "step": measured,
+                "passes": measured * settings.batch / len(images["train"]),
+                "train_bound": fit.values[m],
+                "valid_bound": fit.measured["valid"][m],
+                "test_bound": fit.measured["test"][m],
+            }
+        )
+        for training, fit in trained
+        for m, of_member in enumerate(training.keys)
+    ]
     return {
-        "models": _stored(settings, cell, trained).to_arrays(),
-        "curves": _curves(settings, cell, len(images["train"]), key, trained),
+        "models": _stored(trained, measured).to_arrays(),
+        "curves": pd.concat(curves, ignore_index=True),
     }
 
 
@@ -113,43 +127,11 @@ def _train(training: Training, images: Mapping[str, Tensor], run: Run, members: 
     return training, found
 
 
-def _stored(settings: Settings, cell: Cell, trained: Sequence[Trained]) -> Stored:
-    """All members."""
+def _stored(trained: Sequence[Trained], measured: np.ndarray) -> Stored:
+    """All members, with the networks of the best of the measured steps."""
     keys = pd.DataFrame([key for training, _ in trained for key in training.keys])
-    steps = _measured_steps(settings, cell)
-    kept = np.concatenate([np.where(fit.kept < 0, -1, steps[fit.kept]) for _, fit in trained])
-    networks = {
-        name: MLP.joined([fit.networks[name] for _, fit in trained]) for name in ("encoder", "decoder")
-    }
+    kept = np.concatenate([np.where(fit.kept < 0, -1, measured[fit.kept]) for _, fit in trained])
+    names = ("encoder", "decoder")
+    networks = {name: MLP.joined([fit.networks[name] for _, fit in trained]) for name in names}
     values = {name: np.array(column.tolist()) for name, column in keys.items()}
     return Stored(networks, values | {"kept_step": kept})
-
-
-def _curves(
-    settings: Settings, cell: Cell, images: int, key: Mapping[str, object], trained: Sequence[Trained]
-) -> pd.DataFrame:
-    """A row per model and measurement."""
-    steps = _measured_steps(settings, cell)
-    curves = [
-        pd.DataFrame(
-            {
-                **key,
-                **of_member,
-                "step": steps,
-                "passes": steps * settings.batch / images,
-                "train_bound": fit.values[m],
-                "valid_bound": fit.measured["valid"][m],
-                "test_bound": fit.measured["test"][m],
-            }
-        )
-        for training, fit in trained
-        for m, of_member in enumerate(training.keys)
-    ]
-    return pd.concat(curves, ignore_index=True)
-
-
-def _measured_steps(settings: Settings, cell: Cell) -> np.ndarray:
-    rounds = np.arange(
-        settings.measure_rounds, cell.rounds + settings.measure_rounds, settings.measure_rounds
-    )
-    return np.minimum(rounds, cell.rounds) * settings.round_steps
