@@ -65,6 +65,6 @@ def models_in(annotation: Any) -> Iterator[type[BaseModel]]:
 def _model_at(model: type[BaseModel], location: Sequence[str]) -> type[BaseModel]:
     for name in location:
         field = model.model_fields.get(name)
-        if field is not None:
-            model = next(models_in(field.annotation), model)
+        annotation = model.__annotations__.get("__pydantic_extra__") if field is None else field.annotation
+        model = next(models_in(annotation), model)
     return model
