@@ -118,7 +118,7 @@ class Variational:
     reported: ClassVar[tuple[str, ...]] = ()
 
     def prepare(self, epoch: int) -> Batch:
-        """`rows` `[M, K, B]`, their `x` and all steps' noise, `[M, K, ...]`; by stream if members share them."""
+        """`rows` `[M, K, B]`, their `x` and the steps' noise, `[M, K, ...]`; by stream if it is shared."""
         drawn = [self._drawn(stream(epoch)) for stream in self.streams]
         batch = {name: torch.stack([own[name] for own in drawn]) for name in drawn[0]}
         if self.orders:
