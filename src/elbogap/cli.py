@@ -27,13 +27,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
 
-from pydantic import ValidationError
 from threadpoolctl import threadpool_limits
 
 from elbogap import __version__, digest, provenance, tables, words, writer
 from elbogap.budget import add_time_budget, deadline_of
 from elbogap.claims import commands as claims_commands
-from elbogap.config.base import explain
+from elbogap.config.base import validated
 from elbogap.config.scale import scale_name
 from elbogap.data import commands as data_commands
 from elbogap.errors import TRY_AGAIN, OutOfTime, UserError, circumstance, did_you_mean
@@ -130,7 +129,10 @@ def _add_experiment(commands: Any, name: str) -> None:
     parser = commands.add_parser(name, help=digest.summary(experiment_module(name)))
     parser.add_argument("--scale", type=scale_name, required=True, help="name of the scale, for the record")
     parser.add_argument(
-        "--settings", required=True, help="the experiment's section of the scale file, as JSON"
+        "--settings",
+        type=_json,
+        required=True,
+        help="the experiment's section of the scale file, as JSON",
     )
     parser.add_argument(
         "--keys", nargs="*", default=[], metavar="NAME=VALUE", help="the wildcards of this cell"
@@ -155,6 +157,13 @@ def _add_files(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--outputs", nargs="+", required=True, metavar="NAME=FILE")
 
 
+def _json(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise UserError(f"--settings: not valid JSON: {error}") from error
+
+
 def _positive(text: str) -> float:
     value = float(text)
     if not 0 < value < math.inf:
@@ -171,7 +180,7 @@ def _experiment(options: argparse.Namespace) -> None:
     of_the_runner = frozenset(sys.modules)
     module = importlib.import_module(name)
     source = provenance.source(name)
-    settings = _settings(module.Settings, options.settings)
+    settings = validated(module.Settings, options.settings, "--settings")
     inputs, outputs = words.files(options.inputs), words.files(options.outputs)
     keys = words.values(options.keys)
     cell = "-".join([options.name, *keys.values()])
@@ -235,13 +244,6 @@ def _profile(module: Any, settings: Any, run: Run, options: argparse.Namespace) 
         threads=run.threads,
     )
     paces.write([*earlier, row], options.profile)
-
-
-def _settings(model: Any, text: str) -> Any:
-    try:
-        return model.model_validate_json(text)
-    except ValidationError as error:
-        raise UserError(f"--settings: {explain(error, model)}") from error
 
 
 def _refuse_undeclared(module: str, of_the_runner: frozenset[str]) -> None:

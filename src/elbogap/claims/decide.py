@@ -41,10 +41,9 @@ def decide(
         inputs=digests | {text: sha256(Path(text)) for text in specification.texts_needed(paper, scale)},
         run={},
     )
-    page = html.page(verdicts, scale)
     writers = {
         "csv": lambda path: tables.save(verdicts, path),
-        "html": lambda path: path.write_text(page, encoding="utf-8"),
+        "html": lambda path: path.write_text(html.page(verdicts, scale), encoding="utf-8"),
     }
     provenance.publish(record, {path: writers[kind] for kind, path in outputs.items()})
     return verdicts
