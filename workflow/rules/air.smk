@@ -1,7 +1,13 @@
 # Document air: regularised encoders on three data sets of binary images, and the theory on small problems.
 
+from elbogap.papers.air.settings import CostOfTraining
+
 AIR_DATASETS = ("binarized_mnist", "caltech_silhouettes", "omniglot")
 AIR_IMAGES = " ".join(f"{name}=images_{name}.npz" for name in AIR_DATASETS)
+
+
+wildcard_constraints:
+    bound="[a-z0-9_]+",
 
 
 def air_cells(scale):
