@@ -34,6 +34,12 @@ include: "workflow/rules/rows.smk"
 include: "workflow/rules/report.smk"
 
 
+# Jobs of this machine fork from an interpreter that has imported torch once.
+onstart:
+    if workflow.local_exec:
+        warm.start()
+
+
 rule all:
     default_target: True
     input:

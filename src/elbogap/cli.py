@@ -21,7 +21,7 @@ import signal
 import sys
 import time
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -200,8 +200,12 @@ def _experiment(options: argparse.Namespace) -> None:
         "peak_memory_mib": round(peak_memory_mib(), 1),
         "peak_gpu_memory_mib": peak_gpu_memory,
     }
-    writers = {path: partial(tables.save, results[key]) for key, path in outputs.items()}
-    _publish(source, of_the_runner, options, settings.model_dump(mode="json"), run.digests, cost, writers)
+    _refuse_undeclared(name, of_the_runner)
+    saved = settings.model_dump(mode="json")
+    record = provenance.collect(
+        source=source, scale=options.scale, settings=saved, inputs=run.digests, run=cost
+    )
+    provenance.publish(record, {path: partial(tables.save, results[key]) for key, path in outputs.items()})
     shutil.rmtree(run.scratch, ignore_errors=True)
 
 
@@ -225,34 +229,12 @@ def _gpu(device: str) -> tuple[str | None, float | None]:
     return torch.cuda.get_device_name(), round(torch.cuda.max_memory_allocated() / 2**20, 1)
 
 
-def _publish(
-    source: Mapping[str, Any],
-    of_the_runner: frozenset[str],
-    options: argparse.Namespace,
-    settings: Mapping[str, Any],
-    digests: Mapping[str, str],
-    cost: Mapping[str, Any],
-    writers: Mapping[Path, Callable[[Path], object]],
-) -> None:
-    """Write the outputs with their provenance.
-
-    Raises:
-        UserError: a module was imported by a computed name, so it escaped the code digest of the rule.
-    """
-    if missed := digest.undeclared(source["module"], ignore=of_the_runner):
+def _refuse_undeclared(module: str, of_the_runner: frozenset[str]) -> None:
+    """A module that was imported by a computed name would escape the rule's code digest: an error."""
+    if missed := digest.undeclared(module, ignore=of_the_runner):
         raise UserError(
-            f"{source['module']} used {sorted(missed)} without an import statement; add one, so that changes "
-            "rerun it"
+            f"{module} used {sorted(missed)} without an import statement; add one, so that changes rerun it"
         )
-    record = provenance.collect(
-        source=source,
-        command=["python", "-m", "elbogap", *sys.argv[1:]],
-        scale=options.scale,
-        settings=settings,
-        inputs=digests,
-        run=cost,
-    )
-    provenance.publish(record, writers)
 
 
 def _figure(options: argparse.Namespace) -> None:
@@ -283,8 +265,10 @@ def _figure(options: argparse.Namespace) -> None:
     }
     with style.applied():
         save = partial(style.save, draw(**values), source=f"{name}.{function}")
+        _refuse_undeclared(name, of_the_runner)
         cost = {"peak_memory_mib": round(peak_memory_mib(), 1)}
-        _publish(source, of_the_runner, options, {}, digests, cost, dict.fromkeys(outputs.values(), save))
+        record = provenance.collect(source=source, scale=options.scale, inputs=digests, run=cost)
+        provenance.publish(record, dict.fromkeys(outputs.values(), save))
 
 
 def _provenance(options: argparse.Namespace) -> None:

@@ -47,6 +47,11 @@ def round_of_minibatches(count: int, batch: int, steps: int, generator: torch.Ge
     return torch.cat([minibatches(count, batch, generator) for _ in range(passes)])[:steps]
 
 
+def rows_of(data: Tensor, rows: Tensor) -> Tensor:
+    """Each member's own rows, `[M, N, ...]` at `[M, ...]`."""
+    return torch.stack([own[chosen] for own, chosen in zip(data, rows, strict=True)])
+
+
 class Objective(Protocol):
     """What the members maximise."""
 
@@ -80,6 +85,7 @@ class Variational:
         streams: generator of each member by epoch, on the device of the networks.
         steps: steps of an epoch.
         rows: draws an epoch's minibatches `[K, B]`, before all noise; None where there is no data to choose.
+        data: observations of each member, `[M, N, ...]`, where a step is to have those of its rows as `x`.
         state: what the objective carries from step to step.
         reduce: the value of a member from the estimates of a step.
         seeds: the stream of each member, `[M]`, where members share streams.
@@ -92,6 +98,7 @@ class Variational:
     streams: Sequence[Stream]
     steps: int
     rows: Callable[[torch.Generator], Tensor] | None = None
+    data: Tensor | None = None
     state: nn.Module | None = None
     reduce: Callable[[Estimate], Tensor] = Estimate.mean
     seeds: Tensor | None = None
@@ -99,10 +106,14 @@ class Variational:
     reported: ClassVar[tuple[str, ...]] = ()
 
     def prepare(self, epoch: int) -> Batch:
-        """`rows` `[M, K, B]` and the noise of all steps, `[M, K, ...]`."""
+        """`rows` `[M, K, B]`, their `x` and the noise of all steps, `[M, K, ...]`."""
         drawn = [self._drawn(stream(epoch)) for stream in self.streams]
         batch = {name: torch.stack([one[name] for one in drawn]) for name in drawn[0]}
-        return batch if self.seeds is None else {name: value[self.seeds] for name, value in batch.items()}
+        if self.seeds is not None:
+            batch = {name: value[self.seeds] for name, value in batch.items()}
+        if self.data is not None:
+            batch["x"] = rows_of(self.data, batch["rows"])
+        return batch
 
     def value(self, networks: Mapping[str, MLP], batch: Batch) -> Tensor:
         """The objective of each member, `[M]`, in nats."""

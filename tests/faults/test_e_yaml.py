@@ -91,9 +91,9 @@ def test_few_aliases_are_read(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("text", ["[1]", "3", "", "a: 3", tenfold("[{}]", "[x]"), "? [1]\n: 2"])
 def test_claims_and_documents_are_read_with_the_same_care(tmp_path: Path, text: str) -> None:
-    for read, name in ((specification.load, "claims.yaml"), (catalogue.documents, "paper.yaml")):
-        path = tmp_path / "qiw" / name
-        path.parent.mkdir(exist_ok=True)
+    (tmp_path / "mapa").mkdir()
+    for name, read in (("claims.yaml", specification.load), ("paper.yaml", catalogue.documents)):
+        path = tmp_path / "mapa" / name
         path.write_text(text, encoding="utf-8")
         with pytest.raises(UserError) as error:
             read(tmp_path)

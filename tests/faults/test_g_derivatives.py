@@ -28,7 +28,8 @@ from elbogap.inference import (
 )
 from elbogap.inference.affine_mean import AffineMean
 from elbogap.inference.affine_mean import sivi_bound as affine_bound
-from elbogap.inference.mixture import Mixture
+from elbogap.inference.families.mixture import GaussianMixture
+from elbogap.inference.objectives.mapa import MAPA
 from elbogap.inference.prior_recovery import MonotoneMap, quantile_map
 from elbogap.inference.semi_implicit import SemiImplicit, sivi_bound
 from elbogap.nn.mlp import MLP
@@ -49,11 +50,10 @@ OTHERS = normal(POINTS, TERMS, seed=1)
 STATISTICS = normal(TERMS, 3, seed=2)
 
 
-def terms(log_values: Tensor) -> empirical.Terms:
+def mapa(log_values: Tensor) -> Tensor:
     """Two terms for certain and the others drawn from a uniform tail."""
-    head = torch.arange(2).expand(len(log_values), 2)
-    tail = torch.arange(2, TERMS).expand(len(log_values), TERMS - 2)
-    return empirical.Terms(head, tail, torch.full_like(tail, -math.log(3), dtype=torch.float64))
+    log_weights = torch.tensor([0.0, 0.0, *[math.log(3 / (TERMS - 2))] * (TERMS - 2)], dtype=torch.float64)
+    return MAPA().at(log_values + log_weights, -math.log(TERMS)).surrogate
 
 
 def doubly(log_values: Tensor) -> Tensor:
@@ -98,7 +98,7 @@ OF_ROWS: dict[str, OfRows] = {
     "log_marginal": lambda v: importance.log_marginal(OTHERS[:, 0], v[:, 0], v[:, 1:].mT.view(2, 2, POINTS)),
     "index_log_posterior": empirical.index_log_posterior,
     "empiricalised_log_likelihood": empirical.empiricalised_log_likelihood,
-    "mapa_bound": lambda v: empirical.mapa_bound(v, terms(v), TERMS),
+    "mapa": mapa,
     "generator_means": lambda v: denoising.generator_means(v, STATISTICS),
     "log_encoder": lambda v: exponential_family.log_encoder(v, torch.eye(TERMS, dtype=torch.float64)),
     "enumerated": divergence,
@@ -190,7 +190,7 @@ def test_a_point_without_a_finite_value_leaves_the_shared_second_derivatives(nam
     torch.testing.assert_close(slope(DEAD[dead], shared), slope(None, shared))
 
 
-@pytest.mark.parametrize("name", ["iwae", "doubly_reparameterised_iwae", "mapa_bound", "log_marginal"])
+@pytest.mark.parametrize("name", ["iwae", "doubly_reparameterised_iwae", "mapa", "log_marginal"])
 def test_a_point_of_no_weight_is_minus_infinity_and_constant(name: str) -> None:
     values = normal(POINTS, TERMS)
     values[1] = -INF
@@ -251,8 +251,8 @@ def test_fits_of_other_observations_do_not_feel_one_that_is_impossible() -> None
 def mixture_density(z: Tensor) -> Tensor:
     """Two equal components, and one of no weight."""
     log_weight = torch.tensor([0.5, 0.5, 0.0], dtype=torch.float64).log()
-    mean = torch.tensor([0.0, 0.0, 1.0], dtype=torch.float64)
-    return Mixture(log_weight[None], mean[None], torch.zeros(1, 3, dtype=torch.float64)).log_density(z)
+    mean = torch.tensor([[0.0], [0.0], [1.0]], dtype=torch.float64)
+    return GaussianMixture(log_weight, mean, torch.ones(3, 1, dtype=torch.float64)).log_prob(z)
 
 
 FAMILY = SemiImplicit(lambda noise: noise, torch.zeros(1, 2, dtype=torch.float64))
@@ -297,7 +297,7 @@ COINCIDING: dict[str, tuple[Callable[[Tensor], Tensor], Tensor]] = {
         torch.cat([ZERO, ONE]),
     ),
     "jacobian": (lambda v: denoising.jacobian(v, torch.cat([ZERO, ONE]), STATISTICS[:2], 0.7), ZERO),
-    "Mixture.log_density": (mixture_density, torch.zeros(2, 1, dtype=torch.float64)),
+    "GaussianMixture.log_prob": (mixture_density, torch.zeros(2, 1, dtype=torch.float64)),
     "SemiImplicit.log_density": (lambda v: FAMILY.log_density(v, ZERO.expand(3, 1, 2)), ZERO),
     "sivi_bound": (lambda v: sivi_bound(lambda z: z.sum(-1), FAMILY, v, ZERO, ZERO[None]), ZERO),
     "sivi_bound of affine means": (
@@ -349,8 +349,8 @@ def test_extreme_variances_have_finite_densities_and_derivatives(dtype: torch.dt
         gradients = torch.autograd.grad(found, [value, mean, s])
         assert [float(one) for one in gradients] == [0, 0, -0.5]
         one = torch.zeros(1, 1, dtype=dtype)
-        mixture = Mixture(one, one, torch.full_like(one, log_variance))
-        assert mixture.log_density(one).item() == truth
+        mixture = GaussianMixture(one[0], one, torch.full_like(one, log_variance / 2).exp())
+        assert mixture.log_prob(one).item() == truth
         isotropic = densities.isotropic_gaussian_log_density(value, mean, math.exp(log_variance))
         assert isotropic.item() == truth
         pairwise = densities.pairwise_gaussian_log_density(value[None], mean[None], math.exp(log_variance))

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from elbogap.densities import gaussian_log_density, standard_gaussian_log_density
+from elbogap.densities import gaussian_log_density
 from elbogap.inference import affine_mean as old_affine
 from elbogap.inference import bounds, contrastive, hmc, noise
 from elbogap.inference import semi_implicit as old
@@ -14,7 +14,6 @@ from elbogap.inference.families.affine_mean import AffineMean
 from elbogap.inference.families.gaussian import DiagonalGaussian
 from elbogap.inference.families.mixture import GaussianMixture
 from elbogap.inference.families.semi_implicit import SemiImplicit
-from elbogap.inference.mixture import Mixture
 from elbogap.inference.objectives.contrastive import VCD, Hoffman
 from elbogap.inference.objectives.elbo import ELBO, IWAE, SIVI
 from elbogap.inference.objectives.uivi import UIVI
@@ -212,19 +211,6 @@ def test_stratified_vcd_of_a_mixture() -> None:
     surrogate = (fixed * found.surrogate + weight * first).sum(1)
     before = surrogate.detach() - surrogate - (fixed * found.value).sum(1)
     same(new, before, [logits, mean, scale])
-
-
-def test_iwae_with_stratified_draws_of_a_mixture() -> None:
-    heads = normal(M, 4, 3 * 5).requires_grad_()
-    q, before = GaussianMixture.from_heads(heads, 1), Mixture.from_heads(heads)
-    batch = drawn(q.noise(5 * S, 4))
-    z = before.draw(batch["normal"].squeeze(-1).unflatten(1, (5, S)))
-
-    def joint(z: Tensor) -> Tensor:
-        return standard_gaussian_log_density(z) - (z[..., 0] - 1).square()
-
-    log_weights = before.log_weights(z, joint(z.unsqueeze(-1)))
-    same(IWAE().estimate(q, joint, batch).mean(), bounds.iwae(log_weights).mean(-1), [heads])
 
 
 def test_elbo() -> None:

@@ -16,6 +16,7 @@ if "{" in PAPER:
     raise WorkflowError(f"elbogap: Snakemake takes braces in a path for wildcards; rename a folder of {ROOT}")
 sys.path.insert(0, str(ROOT / "src"))
 
+from elbogap import warm
 from elbogap.claims.specification import tables_needed, texts_needed
 from elbogap.modules import experiment_module, figures_module
 from elbogap.scales import DOCUMENTS, Scales, section

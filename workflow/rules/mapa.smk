@@ -1,6 +1,6 @@
 # Document mapa: surrogate decoders, posteriors, network passes, and the density grid of trained models.
 
-from elbogap.papers.mapa.settings import CELL
+from elbogap.papers.mapa.methods import CELL
 
 MAPA_PROBLEMS = ("absolute_value", "circle", "clusters", "figure_8", "spiral_dots")
 MAPA_VARIANTS = (*MAPA_PROBLEMS, "absolute_value_folded")

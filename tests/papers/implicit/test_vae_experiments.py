@@ -1,6 +1,5 @@
 """Images, training, evaluation, tables and timing of the models with one latent variable per image."""
 
-import json
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +10,6 @@ import pytest
 import torch
 
 from elbogap import tables
-from elbogap.data import stand_ins
 from elbogap.densities import bernoulli_log_likelihood
 from elbogap.errors import OutOfTime, UserError
 from elbogap.nn.mlp import MLP
@@ -27,6 +25,7 @@ from elbogap.papers.implicit.settings import (
     VaeTrain,
 )
 from elbogap.runtime import Run
+from toy_data import stand_in_record
 
 EVALUATE = VaeEvaluate(
     burn_in=100, kept=100, widening=1.2, samples=2000, own_samples=500, own_noises=500, rows=100000, seed=0
@@ -39,20 +38,7 @@ def training_run(images: Path, cell: str, scratch: Path) -> Run:
 
 @pytest.mark.parametrize("dataset", ["binarized_mnist", "fashion_mnist"])
 def test_images_are_binary_and_chosen_at_random(dataset: str, tmp_path: Path) -> None:
-    record = tmp_path / "record.json"
-    recipe = stand_ins.PARAMETERS[dataset]
-    record.write_text(
-        json.dumps(
-            {
-                "dataset": dataset,
-                "kind": "stand-in",
-                "variant": "synthetic",
-                "files": [],
-                "stand_in": dict(recipe),
-            }
-        ),
-        encoding="utf-8",
-    )
+    record = stand_in_record(tmp_path, dataset)
     settings = ImplicitImages(train=50, test=10, threshold=0.5, seed=0)
     run = Run("smoke", {"dataset": dataset}, {"data": record})
     found = images_experiment.run(settings, run)["images"]

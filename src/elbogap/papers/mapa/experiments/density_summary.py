@@ -12,7 +12,7 @@ import pandas as pd
 from scipy import stats
 from tqdm import tqdm
 
-from elbogap.papers.mapa.priors import NETWORK, QUANTILE_MAP, STANDARD
+from elbogap.papers.mapa.methods import NETWORK, QUANTILE_MAP, STANDARD
 from elbogap.papers.mapa.settings import DensitySummary as Settings
 from elbogap.runtime import Run, numpy_generator
 from elbogap.tables import read_table

@@ -14,7 +14,7 @@ from tqdm import tqdm
 from elbogap.densities import categorical_kl, standard_gaussian_log_density
 from elbogap.evaluation import quadrature
 from elbogap.inference.empirical import empiricalised_log_likelihood, index_log_posterior
-from elbogap.papers.mapa.ground_truth import GroundTruth
+from elbogap.papers.mapa.model import GroundTruth
 from elbogap.papers.mapa.settings import PosteriorKL as Settings
 from elbogap.runtime import Run
 
@@ -49,18 +49,18 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame]:
 
 def _measure(truth: GroundTruth, draw: int, settings: Settings) -> dict[str, float]:
     z, x = truth.data_set(settings.points, settings.seed, draw)
-    outputs, log_prior = truth.decoder(z), standard_gaussian_log_density(z)
-    panels = quadrature.adapted_panels(truth.decoder, truth.log_likelihood, x, block=settings.block)
+    outputs, log_prior = truth.decode(z), standard_gaussian_log_density(z)
+    panels = quadrature.adapted_panels(truth.decode, truth.log_likelihood, x, block=settings.block)
     uniform = torch.full((len(z),), -np.log(len(z)), dtype=torch.float64)
     sums: dict[str, float] = {}
     for rows in x.split(settings.block):
         log_likelihood = truth.log_likelihood(rows, outputs)
         log_p = index_log_posterior(log_likelihood)
         log_q = index_log_posterior(truth.log_likelihood(rows, x))
-        log_evidence = quadrature.log_evidence(truth.decoder, truth.log_likelihood, rows, panels)
+        log_evidence = quadrature.log_evidence(truth.decode, truth.log_likelihood, rows, panels)
         offset = log_evidence - empiricalised_log_likelihood(log_likelihood)
         log_square = quadrature.log_evidence(
-            truth.decoder, lambda x, outputs: 2 * truth.log_likelihood(x, outputs), rows, panels
+            truth.decode, lambda x, outputs: 2 * truth.log_likelihood(x, outputs), rows, panels
         )
         error = (torch.expm1(log_square - 2 * log_evidence) / len(z)).sqrt()
         prior_term = -(log_p.exp() @ log_prior)

@@ -14,7 +14,7 @@ import torch
 from elbogap.densities import categorical_kl, standard_gaussian_log_density
 from elbogap.evaluation import quadrature
 from elbogap.inference.empirical import index_log_posterior
-from elbogap.papers.mapa.ground_truth import GroundTruth
+from elbogap.papers.mapa.model import GroundTruth
 from elbogap.papers.mapa.settings import Posteriors as Settings
 from elbogap.runtime import Run
 
@@ -34,7 +34,7 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame | dict[str, np.n
     index = z[:, 0].argsort()[ranks]
     chosen = x[index]
 
-    decoder, log_likelihood = truth.decoder, truth.log_likelihood
+    decoder, log_likelihood = truth.decode, truth.log_likelihood
     panels = quadrature.adapted_panels(decoder, log_likelihood, chosen)
     log_evidence = quadrature.log_evidence(decoder, log_likelihood, chosen, panels)
     grid = torch.linspace(float(z.min()), float(z.max()), settings.grid, dtype=torch.float64)[:, None]
