@@ -79,14 +79,14 @@ def everything(scale):
 
 def refuse_misspelt_targets():
     """End with the nearest target if a word of the command line looks like a target and is none."""
-    known = [rule.name for rule in workflow.rules]
+    known = [each.name for each in workflow.rules]
     known += [path for scale in CONFIGS.names for path in everything(scale)]
     for before, word in zip(sys.argv, sys.argv[1:]):
         of_an_option = before == "-d" or (before.startswith("--") and before != "--")
         if of_an_option or word.startswith("-") or "=" in word or word in known or os.path.exists(word):
             continue
         hint = did_you_mean(word, known)
-        if hint and not any(rule.is_producer(word) for rule in workflow.rules):
+        if hint and not any(each.is_producer(word) for each in workflow.rules):
             raise WorkflowError(f"elbogap: no rule makes {word}{hint}")
 
 
