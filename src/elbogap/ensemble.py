@@ -22,7 +22,7 @@ from elbogap.inference.noise import Specs
 from elbogap.inference.objectives import base as inference
 from elbogap.inference.objectives.base import Estimate
 from elbogap.nn.damped_rms import DampedRms
-from elbogap.nn.mlp import MLP, Network
+from elbogap.nn.mlp import MLP
 from elbogap.training import Part, Work, train
 
 Batch = Mapping[str, Tensor]
@@ -50,6 +50,16 @@ def round_of_minibatches(count: int, batch: int, steps: int, generator: torch.Ge
 def rows_of(data: Tensor, rows: Tensor) -> Tensor:
     """Each member's own rows, `[M, N, ...]` at `[M, ...]`."""
     return torch.stack([own[chosen] for own, chosen in zip(data, rows, strict=True)])
+
+
+def continued_minibatches(count: int, batch: int, steps: int, stream: Stream, number: int) -> Tensor:
+    """Indices `[K, B]` of round `number`, which go on where those of the last ended; streams by pass."""
+    per_pass = count // batch
+    first, last = number * steps, (number + 1) * steps
+    passes = range(first // per_pass, math.ceil(last / per_pass))
+    rows = torch.cat([minibatches(count, batch, stream(epoch)) for epoch in passes])
+    start = first - passes[0] * per_pass
+    return rows[start : start + steps]
 
 
 class Objective(Protocol):
@@ -85,6 +95,7 @@ class Variational:
         streams: generator of each member by epoch, on the device of the networks.
         steps: steps of an epoch.
         rows: draws an epoch's minibatches `[K, B]`, before all noise; None where there is no data to choose.
+        orders: instead of `rows`, minibatches `[K, B]` of an epoch for each stream.
         data: observations of each member, `[M, N, ...]`, where a step is to have those of its rows as `x`.
         state: what the objective carries from step to step.
         reduce: the value of a member from the estimates of a step.
@@ -98,6 +109,7 @@ class Variational:
     streams: Sequence[Stream]
     steps: int
     rows: Callable[[torch.Generator], Tensor] | None = None
+    orders: Sequence[Callable[[int], Tensor]] = ()
     data: Tensor | None = None
     state: nn.Module | None = None
     reduce: Callable[[Estimate], Tensor] = Estimate.mean
@@ -106,17 +118,19 @@ class Variational:
     reported: ClassVar[tuple[str, ...]] = ()
 
     def prepare(self, epoch: int) -> Batch:
-        """`rows` `[M, K, B]`, their `x` and the noise of all steps, `[M, K, ...]`."""
+        """`rows` `[M, K, B]`, their `x` and the steps' noise, `[M, K, ...]`; by stream if it is shared."""
         drawn = [self._drawn(stream(epoch)) for stream in self.streams]
-        batch = {name: torch.stack([one[name] for one in drawn]) for name in drawn[0]}
-        if self.seeds is not None:
-            batch = {name: value[self.seeds] for name, value in batch.items()}
+        batch = {name: torch.stack([own[name] for own in drawn]) for name in drawn[0]}
+        if self.orders:
+            batch["rows"] = torch.stack([order(epoch) for order in self.orders])
         if self.data is not None:
             batch["x"] = rows_of(self.data, batch["rows"])
         return batch
 
     def value(self, networks: Mapping[str, MLP], batch: Batch) -> Tensor:
         """The objective of each member, `[M]`, in nats."""
+        if self.seeds is not None:
+            batch = {name: value[self.seeds] for name, value in batch.items()}
         q, log_joint = self.family(networks, batch), self.log_joint(networks, batch)
         return self.reduce(self.objective.estimate(q, log_joint, batch, self.state))
 
@@ -141,7 +155,7 @@ class Monitor:
     """
 
     every: int
-    measure: Callable[[Mapping[str, Network]], Mapping[str, Tensor]]
+    measure: Callable[[Mapping[str, MLP]], Mapping[str, Tensor]]
     select: str | None = None
 
 

@@ -10,7 +10,8 @@ from torch.distributions import MultivariateNormal
 from allowance import within
 from elbogap.densities import isotropic_gaussian_log_density, standard_gaussian_log_density
 from elbogap.evaluation.hmc_proposal import proposal
-from elbogap.evaluation.iw_svi import Gaussians, estimate
+from elbogap.evaluation.iw_svi import estimate
+from elbogap.inference.families.gaussian import DiagonalGaussian
 
 VARIANCE, PIXELS, LATENT, POINTS = 0.3, 6, 2, 30
 
@@ -37,7 +38,7 @@ def log_joint(z: Tensor) -> Tensor:
 
 def proposed(
     start: Tensor | None = None, *, kept: int = 400, widening: float = 1.2, floor: float = 1e-4
-) -> Gaussians:
+) -> DiagonalGaussian:
     return proposal(
         log_joint, torch.zeros(POINTS, LATENT, dtype=torch.float64) if start is None else start,
         burn_in=100, kept=kept, step_size=0.1, widening=widening, floor=floor, generator=generator(3),
@@ -48,8 +49,10 @@ def test_it_has_the_posteriors_mean_and_its_widened_deviation() -> None:
     q = proposed(kept=1500)
     deviation = PRECISION.rsqrt()
     assert within(q.mean - MEAN, deviation, times=0.25)
-    torch.testing.assert_close(q.log_variance.exp().sqrt().mean(0), 1.2 * deviation, rtol=0.02, atol=1e-12)
-    assert q.mean.shape == q.log_variance.shape == (POINTS, LATENT)
+    torch.testing.assert_close(
+        q.log_variance.exp().sqrt().mean((0, 1)), 1.2 * deviation, rtol=0.02, atol=1e-12
+    )
+    assert q.mean.shape == q.log_variance.shape == (1, POINTS, LATENT)
     assert not q.mean.requires_grad
 
 
@@ -60,7 +63,8 @@ def test_the_estimate_is_near_the_likelihood() -> None:
 
 def test_the_estimate_is_below_the_likelihood_on_average_and_unbiased_before_its_logarithm() -> None:
     q = proposed()
-    log_weights = q.log_weights(log_joint, q.draw(20_000, generator(5))) - MARGINAL.log_prob(X)
+    z = q.rsample({"normal": normal(20_000, POINTS, LATENT, seed=5)})
+    log_weights = log_joint(z) - q.log_prob(z) - MARGINAL.log_prob(X)
     for samples in (1, 5):
         estimates = torch.logsumexp(log_weights.unflatten(0, (-1, samples)), 1) - math.log(samples)
         means = estimates.mean(1)
@@ -101,7 +105,7 @@ def test_leading_axes_are_kept_and_each_chain_is_its_own(lead: tuple[int, ...]) 
     arguments = {"burn_in": 50, "kept": 200, "step_size": 0.1, "widening": 1.0, "floor": 1e-4}
     alike = proposal(log_joint, start, **arguments, generator=generator(7))
     mixed = proposal(with_one_wide, start, **arguments, generator=generator(7))
-    assert mixed.mean.shape == mixed.log_variance.shape == (*lead, POINTS, LATENT)
+    assert mixed.mean.shape == mixed.log_variance.shape == (*lead, 1, POINTS, LATENT)
     torch.testing.assert_close(mixed.mean[..., 1:, :], alike.mean[..., 1:, :])
     torch.testing.assert_close(mixed.log_variance[..., 1:, :], alike.log_variance[..., 1:, :])
     assert not torch.allclose(mixed.mean[..., 0, :], alike.mean[..., 0, :])

@@ -6,7 +6,9 @@ from torch import Tensor
 from torch.distributions import MultivariateNormal
 
 from elbogap.densities import isotropic_gaussian_log_density, standard_gaussian_log_density
-from elbogap.evaluation.iw_svi import Gaussians, LogJoint, estimate, fit
+from elbogap.evaluation.iw_svi import estimate, fit
+from elbogap.inference.families.base import LogJoint
+from elbogap.inference.families.gaussian import DiagonalGaussian
 
 VARIANCE, PIXELS, LATENT, POINTS = 0.3, 6, 2, 40
 
@@ -33,9 +35,9 @@ def model(w: Tensor) -> tuple[Tensor, Tensor, LogJoint]:
     return x, marginal.log_prob(x), log_joint
 
 
-def prior() -> Gaussians:
-    zeros = torch.zeros(POINTS, LATENT, dtype=torch.float64)
-    return Gaussians(zeros, zeros)
+def prior() -> DiagonalGaussian:
+    zeros = torch.zeros(1, POINTS, LATENT, dtype=torch.float64)
+    return DiagonalGaussian(zeros, zeros)
 
 
 def test_the_fit_finds_a_posterior_that_is_in_the_family_and_the_estimate_is_then_exact() -> None:
@@ -43,7 +45,7 @@ def test_the_fit_finds_a_posterior_that_is_in_the_family_and_the_estimate_is_the
     x, log_p, log_joint = model(w)
     q = fit(log_joint, prior(), samples=8, steps=2000, learning_rate=0.05, generator=generator())
     precision = w.square().sum(0) / VARIANCE + 1
-    torch.testing.assert_close(q.mean, x @ w / VARIANCE / precision, atol=5e-3, rtol=0)
+    torch.testing.assert_close(q.mean[0], x @ w / VARIANCE / precision, atol=5e-3, rtol=0)
     torch.testing.assert_close(q.log_variance, -precision.log().expand_as(q.log_variance), atol=2e-2, rtol=0)
     found = estimate(log_joint, q, samples=200, at_once=64, generator=generator(3))
     torch.testing.assert_close(found, log_p, atol=1e-3, rtol=0)
@@ -53,7 +55,7 @@ def test_elsewhere_it_is_near_the_likelihood_and_above_what_it_started_from() ->
     _, log_p, log_joint = model(loadings(orthogonal=False))
     q = fit(log_joint, prior(), samples=8, steps=400, learning_rate=0.05, generator=generator())
 
-    def estimated(of: Gaussians, samples: int) -> Tensor:
+    def estimated(of: DiagonalGaussian, samples: int) -> Tensor:
         return estimate(log_joint, of, samples=samples, at_once=500, generator=generator(4))
 
     assert (estimated(q, 50) - estimated(prior(), 50)).mean() > 0.05
@@ -67,9 +69,11 @@ def test_no_step_gives_the_start_and_members_do_not_mix() -> None:
     start = prior()
     same = fit(log_joint, start, samples=2, steps=0, learning_rate=0.1, generator=generator())
     assert torch.equal(same.mean, start.mean)
-    two = Gaussians(start.mean.expand(2, -1, -1), torch.stack([start.log_variance, start.log_variance - 1]))
+    two = DiagonalGaussian(
+        start.mean.expand(2, 1, -1, -1), torch.stack([start.log_variance, start.log_variance - 1])
+    )
     moved = fit(log_joint, two, samples=4, steps=20, learning_rate=0.1, generator=generator())
-    assert moved.mean.shape == (2, POINTS, LATENT)
+    assert moved.mean.shape == (2, 1, POINTS, LATENT)
     assert not torch.equal(moved.log_variance[0], moved.log_variance[1])
     scaled = fit(
         lambda z: log_joint(z) * torch.tensor([1.0, 0.0]).view(2, 1, 1), two,
@@ -84,6 +88,7 @@ def test_with_the_posterior_itself_any_blocks_of_draws_give_the_likelihood(at_on
     w = loadings(orthogonal=True)
     x, log_p, log_joint = model(w)
     precision = w.square().sum(0) / VARIANCE + 1
-    posterior = Gaussians(x @ w / VARIANCE / precision, -precision.log().expand(POINTS, -1))
+    mean = (x @ w / VARIANCE / precision)[None]
+    posterior = DiagonalGaussian(mean, -precision.log().expand_as(mean))
     found = estimate(log_joint, posterior, samples=32, at_once=at_once, generator=generator())
     torch.testing.assert_close(found, log_p)

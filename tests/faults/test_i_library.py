@@ -17,8 +17,9 @@ from torch.func import functional_call, grad, hessian, jacrev, vmap
 from elbogap import densities
 from elbogap.errors import UserError
 from elbogap.evaluation.hmc_proposal import proposal
-from elbogap.evaluation.iw_svi import Gaussians, estimate
+from elbogap.evaluation.iw_svi import estimate
 from elbogap.inference import bounds, empirical, exact_importance, hmc, importance, prior_recovery
+from elbogap.inference.families.gaussian import DiagonalGaussian
 from elbogap.inference.hmc import Noise
 from elbogap.inference.semi_implicit import SemiImplicit, uivi_gradient
 from elbogap.nn.mlp import ACTIVATIONS, MLP, Activation
@@ -163,7 +164,7 @@ def sampled(**changes: object) -> hmc.Chains:
     return hmc.sample(gaussian, **arguments)  # type: ignore[arg-type]
 
 
-def proposed(burn_in: int, kept: int) -> Gaussians:
+def proposed(burn_in: int, kept: int) -> DiagonalGaussian:
     return proposal(
         gaussian, START, burn_in=burn_in, kept=kept, step_size=0.1, widening=1.0, floor=1e-3,
         generator=generator(),
@@ -199,7 +200,7 @@ REFUSED: dict[str, tuple[Callable[[], object], str]] = {
     "moments of one state": (lambda: proposed(5, 1), "2 kept iterations at least"),
     "a proposal's negative burn-in": (lambda: proposed(-1, 5), "got 5 after -1"),
     "an estimate of no draws": (
-        lambda: estimate(gaussian, Gaussians(START, START), samples=0, at_once=1, generator=generator()),
+        lambda: estimate(gaussian, proposed(1, 5), samples=0, at_once=1, generator=generator()),
         "1 draw at least",
     ),
     "a number as log-weights": (lambda: bounds.iwae(torch.tensor(1.0)), r"\[..., S, B\] or \[S\], not \[\]"),

@@ -1,9 +1,6 @@
-# Document air: regularised encoders on three data sets of binary images, and the theory on small problems.
+# Document air: regularised encoders on data sets of binary images, and the theory on small problems.
 
 from elbogap.papers.air.settings import CostOfTraining
-
-AIR_DATASETS = ("binarized_mnist", "caltech_silhouettes", "omniglot")
-AIR_IMAGES = " ".join(f"{name}=images_{name}.npz" for name in AIR_DATASETS)
 
 
 wildcard_constraints:
@@ -14,6 +11,12 @@ def air_cells(scale):
     """Data set, name and settings of everything that a scale trains."""
     cells = section(CONFIGS[scale], "air.train").cells
     return [(dataset, name, cell) for name, cell in cells.items() for dataset in cell.datasets]
+
+
+def air_images(scale):
+    """Images of all data sets that a scale trains on."""
+    datasets = sorted({dataset for dataset, *_ in air_cells(scale)})
+    return " ".join(f"{name}=images_{name}.npz" for name in datasets)
 
 
 def air_evaluations(scale):
@@ -81,7 +84,7 @@ experiment(
 experiment(
     "air.setup",
     "sizes and settings",
-    inputs=AIR_IMAGES,
+    found=air_images,
     outputs="splits=tab05_splits.csv settings=tab06_settings.csv",
     settings=settings("air.train"),
 )
@@ -95,7 +98,7 @@ experiment(
 experiment(
     "air.cost",
     "time of the paper scale's steps",
-    inputs=AIR_IMAGES,
+    found=air_images,
     outputs="cost=tab_cost.csv",
     settings=air_cost_settings,
     gpu=1,

@@ -1,9 +1,9 @@
 # Document mapa: surrogate decoders, posteriors, network passes, and the density grid of trained models.
 
+from elbogap.data.synthetic import PRINTED as MAPA_PROBLEMS, PROBLEMS
 from elbogap.papers.mapa.methods import CELL
 
-MAPA_PROBLEMS = ("absolute_value", "circle", "clusters", "figure_8", "spiral_dots")
-MAPA_VARIANTS = (*MAPA_PROBLEMS, "absolute_value_folded")
+MAPA_VARIANTS = tuple(PROBLEMS)
 MAPA_NONIDENTIFIABLE = ("absolute_value", "absolute_value_folded", "circle")
 
 

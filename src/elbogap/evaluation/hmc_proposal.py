@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 
 from elbogap.errors import UserError
-from elbogap.evaluation.iw_svi import Gaussians, LogJoint
 from elbogap.inference import hmc
+from elbogap.inference.families.base import LogJoint
+from elbogap.inference.families.gaussian import DiagonalGaussian
 
 
 def proposal(
@@ -23,8 +24,8 @@ def proposal(
     widening: float,
     floor: float,
     generator: torch.Generator,
-) -> Gaussians:
-    """N(m, diag (w s)^2) with mean m and standard deviation s of the states after the burn-in.
+) -> DiagonalGaussian:
+    """N(m, diag (w s)^2), `[..., 1, B, D]`, with mean m and standard deviation s of the states after burn-in.
 
     Each chain adapts its own step size during the burn-in.
 
@@ -54,6 +55,6 @@ def proposal(
         adapting=burn_in,
         adaptation=hmc.Adaptation(),
     )
-    draws = chain.draws[burn_in:].squeeze(-3)
-    deviation = draws.std(0).clamp(min=floor) * widening
-    return Gaussians(draws.mean(0), 2 * deviation.log())
+    states = chain.draws[burn_in:]
+    scale = states.std(0).clamp(min=floor) * widening
+    return DiagonalGaussian(states.mean(0), 2 * scale.log())

@@ -2,67 +2,30 @@
 
 An amortised encoder may be far from the best q(z|x). The estimate here depends on it only through where the
 fit starts, so that models with different encoders are compared fairly (Shu et al. 2018, appendix C, eq. 40 to
-42). All shapes may have leading axes, such as members: `[..., S, B]` for S draws of each of B observations.
+42). Draws of B observations are `[..., S, B, D]`, and parameters of q `[..., 1, B, D]`.
 """
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
-from functools import partial
 
 import torch
 from torch import Tensor
 
-from elbogap.densities import gaussian_log_density
 from elbogap.errors import UserError
-from elbogap.inference.bounds import doubly_reparameterised_iwae
-
-LogJoint = Callable[[Tensor], Tensor]
-"""log p(x_b, z) in nats of draws z `[..., S, B, L]` for fixed observations: `[..., S, B]`."""
-
-
-@dataclass(frozen=True)
-class Gaussians:
-    """q(z|x_b) = N(m_b, diag exp s_b).
-
-    Attributes:
-        mean: m, `[..., B, L]`.
-        log_variance: s, `[..., B, L]`.
-    """
-
-    mean: Tensor
-    log_variance: Tensor
-
-    def draw(self, samples: int, generator: torch.Generator) -> Tensor:
-        """S reparameterised draws, `[..., S, B, L]`."""
-        shape = (*self.mean.shape[:-2], samples, *self.mean.shape[-2:])
-        return self.placed(
-            torch.randn(shape, generator=generator, dtype=self.mean.dtype, device=self.mean.device)
-        )
-
-    def placed(self, noise: Tensor) -> Tensor:
-        """The draws m + exp(s / 2) e of standard normal noise e, `[..., S, B, L]`."""
-        return self.mean.unsqueeze(-3) + torch.exp(0.5 * self.log_variance).unsqueeze(-3) * noise
-
-    def log_weights(self, log_joint: LogJoint, z: Tensor) -> Tensor:
-        """log p(x, z_s) - log q(z_s|x), `[..., S, B, L]` to `[..., S, B]`, in nats."""
-        mean, log_variance = self.mean.unsqueeze(-3), self.log_variance.unsqueeze(-3)
-        return log_joint(z) - gaussian_log_density(z, mean, log_variance)
-
-    def detached(self) -> "Gaussians":
-        """The same without gradient."""
-        return Gaussians(self.mean.detach(), self.log_variance.detach())
+from elbogap.inference import noise
+from elbogap.inference.families.base import LogJoint
+from elbogap.inference.families.gaussian import DiagonalGaussian
+from elbogap.inference.objectives.elbo import IWAE
 
 
 def fit(
     log_joint: LogJoint,
-    start: Gaussians,
+    start: DiagonalGaussian,
     *,
     samples: int,
     steps: int,
     learning_rate: float,
     generator: torch.Generator,
-) -> Gaussians:
+) -> DiagonalGaussian:
     """q*_x = argmax_q E log (1/k') sum_s p(x, z_s) / q(z_s|x) of each observation by itself (eq. 42).
 
     T steps of Adam on mean and log-variance with doubly reparameterised gradients, whose noise vanishes where
@@ -79,24 +42,22 @@ def fit(
     Returns:
         q*, without gradient.
     """
-    mean, log_variance = (
-        value.detach().clone().requires_grad_() for value in (start.mean, start.log_variance)
-    )
-    optimiser = torch.optim.Adam([mean, log_variance], lr=learning_rate)
+    parameters = [value.detach().clone().requires_grad_() for value in (start.mean, start.log_variance)]
+    optimiser = torch.optim.Adam(parameters, lr=learning_rate)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, max(1, steps))
-    q = Gaussians(mean, log_variance)
+    q, objective = DiagonalGaussian(*parameters), IWAE(doubly_reparameterised=True)
     for _ in range(steps):
-        log_weights = partial(q.detached().log_weights, log_joint)
-        bound = doubly_reparameterised_iwae(q.draw(samples, generator), log_weights)
-        mean.grad, log_variance.grad = torch.autograd.grad(-bound.sum(), (mean, log_variance))
+        bound = objective.estimate(q, log_joint, _drawn(q, samples, generator)).surrogate
+        optimiser.zero_grad()
+        (-bound.sum()).backward(inputs=parameters)
         optimiser.step()
         schedule.step()
-    return q.detached()
+    return q.detach()
 
 
 @torch.no_grad()
 def estimate(
-    log_joint: LogJoint, q: Gaussians, *, samples: int, at_once: int, generator: torch.Generator
+    log_joint: LogJoint, q: DiagonalGaussian, *, samples: int, at_once: int, generator: torch.Generator
 ) -> Tensor:
     """log (1/k) sum_s p(x, z_s) / q(z_s|x), z_s ~ q (eq. 40 and 41); below log p(x) on average.
 
@@ -115,8 +76,14 @@ def estimate(
     """
     if samples < 1 or at_once < 1:
         raise UserError(f"an estimate needs 1 draw at least, got {samples}, {at_once} at once")
-    parts = [
-        torch.logsumexp(q.log_weights(log_joint, q.draw(min(at_once, samples - done), generator)), -2)
-        for done in range(0, samples, at_once)
-    ]
+    parts = []
+    for done in range(0, samples, at_once):
+        z = q.rsample(_drawn(q, min(at_once, samples - done), generator))
+        parts.append(torch.logsumexp(log_joint(z) - q.log_prob(z), -2))
     return torch.logsumexp(torch.stack(parts), 0) - math.log(samples)
+
+
+def _drawn(q: DiagonalGaussian, samples: int, generator: torch.Generator) -> dict[str, Tensor]:
+    """Noise of S draws of each observation."""
+    *leading, _, observations, _ = q.mean.shape
+    return noise.draw(q.noise(*leading, samples, observations), generator, dtype=q.mean.dtype)

@@ -288,7 +288,8 @@ class MLP(nn.Module):
     @classmethod
     def joined(cls, networks: Sequence["MLP"]) -> Self:
         """The members of several ensembles of one shape and activation, one after the other."""
-        weights = [torch.cat(layer) for layer in zip(*(network.weights for network in networks), strict=True)]
+        of_layers = zip(*(network.layer_weights() for network in networks), strict=True)
+        weights = [torch.cat(layer) for layer in of_layers]
         biases = [torch.cat(layer) for layer in zip(*(network.biases for network in networks), strict=True)]
         return cls.from_tensors(weights, biases, networks[0].activation)
 

@@ -69,6 +69,6 @@ class Stored:
         """
         return cls.from_arrays(read_arrays(path))
 
-    def member(self, member: int) -> dict[str, MLP]:
+    def member(self, member: int, device: str = "cpu") -> dict[str, MLP]:
         """The networks of one member."""
-        return {name: network.select([member]) for name, network in self.networks.items()}
+        return {name: network.select([member]).to(device) for name, network in self.networks.items()}

@@ -7,7 +7,7 @@ import pytest
 
 from elbogap import tables
 from elbogap.papers.air.experiments import train
-from elbogap.papers.air.settings import Architecture, Architectures, Cell, Train
+from elbogap.papers.air.settings import Architecture, Cell, Train
 from elbogap.runtime import Run, limit_torch_threads
 
 SIZES = {"train": 60, "valid": 30, "test": 30}
@@ -36,11 +36,10 @@ def train_settings() -> Train:
             "several": plain.model_copy(update=several),
             "large": plain.model_copy(update={"large_encoder": True}),
         },
-        architectures=Architectures(
-            binarized_mnist=NARROW,
-            omniglot=Architecture(encoder=(9, 7), decoder=(6,)),
-            caltech_silhouettes=NARROW,
-        ),
+        architectures={
+            "binarized_mnist": NARROW,
+            "omniglot": Architecture(encoder=(9, 7), decoder=(6,)),
+        },
         large_encoder=(12, 11),
         latent=2,
         activation="tanh",

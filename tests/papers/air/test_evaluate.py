@@ -1,5 +1,4 @@
 import math
-import shutil
 import time
 from pathlib import Path
 
@@ -12,9 +11,9 @@ from torch.distributions import Bernoulli, Normal
 from elbogap import tables
 from elbogap.errors import OutOfTime
 from elbogap.nn.mlp import MLP
+from elbogap.nn.store import Stored
 from elbogap.papers.air.experiments import evaluate, saturation
 from elbogap.papers.air.experiments.images import unpack
-from elbogap.papers.air.models import Models
 from elbogap.papers.air.settings import Estimator, Evaluate, Saturation
 from elbogap.runtime import Run, torch_generator
 
@@ -48,6 +47,13 @@ def pictures(trained: dict[str, Path], part: str = "test", count: int | None = N
     return torch.from_numpy(unpack(tables.read_arrays(trained["images"]), part, count))
 
 
+def chosen(trained: dict[str, Path], members: list[int]) -> Stored:
+    """Some of the trained models."""
+    models = Stored.load(trained["models"])
+    networks = {name: network.select(members) for name, network in models.networks.items()}
+    return Stored(networks, {name: values[members] for name, values in models.values.items()})
+
+
 def constant(networks: dict[str, MLP], encoder_too: bool) -> dict[str, MLP]:
     """The networks with logits that do not depend on z, and with the prior for q if asked for."""
     random = torch.Generator().manual_seed(0)
@@ -76,16 +82,14 @@ def estimator(**changes: float) -> Estimator:
 
 
 def test_each_model_has_a_row_with_its_names(evaluated: dict, trained: dict[str, Path]) -> None:
-    table, models = evaluated["evaluation"], Models.load(trained["models"])
+    table, values = evaluated["evaluation"], Stored.load(trained["models"]).values
     assert list(table) == [
         "document", "dataset", "data", "cell", "k", "m", "encoder", "method", "alpha", "strength", "seed",
         "kept_step", "valid_bound", "test_images", "test_loglik", "test_loglik_se", "test_bound", "test_gap",
         "test_iwae", "iw_svi_share",
     ]  # fmt: skip
-    assert [tuple(row) for row in table[["method", "alpha", "strength", "seed"]].to_numpy()] == [
-        tuple(models.key(m).values()) for m in range(len(models))
-    ]
-    assert table["kept_step"].tolist() == models.kept_step.tolist()
+    for name in ("method", "alpha", "strength", "seed", "kept_step"):
+        assert table[name].tolist() == values[name].tolist()
     assert (table["test_images"] == 30).all()
     assert set(table["data"]) == {"stand-in"}
 
@@ -112,19 +116,15 @@ def test_iw_svi_is_not_below_the_encoder_s_importance_sampling(evaluated: dict) 
 def test_the_likelihood_is_that_of_a_grid_over_the_latent_space(
     evaluated: dict, trained: dict[str, Path]
 ) -> None:
-    models, x = Models.load(trained["models"]), pictures(trained)
-    for m in (0, 4, len(models) - 1):
-        exact = by_grid(models.networks(m, "cpu"), x)
+    models, x = Stored.load(trained["models"]), pictures(trained)
+    for m in (0, 4, len(evaluated["evaluation"]) - 1):
+        exact = by_grid(models.member(m), x)
         np.testing.assert_allclose(evaluated["images"]["loglik"][m], exact, atol=0.5)
         assert evaluated["evaluation"]["test_loglik"][m] == pytest.approx(exact.mean().item(), abs=0.05)
 
 
 def test_models_are_compared_with_the_same_draws(trained: dict[str, Path], tmp_path: Path) -> None:
-    models = Models.load(trained["models"])
-    twice = {name: getattr(models, name)[[2, 2]] for name in ("method", "alpha", "strength", "seed")}
-    twice |= {"kept_step": models.kept_step[[2, 2]]}
-    twin = Models(**twice, encoder=models.encoder.select([2, 2]), decoder=models.decoder.select([2, 2]))
-    tables.write(twin.to_arrays(), tmp_path / "models.npz")
+    tables.write(chosen(trained, [2, 2]).to_arrays(), tmp_path / "models.npz")
     run = Run("test", KEYS, trained | {"models": tmp_path / "models.npz"}, tmp_path)
     found = evaluate.run(SETTINGS, run)["images"]
     for values in found.values():
@@ -135,9 +135,9 @@ def test_a_decoder_that_ignores_the_latent_variable_has_its_likelihood_exactly(
     trained: dict[str, Path], tmp_path: Path
 ) -> None:
     """With the prior for q all weights are equal: likelihood and bounds agree and there is no gap."""
-    nets = constant(Models.load(trained["models"]).networks(0, "cpu"), encoder_too=True)
+    one = chosen(trained, [0])
+    nets = constant(dict(one.networks), encoder_too=True)
     expected = Bernoulli(logits=nets["decoder"].biases[-1][0, 0]).log_prob(pictures(trained)).sum(-1)
-    one = Models(*(np.array([0]) for _ in range(5)), nets["encoder"], nets["decoder"])
     tables.write(one.to_arrays(), tmp_path / "models.npz")
     run = Run("test", KEYS, trained | {"models": tmp_path / "models.npz"}, tmp_path)
     found = evaluate.run(SETTINGS, run)
@@ -150,7 +150,7 @@ def test_a_decoder_that_ignores_the_latent_variable_has_its_likelihood_exactly(
 
 def test_the_fit_mends_a_wrong_encoder_of_such_a_decoder(trained: dict[str, Path]) -> None:
     """The bound with the encoder's q is below log p(x) by KL(q || p), which the fit takes away."""
-    nets = constant(Models.load(trained["models"]).networks(0, "cpu"), encoder_too=False)
+    nets = constant(Stored.load(trained["models"]).member(0), encoder_too=False)
     x = pictures(trained)
     exact = Bernoulli(logits=nets["decoder"].biases[-1][0, 0]).log_prob(x).sum(-1).detach()
 
@@ -166,15 +166,15 @@ def test_the_fit_mends_a_wrong_encoder_of_such_a_decoder(trained: dict[str, Path
 def test_the_amortised_bound_is_the_elbo_up_to_monte_carlo_error(
     trained: dict[str, Path], tmp_path: Path
 ) -> None:
-    models, x = Models.load(trained["models"]), pictures(trained)
+    nets, x = Stored.load(trained["models"]).networks, pictures(trained)
     many = SETTINGS.model_copy(update={"bound_draws": 100, "estimator": estimator(steps=0, samples=1)})
     found = evaluate.run(many, Run("test", KEYS, trained, tmp_path))["evaluation"]["test_bound"]
     with torch.no_grad():
-        mean, log_variance = models.encoder(x[None].expand(len(models), -1, -1)).chunk(2, -1)
+        mean, log_variance = nets["encoder"](x[None]).chunk(2, -1)
         scale = (log_variance / 2).exp()
         kl = 0.5 * (mean.square() + scale.square() - 1 - log_variance).sum(-1)
         noise = torch.randn(100, *mean.shape, generator=torch.Generator().manual_seed(9))
-        likelihoods = [Bernoulli(logits=models.decoder(mean + scale * e)).log_prob(x).sum(-1) for e in noise]
+        likelihoods = [Bernoulli(logits=nets["decoder"](mean + scale * e)).log_prob(x).sum(-1) for e in noise]
     draws = (torch.stack(likelihoods) - kl).mean(2)  # [draws, models]
     error = draws.std(0).max().item() * math.sqrt(2 / 100)
     np.testing.assert_allclose(found, draws.mean(0), atol=5 * error)
@@ -185,7 +185,7 @@ def test_the_amortised_bound_is_the_elbo_up_to_monte_carlo_error(
 def test_the_likelihood_depends_on_the_rows_at_once_by_monte_carlo_error_alone(
     trained: dict[str, Path], rows: int
 ) -> None:
-    nets, x = Models.load(trained["models"]).networks(0, "cpu"), pictures(trained, count=8)
+    nets, x = Stored.load(trained["models"]).member(0), pictures(trained, count=8)
     asked = estimator(steps=100, samples=1000)
     found = evaluate.log_likelihood(nets, x, asked, rows, torch.Generator().manual_seed(3))
     torch.testing.assert_close(found, by_grid(nets, x).float(), rtol=0, atol=0.1)
@@ -207,6 +207,16 @@ def test_an_evaluation_in_many_pieces_is_the_uninterrupted_one(
     np.testing.assert_array_equal(found["images"]["loglik"], evaluated["images"]["loglik"])
 
 
+def test_models_come_back_as_they_were_stored(trained: dict[str, Path], tmp_path: Path) -> None:
+    models, x = Stored.load(trained["models"]), pictures(trained)[None]
+    tables.write(models.to_arrays(), tmp_path / "again.npz")
+    assert (tmp_path / "again.npz").read_bytes() == trained["models"].read_bytes()
+    for m in (0, 5):
+        nets = models.member(m)
+        torch.testing.assert_close(nets["encoder"](x)[0], models.networks["encoder"](x)[m])
+        assert nets["decoder"].members == 1
+
+
 def test_saturation_has_a_row_per_setting_and_none_twice(saturated: pd.DataFrame) -> None:
     assert list(saturated) == [
         "document", "dataset", "data", "steps", "step_samples", "samples", "images", "loglik", "below_best",
@@ -222,7 +232,7 @@ def test_saturation_has_a_row_per_setting_and_none_twice(saturated: pd.DataFrame
 def test_without_steps_it_is_plain_importance_sampling_from_the_encoder(
     saturated: pd.DataFrame, trained: dict[str, Path]
 ) -> None:
-    nets, x = Models.load(trained["models"]).networks(0, "cpu"), pictures(trained, count=12)
+    nets, x = Stored.load(trained["models"]).member(0), pictures(trained, count=12)
     plain = saturated[saturated["steps"] == 0].reset_index(drop=True)
     for i, row in plain.iterrows():
         generator = torch_generator(0, "air.saturation", "binarized_mnist", i)
@@ -255,26 +265,9 @@ def test_saturation_looks_at_each_data_set_s_first_model(
         for name in ("omniglot", "binarized_mnist")
         for kind in ("models", "images")
     }
-    models = Models.load(trained["models"])
-    first = Models(
-        *(getattr(models, name)[[0]] for name in ("method", "alpha", "strength", "seed", "kept_step")),
-        models.encoder.select([0]), models.decoder.select([0]),
-    )  # fmt: skip
-    tables.write(first.to_arrays(), tmp_path / "first.npz")
+    tables.write(chosen(trained, [0]).to_arrays(), tmp_path / "first.npz")
     run = Run("test", inputs=inputs | {"models_binarized_mnist": tmp_path / "first.npz"}, scratch=tmp_path)
     found = saturation.run(SATURATION, run)["saturation"]
     assert found["dataset"].unique().tolist() == ["omniglot", "binarized_mnist"]
     alone = found[found["dataset"] == "binarized_mnist"].reset_index(drop=True)
     pd.testing.assert_frame_equal(alone, saturated)
-
-
-def test_models_come_back_as_they_were_stored(trained: dict[str, Path], tmp_path: Path) -> None:
-    copy = shutil.copy(trained["models"], tmp_path / "models.npz")
-    models = Models.load(Path(copy))
-    tables.write(models.to_arrays(), tmp_path / "again.npz")
-    assert (tmp_path / "again.npz").read_bytes() == Path(copy).read_bytes()
-    x = pictures(trained)[None]
-    for m in (0, len(models) - 1):
-        nets = models.networks(m, "cpu")
-        torch.testing.assert_close(nets["encoder"](x)[0], models.encoder(x)[m])
-        assert nets["decoder"].members == 1

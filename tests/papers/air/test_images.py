@@ -6,6 +6,9 @@ import pytest
 
 from elbogap import tables
 from elbogap.data.loaders import Dataset, load
+from elbogap.data.sources import SOURCES
+from elbogap.errors import UserError
+from elbogap.papers.air.datasets import DATASETS
 from elbogap.papers.air.experiments import images
 from elbogap.papers.air.settings import Images, Split
 from elbogap.runtime import Run
@@ -13,7 +16,7 @@ from toy_data import stand_in_record
 
 SPLIT = Split(train=50, valid=12, test=20)
 SETTINGS = Images(binarized_mnist=SPLIT, omniglot=SPLIT, caltech_silhouettes=SPLIT, seed=0)
-NAMES = ("binarized_mnist", "omniglot", "caltech_silhouettes")
+NAMES = tuple(DATASETS)
 HAVE = {"train": 90, "valid": 25, "test": 40}
 
 Made = Callable[..., dict[str, np.ndarray]]
@@ -154,3 +157,23 @@ def test_bits_unpack_to_the_images_packed(name: str) -> None:
     np.testing.assert_array_equal(first, values[:3])
     np.testing.assert_array_equal(images.unpack(arrays, "train", 100), values)
     assert whole.dtype == np.float32
+
+
+def test_every_data_set_is_one_of_the_table_of_sources() -> None:
+    assert set(DATASETS) <= set(SOURCES)
+
+
+def test_a_data_set_without_sizes_is_refused_with_those_that_have_some() -> None:
+    settings = Images(binarized_mnist=SPLIT, seed=0)
+    run = Run("test", {"dataset": "omniglot"}, {"data": Path("unread")})
+    with pytest.raises(UserError, match="no data set 'omniglot'; the settings have binarized_mnist"):
+        images.run(settings, run)
+
+
+def test_grey_images_with_a_validation_part_keep_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    grey = {part: np.full((30, 784), 255 * (part == "valid"), np.uint8) for part in images.PARTS}
+    monkeypatch.setattr(images, "load", lambda path: Dataset("mnist", "real", grey, {}))
+    monkeypatch.setitem(DATASETS, "mnist", DATASETS["omniglot"])
+    settings = SETTINGS.model_copy(update={"mnist": SPLIT})
+    arrays = images.run(settings, Run("test", {"dataset": "mnist"}, {"data": Path("unread")}))["images"]
+    assert [images.unpack(arrays, part).mean() for part in images.PARTS] == [0, 1, 0]

@@ -1,8 +1,7 @@
 """The objectives against formulas written out with torch's own distributions, in float64."""
 
 import math
-from collections.abc import Iterator
-from functools import partial
+from collections.abc import Callable, Iterator
 from itertools import chain
 
 import pytest
@@ -12,20 +11,24 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.distributions import Bernoulli, Normal, kl_divergence
 
-from elbogap.ensemble import Batch
+from elbogap.ensemble import Batch, Variational, continued_minibatches
+from elbogap.inference.objectives.elbo import ClosedFormELBO
+from elbogap.models.image_vae import bounds, log_joint, posterior
 from elbogap.nn.mlp import MLP
-from elbogap.papers.air.autoencoder import bound, bounds, posterior
-from elbogap.papers.air.objective import Denoising
+from elbogap.papers.air.methods import Method
+from elbogap.papers.air.settings import Train
+from elbogap.papers.air.training import Training
 from elbogap.runtime import torch_generator
 
 PIXELS, LATENT, IMAGES, BATCH, STEPS = 6, 2, 11, 4, 3
 SEEDS, SIGMAS = [0, 0, 1], [0.3, 0.9, 0.3]
+Objective = Callable[..., Variational]
 SHAPES = [(1, 1), (4, 1), (1, 3), (2, 3)]
 
 
 @pytest.fixture(autouse=True)
 def double() -> Iterator[None]:
-    """Noise and shares are drawn in the default type."""
+    """Strengths are of the default type."""
     torch.set_default_dtype(torch.float64)
     yield
     torch.set_default_dtype(torch.float32)
@@ -36,32 +39,17 @@ def images() -> Tensor:
     return torch.randint(2, (IMAGES, PIXELS), generator=torch.Generator().manual_seed(0)).double()
 
 
-def objective(
-    images: Tensor,
-    alpha: float,
-    k: int = 1,
-    m: int = 1,
-    *,
-    sigmas: list[float] = SIGMAS,
-    batch: int = BATCH,
-    steps: int = STEPS,
-) -> Denoising:
-    streams, noises = (
-        [partial(torch_generator, 0, purpose, seed) for seed in range(2)] for purpose in ("order", "noise")
-    )
-    return Denoising(
-        images=images,
-        batch=batch,
-        k=k,
-        m=m,
-        latent=LATENT,
-        alpha=alpha,
-        deviations=torch.tensor(sigmas),
-        seeds=torch.tensor(SEEDS),
-        streams=streams,
-        noises=noises,
-        steps=steps,
-    )
+@pytest.fixture
+def objective(images: Tensor, train_settings: Train) -> Objective:
+    """The objective on the images."""
+    settings = train_settings.model_copy(update={"batch": BATCH, "latent": LATENT, "round_steps": STEPS})
+
+    def make(alpha: float, k: int = 1, m: int = 1, sigmas: list[float] = SIGMAS) -> Variational:
+        cell = settings.cells["all"].model_copy(update={"k": k, "m": m})
+        method, members = Method("denoising", alpha, ()), list(zip(SEEDS, sigmas, strict=True))
+        return Training(settings, "omniglot", cell, method, members).objective(images)
+
+    return make
 
 
 def networks(members: int = 3) -> dict[str, MLP]:
@@ -105,9 +93,9 @@ def of_image(encoder: list[Tensor], decoder: list[Tensor], x: Tensor, seen: Tens
 @pytest.mark.parametrize("alpha", [0.0, 0.3, 1.0])
 @pytest.mark.parametrize(("k", "m"), SHAPES)
 def test_values_and_gradients_are_those_of_the_bounds_by_hand(
-    images: Tensor, alpha: float, k: int, m: int
+    images: Tensor, objective: Objective, alpha: float, k: int, m: int
 ) -> None:
-    nets, whole = networks(), objective(images, alpha, k, m)
+    nets, whole = networks(), objective(alpha, k, m)
     batch = at(whole.prepare(2), 1)
     values = whole.value(nets, batch)
     values.sum().backward()
@@ -116,12 +104,12 @@ def test_values_and_gradients_are_those_of_the_bounds_by_hand(
         expected = torch.zeros(())
         for b, row in enumerate(batch["rows"][seed]):
             x = images[row]
-            seen = [x + sigma * batch["noise"][seed, b]] if alpha > 0 else []
-            seen += [x] if alpha < 1 else []
-            shares = [share for share in (alpha, 1 - alpha) if share > 0]
-            for view, (share, one) in enumerate(zip(shares, seen, strict=True)):
-                for noises in batch["draws"][seed, view, :, b].split(k):
-                    expected = expected + share * of_image(encoder, decoder, x, one, noises) / m / BATCH
+            views = [x + sigma * batch["input"][seed, b]] if alpha > 0 else []
+            views += [x] if alpha < 1 else []
+            weights = [weight for weight in (alpha, 1 - alpha) if weight > 0]
+            for view, (weight, seen) in enumerate(zip(weights, views, strict=True)):
+                for noises in batch["normal"][seed, view, :, :, b]:
+                    expected = expected + weight * of_image(encoder, decoder, x, seen, noises) / m / BATCH
         torch.testing.assert_close(values[member], expected)
         expected.backward()
         for name, mine in (("encoder", encoder), ("decoder", decoder)):
@@ -131,13 +119,13 @@ def test_values_and_gradients_are_those_of_the_bounds_by_hand(
 
 
 @pytest.mark.parametrize(("k", "m"), SHAPES)
-def test_denoising_without_noise_is_the_plain_objective(images: Tensor, k: int, m: int) -> None:
+def test_denoising_without_noise_is_the_plain_objective(objective: Objective, k: int, m: int) -> None:
     nets = networks()
-    plain = objective(images, 0.0, k, m)
+    plain = objective(0.0, k, m)
     expected = plain.value(nets, at(plain.prepare(1), 0))
     differences = []
     for sigma in (0.0, 1e-6, 1e-3, 1.0):
-        denoising = objective(images, 1.0, k, m, sigmas=[sigma] * 3)
+        denoising = objective(1.0, k, m, [sigma] * 3)
         found = denoising.value(nets, at(denoising.prepare(1), 0))
         differences.append((found - expected).abs().max().item())
     assert differences[0] < 1e-13
@@ -146,26 +134,29 @@ def test_denoising_without_noise_is_the_plain_objective(images: Tensor, k: int, 
     assert differences[3] > 1e-2
 
 
-@given(alpha=st.floats(0.01, 0.99))
-def test_between_them_lies_the_convex_combination_with_the_same_draws(alpha: float) -> None:
-    images = torch.randint(2, (IMAGES, PIXELS), generator=torch.Generator().manual_seed(0)).double()
-    nets, mixed = networks(), objective(images, alpha, 2)
+@pytest.mark.parametrize("alpha", [0.01, 0.3, 0.99])
+def test_between_them_lies_the_convex_combination_with_the_same_draws(
+    objective: Objective, alpha: float
+) -> None:
+    nets, mixed = networks(), objective(alpha, 2)
     batch = at(mixed.prepare(0), 0)
-    noisy, clean = (batch | {"draws": batch["draws"][:, [view]]} for view in range(2))
-    expected = alpha * objective(images, 1.0, 2).value(nets, noisy)
-    expected += (1 - alpha) * objective(images, 0.0, 2).value(nets, clean)
+    noisy, clean = (batch | {"normal": batch["normal"][:, [view]]} for view in range(2))
+    expected = alpha * objective(1.0, 2).value(nets, noisy)
+    expected += (1 - alpha) * objective(0.0, 2).value(nets, clean)
     torch.testing.assert_close(mixed.value(nets, batch), expected)
-    assert not torch.equal(batch["draws"][:, 0], batch["draws"][:, 1])
+    assert not torch.equal(batch["normal"][:, 0], batch["normal"][:, 1])
 
 
 @pytest.mark.parametrize("alpha", [0.0, 0.5, 1.0])
 @pytest.mark.parametrize("k", [1, 3])
-def test_several_copies_are_the_mean_of_as_many_separate_bounds(images: Tensor, alpha: float, k: int) -> None:
+def test_several_copies_are_the_mean_of_as_many_separate_bounds(
+    objective: Objective, alpha: float, k: int
+) -> None:
     m, nets = 4, networks()
-    together = objective(images, alpha, k, m)
+    together = objective(alpha, k, m)
     batch = at(together.prepare(0), 2)
-    one = objective(images, alpha, k)
-    apart = [one.value(nets, batch | {"draws": draws}) for draws in batch["draws"].split(k, 2)]
+    one = objective(alpha, k)
+    apart = [one.value(nets, batch | {"normal": normal}) for normal in batch["normal"].split(1, 2)]
     assert len(apart) == m
     torch.testing.assert_close(together.value(nets, batch), torch.stack(apart).mean(0))
     assert (apart[0] - apart[1]).abs().min() > 0
@@ -176,54 +167,56 @@ def test_each_pass_sees_each_image_once_and_rounds_go_on_with_it(
     images: int, steps: int, data: st.DataObject
 ) -> None:
     batch = data.draw(st.integers(1, images))
-    whole = objective(torch.zeros(images, PIXELS), 0.0, batch=batch, steps=steps)
     per_pass = images // batch
     rounds = math.ceil(3 * per_pass / steps)
-    prepared = [whole.prepare(epoch)["rows"] for epoch in range(rounds)]
-    assert all(one.shape == (2, steps, batch) for one in prepared)
-    for rows in torch.cat(prepared, 1)[:, : 3 * per_pass].unflatten(1, (3, per_pass)).flatten(0, 1):
+    prepared = [continued_minibatches(images, batch, steps, order, number) for number in range(rounds)]
+    assert all(rows.shape == (steps, batch) for rows in prepared)
+    for rows in torch.cat(prepared)[: 3 * per_pass].unflatten(0, (3, per_pass)):
         seen = rows.flatten().tolist()
         assert len(set(seen)) == per_pass * batch
         assert set(seen) <= set(range(images))
 
 
-def test_passes_have_orders_of_their_own(images: Tensor) -> None:
-    whole = objective(images, 0.0, batch=1, steps=3 * IMAGES)
-    orders = whole.prepare(0)["rows"].flatten(1).unflatten(1, (3, IMAGES)).flatten(0, 1)
-    assert len({tuple(order.tolist()) for order in orders}) == 6
+def order(number: int) -> torch.Generator:
+    return torch_generator(0, "order", number)
 
 
-def test_a_round_depends_on_its_number_and_seed_alone(images: Tensor) -> None:
-    weak, strong = (objective(images, 1.0, sigmas=[sigma] * 3) for sigma in (0.1, 3.0))
+def test_passes_have_orders_of_their_own() -> None:
+    orders = continued_minibatches(IMAGES, 1, 3 * IMAGES, order, 0).view(3, IMAGES)
+    assert len({tuple(rows.tolist()) for rows in orders}) == 3
+
+
+def test_a_round_depends_on_its_number_and_seed_alone(objective: Objective) -> None:
+    weak, strong = (objective(1.0, sigmas=[sigma] * 3) for sigma in (0.1, 3.0))
     first, other, again = weak.prepare(0), weak.prepare(1), strong.prepare(0)
-    for name in ("rows", "draws", "noise"):
+    for name in ("rows", "normal", "input"):
         assert torch.equal(first[name], again[name])
         assert not torch.equal(first[name], other[name])
         assert not torch.equal(first[name][0], first[name][1])
 
 
-def test_members_of_equal_seed_share_minibatches_and_noise(images: Tensor) -> None:
+def test_members_of_equal_seed_share_minibatches_and_noise(objective: Objective) -> None:
     one = networks(1)
     same = {name: MLP.joined([net] * 3) for name, net in one.items()}
-    equal = objective(images, 0.5, 3, 2, sigmas=[0.7] * 3)
+    equal = objective(0.5, 3, 2, [0.7] * 3)
     values = equal.value(same, at(equal.prepare(0), 1))
     torch.testing.assert_close(values[0], values[1], rtol=1e-14, atol=1e-14)
     assert (values[2] - values[0]).abs() > 1e-3
-    scaled = objective(images, 0.5, 3, 2, sigmas=[0.7, 1.4, 0.7])
+    scaled = objective(0.5, 3, 2, [0.7, 1.4, 0.7])
     changed = scaled.value(same, at(scaled.prepare(0), 1))
     torch.testing.assert_close(changed[[0, 2]], values[[0, 2]], rtol=1e-14, atol=1e-14)
     assert (changed[1] - values[1]).abs() > 1e-3
 
 
 @pytest.mark.parametrize(("alpha", "views"), [(0.0, 1), (0.5, 2), (1.0, 1)])
-def test_noise_is_drawn_only_where_it_is_needed(images: Tensor, alpha: float, views: int) -> None:
+def test_noise_is_drawn_only_where_it_is_needed(objective: Objective, alpha: float, views: int) -> None:
     k, m = 3, 2
-    prepared = objective(images, alpha, k, m).prepare(0)
+    prepared = objective(alpha, k, m).prepare(0)
     assert prepared["rows"].shape == (2, STEPS, BATCH)
-    assert prepared["draws"].shape == (2, STEPS, views, m * k, BATCH, LATENT)
-    assert ("noise" in prepared) == (alpha > 0)
+    assert prepared["normal"].shape == (2, STEPS, views, m, k, BATCH, LATENT)
+    assert ("input" in prepared) == (alpha > 0)
     if alpha > 0:
-        assert prepared["noise"].shape == (2, STEPS, BATCH, PIXELS)
+        assert prepared["input"].shape == (2, STEPS, BATCH, PIXELS)
 
 
 def test_the_measured_bounds_are_those_of_clean_inputs_by_hand(images: Tensor) -> None:
@@ -231,7 +224,8 @@ def test_the_measured_bounds_are_those_of_clean_inputs_by_hand(images: Tensor) -
     random = torch.Generator().manual_seed(5)
     found = bounds(nets, images, k=k, draws=draws, rows=4 * k, generator=random)
     random.manual_seed(5)
-    noises = [torch.randn(k, len(images), LATENT, generator=random) for _ in range(draws)]
+    shape = (k, len(images), LATENT)
+    noises = [torch.randn(shape, generator=random, dtype=torch.float32).double() for _ in range(draws)]
     for member in range(3):
         encoder, decoder = (leaves(nets[name], member) for name in ("encoder", "decoder"))
         for i, x in enumerate(images):
@@ -262,13 +256,13 @@ def test_the_gradient_of_the_elbo_with_one_sample_has_the_divergence_in_closed_f
     nets = networks()
     with torch.no_grad():
         nets["decoder"].weights[-1].zero_()
-    q = posterior(nets["encoder"], images[None].expand(3, -1, -1))
+    q = posterior(nets["encoder"], images[None, None])
     kl = kl_divergence(Normal(q.mean, (q.log_variance / 2).exp()), Normal(0.0, 1.0)).sum()
     expected = torch.autograd.grad(-kl, list(nets["encoder"].parameters()))
     for seed in range(2):
         noise = torch.randn(3, 1, IMAGES, LATENT, generator=torch.Generator().manual_seed(seed))
-        q = posterior(nets["encoder"], images[None].expand(3, -1, -1))
-        value = bound(nets["decoder"], images, q, q.placed(noise)).sum()
+        q, joint = posterior(nets["encoder"], images[None, None]), log_joint(nets["decoder"], images)
+        value = ClosedFormELBO().estimate(q, joint, {"normal": noise}).surrogate.sum()
         found = torch.autograd.grad(value, list(nets["encoder"].parameters()))
         for left, right in zip(found, expected, strict=True):
             torch.testing.assert_close(left, right)

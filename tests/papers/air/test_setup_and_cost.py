@@ -10,6 +10,7 @@ from elbogap.papers.air.experiments import cost, setup
 from elbogap.papers.air.experiments.images import unpack
 from elbogap.papers.air.methods import Method
 from elbogap.papers.air.settings import Cell, Cost, CostOfTraining, Train
+from elbogap.papers.air.training import Training
 from elbogap.runtime import Run
 
 PARTS = {"binarized_mnist": (60, 30, 30), "omniglot": (45, 11, 7)}
@@ -119,20 +120,12 @@ def test_seconds_are_those_of_a_step_of_one_model_without_start_up(
     """A made-up clock: warming up, starts and an interruption take long, a model's step k m / 64 s."""
     calls: list[tuple[Cell, Method, int, int]] = []
 
-    def timed(
-        train: Train,
-        run: Run,
-        dataset: str,
-        cell: Cell,
-        method: Method,
-        images: object,
-        members: list,
-        steps: int,
-    ) -> float:
-        calls.append((cell, method, len(members), steps))
+    def timed(training: Training, steps: int, *_: object) -> float:
+        cell, method, members = training.cell, training.method, len(training.members)
+        calls.append((cell, method, members, steps))
         same = [call for call in calls if call[:2] == (cell, method)]
         warming, interrupted = len(same) == 1, len(same) == 6
-        step = cell.k * cell.m * len(members) / 64
+        step = cell.k * cell.m * members / 64
         return 1000 * warming + 5 + steps * step * (3 if interrupted else 1)
 
     monkeypatch.setattr(cost, "_timed", timed)
@@ -155,11 +148,7 @@ def test_equal_networks_are_timed_once(
     calls = []
     monkeypatch.setattr(cost, "_seconds_per_step", lambda *arguments: calls.append(arguments) or 1.0)
     same = both.model_copy(
-        update={
-            "architectures": both.architectures.model_copy(
-                update={"omniglot": both.architectures.binarized_mnist}
-            )
-        }
+        update={"architectures": dict.fromkeys(PARTS, both.architectures["binarized_mnist"])}
     )
     rows = len(priced(both, inputs, tmp_path))
     assert len(calls) == rows
@@ -171,7 +160,7 @@ def test_equal_networks_are_timed_once(
 def test_a_clock_that_runs_backwards_costs_nothing(
     train_settings: Train, images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cost, "_timed", lambda *arguments: -arguments[-1])
+    monkeypatch.setattr(cost, "_timed", lambda _training, steps, *_: -steps)
     table = priced(train_settings, {"binarized_mnist": images}, tmp_path)
     assert (table["seconds_per_1000_steps"] == 0).all()
     assert not any(math.isnan(hours) for hours in table["hours"])

@@ -9,11 +9,12 @@ import torch
 from elbogap import tables
 from elbogap.errors import OutOfTime, UserError
 from elbogap.nn.norm_bounded import NormBoundedMLP
+from elbogap.nn.store import Stored
 from elbogap.papers.air.experiments import train
 from elbogap.papers.air.experiments.images import unpack
 from elbogap.papers.air.methods import Method, methods
-from elbogap.papers.air.models import Models
 from elbogap.papers.air.settings import Train
+from elbogap.papers.air.training import Training
 from elbogap.runtime import Run
 
 KEY = ["method", "alpha", "strength", "seed"]
@@ -31,34 +32,39 @@ def run(settings: Train, images: Path, scratch: Path, cell: str = "all", **optio
 
 
 @pytest.fixture(scope="module")
-def models(trained: dict[str, Path]) -> Models:
-    return Models.load(trained["models"])
+def models(trained: dict[str, Path]) -> Stored:
+    return Stored.load(trained["models"])
 
 
-def test_all_methods_strengths_and_seeds_are_trained_in_order(models: Models) -> None:
+def keys(models: Stored) -> list[tuple]:
+    return list(zip(*(models.values[name].tolist() for name in KEY), strict=True))
+
+
+def test_all_methods_strengths_and_seeds_are_trained_in_order(models: Stored) -> None:
     expected = [
         (name, alpha, strength, seed)
         for name, alpha, strengths in METHODS
         for seed, strength in product(range(2), strengths)
     ]
-    assert [tuple(models.key(m).values()) for m in range(len(models))] == expected
-    assert list(models.key(0)) == KEY
-    assert models.encoder.sizes == [784, 8, 4]
-    assert models.decoder.sizes == [2, 8, 784]
-    assert len({weight.tobytes() for weight in models.decoder.weights[0].detach().numpy()}) == len(models)
+    assert keys(models) == expected
+    assert models.networks["encoder"].sizes == [784, 8, 4]
+    assert models.networks["decoder"].sizes == [2, 8, 784]
+    weights = models.networks["decoder"].weights[0].detach().numpy()
+    assert len({weight.tobytes() for weight in weights}) == len(expected)
 
 
 def test_curves_have_a_row_per_model_and_measurement(
-    trained: dict[str, Path], models: Models, train_settings: Train
+    trained: dict[str, Path], models: Stored, train_settings: Train
 ) -> None:
     curves = tables.read_table(trained["curves"])
     assert list(curves) == [
-        "document", "dataset", "data", "cell", "k", "m", "encoder", *train.CURVE_COLUMNS
+        "document", "dataset", "data", "cell", "k", "m", "encoder", *KEY, "step", "passes", "train_bound",
+        "valid_bound", "test_bound",
     ]  # fmt: skip
-    assert len(curves) == 3 * len(models)
-    for m in range(len(models)):
+    assert len(curves) == 3 * len(keys(models))
+    for m, key in enumerate(keys(models)):
         rows = curves.iloc[3 * m : 3 * m + 3]
-        assert (rows[KEY] == list(models.key(m).values())).all(axis=None)
+        assert (rows[KEY] == list(key)).all(axis=None)
         assert rows["step"].tolist() == [20, 40, 50]
     np.testing.assert_allclose(curves["passes"], curves["step"] * train_settings.batch / 60, atol=1e-12)
     first = curves.iloc[0]
@@ -88,9 +94,7 @@ def test_the_networks_kept_are_those_of_the_best_validation_bound(
     best = curves.loc[curves.groupby(KEY, sort=False)["valid_bound"].idxmax()]
     assert kept.tolist() == best["step"].tolist()
     assert len(set(kept.tolist())) > 1
-    tables.write(found["models"], tmp_path / "models.npz")
-    models, arrays = Models.load(tmp_path / "models.npz"), tables.read_arrays(images)
-    nets = {"encoder": models.encoder, "decoder": models.decoder}
+    nets, arrays = Stored.from_arrays(found["models"]).networks, tables.read_arrays(images)
     for part, k in (("valid", 4), ("test", 1)):
         again = train.bounds(
             nets,
@@ -103,13 +107,14 @@ def test_the_networks_kept_are_those_of_the_best_validation_bound(
         np.testing.assert_allclose(again.mean(1), best[f"{part}_bound"], rtol=1e-4, atol=1e-12)
 
 
-def test_norm_bounded_encoders_come_back_as_plain_ones_within_their_bounds(models: Models) -> None:
-    lengths = torch.cat([weight.detach().norm(dim=1) for weight in models.encoder.weights], 1).max(1).values
-    bounded = models.method == "weight_norm"
-    assert (lengths[bounded].numpy() <= models.strength[bounded] * (1 + 1e-5)).all()
-    small = bounded & (models.strength == 0.5)
-    assert (lengths[small].numpy() > 0.2).all()
-    assert (lengths[models.method == "plain"] > 1).all()
+def test_norm_bounded_encoders_come_back_as_plain_ones_within_their_bounds(models: Stored) -> None:
+    weights = models.networks["encoder"].weights
+    lengths = torch.cat([weight.detach().norm(dim=1) for weight in weights], 1).max(1).values
+    method, strength = models.values["method"], models.values["strength"]
+    bounded = method == "weight_norm"
+    assert (lengths[bounded].numpy() <= strength[bounded] * (1 + 1e-5)).all()
+    assert (lengths[bounded & (strength == 0.5)].numpy() > 0.2).all()
+    assert (lengths[method == "plain"] > 1).all()
 
 
 @pytest.mark.parametrize("cell", ["all", "several"])
@@ -151,7 +156,7 @@ def test_members_of_equal_seed_start_from_equal_weights(train_settings: Train) -
     starts = []
     for method in methods(cell):
         members = list(product(range(cell.seeds), method.strengths))
-        nets = train.initial_networks(train_settings, "binarized_mnist", cell, method, members)
+        nets = Training(train_settings, "binarized_mnist", cell, method, members).initial_networks()
         assert isinstance(nets["encoder"], NormBoundedMLP) == (method.name == "weight_norm")
         starts += [
             (seed, [one[m] for one in nets["encoder"].weights], [one[m] for one in nets["decoder"].weights])
@@ -170,7 +175,7 @@ def test_initial_weights_are_glorot_s_with_the_layers_of_the_settings(train_sett
     plain = Method("plain", 0.0, (0.0,))
     cells = train_settings.cells
     ordinary, large = (
-        train.initial_networks(train_settings, "omniglot", cells[name], plain, [(0, 0.0)])
+        Training(train_settings, "omniglot", cells[name], plain, [(0, 0.0)]).initial_networks()
         for name in ("all", "large")
     )
     assert ordinary["encoder"].sizes == [784, 9, 7, 4]
@@ -190,7 +195,8 @@ def test_methods_are_those_of_the_cell_and_the_unregularised_one_comes_first(tra
 def test_rows_of_a_step_count_samples_copies_and_views(train_settings: Train) -> None:
     several = train_settings.cells["several"]
     counts = [
-        train.rows_per_step(train_settings, several, Method("denoising", alpha, ())) for alpha in (0.5, 1)
+        Training(train_settings, "omniglot", several, Method("denoising", alpha, ()), []).rows_per_member()
+        for alpha in (0.5, 1)
     ]
     assert counts == [2 * 20 * 3 * 2, 20 * 3 * 2]
 

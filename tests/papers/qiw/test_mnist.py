@@ -10,11 +10,11 @@ import pytest
 import torch
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.neural_network import MLPClassifier
-from torch.distributions import Bernoulli, Normal
 
 from elbogap import tables
 from elbogap.errors import UserError
-from elbogap.papers.qiw.autoencoder import Autoencoder
+from elbogap.models.image_vae import initial_networks
+from elbogap.nn.store import Stored
 from elbogap.papers.qiw.classifier import predict, to_arrays
 from elbogap.papers.qiw.experiments import mnist_classifier, mnist_reconstruct, mnist_train
 from elbogap.papers.qiw.settings import MnistClassifier, MnistReconstruct, MnistTrain
@@ -60,27 +60,6 @@ def made(records: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> 
     inputs |= {name: folder / f"{name}.npz" for name in ("parameters", "classifier")}
     reconstructed = mnist_reconstruct.run(RECONSTRUCT, Run("smoke", inputs=inputs))
     return {"train": trained, "classifier": judged, "reconstruct": reconstructed}
-
-
-def test_log_weights_are_log_p_x_z_over_q() -> None:
-    model = Autoencoder.initial((8,), 2, torch.Generator().manual_seed(0))
-    images = (torch.rand(3, 784, generator=torch.Generator().manual_seed(1)) < 0.3).float()
-    draws = model.draw(images, 4, torch.Generator().manual_seed(2))
-    mean, log_variance = model.encoder(images[None])[0].chunk(2, -1)
-    log_q = Normal(mean, (log_variance / 2).exp()).log_prob(draws.z).sum(-1)
-    log_prior = Normal(0.0, 1.0).log_prob(draws.z).sum(-1)
-    log_likelihood = Bernoulli(logits=model.logits(draws.z)).log_prob(images).sum(-1)
-    assert draws.z.shape == (4, 3, 2)
-    torch.testing.assert_close(draws.log_likelihood, log_likelihood)
-    torch.testing.assert_close(draws.log_weights, log_likelihood + log_prior - log_q)
-
-
-def test_parameters_survive_as_arrays() -> None:
-    model = Autoencoder.initial((8,), 2, torch.Generator().manual_seed(0))
-    again = Autoencoder.from_arrays(model.to_arrays() | {"data": np.array("real")})
-    z = torch.randn(5, 2)
-    assert torch.equal(model.logits(z), again.logits(z))
-    assert model.encoder.activation == again.encoder.activation == "softplus"
 
 
 def test_adam_takes_tensorflow_s_steps() -> None:
@@ -190,11 +169,12 @@ def test_pictures_of_the_figure(made: dict[str, dict], records: dict[str, Path])
 
 def test_reconstruction_likelihood_of_a_known_model(records: dict[str, Path], tmp_path: Path) -> None:
     """With a decoder that ignores z, both methods have the closed form sum_d x_d l_d - log(1 + exp l_d)."""
-    model = Autoencoder.initial((4,), 2, torch.Generator().manual_seed(0))
+    random = torch.Generator().manual_seed(0)
+    networks = initial_networks((4,), 2, (4,), "softplus", lambda _: [random])
     with torch.no_grad():
-        model.decoder.weights[-1].zero_()
-        model.decoder.biases[-1].fill_(-1.0)
-    tables.write(model.to_arrays(), tmp_path / "parameters.npz")
+        networks["decoder"].weights[-1].zero_()
+        networks["decoder"].biases[-1].fill_(-1.0)
+    tables.write(Stored(networks).to_arrays(), tmp_path / "parameters.npz")
     classifier = {"classes": np.arange(10), "weight0": np.zeros((784, 10)), "bias0": np.eye(10)[3]}
     tables.write(classifier | {"data": np.array("real")}, tmp_path / "classifier.npz")
     inputs = {"data": records["binarized_mnist"]}

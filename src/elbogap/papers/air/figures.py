@@ -1,5 +1,7 @@
 """Figures of document air, each a function of its tables."""
 
+from collections.abc import Mapping
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -7,86 +9,53 @@ import pandas as pd
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, NullLocator
 
 from elbogap import style
+from elbogap.papers.air.datasets import DATASETS
+from elbogap.papers.air.methods import PLAIN, REGULARISERS
 
-NOISE = "noise $\\sigma$ / units of $x$"
 FOUND: dict[str, Any] = {
     "linestyle": "none", "marker": "o", "markersize": 3, "markerfacecolor": "white", "markeredgewidth": 0.8
 }  # fmt: skip
 """How an optimum that was found by search looks, on the line of its formula."""
 
 
-DATASETS = {
-    "binarized_mnist": "MNIST",
-    "omniglot": "OMNIGLOT",
-    "caltech_silhouettes": "Caltech silhouettes",
-}
-
-
 def fig01_strength(strengths: pd.DataFrame) -> Figure:
     """Gain in log-likelihood over the unregularised model against strength, k = 1; a column per data set."""
-    shown = strengths[(strengths["k"] == 1) & (strengths["m"] == 1) & (strengths["encoder"] == "standard")]
-    datasets = [name for name in DATASETS if name in set(shown["dataset"])]
+    shown = _ordinary(strengths)
+    shown = shown[shown["k"] == 1]
     methods = _methods(shown)
-    kinds = sorted({method for method, _ in methods})
-    figure, axes = plt.subplots(
-        len(kinds), len(datasets), figsize=(style.PAGE, 1.9 * len(kinds)), squeeze=False
-    )
-    for column, dataset in enumerate(datasets):
-        own = shown[shown["dataset"] == dataset]
-        for row, name in enumerate(kinds):
-            panel = axes[row, column]
-            levels = _levels(own, name)
-            panel.axhline(0, color=style.GREY, linewidth=0.8, zorder=0)
-            for number, (method, alpha) in enumerate(methods):
-                curve = own[(own["method"] == method) & (own["alpha"] == alpha)]
-                if method == name and len(curve):
-                    _draw_gain(panel, curve, levels, f"C{number}", _label(method, alpha))
-            _strength_axis(panel, levels, name)
-            if len(levels) > 1:
-                panel.legend(loc="best")
-        axes[0, column].set_title(DATASETS[dataset])
-    for row in axes:
-        row[0].set_ylabel("gain in $\\log p(x)$ / nats")
-    style.mark_stand_in(figure, shown)
+    rows = dict.fromkeys((method for method, _ in methods), "gain in $\\log p(x)$ / nats")
+    figure, panels = _grid(shown, rows, 1.9)
+    for panel, own, name in panels:
+        levels = _strength_axis(panel, own, name)
+        panel.axhline(0, color=style.GREY, linewidth=0.8, zorder=0)
+        for alpha, curve in own[own["method"] == name].groupby("alpha"):
+            _draw_gain(panel, curve, levels, f"C{methods.index((name, alpha))}", _label(name, alpha))
+        if len(levels) > 1:
+            panel.legend(loc="best")
     return figure
 
 
 def fig02_strength_by_k(strengths: pd.DataFrame) -> Figure:
     """How far each strength lies below the best one, for several k; a column per data set."""
-    shown = strengths[(strengths["m"] == 1) & (strengths["encoder"] == "standard")]
-    datasets = [name for name in DATASETS if name in set(shown["dataset"])]
-    ks, methods = sorted(shown["k"].unique()), _methods(shown)
-    figure, axes = plt.subplots(
-        len(methods), len(datasets), figsize=(style.PAGE, 1.8 * len(methods)), squeeze=False
-    )
-    for column, dataset in enumerate(datasets):
-        own = shown[shown["dataset"] == dataset]
-        for row, (method, alpha) in enumerate(methods):
-            panel = axes[row, column]
-            levels = _levels(own, method)
-            for number, k in enumerate(ks):
-                curve = own[(own["k"] == k) & (own["method"] == method) & (own["alpha"] == alpha)]
-                plain = own[(own["k"] == k) & (own["method"] == "plain")]
-                if len(curve):
-                    best = max(curve["test_loglik"].max(), plain["test_loglik"].iloc[0])
-                    values = pd.concat([plain, curve])
-                    places = [levels.index(value) for value in values["strength"]]
-                    order = np.argsort(places)
-                    below = (values["test_loglik"] - best).to_numpy()
-                    panel.plot(
-                        np.array(places)[order], below[order], "osv"[number % 3] + "-", color=f"C{number}",
-                        label=f"$k = {k}$",
-                    )  # fmt: skip
-            _strength_axis(panel, levels, method)
-        axes[0, column].set_title(DATASETS[dataset])
-    for row, (method, alpha) in zip(axes, methods, strict=True):
-        row[0].set_ylabel(f"{_label(method, alpha)}\n$\\log p(x)$ less best / nats")
-    axes[0, 0].legend(loc="lower left")
-    style.mark_stand_in(figure, shown)
+    shown = _ordinary(strengths)
+    ks = sorted(shown["k"].unique())
+    rows = {method: f"{_label(*method)}\n$\\log p(x)$ less best / nats" for method in _methods(shown)}
+    figure, panels = _grid(shown, rows, 1.8)
+    for panel, own, (method, alpha) in panels:
+        levels = _strength_axis(panel, own, method)
+        for number, k in enumerate(ks):
+            of_k = own[own["k"] == k]
+            plain, curve = of_k[of_k["method"] == PLAIN], of_k[of_k["method"] == method]
+            curve = curve[curve["alpha"] == alpha]
+            if len(curve):
+                best = max(curve["test_loglik"].max(), plain["test_loglik"].iloc[0])
+                below = _by_level(pd.concat([plain, curve]), levels)["test_loglik"] - best
+                marker = "osv"[number % 3]
+                panel.plot(below, f"{marker}-", color=f"C{number}", label=f"$k = {k}$")
+    panels[0][0].legend(loc="lower left")
     return figure
 
 
@@ -97,15 +66,15 @@ def fig04_gradient_samples(curves: pd.DataFrame) -> Figure:
         for dataset in DATASETS
         for key, own in curves[curves["dataset"] == dataset].groupby(["method", "alpha", "strength"])
     ]
-    panels.sort(key=lambda panel: (panel[0], panel[1][0] != "plain"))
+    panels.sort(key=lambda panel: (panel[0], panel[1][0] != PLAIN))
     figure, axes = plt.subplots(
         1, len(panels), figsize=(2.4 * len(panels) + 0.6, 2.4), sharey=True, squeeze=False
     )
     for panel, (dataset, (method, alpha, strength), own) in zip(axes[0], panels, strict=True):
         for number, (m, curve) in enumerate(own.groupby("m")):
             panel.plot(curve["passes"], curve["test_bound"], color=f"C{number}", label=f"$m = {m}$")
-        title = "VAE" if method == "plain" else f"DVAE, $\\alpha = {alpha:g}$, $\\sigma = {strength:g}$"
-        panel.set(title=f"{DATASETS[dataset]}: {title}", xlabel="passes over the training images")
+        title = "VAE" if method == PLAIN else f"DVAE, $\\alpha = {alpha:g}$, $\\sigma = {strength:g}$"
+        panel.set(title=f"{DATASETS[dataset].title}: {title}", xlabel="passes over the training images")
         panel.legend(loc="lower right")
     axes[0, 0].set_ylabel("test ELBO / nats")
     lowest = curves.groupby(["dataset", "method", "m"])["test_bound"].max().min()
@@ -114,39 +83,61 @@ def fig04_gradient_samples(curves: pd.DataFrame) -> Figure:
     return figure
 
 
+def _ordinary(strengths: pd.DataFrame) -> pd.DataFrame:
+    """Models with the standard encoder, trained with one sample per gradient."""
+    return strengths[(strengths["m"] == 1) & (strengths["encoder"] == "standard")]
+
+
+def _grid(
+    shown: pd.DataFrame, rows: Mapping[Any, str], height: float
+) -> tuple[Figure, list[tuple[Axes, pd.DataFrame, Any]]]:
+    """Columns of data sets, labelled rows; each panel with the data set's part of the table and its row."""
+    datasets = [name for name in DATASETS if name in set(shown["dataset"])]
+    size = (style.PAGE, height * len(rows))
+    figure, axes = plt.subplots(len(rows), len(datasets), figsize=size, squeeze=False)
+    for panel, name in zip(axes[0], datasets, strict=True):
+        panel.set_title(DATASETS[name].title)
+    for panel, label in zip(axes[:, 0], rows.values(), strict=True):
+        panel.set_ylabel(label)
+    style.mark_stand_in(figure, shown)
+    contents = product(rows, [shown[shown["dataset"] == name] for name in datasets])
+    return figure, [(panel, own, row) for panel, (row, own) in zip(axes.flat, contents, strict=True)]
+
+
 def _methods(shown: pd.DataFrame) -> list[tuple[str, float]]:
     """The regularised methods with their alpha: denoising by alpha, then weight normalisation."""
-    regularised = shown[shown["method"] != "plain"]
+    regularised = shown[shown["method"] != PLAIN]
     return sorted(set(zip(regularised["method"], regularised["alpha"], strict=True)))
 
 
-def _levels(own: pd.DataFrame, method: str) -> list[float]:
-    """Strengths of a method from weak to strong, no regularisation (0) first."""
-    values = sorted(own.loc[own["method"] == method, "strength"].unique(), reverse=method == "weight_norm")
-    return [0.0, *values]
-
-
 def _label(method: str, alpha: float) -> str:
-    return f"denoising, $\\alpha = {alpha:g}$" if method == "denoising" else "weight norm"
+    return REGULARISERS[method].label.format(alpha=alpha)
 
 
-def _strength_axis(panel: Axes, levels: list[float], method: str) -> None:
-    none = "0" if method == "denoising" else "$\\infty$"
-    panel.set_xticks(range(len(levels)), [none, *(f"{level:g}" for level in levels[1:])])
-    panel.set_xlabel("noise $\\sigma$ / pixel value" if method == "denoising" else "norm bound $H$")
-    panel.set_xlim(-0.3, len(levels) - 0.7)
+def _strength_axis(panel: Axes, own: pd.DataFrame, method: str) -> list[float]:
+    """The strengths of a method from weak to strong, no regularisation (0) first, as ticks."""
+    kind = REGULARISERS[method]
+    values = own.loc[own["method"] == method, "strength"].unique()
+    levels = sorted(values, reverse=not kind.rising)
+    panel.set_xticks(range(len(levels) + 1), [kind.none, *(f"{level:g}" for level in levels)])
+    panel.set(xlabel=kind.axis, xlim=(-0.3, len(levels) + 0.3))
+    return [0.0, *levels]
+
+
+def _by_level(curve: pd.DataFrame, levels: list[float]) -> pd.DataFrame:
+    """The curve from weak to strong; its index is the level's number."""
+    return curve.set_index(curve["strength"].map(levels.index)).sort_index()
 
 
 def _draw_gain(panel: Axes, curve: pd.DataFrame, levels: list[float], color: str, label: str) -> None:
     """From the unregularised model on, with bootstrap intervals; a ring around the chosen strength."""
-    curve = curve.sort_values("strength", key=lambda values: values.map(levels.index))
-    places = curve["strength"].map(levels.index).to_numpy()
-    gain = curve["gain"].to_numpy()
-    panel.plot([0, *places], [0, *gain], color=color, label=label)
+    curve = _by_level(curve, levels)
+    gain = curve["gain"]
+    panel.plot([0, *curve.index], [0, *gain], color=color, label=label)
     intervals = [gain - curve["gain_low"], curve["gain_high"] - gain]
-    panel.errorbar(places, gain, yerr=intervals, fmt="o", color=color, capsize=2, elinewidth=0.8)
-    chosen = curve["chosen"].to_numpy(bool)
-    panel.plot(places[chosen], gain[chosen], "o", markersize=8, markerfacecolor="none", color=color)
+    panel.errorbar(curve.index, gain, yerr=intervals, fmt="o", color=color, capsize=2, elinewidth=0.8)
+    chosen = gain[curve["chosen"].astype(bool)]
+    panel.plot(chosen.index, chosen, "o", markersize=8, markerfacecolor="none", color=color)
 
 
 def fig_theory(
@@ -175,10 +166,7 @@ def _draw_encoders(panel: Axes, curves: pd.DataFrame, posteriors: pd.DataFrame) 
     points = posteriors[posteriors["family"] == "categorical"]
     within = curves["x"].between(points["x"].min() - 1, points["x"].max() + 1)
     curves = curves[within & (curves["family"] == "categorical")]
-    for number, (sigma, curve) in enumerate(curves.groupby("sigma")):
-        panel.plot(curve["x"], curve["kernel_regression"], color=f"C{number}", label=f"$\\sigma = {sigma:g}$")
-        _draw_found(panel, curve["x"], curve["optimised"], f"C{number}")
-    panel.plot([], [], color=style.BLACK, label="optimised", **FOUND)
+    _draw_search(panel, curves, "x", "kernel_regression")
     panel.plot(points["x"], points["natural_1"], "o", color=style.BLACK, label="$p(z \\mid x_i)$")
     panel.set(title="(a) Theorem 1: encoder", xlabel="noisy observation $\\tilde x$")
     panel.set_ylabel("log-odds $\\eta_1$ / nats")
@@ -188,31 +176,27 @@ def _draw_encoders(panel: Axes, curves: pd.DataFrame, posteriors: pd.DataFrame) 
 def _draw_decoders(panel: Axes, curves: pd.DataFrame) -> None:
     """The first pixel."""
     curves = curves[curves["pixel"] == curves["pixel"].min()]
-    for number, (sigma, curve) in enumerate(curves.groupby("sigma")):
-        panel.plot(curve["z"], curve["formula"], color=f"C{number}", label=f"$\\sigma = {sigma:g}$")
-        _draw_found(panel, curve["z"], curve["optimised"], f"C{number}")
-    panel.plot([], [], color=style.BLACK, label="optimised", **FOUND)
-    panel.axhline(
-        curves["data_mean"].iloc[0], color=style.BLACK, linestyle=":", linewidth=0.9, label="data mean"
-    )
+    _draw_search(panel, curves, "z", "formula")
+    _dotted(panel, curves["data_mean"].iloc[0], "data mean")
     panel.set(title="(d) Proposition 2: decoder", xlabel="latent $z$", ylabel="pixel mean $\\mu(z)$")
     panel.set(ylim=(-0.02, 1.02), yticks=[0, 0.5, 1])
     _legend_above(panel)
 
 
-def _draw_found(panel: Axes, x: pd.Series, y: pd.Series, colour: str) -> None:
-    """About twenty rings, so that the line shows between them."""
-    every = slice(None, None, max(1, len(x) // 20))
-    panel.plot(x[every], y[every], color=colour, **FOUND)
+def _draw_search(panel: Axes, curves: pd.DataFrame, along: str, formula: str) -> None:
+    """The formula as a line and the search as about twenty rings, so that the line shows between them."""
+    for number, (sigma, curve) in enumerate(curves.groupby("sigma")):
+        panel.plot(curve[along], curve[formula], color=f"C{number}", label=f"$\\sigma = {sigma:g}$")
+        every = slice(None, None, max(1, len(curve) // 20))
+        panel.plot(curve[along][every], curve["optimised"][every], color=f"C{number}", **FOUND)
+    panel.plot([], [], color=style.BLACK, label="optimised", **FOUND)
 
 
 def _draw_slopes(panel: Axes, encoder: pd.DataFrame) -> None:
     for family, colour, word in (("categorical", "C0", "categorical"), ("gaussian", "C3", "Gaussian")):
         rows = encoder[encoder["family"] == family].groupby("sigma")[["slope", "bound"]].max()
-        panel.plot(rows.index, rows["bound"], "--", color=colour, label=f"{word}: bound")
-        panel.plot(
-            rows.index, rows["slope"], color=colour, **FOUND | {"linestyle": "-"}, label=f"{word}: steepest"
-        )
+        panel.plot(rows["bound"], "--", color=colour, label=f"{word}: bound")
+        panel.plot(rows["slope"], color=colour, **FOUND | {"linestyle": "-"}, label=f"{word}: steepest")
     panel.set(title="(b) Theorem 1: slope", yscale="log")
     panel.set_ylabel("slope of $\\eta^*$, per unit of $x$")
     panel.set_ylim(panel.get_ylim()[0] / 60, None)  # room for the legend under the falling lines
@@ -221,57 +205,57 @@ def _draw_slopes(panel: Axes, encoder: pd.DataFrame) -> None:
 
 
 def _draw_strength(panel: Axes, strength: pd.DataFrame) -> None:
-    """One line per random model of the categorical family."""
+    """Of the categorical family."""
     rows = strength[(strength["family"] == "categorical") & (strength["alpha"] == 1)]
-    looks: dict[str, dict[str, Any]] = {"any": {"color": "C0", "label": "any encoder"}}
-    if "affine" in set(rows["encoder"]):  # its alphas are a setting, which may leave 1 out
-        looks["affine"] = {"color": "C3", "linestyle": "--", "label": "affine encoder"}
-    for encoder, look in looks.items():
-        for _, line in rows[rows["encoder"] == encoder].groupby("model"):
-            panel.plot(line["sigma"], line["regulariser"], linewidth=0.9, **look)
-    panel.set(
-        title="(c) Proposition 1",
-        ylabel="regulariser $R(\\theta; \\sigma)$ / nats",
-        ylim=(0, 1.3 * rows["regulariser"].max()),
-    )
-    panel.legend(handles=[Line2D([], [], **look) for look in looks.values()], loc="upper left")
+    _draw_models(panel, rows, "sigma", "encoder", {"any": "any encoder", "affine": "affine encoder"})
+    panel.set(title="(c) Proposition 1", ylim=(0, 1.3 * rows["regulariser"].max()))
+    panel.set_ylabel("regulariser $R(\\theta; \\sigma)$ / nats")
+    panel.legend(loc="upper left")
     _noise_axis(panel)
 
 
 def _draw_attenuation(panel: Axes, attenuation: pd.DataFrame) -> None:
-    """One line per random model, under infinite noise and under the least."""
+    """Under infinite noise and under the least."""
     least = attenuation["sigma"].min()
-    looks: dict[float, dict[str, Any]] = {np.inf: {"color": "C0", "label": "$\\sigma = \\infty$"}}
-    if np.isfinite(least):
-        looks[least] = {"color": "C3", "linestyle": "--", "label": f"$\\sigma = {least:g}$"}
-    for sigma, look in looks.items():
-        for _, line in attenuation[attenuation["sigma"] == sigma].groupby("model"):
-            panel.plot(line["k"], line["regulariser"], linewidth=0.9, marker=".", **look)
+    labels = {np.inf: "$\\sigma = \\infty$"}
+    labels.setdefault(least, f"$\\sigma = {least:g}$")
+    _draw_models(panel, attenuation, "k", "sigma", labels, marker=".")
     panel.set(title="(e) Proposition 3", xscale="log", yscale="log", xlabel="importance samples $k$")
     panel.set_ylabel("regulariser $R(\\theta; \\sigma, k)$ / nats")
     ks = sorted(attenuation["k"].unique())
     panel.set_xticks(ks, [f"{k:g}" for k in ks])
     panel.minorticks_off()
-    panel.legend(handles=[Line2D([], [], **look) for look in looks.values()], loc="upper right")
+    panel.legend(loc="upper right")
+
+
+def _draw_models(
+    panel: Axes, rows: pd.DataFrame, along: str, kind: str, labels: Mapping[Any, str], **look: Any
+) -> None:
+    """The regulariser along a column, a line per random model; those of each kind look alike."""
+    for (value, label), line in zip(labels.items(), ("C0-", "C3--"), strict=False):
+        models = rows[rows[kind] == value].pivot(index=along, columns="model", values="regulariser")
+        if models.size:  # the alphas of affine encoders are a setting, which may leave 1 out
+            panel.plot(models, line, linewidth=0.9, label=[label, *["_"] * (models.shape[1] - 1)], **look)
 
 
 def _draw_bounds(panel: Axes, bounds: pd.DataFrame) -> None:
+    bounds = bounds.set_index("sigma")
     difference = "$\\mathcal{L}_\\mathrm{CVAE} - \\mathcal{L}_\\mathrm{DVAE}$"
-    panel.plot(bounds["sigma"], bounds["difference"], color="C0", label=difference)
-    panel.plot(
-        bounds["sigma"], bounds["mutual_information"], color="C3", **FOUND, label="$I(z; \\tilde x \\mid x)$"
-    )
+    panel.plot(bounds["difference"], color="C0", label=difference)
+    panel.plot(bounds["mutual_information"], color="C3", **FOUND, label="$I(z; \\tilde x \\mid x)$")
     entropy = bounds["perturbation_entropy"].iloc[0]
-    panel.axhline(
-        entropy, color=style.BLACK, linestyle=":", linewidth=0.9, label="$H(\\tilde x \\mid x)$", zorder=0
-    )
+    _dotted(panel, entropy, "$H(\\tilde x \\mid x)$", zorder=0)
     panel.set(title="(f) Appendix B", ylabel="difference of bounds / nats", ylim=(0, 1.08 * entropy))
     panel.legend(loc="lower right", handlelength=1.2, borderpad=0)
     _noise_axis(panel)
 
 
+def _dotted(panel: Axes, height: float, label: str, **look: Any) -> None:
+    panel.axhline(height, color=style.BLACK, linestyle=":", linewidth=0.9, label=label, **look)
+
+
 def _noise_axis(panel: Axes) -> None:
-    panel.set(xscale="log", xlabel=NOISE)
+    panel.set(xscale="log", xlabel="noise $\\sigma$ / units of $x$")
     panel.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     panel.xaxis.set_major_formatter("{x:g}")
     panel.xaxis.set_minor_locator(NullLocator())

@@ -1,4 +1,4 @@
-"""The methods of document air, as members of ensembles: how the encoder is regularised, and how strongly."""
+"""The methods of document air, named here alone: how the encoder is regularised, and how strongly."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -7,13 +7,41 @@ from elbogap.papers.air.settings import Cell
 
 
 @dataclass(frozen=True)
-class Method:
-    """One way to regularise the encoder, with all its strengths.
+class Regulariser:
+    """A way to keep the encoder smooth, as tables and figures show it.
 
     Attributes:
-        name: `plain`, `denoising` or `weight_norm`.
-        alpha: share of the denoising regulariser (eq. 16); 0 without it.
-        strengths: sigma for `denoising`, H for `weight_norm` (small is strong); 0 for `plain`.
+        parameter: what sets its strength, in tables.
+        axis: the same in figures.
+        none: the tick of no regularisation there.
+        rising: whether a larger parameter is stronger.
+        label: of a line in figures; takes `alpha`.
+    """
+
+    parameter: str
+    axis: str
+    none: str
+    rising: bool
+    label: str
+
+
+PLAIN, DENOISING, WEIGHT_NORM = "plain", "denoising", "weight_norm"
+REGULARISERS = {
+    DENOISING: Regulariser(
+        "sigma", "noise $\\sigma$ / pixel value", "0", True, "denoising, $\\alpha = {alpha:g}$"
+    ),
+    WEIGHT_NORM: Regulariser("H", "norm bound $H$", "$\\infty$", False, "weight norm"),
+}
+
+
+@dataclass(frozen=True)
+class Method:
+    """No regularisation, or one way with all its strengths.
+
+    Attributes:
+        name: `plain`, or one of the regularisers.
+        alpha: weight of the denoising term (eq. 16); 0 without it.
+        strengths: sigma for `denoising`, H for `weight_norm`; 0 for `plain`.
     """
 
     name: str
@@ -23,8 +51,8 @@ class Method:
 
 def methods(cell: Cell) -> Iterator[Method]:
     """The methods that a cell trains; the unregularised one comes first."""
-    yield Method("plain", 0.0, (0.0,))
+    yield Method(PLAIN, 0.0, (0.0,))
     for alpha in cell.alphas:
-        yield Method("denoising", alpha, cell.noise)
+        yield Method(DENOISING, alpha, cell.noise)
     if cell.norms:
-        yield Method("weight_norm", 0.0, cell.norms)
+        yield Method(WEIGHT_NORM, 0.0, cell.norms)

@@ -1,8 +1,9 @@
 """Settings of document air."""
 
-from typing import Literal, Self
+from collections.abc import Iterable
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import model_validator
+from pydantic import ConfigDict, Field, model_validator
 
 from elbogap.config.base import Section, setting
 from elbogap.config.quantities import (
@@ -14,13 +15,20 @@ from elbogap.config.quantities import (
     Positive,
     Rate,
     Real,
-    Seconds,
     Seed,
     Share,
     Widths,
 )
+from elbogap.config.sections import Resumable
+from elbogap.papers.air.datasets import DATASETS
 
-DatasetName = Literal["binarized_mnist", "omniglot", "caltech_silhouettes"]
+DatasetName = Annotated[str, Field(pattern=f"^({'|'.join(DATASETS)})$")]
+
+
+def _refuse_others(key: str, names: Iterable[Any], other: str, known: Iterable[Any]) -> None:
+    missing = sorted(set(names) - set(known))
+    if missing:
+        raise ValueError(f"{key} names {missing}, which {other} does not")
 
 
 class Split(Section):
@@ -32,14 +40,22 @@ class Split(Section):
 
 
 class Images(Section):
-    """Binary images of the three data sets, chosen at random."""
+    """Binary images of each data set, chosen at random: sizes by the data set's name, and the seed."""
 
-    binarized_mnist: Split = setting("Fixed-binarised MNIST.")
-    omniglot: Split = setting(
-        "OMNIGLOT, binarised once; its validation part is taken from the training part."
-    )
-    caltech_silhouettes: Split = setting("Caltech 101 silhouettes.")
+    model_config = ConfigDict(extra="allow")
+    __pydantic_extra__: dict[str, Split]
+
     seed: Seed = setting("Base seed of choice and binarisation.")
+
+    @property
+    def sizes(self) -> dict[str, Split]:
+        """By data set."""
+        return self.__pydantic_extra__
+
+    @model_validator(mode="after")
+    def _known_datasets(self) -> Self:
+        _refuse_others("images", self.sizes, "papers/air/datasets.py", DATASETS)
+        return self
 
 
 class Architecture(Section):
@@ -49,14 +65,6 @@ class Architecture(Section):
     decoder: Widths = setting("Hidden layers from z to the pixels.")
 
 
-class Architectures(Section):
-    """The networks of each data set."""
-
-    binarized_mnist: Architecture = setting("Fixed-binarised MNIST.")
-    omniglot: Architecture = setting("OMNIGLOT.")
-    caltech_silhouettes: Architecture = setting("Caltech 101 silhouettes.")
-
-
 class Cell(Section):
     """One bound, the methods trained with it, and how far."""
 
@@ -64,7 +72,7 @@ class Cell(Section):
     k: Count = setting("Importance samples of the bound; 1 is the ELBO.")
     m: Count = setting("Copies of the bound, with their own draws of z, that are averaged.")
     large_encoder: bool = setting("Whether encoders have the large layers.")
-    alphas: Levels[Share] = setting("Shares alpha of the denoising term, one method each.")
+    alphas: Levels[Share] = setting("Weights alpha of the denoising term, one method each.")
     noise: Levels[Positive] = setting(
         "Standard deviations sigma of the encoder's input noise.", unit="pixel value"
     )
@@ -79,11 +87,11 @@ class Cell(Section):
         return self
 
 
-class Train(Section):
+class Train(Resumable):
     """Training of all methods and regularisation strengths."""
 
     cells: dict[Name, Cell] = setting("What is trained, by its name in the files.", min_length=1)
-    architectures: Architectures = setting("Networks of each data set.")
+    architectures: dict[DatasetName, Architecture] = setting("Networks of each data set.")
     large_encoder: Widths = setting("Hidden layers of large encoders.")
     latent: Count = setting("Latent dimensions.")
     activation: Literal["relu", "tanh"] = setting("Hidden activation.")
@@ -95,8 +103,12 @@ class Train(Section):
     measure_images: Count = setting("Validation and test images of the measurements during training.")
     valid_samples: Count = setting("Importance samples of the validation bound.")
     rows: Count = setting("Decoder rows that the members trained together may take per step.")
-    checkpoint_seconds: Seconds = setting("Least time between two checkpoints.", unit="s")
     seed: Seed = setting("Base seed of weights, minibatches and noise.")
+
+    def layers(self, dataset: str, cell: Cell) -> Architecture:
+        """Hidden layers of the cell's networks on a data set."""
+        own = self.architectures[dataset]
+        return own.model_copy(update={"encoder": self.large_encoder}) if cell.large_encoder else own
 
 
 class Estimator(Section):
@@ -163,7 +175,7 @@ class Theory(Section):
     starts: Count = setting("Random starts of each optimisation.")
     models: Count = setting("Random models whose regulariser is measured.")
     alphas: Levels[Share] = setting(
-        "Shares of the denoising term in the regulariser (eq. 16) of affine encoders.", min_length=1
+        "Weights of the denoising term in the regulariser (eq. 16) of affine encoders.", min_length=1
     )
     ks: Levels[Count] = setting("Numbers of importance samples k.", min_length=2)
     importance_sigmas: Levels[Positive] = setting(
@@ -176,9 +188,7 @@ class Theory(Section):
 
     @model_validator(mode="after")
     def _figure_of_what_is_measured(self) -> Self:
-        missing = sorted(set(self.figure_sigmas) - set(self.sigmas))
-        if missing:
-            raise ValueError(f"figure_sigmas names {missing}, which sigmas does not")
+        _refuse_others("figure_sigmas", self.figure_sigmas, "sigmas", self.sigmas)
         return self
 
 
@@ -194,10 +204,11 @@ class AirConfig(Section):
     theory: Theory = setting("The theory, on small problems.")
 
     @model_validator(mode="after")
-    def _saturation_of_what_is_trained(self) -> Self:
-        missing = sorted(set(self.saturation.cells) - set(self.train.cells))
-        if missing:
-            raise ValueError(f"saturation.cells names {missing}, which train.cells does not")
+    def _parts_agree(self) -> Self:
+        datasets = {name for cell in self.train.cells.values() for name in cell.datasets}
+        _refuse_others("train.cells", datasets, "images", self.images.sizes)
+        _refuse_others("train.cells", datasets, "train.architectures", self.train.architectures)
+        _refuse_others("saturation.cells", self.saturation.cells, "train.cells", self.train.cells)
         return self
 
     @model_validator(mode="after")

@@ -3,18 +3,17 @@
 import math
 import statistics
 import time
-from collections.abc import Sequence
+from dataclasses import replace
 
 import pandas as pd
 import torch
 from torch import Tensor
 
-from elbogap.ensemble import decaying, fit
 from elbogap.papers.air.experiments.images import unpack
-from elbogap.papers.air.experiments.train import Member, initial_networks, objective
-from elbogap.papers.air.methods import Method, methods
-from elbogap.papers.air.settings import Cell, Train
+from elbogap.papers.air.methods import methods
+from elbogap.papers.air.settings import Cost
 from elbogap.papers.air.settings import CostOfTraining as Settings
+from elbogap.papers.air.training import Training
 from elbogap.runtime import Run
 from elbogap.tables import read_arrays
 from elbogap.training import Work
@@ -28,17 +27,17 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame]:
         where `members` train together, without start-up, and `hours` of all its strengths and seeds on this
         `device`.
     """
-    train, rows = settings.train, []
+    train, timing, rows = settings.train, settings.timing, []
     known: dict[tuple[object, ...], float] = {}  # the data sets share architectures
     for dataset, path in run.inputs.items():
-        arrays = read_arrays(path)
-        images = torch.from_numpy(unpack(arrays, "train")).to(run.device)
+        images = torch.from_numpy(unpack(read_arrays(path), "train")).to(run.device)
         for name, cell in train.cells.items():
             for method in methods(cell) if dataset in cell.datasets else ():
-                layers = getattr(train.architectures, dataset)
-                shape = (layers, cell.large_encoder, cell.k, cell.m, method.name, method.alpha)
+                shape = (train.layers(dataset, cell), cell.k, cell.m, method.name, method.alpha)
                 if shape not in known:
-                    known[shape] = _seconds_per_step(settings, run, dataset, cell, method, images)
+                    members = [(seed, method.strengths[0]) for seed in range(timing.members)]
+                    training = Training(train, dataset, cell, method, members)
+                    known[shape] = _seconds_per_step(training, timing, images, run)
                 seconds = known[shape]
                 steps, models = cell.rounds * train.round_steps, cell.seeds * len(method.strengths)
                 rows.append(
@@ -50,9 +49,9 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame]:
                         "m": cell.m,
                         "method": method.name,
                         "alpha": method.alpha,
-                        "device": _device_name(run.device),
+                        "device": torch.cuda.get_device_name() if run.device == "cuda" else "cpu",
                         "threads": run.threads,
-                        "members": settings.timing.members,
+                        "members": timing.members,
                         "seconds_per_1000_steps": 1000 * seconds,
                         "iterations": steps,
                         "models": models,
@@ -62,51 +61,22 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame]:
     return {"cost": pd.DataFrame(rows)}
 
 
-def _seconds_per_step(
-    settings: Settings, run: Run, dataset: str, cell: Cell, method: Method, images: Tensor
-) -> float:
+def _seconds_per_step(training: Training, timing: Cost, images: Tensor, run: Run) -> float:
     """Per model; the difference of a longer and a shorter run leaves out what comes once."""
-    members = [(seed, method.strengths[0]) for seed in range(settings.timing.members)]
     taken = []
-    for repeat in range(settings.timing.repeats + 1):
-        short, long = (
-            _timed(
-                settings.train, run, dataset, cell, method, images, members, factor * settings.timing.steps
-            )
-            for factor in (1, 2)
-        )
+    for repeat in range(timing.repeats + 1):
+        short, long = (_timed(training, factor * timing.steps, images, run) for factor in (1, 2))
         if repeat > 0:  # the first one warms up
-            taken.append((long - short) / settings.timing.steps / len(members))
+            taken.append((long - short) / timing.steps / len(training.members))
     return max(statistics.median(taken), 0.0)
 
 
-def _timed(
-    train: Train,
-    run: Run,
-    dataset: str,
-    cell: Cell,
-    method: Method,
-    images: Tensor,
-    members: Sequence[Member],
-    steps: int,
-) -> float:
-    one_round = train.model_copy(update={"round_steps": steps, "batch": min(train.batch, len(images))})
+def _timed(training: Training, steps: int, images: Tensor, run: Run) -> float:
+    """Seconds of so many steps and what comes once."""
+    batch = min(training.settings.batch, len(images))
+    one_round = training.settings.model_copy(update={"round_steps": steps, "batch": batch})
     work = Work("timing", run.scratch / "timing.pt", "", math.inf, watch=run.watch)
     work.checkpoint.unlink(missing_ok=True)  # it is written at the end
     start = time.perf_counter()
-    fit(
-        objective(one_round, dataset, cell, method, members, images),
-        initial_networks(one_round, dataset, cell, method, members),
-        epochs=1,
-        learning_rate=train.learning_rate,
-        final_share=train.final_share,
-        schedule=decaying,
-        record_epochs=1,
-        work=work,
-        device=run.device,
-    )
+    replace(training, settings=one_round).fit(images, epochs=1, record_epochs=1, work=work)
     return time.perf_counter() - start
-
-
-def _device_name(device: str) -> str:
-    return torch.cuda.get_device_name() if device == "cuda" else "cpu"

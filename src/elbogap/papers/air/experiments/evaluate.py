@@ -4,6 +4,8 @@ log p(x) is estimated by IW-SVI (appendix C), whose k, k' and T are lost. The in
 less the amortised bound L_k, both with clean encoder inputs: noise belongs to training alone.
 """
 
+from collections.abc import Mapping
+
 import numpy as np
 import pandas as pd
 import torch
@@ -11,10 +13,10 @@ from torch import Tensor
 
 from elbogap import provenance
 from elbogap.evaluation import iw_svi
+from elbogap.models.image_vae import bounds, log_joint, posterior
 from elbogap.nn.mlp import MLP
-from elbogap.papers.air.autoencoder import bounds, log_joint, posterior
+from elbogap.nn.store import Stored
 from elbogap.papers.air.experiments.images import unpack
-from elbogap.papers.air.models import Models
 from elbogap.papers.air.settings import Estimator
 from elbogap.papers.air.settings import Evaluate as Settings
 from elbogap.runtime import Run, torch_generator
@@ -29,66 +31,67 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame | dict[str, np.n
         `evaluation`: a row per model; in nats per image `valid_bound` (L of `valid_samples` on all validation
         images), `test_loglik` (IW-SVI), its standard error over images `test_loglik_se`, `test_bound` (L_k),
         `test_gap` (their difference), `test_iwae` (L with the encoder's q and as many samples as IW-SVI), and
-        `iw_svi_share`, the share of images whose IW-SVI is not below that; `images`: `loglik` `[M, N]`.
+        `iw_svi_share`, the fraction of images whose IW-SVI is not below that; `images`: `loglik` `[M, N]`.
 
     Raises:
         OutOfTime: the time budget is spent.
     """
     arrays = read_arrays(run.inputs["images"])
     valid, test = (torch.from_numpy(unpack(arrays, part)).to(run.device) for part in ("valid", "test"))
-    models = Models.load(run.inputs["models"])
-    curves = read_table(run.inputs["curves"])
+    models, curves = Stored.load(run.inputs["models"]), read_table(run.inputs["curves"])
     k = int(curves["k"].iloc[0])
+    estimator = settings.estimator
+    amortised = estimator.model_copy(update={"steps": 0})
 
     def row(m: int) -> Tensor:
-        networks = models.networks(m, run.device)
-        key = (settings.seed, "air.evaluate", run.keys["dataset"])  # the same draws for every model
-        valid_generator, bound_generator, iwae_generator, generator = (
-            torch_generator(*key, purpose, device=run.device)
-            for purpose in ("valid", "bound", "iwae", "iw-svi")
-        )
-        amortised = bounds(
-            networks, test, k=k, draws=settings.bound_draws, rows=settings.rows, generator=bound_generator
-        )
-        valid_bound = bounds(
-            networks, valid, k=settings.valid_samples, draws=1, rows=settings.rows, generator=valid_generator
-        )
-        estimator = settings.estimator
-        same = estimator.model_copy(update={"steps": 0})
-        loglik = log_likelihood(networks, test, estimator, settings.rows, generator)
-        iwae = log_likelihood(networks, test, same, settings.rows, iwae_generator)
-        return torch.stack([loglik, iwae, amortised[0], valid_bound.mean().expand(len(test))]).cpu()
+        networks = models.member(m, run.device)
 
-    identity = provenance.identity(__name__, settings, run)
+        def generator(purpose: str) -> torch.Generator:  # the same draws for every model
+            key = (settings.seed, "air.evaluate", run.keys["dataset"], purpose)
+            return torch_generator(*key, device=run.device)
+
+        def bound(images: Tensor, k: int, draws: int, purpose: str) -> Tensor:
+            own = generator(purpose)
+            return bounds(networks, images, k=k, draws=draws, rows=settings.rows, generator=own)[0]
+
+        test_bound = bound(test, k, settings.bound_draws, "bound")
+        valid_bound = bound(valid, settings.valid_samples, 1, "valid")
+        loglik = log_likelihood(networks, test, estimator, settings.rows, generator("iw-svi"))
+        iwae = log_likelihood(networks, test, amortised, settings.rows, generator("iwae"))
+        return torch.stack([loglik, iwae, test_bound, valid_bound.mean().expand(len(test))]).cpu()
+
     label = f"{run.keys['dataset']}-{run.keys['cell']}-evaluation"
-    values = tabulate(row, rows=len(models), work=Work.of(run, label, identity))
-    loglik, iwae, bound, valid_bounds = values.permute(1, 0, 2).numpy()
-    keys = {
-        name: curves[name].iloc[0] for name in ("document", "dataset", "data", "cell", "k", "m", "encoder")
-    }
-    table = pd.DataFrame([keys | models.key(m) for m in range(len(models))]).assign(
-        kept_step=models.kept_step,
-        valid_bound=valid_bounds[:, 0],
-        test_images=loglik.shape[1],
-        test_loglik=loglik.mean(1),
-        test_loglik_se=loglik.std(1, ddof=1) / np.sqrt(loglik.shape[1]),
-        test_bound=bound.mean(1),
-        test_gap=(loglik - bound).mean(1),
-        test_iwae=iwae.mean(1),
-        iw_svi_share=(loglik >= iwae).mean(1),
+    work = Work.of(run, label, provenance.identity(__name__, settings, run))
+    members = len(models.values["kept_step"])
+    loglik, iwae, bound, valid_bounds = tabulate(row, rows=members, work=work).permute(1, 0, 2).numpy()
+    cell = ["document", "dataset", "data", "cell", "k", "m", "encoder"]
+    table = (
+        curves.loc[[0] * members, cell]
+        .reset_index(drop=True)
+        .assign(
+            **models.values,
+            valid_bound=valid_bounds[:, 0],
+            test_images=loglik.shape[1],
+            test_loglik=loglik.mean(1),
+            test_loglik_se=loglik.std(1, ddof=1) / np.sqrt(loglik.shape[1]),
+            test_bound=bound.mean(1),
+            test_gap=(loglik - bound).mean(1),
+            test_iwae=iwae.mean(1),
+            iw_svi_share=(loglik >= iwae).mean(1),
+        )
     )
     return {"evaluation": table, "images": {"loglik": loglik, "bound": bound}}
 
 
 def log_likelihood(
-    networks: dict[str, MLP], images: Tensor, estimator: Estimator, rows: int, generator: torch.Generator
+    networks: Mapping[str, MLP], images: Tensor, estimator: Estimator, rows: int, generator: torch.Generator
 ) -> Tensor:
     """Log p(x) of each image under one model by IW-SVI, `[N]` in nats, with `rows` decoder rows at once."""
-    found = []
+    estimates = []
     for some in images.split(max(1, rows // estimator.step_samples)):
         joint = log_joint(networks["decoder"], some)
         with torch.no_grad():
-            start = posterior(networks["encoder"], some[None])
+            start = posterior(networks["encoder"], some[None, None])
         q = iw_svi.fit(
             joint,
             start,
@@ -98,7 +101,7 @@ def log_likelihood(
             generator=generator,
         )
         at_once = max(1, rows // len(some))
-        found.append(
+        estimates.append(
             iw_svi.estimate(joint, q, samples=estimator.samples, at_once=at_once, generator=generator)
         )
-    return torch.cat(found, -1)[0]
+    return torch.cat(estimates, -1)[0]

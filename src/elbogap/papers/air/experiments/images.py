@@ -6,7 +6,10 @@ one, which is used. Silhouettes are 1 - x, so that 1 is the object. Table 5's nu
 
 import numpy as np
 
-from elbogap.data.loaders import Dataset, load
+from elbogap.data import formats
+from elbogap.data.loaders import load
+from elbogap.errors import UserError
+from elbogap.papers.air.datasets import DATASETS, Dataset
 from elbogap.papers.air.settings import Images as Settings
 from elbogap.papers.air.settings import Split
 from elbogap.runtime import Run, numpy_generator
@@ -21,33 +24,42 @@ def run(settings: Settings, run: Run) -> dict[str, dict[str, np.ndarray]]:
 
     Returns:
         `images`: `train`, `valid` and `test`, bits packed by rows; `data`, real or stand-in; `dataset`.
+
+    Raises:
+        UserError: the settings have no such data set.
     """
-    data = load(run.inputs["data"])
     name = run.keys["dataset"]
-    split: Split = getattr(settings, name)
+    if name not in settings.sizes:
+        raise UserError(f"air.images: no data set '{name}'; the settings have {', '.join(settings.sizes)}")
+    split = settings.sizes[name]
+    data = load(run.inputs["data"])
     random = numpy_generator(settings.seed, "air.images", name)
-    parts = _binary(data, split, random)
-    sizes = split.model_dump()
-    chosen = {part: values[random.permutation(len(values))[: sizes[part]]] for part, values in parts.items()}
-    packed = {part: np.packbits(values.astype(bool), axis=1) for part, values in chosen.items()}
+    parts, packed = _binary(data.arrays, DATASETS[name], split, random), {}
+    for part in PARTS:
+        chosen = random.permutation(len(parts[part]))[: getattr(split, part)]
+        packed[part] = np.packbits(parts[part][chosen].astype(bool), axis=1)
     return {"images": packed | {"data": np.array(data.kind), "dataset": np.array(name)}}
 
 
 def unpack(arrays: Arrays, part: str, count: int | None = None) -> np.ndarray:
     """Images of a part, the first `count` or all: float32 `[N, 784]` in {0, 1}."""
-    return np.unpackbits(arrays[part][:count], axis=1, count=28 * 28).astype(np.float32)
+    return formats.bits(arrays[part][:count]).astype(np.float32)
 
 
-def _binary(data: Dataset, split: Split, random: np.random.Generator) -> dict[str, np.ndarray]:
+def _binary(
+    arrays: Arrays, dataset: Dataset, split: Split, random: np.random.Generator
+) -> dict[str, np.ndarray]:
     """All images of the three parts in {0, 1}."""
-    if data.name == "caltech_silhouettes":
-        return {part: 1 - data.arrays[part] for part in PARTS}
-    if data.name != "omniglot":
-        return {part: data.arrays[part] for part in PARTS}
-    train, test = (
-        random.random(data.arrays[part].shape, dtype=np.float32) * WHITE < data.arrays[part]
-        for part in ("train", "test")
-    )
-    order = random.permutation(len(train))
-    held_out = min(split.valid, len(train) // 2)
-    return {"train": train[order[held_out:]], "valid": train[order[:held_out]], "test": test}
+    parts = {part: arrays[part] for part in PARTS if part in arrays}
+    if dataset.grey:
+        parts = {
+            part: random.random(values.shape, dtype=np.float32) * WHITE < values
+            for part, values in parts.items()
+        }
+    if dataset.inverted:
+        parts = {part: 1 - values for part, values in parts.items()}
+    if "valid" not in parts:
+        train = parts["train"][random.permutation(len(parts["train"]))]
+        held_out = min(split.valid, len(train) // 2)
+        parts |= {"train": train[held_out:], "valid": train[:held_out]}
+    return parts

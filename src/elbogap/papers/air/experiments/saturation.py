@@ -7,9 +7,9 @@ import torch
 from torch import Tensor
 
 from elbogap import provenance
+from elbogap.nn.store import Stored
 from elbogap.papers.air.experiments.evaluate import log_likelihood
 from elbogap.papers.air.experiments.images import unpack
-from elbogap.papers.air.models import Models
 from elbogap.papers.air.settings import Estimator
 from elbogap.papers.air.settings import Saturation as Settings
 from elbogap.runtime import Run, torch_generator
@@ -42,7 +42,7 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame]:
 def _of_dataset(settings: Settings, run: Run, dataset: str, grid: Sequence[Estimator]) -> pd.DataFrame:
     arrays = read_arrays(run.inputs[f"images_{dataset}"])
     images = torch.from_numpy(unpack(arrays, "test", settings.images)).to(run.device)
-    networks = Models.load(run.inputs[f"models_{dataset}"]).networks(0, run.device)
+    networks = Stored.load(run.inputs[f"models_{dataset}"]).member(0, run.device)
 
     def row(i: int) -> Tensor:
         generator = torch_generator(settings.seed, "air.saturation", dataset, i, device=run.device)

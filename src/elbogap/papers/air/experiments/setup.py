@@ -2,6 +2,7 @@
 
 import pandas as pd
 
+from elbogap.models.image_vae import PIXELS
 from elbogap.papers.air.experiments.images import PARTS, unpack
 from elbogap.papers.air.settings import Train as Settings
 from elbogap.runtime import Run
@@ -21,27 +22,25 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame]:
         key = {"document": "air", "dataset": dataset, "data": str(arrays["data"])}
         sizes = {part: len(arrays[part]) for part in PARTS}
         splits.append(key | sizes | {"ink": float(unpack(arrays, "train").mean())})
-        layers = getattr(settings.architectures, dataset)
         for name, cell in settings.cells.items():
-            if dataset not in cell.datasets:
-                continue
-            hidden = settings.large_encoder if cell.large_encoder else layers.encoder
-            iterations = cell.rounds * settings.round_steps
-            rows.append(
-                key
-                | {
-                    "cell": name,
-                    "k": cell.k,
-                    "m": cell.m,
-                    "encoder": "-".join(map(str, [*hidden, settings.latent])),
-                    "decoder": "-".join(map(str, [*layers.decoder, 784])),
-                    "activation": settings.activation,
-                    "learning_rate": settings.learning_rate,
-                    "final_learning_rate": settings.learning_rate * settings.final_share,
-                    "iterations": iterations,
-                    "batch": settings.batch,
-                    "passes": iterations * settings.batch / sizes["train"],
-                    "seeds": cell.seeds,
-                }
-            )
+            if dataset in cell.datasets:
+                layers = settings.layers(dataset, cell)
+                iterations = cell.rounds * settings.round_steps
+                rows.append(
+                    {
+                        **key,
+                        "cell": name,
+                        "k": cell.k,
+                        "m": cell.m,
+                        "encoder": "-".join(map(str, [*layers.encoder, settings.latent])),
+                        "decoder": "-".join(map(str, [*layers.decoder, PIXELS])),
+                        "activation": settings.activation,
+                        "learning_rate": settings.learning_rate,
+                        "final_learning_rate": settings.learning_rate * settings.final_share,
+                        "iterations": iterations,
+                        "batch": settings.batch,
+                        "passes": iterations * settings.batch / sizes["train"],
+                        "seeds": cell.seeds,
+                    }
+                )
     return {"splits": pd.DataFrame(splits), "settings": pd.DataFrame(rows)}

@@ -12,15 +12,17 @@ family that is closed under input translation too, and for which nothing is know
 """
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
+from itertools import product
 
 import numpy as np
 import pandas as pd
 import torch
 from scipy.integrate import quad
 from scipy.optimize import minimize
-from torch import Tensor
+from torch import Tensor, nn
 from torch.distributions import Normal
 from torch.nn import functional
 
@@ -35,15 +37,17 @@ from elbogap.inference import denoising
 from elbogap.papers.air.settings import Theory as Settings
 from elbogap.runtime import Run, torch_generator
 
-SEARCHED = (
-    4.0  # standard deviations beyond the outermost means where optima are searched: further, mass is tiny
-)
+SEARCHED = 4.0  # standard deviations beyond the outermost means where optima are searched
 INTEGRATED = 8.0  # and where integrals are taken: 1e-15 of a Gaussian is left out
 WIDTHS = 2.0  # least nodes per standard deviation: the trapezoid rule then errs by exp(-2 (2 pi)^2) = 5e-35
 STATIONARY = 1e-5  # largest gradient of an optimum: rounding of the value hides smaller steps than about 1e-7
 
 SLOPE, VARIANCE, OBSERVED = 0.8, 0.2, 1.0  # appendix B: p(z|x) = N(0.8 x, 0.2), at x = 1
-DEVIATION = math.sqrt(VARIANCE)
+SCALE = math.sqrt(VARIANCE)
+STRENGTH = ["encoder", "family", "model", "alpha", "sigma", "regulariser"]
+"""Columns of the table of Proposition 1."""
+
+_tensor = partial(torch.tensor, dtype=torch.float64)
 
 
 @dataclass(frozen=True)
@@ -66,9 +70,7 @@ class Family:
 
     def draw(self, seed: int, purpose: str, *shape: int) -> Tensor:
         """Coordinates of random members, `[*shape, 2]`."""
-        return _randn(seed, f"{self.name} {purpose}", *shape, 2) * torch.tensor(
-            self.spread, dtype=torch.float64
-        )
+        return _randn(seed, f"{self.name} {purpose}", *shape, 2) * _tensor(self.spread)
 
 
 def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame]:
@@ -81,8 +83,8 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame]:
         `encoder` (Lemma 1, Theorem 1), by `family` and `sigma`: largest differences over the nodes between
         the optimised encoder and eq. 15, `kl` and `natural_difference`; `excess`, the optimised less the
         formula's average divergence; `slope`, the steepest step of the optimised encoder between nodes, and
-        the Lipschitz `bound`, in Euclidean norms, per unit of x; `missed`, the share of searches that ended
-        elsewhere, of `starts` random ones per node.
+        the Lipschitz `bound`, in Euclidean norms, per unit of x; `missed`, the fraction of searches that
+        ended elsewhere, of `starts` random ones per node.
         `encoder_curves`: the first natural parameter along `x`, `optimised` and by `kernel_regression`.
         `posteriors`: the natural parameters of p(z|x_i).
         `strength` (Proposition 1, eq. 16): `regulariser` R(theta; sigma, alpha) by `encoder` (any, affine),
@@ -99,11 +101,13 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame]:
     Raises:
         UserError: a grid too coarse, or an optimisation that fails.
     """
-    tables = _encoder(settings)
-    tables["strength"] = pd.DataFrame([*_strength_of_any(settings), *_strength_of_affine(settings)])
-    tables |= _generator(settings)
-    tables["attenuation"] = pd.DataFrame(_attenuation(settings))
-    tables["bounds"] = pd.DataFrame([_bounds(sigma, settings) for sigma in settings.sigmas])
+    tables = {
+        **_encoder(settings),
+        "strength": pd.DataFrame([*_strength_of_any(settings), *_strength_of_affine(settings)])[STRENGTH],
+        **_generator(settings),
+        "attenuation": pd.DataFrame(_attenuation(settings)),
+        "bounds": pd.DataFrame([_bounds(sigma, settings) for sigma in settings.sigmas]),
+    }
     for table in tables.values():
         table.insert(0, "document", "air")
     return tables
@@ -113,34 +117,35 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame]:
 
 
 def _encoder(settings: Settings) -> dict[str, pd.DataFrame]:
-    observations = torch.tensor(settings.observations, dtype=torch.float64)
+    observations = _tensor(settings.observations)
     rows, curves, points = [], [], []
     for family in FAMILIES:
         posteriors = family.draw(settings.seed, "posteriors", len(observations))
         natural = family.natural(posteriors)
-        key: dict[str, object] = {"family": family.name}
-        names = {f"natural_{number + 1}": natural[:, number].numpy() for number in range(2)}
-        points.append(pd.DataFrame(key | {"x": observations.numpy()} | names))
+        first, second = natural.unbind(1)
+        points.append(_table(family=family.name, x=observations, natural_1=first, natural_2=second))
         for sigma in settings.sigmas:
             x, mass = noisy(observations, sigma, settings.nodes, SEARCHED)
             regression = denoising.natural_parameters(x[:, None], observations[:, None], natural, sigma)
-            bound = denoising.lipschitz_bound(observations[:, None], natural, sigma)
-            at_formula = _denoising_objective(family, family.coordinates(regression), posteriors, mass)
+            formula = _denoising_objective(family, family.coordinates(regression), posteriors, mass)
             start = family.draw(settings.seed, "start", settings.starts, len(x))
             found, missed = optimised_encoder(family, posteriors, mass, start)
             optimum, eta = _denoising_objective(family, found, posteriors, mass), family.natural(found)
-            row = {
-                "kl": family.kl(found, family.coordinates(regression)).max(),
-                "natural_difference": (eta - regression).abs().max(),
-                "excess": (optimum - at_formula).sum(),
-                "slope": (eta.diff(dim=0).norm(dim=1) / x.diff()).max(),
-                "bound": bound,
-                "missed": missed,
-            }
-            rows.append(key | {"sigma": sigma, "starts": settings.starts} | _floats(row))
+            key = {"family": family.name, "sigma": sigma}
+            rows.append(
+                key
+                | {"starts": settings.starts}
+                | _floats(
+                    kl=family.kl(found, family.coordinates(regression)).max(),
+                    natural_difference=(eta - regression).abs().max(),
+                    excess=(optimum - formula).sum(),
+                    slope=(eta.diff(dim=0).norm(dim=1) / x.diff()).max(),
+                    bound=denoising.lipschitz_bound(observations[:, None], natural, sigma),
+                    missed=missed,
+                )
+            )
             if sigma in settings.figure_sigmas:
-                curve = {"x": x, "optimised": eta[:, 0], "kernel_regression": regression[:, 0]}
-                curves.append(pd.DataFrame(key | {"sigma": sigma} | _arrays(curve)))
+                curves.append(_table(**key, x=x, optimised=eta[:, 0], kernel_regression=regression[:, 0]))
     return {
         "encoder": pd.DataFrame(rows),
         "encoder_curves": pd.concat(curves, ignore_index=True),
@@ -149,18 +154,10 @@ def _encoder(settings: Settings) -> dict[str, pd.DataFrame]:
 
 
 def noisy(observations: Tensor, sigma: float, nodes: int, reach: float) -> tuple[Tensor, Tensor]:
-    """Nodes for the noisy observation x~, and the mass of each x_i at each, (1/N) N(x~; x_i, sigma^2) dx~.
+    """Nodes `[Q]` for the noisy x~, and the mass (1/N) N(x~; x_i, sigma^2) dx~ of each x_i there, `[Q, N]`.
 
-    Infinite noise, which leaves no trace of i, has a single node.
-
-    Args:
-        observations: `[N]`.
-        sigma: standard deviation of the noise.
-        nodes: Q, unless sigma is infinite.
-        reach: standard deviations of the noise that the nodes extend beyond the observations.
-
-    Returns:
-        `[Q]` and `[Q, N]`.
+    They extend `reach` standard deviations beyond the observations `[N]`. Infinite noise, which leaves no
+    trace of i, has a single node.
 
     Raises:
         UserError: the nodes are too far apart for sigma.
@@ -168,27 +165,18 @@ def noisy(observations: Tensor, sigma: float, nodes: int, reach: float) -> tuple
     count = len(observations)
     if math.isinf(sigma):
         return observations.mean(0, keepdim=True), torch.full((1, count), 1 / count, dtype=torch.float64)
-    x = _grid(observations, torch.tensor(sigma, dtype=torch.float64), nodes, reach)
+    x = _grid(observations, _tensor(sigma), nodes, reach)
     return x, Normal(observations, sigma).log_prob(x[:, None]).exp() * (x[1] - x[0]) / count
 
 
 def optimised_encoder(
     family: Family, posteriors: Tensor, mass: Tensor, start: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """The encoder, free at every node, of the largest denoising objective (eq. 13).
+    """The encoder, free at every node, of the largest denoising objective (eq. 13), as coordinates `[Q, 2]`.
 
     A step of L-BFGS can throw a node so far that its q(z|x~) is all but certain, where the objective is flat.
-    Nodes do not touch each other, so each takes the best of the starts.
-
-    Args:
-        family: of posteriors and encoder.
-        posteriors: coordinates of p(z|x_i) `[N, 2]`.
-        mass: of x_i at each node `[Q, N]` (:func:`noisy`).
-        start: coordinates `[S, Q, 2]`.
-
-    Returns:
-        Coordinates `[Q, 2]`, and the share of all starts at all nodes that ended above the best by more than
-        1e-6 nats per unit of mass, a scalar.
+    Nodes do not touch each other, so each takes the best of the starts `[S, Q, 2]`; also returned is the
+    fraction of all starts at all nodes that ended more than 1e-6 nats per unit of mass above the best.
     """
     ends = _minimise(lambda free: _denoising_objective(family, free, posteriors, mass).sum(), start, mass)
     values = _denoising_objective(family, ends, posteriors, mass) / mass.sum(1)
@@ -198,17 +186,7 @@ def optimised_encoder(
 
 
 def _denoising_objective(family: Family, encoder: Tensor, posteriors: Tensor, mass: Tensor) -> Tensor:
-    """What each node adds to the average of KL(f(x~) || p(z|x_i)): log-likelihood less objective (eq. 13).
-
-    Args:
-        family: of posteriors and encoder.
-        encoder: coordinates `[..., Q, 2]`.
-        posteriors: coordinates `[..., N, 2]`.
-        mass: `[Q, N]`.
-
-    Returns:
-        `[..., Q]`, in nats.
-    """
+    """What each node adds to the mean of KL(f(x~) || p(z|x_i)), log p less objective (eq. 13), `[..., Q]`."""
     return (mass * family.kl(encoder.unsqueeze(-2), posteriors.unsqueeze(-3))).sum(-1)
 
 
@@ -217,64 +195,43 @@ def _denoising_objective(family: Family, encoder: Tensor, posteriors: Tensor, ma
 
 def _strength_of_any(settings: Settings) -> Iterator[dict[str, object]]:
     """R(theta; sigma) of encoders of infinite capacity, with the optimum of Theorem 1."""
-    observations = torch.tensor(settings.observations, dtype=torch.float64)
-    for family in FAMILIES:
+    observations = _tensor(settings.observations)
+    for family, sigma in product(FAMILIES, settings.sigmas):
         posteriors = family.draw(settings.seed, "models", settings.models, len(observations))
-        for sigma in settings.sigmas:
-            x, mass = noisy(observations, sigma, settings.nodes, INTEGRATED)
-            natural = denoising.natural_parameters(
-                x[:, None], observations[:, None], family.natural(posteriors), sigma
-            )
-            values = _denoising_objective(family, family.coordinates(natural), posteriors, mass)
-            yield from _strength_rows("any", family, 1.0, sigma, values.sum(-1))
+        x, mass = noisy(observations, sigma, settings.nodes, INTEGRATED)
+        natural = family.natural(posteriors)
+        optimum = denoising.natural_parameters(x[:, None], observations[:, None], natural, sigma)
+        values = _denoising_objective(family, family.coordinates(optimum), posteriors, mass).sum(-1)
+        yield from _by_model(values, encoder="any", family=family.name, alpha=1.0, sigma=sigma)
 
 
 def _strength_of_affine(settings: Settings) -> Iterator[dict[str, object]]:
     """R(theta; sigma, alpha) of encoders that are affine in x, by L-BFGS: the best of the starts."""
-    observations = torch.tensor(settings.observations, dtype=torch.float64)
-    for family in FAMILIES:
+    observations = _tensor(settings.observations)
+    for family, alpha, sigma in product(FAMILIES, settings.alphas, settings.sigmas):
         posteriors = family.draw(settings.seed, "models", settings.models, len(observations))
         start = family.draw(settings.seed, "affine", settings.starts, settings.models, 2)
-        for alpha in settings.alphas:
-            for sigma in settings.sigmas:
-                ends = affine_regularisers(family, posteriors, observations, sigma, alpha, start)
-                yield from _strength_rows("affine", family, alpha, sigma, ends.amin(0))
+        values = affine_regularisers(family, posteriors, observations, sigma, alpha, start).amin(0)
+        yield from _by_model(values, encoder="affine", family=family.name, alpha=alpha, sigma=sigma)
 
 
 def affine_regularisers(
     family: Family, posteriors: Tensor, observations: Tensor, sigma: float, alpha: float, start: Tensor
 ) -> Tensor:
-    """E_x[alpha E_e KL(f(x + e) || p) + (1 - alpha) KL(f(x) || p)] (eq. 16) where L-BFGS ends.
+    """E_x[alpha E_e KL(f(x + e) || p) + (1 - alpha) KL(f(x) || p)] (eq. 16) where L-BFGS ends, in nats.
 
-    Args:
-        family: of posteriors and encoder.
-        posteriors: coordinates of p(z|x_i) `[M, N, 2]`.
-        observations: `[N]`.
-        sigma: standard deviation of the noise e.
-        alpha: share of the denoising term.
-        start: coordinates a + b x as a and b, `[S, M, 2, 2]`.
-
-    Returns:
-        `[S, M]`, in nats.
+    Posteriors are `[M, N, 2]`, observations `[N]`; an encoder has the coordinates a + b x, and the search
+    starts from a and b, `[S, M, 2, 2]`, and ends in `[S, M]`.
     """
     noise = torch.linspace(-INTEGRATED, INTEGRATED, 81, dtype=torch.float64)
-    share = (-0.5 * noise.square()).softmax(0)
     x = torch.cat([observations[:, None], observations[:, None] + sigma * noise], 1)
-    weight = torch.cat([torch.tensor([1 - alpha], dtype=torch.float64), alpha * share])
+    weight = torch.cat([_tensor([1 - alpha]), alpha * (-0.5 * noise.square()).softmax(0)])
 
     def values(free: Tensor) -> Tensor:
         encoder = free[..., None, None, 0, :] + free[..., None, None, 1, :] * x[..., None]
         return (family.kl(encoder, posteriors[..., None, :]) * weight).sum(-1).mean(-1)
 
     return values(_minimise(lambda free: values(free).sum(), start))
-
-
-def _strength_rows(
-    encoder: str, family: Family, alpha: float, sigma: float, values: Tensor
-) -> Iterator[dict[str, object]]:
-    for model, value in enumerate(values.tolist()):
-        key = {"encoder": encoder, "family": family.name, "model": model, "alpha": alpha, "sigma": sigma}
-        yield key | {"regulariser": value}
 
 
 # Proposition 2
@@ -287,27 +244,29 @@ def _generator(settings: Settings) -> dict[str, pd.DataFrame]:
     natural = GAUSSIAN.natural(GAUSSIAN.draw(settings.seed, "posteriors", count))
     rows, curves = [], []
     for sigma in settings.sigmas:
-        encodings = GAUSSIAN.coordinates(denoising.natural_parameters(data, data, natural, sigma))
-        mean, deviation = encodings[:, 0], (0.5 * encodings[:, 1]).exp()
-        z = _grid(mean, deviation, settings.latent_nodes, SEARCHED)
-        log_q = Normal(mean, deviation).log_prob(z[:, None])
+        mean, log_variance = GAUSSIAN.coordinates(
+            denoising.natural_parameters(data, data, natural, sigma)
+        ).unbind(1)
+        scale = (0.5 * log_variance).exp()
+        z = _grid(mean, scale, settings.latent_nodes, SEARCHED)
+        log_q = Normal(mean, scale).log_prob(z[:, None])
         mass = log_q.exp() * (z[1] - z[0]) / count
         formula = denoising.generator_means(log_q, data)
         for start in range(settings.starts):
-            means = optimised_decoder(
-                data, mass, _randn(settings.seed, f"decoder {start}", len(z), settings.pixels)
+            first = _randn(settings.seed, f"decoder {start}", len(z), settings.pixels)
+            means = optimised_decoder(data, mass, first)
+            rows.append(
+                {"sigma": sigma, "start": start}
+                | _floats(
+                    difference=(means - formula).abs().max(),
+                    excess=_reconstruction(data, means, mass) - _reconstruction(data, formula, mass),
+                    distance=(mass.sum(1) @ (means - data.mean(0)).abs()).mean() / mass.sum(),
+                )
             )
-            row = {
-                "difference": (means - formula).abs().max(),
-                "excess": _reconstruction(data, means, mass) - _reconstruction(data, formula, mass),
-                "distance": (mass.sum(1) @ (means - data.mean(0)).abs()).mean() / mass.sum(),
-            }
-            rows.append({"sigma": sigma, "start": start} | _floats(row))
             if start == 0 and sigma in settings.figure_sigmas:
                 for pixel in range(settings.pixels):
-                    curve = {"z": z, "optimised": means[:, pixel], "formula": formula[:, pixel]}
                     key = {"sigma": sigma, "pixel": pixel, "data_mean": float(data[:, pixel].mean())}
-                    curves.append(pd.DataFrame(key | _arrays(curve)))
+                    curves.append(_table(**key, z=z, optimised=means[:, pixel], formula=formula[:, pixel]))
     return {"generator": pd.DataFrame(rows), "generator_curves": pd.concat(curves, ignore_index=True)}
 
 
@@ -316,11 +275,7 @@ def optimised_decoder(data: Tensor, mass: Tensor, start: Tensor) -> Tensor:
 
     They are searched as sin^2 of an angle, in which a Bernoulli likelihood bends the same everywhere; the
     logits of means near 0 or 1 hardly bend it, and L-BFGS would need thousands of steps.
-
-    Args:
-        data: bits `[N, D]`.
-        mass: q(z|x_i) dz / N at the nodes `[Q, N]`.
-        start: angles `[Q, D]`.
+    Data are bits `[N, D]`, masses q(z|x_i) dz / N at the nodes `[Q, N]`, and the start angles `[Q, D]`.
     """
     return _minimise(lambda angle: -_reconstruction(data, angle.sin().square(), mass), start, mass).sin() ** 2
 
@@ -334,31 +289,21 @@ def _reconstruction(data: Tensor, means: Tensor, mass: Tensor) -> Tensor:
 
 
 def _attenuation(settings: Settings) -> Iterator[dict[str, object]]:
-    observations = torch.tensor(settings.observations, dtype=torch.float64)
+    observations = _tensor(settings.observations)
     posteriors = CATEGORICAL.draw(settings.seed, "models", settings.models, len(observations))
     for sigma in (*settings.importance_sigmas, math.inf):
         x, mass = noisy(observations, sigma, settings.importance_nodes, SEARCHED)
         start = CATEGORICAL.draw(settings.seed, "proposal", settings.starts, settings.models, len(x))
         for k in settings.ks:
-            values = importance_regulariser(posteriors, mass, k, start)
-            for model, value in enumerate(values.tolist()):
-                yield {"model": model, "sigma": sigma, "k": k, "regulariser": value}
+            yield from _by_model(importance_regulariser(posteriors, mass, k, start), sigma=sigma, k=k)
 
 
 def importance_regulariser(posteriors: Tensor, mass: Tensor, k: int, start: Tensor) -> Tensor:
-    """R(theta; sigma, k) (eq. 23) of encoders free at every node, each the best of the starts.
+    """R(theta; sigma, k) (eq. 23) of encoders free at every node, each the best of the starts, `[M]` in nats.
 
     By eq. 21 it is the least average of log p(x) - L_k, without approximation: the k draws count only by how
-    often they hit each category, and all such counts are enumerated.
-
-    Args:
-        posteriors: coordinates of categorical p(z|x_i) `[M, N, 2]`.
-        mass: of x_i at each node `[Q, N]`.
-        k: importance samples.
-        start: coordinates `[S, M, Q, 2]`.
-
-    Returns:
-        `[M]`, in nats.
+    often they hit each category, and all such counts are enumerated. Posteriors are `[M, N, 2]`, starts
+    `[S, M, Q, 2]`.
     """
     counts = _counts(k)
     ways = math.lgamma(k + 1) - torch.lgamma(counts + 1).sum(1)
@@ -376,8 +321,7 @@ def importance_regulariser(posteriors: Tensor, mass: Tensor, k: int, start: Tens
 
 def _counts(k: int) -> Tensor:
     """All ways in which k draws can hit three categories, `[(k + 1) (k + 2) / 2, 3]`."""
-    pairs = [(first, second) for first in range(k + 1) for second in range(k + 1 - first)]
-    return torch.tensor([(a, b, k - a - b) for a, b in pairs], dtype=torch.float64)
+    return _tensor([(a, b, k - a - b) for a in range(k + 1) for b in range(k + 1 - a)])
 
 
 # Appendix B
@@ -390,32 +334,27 @@ def _bounds(sigma: float, settings: Settings) -> dict[str, float]:
     H(z) - H(z|x~), by adaptive quadrature and in closed form, and knows nothing of the model.
     """
     nodes, weights = np.polynomial.hermite_e.hermegauss(settings.perturbations)
-    perturbed = OBSERVED + sigma * torch.from_numpy(nodes)
+    means = SLOPE * (OBSERVED + sigma * torch.from_numpy(nodes))
     probability = torch.from_numpy(weights / weights.sum())
-    z = _grid(
-        SLOPE * perturbed, torch.tensor(DEVIATION, dtype=torch.float64), settings.latent_nodes, INTEGRATED
-    )
-    log_q = Normal(SLOPE * perturbed, DEVIATION).log_prob(z[:, None])
-    x = torch.tensor(OBSERVED, dtype=torch.float64)
+    z = _grid(means, _tensor(SCALE), settings.latent_nodes, INTEGRATED)
+    log_q = Normal(means, SCALE).log_prob(z[:, None])
+    x = _tensor(OBSERVED)
     log_joint = standard_gaussian_log_density(z[:, None]) + Normal(z, 0.5).log_prob(x)
     log_both = log_q + probability.log()
     log_marginal = log_both.logsumexp(1)
     step = z[1] - z[0]
     l_dvae = (log_both.exp() * (log_joint[:, None] - log_q)).sum() * step
     l_cvae = (log_marginal.exp() * (log_joint - log_marginal)).sum() * step
-    information = _entropy_of_mixture(SLOPE * perturbed, probability) - 0.5 * (
-        1 + LOG_2PI + math.log(VARIANCE)
-    )
-    return {"sigma": sigma} | _floats(
-        {
-            "l_dvae": l_dvae,
-            "l_cvae": l_cvae,
-            "difference": l_cvae - l_dvae,
-            "mutual_information": information,
-            "discrepancy": l_cvae - l_dvae - information,
-            "perturbation_entropy": -(probability * probability.log()).sum(),
-            "log_evidence": isotropic_gaussian_log_density(x[None], torch.zeros(1), 1.25),
-        }
+    information = _entropy_of_mixture(means, probability) - 0.5 * (1 + LOG_2PI + math.log(VARIANCE))
+    return _floats(
+        sigma=sigma,
+        l_dvae=l_dvae,
+        l_cvae=l_cvae,
+        difference=l_cvae - l_dvae,
+        mutual_information=information,
+        discrepancy=l_cvae - l_dvae - information,
+        perturbation_entropy=-(probability * probability.log()).sum(),
+        log_evidence=isotropic_gaussian_log_density(x[None], torch.zeros(1), 1.25),
     )
 
 
@@ -423,12 +362,10 @@ def _entropy_of_mixture(means: Tensor, probability: Tensor) -> float:
     """Of z, in nats, by SciPy's adaptive quadrature between neighbouring means and beyond the outermost."""
 
     def integrand(z: float) -> float:
-        density = (
-            probability * Normal(means, DEVIATION).log_prob(torch.tensor(z, dtype=torch.float64)).exp()
-        ).sum()
+        density = (probability * Normal(means, SCALE).log_prob(_tensor(z)).exp()).sum()
         return float(-torch.xlogy(density, density))
 
-    low, high = float(means[0]) - INTEGRATED * DEVIATION, float(means[-1]) + INTEGRATED * DEVIATION
+    low, high = float(means[0]) - INTEGRATED * SCALE, float(means[-1]) + INTEGRATED * SCALE
     return quad(integrand, low, high, points=means.tolist(), epsabs=1e-11, limit=500)[0]
 
 
@@ -436,13 +373,10 @@ def _entropy_of_mixture(means: Tensor, probability: Tensor) -> float:
 
 
 def _minimise(loss: Callable[[Tensor], Tensor], start: Tensor, mass: Tensor | None = None) -> Tensor:
-    """L-BFGS in float64.
+    """Where L-BFGS from `start`, `[..., Q, P]`, ends.
 
-    Args:
-        loss: a scalar function of a tensor like `start`.
-        start: where to start, `[..., Q, P]`.
-        mass: of the nodes that the values belong to `[Q, N]`. A node of little mass bends the loss little;
-            in units of the root of its mass all bend alike, and L-BFGS converges in far fewer steps.
+    A node of little mass `[Q, N]` bends the loss little; in units of the root of its mass all bend alike, and
+    far fewer steps are needed.
 
     Raises:
         UserError: it stopped where the gradient is not 0.
@@ -468,10 +402,10 @@ def _minimise(loss: Callable[[Tensor], Tensor], start: Tensor, mass: Tensor | No
     return torch.from_numpy(end.x).view_as(start) / unit
 
 
-def _grid(mean: Tensor, deviation: Tensor, nodes: int, reach: float) -> Tensor:
+def _grid(mean: Tensor, scale: Tensor, nodes: int, reach: float) -> Tensor:
     """Equidistant nodes that cover Gaussians N(m_i, s_i^2) and resolve the narrowest."""
-    low, high = float((mean - reach * deviation).min()), float((mean + reach * deviation).max())
-    least = 1 + math.ceil(WIDTHS * (high - low) / float(deviation.min()))
+    low, high = float((mean - reach * scale).min()), float((mean + reach * scale).max())
+    least = 1 + math.ceil(WIDTHS * (high - low) / float(scale.min()))
     if nodes < least:
         raise UserError(
             f"theory: {nodes} grid points are too few for the narrowest Gaussian; take {least} or more"
@@ -483,16 +417,21 @@ def _randn(seed: int, purpose: str, *shape: int) -> Tensor:
     return torch.randn(shape, dtype=torch.float64, generator=torch_generator(seed, "air.theory", purpose))
 
 
-def _floats(values: Mapping[str, Tensor | float]) -> dict[str, float]:
+def _by_model(regularisers: Tensor, **key: object) -> Iterator[dict[str, object]]:
+    """A row for each of M models."""
+    for model, value in enumerate(regularisers.tolist()):
+        yield {"model": model} | key | {"regulariser": value}
+
+
+def _floats(**values: Tensor | float) -> dict[str, float]:
     return {name: float(value) for name, value in values.items()}
 
 
-def _arrays(values: Mapping[str, Tensor]) -> dict[str, np.ndarray]:
-    return {name: value.numpy() for name, value in values.items()}
-
-
-def _same(values: Tensor) -> Tensor:
-    return values
+def _table(**columns: object) -> pd.DataFrame:
+    """Columns of tensors `[Q]`, and of numbers and names that are the same in each row."""
+    return pd.DataFrame(
+        {name: value.numpy() if isinstance(value, Tensor) else value for name, value in columns.items()}
+    )
 
 
 def _log_probabilities(logits: Tensor) -> Tensor:
@@ -521,6 +460,6 @@ def _gaussian_kl(q: Tensor, p: Tensor) -> Tensor:
     return 0.5 * (other_log_variance - log_variance + squared - 1)
 
 
-CATEGORICAL = Family("categorical", (1.5, 1.5), _same, _same, _categorical_kl)
+CATEGORICAL = Family("categorical", (1.5, 1.5), nn.Identity(), nn.Identity(), _categorical_kl)
 GAUSSIAN = Family("gaussian", (1.5, 0.5), _gaussian_natural, _gaussian_coordinates, _gaussian_kl)
 FAMILIES = (CATEGORICAL, GAUSSIAN)

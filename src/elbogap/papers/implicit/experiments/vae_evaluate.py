@@ -16,7 +16,9 @@ from torch import Tensor
 from elbogap import provenance
 from elbogap.densities import log_mean_exp, pairwise_gaussian_log_density
 from elbogap.evaluation.hmc_proposal import proposal
-from elbogap.evaluation.iw_svi import Gaussians, LogJoint, estimate
+from elbogap.evaluation.iw_svi import estimate
+from elbogap.inference.families.base import LogJoint
+from elbogap.inference.families.gaussian import DiagonalGaussian
 from elbogap.inference.families.semi_implicit import SemiImplicit
 from elbogap.nn.mlp import MLP
 from elbogap.nn.store import Stored
@@ -91,9 +93,9 @@ def _both(
             with_q = _semi_implicit_estimate(settings, joint, q, means, x, generator)
         else:
             start = q.mean
-            gaussians = Gaussians(q.mean, q.log_variance)
+            of_draws = DiagonalGaussian(q.mean.unsqueeze(-3), q.log_variance.unsqueeze(-3))
             with_q = estimate(
-                joint, gaussians, samples=settings.own_samples, at_once=at_once, generator=generator
+                joint, of_draws, samples=settings.own_samples, at_once=at_once, generator=generator
             )
     better = proposal(
         joint,

@@ -4,96 +4,104 @@ As in the authors' code the figure shows pixel means for five test images chosen
 (how is a guess: its first permutation), ten draws of each distribution, each draw of q_IW resampled among 50.
 """
 
+from collections.abc import Mapping
+
 import numpy as np
 import pandas as pd
 import torch
 from threadpoolctl import threadpool_limits
 from torch import Tensor
 
-from elbogap import tables
 from elbogap.data.loaders import load
 from elbogap.densities import bernoulli_log_likelihood
-from elbogap.inference.bounds import iwae
+from elbogap.evaluation.iw_svi import estimate
+from elbogap.inference import noise
 from elbogap.inference.importance import resample
-from elbogap.papers.qiw.autoencoder import Autoencoder
+from elbogap.models.image_vae import log_joint, posterior
+from elbogap.nn.mlp import MLP
+from elbogap.nn.store import Stored
 from elbogap.papers.qiw.classifier import predict
 from elbogap.papers.qiw.settings import MnistReconstruct as Settings
 from elbogap.runtime import Run, numpy_generator, torch_generator
+from elbogap.tables import read_arrays
 
 ROWS = 10_000  # decoder rows held at once
+
+Networks = Mapping[str, MLP]
 
 
 def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame | dict[str, np.ndarray]]:
     """Reconstruct test images: the figure's pixel means (`images`) and Table 2 (`reconstruction`).
 
     Keys: `method` (q, q_iw), `draw_seed`. `mean_log_p_x_given_z`: mean over the images of log p(x | z) with
-    one draw per image, in nats. `digit_agreement`: share of images for which the classifier reads the same
+    one draw per image, in nats. `digit_agreement`: fraction of images for which the classifier reads the same
     digit in the decoded mean, thresholded at 1/2, as in the image. `test_iwae_s<S>`: IWAE bound with S draws
     on the first `bound_images` of the images, in nats per image, a property of the model.
     """
-    model = Autoencoder.from_arrays(tables.read_arrays(run.inputs["parameters"]))
-    model.encoder.to(run.device)
-    model.decoder.to(run.device)
-    classifier = tables.read_arrays(run.inputs["classifier"])
+    networks = Stored.load(run.inputs["parameters"]).member(0, run.device)
+    classifier = read_arrays(run.inputs["classifier"])
     data = load(run.inputs["data"])
     kinds = {data.kind, str(classifier["data"])}
     test = torch.from_numpy(data.arrays["test"]).to(run.device, torch.float32)
     # The test part is sorted by class, so its first rows are no sample of it.
     order = numpy_generator(settings.seed, "qiw.mnist_reconstruct", "images").permutation(len(test))
     images = test[torch.from_numpy(order[: settings.images]).to(run.device)]
-    key = {
-        "document": "qiw",
-        "dataset": data.name,
-        "data": "real" if kinds == {"real"} else "stand-in",
-        "k": settings.k,
-        "images": len(images),
-        f"test_iwae_s{settings.bound_samples}": _bound(model, images[: settings.bound_images], settings, run),
-    }
     with torch.no_grad(), threadpool_limits(run.threads):
+        key = {
+            "document": "qiw",
+            "dataset": data.name,
+            "data": "real" if kinds == {"real"} else "stand-in",
+            "k": settings.k,
+            "images": len(images),
+            f"test_iwae_s{settings.bound_samples}": _bound(networks, images, settings, run),
+        }
         digits = predict(classifier, images.cpu().numpy())
         rows = []
         for draw_seed in range(settings.repeats):
             generator = _generator(settings, run, "table", draw_seed)
-            for method, logits in _reconstruct(model, images, settings.k, generator).items():
+            for method, logits in _reconstruct(networks, images, settings.k, generator).items():
                 log_likelihood = bernoulli_log_likelihood(images, logits)
                 read = predict(classifier, (logits > 0).cpu().numpy())
                 rows.append(
-                    key
-                    | {
+                    {
+                        **key,
                         "method": method,
                         "draw_seed": draw_seed,
                         "mean_log_p_x_given_z": float(log_likelihood.double().mean()),
                         "digit_agreement": float((read == digits).mean()),
                     }
                 )
-        return {"reconstruction": pd.DataFrame(rows), "images": _figure(model, test, settings, run)}
+        return {"reconstruction": pd.DataFrame(rows), "images": _figure(networks, test, settings, run)}
 
 
-def _reconstruct(model: Autoencoder, images: Tensor, k: int, generator: torch.Generator) -> dict[str, Tensor]:
+def _reconstruct(networks: Networks, images: Tensor, k: int, generator: torch.Generator) -> dict[str, Tensor]:
     """Logits `[B, 784]` of one reconstruction per image and method; q_IW chooses among k draws of q."""
     logits: dict[str, list[Tensor]] = {"q": [], "q_iw": []}
     for block in images.split(max(1, ROWS // k)):
-        draws = model.draw(block, k, generator)
-        logits["q"].append(model.logits(draws.z[0]))
-        logits["q_iw"].append(model.logits(resample(draws.z, draws.log_weights, generator)))
+        q, joint = posterior(networks["encoder"], block[None, None]), log_joint(networks["decoder"], block)
+        z = q.rsample(noise.draw(q.noise(1, k, len(block)), generator))
+        resampled = resample(z, joint(z) - q.log_prob(z), generator)
+        logits["q"].append(networks["decoder"](z[:, 0])[0])
+        logits["q_iw"].append(networks["decoder"](resampled)[0])
     return {method: torch.cat(blocks) for method, blocks in logits.items()}
 
 
-@torch.no_grad()
-def _bound(model: Autoencoder, images: Tensor, settings: Settings, run: Run) -> float:
-    generator = _generator(settings, run, "bound")
-    blocks = images.split(max(1, ROWS // settings.bound_samples))
-    bounds = [iwae(model.draw(block, settings.bound_samples, generator).log_weights) for block in blocks]
-    return float(torch.cat(bounds).double().mean())
+def _bound(networks: Networks, images: Tensor, settings: Settings, run: Run) -> float:
+    generator, samples = _generator(settings, run, "bound"), settings.bound_samples
+    bounds = []
+    for block in images[: settings.bound_images].split(max(1, ROWS // samples)):
+        q, joint = posterior(networks["encoder"], block[None, None]), log_joint(networks["decoder"], block)
+        bounds.append(estimate(joint, q, samples=samples, at_once=samples, generator=generator))
+    return float(torch.cat(bounds, -1).double().mean())
 
 
-def _figure(model: Autoencoder, test: Tensor, settings: Settings, run: Run) -> dict[str, np.ndarray]:
+def _figure(networks: Networks, test: Tensor, settings: Settings, run: Run) -> dict[str, np.ndarray]:
     """`real` uint8 [images, 784]; `q` and `q_iw` float32 [images, samples, 784], pixel means in [0, 1]."""
     random = np.random.RandomState(settings.figure_seed)
     chosen = torch.from_numpy(random.permutation(len(test))[: settings.figure_images]).to(run.device)
     real = test[chosen]
     repeated = real.repeat_interleave(settings.figure_samples, 0)
-    logits = _reconstruct(model, repeated, settings.k, _generator(settings, run, "figure"))
+    logits = _reconstruct(networks, repeated, settings.k, _generator(settings, run, "figure"))
     shape = settings.figure_images, settings.figure_samples, -1
     means = {method: value.sigmoid().reshape(shape).cpu().numpy() for method, value in logits.items()}
     return {"real": real.cpu().numpy().astype(np.uint8)} | means

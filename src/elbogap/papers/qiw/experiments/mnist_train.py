@@ -13,13 +13,16 @@ import math
 import numpy as np
 import pandas as pd
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from elbogap import provenance
 from elbogap.data.loaders import load
+from elbogap.ensemble import minibatches
 from elbogap.errors import UserError
-from elbogap.inference.bounds import iwae
-from elbogap.papers.qiw.autoencoder import Autoencoder
+from elbogap.inference import noise
+from elbogap.inference.objectives.elbo import IWAE
+from elbogap.models.image_vae import initial_networks, log_joint, posterior
+from elbogap.nn.store import Stored
 from elbogap.papers.qiw.settings import MnistTrain as Settings
 from elbogap.runtime import Run, numpy_generator, torch_generator
 from elbogap.training import Work, train
@@ -42,25 +45,25 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame | dict[str, np.n
     if not steps_per_epoch:
         raise UserError(f"qiw.mnist_train: batch {settings.batch} exceeds the {len(images)} training images")
 
-    model = Autoencoder.initial(
-        settings.hidden, settings.latent, torch_generator(settings.seed, "qiw.mnist_train", "weights")
+    weights = torch_generator(settings.seed, "qiw.mnist_train", "weights")
+    networks = initial_networks(
+        settings.hidden, settings.latent, settings.hidden, "softplus", lambda _: [weights]
     )
-    model.encoder.to(run.device)
-    model.decoder.to(run.device)
-    noise = torch_generator(settings.seed, "qiw.mnist_train", "noise", device=run.device)
-    optimiser = torch.optim.Adam(
-        [*model.encoder.parameters(), *model.decoder.parameters()], lr=settings.learning_rate, betas=BETAS
-    )
+    modules = nn.ModuleDict(networks).to(run.device)
+    generator = torch_generator(settings.seed, "qiw.mnist_train", "noise", device=run.device)
+    optimiser = torch.optim.Adam(modules.parameters(), lr=settings.learning_rate, betas=BETAS)
 
     @functools.lru_cache(maxsize=1)
-    def order(epoch: int) -> Tensor:
-        generator = torch_generator(settings.seed, "qiw.mnist_train", "order", epoch)
-        return torch.randperm(len(images), generator=generator).to(run.device)
+    def rows(epoch: int) -> Tensor:
+        order = torch_generator(settings.seed, "qiw.mnist_train", "order", epoch)
+        return minibatches(len(images), settings.batch, order).to(run.device)
 
     def step(i: int) -> Tensor:
-        epoch, position = divmod(i - 1, steps_per_epoch)
-        chosen = order(epoch)[position * settings.batch : (position + 1) * settings.batch]
-        bound = iwae(model.draw(images[chosen], settings.k, noise).log_weights).mean()
+        epoch, k = divmod(i - 1, steps_per_epoch)
+        x = images[rows(epoch)[k]][None, None]
+        q = posterior(networks["encoder"], x)
+        drawn = noise.draw(q.noise(1, settings.k, settings.batch), generator)
+        bound = IWAE().estimate(q, log_joint(networks["decoder"], x), drawn).mean()[0]
         optimiser.zero_grad()
         (-bound).backward()
         optimiser.param_groups[0]["eps"] = torch_epsilon(settings.epsilon, i)
@@ -72,7 +75,7 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame | dict[str, np.n
         step,
         steps=steps,
         record_every=settings.record_every,
-        parts={"encoder": model.encoder, "decoder": model.decoder, "optimiser": optimiser, "noise": noise},
+        parts={"networks": modules, "optimiser": optimiser, "noise": generator},
         work=Work.of(run, "IWAE", provenance.identity(__name__, settings, run), settings.checkpoint_seconds),
     )
     step_numbers = np.minimum(np.arange(1, len(bounds) + 1) * settings.record_every, steps)
@@ -87,7 +90,7 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame | dict[str, np.n
             "train_iwae": bounds.tolist(),
         }
     )
-    return {"parameters": model.to_arrays() | {"data": np.array(data.kind)}, "curve": curve}
+    return {"parameters": Stored(networks, {"data": np.array(data.kind)}).to_arrays(), "curve": curve}
 
 
 def torch_epsilon(epsilon: float, step: int) -> float:

@@ -1,0 +1,62 @@
+"""Denoising: a bound whose encoder sees noisy observations, clean ones, or both (Shu et al. 2018)."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from elbogap.inference.families.base import LogJoint
+from elbogap.inference.families.gaussian import DiagonalGaussian
+from elbogap.inference.noise import Noise, Spec, Specs
+from elbogap.inference.objectives.base import Estimate, Objective
+from elbogap.inference.objectives.elbo import IWAE, ClosedFormELBO
+
+
+@dataclass(frozen=True)
+class Denoising(Objective[DiagonalGaussian]):
+    """alpha L(x; f(x + sigma e)) + (1 - alpha) L(x; f(x)), e ~ N(0, I), for an encoder f and a bound L.
+
+    alpha = 0 is the VAE or IWAE, alpha = 1 the denoising one (eq. 13); between them lies eq. 16, with one
+    network f for both terms: log p - alpha E KL(f(x + sigma e) || p) - (1 - alpha) KL(f(x) || p). What the
+    encoder sees of x are V = 1 or 2 views, the noisy one first.
+
+    Attributes:
+        bound: L.
+        alpha: weight of the noisy view.
+        pixels: dimensions of x.
+    """
+
+    bound: ClosedFormELBO | IWAE
+    alpha: float
+    pixels: int
+
+    @property
+    def weights(self) -> list[float]:
+        """Of the V views."""
+        return [weight for weight in (self.alpha, 1 - self.alpha) if weight > 0]
+
+    def noise(self, *batch: int, dimensions: int, mixing: int = 0) -> Specs:
+        """`normal` of each view, `[V, *batch, D]`; e as `input`, `[B, pixels]`, where a view is noisy."""
+        own = self.bound.noise(len(self.weights), *batch, dimensions=dimensions, mixing=mixing)
+        return {**own, "input": Spec((batch[-1], self.pixels))} if self.alpha > 0 else own
+
+    def views(self, x: Tensor, scale: Tensor, noise: Noise) -> Tensor:
+        """x + sigma e, x, or both, `[M, B, pixels]` to `[M, V, B, pixels]`; sigma is `[M]`."""
+        noisy = [x + scale[:, None, None] * noise["input"]] if self.alpha > 0 else []
+        return torch.stack([*noisy, x] if self.alpha < 1 else noisy, 1)
+
+    def estimate(
+        self, q: DiagonalGaussian, log_joint: LogJoint, noise: Noise, state: nn.Module | None = None
+    ) -> Estimate:
+        """The mean bound of each view, `[M, V]` in nats, with the views' weights.
+
+        Args:
+            q: of each view, `[M, V, ..., B, D]`.
+            log_joint: log p(x, z).
+            noise: of the draws.
+            state: the bound's.
+        """
+        found = self.bound.estimate(q, log_joint, noise, state)
+        value, surrogate = (per_view.flatten(2).mean(-1) for per_view in (found.value, found.surrogate))
+        weights = torch.stack([value.new_full((), weight) for weight in self.weights])
+        return Estimate(value, surrogate, weights)
