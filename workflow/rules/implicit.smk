@@ -1,5 +1,11 @@
 # Document implicit: implicit and semi-implicit distributions, and approximations refined by Markov chains.
 
+from elbogap.papers.implicit.settings import TimeOfTraining
+
+
+wildcard_constraints:
+    trained="[a-z0-9_]+",
+
 
 def regressions(*kinds):
     """Tables of the softmax regressions, of some kinds, on all data sets."""
