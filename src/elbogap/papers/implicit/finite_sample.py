@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.special import ndtr
 
 from elbogap.ensemble import minibatches
-from elbogap.papers.implicit.discriminator import Discriminator
+from elbogap.papers.implicit.game import Discriminator
 from elbogap.papers.implicit.settings import FiniteSample as Settings
 from elbogap.runtime import torch_generator
 from elbogap.training import Work, train

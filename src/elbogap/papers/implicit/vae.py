@@ -65,33 +65,30 @@ class Learning:
     seeds: Sequence[int]
 
     @property
-    def method(self) -> Method:
-        """The cell's."""
+    def _method(self) -> Method:
         return OF_VAE[self.cell.method]
 
     @property
-    def latent(self) -> int:
-        """Latent dimensions of the model."""
+    def _latent(self) -> int:
         return self.settings.vae_latent if self.cell.model == "vae" else self.settings.factors
 
     @property
-    def mixing(self) -> int:
-        """Dimensions of q's mixing noise, 0 where it has none."""
-        return self.settings.noise * self.method.mixing
+    def _mixing(self) -> int:
+        return self.settings.noise * self._method.mixing
 
     def initial_networks(self) -> dict[str, MLP]:
         """Decoder, and networks of q; alike for equal seeds."""
         hidden, linear = self.settings.hidden, self.cell.model == "factorisation"
-        encoder = [PIXELS + self.mixing, *hidden, self.latent]
-        decoder = [self.latent, *([] if linear else hidden), PIXELS]
+        encoder = [PIXELS + self._mixing, *hidden, self._latent]
+        decoder = [self._latent, *([] if linear else hidden), PIXELS]
         generators = self._generators("decoder")
         networks = {"mean": self._network(encoder, self._generators("mean"))}
         networks["decoder"] = self._network(decoder, generators)
         if linear:
             for weight, generator in zip(networks["decoder"].weights[0].detach(), generators, strict=True):
                 weight.normal_(0, FACTOR_SCALE, generator=generator)
-        if self.method.mixing:
-            scale = torch.full((len(self.seeds), self.latent), FIRST_SCALE)
+        if self._method.mixing:
+            scale = torch.full((len(self.seeds), self._latent), FIRST_SCALE)
             return networks | {"scale": MLP.constant(scale)}
         return networks | {"scale": self._network(encoder, self._generators("deviation"))}
 
@@ -101,14 +98,14 @@ class Learning:
         The value of a member is the mean over the minibatch of the ELBO, or of SIVI's bound for semi-implicit
         q (with L = 0 for UIVI), in nats per image, with the gradient of the sum.
         """
-        settings, cell, method, device = self.settings, self.cell, self.method, images.device.type
+        settings, cell, method, device = self.settings, self.cell, self._method, images.device.type
         members = len(self.seeds)
         iterations = (cell.refinements, 0) if method.refining else (settings.burn_in, settings.kept)
         objective = objective_of(
             method,
             settings.sivi_samples,
             kernel_of(settings, *iterations),
-            settings.step_size / (self.mixing or self.latent),
+            settings.step_size / (self._mixing or self._latent),
             shared=False,
             alpha=cell.alpha,
         )
@@ -116,7 +113,7 @@ class Learning:
         if isinstance(objective, VCD):
             control = RunningMeanPerDatum(members, len(images), device=device)
             state = ChainState(members, objective.step_size, control, device)
-        specs = objective.noise(settings.batch, dimensions=self.latent, mixing=self.mixing)
+        specs = objective.noise(settings.batch, dimensions=self._latent, mixing=self._mixing)
         return Variational(
             objective=objective,
             family=lambda networks, batch: posterior(networks, method, images[batch["rows"]]),
