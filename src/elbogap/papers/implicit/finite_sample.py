@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.special import ndtr
 
 from elbogap.ensemble import Batch, Stream, fit, minibatches
-from elbogap.inference.adversarial import discriminator_objective
+from elbogap.inference.objectives.adversarial import discriminator_objective
 from elbogap.nn.mlp import MLP, Network
 from elbogap.papers.implicit.settings import FiniteSample as Settings
 from elbogap.runtime import torch_generator

@@ -3,11 +3,15 @@
 Members, one per seed, are trained together; each draws from generators of its own.
 """
 
+from functools import partial
+
 import torch
 from torch import Tensor
 
 from elbogap.evaluation import histogram
-from elbogap.inference.adversarial import density_ratio_elbo, discriminator_objective
+from elbogap.inference.families.implicit import Implicit
+from elbogap.inference.objectives.adversarial import DensityRatio, discriminator_objective
+from elbogap.inference.objectives.base import StandardNormalPrior
 from elbogap.nn.mlp import MLP
 from elbogap.papers.implicit.horseshoe import DIMENSION, log_joint, log_likelihood
 from elbogap.papers.implicit.settings import AdversarialGame as Settings
@@ -70,7 +74,7 @@ class Game:
         self._ascend("discriminator", discriminator_objective(*logits))
 
     def _improve_q(self, noise: Tensor) -> None:
-        self._ascend("q", self._elbo(self._q(noise)))
+        self._ascend("q", self._elbo(noise))
 
     def _ascend(self, name: str, value: Tensor) -> None:
         self._optimisers[name].zero_grad()
@@ -79,12 +83,15 @@ class Game:
 
     @torch.no_grad()
     def _measure(self, i: int) -> Tensor:
-        z = self._q(self._draws("measure", i, self._settings.draws, self._settings.noise))
+        noise = self._draws("measure", i, self._settings.draws, self._settings.noise)
+        z = self._q(noise)
         elbo = log_joint(self._settings, z).double().mean(-1) + histogram.entropy(z, self._settings.cell)
-        return torch.stack([self._elbo(z).double(), elbo])
+        return torch.stack([self._elbo(noise).double(), elbo])
 
-    def _elbo(self, z: Tensor) -> Tensor:
-        return density_ratio_elbo(z, lambda z: log_likelihood(self._settings, z), self._logits)
+    def _elbo(self, noise: Tensor) -> Tensor:
+        model = StandardNormalPrior(partial(log_likelihood, self._settings))
+        q = Implicit(self._q, self._settings.noise)
+        return DensityRatio(self._logits).estimate(q, model, {"normal": noise}).mean()
 
     def _logits(self, z: Tensor) -> Tensor:
         return self._discriminator(z).squeeze(-1)
