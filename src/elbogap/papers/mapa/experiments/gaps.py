@@ -21,7 +21,7 @@ from elbogap.densities import (
 )
 from elbogap.errors import Unresolved
 from elbogap.evaluation import quadrature
-from elbogap.evaluation.gaps import Gaussians, best_gaussians, gaussian_elbo
+from elbogap.evaluation.gaps import best_gaussians, gaussian_elbo
 from elbogap.inference import bounds
 from elbogap.inference.empirical import (
     Proposal,
@@ -29,6 +29,7 @@ from elbogap.inference.empirical import (
     index_log_posterior,
     mapa_bound,
 )
+from elbogap.inference.families.gaussian import DiagonalGaussian
 from elbogap.papers.mapa.cells import Cell
 from elbogap.papers.mapa.experiments.train import log_proposal
 from elbogap.papers.mapa.ground_truth import GroundTruth
@@ -131,8 +132,7 @@ def _of_encoder(
     _, x = truth.data_set(settings.test_points, model.models.seed, model.draw, "test")
     panels = quadrature.adapted_panels(model.decode, truth.log_likelihood, x)
     log_p = quadrature.log_evidence(model.decode, truth.log_likelihood, x, panels)
-    mean, log_variance = model.encode(x).unbind(-1)
-    q = Gaussians(mean, 0.5 * log_variance)
+    q = DiagonalGaussian(*model.encode(x).chunk(2, -1))
     elbo = gaussian_elbo(model.decode, truth.log_likelihood, x, panels, q)
     best = best_gaussians(model.decode, truth.log_likelihood, x, panels, q)
     if cell.samples == 1:
@@ -153,7 +153,7 @@ def _iwae(
     cell: Cell,
     model: Selected,
     x: Tensor,
-    q: Gaussians,
+    q: DiagonalGaussian,
     samples: int,
     generator: torch.Generator,
 ) -> Tensor:
@@ -162,7 +162,7 @@ def _iwae(
     totals = torch.zeros(samples, dtype=torch.float64)
     for part in torch.arange(len(x)).split(max(1, MOST_ROWS // (draws * samples))):
         noise = torch.randn(samples, draws, len(part), 1, dtype=torch.float64, generator=generator)
-        m, log_variance = q.mean[part, None], 2 * q.log_deviation[part, None]
+        m, log_variance = q.mean[part], q.log_variance[part]
         z = m + (0.5 * log_variance).exp() * noise
         log_likelihood = isotropic_gaussian_log_density(x[part], model.decode(z), truth.noise_variance)
         log_q = gaussian_log_density(z, m, log_variance)
