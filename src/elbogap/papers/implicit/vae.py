@@ -14,20 +14,18 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from elbogap.densities import bernoulli_log_likelihood
 from elbogap.ensemble import Stream, Variational, round_of_minibatches
 from elbogap.inference import hmc
-from elbogap.inference.families.base import LogJoint
-from elbogap.inference.objectives.base import Estimate, Objective, StandardNormalPrior
+from elbogap.inference.objectives.base import Estimate, Objective
 from elbogap.inference.objectives.contrastive import VCD, ChainState, Contrast, Hoffman, RunningMeanPerDatum
 from elbogap.inference.objectives.elbo import ELBO, SIVI
 from elbogap.inference.objectives.uivi import UIVI
-from elbogap.nn.mlp import MLP, Network
+from elbogap.models.image_vae import PIXELS, log_joint
+from elbogap.nn.mlp import MLP
 from elbogap.papers.implicit.families import SEMI_IMPLICIT, posterior
 from elbogap.papers.implicit.settings import VaeCell, VaeTrain
 from elbogap.runtime import torch_generator
 
-PIXELS = 28 * 28
 FIRST_SCALE = 0.5
 """Scale of a semi-implicit q given its noise, at the beginning."""
 FACTOR_SCALE = 0.01
@@ -59,19 +57,6 @@ def initial_networks(settings: VaeTrain, dataset: str, cell: VaeCell, seeds: Seq
     if cell.method in SEMI_IMPLICIT:
         networks["deviation"] = MLP.constant(torch.full((len(seeds), size), FIRST_SCALE))
     return networks
-
-
-def log_joint(decoder: MLP, x: Tensor) -> StandardNormalPrior:
-    """log p(x_b, z) in nats for images `[M, B, 784]` and z `[M, ..., B, L]`: `[M, ..., B]`."""
-
-    def log_likelihood(network: Network) -> LogJoint:
-        def of_draws(z: Tensor) -> Tensor:
-            images = x.view(len(x), *[1] * (z.ndim - x.ndim), *x.shape[1:])
-            return bernoulli_log_likelihood(images, network(z))
-
-        return of_draws
-
-    return StandardNormalPrior(log_likelihood(decoder), log_likelihood(decoder.layers().detach()))
 
 
 @dataclass(frozen=True)
