@@ -11,10 +11,8 @@ from elbogap.nn.store import Stored
 
 def stored(classifier: MLPClassifier, **values: np.ndarray) -> Stored:
     """A fitted classifier with ReLU units, its `classes`, and more values."""
-    weights, biases = (
-        [torch.from_numpy(np.atleast_2d(values)).unsqueeze(0) for values in layers]
-        for layers in (classifier.coefs_, classifier.intercepts_)
-    )
+    weights = [torch.from_numpy(weight)[None] for weight in classifier.coefs_]
+    biases = [torch.from_numpy(bias)[None, None] for bias in classifier.intercepts_]
     network = MLP.from_tensors(weights, biases, "relu")
     return Stored({"classifier": network}, {"classes": classifier.classes_, **values})
 
