@@ -29,13 +29,13 @@ from elbogap.densities import (
     pairwise_gaussian_log_density,
 )
 from elbogap.densities import standard_gaussian_log_density as log_prior
-from elbogap.ensemble import Objective, Stream, fit, in_chunks, minibatches
+from elbogap.ensemble import Objective, fit, in_chunks, minibatches
 from elbogap.inference.bounds import iwae
 from elbogap.inference.empirical import index_log_posterior
 from elbogap.inference.families.proposal import Proposal
 from elbogap.nn.mlp import MLP, Activation
 from elbogap.papers.mapa.methods import Cell
-from elbogap.papers.mapa.training import OBJECTIVES, POSTERIORS, SomeTerms, TrainingSets, variational
+from elbogap.papers.mapa.training import TrainingSets, encoder_outputs, of_cell
 from elbogap.runtime import torch_generator
 from elbogap.training import Work
 
@@ -167,26 +167,13 @@ def _networks(cell: Cell, members: int) -> dict[str, MLP]:
     generator = torch_generator(0, "bench weights")
     return {
         "decoder": MLP(members, [1, *HIDDEN, 2], ACTIVATION, generator),
-        "encoder": MLP(members, [2, *HIDDEN, _outputs(cell)], ACTIVATION, generator),
+        "encoder": MLP(members, [2, *HIDDEN, encoder_outputs(cell)], ACTIVATION, generator),
     }
-
-
-def _outputs(cell: Cell) -> int:
-    """Of the encoder."""
-    return POSTERIORS[cell.method.posterior].outputs if cell.method.posterior else 1
 
 
 def _proposal(cell: Cell, x: Tensor) -> Proposal:
     log_q = index_log_posterior(pairwise_gaussian_log_density(x.double(), x.double(), VARIANCE))
     return Proposal.prepare(log_q, *cell.terms(len(x)), torch_generator(0, "bench ties"))
-
-
-def _objective(cell: Cell, x: Tensor, streams: Sequence[Stream], proposals: Sequence[Proposal]) -> Objective:
-    sets = TrainingSets(x, VARIANCE, BATCH, streams)
-    if not cell.method.posterior:
-        return SomeTerms(sets, proposals)
-    objective, family = OBJECTIVES[cell.method.objective], POSTERIORS[cell.method.posterior].family
-    return variational(objective, family, cell.samples or 1, sets, lambda networks: networks["decoder"])
 
 
 def _ensemble(cell: Cell, x: Tensor, members: int) -> Steps:
@@ -195,7 +182,8 @@ def _ensemble(cell: Cell, x: Tensor, members: int) -> Steps:
 
     def objective(chunk: Sequence[int]) -> Objective:
         streams = [partial(torch_generator, 0, member) for member in chunk]
-        return _objective(cell, x.expand(len(chunk), -1, -1), streams, proposals * len(chunk))
+        sets = TrainingSets(x.expand(len(chunk), -1, -1), VARIANCE, BATCH, streams)
+        return of_cell(cell, sets, proposals * len(chunk))
 
     def train(epochs: int, chunk: Sequence[int]) -> None:
         with tempfile.TemporaryDirectory() as folder:
@@ -221,7 +209,7 @@ def _sequential(inputs: int, outputs: int) -> nn.Sequential:
 
 
 def _plain(cell: Cell, x: Tensor, members: int) -> Steps:
-    decoder, encoder = _sequential(1, 2), _sequential(2, _outputs(cell))
+    decoder, encoder = _sequential(1, 2), _sequential(2, encoder_outputs(cell))
     optimiser = torch.optim.Adam([*decoder.parameters(), *encoder.parameters()], lr=RATE)
     generator = torch_generator(0, "bench plain")
     if not cell.method.posterior:
@@ -283,10 +271,10 @@ def _inputs(cell: Cell, x: Tensor, members: int) -> Callable[[], dict[str, Tenso
 
 def _vmap(cell: Cell, x: Tensor, members: int) -> Steps:
     """The objective of a single model, differentiated and batched by `torch.func`."""
-    objective: Any = _objective(cell, x[None], [], [])
+    objective: Any = of_cell(cell, TrainingSets(x[None], VARIANCE, BATCH, []))
     ensembles = {
         "decoder": [_sequential(1, 2) for _ in range(members)],
-        "encoder": [_sequential(2, _outputs(cell)) for _ in range(members)],
+        "encoder": [_sequential(2, encoder_outputs(cell)) for _ in range(members)],
     }
     parameters = {
         f"{name}.{key}": value

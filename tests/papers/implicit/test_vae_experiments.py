@@ -60,7 +60,7 @@ def test_training_raises_the_bound(vae_settings: VaeTrain, images: Path, cell: s
     for _, curve in curves.groupby("seed"):
         assert curve["bound"].is_monotonic_increasing
     networks = Stored.from_arrays(found["models"]).networks
-    assert set(networks) == {"mean", "deviation", "decoder"}
+    assert set(networks) == {"mean", "scale", "decoder"}
 
 
 def test_a_seed_is_the_same_alone(vae_settings: VaeTrain, images: Path, tmp_path: Path) -> None:
@@ -114,8 +114,8 @@ def small_models(semi_implicit: bool) -> dict[str, MLP]:
     decoder = MLP(1, [1, 5, 784], "tanh", generator)
     inputs = 784 + (2 if semi_implicit else 0)
     models = {"decoder": decoder, "mean": MLP(1, [inputs, 4, 1], "relu", generator, "xavier")}
-    deviation = MLP.constant(torch.ones(1, 1)) if semi_implicit else MLP(1, [784, 4, 1], "relu", generator)
-    return models | {"deviation": deviation}
+    scale = MLP.constant(torch.ones(1, 1)) if semi_implicit else MLP(1, [784, 4, 1], "relu", generator)
+    return models | {"scale": scale}
 
 
 def exact(models: dict[str, MLP], images: Path) -> np.ndarray:
@@ -146,7 +146,7 @@ def test_few_noises_push_the_own_estimate_up(images: Path, tmp_path: Path) -> No
     models = small_models(semi_implicit=True)
     with torch.no_grad():
         models["mean"].weights[0][:, 784:] *= 20
-        models["deviation"].biases[0].fill_(0.135)
+        models["scale"].biases[0].fill_(0.135)
     means = []
     for noises in (1, 500):
         settings = EVALUATE.model_copy(update={"own_noises": noises})

@@ -67,10 +67,14 @@ PROPOSALS: Mapping[str, Callable[[GroundTruth, Tensor, Tensor], Tensor]] = {
 """log q(i|n) `[N, N]` of a data set with latent values z and observations x: eq. 8, eq. 7, and 1 / N."""
 
 
+def encoder_outputs(cell: Cell) -> int:
+    """Those that q(z|x) takes, or the code g(x)."""
+    return POSTERIORS[cell.method.posterior].outputs if cell.method.posterior else 1
+
+
 def networks(settings: Train, problem: str, cell: Cell, members: Sequence[Member]) -> dict[str, MLP]:
     """Decoder, and encoder of q(z|x) or of codes g(x); decoders start alike in all methods."""
-    outputs = POSTERIORS[cell.method.posterior].outputs if cell.method.posterior else 1
-    sizes = {"decoder": [1, *settings.hidden, 2], "encoder": [2, *settings.hidden, outputs]}
+    sizes = {"decoder": [1, *settings.hidden, 2], "encoder": [2, *settings.hidden, encoder_outputs(cell)]}
     return {
         name: MLP.independent(
             widths,
@@ -127,18 +131,20 @@ def objective(
             for member in members
         ],
     )
-    method = cell.method
-    if method.posterior:
-        family, samples = POSTERIORS[method.posterior].family, cell.samples or 1
-        return variational(
-            OBJECTIVES[method.objective], family, samples, sets, lambda networks: networks["decoder"]
-        )
     if cell.fraction is None:
-        return AllTerms(sets)
+        return of_cell(cell, sets)
     proposals = {
         draw: proposal(truth, cell, settings.points, settings.seed, draw).to(device) for draw in draws
     }
-    return SomeTerms(sets, [proposals[draw] for draw, _ in members])
+    return of_cell(cell, sets, [proposals[draw] for draw, _ in members])
+
+
+def of_cell(cell: Cell, sets: TrainingSets, proposals: Sequence[Proposal] = ()) -> Objective:
+    """The cell's objective; where k terms are certain and others drawn, with the proposal of each member."""
+    if cell.method.posterior:
+        objective, family = OBJECTIVES[cell.method.objective], POSTERIORS[cell.method.posterior].family
+        return variational(objective, family, cell.samples or 1, sets, lambda networks: networks["decoder"])
+    return AllTerms(sets) if cell.fraction is None else SomeTerms(sets, proposals)
 
 
 def variational(

@@ -11,8 +11,8 @@ The document states neither the observations nor how different the decoders are;
 """
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -22,7 +22,7 @@ from torch import Tensor
 from elbogap.densities import categorical_kl, standard_gaussian_log_density
 from elbogap.errors import Unresolved, UserError
 from elbogap.evaluation import quadrature
-from elbogap.inference.empirical import index_log_posterior
+from elbogap.papers.mapa.log_posteriors import curves, grid, of_ranks, over_indices
 from elbogap.papers.mapa.model import GroundTruth, Model, Trained, load
 from elbogap.papers.mapa.settings import Nonidentifiability as Settings
 from elbogap.runtime import Run, torch_generator
@@ -33,23 +33,16 @@ BLOCK = 500  # observations held in memory at once
 GROUND_TRUTH, MEAN, DRAW = "ground truth", "mean-field mean", "posterior draw"
 
 
-@dataclass(frozen=True, eq=False)
-class Variant:
-    """A model with latent codes of the data.
+class Variant(NamedTuple):
+    """A model with codes `z` `[N, 1]` of all observations, and its columns.
 
-    Attributes:
-        number: 1 for the ground truth, 2 for the learned model.
-        model: the model.
-        codes: what the codes are: the values that made the data, q(z|x)'s means, or draws from p(z|x).
-        z: codes of all N observations `[N, 1]`.
-        columns: `restart` and `test_kl`.
+    The codes are the values that made the data, q(z|x)'s means, or draws from p(z|x). Columns are `variant`,
+    1 for the ground truth and 2 for the learned model, `codes`, `restart` and `test_kl`.
     """
 
-    number: int
     model: Model
-    codes: str
     z: Tensor
-    columns: Mapping[str, float | None]
+    columns: dict[str, Any]
 
 
 def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame | dict[str, np.ndarray]]:
@@ -75,35 +68,39 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame | dict[str, np.n
     test = learned.held_out(truth, settings.valid_points, "test")
     test_kl = float(truth.log_evidence(test).mean()) - float(learned.log_evidence(test).mean())
     generator = torch_generator(settings.seed, "posterior draws", truth.name)
-    of_learned = {"restart": learned.restart, "test_kl": test_kl}
+    of_truth = {"variant": 1, "codes": GROUND_TRUTH, "restart": None, "test_kl": 0.0}
+    of_learned = {"variant": 2, "restart": learned.restart, "test_kl": test_kl}
     variants = (
-        Variant(1, truth, GROUND_TRUTH, z, {"restart": None, "test_kl": 0.0}),
-        Variant(2, learned, MEAN, learned.encode(x)[:, :1], of_learned),
-        Variant(2, learned, DRAW, posterior_draws(learned, x, generator), of_learned),
+        Variant(truth, z, of_truth),
+        Variant(learned, learned.encode(x)[:, :1], of_learned | {"codes": MEAN}),
+        Variant(learned, posterior_draws(learned, x, generator), of_learned | {"codes": DRAW}),
     )
-    ranks = [min(int(quantile * len(z)), len(z) - 1) for quantile in settings.quantiles]
-    shown = z[:, 0].argsort()[ranks]
-
+    shown = of_ranks(z, settings.quantiles)
+    codes = torch.stack([variant.z[:, 0] for variant in variants[:2]])
+    nodes = grid(codes, settings.grid)
+    first, second = (curves(variant.model, variant.z, x, shown, nodes) for variant in variants[:2])
+    arrays = {
+        "z": codes,
+        "z_shown": codes[:, shown],
+        "grid": nodes[:, 0],
+        "decoder": torch.stack([variant.model.decode(nodes) for variant in variants[:2]]),
+        **{name: torch.stack([first[name], second[name]]) for name in ("true", "empiricalised")},
+        **{name: first[name] for name in ("prior", "mapa")},
+    }
     tables = []
     for variant in variants:
         measures = _measures(truth, variant, x)
-        rows = pd.concat(
-            [
-                measures.iloc[shown.numpy()].assign(
-                    observation=[f"rank {quantile:g}" for quantile in settings.quantiles],
-                    z_gt=z[shown, 0].numpy(),
-                    x1=x[shown, 0].numpy(),
-                    x2=x[shown, 1].numpy(),
-                ),
-                measures.mean().to_frame().T.assign(observation="mean"),
-            ]
+        of_shown = measures.iloc[shown.numpy()].assign(
+            observation=[f"rank {quantile:g}" for quantile in settings.quantiles],
+            z_gt=z[shown, 0].numpy(),
+            x1=x[shown, 0].numpy(),
+            x2=x[shown, 1].numpy(),
         )
+        rows = pd.concat([of_shown, measures.mean().to_frame().T.assign(observation="mean")])
         distance = _decoder_distance(truth, variant.model)
         rows = rows.assign(
             document="mapa",
             problem=truth.name,
-            variant=variant.number,
-            codes=variant.codes,
             **variant.columns,
             decoder_distance=distance,
             decoder_distance_to_noise=distance / math.sqrt(truth.noise_variance),
@@ -112,7 +109,7 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame | dict[str, np.n
     keys = ["document", "problem", "variant", "codes", "observation"]
     points = pd.concat(tables, ignore_index=True)
     return {
-        "curves": _curves(truth, variants[:2], x, shown, settings.grid),
+        "curves": {name: value.numpy() for name, value in arrays.items()},
         "points": points[[*keys, *points.columns.difference(keys, sort=False)]],
     }
 
@@ -154,14 +151,14 @@ def posterior_draws(model: Model, x: Tensor, generator: torch.Generator, cells: 
 
 def _measures(truth: GroundTruth, variant: Variant, x: Tensor) -> pd.DataFrame:
     """The measures of all N observations, one row each."""
-    outputs, parts = variant.model.decode(variant.z), []
-    for rows in x.split(BLOCK):
-        log_p = index_log_posterior(truth.log_likelihood(rows, outputs))
-        log_q = index_log_posterior(truth.log_likelihood(rows, x))
-        parts.append(torch.stack([categorical_kl(log_p, log_q), categorical_kl(log_q, log_p)], 1))
-    kl = torch.cat(parts).numpy()
-    distance = (x - outputs).square().sum(-1) / (2 * truth.noise_variance)
-    return pd.DataFrame({"kl_p_to_q": kl[:, 0], "kl_q_to_p": kl[:, 1], "distance_to_noise": distance.numpy()})
+    of_blocks = [
+        torch.stack([categorical_kl(log_p, log_q), categorical_kl(log_q, log_p)])
+        for _, _, log_p, log_q in over_indices(variant.model, variant.z, x, BLOCK)
+    ]
+    p_to_q, q_to_p = torch.cat(of_blocks, 1).numpy()
+    square = (x - variant.model.decode(variant.z)).square().sum(-1)
+    distance = (square / (2 * truth.noise_variance)).numpy()
+    return pd.DataFrame({"kl_p_to_q": p_to_q, "kl_q_to_p": q_to_p, "distance_to_noise": distance})
 
 
 def _decoder_distance(first: Model, second: Model, panels: int = 1000) -> float:
@@ -169,29 +166,3 @@ def _decoder_distance(first: Model, second: Model, panels: int = 1000) -> float:
     z, log_weights = quadrature.Panels.uniform(BOUND, panels, 10).nodes()
     squares = ((first.decode(z) - second.decode(sign * z)).square().sum(-1) for sign in (1, -1))
     return math.sqrt(min(float(log_weights.exp() @ square) for square in squares))
-
-
-def _curves(
-    truth: GroundTruth, variants: tuple[Variant, ...], x: Tensor, shown: Tensor, nodes: int
-) -> dict[str, np.ndarray]:
-    codes = torch.stack([variant.z[:, 0] for variant in variants])
-    grid = torch.linspace(float(codes.min()), float(codes.max()), nodes, dtype=torch.float64)[:, None]
-    chosen, log_likelihood, log_count = x[shown], truth.log_likelihood, math.log(len(x))
-    true, empiricalised = [], []
-    for variant in variants:
-        problem = (variant.model.decode, log_likelihood, chosen)
-        evidence = quadrature.log_evidence(*problem, quadrature.adapted_panels(*problem))
-        true.append(quadrature.log_posterior(grid, *problem, evidence))
-        outputs = variant.model.decode(variant.z)
-        empiricalised.append(index_log_posterior(log_likelihood(chosen, outputs)) + log_count)
-    arrays = {
-        "z": codes,
-        "z_shown": codes[:, shown],
-        "grid": grid[:, 0],
-        "decoder": torch.stack([variant.model.decode(grid) for variant in variants]),
-        "true": torch.stack(true),
-        "prior": standard_gaussian_log_density(grid),
-        "empiricalised": torch.stack(empiricalised),
-        "mapa": index_log_posterior(log_likelihood(chosen, x)) + log_count,
-    }
-    return {name: value.numpy() for name, value in arrays.items()}

@@ -25,7 +25,7 @@ NETWORKS = {"decoder": 1, "encoder and decoder": 2}
 
 
 def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame]:
-    """One row per problem, cost, method, reading, share, S and data set; inputs are surrogates by problem.
+    """One row per problem, cost, method, reading, k / S, S and data set; inputs are surrogates by problem.
 
     Returns:
         `passes`: `cost` says which networks count (:data:`NETWORKS`);

@@ -10,8 +10,8 @@ prior recovered by the exact quantile map, so that the estimate and quadrature a
 import math
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -38,16 +38,10 @@ ROWS = {"cpu": 2**17, "cuda": 2**23}  # network rows of the models that are fitt
 TERMS = {"cpu": 2**18, "cuda": 2**26}  # draws times components held in memory at once
 
 
-@dataclass(frozen=True, eq=False)
-class Case:
-    """A model on a data set.
+class Case(NamedTuple):
+    """A model whose likelihood is estimated, its cell or :data:`GROUND_TRUTH`, and its data set.
 
-    Attributes:
-        model: the model, whose likelihood is estimated.
-        cell: name of its cell, or :data:`GROUND_TRUTH`.
-        draw: number of the data set.
-        train: the training set `[N, 2]`.
-        test: the test set `[T, 2]`.
+    `train` is `[N, 2]`, `test` `[T, 2]`.
     """
 
     model: Model
@@ -64,14 +58,10 @@ class Case:
         return key | {"draw": self.draw, "restart": None}
 
 
-@dataclass(frozen=True, eq=False)
-class Encoded:
+class Encoded(NamedTuple):
     """A case with its mixture encoder.
 
-    Attributes:
-        case: the case.
-        encoder: heads of the mixture, one network.
-        seconds: its part of the fit's wall time, or NaN where an earlier run did part of the fit.
+    `seconds` is its part of the fit's wall time, or NaN where an earlier run did part of the fit.
     """
 
     case: Case
@@ -101,10 +91,10 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame | dict[str, obje
     truth = GroundTruth.load(run.keys["problem"], run.inputs["surrogate"])
     size = max(1, ROWS[run.device] // (settings.samples * settings.batch))
     encoded = [
-        one
+        fitted
         for of_cell in cases(settings, run, truth)
         for chunk in in_chunks(of_cell, size, partial(_fit, settings, run, truth))
-        for one in chunk
+        for fitted in chunk
     ]
     return _results(settings, truth, encoded, _evaluate(settings, run, truth, encoded))
 
@@ -157,22 +147,17 @@ def _fit(settings: Settings, run: Run, truth: GroundTruth, cases: Sequence[Case]
         partial(torch_generator, settings.seed, "mapa.protocol", "epoch", *key, device=run.device)
         for key in keys
     ]
+    weights = [torch_generator(settings.seed, "mapa.protocol", "weights", *key) for key in keys]
     x, models = torch.stack([case.train.float() for case in cases]), [case.model for case in cases]
-    generators = [torch_generator(settings.seed, "mapa.protocol", "weights", *key) for key in keys]
+    sets = TrainingSets(x.to(run.device), truth.noise_variance, settings.batch, streams)
+    family, decoder = partial(GaussianMixture.from_heads, dimensions=1), means(models, run.device)
     sizes = [2, *settings.hidden, 3 * settings.components]
     label = f"{truth.name}-{cases[0].cell}-{cases[0].draw}-{len(cases)}"
     work = _work(settings, run, label, CHECKPOINT_SECONDS)
     whole, start = not work.checkpoint.exists(), time.perf_counter()
-    decoder = means(models, run.device)
     encoder = fit(
-        variational(
-            IWAE(),
-            partial(GaussianMixture.from_heads, dimensions=1),
-            settings.samples,
-            TrainingSets(x.to(run.device), truth.noise_variance, settings.batch, streams),
-            lambda networks: decoder,
-        ),
-        {"encoder": MLP.independent(sizes, models[0].decoder.activation, generators)},
+        variational(IWAE(), family, settings.samples, sets, lambda networks: decoder),
+        {"encoder": MLP.independent(sizes, models[0].decoder.activation, weights)},
         epochs=settings.epochs,
         learning_rate=settings.learning_rate,
         record_epochs=settings.epochs,
@@ -226,16 +211,16 @@ def _results(
 ) -> dict[str, pd.DataFrame | dict[str, object]]:
     count = settings.test_points
     bounds, exact, seconds = np.split(values, [count, 2 * count], axis=1)
-    true = {one.case.draw: i for i, one in enumerate(encoded) if one.case.cell == GROUND_TRUTH}
+    true = {case.draw: i for i, (case, *_) in enumerate(encoded) if case.cell == GROUND_TRUTH}
     rows, timings = [], []
-    for i, one in enumerate(encoded):
-        difference, reference = bounds[i] - exact[i], true[one.case.draw]
+    for i, (case, _, fit_seconds) in enumerate(encoded):
+        difference, reference = bounds[i] - exact[i], true[case.draw]
         kl, exact_kl = (float((of[reference] - of[i]).mean()) for of in (bounds, exact))
         rows.append(
             {
                 "document": "mapa",
                 "problem": truth.name,
-                **one.case.columns(),
+                **case.columns(),
                 "points": count,
                 "loglik_protocol": float(bounds[i].mean()),
                 "loglik_quadrature": float(exact[i].mean()),
@@ -247,10 +232,10 @@ def _results(
             }
         )
         bound_s, quadrature_s = map(float, seconds[i])
-        fit_s = None if math.isnan(one.seconds) else one.seconds
+        fit_s = None if math.isnan(fit_seconds) else fit_seconds
         ratio = None if fit_s is None else (fit_s + bound_s) / quadrature_s
         timing = {"fit_s": fit_s, "bound_s": bound_s, "quadrature_s": quadrature_s, "ratio": ratio}
-        timings.append({"cell": one.case.cell, "draw": one.case.draw, **timing})
+        timings.append({"cell": case.cell, "draw": case.draw, **timing})
     table = pd.DataFrame(rows).astype({"S": "Int64", "k_share": "Float64", "restart": "Int64"})
     return {"protocol": table, "timing": {"problem": truth.name, "models": timings}}
 

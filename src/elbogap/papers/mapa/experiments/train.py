@@ -43,20 +43,19 @@ def run(settings: Settings, run: Run) -> dict[str, dict[str, np.ndarray]]:
     members = list(product(range(settings.draws), range(settings.restarts)))
     size = max(1, settings.rows // rows_per_step(cell, settings))
     fits = in_chunks(members, size, partial(_train, settings, run, truth, cell))
-    everything = float(cell.samples or settings.points / settings.batch)  # passes where they are not counted
+    uncounted = float(cell.samples or settings.points / settings.batch)
+    passes = [
+        chunk.reported["passes"].mean(1) if chunk.reported else np.full(len(chunk.values), uncounted)
+        for chunk in fits
+    ]
     draws, restarts = zip(*members, strict=True)
     stored = Stored(
-        {name: MLP.joined([one.networks[name] for one in fits]) for name in ("decoder", "encoder")},
+        {name: MLP.joined([chunk.networks[name] for chunk in fits]) for name in ("decoder", "encoder")},
         {
             "draw": np.array(draws),
             "restart": np.array(restarts),
-            "bound": np.concatenate([one.values for one in fits]),
-            "passes": np.concatenate(
-                [
-                    one.reported["passes"].mean(1) if one.reported else np.full(len(one.values), everything)
-                    for one in fits
-                ]
-            ),
+            "bound": np.concatenate([chunk.values for chunk in fits]),
+            "passes": np.concatenate(passes),
             **{name: np.array(getattr(settings, name)) for name in ("points", "batch", "seed")},
         },
     )

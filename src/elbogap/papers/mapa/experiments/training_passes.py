@@ -46,8 +46,8 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame]:
         for draw in sorted({model.draw for model in models}):
             restarts = [model for model in models if model.draw == draw]
             simulated = _simulate(truth, restarts[0], settings)
-            mean, deviation = float(simulated.mean()), float(simulated.std(ddof=1))
-            error = ERRORS * deviation / math.sqrt(settings.batches)
+            mean, sd = float(simulated.mean()), float(simulated.std(ddof=1))
+            error = ERRORS * sd / math.sqrt(settings.batches)
             rows.append(
                 {
                     "document": "mapa",
@@ -58,7 +58,7 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame]:
                     "draw": draw,
                     "passes_per_point": float(np.mean([model.passes for model in restarts])),
                     "passes_simulated": mean,
-                    "passes_sd": deviation,
+                    "passes_sd": sd,
                     "passes_low": mean - error,
                     "passes_high": mean + error,
                     "passes_max": restarts[0].points / restarts[0].batch,
