@@ -29,7 +29,7 @@ def test_real_data_is_no_stand_in(tmp_path: Path) -> None:
 def test_the_cost_counts_each_job_upstream_once(tmp_path: Path) -> None:
     lineage = Lineage(finished_run(tmp_path), "smoke")
     rows = lineage.costs([FIGURE, "results/smoke/qiw/tab01_bounds.csv"])
-    assert rows == [
+    assert rows.to_dict("records") == [
         {
             "rule": "qiw_posterior_2d",
             "seconds": 12.5,

@@ -32,9 +32,9 @@ def places(tmp_path: Path) -> Places:
 
 def test_refreshed_parts_are_not_stale(places: Places) -> None:
     file = places.docs / "page.md"
-    assert pages.stale(file, places) == list(PARTS)
-    pages.refresh(file, places)
-    assert pages.stale(file, places) == []
+    assert pages.refresh(file, places, check=True) == list(PARTS)
+    assert pages.refresh(file, places) == list(PARTS)
+    assert pages.refresh(file, places, check=True) == []
     assert file.read_text(encoding="utf-8").startswith("# Title\n")
     assert file.read_text(encoding="utf-8").endswith("Kept.\n")
 
@@ -117,7 +117,7 @@ def test_bad_marks_are_named(places: Places, text: str, message: str) -> None:
     file = places.docs / "page.md"
     file.write_text(text, encoding="utf-8")
     with pytest.raises(UserError, match=message):
-        pages.stale(file, places)
+        pages.refresh(file, places)
 
 
 def test_the_command_checks_names_the_stale_part_and_refreshes(
@@ -141,7 +141,7 @@ def test_the_command_checks_names_the_stale_part_and_refreshes(
 
 def test_the_pages_of_the_project_are_current_and_have_every_part() -> None:
     places = Places.here()
-    assert {page.name: pages.stale(page, places) for page in pages.listed(places)} == {
+    assert {page.name: pages.refresh(page, places, check=True) for page in pages.listed(places)} == {
         page.name: [] for page in pages.listed(places)
     }
     whole = "".join(page.read_text(encoding="utf-8") for page in pages.listed(places))

@@ -66,15 +66,14 @@ def _pages(options: argparse.Namespace) -> int:
     from elbogap.places import Places
     from elbogap.report import pages
 
-    places = Places.here(options.project)
-    stale = {page: parts for page in pages.listed(places) if (parts := pages.stale(page, places))}
-    for page, parts in stale.items():
-        if options.check:
+    places, status = Places.here(options.project), 0
+    for page in pages.listed(places):
+        parts = ", ".join(pages.refresh(page, places, check=options.check))
+        if parts and options.check:
             print(
-                f"{page}: generated parts are stale: {', '.join(parts)}; run: python -m elbogap pages",
-                file=sys.stderr,
+                f"{page}: generated parts are stale: {parts}; run: python -m elbogap pages", file=sys.stderr
             )
-        else:
-            pages.refresh(page, places)
-            print(f"{page}: refreshed {', '.join(parts)}")
-    return 1 if options.check and stale else 0
+            status = 1
+        elif parts:
+            print(f"{page}: refreshed {parts}")
+    return status

@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import math
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -157,48 +156,36 @@ def table(frame: pd.DataFrame, file: str) -> dict[str, Any]:
     }
 
 
-def _total(rows: list[dict[str, Any]]) -> dict[str, Any]:
+def _total(jobs: pd.DataFrame) -> dict[str, Any]:
     """What jobs cost together: their rules with the number of jobs, their time, and the largest memory."""
-    frame = pd.DataFrame(rows, columns=["rule", "seconds", "max_rss_mib"])
-    cells = Counter(rule.partition("[")[0] for rule in frame["rule"])
+    cells = Counter(rule.partition("[")[0] for rule in jobs["rule"])
     return {
         "rules": [rule if count == 1 else f"{rule} × {count}" for rule, count in cells.items()],
-        "time": duration(frame["seconds"].sum(min_count=1)),
-        "memory": memory(frame["max_rss_mib"].max()),
+        "time": duration(jobs["seconds"].sum(min_count=1)),
+        "memory": memory(jobs["max_rss_mib"].max()),
     }
 
 
 def _cost(products: list[str], lineage: Lineage) -> dict[str, Any]:
     """The jobs of the whole scale, each once, and what they took together; drawing is a row per document."""
-    rows = lineage.costs(products)
-    drawn_for = {
-        job.rule: file.split("/")[2] for file, job in lineage.producers.items() if file.startswith("figures/")
+    jobs = lineage.costs(products)
+    drawing = {
+        job.rule: f"{file.split('/')[2]}: drawing"
+        for file, job in lineage.producers.items()
+        if file.startswith("figures/")
     }
-    shown = [row for row in rows if row["rule"] not in drawn_for]
-    for document in {drawn_for[row["rule"]] for row in rows if row["rule"] in drawn_for}:
-        drawing = pd.DataFrame([row for row in rows if drawn_for.get(row["rule"]) == document])
-        shown.append(
-            {
-                "rule": f"{document}: drawing × {len(drawing)}",
-                "seconds": drawing["seconds"].sum(min_count=1),
-                "max_rss_mib": drawing["max_rss_mib"].max(),
-                "threads": drawing["threads"].max(),
-            }
-        )
-    return {
-        "jobs": [
-            {
-                "rule": row["rule"],
-                "time": duration(row["seconds"]),
-                "memory": memory(row["max_rss_mib"]),
-                "threads": cell(row["threads"]),
-                "device": cell(row.get("device")),
-                "gpu_memory": memory(row.get("max_gpu_mib", math.nan)),
-            }
-            for row in sorted(shown, key=lambda row: row["rule"])
-        ],
-        "total": _total(rows),
-    }
+    rows = [
+        {
+            "rule": f"{name} × {len(group)}" if name in drawing.values() else name,
+            "time": duration(group["seconds"].sum(min_count=1)),
+            "memory": memory(group["max_rss_mib"].max()),
+            "threads": cell(group["threads"].max()),
+            "device": cell(group["device"].iloc[0]),
+            "gpu_memory": memory(group["max_gpu_mib"].max()),
+        }
+        for name, group in jobs.groupby(jobs["rule"].replace(drawing))
+    ]
+    return {"jobs": rows, "total": _total(jobs)}
 
 
 def _data(folder: Path) -> list[dict[str, Any]]:

@@ -13,6 +13,7 @@ import pandas as pd
 
 from elbogap import provenance
 from elbogap.places import Places, visible
+from elbogap.report.costs import COLUMNS
 
 
 @dataclass(frozen=True)
@@ -103,19 +104,16 @@ class Lineage:
             d.get("kind") == "stand-in" for name in upstream for d in self.record(name).get("data", [])
         )
 
-    def costs(self, products: Iterable[str]) -> list[dict[str, Any]]:
-        """The measured jobs behind some products, each once: rows of all cost columns from the rule on."""
-        rows: dict[str, dict[str, Any]] = {}
+    def costs(self, products: Iterable[str]) -> pd.DataFrame:
+        """The measured jobs behind some products, each once: all cost columns from the rule on."""
+        rows: dict[str, tuple[Any, ...]] = {}
         for product in self.upstream(products):
-            job = self.producers.get(product)
-            if job is not None and job.rule not in rows:
+            if job := self.producers.get(product):
                 run = self.record(product).get("run", {})
-                rows[job.rule] = {
-                    "rule": job.rule,
-                    "seconds": job.seconds,
-                    "max_rss_mib": job.max_rss_mib,
-                    "threads": job.threads,
-                    "device": run.get("device_name") or run.get("device"),
-                    "max_gpu_mib": run.get("peak_gpu_memory_mib"),
-                }
-        return list(rows.values())
+                device, gpu_memory = (
+                    run.get("device_name") or run.get("device"),
+                    run.get("peak_gpu_memory_mib"),
+                )
+                cost = job.rule, job.seconds, job.max_rss_mib, job.threads, device, gpu_memory
+                rows.setdefault(job.rule, cost)
+        return pd.DataFrame(rows.values(), columns=COLUMNS[3:])

@@ -14,7 +14,7 @@ import pandas as pd
 from elbogap import tables
 from elbogap.claims.engine import NOT_ASSESSED
 from elbogap.errors import UserError
-from elbogap.files import atomic
+from elbogap.files import writing
 from elbogap.places import Places
 from elbogap.report import catalogue, costs
 from elbogap.report.gather import claims
@@ -33,40 +33,34 @@ def listed(places: Places) -> list[Path]:
     return [*sorted(places.docs.glob("*.md")), *places.faults.glob("README.md")]
 
 
-def stale(file: Path, places: Places) -> list[str]:
-    """Names of the parts of a file that are not what they would be if made now.
+def refresh(file: Path, places: Places, *, check: bool = False) -> list[str]:
+    """Rewrite the generated parts of a page, unless it is only checked; the names of those that were stale.
 
     Raises:
-        UserError: the file cannot be read, a part is unknown or has no end.
+        UserError: the file cannot be read or written, a part is unknown or has no end.
     """
-    return [match["name"] for match in _parts(file) if match["body"] != _body(match["name"], places)]
-
-
-def refresh(file: Path, places: Places) -> None:
-    """Rewrite the generated parts of a file in place."""
-    text = _PART.sub(
-        lambda match: f"{match[1]}{_body(match['name'], places)}{match[4]}", file.read_text(encoding="utf-8")
-    )
-    with atomic(file) as temporary:
-        temporary.write_text(text, encoding="utf-8")
-
-
-def _parts(file: Path) -> list[re.Match[str]]:
     try:
         text = file.read_text(encoding="utf-8")
     except OSError as error:
         raise UserError(f"{file}: cannot be read ({error.strerror})") from error
-    found = list(_PART.finditer(text))
-    for match in found:
-        if match["name"] not in PARTS:
-            raise UserError(f"{file}: unknown generated part '{match['name']}'; known: {', '.join(PARTS)}")
-    if len(found) != len(_MARK.findall(text)):
+    stale = []
+
+    def fresh(match: re.Match[str]) -> str:
+        name = match["name"]
+        if name not in PARTS:
+            raise UserError(f"{file}: unknown generated part '{name}'; known: {', '.join(PARTS)}")
+        body = "".join(f"{line}\n" for line in PARTS[name](places))
+        if body != match["body"]:
+            stale.append(name)
+        return f"{match[1]}{body}{match[4]}"
+
+    new, count = _PART.subn(fresh, text)
+    if count != len(_MARK.findall(text)):
         raise UserError(f"{file}: a generated part has no '<!-- end -->' line")
-    return found
-
-
-def _body(name: str, places: Places) -> str:
-    return "\n".join(PARTS[name](places)) + "\n"
+    if stale and not check:
+        with writing(file) as temporary:
+            temporary.write_text(new, encoding="utf-8")
+    return stale
 
 
 def _targets(places: Places) -> Iterable[str]:

@@ -132,12 +132,11 @@ def _make_paths_relative(folder: Path, places: Places) -> None:
 def _costs(scale: str, places: Places, add: bool) -> pd.DataFrame:
     """The cost table, a row per target and job, with those of a scale (or of the targets made) replaced."""
     lineage = Lineage(places, scale)
-    rows = [
-        {"document": target.document, "target": target.name, "scale": scale, **job}
+    parts = [
+        lineage.costs(target.files(scale)).assign(document=target.document, target=target.name, scale=scale)
         for target in catalogue.everything(places.paper)
-        for job in lineage.costs(target.files(scale))
     ]
-    now, before = pd.DataFrame(rows, columns=costs.COLUMNS), costs.recorded(places)
+    now, before = pd.concat(parts)[costs.COLUMNS], costs.recorded(places)
     stale = before["scale"] == scale
     if add:
         made = pd.MultiIndex.from_frame(now[["document", "target"]])
