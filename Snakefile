@@ -20,22 +20,24 @@ include: "workflow/rules/common.smk"
 
 wildcard_constraints:
     scale="|".join(CONFIGS.names),
-    dataset="[a-z0-9_]+",
-    problem="[a-z0-9_]+",
-    bound="[a-z0-9_]+",
-    trained="[a-z0-9_]+",
-    cell=CELL,
-    sigma="fixed|learned",
 
 
 include: "workflow/rules/data.smk"
-include: "workflow/rules/mapa.smk"
-include: "workflow/rules/qiw.smk"
-include: "workflow/rules/air.smk"
-include: "workflow/rules/implicit.smk"
-include: "workflow/rules/efvae.smk"
+
+
+for document in DOCUMENTS:
+
+    include: f"workflow/rules/{document}.smk"
+
+
 include: "workflow/rules/rows.smk"
 include: "workflow/rules/report.smk"
+
+
+# Jobs of this machine fork from an interpreter that has imported torch once.
+onstart:
+    if workflow.local_exec:
+        warm.start()
 
 
 rule all:

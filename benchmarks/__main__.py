@@ -21,7 +21,8 @@ from elbogap import provenance, style, tables
 from elbogap.data.synthetic import problem
 from elbogap.densities import log_mean_exp, pairwise_gaussian_log_density
 from elbogap.evaluation.quadrature import adapted_panels, log_evidence
-from elbogap.inference.empirical import choose_terms, index_log_posterior
+from elbogap.inference.empirical import index_log_posterior
+from elbogap.inference.families.proposal import Proposal
 from elbogap.runtime import available_cores, limit_torch_threads, peak_memory_mib, set_up, torch_generator
 
 Contender = Callable[[], Tensor]
@@ -82,7 +83,9 @@ def tail_sampling(points: int, seed: int) -> dict[str, Contender]:
         return (tail() - torch.log(-torch.log(uniform))).argmax(-1)
 
     return {
-        "bisection (elbogap)": lambda: choose_terms(log_q, head, samples, generator).tail,
+        "bisection (elbogap)": lambda: (
+            Proposal.prepare(log_q, head, samples, generator).choose(generator).indices
+        ),
         "torch.multinomial": lambda: torch.multinomial(
             tail().exp(), samples, replacement=True, generator=generator
         ),

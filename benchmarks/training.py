@@ -31,10 +31,11 @@ from elbogap.densities import (
 from elbogap.densities import standard_gaussian_log_density as log_prior
 from elbogap.ensemble import Objective, fit, in_chunks, minibatches
 from elbogap.inference.bounds import iwae
-from elbogap.inference.empirical import Proposal, budget, index_log_posterior, mapa_bound
+from elbogap.inference.empirical import index_log_posterior
+from elbogap.inference.families.proposal import Proposal
 from elbogap.nn.mlp import MLP, Activation
-from elbogap.papers.mapa.cells import Cell
-from elbogap.papers.mapa.objectives import EncoderObjective, MapaObjective
+from elbogap.papers.mapa.methods import Cell
+from elbogap.papers.mapa.training import TrainingSets, encoder_outputs, of_cell
 from elbogap.runtime import torch_generator
 from elbogap.training import Work
 
@@ -42,9 +43,9 @@ HIDDEN, BATCH, VARIANCE, RATE = [50, 50, 50], 100, 0.01, 1e-3
 ACTIVATION: Activation = "leaky_relu"
 ROWS = 30_000
 CELLS = {
-    "VAE, S = 1": Cell("vae", 1),
-    "IWAE, S = 50": Cell("iwae_plain", 50),
-    "MAPA, S = 50": Cell("mapa", 50, 0.1),
+    "VAE, S = 1": Cell.parse("vae"),
+    "IWAE, S = 50": Cell.parse("iwae_plain_S50"),
+    "MAPA, S = 50": Cell.parse("mapa_S50_k10"),
 }
 
 Steps = Callable[[int], int]
@@ -151,7 +152,7 @@ def _operations(cell: Cell, points: int) -> float:
     """Floating-point operations of one step of one model: forward, and twice as many backward."""
     hidden = sum(a * b for a, b in pairwise(HIDDEN))
     decoder, encoder = HIDDEN[0] + hidden + 2 * HIDDEN[-1], 2 * HIDDEN[0] + hidden + 2 * HIDDEN[-1]
-    if cell.has_encoder:
+    if cell.method.posterior:
         return 6 * BATCH * ((cell.samples or 1) * decoder + encoder)
     return 6 * _rows(cell, points) * (decoder + encoder)
 
@@ -159,38 +160,30 @@ def _operations(cell: Cell, points: int) -> float:
 def _rows(cell: Cell, points: int) -> int:
     """Rows of a step's larger network; for MAPA the distinct points, about as many as if drawn at random."""
     rows = BATCH * (cell.samples or 1)
-    return rows if cell.has_encoder else round(points * (1 - (1 - 1 / points) ** rows))
+    return rows if cell.method.posterior else round(points * (1 - (1 - 1 / points) ** rows))
 
 
 def _networks(cell: Cell, members: int) -> dict[str, MLP]:
     generator = torch_generator(0, "bench weights")
     return {
         "decoder": MLP(members, [1, *HIDDEN, 2], ACTIVATION, generator),
-        "encoder": MLP(members, [2, *HIDDEN, 1 + cell.has_encoder], ACTIVATION, generator),
+        "encoder": MLP(members, [2, *HIDDEN, encoder_outputs(cell)], ACTIVATION, generator),
     }
 
 
-def _proposal(cell: Cell, x: Tensor) -> tuple[Proposal, int]:
-    k, samples = budget(cell.samples or 1, cell.share or 0.1, "within")
+def _proposal(cell: Cell, x: Tensor) -> Proposal:
     log_q = index_log_posterior(pairwise_gaussian_log_density(x.double(), x.double(), VARIANCE))
-    return Proposal.prepare(log_q, k, torch_generator(0, "bench ties")), samples
-
-
-def _rows_of(proposal: Proposal, rows: Tensor) -> Proposal:
-    return Proposal(proposal.head[rows], proposal.log_tail[rows], proposal.cumulative[rows])
+    return Proposal.prepare(log_q, *cell.terms(len(x)), torch_generator(0, "bench ties"))
 
 
 def _ensemble(cell: Cell, x: Tensor, members: int) -> Steps:
-    if not cell.has_encoder:
-        proposal, samples = _proposal(cell, x)
+    proposals = [] if cell.method.posterior else [_proposal(cell, x)]
     networks = _networks(cell, members)
 
     def objective(chunk: Sequence[int]) -> Objective:
-        data = x.expand(len(chunk), -1, -1)
         streams = [partial(torch_generator, 0, member) for member in chunk]
-        if cell.has_encoder:
-            return EncoderObjective(data, VARIANCE, BATCH, streams, cell)
-        return MapaObjective(data, VARIANCE, BATCH, streams, [proposal] * len(chunk), samples)
+        sets = TrainingSets(x.expand(len(chunk), -1, -1), VARIANCE, BATCH, streams)
+        return of_cell(cell, sets, proposals * len(chunk))
 
     def train(epochs: int, chunk: Sequence[int]) -> None:
         with tempfile.TemporaryDirectory() as folder:
@@ -216,28 +209,28 @@ def _sequential(inputs: int, outputs: int) -> nn.Sequential:
 
 
 def _plain(cell: Cell, x: Tensor, members: int) -> Steps:
-    decoder, encoder = _sequential(1, 2), _sequential(2, 1 + cell.has_encoder)
+    decoder, encoder = _sequential(1, 2), _sequential(2, encoder_outputs(cell))
     optimiser = torch.optim.Adam([*decoder.parameters(), *encoder.parameters()], lr=RATE)
     generator = torch_generator(0, "bench plain")
-    if not cell.has_encoder:
-        proposal, samples = _proposal(cell, x)
+    if not cell.method.posterior:
+        proposal = _proposal(cell, x)
 
     def bound(rows: Tensor) -> Tensor:
         batch = x[rows]
-        if cell.has_encoder:
+        if cell.method.posterior:
             mean, log_variance = encoder(batch).chunk(2, -1)
             noise = torch.randn(cell.samples or 1, BATCH, 1, generator=generator)
             z = mean + torch.exp(0.5 * log_variance) * noise
             log_likelihood = isotropic_gaussian_log_density(batch, decoder(z), VARIANCE)
-            if cell.method == "vae":
+            if cell.method.name == "vae":
                 return (log_likelihood.mean(0) - gaussian_kl_to_standard(mean, log_variance)).mean()
             log_w = log_likelihood + log_prior(z) - gaussian_log_density(z, mean, log_variance)
             return iwae(log_w).mean()
-        terms = _rows_of(proposal, rows).draw(samples, generator)
+        terms = proposal[rows].choose(generator)
         unique, place = torch.unique(terms.indices, return_inverse=True)
         means = decoder(encoder(x[unique]))[place]
         log_likelihood = isotropic_gaussian_log_density(batch[:, None], means, VARIANCE)
-        return mapa_bound(log_likelihood, terms, len(x)).mean()
+        return (log_likelihood + terms.log_weights).logsumexp(-1).mean() - math.log(len(x))
 
     def batches() -> Iterator[Tensor]:
         while True:
@@ -258,15 +251,15 @@ def _plain(cell: Cell, x: Tensor, members: int) -> Steps:
 def _inputs(cell: Cell, x: Tensor, members: int) -> Callable[[], dict[str, Tensor]]:
     """Batches `[M, ...]` of the ensemble's objectives, all N points decoded: what vmap and JAX can use."""
     generator = torch_generator(0, "bench inputs")
-    if not cell.has_encoder:
-        proposal, samples = _proposal(cell, x)
+    if not cell.method.posterior:
+        proposal = _proposal(cell, x)
 
     def batch() -> dict[str, Tensor]:
         rows = torch.stack([minibatches(len(x), BATCH, generator)[0] for _ in range(members)])
-        if cell.has_encoder:
+        if cell.method.posterior:
             noise = torch.randn(members, cell.samples or 1, BATCH, 1, generator=generator)
-            return {"x": x[rows], "noise": noise}
-        terms = [_rows_of(proposal, row).draw(samples, generator) for row in rows]
+            return {"x": x[rows], "normal": noise}
+        terms = [proposal[row].choose(generator) for row in rows]
         return {
             "x": x[rows],
             "terms": torch.stack([one.indices for one in terms]),
@@ -278,14 +271,10 @@ def _inputs(cell: Cell, x: Tensor, members: int) -> Callable[[], dict[str, Tenso
 
 def _vmap(cell: Cell, x: Tensor, members: int) -> Steps:
     """The objective of a single model, differentiated and batched by `torch.func`."""
-    objective: Any
-    if cell.has_encoder:
-        objective = EncoderObjective(x[None], VARIANCE, BATCH, [], cell)
-    else:
-        objective = MapaObjective(x[None], VARIANCE, BATCH, [], [], 0)
+    objective: Any = of_cell(cell, TrainingSets(x[None], VARIANCE, BATCH, []))
     ensembles = {
         "decoder": [_sequential(1, 2) for _ in range(members)],
-        "encoder": [_sequential(2, 1 + cell.has_encoder) for _ in range(members)],
+        "encoder": [_sequential(2, encoder_outputs(cell)) for _ in range(members)],
     }
     parameters = {
         f"{name}.{key}": value
@@ -297,7 +286,7 @@ def _vmap(cell: Cell, x: Tensor, members: int) -> Steps:
 
     def loss(parameters: dict[str, Tensor], batch: dict[str, Tensor]) -> Tensor:
         batch = {name: value[None] for name, value in batch.items()}
-        if not cell.has_encoder:
+        if not cell.method.posterior:
             batch["points"] = x[None]
         functions = {
             name: partial(_call, network, {
@@ -352,16 +341,16 @@ def _jax(cell: Cell, x: Tensor, members: int) -> Steps:
 
     def loss(parameters: dict[str, Any], batch: dict[str, Any]) -> Any:
         spread = math.log(VARIANCE)
-        if not cell.has_encoder:
+        if not cell.method.posterior:
             means = apply(parameters["decoder"], apply(parameters["encoder"], points))[batch["terms"]]
             log_likelihood = log_normal(batch["x"][:, None], means, spread)
             bound = jax.nn.logsumexp(log_likelihood + batch["log_weights"], -1)
             return -bound.mean() + math.log(len(x))
         outputs = apply(parameters["encoder"], batch["x"])
         mean, log_variance = outputs[:, :1], outputs[:, 1:]
-        z = mean + jnp.exp(0.5 * log_variance) * batch["noise"]
+        z = mean + jnp.exp(0.5 * log_variance) * batch["normal"]
         log_likelihood = log_normal(batch["x"], apply(parameters["decoder"], z), spread)
-        if cell.method == "vae":
+        if cell.method.name == "vae":
             divergence = 0.5 * (mean**2 + jnp.exp(log_variance) - log_variance - 1).sum(-1)
             return -(log_likelihood.mean(0) - divergence).mean()
         log_w = log_likelihood + log_normal(z, 0.0, 0.0) - log_normal(z, mean, log_variance)

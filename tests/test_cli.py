@@ -188,6 +188,7 @@ def test_the_same_command_gives_the_same_bytes(tree: Path) -> None:
     [
         ('{"seed": 1, "drawz": 3}', "table=out/t.csv", "drawz"),
         ('{"seed": -1, "draws": 3}', "table=out/t.csv", "seed"),
+        ('{"seed": 1', "table=out/t.csv", "--settings: not valid JSON"),
         (SETTINGS, "other=out/t.csv", "makes ['table']"),
         (SETTINGS, "out/t.csv", "NAME=VALUE"),
         (SETTINGS, "table=out/t.parquet", "do not know how to write"),

@@ -27,7 +27,9 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         "b.py": "from elbogap.sub.c import Z\nY = Z + 1\n",
         "sub/__init__.py": '"""Sub."""\n',
         "sub/c.py": "Z = 3\n",
+        "sub/c.toml": "# one\n[t]\nu = 1\n",
         "other.py": "W = 4\n",
+        "other.toml": "w = 1\n",
     }
     for name, text in files.items():
         (root / name).parent.mkdir(parents=True, exist_ok=True)
@@ -70,6 +72,9 @@ def test_closure_follows_nested_and_relative_imports(package: Path) -> None:
         ("a.py", "X = 1", 'X = 1\n"""An attribute."""'),
         ("sub/__init__.py", "Sub.", "A subpackage."),
         ("other.py", "W = 4", "W = 5"),
+        ("sub/c.toml", "# one", "# a better comment"),
+        ("sub/c.toml", "u = 1", "u   =   1"),
+        ("other.toml", "w = 1", "w = 2"),
     ],
 )
 def test_comments_docstrings_format_and_strangers_change_nothing(
@@ -81,8 +86,9 @@ def test_comments_docstrings_format_and_strangers_change_nothing(
 
 @pytest.mark.parametrize(
     ("file", "old", "new"),
-    [("a.py", "X = 1", "X = 2"), ("b.py", "Z + 1", "Z + 2"), ("sub/c.py", "Z = 3", "Z = 3.0")],
-)
+    [("a.py", "X = 1", "X = 2"), ("b.py", "Z + 1", "Z + 2"), ("sub/c.py", "Z = 3", "Z = 3.0"),
+     ("sub/c.toml", "u = 1", "u = 2"), ("sub/c.toml", "u = 1", "v = 1")],
+)  # fmt: skip
 def test_a_changed_constant_anywhere_below_changes_it(package: Path, file: str, old: str, new: str) -> None:
     before = digest.code_digest("elbogap.a")
     assert after(package / file, old, new) != before
@@ -115,5 +121,4 @@ def test_an_import_by_computed_name_is_noticed() -> None:
 def test_summaries_are_read_in_the_source(package: Path) -> None:
     """Python may run without docstrings, and importing an experiment takes a while."""
     assert digest.summary("elbogap.a") == "Module a."
-    assert digest.summary("elbogap.a", "f") == "Say it."
     assert digest.summary("elbogap.b") == ""

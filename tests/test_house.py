@@ -18,7 +18,7 @@ def test_only_the_command_line_imports_by_computed_names() -> None:
         if "importlib.import_module" in path.read_text(encoding="utf-8")
         or "__import__" in path.read_text(encoding="utf-8")
     }
-    assert users == {"cli"}
+    assert users == {"cli", "warm"}
 
 
 def test_package_init_files_hold_a_docstring_only() -> None:

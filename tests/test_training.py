@@ -193,6 +193,20 @@ def test_each_device_has_its_checkpoint(tmp_path: Path, monkeypatch: pytest.Monk
     assert Work.of(run, "one", "").checkpoint.name == "one.pt"
 
 
+def test_a_list_of_what_was_measured_goes_on_where_it_was(tmp_path: Path) -> None:
+    for done in range(1, 4):
+        measured: list[int] = []
+
+        def step(i: int, measured: list[int] = measured) -> Tensor:
+            measured.append(i)
+            return torch.zeros(())
+
+        with contextlib.suppress(OutOfTime):
+            work = Work("list", tmp_path / "c.pt", "", deadline=0)
+            train(step, steps=3, record_every=3, parts={"measured": measured}, work=work)
+        assert measured == list(range(1, done + 1))
+
+
 def test_divergence_is_reported(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="diverged before step 3"):
         train(

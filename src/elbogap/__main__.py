@@ -1,7 +1,13 @@
-"""`python -m elbogap`: see :mod:`elbogap.cli`."""
+"""`python -m elbogap`: see :mod:`elbogap.cli`; experiments and figures run warm where they can."""
 
 import sys
 
-from elbogap.cli import main
+from elbogap import warm
 
-sys.exit(main())
+words = sys.argv[1:]
+status = warm.forward(words) if words and (words[0] == "figure" or "." in words[0]) else None
+if status is None:
+    from elbogap.cli import main
+
+    status = main()
+sys.exit(status)

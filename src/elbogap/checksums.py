@@ -8,7 +8,7 @@ from elbogap.errors import UserError
 from elbogap.files import atomic
 
 LIST = "SHA256SUMS"
-_LINE = re.compile(r"(?P<sha256>[0-9a-f]{64})  (?P<name>.+)")
+_LINE = re.compile(r"([0-9a-f]{64})  (.+)")
 
 
 def sha256(path: Path) -> str:
@@ -38,7 +38,7 @@ def listed(path: Path) -> str | None:
 def mismatches(folder: Path) -> list[str]:
     """One line for each file of a folder that is not as its list says: changed, missing or not listed."""
     try:
-        expected = _read_list(folder)
+        expected = _read_list(folder / LIST)
     except UserError as error:
         return [str(error)]
     files = _files(folder)
@@ -59,13 +59,13 @@ def _files(folder: Path) -> dict[str, Path]:
     return {path.relative_to(folder).as_posix(): path for path in found}
 
 
-def _read_list(folder: Path) -> dict[str, str]:
-    path = folder / LIST
+def _read_list(path: Path) -> dict[str, str]:
+    remedy = "restore it, or record the run again"
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, ValueError) as error:
-        raise UserError(f"{path}: cannot be read ({error}); restore it, or record the run again") from error
-    matches = [_LINE.fullmatch(line) for line in lines]
-    if None in matches:
-        raise UserError(f"{path}: damaged; restore it, or record the run again")
-    return {match["name"]: match["sha256"] for match in matches if match}
+        raise UserError(f"{path}: cannot be read ({error}); {remedy}") from error
+    pairs = [match.groups() for match in map(_LINE.fullmatch, lines) if match]
+    if len(pairs) < len(lines):
+        raise UserError(f"{path}: damaged; {remedy}")
+    return {name: digest for digest, name in pairs}

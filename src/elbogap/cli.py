@@ -27,13 +27,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
 
-from pydantic import ValidationError
 from threadpoolctl import threadpool_limits
 
 from elbogap import __version__, digest, provenance, tables, words, writer
 from elbogap.budget import add_time_budget, deadline_of
 from elbogap.claims import commands as claims_commands
-from elbogap.config.base import explain
+from elbogap.config.base import validated
 from elbogap.config.scale import scale_name
 from elbogap.data import commands as data_commands
 from elbogap.errors import TRY_AGAIN, OutOfTime, UserError, circumstance, did_you_mean
@@ -91,22 +90,23 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="elbogap", description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--version", action=_Version, help="print the version and, in a checkout, the commit")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    made = argparse.ArgumentParser(add_help=False)
+    made.add_argument("--scale", type=scale_name, required=True, help="name of the scale, for the record")
+    made.add_argument("--inputs", nargs="*", default=[], metavar="NAME=FILE")
+    made.add_argument("--outputs", nargs="+", required=True, metavar="NAME=FILE")
     for name in experiments():
-        _add_experiment(commands, name)
-
-    figure = commands.add_parser("figure", help="draw one figure from its tables")
+        help = digest.summary(experiment_module(name))
+        _add_experiment(commands.add_parser(name, parents=[made], help=help), name)
+    figure = commands.add_parser("figure", parents=[made], help="draw one figure from its tables")
     figure.add_argument("name", help="<document>.<function>, e.g. qiw.fig01_posterior_2d")
-    figure.add_argument("--scale", type=scale_name, required=True)
-    _add_files(figure)
     figure.set_defaults(call=_figure)
-
-    record = commands.add_parser("provenance", help="print what made a result")
-    record.add_argument("file", type=Path)
-    record.set_defaults(call=_provenance)
-
-    config = commands.add_parser("config", help="check a scale file and print its values")
-    config.add_argument("file", type=Path)
-    config.set_defaults(call=_config)
+    for name, call, help in (
+        ("provenance", _provenance, "print what made a result"),
+        ("config", _config, "check a scale file and print its values"),
+    ):
+        about = commands.add_parser(name, help=help)
+        about.add_argument("file", type=Path)
+        about.set_defaults(call=call)
     for package in (data_commands, claims_commands, report_commands):
         package.register(commands)
     if argv and not argv[0].startswith("-") and argv[0] not in commands.choices:
@@ -126,33 +126,27 @@ class _Version(argparse.Action):
         parser.exit()
 
 
-def _add_experiment(commands: Any, name: str) -> None:
-    parser = commands.add_parser(name, help=digest.summary(experiment_module(name)))
-    parser.add_argument("--scale", type=scale_name, required=True, help="name of the scale, for the record")
-    parser.add_argument(
-        "--settings", required=True, help="the experiment's section of the scale file, as JSON"
-    )
-    parser.add_argument(
-        "--keys", nargs="*", default=[], metavar="NAME=VALUE", help="the wildcards of this cell"
-    )
-    parser.add_argument("--scratch", type=Path, help="folder for checkpoints of unfinished work")
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--gpus", type=int, default=0, help="GPUs granted; 0 computes on the CPU")
+def _add_experiment(parser: argparse.ArgumentParser, name: str) -> None:
+    add = parser.add_argument
+    add("--settings", type=_json, required=True, help="the experiment's section of the scale file, as JSON")
+    add("--keys", nargs="*", default=[], metavar="NAME=VALUE", help="the wildcards of this cell")
+    add("--scratch", type=Path, help="folder for checkpoints of unfinished work")
+    add("--threads", type=int, default=1)
+    add("--gpus", type=int, default=0, help="GPUs granted; 0 computes on the CPU")
     add_time_budget(parser)
-    parser.add_argument(
+    add(
         "--profile", type=Path, metavar="FILE",
         help="make no results: time the long work, and add a row with its pace to the table FILE (CSV)",
     )  # fmt: skip
-    parser.add_argument(
-        "--profile-seconds", type=_positive, metavar="S", default=20.0, help="how long to time steps (20)"
-    )
-    _add_files(parser)
+    add("--profile-seconds", type=_positive, metavar="S", default=20.0, help="how long to time steps (20)")
     parser.set_defaults(call=_experiment, name=name)
 
 
-def _add_files(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--inputs", nargs="*", default=[], metavar="NAME=FILE")
-    parser.add_argument("--outputs", nargs="+", required=True, metavar="NAME=FILE")
+def _json(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise UserError(f"--settings: not valid JSON: {error}") from error
 
 
 def _positive(text: str) -> float:
@@ -164,26 +158,24 @@ def _positive(text: str) -> float:
 
 def _experiment(options: argparse.Namespace) -> None:
     started = time.perf_counter()
-    budget: float | None = options.time_budget
-    deadline = deadline_of(budget)
+    deadline = deadline_of(options.time_budget)
     set_up(options.threads)
     name = experiment_module(options.name)
     of_the_runner = frozenset(sys.modules)
     module = importlib.import_module(name)
     source = provenance.source(name)
-    settings = _settings(module.Settings, options.settings)
+    settings = validated(module.Settings, options.settings, "--settings")
     inputs, outputs = words.files(options.inputs), words.files(options.outputs)
     keys = words.values(options.keys)
     cell = "-".join([options.name, *keys.values()])
-    scratch = options.scratch or next(iter(outputs.values())).parent / f".scratch-{cell}"
     run = Run(
         scale=options.scale,
         keys=keys,
         inputs=inputs,
-        scratch=scratch,
+        scratch=options.scratch or next(iter(outputs.values())).parent / f".scratch-{cell}",
         threads=options.threads,
         gpus=options.gpus,
-        time_budget=budget,
+        time_budget=options.time_budget,
         deadline=deadline,
         digests=provenance.verified(inputs.values()),
     )
@@ -198,75 +190,51 @@ def _experiment(options: argparse.Namespace) -> None:
         results = module.run(settings, run)
     if set(results) != set(outputs):
         raise UserError(f"{options.name} makes {sorted(results)}, but --outputs names {sorted(outputs)}")
+    device, peak_gpu_memory = _gpu(run.device)
+    cost = {
+        "keys": dict(run.keys),
+        "device": run.device,
+        "device_name": device,
+        "threads": options.threads,
+        "wall_s": round(time.perf_counter() - started, 3),
+        "peak_memory_mib": round(peak_memory_mib(), 1),
+        "peak_gpu_memory_mib": peak_gpu_memory,
+    }
     _refuse_undeclared(name, of_the_runner)
+    saved = settings.model_dump(mode="json")
     record = provenance.collect(
-        source=source,
-        command=["python", "-m", "elbogap", *sys.argv[1:]],
-        scale=options.scale,
-        settings=settings.model_dump(mode="json"),
-        inputs=run.digests,
-        run={
-            "keys": dict(run.keys),
-            "device": run.device,
-            "device_name": _device_name(run.device),
-            "threads": options.threads,
-            "wall_s": round(time.perf_counter() - started, 3),
-            "peak_memory_mib": round(peak_memory_mib(), 1),
-            "peak_gpu_memory_mib": _peak_gpu_memory(run.device),
-        },
+        source=source, scale=options.scale, settings=saved, inputs=run.digests, run=cost
     )
     provenance.publish(record, {path: partial(tables.save, results[key]) for key, path in outputs.items()})
-    shutil.rmtree(scratch, ignore_errors=True)
+    shutil.rmtree(run.scratch, ignore_errors=True)
 
 
 def _profile(module: Any, settings: Any, run: Run, options: argparse.Namespace) -> None:
     from elbogap.profiling import peak_gflops, profile
     from elbogap.report import paces
 
-    earlier = paces.read(options.profile)  # before the work: a mistake is told at once
-    piece = profile(partial(module.run, settings), run, options.profile_seconds)
-    row = paces.row(
-        options.name,
-        run.keys,
-        asdict(piece),
-        peak_gflops(run.device),
-        scale=run.scale,
-        device=_device_name(run.device) or run.device,
-        threads=run.threads,
-    )
+    earlier = paces.read(options.profile)  # before the work: a mistake is reported at once
+    piece = asdict(profile(partial(module.run, settings), run, options.profile_seconds))
+    where = {"scale": run.scale, "device": _gpu(run.device)[0] or run.device, "threads": run.threads}
+    row = paces.row(options.name, run.keys, piece, peak_gflops(run.device), **where)
     paces.write([*earlier, row], options.profile)
 
 
-def _settings(model: Any, text: str) -> Any:
-    try:
-        return model.model_validate_json(text)
-    except ValidationError as error:
-        raise UserError(f"--settings: {explain(error, model)}") from error
+def _gpu(device: str) -> tuple[str | None, float | None]:
+    """The name of the GPU in use and the peak of its memory in MiB."""
+    if device != "cuda":
+        return None, None
+    import torch
+
+    return torch.cuda.get_device_name(), round(torch.cuda.max_memory_allocated() / 2**20, 1)
 
 
 def _refuse_undeclared(module: str, of_the_runner: frozenset[str]) -> None:
     """A module that was imported by a computed name would escape the rule's code digest: an error."""
-    missed = digest.undeclared(module, ignore=of_the_runner)
-    if missed:
+    if missed := digest.undeclared(module, ignore=of_the_runner):
         raise UserError(
             f"{module} used {sorted(missed)} without an import statement; add one, so that changes rerun it"
         )
-
-
-def _device_name(device: str) -> str | None:
-    if device != "cuda":
-        return None
-    import torch
-
-    return torch.cuda.get_device_name()
-
-
-def _peak_gpu_memory(device: str) -> float | None:
-    if device != "cuda":
-        return None
-    import torch
-
-    return round(torch.cuda.max_memory_allocated() / 2**20, 1)
 
 
 def _figure(options: argparse.Namespace) -> None:
@@ -296,17 +264,10 @@ def _figure(options: argparse.Namespace) -> None:
         for key, path in inputs.items()
     }
     with style.applied():
-        figure = draw(**values)
+        save = partial(style.save, draw(**values), source=f"{name}.{function}")
         _refuse_undeclared(name, of_the_runner)
-        record = provenance.collect(
-            source=source,
-            command=["python", "-m", "elbogap", *sys.argv[1:]],
-            scale=options.scale,
-            settings={},
-            inputs=digests,
-            run={"peak_memory_mib": round(peak_memory_mib(), 1)},
-        )
-        save = partial(style.save, figure, source=f"{name}.{function}")
+        cost = {"peak_memory_mib": round(peak_memory_mib(), 1)}
+        record = provenance.collect(source=source, scale=options.scale, inputs=digests, run=cost)
         provenance.publish(record, dict.fromkeys(outputs.values(), save))
 
 

@@ -2,7 +2,8 @@
 
 A rule carries this digest as a parameter, so a changed constant anywhere below an experiment reruns it,
 while a comment, a docstring, formatting or another version of Python reruns nothing: what is hashed is the
-syntax tree without docstrings. Imports are found by reading, at any depth of nesting, so a module must not
+syntax tree without docstrings. The values in a file `<module>.toml` beside a module count as a part of it.
+Imports are found by reading, at any depth of nesting, so a module must not
 import others of this package by computed names; :func:`undeclared` tells whether a process did.
 """
 
@@ -10,7 +11,9 @@ import ast
 import functools
 import hashlib
 import sys
+import tomllib
 from collections.abc import Iterable, Iterator
+from importlib.util import resolve_name
 from pathlib import Path
 
 PACKAGE = "elbogap"
@@ -42,7 +45,7 @@ def closure(*modules: str) -> set[str]:
 
 def undeclared(*modules: str, ignore: frozenset[str] = frozenset()) -> set[str]:
     """Modules of this package that are loaded in this process but are not in the closure."""
-    loaded = {name for name in sys.modules if name == PACKAGE or name.startswith(f"{PACKAGE}.")}
+    loaded = {name for name in sys.modules if name.split(".")[0] == PACKAGE}
     return loaded - closure(*modules) - ignore
 
 
@@ -55,17 +58,23 @@ def module_path(name: str) -> Path | None:
     return None
 
 
-@functools.cache
-def _tree(name: str) -> ast.Module:
+def _path(name: str) -> Path:
     path = module_path(name)
     if path is None:
         raise ModuleNotFoundError(f"no module {name} in {SOURCE}")
-    return ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
+    return path
+
+
+@functools.cache
+def _tree(name: str) -> ast.Module:
+    return ast.parse(_path(name).read_text(encoding="utf-8"), filename=str(_path(name)))
 
 
 @functools.cache
 def _meaning(name: str) -> str:
-    return text_of(_tree(name))
+    table = _path(name).with_suffix(".toml")
+    values = ascii(tomllib.loads(table.read_text(encoding="utf-8"))) if table.is_file() else ""
+    return text_of(_tree(name)) + values
 
 
 def text_of(node: object) -> str:
@@ -110,30 +119,19 @@ def _says_nothing(node: object) -> bool:
 
 
 @functools.cache
-def _imports(name: str) -> frozenset[str]:
-    found = {name.rpartition(".")[0]} - {""}
-    path = module_path(name)
-    package = name if path is not None and path.name == "__init__.py" else name.rpartition(".")[0]
+def _imports(name: str) -> set[str]:
+    parent = name.rpartition(".")[0]
+    package = name if _path(name).name == "__init__.py" else parent
+    found = {parent}
     for node in ast.walk(_tree(name)):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
-            base = node.module or ""
-            if node.level:
-                parents = package.split(".")[: len(package.split(".")) - node.level + 1]
-                base = ".".join([*parents, *([node.module] if node.module else [])])
-            found.add(base)
-            found |= {f"{base}.{alias.name}" for alias in node.names}
-    return frozenset(
-        found_name
-        for found_name in found
-        if (found_name == PACKAGE or found_name.startswith(f"{PACKAGE}.")) and module_path(found_name)
-    )
+            base = resolve_name("." * node.level + (node.module or ""), package)
+            found |= {base, *(f"{base}.{alias.name}" for alias in node.names)}
+    return {other for other in found if other.split(".")[0] == PACKAGE and module_path(other)}
 
 
-def summary(name: str, function: str | None = None) -> str:
-    """The first line of the docstring of a module or of one of its functions, read in its source."""
-    tree: ast.Module | ast.FunctionDef = _tree(name)
-    if function is not None:
-        (tree,) = (node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == function)
-    return (ast.get_docstring(tree) or "").partition("\n")[0]
+def summary(name: str) -> str:
+    """The first line of a module's docstring, read in its source."""
+    return (ast.get_docstring(_tree(name)) or "").partition("\n")[0]

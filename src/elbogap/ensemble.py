@@ -47,6 +47,11 @@ def round_of_minibatches(count: int, batch: int, steps: int, generator: torch.Ge
     return torch.cat([minibatches(count, batch, generator) for _ in range(passes)])[:steps]
 
 
+def rows_of(data: Tensor, rows: Tensor) -> Tensor:
+    """Each member's own rows, `[M, N, ...]` at `[M, ...]`."""
+    return torch.stack([own[chosen] for own, chosen in zip(data, rows, strict=True)])
+
+
 def continued_minibatches(count: int, batch: int, steps: int, stream: Stream, number: int) -> Tensor:
     """Indices `[K, B]` of round `number`, which go on where those of the last ended; streams by pass."""
     per_pass = count // batch
@@ -91,6 +96,7 @@ class Variational:
         steps: steps of an epoch.
         rows: draws an epoch's minibatches `[K, B]`, before all noise; None where there is no data to choose.
         orders: instead of `rows`, minibatches `[K, B]` of an epoch for each stream.
+        data: observations of each member, `[M, N, ...]`, where a step is to have those of its rows as `x`.
         state: what the objective carries from step to step.
         reduce: the value of a member from the estimates of a step.
         seeds: the stream of each member, `[M]`, where members share streams.
@@ -104,6 +110,7 @@ class Variational:
     steps: int
     rows: Callable[[torch.Generator], Tensor] | None = None
     orders: Sequence[Callable[[int], Tensor]] = ()
+    data: Tensor | None = None
     state: nn.Module | None = None
     reduce: Callable[[Estimate], Tensor] = Estimate.mean
     seeds: Tensor | None = None
@@ -111,10 +118,14 @@ class Variational:
     reported: ClassVar[tuple[str, ...]] = ()
 
     def prepare(self, epoch: int) -> Batch:
-        """`rows` `[M, K, B]` and the noise of all steps, `[M, K, ...]`; by stream if members share them."""
+        """`rows` `[M, K, B]`, their `x` and the steps' noise, `[M, K, ...]`; by stream if it is shared."""
         drawn = [self._drawn(stream(epoch)) for stream in self.streams]
         batch = {name: torch.stack([own[name] for own in drawn]) for name in drawn[0]}
-        return batch | {"rows": torch.stack([own(epoch) for own in self.orders])} if self.orders else batch
+        if self.orders:
+            batch["rows"] = torch.stack([order(epoch) for order in self.orders])
+        if self.data is not None:
+            batch["x"] = rows_of(self.data, batch["rows"])
+        return batch
 
     def value(self, networks: Mapping[str, MLP], batch: Batch) -> Tensor:
         """The objective of each member, `[M]`, in nats."""

@@ -21,6 +21,12 @@ def shown(value: Any, width: int = 80) -> str:
     return text if len(text) <= width else f"{text[: width - 4]} ..."
 
 
+def shortened(text: object, width: int) -> str:
+    """A text in one line, cut to about `width` characters."""
+    words = " ".join(str(text).split())
+    return words if len(words) <= width else f"{words[:width]} ..."
+
+
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """The hint ` (did you mean 'x'?)` with the known word that is nearest, or nothing if none is near."""
     close = difflib.get_close_matches(word, list(known), 1)

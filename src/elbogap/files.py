@@ -10,6 +10,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import psutil
+
+from elbogap.errors import UserError
+
 guards: list[Callable[[], None]] = []
 """Called before any file is replaced; what one raises keeps the old file."""
 
@@ -41,21 +45,25 @@ def atomic(path: Path) -> Iterator[Path]:
         _flush(path.parent)
 
 
+@contextmanager
+def writing(path: Path, remedy: str = "free space or mend permissions, run again") -> Iterator[Path]:
+    """As :func:`atomic`.
+
+    Raises:
+        UserError: the disk cannot take the file; `remedy` says what to do.
+    """
+    try:
+        with atomic(path) as temporary:
+            yield temporary
+    except OSError as error:
+        raise UserError(f"{path}: cannot be written ({error.strerror}); {remedy}") from error
+
+
 def _remove_leftovers(folder: Path, prefix: str) -> None:
     named = re.compile(rf"{re.escape(prefix)}(\d{{1,9}})\.[0-9a-f]{{8}}(\.[^.]*)?")
     for name in os.listdir(folder):
-        if (found := named.fullmatch(name)) and not _runs(int(found[1])):
+        if (found := named.fullmatch(name)) and not psutil.pid_exists(int(found[1])):
             (folder / name).unlink(missing_ok=True)
-
-
-def _runs(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        pass  # somebody else's
-    return True
 
 
 def replace_folder(folder: Path, fresh: Path, aside: Path) -> None:

@@ -1,7 +1,7 @@
 """Where the parts of a project lie: what is written by hand in the checkout, and what a run has made."""
 
-from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 from elbogap.digest import SOURCE
 from elbogap.errors import UserError
@@ -19,21 +19,33 @@ def visible(folder: Path, pattern: str) -> list[Path]:
     )
 
 
-@dataclass(frozen=True)
 class Places:
-    """The folders that the report and the pages in docs are made from.
+    """The folders and files that the report and the pages in docs are made from.
 
     Attributes:
-        project: the checkout, with `paper/`, `results/reference/` and `docs/`.
+        project: the checkout.
         work: the folder that holds the `results/` and `figures/` of a run; the checkout unless Snakemake
             was told another `--directory`.
+        paper: the texts of each document in a folder of its own, and the report's sources.
+        docs: pages for readers, some with generated parts.
+        faults: tests that inject faults, and the page that lists what they promise.
+        recorded: tables of all recorded runs, by scale, kept in the repository.
+        recorded_costs: what the targets cost in the recorded runs of all scales.
+        recorded_paces: how fast the long work of jobs was, by device, see the option `--profile`.
     """
 
-    project: Path
-    work: Path
+    def __init__(self, project: Path, work: Path) -> None:
+        """Of a checkout and a run."""
+        self.project, self.work = project, work
+        self.paper = project / "paper"
+        self.docs = project / "docs"
+        self.faults = project / "tests" / "faults"
+        self.recorded = project / "results" / "reference"
+        self.recorded_costs = self.recorded / "cost.csv"
+        self.recorded_paces = self.recorded / "profile.csv"
 
     @classmethod
-    def here(cls, project: Path | None = None) -> "Places":
+    def here(cls, project: Path | None = None) -> Self:
         """The checkout that this package lies in (or `project`), and the current folder.
 
         Raises:
@@ -46,21 +58,6 @@ class Places:
             )
         return cls(project=root, work=Path())
 
-    @property
-    def paper(self) -> Path:
-        """The texts of each document in a folder of its own, and the report's sources."""
-        return self.project / "paper"
-
-    @property
-    def docs(self) -> Path:
-        """Pages for readers, some with generated parts."""
-        return self.project / "docs"
-
-    @property
-    def faults(self) -> Path:
-        """Tests that inject faults, and the page that lists what they promise."""
-        return self.project / "tests" / "faults"
-
     def results(self, scale: str) -> Path:
         """Tables and records that a run made."""
         return self.work / "results" / scale
@@ -69,11 +66,6 @@ class Places:
         """Figures that a run made."""
         return self.work / "figures" / scale
 
-    @property
-    def recorded(self) -> Path:
-        """Tables of all recorded runs, by scale, kept in the repository."""
-        return self.project / "results" / "reference"
-
     def recorded_results(self, scale: str) -> Path:
         """Tables of a recorded run."""
         return self.recorded / scale
@@ -81,13 +73,3 @@ class Places:
     def recorded_figures(self, scale: str) -> Path:
         """Pictures of a recorded run, kept in the repository."""
         return self.project / "figures" / "reference" / scale
-
-    @property
-    def recorded_costs(self) -> Path:
-        """What the targets cost in the recorded runs of all scales."""
-        return self.recorded / "cost.csv"
-
-    @property
-    def recorded_paces(self) -> Path:
-        """How fast the long work of jobs was, by device, see the option `--profile` of experiments."""
-        return self.recorded / "profile.csv"

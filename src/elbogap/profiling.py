@@ -9,7 +9,7 @@ import math
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -25,7 +25,7 @@ from elbogap.runtime import Run, peak_memory_mib
 
 LEAST_STEPS = 2  # for a pace
 MOST_PROFILED_STEPS = 50  # a step can be thousands of events
-PROFILED_SHARE = 0.25  # of the seconds of timing
+PROFILED_FRACTION = 0.25  # of the seconds of timing
 SHOWN = 3  # of the dearest operations
 
 
@@ -44,12 +44,12 @@ class Piece:
         members: models that a step trains side by side.
         steps_per_s: pace, checkpoints and epochs' draws within the time included.
         gflop_per_step: 10^9 floating-point operations of matrix products and convolutions, counted on a CPU.
-        busy_share: share of the time in which a GPU computes or copies; on a CPU, in which torch's operations
-            run under the profiler (the rest is Python).
+        busy_share: fraction of the time in which a GPU computes or copies; on a CPU, in which torch's
+            operations run under the profiler (the rest is Python).
         kernels_per_step: kernels that the GPU runs, copies left out.
         launches_per_step: launches of kernels and of graphs.
         syncs_per_step: times the CPU waits for a stream or an event.
-        dearest: operations that take most of the time, with their shares of it.
+        dearest: operations that take most of the time, with their fractions of it.
         max_rss_mib: peak memory until then.
         max_gpu_mib: peak memory of tensors on the GPU until then.
     """
@@ -81,22 +81,14 @@ class Profile:
         """
         self.pieces: list[Piece] = []
         self._seconds, self._device = seconds, device
-        self._made = self._timed = self._profiled = self._to_profile = 0
-        self._since = 0.0
-        self._counter: FlopCounterMode | None = None
-        self._profiler: torch.profiler.profile | None = None
+        self._measuring: Generator[None, None, None] = (_ for _ in ())
 
     def begin(self, label: str, unit: str, steps: int) -> None:
-        """A piece of work begins.
-
-        Args:
-            label: the work's name.
-            unit: of its steps.
-            steps: their number.
-        """
+        """A piece of so many steps of a unit begins."""
         self.end()
         self.pieces.append(Piece(label, unit, steps))
-        self._made = self._timed = self._profiled = 0
+        self._measuring = self._measure(self.pieces[-1])
+        next(self._measuring)
 
     def step(self, value: Tensor) -> None:
         """A step was made, with a value as :func:`~elbogap.training.train` describes it.
@@ -106,69 +98,52 @@ class Profile:
         """
         piece = self.pieces[-1]
         piece.members = value.shape[-1] if piece.unit == "step" and value.ndim else 1
-        self._made += 1
-        if self._made == 1:
-            if self._device == "cpu" and piece.steps > 1:
-                self._counter = FlopCounterMode(display=False)
-                self._counter.__enter__()
-            self._start_clock()
-        elif self._counter is not None:
-            self._counter.__exit__(None, None, None)
-            piece.gflop_per_step = self._counter.get_total_flops() / 1e9
-            self._counter = None
-            if not self._seconds:
-                raise Enough
-            self._start_clock()
-        elif self._profiler is None:
-            self._timed += 1
-            if self._timed.bit_count() == 1:
-                self._wait()  # now and then: else a GPU's work may be far behind the clock
-            if self._timed >= LEAST_STEPS and time.perf_counter() - self._since >= self._seconds:
-                self._stop_clock(piece)
-                self._profiler = torch.profiler.profile(activities=self._activities())
-                self._profiler.__enter__()
-        else:
-            self._profiled += 1
-            if self._profiled >= self._to_profile:
-                self.end()
-                raise Enough
+        try:
+            next(self._measuring)
+        except StopIteration:
+            raise Enough from None
 
     def end(self) -> None:
         """The last piece ended, perhaps by an error: keep what was measured of it."""
-        if self._counter is not None:
-            self._counter.__exit__(None, None, None)
-            self._counter = None
-        if self._profiler is not None:
-            profiler, self._profiler = self._profiler, None
-            self._wait()
-            profiler.__exit__(None, None, None)
-            if self._profiled:
-                summarise(profiler.events() or (), self._profiled, self._device, self.pieces[-1])
-        elif self._timed >= LEAST_STEPS:
-            self._stop_clock(self.pieces[-1])
-        self._timed = 0
+        self._measuring.close()
 
-    def _activities(self) -> list[ProfilerActivity]:
+    def _measure(self, piece: Piece) -> Generator[None, None, None]:
+        """Fill in the piece; work makes a step at each `yield`, or ends there."""
+        yield
+        if self._device == "cpu" and piece.steps > 1:
+            with FlopCounterMode(display=False) as counter:
+                yield
+            piece.gflop_per_step = counter.get_total_flops() / 1e9
+            if not self._seconds:
+                return
+        _wait(self._device)
+        timed, since = 0, time.perf_counter()
+        try:
+            while timed < LEAST_STEPS or time.perf_counter() - since < self._seconds:
+                yield
+                timed += 1
+                if timed.bit_count() == 1:
+                    _wait(self._device)  # now and then: else a GPU's work may be far behind the clock
+        finally:
+            if timed >= LEAST_STEPS:
+                _wait(self._device)
+                piece.steps_per_s = timed / (time.perf_counter() - since)
+                piece.max_rss_mib = peak_memory_mib()
+                if self._device == "cuda":
+                    piece.max_gpu_mib = torch.cuda.max_memory_allocated() / 2**20
+        wanted = round(PROFILED_FRACTION * self._seconds * piece.steps_per_s)
         on_gpu = [ProfilerActivity.CUDA] if self._device == "cuda" else []
-        return [ProfilerActivity.CPU, *on_gpu]
-
-    def _start_clock(self) -> None:
-        self._wait()
-        self._since = time.perf_counter()
-
-    def _stop_clock(self, piece: Piece) -> None:
-        self._wait()
-        piece.steps_per_s = self._timed / (time.perf_counter() - self._since)
-        self._to_profile = max(
-            1, min(MOST_PROFILED_STEPS, round(PROFILED_SHARE * self._seconds * piece.steps_per_s))
-        )
-        piece.max_rss_mib = peak_memory_mib()
-        if self._device == "cuda":
-            piece.max_gpu_mib = torch.cuda.max_memory_allocated() / 2**20
-
-    def _wait(self) -> None:
-        if self._device == "cuda":
-            torch.cuda.synchronize()
+        profiler, profiled = torch.profiler.profile(activities=[ProfilerActivity.CPU, *on_gpu]), 0
+        profiler.start()
+        try:
+            while profiled < min(MOST_PROFILED_STEPS, max(1, wanted)):
+                yield
+                profiled += 1
+        finally:
+            _wait(self._device)
+            profiler.stop()
+            if profiled:
+                summarise(profiler.events() or (), profiled, self._device, piece)
 
 
 def profile(work: Callable[[Run], Any], run: Run, seconds: float) -> Piece:
@@ -188,16 +163,18 @@ def profile(work: Callable[[Run], Any], run: Run, seconds: float) -> Piece:
     piece = timed[-1]
     if run.device == "cuda":  # the replay of a graph shows no operations
         on_cpu = _watched(work, replace(run, gpus=0), 0.0)
-        same = (one for one in on_cpu if (one.label, one.members) == (piece.label, piece.members))
-        piece.gflop_per_step = next((one.gflop_per_step for one in same), math.nan)
+        same = [other for other in on_cpu if (other.label, other.members) == (piece.label, piece.members)]
+        piece.gflop_per_step = same[0].gflop_per_step if same else math.nan
     return piece
 
 
 def _watched(work: Callable[[Run], Any], run: Run, seconds: float) -> list[Piece]:
     watch = Profile(seconds, run.device)
     with tempfile.TemporaryDirectory() as scratch, suppress(Enough):  # real checkpoints are left alone
-        work(replace(run, watch=watch, scratch=Path(scratch), time_budget=None, deadline=math.inf))
-        watch.end()
+        try:
+            work(replace(run, watch=watch, scratch=Path(scratch), time_budget=None, deadline=math.inf))
+        finally:
+            watch.end()
     return watch.pieces
 
 
@@ -213,38 +190,38 @@ class Event(Protocol):
 def summarise(events: Iterable[Event], steps: int, device: str, piece: Piece) -> None:
     """Say in `piece`, whose pace is known, what the events of so many steps on a device were.
 
-    Shares on a GPU are of the time without the profiler, which slows launches but not kernels; on a CPU of
+    Fractions on a GPU are of the time without the profiler, which slows launches but not kernels; on a CPU of
     the time that the events span.
     """
-    listed = [one for one in events if not getattr(one, "is_user_annotation", False)]
-    on_gpu = [one for one in listed if one.device_type == torch.autograd.DeviceType.CUDA]
-    times: defaultdict[str, float] = defaultdict(float)
+    listed = [event for event in events if not getattr(event, "is_user_annotation", False)]
+    microseconds: defaultdict[str, float] = defaultdict(float)
     if device == "cuda":
+        on_gpu = [event for event in listed if event.device_type == torch.autograd.DeviceType.CUDA]
         if not on_gpu:
             return  # a driver that hides its events
         seconds = steps / piece.steps_per_s
-        piece.busy_share = min(1.0, _union([_span(one) for one in on_gpu]) / seconds)
-        kernels = [one for one in on_gpu if not one.name.startswith(("Memcpy", "Memset"))]
-        piece.kernels_per_step = len(kernels) / steps
-        calls = [one.name for one in listed if one.device_type == torch.autograd.DeviceType.CPU]
+        for event in on_gpu:
+            start, end = _span(event)
+            microseconds[event.name] += end - start
+        piece.busy_share = min(1.0, _union(map(_span, on_gpu)) / seconds)
+        calls = [event.name for event in listed if event.device_type == torch.autograd.DeviceType.CPU]
+        kernels = [event for event in on_gpu if not event.name.startswith(("Memcpy", "Memset"))]
         launches = [name for name in calls if name.startswith("cu") and "Launch" in name]
-        piece.launches_per_step = len(launches) / steps
         # those of the whole device are the profiler's own
-        waits = [name for name in calls if name.startswith(("cudaStreamSync", "cudaEventSync"))]
-        piece.syncs_per_step = len(waits) / steps
-        for one in on_gpu:
-            start, end = _span(one)
-            times[one.name] += end - start
+        syncs = [name for name in calls if name.startswith(("cudaStreamSync", "cudaEventSync"))]
+        piece.kernels_per_step = len(kernels) / steps
+        piece.launches_per_step = len(launches) / steps
+        piece.syncs_per_step = len(syncs) / steps
     else:
-        operations = [one for one in listed if one.name.startswith("aten::")]
-        if not operations:
+        for event in listed:
+            if event.name.startswith("aten::"):
+                microseconds[event.name] += event.self_cpu_time_total
+        if not microseconds:
             return
-        spans = [_span(one) for one in listed]
-        seconds = (max(end for _, end in spans) - min(start for start, _ in spans)) / 1e6
-        for one in operations:
-            times[one.name] += one.self_cpu_time_total
-        piece.busy_share = min(1.0, sum(times.values()) / 1e6 / seconds)
-    dearest = sorted(times.items(), key=lambda item: -item[1])[:SHOWN]
+        starts, ends = zip(*map(_span, listed), strict=True)
+        seconds = (max(ends) - min(starts)) / 1e6
+        piece.busy_share = min(1.0, sum(microseconds.values()) / 1e6 / seconds)
+    dearest = sorted(microseconds.items(), key=lambda item: -item[1])[:SHOWN]
     piece.dearest = "; ".join(f"{name} {t / 1e6 / seconds:.0%}" for name, t in dearest)
 
 
@@ -252,7 +229,7 @@ def _span(event: Event) -> tuple[float, float]:
     return event.time_range.start, event.time_range.end
 
 
-def _union(spans: Sequence[tuple[float, float]]) -> float:
+def _union(spans: Iterable[tuple[float, float]]) -> float:
     """Seconds that spans in microseconds cover, counted once where they overlap."""
     covered, end = 0.0, -math.inf
     for start, stop in sorted(spans):
@@ -267,11 +244,15 @@ def peak_gflops(device: str, size: int | None = None, rounds: int = 5) -> float:
     a = torch.randn(size, size, device=device)
     seconds = math.inf
     for _ in range(rounds + 1):
-        if device == "cuda":
-            torch.cuda.synchronize()
+        _wait(device)
         started = time.perf_counter()
         a @ a
-        if device == "cuda":
-            torch.cuda.synchronize()
+        _wait(device)
         seconds = min(seconds, time.perf_counter() - started)
     return 2 * size**3 / seconds / 1e9
+
+
+def _wait(device: str) -> None:
+    """Until the device has done everything that it was told to do."""
+    if device == "cuda":
+        torch.cuda.synchronize()

@@ -10,15 +10,16 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from importlib import metadata
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from elbogap import digest
 from elbogap.checksums import listed, sha256
 from elbogap.errors import UserError
-from elbogap.files import atomic
+from elbogap.files import writing
 from elbogap.places import visible
 
 if TYPE_CHECKING:
@@ -32,16 +33,10 @@ TEXTS = digest.SOURCE.parents[1] / "paper"
 SUFFIX = ".provenance.json"
 
 PACKAGES = (
-    "numpy",
-    "scipy",
-    "pandas",
-    "torch",
-    "torchvision",
-    "matplotlib",
-    "scikit-learn",
-    "pytorch-fid",
+    "numpy", "scipy", "pandas", "torch", "torchvision", "matplotlib", "scikit-learn", "pytorch-fid",
     "snakemake",
-)
+)  # fmt: skip
+"""Those that can change a number."""
 
 TRACKED = (":/src", ":/workflow", ":/config", ":/paper", ":/Snakefile")
 """What results are made from; `:/` is the checkout's root."""
@@ -71,22 +66,22 @@ def identity(module: str, settings: "BaseModel", run: "Run") -> str:
 def collect(
     *,
     source: Mapping[str, Any],
-    command: Iterable[str],
-    scale: str | None,
-    settings: Mapping[str, Any],
-    inputs: Mapping[str, str],
-    run: Mapping[str, Any],
+    command: Iterable[str] | None = None,
+    scale: str | None = None,
+    settings: Mapping[str, Any] = MappingProxyType({}),
+    inputs: Mapping[str, str] = MappingProxyType({}),
+    run: Mapping[str, Any] = MappingProxyType({}),
 ) -> dict[str, Any]:
     """Everything that is known of one result. What it cost only the caller knows, who gives it in `run`.
 
-    The inputs are given by :func:`verified`. Where the code has no commit, one line on standard error says
-    why, once.
+    The command is this one, if none is given. The inputs are given by :func:`verified`. Where the code has no
+    commit, one line on standard error says why, once.
     """
     if why := source["git"].get("why"):
         _warn(why)
     return {
         **source,
-        "command": list(command),
+        "command": list(command or ["python", "-m", "elbogap", *sys.argv[1:]]),
         "scale": scale,
         "settings": dict(settings),
         "seeds": _seeds(settings),
@@ -125,9 +120,8 @@ def publish(record: Mapping[str, Any], outputs: Mapping[Path, Callable[[Path], o
     with ExitStack() as stack:
         digests = {}
         for path, write in outputs.items():
-            with tables.one_line_if_unwritable(path):
-                temporary = stack.enter_context(atomic(path))
-                write(temporary)
+            temporary = stack.enter_context(writing(path))
+            write(temporary)
             digests[path.name] = sha256(temporary)
         for path in outputs:
             tables.write({**record, "outputs": digests}, path_for(path))
@@ -142,15 +136,15 @@ def read(result: Path) -> dict[str, Any]:
     path = path_for(result)
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(record, dict):
+            raise ValueError("it is no record")
+        return record
     except FileNotFoundError as error:
         raise UserError(f"{result}: no provenance beside it ({path.name}); {_again(result)}") from error
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror})") from error
     except (ValueError, RecursionError) as error:
         raise UserError(f"{path}: damaged ({error}); {_again(result)}") from error
-    if not isinstance(record, dict):
-        raise UserError(f"{path}: damaged (it is no record); {_again(result)}")
-    return record
 
 
 def verify(result: Path) -> str:
@@ -232,24 +226,18 @@ def _git(*words: str) -> str:
 @functools.cache
 def package_digest() -> str:
     """The code digest over every module of the package."""
-    names = (
-        ".".join([digest.PACKAGE, *path.relative_to(digest.SOURCE).with_suffix("").parts]).removesuffix(
-            ".__init__"
-        )
-        for path in visible(digest.SOURCE, "**/*.py")
-    )
+    paths = (path.relative_to(digest.SOURCE).with_suffix("") for path in visible(digest.SOURCE, "**/*.py"))
+    names = (".".join([digest.PACKAGE, *path.parts]).removesuffix(".__init__") for path in paths)
     return digest.code_digest(*names)
 
 
 @functools.cache
 def versions() -> dict[str, str]:
-    """Versions of the packages that can change a number."""
+    """Versions of :data:`PACKAGES`, as far as they are installed."""
     found = {}
     for name in PACKAGES:
-        try:
+        with suppress(metadata.PackageNotFoundError):
             found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
     return found
 
 

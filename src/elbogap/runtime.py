@@ -34,7 +34,7 @@ class Run:
 
     Attributes:
         scale: name of the scale (smoke, laptop, paper ...).
-        keys: the wildcards of this cell, e.g. `{"problem": "circle"}`.
+        keys: the wildcards of this run, e.g. `{"problem": "circle"}`.
         inputs: input files by name.
         scratch: folder for checkpoints of unfinished work; it is removed when the experiment succeeds.
         threads: CPU threads to use.
@@ -95,10 +95,9 @@ def set_up(threads: int) -> None:
     """
     os.environ["OMP_NUM_THREADS"] = str(threads)
     if platform.libc_ver()[0] == "glibc":
-        mmap_max, trim_threshold = -4, -1
-        libc = ctypes.CDLL(None)
-        libc.mallopt(mmap_max, 0)
-        libc.mallopt(trim_threshold, -1)
+        mallopt = ctypes.CDLL(None).mallopt
+        mallopt(-4, 0)  # M_MMAP_MAX
+        mallopt(-1, -1)  # M_TRIM_THRESHOLD
 
 
 def limit_torch_threads(threads: int) -> None:
@@ -109,7 +108,7 @@ def limit_torch_threads(threads: int) -> None:
 
 
 def available_cores() -> int:
-    """Cores that this process may use, where the system tells (macOS does not), else all."""
+    """Cores that this process may use, or all where the system does not tell (macOS)."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 

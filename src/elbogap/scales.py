@@ -5,12 +5,11 @@ by key, at any depth; all other values, lists too, take the place of the old one
 is taken out.
 """
 
-import typing
+from operator import attrgetter
 from pathlib import Path
+from typing import Any, Literal
 
-from pydantic import ValidationError
-
-from elbogap.config.base import Section, explain, setting
+from elbogap.config.base import Section, setting, validated
 from elbogap.config.scale import scale_names
 from elbogap.config.yaml_file import read_yaml
 from elbogap.errors import UserError, did_you_mean, shown
@@ -24,9 +23,9 @@ EXTENDS = "extends"
 
 
 class Config(Section):
-    """All settings of one scale. The order of the documents is the order of reading, in the report too."""
+    """All settings of one scale. The documents are shown everywhere in the order of their fields."""
 
-    stand_ins: typing.Literal["always", "if-unavailable", "never"] = setting(
+    stand_ins: Literal["always", "if-unavailable", "never"] = setting(
         "Whether declared synthetic stand-ins replace real data sets: always (smoke), only where nothing "
         "serves the real one (laptop), or never, so that a missing data set is an error (paper)."
     )
@@ -37,8 +36,12 @@ class Config(Section):
     efvae: EfvaeConfig = setting("Document efvae: VAE approximation error and exponential families.")
 
 
+DOCUMENTS = [name for name, field in Config.model_fields.items() if isinstance(field.annotation, type)]
+"""The keys of the documents in the order of reading."""
+
+
 class Scales(dict[str, Config]):
-    """The scales of a folder; each is read when it is first asked for, so a broken one disturbs no other."""
+    """The scales of a folder, each read at its first use, so that a broken one disturbs no other."""
 
     def __init__(self, folder: Path) -> None:
         """Take the names of the files in `folder`."""
@@ -48,7 +51,7 @@ class Scales(dict[str, Config]):
     def __missing__(self, name: str) -> Config:
         """Read a scale; raises UserError if there is none of that name or its file is broken."""
         if name not in self.names:
-            raise UserError(f"no scale {_known_are(name, self.folder)}")
+            raise UserError(f"no scale {_known(name, self.folder)}")
         return self.setdefault(name, load(self.folder / f"{name}.yaml"))
 
 
@@ -59,10 +62,10 @@ def load(path: Path) -> Config:
         UserError: the file is missing, is no YAML, has an unknown, repeated or missing key or a bad value, or
             extends what it cannot; the message names the file and the key, and lists the allowed keys.
     """
-    return _whole(path, ())[1]
+    return _load(path, ())[1]
 
 
-def _whole(path: Path, heirs: tuple[str, ...]) -> tuple[dict[str, typing.Any], Config]:
+def _load(path: Path, heirs: tuple[str, ...]) -> tuple[dict[str, Any], Config]:
     """All values of a scale, as written and as validated; `heirs` are the scales that extend it."""
     try:
         values = read_yaml(path)
@@ -72,34 +75,29 @@ def _whole(path: Path, heirs: tuple[str, ...]) -> tuple[dict[str, typing.Any], C
             f"{path}: cannot be read ({error.strerror}){hint}; scales are files in {path.parent}/"
         ) from error
     if isinstance(values, dict) and EXTENDS in values:
-        values = dict(values)
-        parent, line = values.pop(EXTENDS), (*heirs, path.stem)
+        parent, line = values[EXTENDS], (*heirs, path.stem)
         if parent in line:
             raise UserError(f"{path}: scales extend each other in a circle: {' -> '.join([*line, parent])}")
         if parent not in scale_names(path.parent):
-            raise UserError(f"{path}: {EXTENDS}: no scale {_known_are(parent, path.parent)}")
-        values = _merged(_whole(path.with_name(f"{parent}.yaml"), line)[0], values)
-    try:
-        return values, Config.model_validate(values)
-    except ValidationError as error:
-        raise UserError(f"{path}: {explain(error, Config, more_keys=[EXTENDS])}") from error
+            raise UserError(f"{path}: {EXTENDS}: no scale {_known(parent, path.parent)}")
+        inherited, _ = _load(path.with_name(f"{parent}.yaml"), line)
+        values = _merged(inherited, values | {EXTENDS: None})
+    return values, validated(Config, values, path, more_keys=[EXTENDS])
 
 
-def _merged(old: typing.Any, new: typing.Any) -> typing.Any:
+def _merged(old: Any, new: Any) -> Any:
     if not (isinstance(old, dict) and isinstance(new, dict)):
         return new
     both = old | {key: _merged(old.get(key), value) for key, value in new.items()}
     return {key: value for key, value in both.items() if value is not None}
 
 
-def _known_are(name: object, folder: Path) -> str:
+def _known(name: object, folder: Path) -> str:
     known = scale_names(folder)
     return f"{shown(name)}{did_you_mean(str(name), known)}; the files in {folder}/ are: {', '.join(known)}"
 
 
 def section(config: Config, dotted: str) -> Section:
     """The section at a dotted name such as `qiw.posterior_2d`."""
-    value: typing.Any = config
-    for name in dotted.split("."):
-        value = getattr(value, name)
-    return value
+    found: Section = attrgetter(dotted)(config)
+    return found

@@ -45,15 +45,6 @@ _SETTINGS: Any = {
     "svg.hashsalt": "elbogap",
 }
 
-PROBLEM_TITLES = {
-    "absolute_value": "Absolute-Value",
-    "absolute_value_folded": "Absolute-Value (folded)",
-    "circle": "Circle",
-    "clusters": "Clusters",
-    "figure_8": "Figure-8",
-    "spiral_dots": "Spiral-Dots",
-}
-
 
 @contextmanager
 def applied() -> Iterator[None]:

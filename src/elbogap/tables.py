@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from elbogap.errors import UserError
-from elbogap.files import atomic
+from elbogap.files import writing
 
 Arrays = Mapping[str, np.ndarray]
 
@@ -23,7 +23,7 @@ def write(value: Any, path: Path) -> None:
     Raises:
         UserError: an unknown suffix, or a disk that cannot take the file.
     """
-    with one_line_if_unwritable(path), atomic(path) as temporary:
+    with writing(path) as temporary:
         save(value, temporary)
 
 
@@ -42,17 +42,6 @@ def save(value: Any, path: Path) -> None:
         path.write_text(json.dumps(value, indent=2, sort_keys=True) + "\n", encoding="utf-8")
     else:
         raise UserError(f"{path}: do not know how to write '{path.suffix}' (known: .csv, .npz, .json)")
-
-
-@contextmanager
-def one_line_if_unwritable(path: Path) -> Iterator[None]:
-    """Turns what the disk says of a file that cannot be written into a line for the user."""
-    try:
-        yield
-    except OSError as error:
-        raise UserError(
-            f"{path}: cannot be written ({error.strerror}); free space or mend permissions, run again"
-        ) from error
 
 
 def read_table(path: Path) -> pd.DataFrame:

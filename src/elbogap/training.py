@@ -19,6 +19,8 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from elbogap import provenance
+from elbogap.config.sections import Resumable
 from elbogap.errors import OutOfTime, UserError
 from elbogap.files import atomic, rename
 from elbogap.runtime import Run, Watch
@@ -34,8 +36,8 @@ class Stateful(Protocol):
         """Take over what :meth:`state_dict` returned."""
 
 
-Part = Stateful | torch.Generator
-DIGEST = hashlib.sha256().digest_size  # bytes before a checkpoint that tell whether it is whole
+Part = Stateful | torch.Generator | list[Any]
+DIGEST = hashlib.sha256().digest_size  # bytes before a checkpoint that tell whether it is damaged
 
 
 @dataclass(frozen=True)
@@ -64,10 +66,23 @@ class Work:
     def of(cls, run: Run, label: str, identity: str, checkpoint_seconds: float = 0) -> Self:
         """Work of an experiment, told from its other work by the label.
 
-        Each device has a checkpoint of its own: a GPU that is not seen for once does not cost its work.
+        Each device has its own checkpoint: a run that does not find the GPU for once does not lose its work.
         """
         checkpoint = run.scratch / f"{label}{'' if run.device == 'cpu' else f'.{run.device}'}.pt"
         return cls(label, checkpoint, f"{label} {identity}", checkpoint_seconds, run.deadline, run.watch)
+
+    @classmethod
+    def in_module(cls, module: str, settings: Resumable, run: Run, label: str) -> Self:
+        """The same, of the experiment in `module`: any change of its code, settings or inputs is new work."""
+        identity = provenance.identity(module, settings, run)
+        return cls.of(run, label, identity, settings.checkpoint_seconds)
+
+
+def descend(loss: Tensor, optimiser: torch.optim.Optimizer) -> None:
+    """One step of the optimiser along the gradient of a scalar loss."""
+    optimiser.zero_grad()
+    loss.backward()
+    optimiser.step()
 
 
 def tabulate(row: Callable[[int], Tensor], *, rows: int, work: Work) -> Tensor:
@@ -76,9 +91,7 @@ def tabulate(row: Callable[[int], Tensor], *, rows: int, work: Work) -> Tensor:
     Raises:
         OutOfTime: the deadline has passed; the checkpoint holds all rows made.
     """
-    return _loop(
-        lambda i: row(i - 1), rows, record_every=1, parts={}, work=work, unit="row", shown=lambda *_: ""
-    )
+    return _loop(lambda i: row(i - 1), rows, 1, {}, work, "row")
 
 
 def train(
@@ -97,7 +110,7 @@ def train(
             besides. It must depend on nothing that changes but i and the `parts`.
         steps: number of steps.
         record_every: how many steps make one record.
-        parts: everything that a step changes: modules, optimisers, generators.
+        parts: everything that a step changes: modules, optimisers, generators, lists of plain values.
         work: what this is called, where its checkpoint lies, and when to stop.
 
     Returns:
@@ -108,27 +121,12 @@ def train(
         UserError: nothing that is optimised is finite at the end of a block, or the disk takes no checkpoint.
         OutOfTime: the deadline has passed; the checkpoint holds all steps made.
     """
-
-    def shown(i: int, mean: Tensor) -> str:
-        leading = mean[0] if mean.ndim > 1 else mean
-        if not leading.isfinite().any():  # a diverged member stops no other
-            raise UserError(f"{work.label}: diverged before step {i}; lower the learning rate")
-        return f"{float(leading.mean()):.3f}"
-
-    return _loop(step, steps, record_every=record_every, parts=parts, work=work, unit="step", shown=shown)
+    return _loop(step, steps, record_every, parts, work, "step")
 
 
 def _loop(
-    step: Callable[[int], Tensor],
-    steps: int,
-    *,
-    record_every: int,
-    parts: Mapping[str, Part],
-    work: Work,
-    unit: str,
-    shown: Callable[[int, Tensor], str],
+    step: Callable[[int], Tensor], steps: int, every: int, parts: Mapping[str, Part], work: Work, unit: str
 ) -> Tensor:
-    """Make the steps; `shown` sees each record and says what the progress line shows of it."""
     done, total, records = _resume(work, parts)
     if work.watch:
         work.watch.begin(work.label, unit, steps)
@@ -142,26 +140,29 @@ def _loop(
             progress.update()
             if work.watch:
                 work.watch.step(value)
-            if i % record_every == 0 or i == steps:
-                mean = total.cpu() / ((i - 1) % record_every + 1)
-                progress.set_postfix_str(shown(i, mean), refresh=False)
+            if i % every == 0 or i == steps:
+                mean = total.cpu() / ((i - 1) % every + 1)
+                if unit == "step":  # the rows of a table may be anything
+                    leading = mean[0] if mean.ndim > 1 else mean
+                    if not leading.isfinite().any():  # a diverged member stops no other
+                        raise UserError(f"{work.label}: diverged before step {i}; lower the learning rate")
+                    progress.set_postfix_str(f"{float(leading.mean()):.3f}", refresh=False)
                 records.append(mean)
                 total = torch.zeros_like(total)
             late = time.monotonic() >= work.deadline
             if late or i == steps or time.monotonic() - saved >= work.checkpoint_seconds:
-                state = {"identity": work.identity, "done": i, "total": total, "records": records}
-                _save(
-                    state | {"parts": {name: _state(part) for name, part in parts.items()}}, work.checkpoint
-                )
+                _save(work, parts, i, total, records)
                 saved = time.monotonic()
             if late:
                 raise OutOfTime
     return torch.stack(records)
 
 
-def _save(state: Mapping[str, Any], checkpoint: Path) -> None:
+def _save(work: Work, parts: Mapping[str, Part], done: int, total: Tensor, records: list[Tensor]) -> None:
     """Write a checkpoint, its SHA-256 before it, and keep the one before."""
-    buffer = io.BytesIO()
+    states = {name: _state(part) for name, part in parts.items()}
+    buffer, checkpoint = io.BytesIO(), work.checkpoint
+    state = {"identity": work.identity, "done": done, "total": total, "records": records, "parts": states}
     torch.save(state, buffer)
     content = buffer.getvalue()
     try:
@@ -177,7 +178,7 @@ def _save(state: Mapping[str, Any], checkpoint: Path) -> None:
 
 
 def _resume(work: Work, parts: Mapping[str, Part]) -> tuple[int, Tensor, list[Tensor]]:
-    """Steps done, sum and records of the newest checkpoint of this work that is whole, if there is one."""
+    """Steps done, sum and records of the newest undamaged checkpoint of this work, if there is one."""
     damaged = []
     done, total, records = 0, torch.zeros((), dtype=torch.float64), []
     for path in (work.checkpoint, _before(work.checkpoint)):
@@ -185,11 +186,10 @@ def _resume(work: Work, parts: Mapping[str, Part]) -> tuple[int, Tensor, list[Te
             saved = _load(path)
         except FileNotFoundError:
             continue
-        except _Damaged:
+        if saved is None:
             damaged.append(str(path))
-            path.unlink()  # else the next checkpoint would keep it instead of a whole one
-            continue
-        if saved["identity"] == work.identity:
+            path.unlink()  # else the next checkpoint would keep it instead of an undamaged one
+        elif saved["identity"] == work.identity:
             for name, part in parts.items():
                 _restore(part, saved["parts"][name])
             done, total, records = saved["done"], saved["total"], saved["records"]
@@ -200,30 +200,31 @@ def _resume(work: Work, parts: Mapping[str, Part]) -> tuple[int, Tensor, list[Te
     return done, total, records
 
 
-class _Damaged(Exception):
-    """A file that is no whole checkpoint."""
-
-
-def _load(checkpoint: Path) -> dict[str, Any]:
+def _load(checkpoint: Path) -> dict[str, Any] | None:
+    """What :func:`_save` wrote, or None where the file is damaged."""
     content = checkpoint.read_bytes()
     digest, content = content[:DIGEST], content[DIGEST:]
     if hashlib.sha256(content).digest() != digest:
-        raise _Damaged
+        return None
     saved: dict[str, Any] = torch.load(io.BytesIO(content), weights_only=True, map_location="cpu")
     return saved
 
 
 def _before(checkpoint: Path) -> Path:
-    """Where the checkpoint before the newest one is kept."""
+    """Where the last checkpoint but one is kept."""
     return checkpoint.with_name(f"{checkpoint.name}.before")
 
 
 def _state(part: Part) -> Any:
+    if isinstance(part, list):
+        return part
     return part.get_state() if isinstance(part, torch.Generator) else part.state_dict()
 
 
 def _restore(part: Part, state: Any) -> None:
-    if isinstance(part, torch.Generator):
+    if isinstance(part, list):
+        part[:] = state
+    elif isinstance(part, torch.Generator):
         part.set_state(state)
     else:
         part.load_state_dict(state)

@@ -1,10 +1,11 @@
 """Reading what others wrote: bounded in size, and whatever a parser raises on it is one kind of error."""
 
-import textwrap
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Protocol
+
+from elbogap.errors import shortened
 
 
 class Readable(Protocol):
@@ -27,7 +28,7 @@ def parsing(kind: str) -> Iterator[None]:
     except Exception as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise
-        reason = textwrap.shorten(str(error), 200) or type(error).__name__
+        reason = shortened(error, 200) or type(error).__name__
         raise ValueError(f"not {kind} ({reason})") from error
 
 

@@ -19,11 +19,13 @@ import threading
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
-from typing import Self
+from typing import Annotated, Self
 
 import psutil
+from pydantic import Field, TypeAdapter
+from pydantic.dataclasses import dataclass
 
 from elbogap.errors import UserError
 from elbogap.files import guards
@@ -43,8 +45,8 @@ class Process:
     """A process, told from a later one of the same number by the time of its start."""
 
     host: str
-    pid: int
-    started: float
+    pid: Annotated[int, Field(gt=0, lt=2**31)]
+    started: Annotated[float, Field(ge=0, lt=1e11)]
 
     @classmethod
     def this(cls) -> Self:
@@ -78,7 +80,7 @@ class Process:
         return f"process {self.pid} on {self.host} (since {since})"
 
 
-UNKNOWN = Process("an unknown host", 0, 0.0)
+UNKNOWN = Process("an unknown host", 1, 0.0)
 
 
 def claim_of(path: Path) -> Path:
@@ -215,13 +217,11 @@ def _create(path: Path, text: str) -> None:
 def _read(path: Path) -> Process | None:
     """The process that a claim or record names; an unknown one if it is damaged, None if there is no file."""
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-        process = Process(str(found["host"]), int(found["pid"]), float(found["started"]))
+        return TypeAdapter(Process).validate_json(path.read_bytes())
     except FileNotFoundError:
         return None
-    except (OSError, KeyError, TypeError, ValueError):
+    except (OSError, ValueError):
         return UNKNOWN  # about to be filled, or its writer was killed then
-    return process if 0 < process.pid < 2**31 and 0 <= process.started < 1e11 else UNKNOWN
 
 
 def _holder(claim: Path) -> Process | None:

@@ -20,7 +20,7 @@ OVERALL = ("all", "products", "smoke", "paper_scale", "report", "claims", "total
 class LogHandler(LogHandlerBase):
     """Says what is left whenever a job has finished."""
 
-    writes_to_stream, writes_to_file = False, False  # a line beside Snakemake's own, not in their place
+    writes_to_stream, writes_to_file = False, False  # its lines stand beside Snakemake's own
     has_filter, has_formatter, needs_rulegraph = True, True, False
 
     def __post_init__(self) -> None:

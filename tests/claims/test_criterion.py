@@ -5,7 +5,6 @@ from typing import Any
 
 import pytest
 
-from elbogap.claims.criterion import criterion
 from elbogap.claims.specification import Claim
 
 MakeClaim = Callable[..., Claim]
@@ -42,4 +41,4 @@ def test_a_check_is_told_with_its_tolerance(
     make_claim: MakeClaim, check: dict[str, Any], published: Any, tolerance: float | None, words: str
 ) -> None:
     claim = make_claim(check=check, published=published, spread=None)
-    assert criterion(claim, tolerance) == words
+    assert claim.criterion(tolerance) == words

@@ -53,22 +53,25 @@ BROKEN = {
     ),
     "unknown key of a check": (
         {"check": MONOTONE | {"metrc": "kl"}},
-        r"check: unknown key 'metrc' \(did you mean 'metric'\?\); allowed here: along, direction, kind",
+        r"unknown key 'check\.metrc' \(did you mean 'metric'\?\); allowed here: along, direction, kind",
     ),
     "unknown kind": (
         {"check": MONOTONE | {"kind": "trend"}},
-        r"unknown kind 'trend'; allowed: 'ordering', 'value', 'ratio', 'monotone', 'bound'",
+        r"bad value for 'check\.kind': allowed are 'ordering', 'value', .*, 'bound' \(got 'trend'\)",
     ),
     "no kind": ({"check": {"metric": "kl"}}, r"missing key 'check\.kind'"),
     "missing metric": (
         {"check": {"kind": "monotone", "along": "k", "direction": "decreasing"}},
         r"missing key 'check\.metric'",
     ),
-    "bad direction": ({"check": MONOTONE | {"direction": "down"}}, r"check\.direction: .*'down'"),
+    "bad direction": (
+        {"check": MONOTONE | {"direction": "down"}},
+        r"bad value for 'check\.direction': .*'down'",
+    ),
     "no statement": ({"statement": None}, r"missing key 'statement'"),
     "unknown scale": (
         {"scales": {"smoke": {"status": "skip"}, "huge": {"status": "skip"}}},
-        r"scales: unknown key 'huge'; allowed here: laptop, paper, smoke",
+        r"unknown key 'scales\.huge'; allowed here: laptop, paper, smoke",
     ),
     "unsaid scale": (
         {"scales": {"smoke": {"status": "skip"}, "laptop": {"status": "skip"}}},
@@ -76,22 +79,22 @@ BROKEN = {
     ),
     "unknown status": (
         {"scales": everywhere({"status": "maybe"})},
-        r"scales\.smoke\.status: .*'require', 'report' or 'skip'.*'maybe'",
+        r"bad value for 'scales\.smoke\.status': .*'require', 'report' or 'skip'.*'maybe'",
     ),
     "no tolerance": (
         {"scales": everywhere({"status": "require"})},
-        r"scales\.smoke: missing key 'tolerance' \(status is require\)",
+        r"bad value for 'scales\.smoke': missing key 'tolerance' \(status is require\)",
     ),
     "negative tolerance": (
         {"scales": everywhere({"status": "require", "tolerance": -1})},
-        r"scales\.smoke\.tolerance: .*greater than or equal to 0",
+        r"bad value for 'scales\.smoke\.tolerance': .*greater than or equal to 0",
     ),
     "infinite tolerance": (
         {"scales": everywhere({"status": "require", "tolerance": float("inf")})},
-        r"scales\.smoke\.tolerance: .*finite",
+        r"bad value for 'scales\.smoke\.tolerance': .*finite",
     ),
-    "id not kebab": ({"id": "Toy KL"}, r"claim Toy KL: id: "),
-    "table outside the results": ({"table": "../x.csv"}, r"table: "),
+    "id not kebab": ({"id": "Toy KL"}, r"claim Toy KL: bad value for 'id': "),
+    "table outside the results": ({"table": "../x.csv"}, r"bad value for 'table': "),
     "value without a published one": (
         {"check": {"kind": "value", "metric": "kl"}},
         r"a check of kind value needs the key 'published'",
@@ -103,29 +106,29 @@ BROKEN = {
     ),
     "published file elsewhere": (
         {"published": {"file": "../t.csv", "column": "kl", "by": "method"}},
-        r"published\.file: ",
+        r"bad value for 'published\.file': ",
     ),
-    "empty selection list": ({"select": {"method": []}}, r"select\.method"),
+    "empty selection list": ({"select": {"method": []}}, r"bad value for 'select\.method': "),
     "one level in an order": (
         {"check": {"kind": "ordering", "metric": "kl", "column": "m", "order": ["a"]}},
-        r"check\.order: ",
+        r"bad value for 'check\.order': ",
     ),
     "a level twice": (
         {"check": {"kind": "ordering", "metric": "kl", "column": "m", "order": ["a", "b", "a"]}},
-        r"check: 'order' names a level twice",
+        r"bad value for 'check': 'order' names a level twice",
     ),
-    "ratio without limits": ({"check": RATIO}, r"check: give 'low', 'high' or both"),
+    "ratio without limits": ({"check": RATIO}, r"bad value for 'check': give 'low', 'high' or both"),
     "ratio of a level to itself": (
         {"check": RATIO | {"denominator": "a", "low": 1}},
-        r"check: 'numerator' and 'denominator' are the same level",
+        r"bad value for 'check': 'numerator' and 'denominator' are the same level",
     ),
     "ratio upside down": (
         {"check": RATIO | {"low": 2, "high": 1}},
-        r"check: 'low' is larger than 'high'",
+        r"bad value for 'check': 'low' is larger than 'high'",
     ),
     "bound without limits": (
         {"check": {"kind": "bound", "metric": "kl"}},
-        r"check: give 'lower', 'upper' or both",
+        r"bad value for 'check': give 'lower', 'upper' or both",
     ),
     "one column, two roles": ({"spread": "k"}, r"column 'k' has two roles"),
 }

@@ -1,24 +1,19 @@
-"""A private cache for each test, no mirror unless a test asks for one, and a web server on loopback."""
+"""A private cache for each test, and a web server on loopback."""
 
 import os
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from loopback import Server
 
-from elbogap.data import fetch, sources
-from elbogap.data.sources import File, Source, Variant
+from elbogap.data import fetch
+from loopback import server
+from toy_data import cache, mirror, only_toy, tools, toy
+
+__all__ = ["cache", "mirror", "only_toy", "server", "tools", "toy"]
 
 REAL_CACHE, REAL_MIRROR = os.environ.get("ELBOGAP_CACHE"), os.environ.get("ELBOGAP_MIRROR")
-
-
-@pytest.fixture
-def server() -> Iterator[Server]:
-    running = Server()
-    yield running
-    running.close()
 
 
 @pytest.fixture
@@ -27,22 +22,6 @@ def dead_address() -> str:
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
         return f"http://127.0.0.1:{closed.getsockname()[1]}/file"
-
-
-@pytest.fixture(autouse=True)
-def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    folder = tmp_path / "cache"
-    monkeypatch.setenv("ELBOGAP_CACHE", str(folder))
-    monkeypatch.delenv("ELBOGAP_MIRROR", raising=False)
-    return folder
-
-
-@pytest.fixture
-def mirror(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    folder = tmp_path / "mirror"
-    folder.mkdir()
-    monkeypatch.setenv("ELBOGAP_MIRROR", str(folder))
-    return folder
 
 
 @pytest.fixture
@@ -67,15 +46,3 @@ def real(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
             pytest.skip(f"no network: nothing has served {name}; try 'python -m elbogap data fetch {name}'")
 
     return found
-
-
-@pytest.fixture
-def toy(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
-    """Put a data set `toy` of one variant with these files into the table of sources."""
-
-    def define(*files: File, name: str = "toy", variant: str = "canonical") -> None:
-        variants = (Variant(variant, files, "made up"),)
-        source = Source(name, "Toy", "free", "nobody", "http://page.invalid", variants)
-        monkeypatch.setitem(sources.SOURCES, name, source)
-
-    return define

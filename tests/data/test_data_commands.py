@@ -1,33 +1,20 @@
 """The commands of the data layer, as a user calls them."""
 
-import hashlib
 import json
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from loopback import Server
 
 from elbogap import cli
-from elbogap.data import sources
 from elbogap.data.sources import File
+from loopback import Server
+from toy_data import Define, sha
 
 CONTENT = b"real data"
-SHA = hashlib.sha256(CONTENT).hexdigest()
+SHA = sha(CONTENT)
 
 
-@pytest.fixture
-def only_toy(monkeypatch: pytest.MonkeyPatch, toy: Callable[..., None]) -> Callable[..., None]:
-    """The table holds nothing but the toy data set."""
-
-    for name in list(sources.SOURCES):
-        monkeypatch.delitem(sources.SOURCES, name)
-    return toy
-
-
-def test_fetch_one_line_per_data_set(
-    only_toy: Callable, server: Server, capsys: pytest.CaptureFixture
-) -> None:
+def test_fetch_one_line_per_data_set(only_toy: Define, server: Server, capsys: pytest.CaptureFixture) -> None:
     address = server.serve("/file", CONTENT)
     only_toy(File("file", sha256=SHA, addresses=(address,)))
     assert cli.main(["data", "fetch"]) == 0
@@ -36,13 +23,13 @@ def test_fetch_one_line_per_data_set(
     assert capsys.readouterr().out == "toy: from cache (canonical), verified by sha256\n"
 
 
-def test_fetch_fails_if_any_fails(only_toy: Callable, server: Server, capsys: pytest.CaptureFixture) -> None:
+def test_fetch_fails_if_any_fails(only_toy: Define, server: Server, capsys: pytest.CaptureFixture) -> None:
     address = server.serve("/file", b"wrong")
     only_toy(File("file", sha256=SHA, addresses=(address,)))
     assert cli.main(["data", "fetch"]) == 1
     error = capsys.readouterr().err
     assert "FAILED toy: nothing serves it (see http://page.invalid); tried: cache" in error
-    assert f"{address}: sha256 expected {SHA}, got {hashlib.sha256(b'wrong').hexdigest()}; not used" in error
+    assert f"{address}: sha256 expected {SHA}, got {sha(b'wrong')}; not used" in error
 
 
 def test_fetch_of_an_unknown_name(capsys: pytest.CaptureFixture) -> None:
@@ -51,13 +38,12 @@ def test_fetch_of_an_unknown_name(capsys: pytest.CaptureFixture) -> None:
 
 
 def test_status_says_where_and_how_verified_without_network(
-    only_toy: Callable, server: Server, cache: Path, capsys: pytest.CaptureFixture
+    only_toy: Define, server: Server, cache: Path, capsys: pytest.CaptureFixture
 ) -> None:
     only_toy(File("file", sha256=SHA, addresses=(server.serve("/file", CONTENT),)))
     cli.main(["data", "status"])
     before = capsys.readouterr().out
     assert "not here: would come from 127.0.0.1" in before
-    cache.mkdir()
     (cache / "file").write_bytes(CONTENT)
     cli.main(["data", "status"])
     after = capsys.readouterr().out
@@ -85,7 +71,7 @@ def test_record_is_written_to_a_named_output(output: str, capsys: pytest.Capture
 
 
 def test_record_under_never_fails_with_one_line(
-    only_toy: Callable, dead_address: str, tmp_path: Path, capsys: pytest.CaptureFixture
+    only_toy: Define, dead_address: str, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
     only_toy(File("file", sha256=SHA, addresses=(dead_address,)))
     out = tmp_path / "toy.json"

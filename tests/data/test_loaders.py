@@ -13,16 +13,20 @@ import scipy.io
 from PIL import Image
 from test_formats import as_amat, as_idx, newsgroups_tgz
 
-from elbogap.data import loaders, records, stand_ins
+from elbogap.data import loaders, records
+from elbogap.data.definition import Arrays
 from elbogap.data.formats import npz
+from elbogap.data.registry import DEFINITIONS
+from elbogap.data.sets import caltech_silhouettes, hapt, newsgroups, omniglot
 from elbogap.data.sources import SOURCES, File
 from elbogap.errors import UserError
+from toy_data import Define
 
 RANDOM = np.random.default_rng(0)
 
 
 @pytest.fixture
-def record_of(tmp_path: Path, toy: Callable[..., None]) -> Callable[..., Path]:
+def record_of(tmp_path: Path, toy: Define) -> Callable[..., Path]:
     """A record of files that lie in the cache and stand, as they are now, in the table of sources."""
 
     def make(dataset: str, variant: str, *files: Path) -> Path:
@@ -38,16 +42,10 @@ def record_of(tmp_path: Path, toy: Callable[..., None]) -> Callable[..., Path]:
     return make
 
 
-@pytest.fixture
-def filled(cache: Path) -> Path:
-    cache.mkdir()
-    return cache
-
-
 def test_damage_and_loss_after_the_record_was_made(
-    filled: Path, mirror: Path, record_of: Callable[..., Path]
+    cache: Path, mirror: Path, record_of: Callable[..., Path]
 ) -> None:
-    path = filled / "bits.amat"
+    path = cache / "bits.amat"
     path.write_bytes(as_amat(np.ones((1, 784), dtype=np.uint8)))
     record = record_of("binarized_mnist", "canonical", path, path, path)
     assert loaders.load(record).arrays["train"].sum() == 784
@@ -75,12 +73,12 @@ def test_record_that_is_missing_or_damaged(tmp_path: Path) -> None:
         loaders.load(tmp_path / "half.json")
 
 
-def test_mnist_splits_the_training_file(filled: Path, record_of: Callable[..., Path]) -> None:
+def test_mnist_splits_the_training_file(cache: Path, record_of: Callable[..., Path]) -> None:
     labels = (np.arange(60000) % 10).astype(np.uint8)
     images = np.repeat((np.arange(60000) % 251).astype(np.uint8)[:, None], 784, axis=1).reshape(-1, 28, 28)
     files = []
     for name, values in (("x", images), ("y", labels), ("tx", images[:3]), ("ty", labels[:3])):
-        files.append(filled / f"{name}.gz")
+        files.append(cache / f"{name}.gz")
         files[-1].write_bytes(as_idx(values))
     arrays = loaders.load(record_of("fashion_mnist", "canonical", *files)).arrays
     assert [len(arrays[split]) for split in ("train", "valid", "test")] == [50000, 10000, 3]
@@ -105,7 +103,7 @@ def test_omniglot_mat_and_npz_agree(tmp_path: Path) -> None:
         matlab[f"{prefix}targetchar"] = char[split][rows][None].astype(float)
     np.savez(tmp_path / "o.npz", **stored)
     scipy.io.savemat(tmp_path / "o.mat", matlab)
-    same(loaders.omniglot_mat(tmp_path / "o.mat"), loaders.omniglot_npz(tmp_path / "o.npz"))
+    same(omniglot.read_mat(tmp_path / "o.mat"), omniglot.read_npz(tmp_path / "o.npz"))
 
 
 def test_caltech_mat_and_bits_agree(tmp_path: Path) -> None:
@@ -120,10 +118,7 @@ def test_caltech_mat_and_bits_agree(tmp_path: Path) -> None:
         }
     np.savez(tmp_path / "c.npz", **stored)
     scipy.io.savemat(tmp_path / "c.mat", matlab)
-    same(
-        loaders.caltech_silhouettes_mat(tmp_path / "c.mat"),
-        loaders.caltech_silhouettes_bits(tmp_path / "c.npz"),
-    )
+    same(caltech_silhouettes.read_mat(tmp_path / "c.mat"), caltech_silhouettes.read_bits(tmp_path / "c.npz"))
 
 
 def test_newsgroups_tgz_and_npz_agree_up_to_row_order(tmp_path: Path, real_mirror: Path) -> None:
@@ -156,8 +151,8 @@ def test_newsgroups_tgz_and_npz_agree_up_to_row_order(tmp_path: Path, real_mirro
     np.savez(tmp_path / "20ng.npz", **part)
     newsgroups_tgz(tmp_path / "20news.tgz", splits)
     vocabulary = real_mirror / "20ng_vocabulary.txt"
-    canonical = loaders.newsgroups(tmp_path / "20news.tgz", vocabulary)
-    repacked = loaders.newsgroups(tmp_path / "20ng.npz", vocabulary)
+    canonical = newsgroups.read(tmp_path / "20news.tgz", vocabulary)
+    repacked = newsgroups.read(tmp_path / "20ng.npz", vocabulary)
     assert set(canonical) == set(repacked)
     for split in ("train", "test"):
         np.testing.assert_array_equal(canonical[f"{split}_label"], repacked[f"{split}_label"])
@@ -172,7 +167,7 @@ def test_newsgroups_counts_do_not_wrap_around(tmp_path: Path) -> None:
     (tmp_path / "words.txt").write_text("\n".join(f"w{i}" for i in range(61188)) + "\n", encoding="utf-8")
     splits = {split: ([{0: 40000, 61187: 40000}], [19]) for split in ("train", "test")}
     newsgroups_tgz(tmp_path / "n.tgz", splits)
-    arrays = loaders.newsgroups(tmp_path / "n.tgz", tmp_path / "words.txt")
+    arrays = newsgroups.read(tmp_path / "n.tgz", tmp_path / "words.txt")
     assert arrays["train"].sum() == 80000
     assert arrays["groups"][arrays["train_label"][0]] == "talk.religion.misc"
     assert arrays["vocabulary"][61187] == "w61187"
@@ -188,7 +183,7 @@ def test_hapt_units(tmp_path: Path) -> None:
             f"{split}_subject": np.uint8([1, 30]),
         }
     np.savez(tmp_path / "h.npz", **stored)
-    arrays = loaders.hapt(tmp_path / "h.npz")
+    arrays = hapt.read(tmp_path / "h.npz")
     assert arrays["train"].dtype == np.float32
     assert arrays["train"][:, 0].tolist() == [-1, 1]
     assert arrays["test_label"].tolist() == [0, 11]
@@ -204,9 +199,9 @@ def jpeg(size: tuple[int, int], colour: tuple[int, int, int]) -> bytes:
     ("variant", "folder", "size"), [("canonical", "img_align_celeba/", (178, 218)), ("mirror", "", (64, 64))]
 )
 def test_celeba_decodes_by_name(
-    filled: Path, record_of: Callable[..., Path], variant: str, folder: str, size: tuple[int, int]
+    cache: Path, record_of: Callable[..., Path], variant: str, folder: str, size: tuple[int, int]
 ) -> None:
-    path = filled / "faces.zip"
+    path = cache / "faces.zip"
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr(f"{folder}000001.jpg", jpeg(size, (250, 0, 0)))
         archive.writestr(f"{folder}000002.jpg", jpeg(size, (0, 0, 250)))
@@ -219,7 +214,7 @@ def test_celeba_decodes_by_name(
     assert np.abs(images[0].astype(int) - [0, 0, 250]).max() <= 6
 
 
-def same(first: loaders.Arrays, second: loaders.Arrays) -> None:
+def same(first: Arrays, second: Arrays) -> None:
     assert set(first) == set(second)
     for key in first:
         assert first[key].dtype == second[key].dtype, key
@@ -246,15 +241,16 @@ def test_real_files(name: str, tmp_path: Path, real: Callable[[str], None]) -> N
     data = loaders.load(path)
     assert data.kind == "real"
     assert {key: data.arrays[key].shape[0] for key in SHAPES[name]} == SHAPES[name]
-    stand_in = stand_ins.make(stand_ins.PARAMETERS[name])
-    assert set(data.arrays) == set(stand_in)
+    synthetic = DEFINITIONS[name].synthetic
+    stand_in = synthetic.make(synthetic.parameters)
+    assert {*data.arrays, *(["images"] if data.images else [])} == set(stand_in)
     for key, array in data.arrays.items():
         assert array.dtype.kind == stand_in[key].dtype.kind, key
         assert array.dtype == stand_in[key].dtype or array.dtype.kind == "U", key
 
 
 def test_known_facts_of_the_real_data(tmp_path: Path, real_mirror: Path) -> None:
-    def arrays(name: str) -> loaders.Arrays:
+    def arrays(name: str) -> Arrays:
         path = tmp_path / f"{name}.json"
         path.write_text(json.dumps(records.make(name, "never", "settled")), encoding="utf-8")
         return dict(loaders.load(path).arrays)
@@ -265,8 +261,8 @@ def test_known_facts_of_the_real_data(tmp_path: Path, real_mirror: Path) -> None
     assert np.all(np.diff(arrays("binarized_mnist")["test_label"].astype(int)) >= 0)
     silhouettes = arrays("caltech_silhouettes")["train"].reshape(-1, 28, 28)
     assert silhouettes[:, 0, 0].mean() > 0.9  # background is 1
-    hapt = arrays("hapt")
-    assert not set(hapt["train_subject"]) & set(hapt["test_subject"])
+    activities = arrays("hapt")
+    assert not set(activities["train_subject"]) & set(activities["test_subject"])
 
 
 @pytest.mark.parametrize("name", SOURCES)

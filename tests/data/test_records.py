@@ -1,29 +1,22 @@
 """The record of a data set under each policy for stand-ins."""
 
 import gzip
-import hashlib
 import json
 import pickle
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
-from loopback import Server
 from test_formats import as_idx
 
-from elbogap.data import fetch, loaders, records, stand_ins
+from elbogap.data import fetch, loaders, records
 from elbogap.data.sources import File
 from elbogap.errors import UserError
+from loopback import Server
+from toy_data import Define, sha
 
 CONTENT = b"real data"
-SHA = hashlib.sha256(CONTENT).hexdigest()
-Define = Callable[..., None]
-
-
-@pytest.fixture(autouse=True)
-def small(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(stand_ins.PARAMETERS, "toy", stand_ins.PARAMETERS["hapt"])
+SHA = sha(CONTENT)
 
 
 def test_always_looks_nowhere(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -51,7 +44,6 @@ def test_if_unavailable(toy: Define, cache: Path) -> None:
     assert records.make("toy", "if-unavailable", "settled", say=lines.append)["kind"] == "stand-in"
     (line,) = lines
     assert "STAND-IN" in line
-    cache.mkdir(exist_ok=True)
     (cache / "file").write_bytes(CONTENT)
     record = records.make("toy", "if-unavailable", "retry", say=lines.append)
     assert record["kind"] == "real"
@@ -70,6 +62,7 @@ def test_real_record_says_neither_machine_nor_time_nor_policy(toy: Define, mirro
 
 
 def test_a_full_disk_is_no_reason_for_a_stand_in(toy: Define, cache: Path, server: Server) -> None:
+    cache.rmdir()
     cache.write_text("a file where the folder should be", encoding="utf-8")
     toy(File("file", sha256=SHA, addresses=(server.serve("/file", CONTENT),)))
     with pytest.raises(UserError, match="cannot be written"):
@@ -85,11 +78,13 @@ def test_binarized_mnist_is_drawn_from_grey_mnist_where_that_is_there(
         (random.integers(256, size=(20, 784)).astype(np.float32) / 256, random.permutation(20) % 10)
         for _ in range(3)
     )
-    cache.mkdir()
     (cache / "mnist.pkl.gz").write_bytes(gzip.compress(pickle.dumps(splits, protocol=4)))
-    sha = hashlib.sha256((cache / "mnist.pkl.gz").read_bytes()).hexdigest()
     toy(File("nowhere", sha256=SHA), name="binarized_mnist")
-    toy(File("mnist.pkl.gz", sha256=sha), name="mnist", variant="pickle")
+    toy(
+        File("mnist.pkl.gz", sha256=sha((cache / "mnist.pkl.gz").read_bytes())),
+        name="mnist",
+        variant="pickle",
+    )
     record = records.make("binarized_mnist", "if-unavailable", "settled", say=fetch.ignore)
     assert (record["dataset"], record["kind"]) == ("binarized_mnist", "stand-in")
     path = tmp_path / "record.json"
@@ -113,11 +108,10 @@ def test_celeba_is_enlarged_fashion_mnist_where_that_is_there(
             "train": (50003, 28, 28), "train_label": (50003,), "test": (2, 28, 28), "test_label": (2,)
         }.items()
     }  # fmt: skip
-    cache.mkdir()
     files = []
     for name, values in parts.items():
         (cache / name).write_bytes(as_idx(values))
-        files.append(File(name, sha256=hashlib.sha256((cache / name).read_bytes()).hexdigest()))
+        files.append(File(name, sha256=sha((cache / name).read_bytes())))
     toy(File("nowhere", sha256=SHA), name="celeba")
     toy(*files, name="fashion_mnist")
     record = records.make("celeba", "if-unavailable", "settled", say=fetch.ignore)
@@ -150,7 +144,6 @@ def test_state_of_a_stand_in_turns_when_the_real_data_comes(toy: Define, cache: 
         return record
 
     assert build()["state"] == fetch.record_state(path, "toy") == "settled"
-    cache.mkdir(exist_ok=True)
     (cache / "file").write_bytes(CONTENT)
     assert fetch.record_state(path, "toy") == "retry"
     assert build()["kind"] == "real"

@@ -3,13 +3,15 @@
 import gzip
 import hashlib
 import re
+import tomllib
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from elbogap.data import loaders, sources, stand_ins
+from elbogap.data import sources
 from elbogap.data.formats import CONTENT, bits, npz
+from elbogap.data.registry import DEFINITIONS
 from elbogap.errors import UserError
 
 ALL = sources.SOURCES.values()
@@ -17,10 +19,17 @@ FILES = [(source, variant, file) for source in ALL for variant in source.variant
 
 
 def test_every_variant_has_a_reader_and_every_reader_a_variant() -> None:
-    assert set(loaders.READERS) == {
-        (source.name, variant.name) for source in ALL for variant in source.variants
+    assert {name: set(definition.readers) for name, definition in DEFINITIONS.items()} == {
+        source.name: {variant.name for variant in source.variants} for source in ALL
     }
-    assert set(stand_ins.PARAMETERS) == set(sources.SOURCES)
+
+
+def test_a_stand_in_is_derived_from_a_data_set_and_says_what_it_is() -> None:
+    for definition in DEFINITIONS.values():
+        *derived, synthetic = definition.stand_ins
+        assert not synthetic.donor
+        assert all(stand_in.donor in sources.SOURCES for stand_in in derived)
+        assert all(stand_in.note.endswith(".") for stand_in in definition.stand_ins)
 
 
 @pytest.mark.parametrize("source", ALL, ids=lambda source: source.name)
@@ -35,20 +44,64 @@ def test_says_licence_citation_page_and_faithfulness(source: sources.Source) -> 
 def test_every_file_can_be_verified(
     source: sources.Source, variant: sources.Variant, file: sources.File
 ) -> None:
-    assert file.sha256 or file.git_blob or file.content
-    for digest, length in (
-        (file.sha256, 64),
-        (file.git_blob, 40),
-        (file.content and file.content.sha256, 64),
-    ):
-        assert digest is None or re.fullmatch(f"[0-9a-f]{{{length}}}", digest)
+    assert file.digests
     assert file.content is None or file.content.reader in CONTENT
+
+
+TOY = """
+[toy]
+title = "Toy"
+licence = "free"
+citation = "nobody"
+page = "http://page.invalid"
+[toy.variants.canonical]
+note = "-"
+addresses = ["http://page.invalid/{file}"]
+package = { kind = "wheel", name = "toy", member = "share/{file}" }
+files."folder/file".sha256 = "%s"
+""" % ("0" * 64)
+
+
+def test_addresses_and_members_are_filled_in(tmp_path: Path) -> None:
+    (tmp_path / "toy.toml").write_text(TOY, encoding="utf-8")
+    (file,) = sources.read(tmp_path / "toy.toml")["toy"].variants[0].files
+    assert (file.name, file.addresses) == ("folder/file", ("http://page.invalid/file",))
+    assert file.package == sources.Package("wheel", "toy", "share/file")
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("title", "tilte"),
+        ("note =", "notes ="),
+        (".sha256", ".sha265"),
+        ("0" * 64, "0" * 63),
+        ("0" * 64, "G" * 64),
+        ("package", "pakage"),
+        ("wheel", "whale"),
+        ('licence = "free"', "licence = 1"),
+        ("[toy.variants.canonical]", "[toy.variants.canonical"),
+    ],
+)
+def test_a_table_with_a_mistake_is_refused(tmp_path: Path, old: str, new: str) -> None:
+    assert old in TOY
+    (tmp_path / "toy.toml").write_text(TOY.replace(old, new), encoding="utf-8")
+    with pytest.raises((TypeError, ValueError)):
+        sources.read(tmp_path / "toy.toml")
 
 
 def test_file_names_are_unique_per_content() -> None:
     seen: dict[str, tuple] = {}
     for _, _, file in FILES:
         assert seen.setdefault(file.name, (file.sha256, file.content)) == (file.sha256, file.content)
+
+
+def test_the_table_is_a_part_of_the_package() -> None:
+    root = Path(__file__).parents[2]
+    project = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))
+    packaged = project["tool"]["setuptools"]["package-data"]["elbogap"]
+    for path in (root / "src/elbogap").rglob("*.toml"):
+        assert any(path.relative_to(root / "src/elbogap").match(pattern) for pattern in packaged), path
 
 
 def test_unknown_data_set_lists_the_known() -> None:
@@ -59,7 +112,7 @@ def test_unknown_data_set_lists_the_known() -> None:
 def test_canonical_binarized_mnist_follows_from_the_packed_bits_byte_for_byte(real_mirror: Path) -> None:
     """The digests of the .amat files were published; the files built from the bits have them."""
     stored = npz(real_mirror / "binarized_mnist_fixed.npz")
-    canonical = sources.BINARIZED_MNIST.variants[0].files
+    canonical = sources.source("binarized_mnist").variant("canonical").files
     for split, file in zip(("train", "valid", "test"), canonical, strict=True):
         assert split in file.name
         rows = bits(stored[f"{split}_bits"])
@@ -72,14 +125,14 @@ def test_canonical_binarized_mnist_follows_from_the_packed_bits_byte_for_byte(re
 def test_content_digests_are_those_of_the_real_mirror(real_mirror: Path) -> None:
     from elbogap.data.formats import digest, newsgroups_digest
 
-    def expected(source: sources.Source) -> str:
-        content = source.variants[0].files[0].content
+    def expected(name: str) -> str:
+        content = sources.source(name).variant("canonical").files[0].content
         assert content is not None
         return content.sha256
 
-    assert newsgroups_digest(npz(real_mirror / "20ng.npz")) == expected(sources.NEWSGROUPS)
+    assert newsgroups_digest(npz(real_mirror / "20ng.npz")) == expected("newsgroups")
     hapt = npz(real_mirror / "hapt_rebuilt.npz")
-    assert digest({name: hapt[name] for name in hapt if not name.endswith("_x")}) == expected(sources.HAPT)
+    assert digest({name: hapt[name] for name in hapt if not name.endswith("_x")}) == expected("hapt")
 
 
 def test_gunzipped_digest_ignores_the_compression(tmp_path: Path) -> None:

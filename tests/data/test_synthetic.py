@@ -10,6 +10,7 @@ Z = np.linspace(-4, 4, 801)
 
 
 def test_the_five_problems_and_the_folded_variant_with_their_noise_variances() -> None:
+    assert synthetic.PRINTED == ("absolute_value", "circle", "clusters", "figure_8", "spiral_dots")
     assert {name: problem.noise_variance for name, problem in synthetic.PROBLEMS.items()} == {
         "absolute_value": 0.01,
         "absolute_value_folded": 0.01,

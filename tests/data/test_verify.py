@@ -1,7 +1,6 @@
 """What makes a file the right one: its bytes, its git blob, or its content."""
 
 import gzip
-import hashlib
 import subprocess
 from pathlib import Path
 
@@ -11,6 +10,7 @@ from hypothesis import strategies as st
 
 from elbogap.data.sources import Content, File
 from elbogap.data.verify import WrongContent, git_blob, verify
+from toy_data import sha
 
 
 def test_git_blob_is_git_s(tmp_path: Path) -> None:
@@ -26,8 +26,8 @@ def test_known_by_any_stated_digest(tmp_path: Path) -> None:
     content = b"what it says"
     path = tmp_path / "file.gz"
     path.write_bytes(gzip.compress(content))
-    inner = Content("gunzipped bytes", hashlib.sha256(content).hexdigest(), len(content))
-    assert verify(File("f", sha256=hashlib.sha256(path.read_bytes()).hexdigest()), path) == "sha256"
+    inner = Content("gunzipped bytes", sha(content), len(content))
+    assert verify(File("f", sha256=sha(path.read_bytes())), path) == "sha256"
     assert verify(File("f", sha256="0" * 64, git_blob=git_blob(path)), path) == "git blob"
     assert verify(File("f", sha256="0" * 64, content=inner), path) == "gunzipped bytes"
 
@@ -35,7 +35,7 @@ def test_known_by_any_stated_digest(tmp_path: Path) -> None:
 def test_wrong_content_names_expected_and_got(tmp_path: Path) -> None:
     path = tmp_path / "file.gz"
     path.write_bytes(b"not gzip")
-    got = hashlib.sha256(b"not gzip").hexdigest()
+    got = sha(b"not gzip")
     file = File("f", sha256="0" * 64, content=Content("gunzipped bytes", "1" * 64, 100))
     with pytest.raises(
         WrongContent, match=f"expected {'0' * 64}, got {got}.*expected {'1' * 64}, got a damaged"
@@ -59,4 +59,4 @@ def test_any_flipped_bit_is_found(
     flipped[where % len(content)] ^= 1 << bit
     path.write_bytes(flipped)
     with pytest.raises(WrongContent):
-        verify(File("f", sha256=hashlib.sha256(content).hexdigest(), git_blob="0"), path)
+        verify(File("f", sha256=sha(content), git_blob="0" * 40), path)

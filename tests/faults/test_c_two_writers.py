@@ -6,7 +6,6 @@ one is refused in one line.
 
 import errno
 import fcntl
-import hashlib
 import json
 import os
 import shutil
@@ -18,10 +17,13 @@ from pathlib import Path
 import pytest
 
 import forked
+import toy_data
 from elbogap import cli
-from elbogap.data import fetch, sources
-from elbogap.data.sources import File, Source, Variant
+from elbogap.data import fetch
+from elbogap.data.sources import File
 from elbogap.writer import claim_of
+
+toy = toy_data.toy
 
 ROOT = Path(__file__).parents[2]
 COMMANDS = {
@@ -86,15 +88,15 @@ def test_a_profile_makes_no_results_and_claims_its_table_alone() -> None:
     assert cli._made(cli._parse([*words, "--profile", "paces.csv"])) == [Path("paces.csv")]
 
 
-def test_an_interrupted_command_gives_up_its_claims(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupted_command_gives_up_its_claims(
+    folder: Path, toy: toy_data.Define, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("ELBOGAP_CACHE", str(folder / "cache"))
     monkeypatch.delenv("ELBOGAP_MIRROR", raising=False)
     with socket.create_server(("127.0.0.1", 0)) as server:  # it is told to end while it waits for an answer
         server.settimeout(60)
         address = f"http://127.0.0.1:{server.getsockname()[1]}/file"
-        toy = File("file", sha256="0", addresses=(address,))
-        source = Source("mnist", "", "", "", "", (Variant("canonical", (toy,), ""),))
-        monkeypatch.setitem(sources.SOURCES, "mnist", source)
+        toy(File("file", sha256="0" * 64, addresses=(address,)), name="mnist")
         words = ["data", "record", "mnist", "--stand-ins", "never", "--outputs", "record=out/file"]
         pid = forked.start(words, folder / "log")
         connection, _ = server.accept()
@@ -117,16 +119,14 @@ def test_no_module_asks_for_locks() -> None:
 
 
 def test_two_may_bring_one_file_into_the_cache(
-    folder: Path, no_locks: None, monkeypatch: pytest.MonkeyPatch
+    folder: Path, no_locks: None, toy: toy_data.Define, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     content = b"images" * 1000
     (folder / "mirror").mkdir()
     (folder / "mirror/file").write_bytes(content)
     monkeypatch.setenv("ELBOGAP_CACHE", str(folder / "cache"))
     monkeypatch.setenv("ELBOGAP_MIRROR", str(folder / "mirror"))
-    file = File("file", sha256=hashlib.sha256(content).hexdigest())
-    source = Source("toy", "", "", "", "", (Variant("canonical", (file,), ""),))
-    monkeypatch.setitem(sources.SOURCES, "toy", source)
+    toy(File("file", sha256=toy_data.sha(content)))
     both, copy, found = threading.Barrier(2, timeout=60), shutil.copyfile, []
 
     def copyfile(source: Path, target: Path) -> None:

@@ -8,65 +8,36 @@ place is tried.
 import bz2
 import errno
 import gzip
-import hashlib
 import io
 import json
-import os
 import pickle
 import struct
 import tarfile
-import threading
 import time
 import tracemalloc
 import zipfile
-from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+import loopback
+import toy_data
 from elbogap import cli, untrusted
-from elbogap.data import fetch, formats, loaders, records, sources, stand_ins, verify
-from elbogap.data.sources import Content, DebianPackage, File, Source, Variant, Wheel
+from elbogap.data import downloads, fetch, formats, loaders, records, sources, verify
+from elbogap.data.registry import DEFINITIONS
+from elbogap.data.sources import Content, File, Package, Source
 from elbogap.data.verify import WrongContent
 from elbogap.errors import UserError
 from hostile import Payload
+from loopback import Answer, Server
+from toy_data import AddTool, Define, sha
 
 GOOD = b"the right bytes" * 100
-Define = Callable[..., None]
-
-
-def sha(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()
-
-
-@pytest.fixture(autouse=True)
-def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    folder = tmp_path / "cache"
-    folder.mkdir()
-    monkeypatch.setenv("ELBOGAP_CACHE", str(folder))
-    monkeypatch.delenv("ELBOGAP_MIRROR", raising=False)
-    return folder
-
-
-@pytest.fixture
-def mirror(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    folder = tmp_path / "mirror"
-    folder.mkdir()
-    monkeypatch.setenv("ELBOGAP_MIRROR", str(folder))
-    return folder
-
-
-@pytest.fixture
-def toy(monkeypatch: pytest.MonkeyPatch) -> Define:
-    """Put a data set of one variant with these files into the table of sources."""
-
-    def define(*files: File, name: str = "toy") -> None:
-        source = Source(name, "Toy", "free", "nobody", "http://page.invalid", (Variant("only", files, "-"),))
-        monkeypatch.setitem(sources.SOURCES, name, source)
-
-    return define
+cache, mirror, toy, only_toy = toy_data.cache, toy_data.mirror, toy_data.toy, toy_data.only_toy
+tools, server = toy_data.tools, loopback.server
 
 
 # ---------------------------------------------------------------------------------------------- data records
@@ -109,7 +80,8 @@ def test_a_record_made_by_hand_runs_no_code(
     (cache / name).write_bytes(content)
     record: dict[str, Any] = {"dataset": "mnist", "kind": "real", "variant": "pickle"}
     if place == "derived":
-        parameters = stand_ins.DONORS["binarized_mnist"].parameters | {"variant": "pickle"}
+        (derived, _) = DEFINITIONS["binarized_mnist"].stand_ins
+        parameters = derived.parameters | {"variant": "pickle"}
         record = {"dataset": "binarized_mnist", "kind": "stand-in", "variant": "derived from mnist"}
         record["stand_in"] = parameters
     record["files"] = [{"name": name, "sha256": sha(content)}]
@@ -130,12 +102,12 @@ def test_a_pickle_gets_arrays_and_nothing_else(attack: tuple[bytes, Path], tmp_p
 REAL: dict[str, Any] = {
     "dataset": "toy",
     "kind": "real",
-    "variant": "only",
+    "variant": "canonical",
     "files": [{"name": "file", "sha256": sha(GOOD)}],
 }
 STAND_IN = {
     "dataset": "hapt", "kind": "stand-in", "variant": "synthetic", "files": [], "state": "settled",
-    "stand_in": stand_ins.PARAMETERS["hapt"],
+    "stand_in": DEFINITIONS["hapt"].synthetic.parameters,
 }  # fmt: skip
 
 
@@ -152,7 +124,7 @@ DAMAGED = {
     "a number of too many digits": b"1" * 10_000,
     "brackets": b"[" * 200_000,
     "larger than any record": b" " * 2**21 + real(),
-    "no files": json.dumps({"dataset": "toy", "kind": "real", "variant": "only"}).encode(),
+    "no files": json.dumps({"dataset": "toy", "kind": "real", "variant": "canonical"}).encode(),
     "unknown data set": real(dataset="mnsit"),
     "a list of data sets": real(dataset=["toy"]),
     "unknown kind": real(kind="unreal"),
@@ -208,15 +180,14 @@ def test_every_record_of_ours_is_believed(name: str, tmp_path: Path) -> None:
     ids=str,
 )
 def test_unknown_or_absurd_stand_ins_are_refused(change: dict[str, Any], tmp_path: Path) -> None:
-    parameters = stand_ins.PARAMETERS["hapt"] | change
+    parameters = DEFINITIONS["hapt"].synthetic.parameters | change
     assert "no such stand-in" in refused(write_record(tmp_path, **STAND_IN | {"stand_in": parameters}))
 
 
 def test_a_file_known_by_content_is_verified_again_whatever_the_record_says(
-    monkeypatch: pytest.MonkeyPatch, toy: Define, cache: Path, tmp_path: Path
+    toy: Define, cache: Path, tmp_path: Path
 ) -> None:
     toy(File("file.gz", content=Content("gunzipped bytes", sha(GOOD), len(GOOD))))
-    monkeypatch.setitem(loaders.READERS, ("toy", "only"), lambda path: {"bytes": path.read_bytes()})
     packed, foreign = gzip.compress(GOOD, 1), gzip.compress(b"foreign")
     for content in (packed, foreign):
         (cache / "file.gz").write_bytes(content)
@@ -421,7 +392,7 @@ PACKAGES: dict[str, Callable[[Path], None]] = {
 def test_a_hostile_package_is_one_reason_among_those_tried(
     kind: str, toy: Define, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(fetch, "MOST_BYTES", MOST)
+    monkeypatch.setattr(downloads, "MOST_BYTES", MOST)
 
     def call(command: list[str], folder: Path, hint: str = "", output: Path | None = None) -> None:
         path = output or folder / "tiny-1.0-py3-none-any.whl"
@@ -434,52 +405,26 @@ def test_a_hostile_package_is_one_reason_among_those_tried(
             archive.addfile(link)
 
     (tmp_path / "secret").write_bytes(GOOD)
-    monkeypatch.setattr(fetch, "_call", call)
-    archive = DebianPackage("tiny", "member") if "package" in kind else Wheel("tiny", "1.0", "member")
-    toy(File("file", sha256=sha(GOOD), archive=archive))
-    with pytest.raises(fetch.NotServed, match=f"{archive.label}: no readable member in it: ") as raised:
+    monkeypatch.setattr(downloads, "_call", call)
+    package = Package("Debian package" if "package" in kind else "wheel", "tiny", "member")
+    toy(File("file", sha256=sha(GOOD), package=package))
+    with pytest.raises(fetch.NotServed, match=f"{package}: no readable member in it: ") as raised:
         fetch.obtain("toy", say=fetch.ignore)
     assert "\n" not in str(raised.value)
 
 
 def test_package_tools_write_no_endless_files(
-    toy: Define, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    toy: Define, tools: AddTool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(fetch, "MOST_BYTES", MOST)
-    tools = tmp_path / "tools"
-    tools.mkdir()
-    for name, script in {"apt-get": 'touch "$2.deb"', "dpkg-deb": "exec cat /dev/zero"}.items():
-        (tools / name).write_text(f"#!/bin/sh\n{script}\n", encoding="utf-8")
-        (tools / name).chmod(0o755)
-    monkeypatch.setenv("PATH", f"{tools}:{os.environ['PATH']}")
-    toy(File("file", sha256=sha(GOOD), archive=DebianPackage("tiny", "member")))
+    monkeypatch.setattr(downloads, "MOST_BYTES", MOST)
+    tools("apt-get", 'touch "$2.deb"')
+    tools("dpkg-deb", "exec cat /dev/zero")
+    toy(File("file", sha256=sha(GOOD), package=Package("Debian package", "tiny", "member")))
     with pytest.raises(fetch.NotServed, match="Debian package tiny: dpkg-deb: "):
         fetch.obtain("toy", say=fetch.ignore)
 
 
 # --------------------------------------------------------------------------------------------------- servers
-
-
-@pytest.fixture
-def server() -> Iterator[tuple[str, dict[str, Callable[[BaseHTTPRequestHandler], None]]]]:
-    """The address of a server on loopback, and its answers by path."""
-    answers: dict[str, Callable[[BaseHTTPRequestHandler], None]] = {}
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            answers[self.path](self)
-
-        def log_message(self, *words: object) -> None:
-            pass
-
-    http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    http.daemon_threads = True
-    thread = threading.Thread(target=http.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    yield f"http://127.0.0.1:{http.server_port}", answers
-    http.shutdown()
-    thread.join()
-    http.server_close()
 
 
 def endless(handler: BaseHTTPRequestHandler) -> None:
@@ -496,7 +441,7 @@ def bomb(handler: BaseHTTPRequestHandler) -> None:
     handler.wfile.write(b"HTTP/1.0 200 OK\r\nContent-Encoding: gzip\r\n\r\n" + content)
 
 
-SAYINGS: dict[str, Callable[[BaseHTTPRequestHandler], None]] = {
+SAYINGS: dict[str, Answer] = {
     "endless": endless,
     "bomb": bomb,
     "redirect to nonsense": lambda handler: handler.wfile.write(
@@ -515,32 +460,28 @@ SAYINGS: dict[str, Callable[[BaseHTTPRequestHandler], None]] = {
 
 @pytest.mark.parametrize("saying", SAYINGS)
 def test_a_hostile_server_is_one_line_and_the_next_address_is_tried(
-    saying: str, server: tuple, toy: Define, cache: Path, monkeypatch: pytest.MonkeyPatch
+    saying: str, server: Server, toy: Define, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(fetch, "MOST_BYTES", MOST)
-    address, answers = server
-    answers["/bad"] = SAYINGS[saying]
-    answers["/good"] = lambda handler: handler.wfile.write(b"HTTP/1.0 200 OK\r\n\r\n" + GOOD)
-    good = address.replace("127.0.0.1", "localhost")
-    toy(File("file", sha256=sha(GOOD), addresses=(f"{address}/bad", f"{good}/good")))
+    monkeypatch.setattr(downloads, "MOST_BYTES", MOST)
+    bad, good = server.serve("/bad", SAYINGS[saying]), server.serve("/good", GOOD)
+    good = good.replace("127.0.0.1", "localhost")
+    toy(File("file", sha256=sha(GOOD), addresses=(bad, good)))
     started = time.monotonic()
-    assert fetch.obtain("toy", say=fetch.ignore).origin == f"{good}/good"
+    assert fetch.obtain("toy", say=fetch.ignore).origin == good
     assert time.monotonic() - started < 8
     assert [path.name for path in cache.iterdir()] == ["file"]
 
 
 def test_fetching_goes_on_behind_a_data_set_that_cannot_be_stored(
-    toy: Define, cache: Path, mirror: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+    only_toy: Define, cache: Path, mirror: Path, capsys: pytest.CaptureFixture
 ) -> None:
-    for name in list(sources.SOURCES):
-        monkeypatch.delitem(sources.SOURCES, name)
     for name in ("first", "second"):
-        toy(File(name, sha256=sha(GOOD)), name=name)
+        only_toy(File(name, sha256=sha(GOOD)), name=name)
         (mirror / name).write_bytes(GOOD)
     (cache / "first").mkdir()
     assert cli.main(["data", "fetch"]) == 0
     said = capsys.readouterr()
-    assert "second: from mirror (only), verified by sha256\n" in said.out
+    assert "second: from mirror (canonical), verified by sha256\n" in said.out
     assert f"{cache / 'first'}: is no file; remove it" in said.err
     assert (cache / "second").read_bytes() == GOOD
     assert cli.main(["data", "status"]) == 0

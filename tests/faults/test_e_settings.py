@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 import yaml
-from pydantic import ValidationError
 
-from elbogap.config.base import explain
+from elbogap.config.base import validated
+from elbogap.errors import UserError
 from elbogap.scales import Config
 
 CONFIG = Path(__file__).parents[2] / "config"
@@ -41,9 +41,9 @@ def problems(place: Place, value: object) -> str:
         inner = inner[name]
     old, inner[last] = inner[last], value
     try:
-        model.model_validate(VALUES[document])
-    except ValidationError as error:
-        return explain(error, model)
+        validated(model, VALUES[document], document)
+    except UserError as error:
+        return str(error)
     finally:
         inner[last] = old
     return ""

@@ -91,11 +91,12 @@ def test_few_aliases_are_read(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("text", ["[1]", "3", "", "a: 3", tenfold("[{}]", "[x]"), "? [1]\n: 2"])
 def test_claims_and_documents_are_read_with_the_same_care(tmp_path: Path, text: str) -> None:
-    path = tmp_path / "toy.yaml"
-    path.write_text(text, encoding="utf-8")
-    for read in (lambda: specification.load(tmp_path), lambda: catalogue.documents(path)):
+    (tmp_path / "mapa").mkdir()
+    for name, read in (("claims.yaml", specification.load), ("paper.yaml", catalogue.documents)):
+        path = tmp_path / "mapa" / name
+        path.write_text(text, encoding="utf-8")
         with pytest.raises(UserError) as error:
-            read()
+            read(tmp_path)
         assert str(error.value).startswith(f"{path}: ")
         assert "\n" not in str(error.value)
         assert len(str(error.value)) < 600 + len(str(path))

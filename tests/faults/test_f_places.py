@@ -5,7 +5,6 @@ stand-in; a missing home folder costs one line at most.
 """
 
 import errno
-import hashlib
 import os
 import pwd
 from collections.abc import Callable
@@ -13,40 +12,35 @@ from pathlib import Path
 
 import pytest
 
+import toy_data
+from elbogap import files
 from elbogap.cli import main
-from elbogap.data import fetch, places, records, sources
-from elbogap.data.sources import File, Source, Variant
+from elbogap.data import fetch, places, records
+from elbogap.data.sources import File
 from elbogap.errors import UserError
 
 CONTENT = b"the right bytes"
+empty_cache, empty_mirror, toy = toy_data.cache, toy_data.mirror, toy_data.toy
 
 
 @pytest.fixture(autouse=True)
-def _toy(monkeypatch: pytest.MonkeyPatch) -> None:
+def _toy(toy: toy_data.Define) -> None:
     """A data set of one file that no address serves."""
-    files = (File("file", sha256=hashlib.sha256(CONTENT).hexdigest()),)
-    monkeypatch.setitem(
-        sources.SOURCES, "toy", Source("toy", "", "", "", "", (Variant("canonical", files, ""),))
-    )
+    toy(File("file", sha256=toy_data.sha(CONTENT)))
 
 
 @pytest.fixture
-def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    folder = tmp_path / "cache"
-    folder.mkdir()
-    (folder / "file").write_bytes(CONTENT)
-    monkeypatch.setenv("ELBOGAP_CACHE", str(folder))
-    monkeypatch.delenv("ELBOGAP_MIRROR", raising=False)
-    return folder
+def cache(empty_cache: Path) -> Path:
+    """A cache that holds the file."""
+    (empty_cache / "file").write_bytes(CONTENT)
+    return empty_cache
 
 
 @pytest.fixture
-def mirror(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    folder = tmp_path / "mirror"
-    folder.mkdir()
-    (folder / "file").write_bytes(CONTENT)
-    monkeypatch.setenv("ELBOGAP_MIRROR", str(folder))
-    return folder
+def mirror(empty_mirror: Path) -> Path:
+    """A mirror that holds the file."""
+    (empty_mirror / "file").write_bytes(CONTENT)
+    return empty_mirror
 
 
 @pytest.fixture
@@ -127,7 +121,7 @@ def test_a_cache_that_cannot_be_written_leaves_the_mirror_in_use(
     def refuse(path: Path) -> None:
         raise OSError(number, os.strerror(number), str(path))
 
-    monkeypatch.setattr(fetch, "atomic", refuse)
+    monkeypatch.setattr(files, "atomic", refuse)
     lines: list[str] = []
     (located,) = fetch.obtain("toy", say=lines.append).files
     assert located.path == mirror / "file"

@@ -18,7 +18,6 @@ import pytest
 
 from elbogap import runtime
 from elbogap.cli import main
-from elbogap.data import stand_ins
 from elbogap.scales import load, section
 
 ROOT = Path(__file__).parents[2]
@@ -105,13 +104,21 @@ def test_no_text_of_a_process_is_read_in_the_encoding_of_the_locale() -> None:
                 assert not words & {"text", "universal_newlines"} or "encoding" in words, (path, node.lineno)
 
 
-def test_the_note_of_a_stand_in_stands_without_docstrings(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As under `python -OO`: the note is a part of the record, whose content decides what is rebuilt."""
-    notes = {name: stand_ins.describe(name) for name in stand_ins.PARAMETERS}
-    for recipe in stand_ins.RECIPES.values():
-        monkeypatch.setattr(recipe, "__doc__", None)
-    assert {name: stand_ins.describe(name) for name in stand_ins.PARAMETERS} == notes
-    assert all(len(note) > len("STAND-IN, synthetic: ") for note in notes.values())
+def test_the_record_of_a_stand_in_is_the_same_without_docstrings() -> None:
+    """Its content decides what is rebuilt."""
+    program = (
+        "from elbogap.data import records, registry\n"
+        "print([records.make(name, 'always', 'settled') for name in registry.DEFINITIONS])"
+    )
+    with_and_without = [
+        subprocess.run(
+            [sys.executable, *options, "-c", program], check=True, capture_output=True,
+            encoding="utf-8", env=os.environ | {"PYTHONPATH": str(ROOT / "src")},
+        ).stdout
+        for options in ([], ["-OO"])
+    ]  # fmt: skip
+    assert "STAND-IN, synthetic: " in with_and_without[0]
+    assert with_and_without[0] == with_and_without[1]
 
 
 @pytest.mark.parametrize(("platform", "unit"), [("linux", 2**10), ("darwin", 1)])

@@ -18,8 +18,7 @@ from elbogap.claims.specification import Claim
 from elbogap.claims.specification import load as load_claims
 from elbogap.config.base import models_in
 from elbogap.errors import UserError
-from elbogap.papers.mapa.cells import Cell
-from elbogap.papers.mapa.settings import CELL
+from elbogap.papers.mapa.methods import CELL, Cell
 from elbogap.places import Places
 from elbogap.report import pages
 from elbogap.report.catalogue import Target, documents, heading, targets
@@ -175,9 +174,9 @@ def test_the_names_of_mapa_s_cells_have_one_grammar(name: str) -> None:
     """Settings, experiments and the wildcard of the rules read the same pattern."""
     assert re.fullmatch(CELL, name)
     cell = Cell.parse(name)
-    budget = "" if cell.samples is None or cell.method == "vae" else f"_S{cell.samples}"
-    share = "" if cell.share is None else f"_k{round(100 * cell.share)}"
-    assert f"{cell.method}{budget}{share}" == name
+    budget = "" if cell.method.budget == "none" else f"_S{cell.samples}"
+    part = "" if cell.fraction is None else f"_k{round(100 * cell.fraction)}"
+    assert f"{cell.method.name}{budget}{part}" == cell.name == name
 
 
 WRONG = ["", "vae_S10", "iwae", "iwae_S0", "iwae_S10_k10", "mapa_S10", "mapa_S10_k0", "mapa_S10_k100"]
@@ -193,4 +192,4 @@ def test_other_names_of_cells_are_refused(name: str) -> None:
 def test_the_grammar_of_cells_stands_once() -> None:
     files = [*(ROOT / "src").rglob("*.py"), *(ROOT / "workflow/rules").glob("*.smk")]
     found = [path for path in files if "_S(" in path.read_text(encoding="utf-8")]
-    assert found == [ROOT / "src/elbogap/papers/mapa/settings.py"]
+    assert found == [ROOT / "src/elbogap/papers/mapa/methods.py"]

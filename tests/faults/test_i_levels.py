@@ -166,7 +166,7 @@ MAPA_CELLS = {
 
 
 def mapa_keys(cells: Sequence[str], seeds: int) -> list[dict[str, Any]]:
-    from elbogap.papers.mapa.cells import Cell
+    from elbogap.papers.mapa.methods import Cell
 
     return [
         {"problem": problem, "draw": draw, "cell": cell, "prior": "standard", **Cell.parse(cell).key()}
@@ -183,11 +183,11 @@ def test_mapa_figure_3_shows_the_methods_and_budgets_that_are_there(
     figure = mapa.fig03_density(density)
     legend = [text.get_text() for text in figure.axes[-1].get_legend().get_texts()]
     methods = set(density["method"])
-    assert legend == [look["label"] for name, look in mapa.METHODS.items() if name in methods]
+    assert legend == [look["label"] for name, look in mapa.LOOKS.items() if name in methods]
     assert_legible(figure)
 
 
-@pytest.mark.parametrize("method", mapa.METHODS)
+@pytest.mark.parametrize("method", mapa.LOOKS)
 def test_mapa_methods_lie_beside_each_other_around_their_budget(method: str) -> None:
     """One method alone is not moved aside, and those that are horizontal lines take no place."""
     cells = [f"{method}_S10" if method == "iwae" else f"{method}_S10_k10", "vae", "mapa_exact"]

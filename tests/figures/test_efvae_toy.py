@@ -78,4 +78,4 @@ def test_the_arrows_of_equal_gradients_are_opposite() -> None:
     np.testing.assert_allclose(
         [end for end, _ in arrows], [(0.7, 0.4), (1.3, -0.4)], atol=1e-12
     )  # half a unit long
-    assert [place.get_xydata()[0].tolist() for place in axes.lines[-2:]] == [[0, 0], [1, 0]]
+    assert [point.get_xydata()[0].tolist() for point in axes.lines[-2:]] == [[0, 0], [1, 0]]

@@ -7,6 +7,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from elbogap import style
+from elbogap.data import synthetic
 from elbogap.papers.mapa import figures as mapa
 
 
@@ -40,7 +41,7 @@ def test_passes_have_a_panel_per_problem_with_means_over_data_sets(
     with style.applied():
         figure = draw(passes)
     assert [panel.get_title() for panel in figure.axes] == [
-        style.PROBLEM_TITLES[name] for name in mapa.PROBLEMS
+        synthetic.PROBLEMS[name].title for name in mapa.PROBLEMS
     ]
     for panel in figure.axes:
         iwae = panel.lines[0]
@@ -85,9 +86,9 @@ def test_figure_1_shows_both_variants_with_all_four_posteriors() -> None:
 
 @pytest.fixture
 def density() -> pd.DataFrame:
-    """Two data sets: divergences are the places of methods in METHODS on the first, 3 more on the second."""
+    """Two data sets: divergences are the places of methods in LOOKS on the first, 3 more on the second."""
     rows = []
-    for (place, method), problem, draw in product(enumerate(mapa.METHODS, 1), mapa.PROBLEMS, (0, 1)):
+    for (place, method), problem, draw in product(enumerate(mapa.LOOKS, 1), mapa.PROBLEMS, (0, 1)):
         samples = {"vae": [1.0], "mapa_exact": [np.nan]}.get(method, [10.0, 50.0])
         prior = "quantile map" if method.startswith("mapa") else "standard"
         key = {"problem": problem, "method": method, "draw": draw, "test_kl": place + 3.0 * draw}
@@ -102,11 +103,11 @@ def test_figure_3_has_the_mean_over_data_sets_of_every_method(density: pd.DataFr
     with style.applied():
         figure = mapa.fig03_density(density)
     assert [panel.get_title() for panel in figure.axes[:5]] == [
-        style.PROBLEM_TITLES[name] for name in mapa.PROBLEMS
+        synthetic.PROBLEMS[name].title for name in mapa.PROBLEMS
     ]
     for panel in figure.axes[:5]:
         lines = {line.get_label(): line for line in panel.lines if not line.get_label().startswith("_")}
-        assert list(lines) == [look["label"] for look in mapa.METHODS.values()]
+        assert list(lines) == [look["label"] for look in mapa.LOOKS.values()]
         for place, line in enumerate(lines.values(), 1):
             assert set(line.get_ydata()) == {place + 1.5}
         dots = [line.get_ydata() for line in panel.lines if line.get_marker() == "."]
@@ -197,7 +198,7 @@ def test_gaps_are_means_over_data_sets_and_rows_are_methods() -> None:
         figure = mapa.fig_gaps(pd.DataFrame(rows))
         figure.canvas.draw()
     assert [panel.get_title() for panel in figure.axes] == [
-        style.PROBLEM_TITLES[name] for name in mapa.PROBLEMS
+        synthetic.PROBLEMS[name].title for name in mapa.PROBLEMS
     ]
     assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == [
         "VAE",

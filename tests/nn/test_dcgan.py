@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from elbogap.errors import UserError
-from elbogap.nn.dcgan import Encoder, Generator, ImageNetwork, from_arrays, to_arrays
+from elbogap.nn.dcgan import Encoder, Generator, ImageNetwork
 
 
 def stream() -> torch.Generator:
@@ -14,7 +14,7 @@ def stream() -> torch.Generator:
 
 
 def parameters(network: nn.Module) -> int:
-    return sum(one.numel() for one in network.parameters())
+    return sum(parameter.numel() for parameter in network.parameters())
 
 
 def test_the_tutorial_s_networks_have_the_tutorial_s_sizes() -> None:
@@ -40,10 +40,10 @@ def test_other_sides_are_refused(kind: type, side: int) -> None:
 
 def test_an_encoder_begins_at_the_prior() -> None:
     encoder = Encoder(5, 2, 16, stream())
-    mean, log_deviation = encoder.moments(torch.randn(4, 3, 16, 16))
-    assert mean.shape == log_deviation.shape == (4, 5)
+    mean, log_scale = encoder.moments(torch.randn(4, 3, 16, 16))
+    assert mean.shape == log_scale.shape == (4, 5)
     assert not mean.any()
-    assert not log_deviation.any()
+    assert not log_scale.any()
 
 
 def test_initial_weights_are_the_tutorial_s() -> None:
@@ -62,15 +62,15 @@ def test_networks_survive_as_arrays_with_their_running_statistics(kind: type) ->
     network = kind(5, 2, 16, stream())
     inputs = torch.randn(6, 5) if kind is Generator else torch.randn(6, 3, 16, 16)
     network(inputs)  # moves the running statistics
-    again = from_arrays(kind, to_arrays(network) | {"data": np.array("real")})
+    again = kind.from_arrays(network.to_arrays() | {"data": np.array("real")})
     assert again.sizes == (5, 2, 16)
     network, again = network.eval(), again.eval()
     assert torch.equal(network(inputs), again(inputs))
 
 
 def test_foreign_arrays_are_refused() -> None:
-    arrays = to_arrays(Generator(5, 2, 16, stream()))
+    arrays = Generator(5, 2, 16, stream()).to_arrays()
     with pytest.raises(UserError, match="no Encoder"):
-        from_arrays(Encoder, arrays)
+        Encoder.from_arrays(arrays)
     with pytest.raises(UserError, match="no Generator"):
-        from_arrays(Generator, {name: value for name, value in arrays.items() if name != "sizes"})
+        Generator.from_arrays({name: value for name, value in arrays.items() if name != "sizes"})

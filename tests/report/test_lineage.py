@@ -12,7 +12,7 @@ FIGURE = "figures/smoke/qiw/fig01_posterior_2d.pdf"
 
 
 def test_a_figure_rests_on_its_tables_and_their_data(tmp_path: Path) -> None:
-    lineage = Lineage(finished_run(tmp_path).work)
+    lineage = Lineage(finished_run(tmp_path), "smoke")
     assert lineage.upstream([FIGURE]) == [
         FIGURE, "results/smoke/qiw/density.csv", "results/smoke/data/binarized_mnist.json",
     ]  # fmt: skip
@@ -20,16 +20,15 @@ def test_a_figure_rests_on_its_tables_and_their_data(tmp_path: Path) -> None:
 
 
 def test_real_data_is_no_stand_in(tmp_path: Path) -> None:
-    work = finished_run(tmp_path).work
-    path = work / "results/smoke/qiw/density.csv.provenance.json"
+    places = finished_run(tmp_path)
+    path = places.work / "results/smoke/qiw/density.csv.provenance.json"
     path.write_text(path.read_text(encoding="utf-8").replace('"stand-in"', '"real"'), encoding="utf-8")
-    assert not Lineage(work).rests_on_stand_in([FIGURE])
+    assert not Lineage(places, "smoke").rests_on_stand_in([FIGURE])
 
 
 def test_the_cost_counts_each_job_upstream_once(tmp_path: Path) -> None:
-    places = finished_run(tmp_path)
-    measured = jobs(places.results("smoke") / "benchmarks")
-    rows = Lineage(places.work).costs([FIGURE, "results/smoke/qiw/tab01_bounds.csv"], measured)
+    lineage = Lineage(finished_run(tmp_path), "smoke")
+    rows = lineage.costs([FIGURE, "results/smoke/qiw/tab01_bounds.csv"])
     assert rows == [
         {
             "rule": "qiw_posterior_2d",

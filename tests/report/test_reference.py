@@ -12,7 +12,7 @@ from made_up_run import finished_run, provenance, write
 
 from elbogap.errors import UserError
 from elbogap.places import Places
-from elbogap.report.lineage import COST_COLUMNS
+from elbogap.report.costs import COLUMNS
 from elbogap.report.reference import LARGEST, record, record_costs
 from published import change_result, write_result
 
@@ -69,13 +69,13 @@ def test_the_cost_table_keeps_other_scales_and_replaces_its_own(tmp_path: Path) 
             ["qiw", "fig01_posterior_2d", "laptop", "qiw_posterior_2d", 60.0, 900.0, 1, "cpu", None],
             ["qiw", "fig01_posterior_2d", "smoke", "an_old_rule", 1.0, 1.0, 1, "cpu", None],
         ],
-        columns=COST_COLUMNS,
+        columns=COLUMNS,
     )
     places.recorded_costs.parent.mkdir(parents=True)
     old.to_csv(places.recorded_costs, index=False)
     record("smoke", places)
     costs = pd.read_csv(places.recorded_costs)
-    assert list(costs.columns) == COST_COLUMNS
+    assert list(costs.columns) == COLUMNS
     assert costs[["target", "scale", "rule", "seconds"]].values.tolist() == [
         ["fig01_posterior_2d", "laptop", "qiw_posterior_2d", 60.0],
         ["fig01_posterior_2d", "smoke", "qiw_posterior_2d", 12.5],

@@ -1,5 +1,11 @@
 # Document air: regularised encoders on data sets of binary images, and the theory on small problems.
 
+from elbogap.papers.air.settings import CostOfTraining
+
+
+wildcard_constraints:
+    bound="[a-z0-9_]+",
+
 
 def air_cells(scale):
     """Data set, name and settings of everything that a scale trains."""

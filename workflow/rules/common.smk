@@ -16,12 +16,10 @@ if "{" in PAPER:
     raise WorkflowError(f"elbogap: Snakemake takes braces in a path for wildcards; rename a folder of {ROOT}")
 sys.path.insert(0, str(ROOT / "src"))
 
+from elbogap import warm
 from elbogap.claims.specification import tables_needed, texts_needed
 from elbogap.modules import experiment_module, figures_module
-from elbogap.papers.air.settings import CostOfTraining
-from elbogap.papers.implicit.settings import TimeOfTraining
-from elbogap.scales import Scales, section
-from elbogap.papers.mapa.settings import CELL
+from elbogap.scales import DOCUMENTS, Scales, section
 from elbogap.data.fetch import record_state
 from elbogap.digest import code_digest as code
 from elbogap.errors import UserError, did_you_mean
@@ -33,8 +31,8 @@ from elbogap.writer import begin_run
 for name, first in (("PATH", Path(sys.executable).parent), ("PYTHONPATH", ROOT / "src")):
     os.environ[name] = os.pathsep.join([str(first), *filter(None, [os.environ.get(name)])])
 
-# Snakemake itself writes to its folder, in a dry run too, and ends in a stack where it cannot.
-# A run that was killed leaves Snakemake's lock behind: it is swept if that run is known to have ended.
+# Snakemake writes to its folder even in a dry run, and ends with a traceback where it cannot.
+# A run that was killed leaves Snakemake's lock behind: it is removed if that run is known to have ended.
 if workflow.is_main_process:
     records = Path(".snakemake").resolve()
     if not os.access(records if records.exists() else records.parent, os.W_OK):
@@ -48,13 +46,13 @@ SCALE_IN_WORD = r"(?:^(?:results|figures)/|\bscale=)([^/,]+)"
 
 
 def scales_asked():
-    """The scales that the command line names in a path, a setting or a rule; the scale of `all` if there are none."""
+    """The scales that the command line names in a path, a setting or a rule; if there are none, the scale of `all`."""
     scales_of = {"smoke": {"smoke"}, "paper_scale": {"paper"}}
     named = {name for word in sys.argv[1:] for name in scales_of.get(word, re.findall(SCALE_IN_WORD, word))}
     return named & set(CONFIGS.names) or {SCALE}
 
 
-# A mistake in a scale that is asked for is told at once; the others are read only if a rule needs them.
+# A mistake in a scale that is asked for is reported at once; the others are read only if a rule needs them.
 try:
     CONFIGS = Scales(ROOT / "config")
     for name in scales_asked():
@@ -62,7 +60,7 @@ try:
 except UserError as error:
     raise WorkflowError(f"elbogap: {error}") from None
 
-# The rows, which the documents' files add; rows.smk makes a rule of each.
+# The rows that the documents' files add; rows.smk makes a rule of each.
 experiments, figures = [], {}
 
 
@@ -80,20 +78,20 @@ def everything(scale):
 
 
 def refuse_misspelt_targets():
-    """End with the nearest target if a word of the command line is none."""
-    known = [one.name for one in workflow.rules]
+    """End with the nearest target if a word of the command line looks like a target and is none."""
+    known = [each.name for each in workflow.rules]
     known += [path for scale in CONFIGS.names for path in everything(scale)]
     for before, word in zip(sys.argv, sys.argv[1:]):
         of_an_option = before == "-d" or (before.startswith("--") and before != "--")
         if of_an_option or word.startswith("-") or "=" in word or word in known or os.path.exists(word):
             continue
         hint = did_you_mean(word, known)
-        if hint and not any(one.is_producer(word) for one in workflow.rules):
+        if hint and not any(each.is_producer(word) for each in workflow.rules):
             raise WorkflowError(f"elbogap: no rule makes {word}{hint}")
 
 
 def labels(caption):
-    """What the browsable report calls a result: the label in its caption file, named from here, and the scale."""
+    """What the browsable report calls a result: the label in its caption file (a path from here), and the scale."""
     label, _ = heading(ROOT / "workflow" / "rules" / caption)
     return {"item": label, "scale": "{scale}"}
 
@@ -242,8 +240,9 @@ def data_state(wildcards):
 
 
 def claim_files(wildcards):
-    """The claims as written, and the published numbers that they are compared with."""
-    return texts_needed(Path(PAPER), wildcards.scale)
+    """The claims as written, the published numbers that they are compared with, and the template of their page."""
+    template = os.path.relpath(ROOT / "src/elbogap/claims/page.html.jinja")
+    return [*texts_needed(Path(PAPER), wildcards.scale), template]
 
 
 def claim_tables(wildcards):

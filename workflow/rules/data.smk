@@ -1,6 +1,10 @@
 # Which data each scale rests on: the record of a data set says real or stand-in, and is what experiments take.
 
 
+wildcard_constraints:
+    dataset="[a-z0-9_]+",
+
+
 rule dataset:
     output:
         record="results/{scale}/data/{dataset}.json",

@@ -1,6 +1,11 @@
 # Document efvae: what the ELBO does to decoders of exponential-family VAEs.
 
 
+wildcard_constraints:
+    trained="[a-z0-9_]+",
+    sigma="fixed|learned",
+
+
 def newsgroups_trained(scale):
     """Curves and codes of everything that a scale trains on 20 Newsgroups."""
     cells = section(CONFIGS[scale], "efvae.newsgroups_train").cells

@@ -1,9 +1,16 @@
 # Document implicit: implicit and semi-implicit distributions, and approximations refined by Markov chains.
+from elbogap.papers.implicit import names as implicit_names
+
+from elbogap.papers.implicit.settings import TimeOfTraining
+
+
+wildcard_constraints:
+    trained="[a-z0-9_]+",
 
 
 def regressions(*kinds):
     """Tables of the softmax regressions, of some kinds, on all data sets."""
-    pairs = [f"{kind}_{dataset}" for kind in kinds for dataset in ("mnist", "hapt")]
+    pairs = [f"{kind}_{dataset}" for kind in kinds for dataset in implicit_names.LABELLED]
     return " ".join(f"{pair}=regression_{pair}.csv" for pair in pairs)
 
 

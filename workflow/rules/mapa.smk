@@ -1,8 +1,15 @@
 # Document mapa: surrogate decoders, posteriors, network passes, and the density grid of trained models.
 
-MAPA_PROBLEMS = ("absolute_value", "circle", "clusters", "figure_8", "spiral_dots")
-MAPA_VARIANTS = (*MAPA_PROBLEMS, "absolute_value_folded")
+from elbogap.data.synthetic import PRINTED as MAPA_PROBLEMS, PROBLEMS
+from elbogap.papers.mapa.methods import CELL
+
+MAPA_VARIANTS = tuple(PROBLEMS)
 MAPA_NONIDENTIFIABLE = ("absolute_value", "absolute_value_folded", "circle")
+
+
+wildcard_constraints:
+    problem="[a-z0-9_]+",
+    cell=CELL,
 
 
 def by_problem(stem, suffix, problems=MAPA_PROBLEMS):

@@ -1,28 +1,37 @@
-"""One pure function per kind of check: rows of a tidy table in, a finding out.
+"""What a check finds in the rows of a tidy table: one function per kind, which decides one group of rows.
 
-A mean is taken only over the levels of the `spread` columns. Rows that select, per and spread do not tell
+A mean m is taken only over the levels of the `spread` columns. Rows that select, per and spread do not tell
 apart are an error, never a silent average; so are missing cells. Values that are not finite never hold.
 The spread is the standard deviation, over those levels, of the quantity that decides: the step of an
 ordering or trend, paired by level; the ratio; the value; or its distance to the bound.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from elbogap.claims.specification import Bound, Monotone, Ordering, PublishedValue, Ratio, Scalar, Value
+from elbogap.claims.specification import (
+    Bound,
+    Check,
+    Level,
+    Monotone,
+    Ordering,
+    PublishedValue,
+    Ratio,
+    Value,
+    number,
+)
 from elbogap.errors import UserError
 
 Key = tuple[Any, ...]
-quietly = np.errstate(divide="ignore", invalid="ignore", over="ignore")  # what is not finite never holds
 
 
 @dataclass(frozen=True)
 class Finding:
-    """The outcome of a check, told by the cell that decided it.
+    """The outcome of a check, described by the cell that decided it.
 
     Attributes:
         holds: whether the check holds in every group.
@@ -49,266 +58,208 @@ class Reference:
     values: Mapping[Key, PublishedValue]
 
 
-@quietly
-def ordering(rows: pd.DataFrame, check: Ordering, tolerance: float, spread: Sequence[str] = ()) -> Finding:
-    """`m(b) - m(a) > tolerance` for neighbours a, b of the order, where m is the mean over `spread`.
+@dataclass(frozen=True)
+class Group:
+    """The rows in which a check is asked for, the columns of their replicates, and what was published."""
 
-    Raises:
-        UserError: a column, a level or a cell is missing, or a cell has several rows.
-    """
-    _require(rows, [check.metric], [check.column, *check.per, *spread])
-    findings = []
-    for _, where, group in _groups(rows, check.per):
-        grid = _grid(group, check.metric, check.column, check.order, spread, where)
-        means, steps = grid.mean(axis=0), np.diff(grid, axis=1)
-        j = int(np.argmin(steps.mean(axis=0)))
-        step = steps[:, j].mean()
-        findings.append(
-            _finding(
-                grid,
-                step - tolerance,
-                strict=True,
-                measured=", ".join(f"{a} {number(m)}" for a, m in zip(check.order, means, strict=True)),
-                spread=_deviation(steps[:, j]),
-                detail=f"{where}{check.order[j + 1]} - {check.order[j]} = {number(step)}, "
-                f"must exceed {number(tolerance)}",
-            )
-        )
-    return _deciding(findings)
+    rows: pd.DataFrame
+    spread: tuple[str, ...]
+    published: PublishedValue | None
+
+    def column(self, name: str) -> np.ndarray:
+        """The values of a column, one per row."""
+        return self.rows[name].to_numpy(float)
+
+    def replicates(self, name: str) -> np.ndarray:
+        """The values of a column, one per level of `spread`."""
+        _require_told_apart(self.rows, self.spread)
+        return self.column(name)
+
+    def grid(self, metric: str, column: str, levels: Sequence[Level]) -> np.ndarray:
+        """The metric as an array [levels of spread, levels of a column]; every cell has exactly one row."""
+        rows = self.rows[self.rows[column].isin(list(levels))]
+        position = rows[column].map({level: j for j, level in enumerate(levels)}).to_numpy(int)
+        for j, level in enumerate(levels):
+            if j not in position:
+                raise UserError(f"no row with {column}={level}")
+        _require_told_apart(rows, (*self.spread, column))
+        replicate = np.zeros_like(position)
+        if self.spread:
+            replicate = rows.groupby(list(self.spread), sort=False, dropna=False).ngroup().to_numpy()
+        grid = np.empty((replicate.max() + 1, len(levels)))
+        if len(rows) < grid.size:
+            raise UserError(f"some level of {', '.join(self.spread)} lacks a row for some {column}")
+        grid[replicate, position] = rows[metric]
+        return grid
 
 
-@quietly
-def value(
-    rows: pd.DataFrame, check: Value, tolerance: float, spread: Sequence[str], reference: Reference
+@np.errstate(divide="ignore", invalid="ignore", over="ignore")  # what is not finite never holds
+def find(
+    rows: pd.DataFrame,
+    check: Check,
+    tolerance: float,
+    spread: Sequence[str] = (),
+    reference: Reference | None = None,
 ) -> Finding:
-    """`|m - published| <= tolerance` (times `|published|` if relative) in each cell with a published value.
+    """What a check finds in the group nearest to failure, which decides.
 
-    Measured cells without a published value are of no concern here; the reverse is an error.
+    The groups are those of `per`, and with a reference those of its keys, too. Measured cells without a
+    published value are of no concern here; the reverse is an error.
 
     Raises:
-        UserError: a published value has no measured cell, a column is missing, or a cell has several rows.
+        UserError: a column, a level, a cell or the row of a published value is missing, a column that is
+            compared is not of numbers, a cell has several rows, or a trend has fewer than two points.
     """
-    _require(rows, [check.metric], [*reference.by, *check.per, *spread])
-    findings, met = [], set()
-    for key, where, group in _groups(rows, (*reference.by, *check.per)):
-        cell = key[: len(reference.by)]
-        if cell not in reference.values:
+    by = reference.by if reference else ()
+    columns = (*check.numbers(), *check.keys(), *by, *check.per, *spread)
+    require_columns(rows, columns, after=" in the table")
+    for column in check.numbers():
+        if not pd.api.types.is_numeric_dtype(rows[column]):
+            raise UserError(f"column '{column}' is not of numbers")
+    missing = dict(reference.values) if reference else {}
+    findings = []
+    for key, where, group in _groups(rows, (*by, *check.per)):
+        cell = key[: len(by)]
+        if reference and cell not in reference.values:
             continue
-        met.add(cell)
-        published = reference.values[cell]
-        _require_told_apart(group, spread, where)
-        levels = group[check.metric].to_numpy(float)
-        error = abs(levels.mean() - published.value)
-        allowed = tolerance * abs(published.value) if check.relative else tolerance
-        findings.append(
-            _finding(
-                levels,
-                allowed - error,
-                measured=number(levels.mean()),
-                spread=_deviation(levels),
-                detail=f"{where}differs by {number(error)}, may by {number(allowed)}",
-                published=published,
-            )
-        )
-    for cell in reference.values:
-        if cell not in met:
-            raise UserError(f"no measured row for the published {_name(reference.by, cell)}")
-    return _deciding(findings)
+        missing.pop(cell, None)
+        published = reference.values[cell] if reference else None
+        try:
+            finding = KINDS[type(check)](Group(group, tuple(spread), published), check, tolerance)
+        except UserError as error:
+            raise UserError(f"{where}{error}") from error
+        findings.append(replace(finding, detail=f"{where}{finding.detail}", published=published))
+    for cell in missing:
+        raise UserError(f"no measured row for the published {_name(by, cell)}")
+    worst = findings[int(np.argmin([finding.margin for finding in findings]))]  # NaN before every number
+    of_several = f" (decisive of {len(findings)} groups)" if len(findings) > 1 else ""
+    return replace(worst, detail=f"{worst.detail}{of_several}")
 
 
-@quietly
-def ratio(rows: pd.DataFrame, check: Ratio, tolerance: float, spread: Sequence[str] = ()) -> Finding:
-    """`low - tolerance <= m(numerator) / m(denominator) <= high + tolerance`, a ratio of means over `spread`.
+def _ordering(group: Group, check: Ordering, tolerance: float) -> Finding:
+    """`m(b) - m(a) > tolerance` for neighbours a, b of the order."""
+    grid = group.grid(check.metric, check.column, check.order)
+    j, steps = _worst_step(grid)
+    measured = ", ".join(f"{a} {number(m)}" for a, m in zip(check.order, grid.mean(axis=0), strict=True))
+    difference = f"{check.order[j + 1]} - {check.order[j]} = {number(steps.mean())}"
+    detail = f"{difference}, must exceed {number(tolerance)}"
+    return _finding(grid, steps.mean() - tolerance, measured, steps, detail, strict=True)
 
-    Raises:
-        UserError: a column, a level or a cell is missing, or a cell has several rows.
-    """
-    _require(rows, [check.metric], [check.column, *check.per, *spread])
+
+def _value(group: Group, check: Value, tolerance: float) -> Finding:
+    """`|m - published| <= tolerance`, times `|published|` if relative."""
+    assert group.published is not None  # the specification refuses a value check without a published value
+    values, target = group.replicates(check.metric), group.published.value
+    error = abs(values.mean() - target)
+    allowed = tolerance * abs(target) if check.relative else tolerance
+    detail = f"differs by {number(error)}, may by {number(allowed)}"
+    return _finding(values, allowed - error, number(values.mean()), values, detail)
+
+
+def _ratio(group: Group, check: Ratio, tolerance: float) -> Finding:
+    """`low - tolerance <= m(numerator) / m(denominator) <= high + tolerance`, a ratio of means."""
     low = -np.inf if check.low is None else check.low
     high = np.inf if check.high is None else check.high
-    findings = []
-    for _, where, group in _groups(rows, check.per):
-        levels = (check.numerator, check.denominator)
-        grid = _grid(group, check.metric, check.column, levels, spread, where)
-        over, under = grid.mean(axis=0)
-        measured = np.divide(over, under)
-        findings.append(
-            _finding(
-                np.append(grid, measured),
-                min(measured - low, high - measured) + tolerance,
-                measured=number(measured),
-                spread=_deviation(grid[:, 0] / grid[:, 1]),
-                detail=f"{where}{check.numerator} {number(over)} / {check.denominator} {number(under)}, "
-                f"must be from {number(low)} to {number(high)} up to {number(tolerance)}",
-            )
-        )
-    return _deciding(findings)
+    grid = group.grid(check.metric, check.column, (check.numerator, check.denominator))
+    over, under = grid.mean(axis=0)
+    ratio = np.divide(over, under)
+    margin = min(ratio - low, high - ratio) + tolerance
+    limits = f"from {number(low)} to {number(high)} up to {number(tolerance)}"
+    detail = f"{check.numerator} {number(over)} / {check.denominator} {number(under)}, must be {limits}"
+    return _finding(np.append(grid, ratio), margin, number(ratio), grid[:, 0] / grid[:, 1], detail)
 
 
-@quietly
-def monotone(rows: pd.DataFrame, check: Monotone, tolerance: float, spread: Sequence[str] = ()) -> Finding:
-    """`±(m(t_{i+1}) - m(t_i)) >= -tolerance` along sorted t, where m is the mean over `spread`.
-
-    Raises:
-        UserError: a column or a cell is missing, `along` is no number, a group has fewer than two points,
-            or a cell has several rows.
-    """
-    _require(rows, [check.metric, check.along], [*check.per, *spread])
-    if rows[check.along].isna().any():
+def _monotone(group: Group, check: Monotone, tolerance: float) -> Finding:
+    """`±(m(t_{i+1}) - m(t_i)) >= -tolerance` along sorted t."""
+    if group.rows[check.along].isna().any():
         raise UserError(f"column '{check.along}' has rows without a number, a trend cannot be followed")
+    points = np.unique(group.rows[check.along])
+    if len(points) < 2:
+        raise UserError(f"a trend along '{check.along}' needs two points, the table has {len(points)}")
     sign = 1.0 if check.direction == "increasing" else -1.0
-    findings = []
-    for _, where, group in _groups(rows, check.per):
-        points = np.unique(group[check.along])
-        if len(points) < 2:
-            raise UserError(
-                f"{where}a trend along '{check.along}' needs two points, the table has {len(points)}"
-            )
-        grid = _grid(group, check.metric, check.along, points.tolist(), spread, where)
-        means, steps = grid.mean(axis=0), np.diff(grid, axis=1)
-        j = int(np.argmin(sign * steps.mean(axis=0)))
-        step = steps[:, j].mean()
-        findings.append(
-            _finding(
-                grid,
-                sign * step + tolerance,
-                measured=_series(means),
-                spread=_deviation(steps[:, j]),
-                detail=f"{where}step {number(step)} from {check.along} {number(points[j])} to "
-                f"{number(points[j + 1])}, must be {check.direction} up to {number(tolerance)}",
-            )
-        )
-    return _deciding(findings)
+    grid = group.grid(check.metric, check.along, points.tolist())
+    j, steps = _worst_step(grid, sign)
+    means = [number(mean) for mean in grid.mean(axis=0)]
+    measured = ", ".join(means if len(means) <= 6 else [*means[:3], "...", *means[-3:]])
+    place = f"from {check.along} {number(points[j])} to {number(points[j + 1])}"
+    asked = f"must be {check.direction} up to {number(tolerance)}"
+    detail = f"step {number(steps.mean())} {place}, {asked}"
+    return _finding(grid, sign * steps.mean() + tolerance, measured, steps, detail)
 
 
-@quietly
-def bound(rows: pd.DataFrame, check: Bound, tolerance: float, spread: Sequence[str] = ()) -> Finding:
-    """`lower - tolerance <= m <= upper + tolerance` for every row, or for every group's mean over `spread`.
-
-    Raises:
-        UserError: a column is missing, or a group has several rows for one level of `spread`.
-    """
-    limits = {name: limit for name in ("lower", "upper") if (limit := getattr(check, name)) is not None}
-    columns = [check.metric, *(limit for limit in limits.values() if isinstance(limit, str))]
-    _require(rows, columns, [*check.per, *spread])
-    findings = []
-    for _, where, group in _groups(rows, check.per):
-        values = group[check.metric].to_numpy(float)
-        above = {
-            name: values - (group[limit].to_numpy(float) if isinstance(limit, str) else limit)
-            for name, limit in limits.items()
-        }
-        slacks = {name: excess if name == "lower" else -excess for name, excess in above.items()}
-        if spread:
-            _require_told_apart(group, spread, where)
-            cells = {name: slack.mean(keepdims=True) for name, slack in slacks.items()}
-        else:
-            cells = slacks
-        side = min(cells, key=lambda name: np.nan_to_num(cells[name].min(), nan=-np.inf))
-        j = int(np.argmin(cells[side]))
-        slack, measured = cells[side][j], values.mean() if spread else values[j]
-        limit = measured - slack if side == "lower" else measured + slack
-        line = "" if spread else f"line {group.index[j] + 2} of the table: "
-        findings.append(
-            _finding(
-                group[columns].to_numpy(float),
-                slack + tolerance,
-                measured=number(measured),
-                spread=_deviation(slacks[side]) if spread else None,
-                detail=f"{where}{line}{side} bound {number(limit)} up to {number(tolerance)}",
-            )
-        )
-    return _deciding(findings)
+def _bound(group: Group, check: Bound, tolerance: float) -> Finding:
+    """`lower - tolerance <= m <= upper + tolerance`; without `spread`, of every row."""
+    values = group.replicates(check.metric) if group.spread else group.column(check.metric)
+    slacks = {
+        side: sign * (values - (group.column(limit) if isinstance(limit, str) else limit))
+        for side, sign, limit in (("lower", 1, check.lower), ("upper", -1, check.upper))
+        if limit is not None
+    }
+    cells = {side: slack.mean(keepdims=True) if group.spread else slack for side, slack in slacks.items()}
+    side = min(cells, key=lambda side: np.nan_to_num(cells[side].min(), nan=-np.inf))
+    j = int(np.argmin(cells[side]))
+    slack, measured = cells[side][j], values.mean() if group.spread else values[j]
+    limit = measured - slack if side == "lower" else measured + slack
+    line = "" if group.spread else f"line {group.rows.index[j] + 2} of the table: "
+    detail = f"{line}{side} bound {number(limit)} up to {number(tolerance)}"
+    used = group.rows[list(check.numbers())].to_numpy(float)
+    return _finding(used, slack + tolerance, number(measured), slacks[side] if group.spread else (), detail)
 
 
-# The kinds that compare measured values with each other or with limits; only `value` needs a reference.
-CHECKS: Mapping[str, Callable[..., Finding]] = {
-    "ordering": ordering,
-    "ratio": ratio,
-    "monotone": monotone,
-    "bound": bound,
+KINDS: Mapping[type[Check], Callable[..., Finding]] = {
+    Ordering: _ordering,
+    Value: _value,
+    Ratio: _ratio,
+    Monotone: _monotone,
+    Bound: _bound,
 }
 
 
-def number(value: float) -> str:
-    """A number as people read it: at most six significant digits."""
-    return f"{float(value):.6g}"
+def _worst_step(grid: np.ndarray, sign: float = 1.0) -> tuple[int, np.ndarray]:
+    """The step between neighbouring columns whose mean times `sign` is smallest: its index and values."""
+    steps = np.diff(grid, axis=1)
+    j = int(np.argmin(sign * steps.mean(axis=0)))
+    return j, steps[:, j]
 
 
-def _series(values: np.ndarray) -> str:
-    words = [number(value) for value in values]
-    if len(words) > 6:
-        words[3:-3] = ["..."]
-    return ", ".join(words)
-
-
-def _finding(cells: np.ndarray, margin: float, *, strict: bool = False, detail: str, **told: Any) -> Finding:
+def _finding(
+    cells: np.ndarray,
+    margin: float,
+    measured: str,
+    deciding: Sequence[float] | np.ndarray,
+    detail: str,
+    *,
+    strict: bool = False,
+) -> Finding:
     """A finding that holds by its margin (beyond zero if strict) and only if every value is finite."""
     if not np.isfinite(cells).all():
         margin, detail = np.nan, f"{detail}; a measured value is not finite"
-    return Finding(
-        holds=bool(margin > 0 if strict else margin >= 0), margin=float(margin), detail=detail, **told
-    )
+    holds = bool(margin > 0 if strict else margin >= 0)
+    spread = float(np.std(deciding, ddof=1)) if len(deciding) > 1 else None
+    return Finding(holds, measured, spread, detail, float(margin))
 
 
-def _deciding(findings: list[Finding]) -> Finding:
-    """The finding nearest to failure, which speaks for all groups; argmin puts NaN before every number."""
-    worst = findings[int(np.argmin([finding.margin for finding in findings]))]
-    if len(findings) == 1:
-        return worst
-    return replace(worst, detail=f"{worst.detail} (decisive of {len(findings)} groups)")
-
-
-def _deviation(levels: np.ndarray) -> float | None:
-    return float(levels.std(ddof=1)) if len(levels) > 1 else None
-
-
-def _require(rows: pd.DataFrame, metrics: Sequence[str], keys: Sequence[str]) -> None:
-    for column in (*metrics, *keys):
+def require_columns(rows: pd.DataFrame, columns: Iterable[str], before: str = "", after: str = "") -> None:
+    """Raise a UserError, which begins with `before`, if a table lacks a column."""
+    for column in columns:
         if column not in rows:
-            raise UserError(
-                f"no column '{column}' in the table; its columns: {', '.join(map(str, rows.columns))}"
-            )
-    for column in metrics:
-        if not pd.api.types.is_numeric_dtype(rows[column]):
-            raise UserError(f"column '{column}' is not of numbers")
+            known = ", ".join(map(str, rows.columns))
+            raise UserError(f"{before}no column '{column}'{after}; its columns: {known}")
 
 
-def _require_told_apart(rows: pd.DataFrame, columns: Sequence[str], where: str) -> None:
+def _require_told_apart(rows: pd.DataFrame, columns: Sequence[str]) -> None:
     if rows.duplicated(list(columns)).any() if columns else len(rows) > 1:
-        raise UserError(
-            f"{where}several rows make one cell; name what tells them apart in select, per or spread"
-        )
+        raise UserError("several rows make one cell; name what tells them apart in select, per or spread")
 
 
-def _groups(rows: pd.DataFrame, per: Sequence[str]) -> Iterator[tuple[Key, str, pd.DataFrame]]:
-    """The groups of rows with equal values of `per`: their key, a prefix for messages, and the rows."""
-    if not per:
+def _groups(rows: pd.DataFrame, columns: Sequence[str]) -> Iterator[tuple[Key, str, pd.DataFrame]]:
+    """The groups of rows with equal values of the columns: their key, a prefix for messages, and the rows."""
+    if not columns:
         yield (), "", rows
         return
-    for key, group in rows.groupby(list(per), sort=False, dropna=False):
-        yield key, f"{_name(per, key)}: ", group
+    for key, group in rows.groupby(list(columns), sort=False, dropna=False):
+        yield key, f"{_name(columns, key)}: ", group
 
 
 def _name(columns: Sequence[str], key: Key) -> str:
     return ", ".join(f"{column}={value}" for column, value in zip(columns, key, strict=True))
-
-
-def _grid(
-    rows: pd.DataFrame, metric: str, column: str, levels: Sequence[Scalar], spread: Sequence[str], where: str
-) -> np.ndarray:
-    """The metric as an array [levels of spread, levels of column]; every cell has exactly one row."""
-    rows = rows[rows[column].isin(list(levels))]
-    position = rows[column].map({level: j for j, level in enumerate(levels)}).to_numpy(int)
-    for j, level in enumerate(levels):
-        if j not in position:
-            raise UserError(f"{where}no row with {column}={level}")
-    _require_told_apart(rows, [*spread, column], where)
-    replicate = (
-        rows.groupby(list(spread), sort=False, dropna=False).ngroup().to_numpy() if spread else 0 * position
-    )
-    grid = np.empty((replicate.max() + 1, len(levels)))
-    if len(rows) < grid.size:
-        raise UserError(f"{where}some level of {', '.join(spread)} lacks a row for some {column}")
-    grid[replicate, position] = rows[metric]
-    return grid

@@ -44,11 +44,23 @@ def register(commands: Any) -> None:
 
 
 def _claims(options: argparse.Namespace) -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
     from elbogap.claims.decide import decide
 
     csv, html = words.outputs(options.outputs, "csv", "html")
     outputs = {"csv": csv, "html": html}
-    _print(decide(options.scale, options.results, options.paper, outputs, partial=options.partial))
+    verdicts = decide(options.scale, options.results, options.paper, outputs, partial=options.partial)
+    colours = {"reproduced": "blue", "not reproduced": "bold red", "not assessed": "dim"}
+    columns = ("id", "verdict", "criterion", "measured", "published")
+    table = Table(*columns, title=f"Claims at scale {options.scale}")
+    for row in verdicts.itertuples():
+        cells = [Text(getattr(row, name)) for name in columns]
+        cells[1].stylize(colours[row.verdict])
+        table.add_row(*cells)
+    Console(width=None if sys.stdout.isatty() else 140).print(table)
 
 
 def _check(options: argparse.Namespace) -> int:
@@ -57,43 +69,25 @@ def _check(options: argparse.Namespace) -> int:
 
     failed = engine.failures(engine.read_verdicts(options.file))
     provenance.verify(options.file)
-    for line in failed:
-        print(line, file=sys.stderr)
-    return 1 if failed else 0
+    return _problems(failed)
 
 
 def _verify(options: argparse.Namespace) -> int:
+    from elbogap.claims.engine import NOT_REPRODUCED
     from elbogap.claims.recorded import verify
     from elbogap.places import Places
 
     def say(line: str, verdicts: "pd.DataFrame") -> None:
         print(line)
-        if options.failed:
-            _print_failed(verdicts)
+        failed = verdicts[verdicts["verdict"] == NOT_REPRODUCED] if options.failed else verdicts.head(0)
+        for row in failed.itertuples():
+            print(f"  {row.id}: {row.statement}\n    {row.criterion}; measured {row.measured} ({row.detail})")
 
-    problems = verify(Places.here(options.project), say)
-    for line in problems:
+    return _problems(verify(Places.here(options.project), say))
+
+
+def _problems(lines: list[str]) -> int:
+    """Print problems, each in one line; the exit status."""
+    for line in lines:
         print(" ".join(line.splitlines()), file=sys.stderr)
-    return 1 if problems else 0
-
-
-def _print_failed(verdicts: "pd.DataFrame") -> None:
-    """What was asked and what was measured, for each claim that is not reproduced, required or not."""
-    from elbogap.claims.engine import NOT_REPRODUCED
-
-    for row in verdicts[verdicts["verdict"] == NOT_REPRODUCED].itertuples():
-        print(f"  {row.id}: {row.statement}\n    {row.criterion}; measured {row.measured} ({row.detail})")
-
-
-def _print(verdicts: "pd.DataFrame") -> None:
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    colours = {"reproduced": "blue", "not reproduced": "bold red", "not assessed": "dim"}
-    columns = ("id", "verdict", "criterion", "measured", "published")
-    table = Table(*columns, title=f"Claims at scale {verdicts['scale'].iloc[0]}")
-    for row in verdicts.itertuples():
-        styles = {"verdict": colours[row.verdict]}
-        table.add_row(*(Text(getattr(row, name), style=styles.get(name, "")) for name in columns))
-    Console(width=None if sys.stdout.isatty() else 140).print(table)
+    return 1 if lines else 0

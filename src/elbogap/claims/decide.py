@@ -1,6 +1,5 @@
 """Decide all claims of a scale and write the verdicts; their provenance names the tables they rest on."""
 
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -33,18 +32,12 @@ def decide(
     needed = map(Path, specification.tables_needed(paper, scale, results))
     digests = {str(path): provenance.verify(path) for path in needed if path.is_file()}
     verdicts = engine.assess_all(documents, scale, results, paper, partial=partial)
-    record = provenance.collect(
-        source=provenance.source(__name__),
-        command=["python", "-m", "elbogap", *sys.argv[1:]],
-        scale=scale,
-        settings={},
-        inputs=digests | {text: sha256(Path(text)) for text in specification.texts_needed(paper, scale)},
-        run={},
-    )
-    page = html.page(verdicts, scale)
+    texts = {text: sha256(Path(text)) for text in specification.texts_needed(paper, scale)}
+    source = provenance.source(__name__)
+    record = provenance.collect(source=source, scale=scale, inputs=digests | texts)
     writers = {
         "csv": lambda path: tables.save(verdicts, path),
-        "html": lambda path: path.write_text(page, encoding="utf-8"),
+        "html": lambda path: path.write_text(html.page(verdicts, scale), encoding="utf-8"),
     }
     provenance.publish(record, {path: writers[kind] for kind, path in outputs.items()})
     return verdicts

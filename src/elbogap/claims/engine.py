@@ -1,46 +1,28 @@
 """From claims and tables to verdicts: reproduced, not reproduced, or not assessed."""
 
-from dataclasses import asdict, dataclass, fields
+import functools
+from collections.abc import Callable
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import pandas as pd
 from pydantic import ValidationError
 
 from elbogap import tables
 from elbogap.claims import checks, specification
-from elbogap.claims.checks import Finding, Reference
-from elbogap.claims.criterion import criterion
-from elbogap.claims.specification import Claim, PublishedFile, PublishedValue, Status, Value
+from elbogap.claims.checks import Finding, Reference, require_columns
+from elbogap.claims.specification import Claim, Level, PublishedFile, PublishedValue, Status, Value, number
 from elbogap.errors import UserError
 
 REPRODUCED, NOT_REPRODUCED, NOT_ASSESSED = VERDICTS = ("reproduced", "not reproduced", "not assessed")
 
 
-@dataclass(frozen=True)
-class Verdict:
-    """One row of `results/<scale>/claims.csv`; numbers that do not apply are None."""
-
-    id: str
-    document: str
-    item: str
-    statement: str
-    kind: str
-    scale: str
-    status: str
-    verdict: str
-    criterion: str
-    measured: str
-    spread: float | None
-    published: str
-    source: str
-    tolerance: float | None
-    detail: str
-    note: str
-
-
-COLUMNS = [field.name for field in fields(Verdict)]
-NUMBERS = ("spread", "tolerance")
+COLUMNS = [
+    "id", "document", "item", "statement", "kind", "scale", "status", "verdict", "criterion", "measured",
+    "spread", "published", "source", "tolerance", "detail", "note",
+]  # fmt: skip
+"""Of the table of verdicts, `results/<scale>/claims.csv`; a number that does not apply is NaN."""
+TYPES = dict.fromkeys(COLUMNS, str) | dict.fromkeys(("spread", "tolerance"), float)
 
 
 def assess_all(
@@ -59,28 +41,72 @@ def assess_all(
         UserError: a claim cannot be decided because it, its table or its published file is broken; the
             message names the claim.
     """
-    read: dict[Path, pd.DataFrame] = {}
+    read = functools.cache(tables.read_table)
     verdicts = []
     for document, claims in documents.items():
         published = specification.published_folder(paper, document)
         for claim in claims:
+            table = results / scale / claim.table
             try:
-                if partial and not (results / scale / claim.table).is_file():
-                    missing = "its table is not made at this scale yet"
-                    verdicts.append(_verdict(claim, document, scale, NOT_ASSESSED, missing, None))
-                else:
-                    verdicts.append(_assess(claim, document, scale, results / scale, published, read))
+                outcome = _decide(claim, scale, table, published, read, partial)
             except UserError as error:
                 raise UserError(f"claim {claim.id}: {error}") from error
-    frame = pd.DataFrame([asdict(verdict) for verdict in verdicts], columns=COLUMNS)
-    return frame.astype(dict.fromkeys(NUMBERS, float))
+            verdicts.append(_row(claim, document, scale, *outcome))
+    return pd.DataFrame(verdicts, columns=COLUMNS).astype(TYPES)
 
 
-def find(claim: Claim, rows: pd.DataFrame, tolerance: float, published: Path) -> Finding:
-    """What the claim's check finds in the selected rows; `published` is the folder of published files."""
-    if isinstance(claim.check, Value):
-        return checks.value(rows, claim.check, tolerance, claim.spread, reference_of(claim, published))
-    return checks.CHECKS[claim.check.kind](rows, claim.check, tolerance, claim.spread)
+def _decide(
+    claim: Claim,
+    scale: str,
+    table: Path,
+    published: Path,
+    read: Callable[[Path], pd.DataFrame],
+    partial: bool,
+) -> tuple[str, str, Finding | None]:
+    """The verdict, the detail of its row, and what the check found, if it was looked for."""
+    asked = claim.at(scale)
+    if partial and not table.is_file():
+        return NOT_ASSESSED, "its table is not made at this scale yet", None
+    if asked and asked.status == "skip":
+        return NOT_ASSESSED, "skipped at this scale", None
+    whole = read(table)
+    try:
+        rows = select(whole, claim)
+        tolerance, reference = (asked.tolerance if asked else None) or 0.0, reference_of(claim, published)
+        finding = checks.find(rows, claim.check, tolerance, claim.spread, reference)
+    except UserError as error:
+        if asked:
+            raise
+        return NOT_ASSESSED, str(error), None  # a scale of the user's own may lack what the claim is about
+    if not asked:
+        return NOT_ASSESSED, "claims ask nothing of this scale", finding
+    if "data" in rows and (rows["data"] == "stand-in").any():
+        return NOT_ASSESSED, "rests on stand-in data", finding
+    return REPRODUCED if finding.holds else NOT_REPRODUCED, finding.detail, finding
+
+
+def _row(
+    claim: Claim, document: str, scale: str, verdict: str, detail: str, finding: Finding | None
+) -> dict[str, Any]:
+    asked = claim.at(scale)
+    tolerance = asked.tolerance if asked else None
+    published = finding.published if finding and finding.published else claim.published
+    stated = published if isinstance(published, PublishedValue) else None
+    return {
+        **{name: getattr(claim, name) for name in ("id", "item", "statement", "note")},
+        "document": document,
+        "kind": claim.check.kind,
+        "scale": scale,
+        "status": asked.status if asked else "report",
+        "verdict": verdict,
+        "criterion": claim.criterion(tolerance),
+        "measured": finding.measured if finding else "",
+        "spread": finding.spread if finding else None,
+        "published": number(stated.value) if stated else "",
+        "source": stated.source if stated else "",
+        "tolerance": tolerance,
+        "detail": detail,
+    }
 
 
 def select(rows: pd.DataFrame, claim: Claim) -> pd.DataFrame:
@@ -90,39 +116,39 @@ def select(rows: pd.DataFrame, claim: Claim) -> pd.DataFrame:
         UserError: a column is missing, or a selected value is in no row.
     """
     for column, wanted in claim.select.items():
-        values = wanted if isinstance(wanted, tuple) else (wanted,)
-        if column not in rows:
-            raise UserError(
-                f"select: no column '{column}' in {claim.table}; its columns: {', '.join(rows.columns)}"
-            )
-        for value in values:
+        require_columns(rows, [column], before="select: ", after=f" in {claim.table}")
+        for value in _listed(wanted):
             if not (rows[column] == value).any():
                 raise UserError(
                     f"select: no row of {claim.table} has {column}={value} (and what is selected before)"
                 )
-        rows = rows[rows[column].isin(values)]
+        rows = rows[rows[column].isin(_listed(wanted))]
     if rows.empty:
         raise UserError(f"{claim.table} has no rows")
     return rows
 
 
-def reference_of(claim: Claim, published: Path) -> Reference:
-    """The published values of a claim; `select` applies to a published file where it has the column.
+def _listed(wanted: Level | tuple[Level, ...]) -> tuple[Level, ...]:
+    return wanted if isinstance(wanted, tuple) else (wanted,)
+
+
+def reference_of(claim: Claim, published: Path) -> Reference | None:
+    """The published values that a check needs; `select` applies to their file where it has the column.
 
     Raises:
         UserError: the file is missing, lacks a column or a source, has a key twice, or no value is left.
     """
-    assert claim.published is not None  # the specification refuses a value check without it
-    if not isinstance(claim.published, PublishedFile):
+    if not isinstance(claim.check, Value):
+        return None
+    if isinstance(claim.published, PublishedValue):
         return Reference((), {(): claim.published})
+    assert isinstance(claim.published, PublishedFile)  # the specification refuses a value check without it
     path, column, by = published / claim.published.file, claim.published.column, claim.published.by
     rows = tables.read_table(path)
-    for name in (*by, column, "source"):
-        if name not in rows:
-            raise UserError(f"{path}: no column '{name}'; its columns: {', '.join(rows.columns)}")
+    require_columns(rows, (*by, column, "source"), before=f"{path}: ")
     for name, wanted in claim.select.items():
         if name in rows:
-            rows = rows[rows[name].isin(wanted if isinstance(wanted, tuple) else (wanted,))]
+            rows = rows[rows[name].isin(_listed(wanted))]
     rows = rows.dropna(subset=[column])  # a document may leave cells of a table empty
     if rows.empty:
         raise UserError(f"{path}: no published value of '{column}' is left after select")
@@ -144,7 +170,7 @@ def failures(verdicts: pd.DataFrame) -> list[str]:
     return [
         f"claim {row.id}: required at {row.scale}, not reproduced: measured {row.measured}, "
         + (f"published {row.published}, " if row.published else "")
-        + f"tolerance {checks.number(row.tolerance)} ({row.detail})"
+        + f"tolerance {number(row.tolerance)} ({row.detail})"
         for row in failed.itertuples()
     ]
 
@@ -158,68 +184,12 @@ def read_verdicts(path: Path) -> pd.DataFrame:
     remedy = "run the claims command again, or restore it if it is a recorded one"
     try:
         rows = pd.read_csv(path, dtype=str, keep_default_na=False)
-        numbers = {name: [float(word or "nan") for word in rows[name]] for name in NUMBERS if name in rows}
+        if list(rows.columns) != COLUMNS or rows.empty:
+            raise UserError(f"{path}: is not a table of verdicts; {remedy}")
+        rows = rows.replace({"spread": "", "tolerance": ""}, "nan").astype(TYPES)
     except (OSError, ValueError) as error:
         raise UserError(f"{path}: cannot be read as a table of verdicts ({error}); {remedy}") from error
-    if list(rows.columns) != COLUMNS or rows.empty:
-        raise UserError(f"{path}: is not a table of verdicts; {remedy}")
     for column, known in (("verdict", VERDICTS), ("status", get_args(Status))):
         for word in sorted(set(rows[column]) - set(known)):
             raise UserError(f"{path}: unknown {column} '{word}' (known: {', '.join(known)}); {remedy}")
-    return rows.assign(**numbers)
-
-
-def _assess(
-    claim: Claim, document: str, scale: str, results: Path, published: Path, read: dict[Path, pd.DataFrame]
-) -> Verdict:
-    asked = claim.at(scale)
-    if asked and asked.status == "skip":
-        return _verdict(claim, document, scale, NOT_ASSESSED, "skipped at this scale", None)
-    path = results / claim.table
-    if path not in read:
-        read[path] = tables.read_table(path)
-    if asked is None:
-        return _measured_only(claim, document, scale, read[path], published)
-    rows = select(read[path], claim)
-    finding = find(claim, rows, asked.tolerance or 0.0, published)
-    if "data" in rows and (rows["data"] == "stand-in").any():
-        return _verdict(claim, document, scale, NOT_ASSESSED, "rests on stand-in data", finding)
-    return _verdict(
-        claim, document, scale, REPRODUCED if finding.holds else NOT_REPRODUCED, finding.detail, finding
-    )
-
-
-def _measured_only(claim: Claim, document: str, scale: str, table: pd.DataFrame, published: Path) -> Verdict:
-    """What is measured at a scale of the user's own, which may lack what the claim looks at."""
-    try:
-        finding = find(claim, select(table, claim), 0.0, published)
-    except UserError as error:
-        return _verdict(claim, document, scale, NOT_ASSESSED, str(error), None)
-    return _verdict(claim, document, scale, NOT_ASSESSED, "claims ask nothing of this scale", finding)
-
-
-def _verdict(
-    claim: Claim, document: str, scale: str, verdict: str, detail: str, finding: Finding | None
-) -> Verdict:
-    asked = claim.at(scale)
-    tolerance = asked.tolerance if asked else None
-    published = finding.published if finding and finding.published else claim.published
-    stated = published if isinstance(published, PublishedValue) else None
-    return Verdict(
-        id=claim.id,
-        document=document,
-        item=claim.item,
-        statement=claim.statement,
-        kind=claim.check.kind,
-        scale=scale,
-        status=asked.status if asked else "report",
-        verdict=verdict,
-        criterion=criterion(claim, tolerance),
-        measured=finding.measured if finding else "",
-        spread=finding.spread if finding else None,
-        published=checks.number(stated.value) if stated else "",
-        source=stated.source if stated else "",
-        tolerance=tolerance,
-        detail=detail,
-        note=claim.note,
-    )
+    return rows

@@ -2,8 +2,7 @@
 
 import math
 import re
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from collections.abc import Callable, Iterator
 
 import pandas as pd
 
@@ -12,13 +11,15 @@ from elbogap.claims import engine, specification
 from elbogap.errors import UserError
 from elbogap.places import Places
 
-Say = Callable[[str, pd.DataFrame], object]
-
 _NUMBER = re.compile(r"(-?\d+(?:\.\d+)?(?:e[-+]\d+)?)")
 
 
-def verify(places: Places, say: Say) -> list[str]:
-    """One line for each thing that is not as it was recorded; `say` is told of each scale, and its verdicts.
+def verify(places: Places, say: Callable[[str, pd.DataFrame], object]) -> list[str]:
+    """One line for each thing that is not as it was recorded.
+
+    Args:
+        places: the project.
+        say: called once per scale, with a line that counts its verdicts, and with these.
 
     Raises:
         UserError: the claims' own files are broken.
@@ -27,50 +28,45 @@ def verify(places: Places, say: Say) -> list[str]:
     scales = sorted({path.name for root in roots for path in root.glob("[!.]*") if path.is_dir()})
     if not scales:
         return [f"{places.recorded}: no recorded run"]
-    aside = [path for root in roots for path in sorted(root.glob(".*/*.old"))]
     problems = [
-        f"{path}: an interrupted recording left this; run the reference command again" for path in aside
+        f"{path}: an interrupted recording left this; run the reference command again"
+        for root in roots
+        for path in sorted(root.glob(".*/*.old"))
     ]
     documents = specification.load(places.paper)
     for scale in scales:
         problems += checksums.mismatches(places.recorded_results(scale))
         problems += checksums.mismatches(places.recorded_figures(scale))
         try:
-            problems += _claims(documents, scale, places, say)
+            then = engine.read_verdicts(places.recorded_results(scale) / "claims.csv")
+            now = engine.assess_all(documents, scale, places.recorded, places.paper, partial=True)
         except UserError as error:
             problems.append(f"{scale}: {error}")
+            continue
+        counts = [f"{count} {verdict}" for verdict, count in now["verdict"].value_counts().items()]
+        say(f"{scale}: {len(now)} claims, {', '.join(counts)}", now)
+        problems += engine.failures(now)
+        problems += [f"{scale}: {line}" for line in _differences(now, then)]
     return problems
 
 
-def _claims(documents: specification.Claims, scale: str, places: Places, say: Say) -> Iterator[str]:
-    then = _by_claim(engine.read_verdicts(places.recorded_results(scale) / "claims.csv"))
-    verdicts = engine.assess_all(documents, scale, places.recorded, places.paper, partial=True)
-    counts = verdicts["verdict"].value_counts()
-    say(
-        f"{scale}: {len(verdicts)} claims, " + ", ".join(f"{n} {word}" for word, n in counts.items()),
-        verdicts,
-    )
-    yield from engine.failures(verdicts)
-    now = _by_claim(verdicts)
-    for name in sorted({*now, *then}):
-        if name not in now or name not in then:
-            yield f"{scale}: {name}: " + ("is no claim" if name in then else "has no recorded verdict")
-        elif differences := list(_differences(now[name], then[name])):
-            yield f"{scale}: {name}: {'; '.join(differences)}"
-
-
-def _by_claim(verdicts: pd.DataFrame) -> dict[str, dict[str, Any]]:
-    return {row["id"]: row for row in verdicts.to_dict("records")}
-
-
-def _differences(now: Mapping[str, Any], then: Mapping[str, Any]) -> Iterator[str]:
-    for name, value in now.items():
-        if not _equal(value, then[name]):
-            yield f"{name} is {value}, but the record says: {then[name]}"
+def _differences(now: pd.DataFrame, then: pd.DataFrame) -> Iterator[str]:
+    """One line for each claim whose verdict, or what comes with it, is not the recorded one."""
+    new, old = ({row["id"]: row for row in verdicts.to_dict("records")} for verdicts in (now, then))
+    for claim in sorted({*new, *old}):
+        if claim not in old:
+            yield f"{claim}: has no recorded verdict"
+        elif claim not in new:
+            yield f"{claim}: is no claim"
+        elif changed := [name for name, value in new[claim].items() if not _equal(value, old[claim][name])]:
+            values = (
+                f"{name} is {new[claim][name]}, but the record says: {old[claim][name]}" for name in changed
+            )
+            yield f"{claim}: {'; '.join(values)}"
 
 
 def _equal(now: str | float, then: str | float) -> bool:
-    """Whether two cells agree up to rounding, which another machine does differently.
+    """Whether two cells agree up to rounding, which differs between machines.
 
     Numbers may differ by 1e-9, relatively or absolutely; those in texts, which are rounded to six digits, by
     one in the last.

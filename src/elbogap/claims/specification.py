@@ -1,60 +1,54 @@
 """What a claim is: the typed form of `paper/<document>/claims.yaml`, and the files that its check reads.
 
-Only pydantic and PyYAML are imported here, so that the Snakefile can ask for the tables a check needs.
+Only pydantic and PyYAML are imported here, so that the Snakefile can ask for the tables that the checks need.
 """
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import (
-    BeforeValidator,
-    Discriminator,
-    Field,
-    FiniteFloat,
-    StringConstraints,
-    Tag,
-    ValidationError,
-    model_validator,
-)
+from pydantic import BeforeValidator, Discriminator, Field, StringConstraints, Tag, model_validator
 
-from elbogap.config.base import Section
-from elbogap.config.yaml_file import read_yaml
-from elbogap.errors import UserError, did_you_mean, shown
+from elbogap.config.base import Section, read, validated
+from elbogap.errors import UserError, shown
 from elbogap.places import visible
 
-Scalar = bool | int | FiniteFloat | str
-NonNegative = Annotated[FiniteFloat, Field(ge=0)]
+Level = bool | int | float | str
+"""A value of a column by which rows are chosen or compared."""
 Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
 Columns = Annotated[
     tuple[Text, ...], BeforeValidator(lambda value: (value,) if isinstance(value, str) else value)
 ]
+Levels = Annotated[tuple[Level, ...], Field(min_length=1)]
 
 
-class Part(Section):
-    """A mapping in a claims file; unknown keys are refused with the allowed ones."""
+class Check(Section):
+    """A check of m, the mean of a column `metric` over replicates, in each group of the columns `per`.
 
-    @model_validator(mode="before")
-    @classmethod
-    def _only_known_keys(cls, values: Any) -> Any:
-        for key in values if isinstance(values, dict) else ():
-            if key not in cls.model_fields:
-                allowed = sorted(cls.model_fields)
-                hint = did_you_mean(key, allowed)
-                raise ValueError(f"unknown key {shown(key)}{hint}; allowed here: {', '.join(allowed)}")
-        return values
-
-
-class Check(Part):
-    """What every kind of check has: a metric column and the columns in each group of which it must hold."""
+    A kind of check is a subclass, a member of :data:`AnyCheck` and a function in `checks.KINDS`.
+    """
 
     metric: Text
     per: Columns = ()
 
     def keys(self) -> tuple[str, ...]:
         """The columns that tell the compared cells apart, other than `per`."""
-        return ()
+        return tuple(getattr(self, name) for name in ("column", "along") if hasattr(self, name))
+
+    def numbers(self) -> tuple[str, ...]:
+        """The columns that are compared or followed, limits among them."""
+        named = [getattr(self, name, None) for name in ("metric", "along", "lower", "upper")]
+        return tuple(column for column in named if isinstance(column, str))
+
+    def words(self, tolerance: float | None, target: str) -> str:
+        """What is asked in each group.
+
+        Args:
+            tolerance: what the scale allows; None where it does not say, and the words leave it out.
+            target: the published value, or words for several.
+        """
+        raise NotImplementedError
 
 
 class Ordering(Check):
@@ -62,24 +56,33 @@ class Ordering(Check):
 
     kind: Literal["ordering"]
     column: Text
-    order: Annotated[tuple[Scalar, ...], Field(min_length=2)]
-
-    def keys(self) -> tuple[str, ...]:
-        """The column of the ordered levels."""
-        return (self.column,)
+    order: Annotated[tuple[Level, ...], Field(min_length=2)]
 
     @model_validator(mode="after")
-    def _each_once(self) -> "Ordering":
+    def _each_once(self) -> Self:
         if len(set(self.order)) < len(self.order):
             raise ValueError("'order' names a level twice")
         return self
 
+    def words(self, tolerance: float | None, target: str) -> str:
+        """`kl by method: a < b by more than 0.5`."""
+        each = ", each" if len(self.order) > 2 else ""
+        margin = f"{each} by more than {number(tolerance)}" if tolerance else ""
+        return f"{self.metric} by {self.column}: {' < '.join(map(str, self.order))}{margin}"
+
 
 class Value(Check):
-    """`|measured - published| <= tolerance`, or `<= tolerance |published|` if relative."""
+    """`|m - published| <= tolerance`, or `<= tolerance |published|` if relative."""
 
     kind: Literal["value"]
     relative: bool = False
+
+    def words(self, tolerance: float | None, target: str) -> str:
+        """`kl within 5 % of 312.4`."""
+        if tolerance is None:
+            return f"{self.metric} near {target}"
+        reach = f"{number(100 * tolerance)} %" if self.relative else number(tolerance)
+        return f"{self.metric} within {reach} of {target}"
 
 
 class Ratio(Check):
@@ -87,17 +90,13 @@ class Ratio(Check):
 
     kind: Literal["ratio"]
     column: Text
-    numerator: Scalar
-    denominator: Scalar
-    low: FiniteFloat | None = None
-    high: FiniteFloat | None = None
-
-    def keys(self) -> tuple[str, ...]:
-        """The column of the numerator and the denominator."""
-        return (self.column,)
+    numerator: Level
+    denominator: Level
+    low: float | None = None
+    high: float | None = None
 
     @model_validator(mode="after")
-    def _limits(self) -> "Ratio":
+    def _limits(self) -> Self:
         if self.low is None and self.high is None:
             raise ValueError("give 'low', 'high' or both")
         if self.low is not None and self.high is not None and self.low > self.high:
@@ -105,6 +104,11 @@ class Ratio(Check):
         if self.numerator == self.denominator:
             raise ValueError("'numerator' and 'denominator' are the same level")
         return self
+
+    def words(self, tolerance: float | None, target: str) -> str:
+        """`kl by k: 20 / 100 from 2.5 to 7.5`."""
+        limits = _limits(self.low, self.high, tolerance)
+        return f"{self.metric} by {self.column}: {self.numerator} / {self.denominator} {limits}"
 
 
 class Monotone(Check):
@@ -114,36 +118,41 @@ class Monotone(Check):
     along: Text
     direction: Literal["increasing", "decreasing"]
 
-    def keys(self) -> tuple[str, ...]:
-        """The column along which the metric changes."""
-        return (self.along,)
+    def words(self, tolerance: float | None, target: str) -> str:
+        """`kl decreasing along k, up to 0.01 a step`."""
+        most = f", up to {number(tolerance)} a step" if tolerance else ""
+        return f"{self.metric} {self.direction} along {self.along}{most}"
 
 
 class Bound(Check):
     """`lower - tolerance <= m <= upper + tolerance` for every value; limits are numbers or columns."""
 
     kind: Literal["bound"]
-    lower: FiniteFloat | Text | None = None
-    upper: FiniteFloat | Text | None = None
+    lower: float | Text | None = None
+    upper: float | Text | None = None
 
     @model_validator(mode="after")
-    def _limits(self) -> "Bound":
+    def _limits(self) -> Self:
         if self.lower is None and self.upper is None:
             raise ValueError("give 'lower', 'upper' or both")
         return self
 
+    def words(self, tolerance: float | None, target: str) -> str:
+        """`gap from best - 0.1 to 3.1`."""
+        return f"{self.metric} {_limits(self.lower, self.upper, tolerance)}"
 
-AnyCheck = Annotated[Ordering | Value | Ratio | Monotone | Bound, Field(discriminator="kind")]
+
+AnyCheck = Annotated[Ordering | Value | Ratio | Monotone | Bound, Discriminator("kind")]
 
 
-class PublishedValue(Part):
+class PublishedValue(Section):
     """One number that the document states, and where."""
 
-    value: FiniteFloat
+    value: float
     source: Text
 
 
-class PublishedFile(Part):
+class PublishedFile(Section):
     """Numbers in a column of a file in the document's `published/`, joined to measured rows by keys."""
 
     file: Annotated[str, StringConstraints(pattern=r"^[\w.-]+\.csv$")]
@@ -151,52 +160,43 @@ class PublishedFile(Part):
     by: Annotated[Columns, Field(min_length=1)]
 
 
-def _published_form(value: Any) -> str:
-    return (
-        "file"
-        if isinstance(value, PublishedFile) or (isinstance(value, dict) and "file" in value)
-        else "value"
-    )
-
-
 Published = Annotated[
-    Annotated[PublishedFile, Tag("file")] | Annotated[PublishedValue, Tag("value")],
-    Discriminator(_published_form),
+    Annotated[PublishedFile, Tag("a file")] | Annotated[PublishedValue, Tag("a value")],
+    Discriminator(lambda given: "a file" if isinstance(given, dict) and "file" in given else "a value"),
 ]
-
 
 Status = Literal["require", "report", "skip"]
 
 
-class AtScale(Part):
+class AtScale(Section):
     """What one scale asks of a claim: required, reported or skipped, and how exactly it must hold."""
 
     status: Status
-    tolerance: NonNegative | None = None
+    tolerance: Annotated[float, Field(ge=0)] | None = None
 
     @model_validator(mode="after")
-    def _tolerance_unless_skipped(self) -> "AtScale":
+    def _tolerance_unless_skipped(self) -> Self:
         if self.status != "skip" and self.tolerance is None:
             raise ValueError(f"missing key 'tolerance' (status is {self.status})")
         return self
 
 
-class Scales(Part):
-    """What each scale asks of a claim; none may be left unsaid."""
+class Scales(Section):
+    """What each scale asks of a claim; none may be left out."""
 
     smoke: AtScale
     laptop: AtScale
     paper: AtScale
 
 
-class Claim(Part):
+class Claim(Section):
     """One statement of a document and the check that decides it."""
 
     id: Annotated[str, StringConstraints(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$")]
     item: Text
     statement: Text
     table: Annotated[str, StringConstraints(pattern=r"^[\w-]+(/[\w-]+)*\.csv$")]
-    select: dict[Text, Scalar | Annotated[tuple[Scalar, ...], Field(min_length=1)]] = Field(default={})
+    select: dict[Text, Level | Levels] = Field(default={})
     check: AnyCheck
     spread: Columns = ()
     published: Published | None = None
@@ -204,7 +204,7 @@ class Claim(Part):
     note: str = ""
 
     @model_validator(mode="after")
-    def _consistent(self) -> "Claim":
+    def _consistent(self) -> Self:
         if isinstance(self.check, Value) and self.published is None:
             raise ValueError("a check of kind value needs the key 'published'")
         by = self.published.by if isinstance(self.published, PublishedFile) else ()
@@ -223,11 +223,21 @@ class Claim(Part):
         """What a scale asks of this claim; nothing if it is a scale of the user's own."""
         return getattr(self.scales, scale) if scale in Scales.model_fields else None
 
+    def criterion(self, tolerance: float | None) -> str:
+        """The check in words, such as `kl by method: a < b by more than 0.5, for each dataset`.
 
-class ClaimsFile(Part):
-    """The claims of one document."""
+        Without a tolerance, where the scale does not give one, the words leave it out.
+        """
+        published = self.published
+        target = number(published.value) if isinstance(published, PublishedValue) else "the published values"
+        words = self.check.words(tolerance, target)
+        return f"{words}, for each {', '.join(self.check.per)}" if self.check.per else words
 
-    claims: Annotated[tuple[Claim, ...], Field(min_length=1)]
+
+class ClaimsFile(Section):
+    """The claims of one document, as they were read."""
+
+    claims: Annotated[tuple[dict[str, Any], ...], Field(min_length=1)]
 
 
 Claims = Mapping[str, tuple[Claim, ...]]
@@ -244,12 +254,19 @@ def load(paper: Path) -> Claims:
     documents: dict[str, tuple[Claim, ...]] = {}
     homes: dict[str, Path] = {}
     for path in visible(paper, "*/claims.yaml"):
-        claims = documents[path.parent.name] = _load(path)
-        for claim in claims:
+        documents[path.parent.name] = tuple(
+            validated(Claim, values, f"{path}: claim {_name(values, number)}")
+            for number, values in enumerate(read(ClaimsFile, path).claims, 1)
+        )
+        for claim in documents[path.parent.name]:
             if claim.id in homes:
                 raise UserError(f"{path}: claim {claim.id}: id is used twice (first in {homes[claim.id]})")
             homes[claim.id] = path
     return documents
+
+
+def _name(values: Mapping[str, Any], number: int) -> str:
+    return shown(values["id"]).strip("'") if values.get("id") else f"number {number}"
 
 
 def tables_needed(paper: Path, scale: str, results: Path = Path("results")) -> list[str]:
@@ -283,37 +300,20 @@ def _assessed(paper: Path, scale: str) -> Iterator[tuple[str, Claim]]:
                 yield document, claim
 
 
-def _load(path: Path) -> tuple[Claim, ...]:
-    try:
-        values = read_yaml(path)
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror})") from error
-    try:
-        return ClaimsFile.model_validate(values).claims
-    except ValidationError as error:
-        first, others = error.errors()[0], error.error_count() - 1
-        more = f" (and {others} more)" if others else ""
-        raise UserError(f"{path}: {_explain(first, values)}{more}") from error
+def number(value: float) -> str:
+    """A number as people read it: at most six significant digits."""
+    return f"{float(value):.6g}"
 
 
-def _explain(problem: Any, values: Any) -> str:
-    location, where = list(problem["loc"]), ""
-    if location[:1] == ["claims"] and len(location) > 1:
-        number = location[1]
-        entry = values["claims"][number]
-        name = entry.get("id") if isinstance(entry, dict) else None
-        told = shown(name).strip("'") if name else f"number {number + 1}"
-        where, location = f"claim {told}: ", location[2:]
-    if location and location[0] in ("check", "published"):
-        del location[1:2]  # the form that pydantic chose, which is no key of the file
-    if problem["type"] == "missing":
-        return f"{where}missing key '{'.'.join(map(str, location))}'"
-    if problem["type"] == "union_tag_invalid":
-        tag, expected = shown(problem["ctx"]["tag"]), problem["ctx"]["expected_tags"]
-        return f"{where}unknown kind {tag}; allowed: {expected}"
-    if problem["type"] == "union_tag_not_found":
-        return f"{where}missing key '{'.'.join(map(str, location))}.kind'"
-    key = f"{'.'.join(map(str, location))}: " if location else ""
-    if problem["type"] == "value_error":
-        return f"{where}{key}{problem['ctx']['error']}"
-    return f"{where}{key}{problem['msg']} (got {shown(problem['input'])})"
+def _limits(low: float | str | None, high: float | str | None, tolerance: float | None) -> str:
+    """The limits, numbers or columns, moved apart by the tolerance; one of them may be open."""
+    lower, upper = _moved(low, "-", tolerance), _moved(high, "+", tolerance)
+    if lower and upper:
+        return f"from {lower} to {upper}"
+    return f"at least {lower}" if lower else f"at most {upper}"
+
+
+def _moved(limit: float | str | None, sign: str, by: float | None) -> str:
+    if isinstance(limit, str):
+        return f"{limit} {sign} {number(by)}" if by else limit
+    return "" if limit is None else number(limit + float(f"{sign}{by or 0}"))

@@ -1,19 +1,35 @@
-"""What every configuration section is made of: described, bounded fields and no unknown keys."""
+"""What every section of a file is made of: described, bounded fields and no unknown keys."""
 
 import types
 import typing
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic_core import PydanticCustomError
 
-from elbogap.errors import did_you_mean, shown
+from elbogap.config.yaml_file import read_yaml
+from elbogap.errors import UserError, did_you_mean, shown
+
+Model = typing.TypeVar("Model", bound=BaseModel)
 
 
 class Section(BaseModel):
-    """One section of a scale file; an unknown or missing key is an error, and values never change."""
+    """One section of a file; an unknown or missing key is an error, and values never change."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, allow_inf_nan=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _only_known_keys(cls, values: Any) -> Any:
+        """Pydantic's own check of extra keys does not say which keys are allowed."""
+        for key in values if isinstance(values, dict) else ():
+            if key not in cls.model_fields and cls.model_config["extra"] == "forbid":
+                allowed = sorted(cls.model_fields)
+                raise PydanticCustomError("unknown_key", "unknown key", {"key": key, "allowed": allowed})
+        return values
 
 
 def setting(description: str, *, unit: str = "", **bounds: Any) -> Any:
@@ -25,31 +41,71 @@ def setting(description: str, *, unit: str = "", **bounds: Any) -> Any:
     return Field(description=description, json_schema_extra={"unit": unit}, **bounds)
 
 
-def explain(error: ValidationError, model: type[BaseModel], *, more_keys: Sequence[str] = ()) -> str:
-    """One line for a failed validation: the key, what is wrong, and the allowed keys where that helps.
+def read(model: type[Model], path: Path) -> Model:
+    """A YAML file as a model.
+
+    Raises:
+        UserError: the file cannot be read, is no YAML or breaks the form; one line that names it.
+    """
+    try:
+        values = read_yaml(path)
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror})") from error
+    return validated(model, values, path)
+
+
+def validated(model: type[Model], values: Any, source: object, *, more_keys: Sequence[str] = ()) -> Model:
+    """Values as a model.
 
     Args:
-        error: what pydantic raised.
-        model: of the whole file.
+        model: of the whole file or section.
+        values: what was read.
+        source: the file, section or option that the message names.
         more_keys: allowed at the top beside those of the model.
+
+    Raises:
+        UserError: one line with the key, what is wrong, and the allowed keys where that helps.
     """
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        raise UserError(f"{source}: {_explain(error, values, more_keys)}") from error
+
+
+def _explain(error: ValidationError, values: Any, more_keys: Sequence[str]) -> str:
     # a misspelt key is both unknown and missing; the unknown one tells the user more
-    problems = sorted(error.errors(), key=lambda problem: problem["type"] != "extra_forbidden")
-    problem, others = problems[0], len(problems) - 1
-    more = f" (and {others} more)" if others else ""
-    location = [str(part) for part in problem["loc"]]
-    key = shown(".".join(location))
-    if problem["type"] == "extra_forbidden":
-        allowed = sorted(_model_at(model, location[:-1]).model_fields)
-        hint = did_you_mean(location[-1], [*allowed, *more_keys] if len(location) == 1 else allowed)
-        return f"unknown key {key}{hint}; allowed here: {', '.join(allowed)}{more}"
-    if problem["type"] == "missing":
-        return f"missing key {key}{more}"
-    where = f"bad value for {key}" if location else "bad values"
-    if problem["type"] == "value_error":  # of a whole section, whose values would fill the line
-        return f"{where}: {problem['ctx']['error']}{more}"
-    wrong = "keys and their values are needed" if problem["type"] == "model_type" else problem["msg"]
-    return f"{where}: {wrong} (got {shown(problem['input'])}){more}"
+    problem, *others = sorted(error.errors(), key=lambda problem: problem["type"] != "unknown_key")
+    kind, wrong, given, context = problem["type"], problem["msg"], problem["input"], problem.get("ctx", {})
+    keys, more = _keys(problem["loc"], values), f" (and {len(others)} more)" if others else ""
+    tag = context.get("discriminator", "").strip("'")  # the key that tells the forms of a section apart
+    if kind == "unknown_key":
+        key, allowed = context["key"], context["allowed"]
+        hint = did_you_mean(key, allowed if keys else [*allowed, *more_keys])
+        return f"unknown key {_dotted(*keys, key)}{hint}; allowed here: {', '.join(allowed)}{more}"
+    if kind in ("missing", "union_tag_not_found"):
+        return f"missing key {_dotted(*keys, tag or problem['loc'][-1])}{more}"
+    if kind == "union_tag_invalid":
+        keys, given, wrong = [*keys, tag], context["tag"], f"allowed are {context['expected_tags']}"
+    elif kind == "model_type":
+        wrong = "keys and their values are needed"
+    where = f"bad value for {_dotted(*keys)}" if keys else "bad values"
+    if kind == "value_error":  # of a whole section, whose values would fill the line
+        return f"{where}: {context['error']}{more}"
+    return f"{where}: {wrong} (got {shown(given)}){more}"
+
+
+def _keys(location: Sequence[str | int], values: Any) -> list[str | int]:
+    """The parts of an error's location that stand in the file; pydantic adds the names of unions' members."""
+    found = []
+    for part in location:
+        with suppress(LookupError, TypeError):
+            values = values[part]
+            found.append(part)
+    return found
+
+
+def _dotted(*keys: str | int) -> str:
+    return shown(".".join(map(str, keys)))
 
 
 def models_in(annotation: Any) -> Iterator[type[BaseModel]]:
@@ -60,11 +116,3 @@ def models_in(annotation: Any) -> Iterator[type[BaseModel]]:
     else:
         for part in typing.get_args(annotation):
             yield from models_in(part)
-
-
-def _model_at(model: type[BaseModel], location: Sequence[str]) -> type[BaseModel]:
-    for name in location:
-        field = model.model_fields.get(name)
-        annotation = model.__annotations__.get("__pydantic_extra__") if field is None else field.annotation
-        model = next(models_in(annotation), model)
-    return model

@@ -1,7 +1,7 @@
 """The kinds of numbers that settings are, each with the range in which it can be used, stated once.
 
-A number beyond its range cannot be used: a count that no machine gets to, a length whose square is nothing or
-infinite in float32, a share of more than the whole. Truth values and texts are no numbers.
+A number beyond its range cannot be used: a count that no machine reaches, a length whose square is zero or
+infinite in float32, a fraction above 1. Truth values and texts are no numbers.
 """
 
 from typing import Annotated, TypeVar
@@ -25,24 +25,24 @@ Seed = Natural
 
 Number = Annotated[float, Field(strict=True)]
 Real = Annotated[Number, Field(ge=-1e3, le=1e3)]
-"""A place, such as a mean."""
+"""A location, such as a mean."""
 NotNegative = Annotated[Real, Field(ge=0)]
 Positive = Annotated[Real, Field(ge=1e-6)]
-"""A length, deviation or factor."""
+"""A length, standard deviation or factor."""
 Factor = Annotated[Real, Field(ge=1)]
 Spacing = Annotated[Number, Field(ge=0.01, le=10)]
 """The mesh of a lattice over a few units; finer ones do not fit in memory."""
 Small = Annotated[Number, Field(ge=1e-12, le=0.1)]
-"""An error that is allowed."""
+"""A tolerance."""
 Rate = Annotated[Number, Field(ge=1e-9, le=1)]
-"""The size of a gradient step."""
+"""A learning rate."""
 LeapfrogStep = Annotated[Number, Field(ge=1e-6, le=10)]
 Unit = Annotated[Number, Field(ge=0, le=1)]
 Share = Annotated[Unit, Field(ge=1e-6)]
 Part = Annotated[Share, Field(lt=1)]
-"""A share of less than the whole, such as a quantile or an acceptance to adapt to."""
+"""A fraction below 1, such as a quantile or the acceptance rate that a step size adapts to."""
 Decay = Annotated[Unit, Field(lt=1)]
-"""What is kept per step, or how fast a step size adapts: at 1, nothing is left of it."""
+"""The fraction that is kept per step, or how fast a step size adapts; at 1 nothing new would count."""
 Seconds = Annotated[Number, Field(ge=0, le=1e9)]
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9_]+$")]

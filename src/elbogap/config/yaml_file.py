@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from elbogap.errors import UserError, shown
+from elbogap.errors import UserError, shortened, shown
 
 DEEPEST = 50
 """Levels of lists and mappings."""
@@ -30,9 +30,7 @@ def read_yaml(path: Path) -> Any:
     try:
         return yaml.load(path.read_text(encoding="utf-8"), _Loader)
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        words = " ".join(str(error).split())
-        cut = words if len(words) <= WIDEST else f"{words[:WIDEST]} ..."
-        raise UserError(f"{path}: not valid YAML: {cut}") from error
+        raise UserError(f"{path}: not valid YAML: {shortened(error, WIDEST)}") from error
 
 
 class _Loader(yaml.SafeLoader):

@@ -43,11 +43,7 @@ def _record(options: argparse.Namespace) -> None:
     if not _stands(record, path):  # a new date on an old record would rebuild what rests on it
         made_by = provenance.collect(
             source=provenance.source("elbogap.data.records"),
-            command=["python", "-m", "elbogap", *sys.argv[1:]],
-            scale=None,
             settings={name: getattr(options, name) for name in ("dataset", "stand_ins", "state")},
-            inputs={},
-            run={},
         )
         provenance.publish(made_by, {path: partial(tables.save, record)})
     print(f"{options.dataset}: {record['kind']}, {record['note']}")
@@ -73,15 +69,14 @@ def _status(options: argparse.Namespace) -> None:
     table = Table("data set", "found", "verified by", "licence", title="Data sets on this machine")
     for name, origin in SOURCES.items():
         unread: list[str] = []
-        found = fetch.local(name, blocked=unread.append)
-        if found is None and unread:
-            table.add_row(name, "; ".join(unread), "-", origin.licence)
-        elif found is None:
+        if found := fetch.local(name, blocked=unread.append):
+            where = f"{found.origin} ({found.variant.name})"
+        elif unread:
+            where = "; ".join(unread)
+        else:
             ways = dict.fromkeys(way for variant in origin.variants for way in variant.ways)
             where = "not here: would come from " + (" or ".join(ways) or f"a mirror only, see {origin.page}")
-            table.add_row(name, where, "-", origin.licence)
-        else:
-            table.add_row(name, f"{found.origin} ({found.variant.name})", found.verdict, origin.licence)
+        table.add_row(name, where, found.verdict if found else "-", origin.licence)
     Console(width=None if sys.stdout.isatty() else 160).print(table)
 
 

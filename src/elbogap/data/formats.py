@@ -23,7 +23,8 @@ from scipy.sparse import csr_array
 from elbogap import untrusted
 from elbogap.untrusted import parsing
 
-PIXELS = 784
+SIDE = 28
+PIXELS = SIDE * SIDE
 NEWSGROUPS_WORDS = 61188
 
 Arrays = dict[str, np.ndarray]
@@ -105,11 +106,6 @@ def mat(path: Path) -> Arrays:
     return {name: value for name, value in content.items() if not name.startswith("__")}
 
 
-def words(path: Path) -> list[str]:
-    """The lines of a text file."""
-    return path.read_text(encoding="utf-8").splitlines()
-
-
 def newsgroups_tgz(path: Path, most: int | None = None) -> Arrays:
     """The "processed" 20 Newsgroups of J. Rennie: triples (document, word, count) from 1, labels from 1.
 
@@ -180,22 +176,12 @@ def newsgroups_digest(arrays: Mapping[str, np.ndarray]) -> str:
     return total.hexdigest()
 
 
-def _gunzipped_digest(path: Path, most: int) -> str:
-    return hashlib.sha256(_gunzip(path, most)).hexdigest()
-
-
-def _newsgroups_digest(path: Path, most: int) -> str:
-    return newsgroups_digest(newsgroups_tgz(path, most))
-
-
-def _hapt_digest(path: Path, most: int) -> str:
-    return digest({name: value for name, value in hapt_zip(path, most).items() if not name.endswith("_x")})
-
-
 CONTENT: Mapping[str, Callable[[Path, int], str]] = {
-    "gunzipped bytes": _gunzipped_digest,
-    "documents in any order": _newsgroups_digest,
-    "labels and subjects (no digest of the features is known)": _hapt_digest,
+    "gunzipped bytes": lambda path, most: hashlib.sha256(_gunzip(path, most)).hexdigest(),
+    "documents in any order": lambda path, most: newsgroups_digest(newsgroups_tgz(path, most)),
+    "labels and subjects (no digest of the features is known)": lambda path, most: digest(
+        {name: value for name, value in hapt_zip(path, most).items() if not name.endswith("_x")}
+    ),
 }
 """Digests of what a file says, for files whose own bytes may differ or have no published digest."""
 

@@ -72,7 +72,7 @@ def log_evidence(
     if law is None:
         return standard_log_evidence(decoder, log_likelihood, x, tolerance=tolerance)
     x = x.double()
-    law = MonotoneMap(law.latents.to(x.device), law.codes.to(x.device))
+    law = law.to(x.device)
     if law.codes[0] == law.codes[-1]:
         return log_likelihood(x, decoder(law.codes[:1, None]))[:, 0]
     narrow = JUMP * (law.codes[-1] - law.codes[0])

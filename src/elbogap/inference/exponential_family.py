@@ -7,8 +7,8 @@ Codes are rows: psi(z) of all K codes is a matrix `[K, S]`, B a sum over its row
 
 import itertools
 import math
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -19,24 +19,31 @@ from elbogap.densities import categorical_kl, log_softmax, log_sum_exp, standard
 CERTAIN = 3.0  # logits at which the search for factorised posteriors starts, beside 0
 
 
-class Family(Protocol):
-    """h(x), nu(x) and A of an exponential family; x may be a sum of `size(x)` draws, which multiplies A."""
+class Family(ABC):
+    """h(x), nu(x) and A of an exponential family; unless said otherwise nu(x) = x, h(x) = 1 and size(x) = 1.
+
+    x may be a sum of `size(x)` draws, which multiplies A.
+    """
 
     def statistics(self, x: Tensor) -> Tensor:
         """nu(x), `[..., D]` to `[..., S]`."""
+        return x
 
     def log_base(self, x: Tensor) -> Tensor:
         """log h(x), `[..., D]` to `[...]`."""
+        return torch.zeros_like(x[..., 0])
 
+    @abstractmethod
     def log_partition(self, natural: Tensor) -> Tensor:
         """A of one draw, `[..., S]` to `[...]`."""
 
     def size(self, x: Tensor) -> Tensor:
         """How many draws x sums up, `[..., D]` to `[...]`."""
+        return torch.ones_like(x[..., 0])
 
 
 @dataclass(frozen=True)
-class Gaussian:
+class Gaussian(Family):
     """N(x; f, variance I) with nu(x) = x / variance: the natural parameter is the mean, in units of x."""
 
     variance: float
@@ -47,78 +54,40 @@ class Gaussian:
 
     def log_base(self, x: Tensor) -> Tensor:
         """log N(x; 0, variance I)."""
-        scale = 0.5 * x.shape[-1] * math.log(self.variance)
-        return standard_gaussian_log_density(x / math.sqrt(self.variance)) - scale
+        log_scales = 0.5 * x.shape[-1] * math.log(self.variance)
+        return standard_gaussian_log_density(x / math.sqrt(self.variance)) - log_scales
 
     def log_partition(self, natural: Tensor) -> Tensor:
         """|f|^2 / (2 variance)."""
         return natural.square().sum(-1) / (2 * self.variance)
 
-    def size(self, x: Tensor) -> Tensor:
-        """One."""
-        return torch.ones_like(x[..., 0])
-
 
 @dataclass(frozen=True)
-class Binary:
+class Binary(Family):
     """Independent coordinates that are `low` or `high`: Bernoulli variables are (0, 1), spins (-1, 1)."""
 
     low: float = 0.0
     high: float = 1.0
 
-    def statistics(self, x: Tensor) -> Tensor:
-        """X itself."""
-        return x
-
-    def log_base(self, x: Tensor) -> Tensor:
-        """Zero."""
-        return torch.zeros_like(x[..., 0])
-
     def log_partition(self, natural: Tensor) -> Tensor:
         """sum_d log(exp(low f_d) + exp(high f_d))."""
         return torch.logaddexp(self.low * natural, self.high * natural).sum(-1)
 
-    def size(self, x: Tensor) -> Tensor:
-        """One."""
-        return torch.ones_like(x[..., 0])
 
-
-@dataclass(frozen=True)
-class Categorical:
+class Categorical(Family):
     """One of D words, x one-hot; natural parameters are logits."""
-
-    def statistics(self, x: Tensor) -> Tensor:
-        """X itself."""
-        return x
-
-    def log_base(self, x: Tensor) -> Tensor:
-        """Zero."""
-        return torch.zeros_like(x[..., 0])
 
     def log_partition(self, natural: Tensor) -> Tensor:
         """log sum_d exp f_d."""
         return natural.logsumexp(-1)
 
-    def size(self, x: Tensor) -> Tensor:
-        """One."""
-        return torch.ones_like(x[..., 0])
 
-
-@dataclass(frozen=True)
-class Multinomial:
+class Multinomial(Categorical):
     """Counts of D words in l draws, given l (eq. 13); l may differ between x; f are logits."""
-
-    def statistics(self, x: Tensor) -> Tensor:
-        """The counts."""
-        return x
 
     def log_base(self, x: Tensor) -> Tensor:
         """log(l! / prod_d x_d!)."""
         return torch.lgamma(x.sum(-1) + 1) - torch.lgamma(x + 1).sum(-1)
-
-    def log_partition(self, natural: Tensor) -> Tensor:
-        """log sum_d exp f_d, of one word."""
-        return natural.logsumexp(-1)
 
     def size(self, x: Tensor) -> Tensor:
         """l = sum_d x_d."""
@@ -167,8 +136,9 @@ class Bound:
     """The ELBO of each x and what it lacks (eq. 1): log p(x) = ELBO + KL(q(z|x) || p(z|x)).
 
     Attributes:
-        log_evidence: log p(x), `[..., B]`. elbo: sum_z q(z|x) [log p(x, z) - log q(z|x)], `[..., B]`. gap:
-        KL(q(z|x) || p(z|x)), `[..., B]`, from log-ratios: exact also where far below the ELBO's rounding.
+        log_evidence: log p(x), `[..., B]`.
+        elbo: sum_z q(z|x) [log p(x, z) - log q(z|x)], `[..., B]`.
+        gap: KL(q(z|x) || p(z|x)), `[..., B]`, from log-ratios: exact even far below the ELBO's rounding.
         log_posterior: log p(z|x), `[..., B, K]`.
     """
 

@@ -39,6 +39,10 @@ class MonotoneMap:
         knots = torch.linspace(-bound, bound, 1 + math.ceil(8 * bound), dtype=torch.float64)
         return cls(knots, knots)
 
+    def to(self, device: torch.device | str) -> "MonotoneMap":
+        """The same on another device."""
+        return MonotoneMap(self.latents.to(device), self.codes.to(device))
+
     def __call__(self, latents: Tensor) -> Tensor:
         """h(z), `[...]` to `[...]`, in float64."""
         z = latents.double().contiguous()

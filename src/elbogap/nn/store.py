@@ -3,12 +3,34 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Self
+from typing import Protocol, Self
 
 import numpy as np
 
 from elbogap.nn.mlp import MLP
 from elbogap.tables import read_arrays
+
+
+class Storable(Protocol):
+    """A network that describes itself by arrays."""
+
+    def to_arrays(self) -> dict[str, np.ndarray]:
+        """Everything that is needed to make it again."""
+
+
+def joined(networks: Mapping[str, Storable]) -> dict[str, np.ndarray]:
+    """The arrays of several networks, as `<network>/<array>`."""
+    return {
+        f"{name}/{key}": value
+        for name, network in networks.items()
+        for key, value in network.to_arrays().items()
+    }
+
+
+def part(name: str, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The arrays of one of the networks that :func:`joined` joined."""
+    prefix = f"{name}/"
+    return {key.removeprefix(prefix): value for key, value in arrays.items() if key.startswith(prefix)}
 
 
 @dataclass(frozen=True)
@@ -25,12 +47,7 @@ class Stored:
 
     def to_arrays(self) -> dict[str, np.ndarray]:
         """The values, and the networks' arrays as `<network>/<array>`."""
-        arrays = {name: np.asarray(value) for name, value in self.values.items()}
-        return arrays | {
-            f"{name}/{key}": value
-            for name, network in self.networks.items()
-            for key, value in network.to_arrays().items()
-        }
+        return {name: np.asarray(value) for name, value in self.values.items()} | joined(self.networks)
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, np.ndarray]) -> Self:
@@ -39,15 +56,9 @@ class Stored:
         Raises:
             UserError: an array is missing.
         """
-        values: dict[str, np.ndarray] = {}
-        parts: dict[str, dict[str, np.ndarray]] = {}
-        for path, value in arrays.items():
-            name, separator, key = path.partition("/")
-            if separator:
-                parts.setdefault(name, {})[key] = value
-            else:
-                values[name] = value
-        return cls({name: MLP.from_arrays(part) for name, part in parts.items()}, values)
+        names = dict.fromkeys(path.partition("/")[0] for path in arrays if "/" in path)
+        networks = {name: MLP.from_arrays(part(name, arrays)) for name in names}
+        return cls(networks, {name: value for name, value in arrays.items() if "/" not in name})
 
     @classmethod
     def load(cls, path: Path) -> Self:

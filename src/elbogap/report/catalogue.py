@@ -4,20 +4,19 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from elbogap.config.yaml_file import read_yaml
+from elbogap.config.base import Section, read
 from elbogap.errors import UserError
 from elbogap.places import visible
-from elbogap.scales import Config
+from elbogap.scales import DOCUMENTS
 
 _NAME = re.compile(r"(?P<kind>fig|tab)\d*_\w+")
 _HEADING = re.compile(r"\*\*(?P<label>[^:*]+): (?P<title>[^*]+)\*\*")
 
 
-@dataclass(frozen=True)
-class Document:
+class Document(Section):
     """A replicated document, as `paper/<key>/paper.yaml` describes it."""
 
-    key: str
+    key: str = ""
     title: str
     authors: str
     year: int
@@ -58,18 +57,13 @@ REPORT = Target("all", "report", "Report", "All figures, tables and verdicts in 
 
 
 def documents(paper: Path) -> list[Document]:
-    """The documents with a folder in `paper`, in the order of reading (:class:`~elbogap.scales.Config`).
+    """The documents with a folder in `paper`, in the order of reading.
 
     Raises:
-        UserError: a file cannot be read or lacks a field.
+        UserError: a file cannot be read, or lacks a field.
     """
-    found = []
-    for path in (paper / key / "paper.yaml" for key in Config.model_fields if (paper / key).is_dir()):
-        try:
-            found.append(Document(key=path.parent.name, **read_yaml(path)))
-        except (OSError, TypeError) as error:
-            raise UserError(f"{path}: does not describe a document ({error})") from error
-    return found
+    keys = [key for key in DOCUMENTS if (paper / key).is_dir()]
+    return [read(Document, paper / key / "paper.yaml").model_copy(update={"key": key}) for key in keys]
 
 
 def targets(paper: Path, document: str) -> list[Target]:
@@ -80,15 +74,14 @@ def targets(paper: Path, document: str) -> list[Target]:
     """
     found = []
     for path in visible(paper / document / "captions", "*.rst"):
-        label, title = heading(path)
-        text = path.read_text(encoding="utf-8").partition("\n")[2]
-        found.append(target(document, path.stem, label, title, plain_text(text)))
-    return [one for one in found if one is not None]
+        caption = plain_text(path.read_text(encoding="utf-8").partition("\n")[2])
+        found.append(target(document, path.stem, *heading(path), caption))
+    return list(filter(None, found))
 
 
 def everything(paper: Path) -> list[Target]:
     """The targets of all documents, and the report."""
-    return [*(one for document in documents(paper) for one in targets(paper, document.key)), REPORT]
+    return [*(target for document in documents(paper) for target in targets(paper, document.key)), REPORT]
 
 
 def heading(caption: Path) -> tuple[str, str]:
@@ -105,7 +98,7 @@ def heading(caption: Path) -> tuple[str, str]:
 
 
 def target(document: str, name: str, label: str, title: str, caption: str = "") -> Target | None:
-    """The target of a name such as `fig01_posterior_2d`, or None for names that are no figure or table."""
+    """The target of a name such as `fig01_posterior_2d`; None if it is no name of a figure or table."""
     match = _NAME.fullmatch(name)
     if match is None:
         return None
@@ -118,5 +111,4 @@ def plain_text(rst: str) -> str:
     from docutils.core import publish_doctree
 
     tree = publish_doctree(rst, settings_overrides={"report_level": 5, "file_insertion_enabled": False})
-    paragraphs = [" ".join(node.astext().split()) for node in tree.findall(nodes.paragraph)]
-    return " ".join(paragraphs)
+    return " ".join(" ".join(node.astext().split()) for node in tree.findall(nodes.paragraph))

@@ -43,14 +43,8 @@ def _report(options: argparse.Namespace) -> None:
     (output,), places = words.outputs(options.outputs, "pdf"), Places.here(options.project)
     report = gather(options.scale, places)
     pages = typeset(report, places.paper, places.work)
-    record = provenance.collect(
-        source=provenance.source("elbogap.report.commands"),
-        command=["python", "-m", "elbogap", *sys.argv[1:]],
-        scale=options.scale,
-        settings={},
-        inputs=report["inputs"],
-        run={},
-    )
+    source = provenance.source("elbogap.report.commands")
+    record = provenance.collect(source=source, scale=options.scale, inputs=report["inputs"])
     provenance.publish(record, {output: lambda path: path.write_bytes(pages[0])})
 
 

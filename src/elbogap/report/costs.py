@@ -1,4 +1,4 @@
-"""What jobs cost in the recorded runs, and how long the rest of a run takes by that."""
+"""What jobs cost in the recorded runs, and how long the rest of a run takes at these costs."""
 
 import time
 from collections.abc import Mapping
@@ -10,25 +10,34 @@ from elbogap.errors import UserError
 from elbogap.places import Places
 from elbogap.report.numbers import duration
 
+COLUMNS = [
+    "document", "target", "scale", "rule", "seconds", "max_rss_mib", "threads", "device", "max_gpu_mib"
+]  # fmt: skip
+
+
+def recorded(places: Places) -> pd.DataFrame:
+    """The recorded costs of all scales, a row per target and job; none if nothing is recorded yet.
+
+    Raises:
+        UserError: the file is damaged.
+    """
+    if not places.recorded_costs.is_file():
+        return pd.DataFrame(columns=COLUMNS)
+    return tables.read_table(places.recorded_costs).reindex(columns=COLUMNS)
+
 
 def seconds_by_rule(places: Places | None = None) -> dict[tuple[str, str], float]:
-    """Mean wall time of the recorded jobs of a rule, by scale and rule."""
-    costs = _recorded(places or Places.here())
-    rule = costs["rule"].str.split("[").str[0]
-    means = costs["seconds"].groupby([costs["scale"], rule]).mean()
-    return {(str(scale), str(name)): float(value) for (scale, name), value in means.items()}
-
-
-def _recorded(places: Places) -> pd.DataFrame:
+    """Mean wall time of the recorded jobs of a rule, by scale and rule; without a readable record none."""
     try:
-        costs = tables.read_table(places.recorded_costs)
-    except UserError:  # missing or damaged: an estimate stops no run
-        return pd.DataFrame({"scale": [], "rule": [], "seconds": []}).astype({"scale": str, "rule": str})
-    return costs.drop_duplicates(["scale", "rule"]).dropna(subset="seconds")
+        jobs = recorded(places or Places.here()).drop_duplicates(["scale", "rule"])
+    except UserError:  # an estimate stops no run
+        return {}
+    rule = jobs["rule"].astype(str).str.split("[").str[0]
+    return jobs["seconds"].dropna().groupby([jobs["scale"], rule]).mean().to_dict()
 
 
 class Estimate:
-    """The time that the jobs of a run still take, if they take what they took before.
+    """The time that the remaining jobs of a run take if each takes as long as it did when it was recorded.
 
     The recorded seconds are those of another machine and of one job at a time; what is left is divided by the
     recorded seconds that were finished here per second.
@@ -41,21 +50,20 @@ class Estimate:
             jobs: number of jobs by rule.
             seconds: recorded cost of a job by scale and rule.
         """
-        self._left, self._total = dict(jobs), sum(jobs.values())
-        self._seconds = seconds
+        self._left, self._total, self._seconds = dict(jobs), sum(jobs.values()), seconds
         self._started, self._recorded = time.monotonic(), 0.0
 
     def finish(self, rule: str, scale: str) -> str:
-        """Take note of a finished job, and say what is left."""
+        """Count a job as finished, and say what is left."""
         self._left[rule] = max(0, self._left.get(rule, 0) - 1)
         self._recorded += self._seconds.get((scale, rule), 0.0)
         left = sum(self._left.values())
-        known = {one: n for one, n in self._left.items() if (scale, one) in self._seconds}
+        known = {name: count for name, count in self._left.items() if (scale, name) in self._seconds}
         text = f"{self._total - left} of {self._total} jobs done"
-        if self._recorded and known:
+        rest = sum(count * self._seconds[scale, name] for name, count in known.items())
+        if self._recorded and rest:
             speed = self._recorded / (time.monotonic() - self._started)
-            rest = sum(n * self._seconds[scale, one] for one, n in known.items())
-            text += f", about {duration(rest / speed)} left" if rest else ""
+            text += f", about {duration(rest / speed)} left"
         if unknown := left - sum(known.values()):
             text += f", {unknown} without a recorded cost"
         return text

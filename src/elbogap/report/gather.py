@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -17,7 +18,7 @@ from elbogap.modules import experiment_of
 from elbogap.places import Places
 from elbogap.report import catalogue, markdown
 from elbogap.report.catalogue import Document, Target
-from elbogap.report.lineage import Lineage, MeasuredJob, jobs
+from elbogap.report.lineage import Lineage
 from elbogap.report.numbers import cell, duration, memory, number
 
 WHOLE_TABLE, HEAD = 40, 12  # rows: longer tables are shown by their first rows
@@ -31,34 +32,32 @@ def gather(scale: str, places: Places) -> dict[str, Any]:
     Raises:
         UserError: the scale has no results, or a file of the run or of `paper/` cannot be read.
     """
-    if not places.results(scale).is_dir():
+    results = places.results(scale)
+    if not results.is_dir():
         hint = did_you_mean(scale, (path.name for path in places.results("").glob("*/")))
         raise UserError(
             f"no results at scale '{scale}'{hint}; build them first: "
             f"snakemake --cores 2 --config scale={scale} -- all"
         )
-    lineage, measured = Lineage(places.work), jobs(places.results(scale) / "benchmarks")
-    verdicts = claims(places.results(scale) / "claims.csv")
+    lineage, verdicts = Lineage(places, scale), claims(results / "claims.csv")
     specified = specification.load(places.paper)
-    all_documents = catalogue.documents(places.paper)
-    present = [
-        _document(
-            document, targets, scale, places, lineage, measured, verdicts, specified.get(document.key, ())
-        )
-        for document in all_documents
-        if (targets := _targets(document, scale, places))
-    ]
-    keys = {document["key"] for document in present}
-    products = [product for d in present for target in d["targets"] for product in target["products"]]
-    shown = [*products, *([f"results/{scale}/claims.csv"] if verdicts else [])]
+    shown, later = [], []
+    for document in catalogue.documents(places.paper):
+        if targets := _targets(document.key, lineage):
+            shown.append(_document(document, targets, lineage, verdicts, specified.get(document.key, ())))
+        else:
+            later.append(document.model_dump())
+    products = [product for d in shown for target in d["targets"] for product in target["products"]]
+    verdicts_file = f"results/{scale}/claims.csv"
+    inputs = [*products, verdicts_file] if verdicts else products
     return {
         "scale": scale,
-        "inputs": {name: provenance.verify(places.work / name) for name in shown},
-        "documents": present,
-        "later": [dataclasses.asdict(d) for d in all_documents if d.key not in keys],
-        "summary": _summary(present),
-        "cost": _cost([*products, f"results/{scale}/claims.csv"], lineage, measured),
-        "data": _data(places.results(scale) / "data"),
+        "inputs": {name: provenance.verify(places.work / name) for name in inputs},
+        "documents": shown,
+        "later": later,
+        "summary": [_summary(document) for document in shown],
+        "cost": _cost([*products, verdicts_file], lineage),
+        "data": _data(results / "data"),
         "environment": _environment(products, lineage),
         "settings": _settings(products, lineage),
     }
@@ -76,15 +75,13 @@ def claims(path: Path) -> list[dict[str, str]]:
     ]
 
 
-def _targets(document: Document, scale: str, places: Places) -> list[Target]:
+def _targets(document: str, lineage: Lineage) -> list[Target]:
     """The targets with a caption, and those that a run made without one."""
-    found = {target.name: target for target in catalogue.targets(places.paper, document.key)}
-    made = [
-        *places.figures(scale).glob(f"{document.key}/fig*.p[dn][fg]"),
-        *places.results(scale).glob(f"{document.key}/tab*.csv"),
-    ]
-    for path in sorted(made):
-        extra = catalogue.target(document.key, path.stem, "No caption", "This target has no caption file")
+    places, scale = lineage.places, lineage.scale
+    found = {target.name: target for target in catalogue.targets(places.paper, document)}
+    drawn = places.figures(scale).glob(f"{document}/fig*.p[dn][fg]")
+    for path in [*drawn, *places.results(scale).glob(f"{document}/tab*.csv")]:
+        extra = catalogue.target(document, path.stem, "No caption", "This target has no caption file")
         if extra is not None:
             found.setdefault(path.stem, extra)
     return [found[name] for name in sorted(found)]
@@ -93,31 +90,39 @@ def _targets(document: Document, scale: str, places: Places) -> list[Target]:
 def _document(
     document: Document,
     targets: Iterable[Target],
-    scale: str,
-    places: Places,
     lineage: Lineage,
-    measured: list[MeasuredJob],
-    verdicts: Iterable[Mapping[str, str]],
+    verdicts: Iterable[dict[str, str]],
     specified: Iterable[specification.Claim],
 ) -> dict[str, Any]:
+    places = lineage.places
     notes = places.paper / document.key / "notes.md"
-    shown = [_target(target, scale, places, lineage, measured) for target in targets]
+    published = specification.published_folder(places.paper, document.key)
+    table_of = {claim.id: f"results/{lineage.scale}/{claim.table}" for claim in specified}
+    shown = [_target(target, lineage) for target in targets]
     own = [dict(verdict) for verdict in verdicts if verdict["document"] == document.key]
-    _attach_claims(shown, own, specified, scale)
+    for verdict in own:  # goes to the first target that is, or else is made from, the table that it rests on
+        source = table_of.get(verdict["id"])
+        for target in [t for key in ("products", "upstream") for t in shown if source in t[key]][:1]:
+            target["claims"].append(verdict)
     for target in shown:
-        _attach_published(target, specified, places, document.key)
+        claimed = {verdict["id"] for verdict in target["claims"]}
+        compared = [claim.published for claim in specified if claim.id in claimed]
+        files = [known.file for known in compared if isinstance(known, specification.PublishedFile)]
+        for path in (published / name for name in dict.fromkeys([f"{target['name']}.csv", *files])):
+            if path.is_file():
+                name = path.relative_to(places.project).as_posix()
+                target["published"].append(table(tables.read_table(path), name))
     return {
-        **dataclasses.asdict(document),
+        **document.model_dump(),
         "notes": markdown.parse(notes.read_text(encoding="utf-8")) if notes.is_file() else None,
         "targets": shown,
         "claims": own,
     }
 
 
-def _target(
-    target: Target, scale: str, places: Places, lineage: Lineage, measured: list[MeasuredJob]
-) -> dict[str, Any]:
-    products = [name for name in target.files(scale) if (places.work / name).is_file()]
+def _target(target: Target, lineage: Lineage) -> dict[str, Any]:
+    work = lineage.places.work
+    products = [name for name in target.files(lineage.scale) if (work / name).is_file()]
     result: dict[str, Any] = {
         **dataclasses.asdict(target),
         "products": products,
@@ -125,19 +130,19 @@ def _target(
         "stand_in": lineage.rests_on_stand_in(products),
         "claims": [],
         "published": [],
-        "cost": _total(lineage.costs(products, measured)),
+        "cost": _total(lineage.costs(products)),
     }
     if products and target.kind == "figure":
         result["image"] = products[0]
     elif products:
-        frame = tables.read_table(places.work / products[0])
+        frame = tables.read_table(work / products[0])
         result["table"] = table(frame, products[0])
         result["stand_in"] |= "data" in frame and bool((frame["data"] == "stand-in").any())
     return result
 
 
 def table(frame: pd.DataFrame, file: str) -> dict[str, Any]:
-    """A table for print: whole when short, else its first rows; columns of one value are named apart."""
+    """A table for print: whole when short, else its first rows; columns of one value are listed apart."""
     same = [name for name in frame if len(frame) > 1 and frame[name].nunique(dropna=False) == 1]
     constant = [[str(name), cell(frame[name].iloc[0])] for name in same if name != "document"]
     frame = frame.drop(columns=same)
@@ -152,41 +157,8 @@ def table(frame: pd.DataFrame, file: str) -> dict[str, Any]:
     }
 
 
-def _attach_claims(
-    targets: list[dict[str, Any]],
-    verdicts: Iterable[dict[str, str]],
-    specified: Iterable[specification.Claim],
-    scale: str,
-) -> None:
-    """Put each verdict under the first target that is, or is drawn from, the table it was found in."""
-    table_of = {claim.id: f"results/{scale}/{claim.table}" for claim in specified}
-    for verdict in verdicts:
-        source = table_of.get(verdict["id"])
-        homes = [t for t in targets if source in t["products"]] + [
-            t for t in targets if source in t["upstream"]
-        ]
-        if homes:
-            homes[0]["claims"].append(verdict)
-
-
-def _attach_published(
-    target: dict[str, Any], specified: Iterable[specification.Claim], places: Places, document: str
-) -> None:
-    """Put published numbers beside a target: the file of its name, and those its claims compare with."""
-    claimed = {verdict["id"] for verdict in target["claims"]}
-    names = [f"{target['name']}.csv"]
-    for claim in specified:
-        if claim.id in claimed and isinstance(claim.published, specification.PublishedFile):
-            names.append(claim.published.file)
-    for name in dict.fromkeys(names):
-        path = specification.published_folder(places.paper, document) / name
-        if path.is_file():
-            frame = tables.read_table(path)
-            target["published"].append(table(frame, path.relative_to(places.project).as_posix()))
-
-
 def _total(rows: list[dict[str, Any]]) -> dict[str, Any]:
-    """One line for a target: its rules with the number of jobs, their time together, the largest memory."""
+    """What jobs cost together: their rules with the number of jobs, their time, and the largest memory."""
     frame = pd.DataFrame(rows, columns=["rule", "seconds", "max_rss_mib"])
     cells = Counter(rule.partition("[")[0] for rule in frame["rule"])
     return {
@@ -196,21 +168,21 @@ def _total(rows: list[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
-def _cost(products: list[str], lineage: Lineage, measured: list[MeasuredJob]) -> dict[str, Any]:
+def _cost(products: list[str], lineage: Lineage) -> dict[str, Any]:
     """The jobs of the whole scale, each once, and what they took together; drawing is a row per document."""
-    rows = lineage.costs(products, measured)
-    drawn_for = {job.rule: job.drawn_for for job in measured}
-    shown = [row for row in rows if drawn_for[row["rule"]] is None]
-    for document in {drawn_for[row["rule"]] for row in rows} - {None}:
-        drawing = pd.DataFrame([row for row in rows if drawn_for[row["rule"]] == document])
+    rows = lineage.costs(products)
+    drawn_for = {
+        job.rule: file.split("/")[2] for file, job in lineage.producers.items() if file.startswith("figures/")
+    }
+    shown = [row for row in rows if row["rule"] not in drawn_for]
+    for document in {drawn_for[row["rule"]] for row in rows if row["rule"] in drawn_for}:
+        drawing = pd.DataFrame([row for row in rows if drawn_for.get(row["rule"]) == document])
         shown.append(
             {
                 "rule": f"{document}: drawing × {len(drawing)}",
                 "seconds": drawing["seconds"].sum(min_count=1),
                 "max_rss_mib": drawing["max_rss_mib"].max(),
                 "threads": drawing["threads"].max(),
-                "device": None,
-                "max_gpu_mib": None,
             }
         )
     return {
@@ -220,8 +192,8 @@ def _cost(products: list[str], lineage: Lineage, measured: list[MeasuredJob]) ->
                 "time": duration(row["seconds"]),
                 "memory": memory(row["max_rss_mib"]),
                 "threads": cell(row["threads"]),
-                "device": cell(row["device"]),
-                "gpu_memory": memory(row["max_gpu_mib"]),
+                "device": cell(row.get("device")),
+                "gpu_memory": memory(row.get("max_gpu_mib", math.nan)),
             }
             for row in sorted(shown, key=lambda row: row["rule"])
         ],
@@ -237,29 +209,23 @@ def _data(folder: Path) -> list[dict[str, Any]]:
     return [tables.read_json(path) for path in paths]
 
 
-def _summary(documents: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """How many claims of each document met each verdict, and how many targets are built."""
-    rows = []
-    for document in documents:
-        counts = Counter(claim["verdict"] for claim in document["claims"])
-        built = sum(bool(target["products"]) for target in document["targets"])
-        rows.append(
-            {
-                "key": document["key"],
-                "title": document["title"],
-                "built": built,
-                "targets": len(document["targets"]),
-                "verdicts": [counts[verdict] for verdict in VERDICTS],
-            }
-        )
-    return rows
+def _summary(document: Mapping[str, Any]) -> dict[str, Any]:
+    """How many claims of a document have each verdict, and how many targets are built."""
+    counts = Counter(claim["verdict"] for claim in document["claims"])
+    return {
+        "key": document["key"],
+        "title": document["title"],
+        "built": sum(bool(target["products"]) for target in document["targets"]),
+        "targets": len(document["targets"]),
+        "verdicts": [counts[verdict] for verdict in VERDICTS],
+    }
 
 
 def _environment(products: Iterable[str], lineage: Lineage) -> list[list[str]]:
     """What made the products: each property with all the values that their records name."""
     found: dict[str, set[str]] = {}
     for product in lineage.upstream(products):
-        record = lineage.record(product) or {}
+        record = lineage.record(product)
         git, run = record.get("git", {}), record.get("run", {})
         values = {
             "commit": git.get("commit") or git.get("why"),
@@ -278,8 +244,7 @@ def _environment(products: Iterable[str], lineage: Lineage) -> list[list[str]]:
 def _settings(products: Iterable[str], lineage: Lineage) -> list[dict[str, Any]]:
     """The operative settings of each experiment, as its results' records keep them."""
     found: dict[str, dict[str, Any]] = {}
-    for product in lineage.upstream(products):
-        record = lineage.record(product) or {}
+    for record in map(lineage.record, lineage.upstream(products)):
         name = experiment_of(record.get("module", ""))
         if name and record.get("settings"):
             found.setdefault(name, record["settings"])

@@ -1,8 +1,9 @@
-"""What a product rests on, and what it cost: provenance records followed upstream, benchmarks beside them."""
+"""What a product was made from, and what it cost: provenance records followed upstream, and benchmarks."""
 
+import functools
 import json
 import shlex
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import dropwhile, takewhile
 from pathlib import Path
@@ -11,11 +12,7 @@ from typing import Any
 import pandas as pd
 
 from elbogap import provenance
-from elbogap.places import visible
-
-COST_COLUMNS = [
-    "document", "target", "scale", "rule", "seconds", "max_rss_mib", "threads", "device", "max_gpu_mib"
-]  # fmt: skip
+from elbogap.places import Places, visible
 
 
 @dataclass(frozen=True)
@@ -36,12 +33,6 @@ class MeasuredJob:
     threads: int | None
     outputs: tuple[str, ...]
 
-    @property
-    def drawn_for(self) -> str | None:
-        """The document whose figure it drew; None for other jobs."""
-        figures = [path.split("/") for path in self.outputs if path.startswith("figures/")]
-        return figures[0][2] if figures else None
-
 
 def label(rule: str, wildcards: Mapping[str, str]) -> str:
     """A rule and its cell, `rule[name=value, ...]` by name; the scale is not part of it."""
@@ -56,51 +47,43 @@ def jobs(benchmarks: Path) -> list[MeasuredJob]:
 
 def _job(path: Path) -> MeasuredJob | None:
     try:
-        lines = path.read_text(encoding="utf-8").split("\n")
-        record = json.loads(next(line for line in reversed(lines) if line.strip()))
-    except (OSError, StopIteration, ValueError):
+        *_, last = filter(str.strip, path.read_text(encoding="utf-8").split("\n"))
+        record = json.loads(last)
+    except (OSError, ValueError):
         return None
     if not isinstance(record, dict):
         return None
-    files = (record.get("params") or {}).get("files") or ""
+    words = shlex.split((record.get("params") or {}).get("files") or "")
+    behind = [*dropwhile(lambda word: word != "--outputs", words)][1:]
+    outputs = takewhile(lambda word: not word.startswith("--"), behind)
+    measured = pd.to_numeric(pd.Series([record.get("s"), record.get("max_rss")]), errors="coerce")
     return MeasuredJob(
         rule=label(record.get("rule_name") or path.stem, record.get("wildcards") or {}),
-        seconds=_float(record.get("s")),
-        max_rss_mib=_float(record.get("max_rss")),
+        seconds=float(measured[0]),
+        max_rss_mib=float(measured[1]),
         threads=record.get("threads"),
-        outputs=_outputs(shlex.split(files)),
+        outputs=tuple(word.partition("=")[2] for word in outputs),
     )
 
 
-def _float(value: Any) -> float:
-    return float(pd.to_numeric(value, errors="coerce")) if value is not None else float("nan")
-
-
-def _outputs(words: Sequence[str]) -> tuple[str, ...]:
-    """The files of the `NAME=FILE` words of a command behind `--outputs`, up to the next option."""
-    behind = [*dropwhile(lambda word: word != "--outputs", words)][1:]
-    return tuple(word.partition("=")[2] for word in takewhile(lambda word: not word.startswith("--"), behind))
-
-
 class Lineage:
-    """The provenance records of a run, by product."""
+    """The provenance records and the measured jobs of a run, by product."""
 
-    def __init__(self, work: Path) -> None:
-        """Read records in `work`, the folder that the recorded paths are relative to."""
-        self._work = work
-        self._records: dict[str, dict[str, Any] | None] = {}
+    def __init__(self, places: Places, scale: str) -> None:
+        """Of the run of a scale; products are named relative to the folder of the run."""
+        self.places, self.scale = places, scale
+        measured = jobs(places.results(scale) / "benchmarks")
+        self.producers = {output: job for job in measured for output in job.outputs}
+        self.record = functools.cache(self._record)
 
-    def record(self, product: str) -> dict[str, Any] | None:
-        """What made a product, or None where no record stands beside it.
+    def _record(self, product: str) -> dict[str, Any]:
+        """What made a product; nothing where no record stands beside it.
 
         Raises:
             UserError: the record is damaged.
         """
-        if product not in self._records:
-            path = self._work / product
-            stands = provenance.path_for(path).is_file()
-            self._records[product] = provenance.read(path) if stands else None
-        return self._records[product]
+        path = self.places.work / product
+        return provenance.read(path) if provenance.path_for(path).is_file() else {}
 
     def upstream(self, products: Iterable[str]) -> list[str]:
         """The given products and everything that their records say they were made from."""
@@ -110,25 +93,23 @@ class Lineage:
             product = waiting.pop(0)
             if product not in found:
                 found[product] = None
-                waiting.extend((self.record(product) or {}).get("inputs", {}))
+                waiting.extend(self.record(product).get("inputs", {}))
         return list(found)
 
     def rests_on_stand_in(self, products: Iterable[str]) -> bool:
         """Whether any data set upstream is a declared stand-in."""
-        return any(data.get("kind") == "stand-in" for data in self._data(products))
+        upstream = self.upstream(products)
+        return any(
+            d.get("kind") == "stand-in" for name in upstream for d in self.record(name).get("data", [])
+        )
 
-    def _data(self, products: Iterable[str]) -> Iterator[dict[str, Any]]:
-        for product in self.upstream(products):
-            yield from (self.record(product) or {}).get("data", [])
-
-    def costs(self, products: Iterable[str], measured: Iterable[MeasuredJob]) -> list[dict[str, Any]]:
-        """The measured jobs behind some products: rows of all cost columns from the rule on."""
-        producer = {output: job for job in measured for output in job.outputs}
+    def costs(self, products: Iterable[str]) -> list[dict[str, Any]]:
+        """The measured jobs behind some products, each once: rows of all cost columns from the rule on."""
         rows: dict[str, dict[str, Any]] = {}
         for product in self.upstream(products):
-            job = producer.get(product)
+            job = self.producers.get(product)
             if job is not None and job.rule not in rows:
-                run = (self.record(product) or {}).get("run", {})
+                run = self.record(product).get("run", {})
                 rows[job.rule] = {
                     "rule": job.rule,
                     "seconds": job.seconds,

@@ -12,22 +12,12 @@ from elbogap.errors import UserError
 
 Node = dict[str, Any]
 
-# The kinds of node that paper/markdown.typ has a line for.
 SHOWN = {
-    *("root", "inline", "text", "softbreak", "hardbreak", "paragraph", "heading", "blockquote", "hr"),
-    *(
-        "em",
-        "strong",
-        "link",
-        "code_inline",
-        "code_block",
-        "fence",
-        "bullet_list",
-        "ordered_list",
-        "list_item",
-    ),
-    *("table", "thead", "tbody", "tr", "th", "td"),
-}
+    "root", "inline", "text", "softbreak", "hardbreak", "paragraph", "heading", "blockquote", "hr", "em",
+    "strong", "link", "code_inline", "code_block", "fence", "bullet_list", "ordered_list", "list_item",
+    "table", "thead", "tbody", "tr", "th", "td",
+}  # fmt: skip
+"""The kinds of node that paper/markdown.typ has a line for."""
 
 
 def parse(text: str) -> Node:

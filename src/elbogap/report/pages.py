@@ -6,9 +6,8 @@ A part stands between `<!-- generated: NAME -->` and `<!-- end -->`.
 import ast
 import html
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
@@ -17,14 +16,14 @@ from elbogap.claims.engine import NOT_ASSESSED
 from elbogap.errors import UserError
 from elbogap.files import atomic
 from elbogap.places import Places
-from elbogap.report import catalogue
+from elbogap.report import catalogue, costs
 from elbogap.report.gather import claims
-from elbogap.report.lineage import COST_COLUMNS
 from elbogap.report.numbers import DASH, duration, memory, number
 
 SCALES = ("smoke", "laptop", "paper")
 RECORDED = "laptop"  # the scale whose run the pages show
 PAPER = "paper"
+NOTHING = f"No run at scale {RECORDED} is recorded yet."
 _PART = re.compile(r"(<!-- generated: (?P<name>[\w-]+) -->\n)(?P<body>.*?)(<!-- end -->)", re.DOTALL)
 _MARK = re.compile(r"<!-- generated: [\w-]+ -->")
 
@@ -72,34 +71,19 @@ def _body(name: str, places: Places) -> str:
 
 def _targets(places: Places) -> Iterable[str]:
     """All targets of each document and the report, with what they cost where that is recorded."""
-    costs = _recorded_costs(places)
-    header = ["document", "target", "item", "shows", *SCALES]
-    rows = []
-    for target in catalogue.everything(places.paper):
-        of_target = costs[(costs["document"] == target.document) & (costs["target"] == target.name)]
-        rows.append(
-            [
-                target.document,
-                f"`{target.name}`",
-                target.label,
-                target.title,
-                *(_cost(of_target[of_target["scale"] == scale]) for scale in SCALES),
-            ]
-        )
-    return _table(header, rows, right=SCALES)
+    jobs = costs.recorded(places).groupby(["document", "target", "scale"])
+    cost = {key: _cost(of_target) for key, of_target in jobs}
+    rows = [
+        [target.document, f"`{target.name}`", target.label, target.title]
+        + [cost.get((target.document, target.name, scale), DASH) for scale in SCALES]
+        for target in catalogue.everything(places.paper)
+    ]
+    return _table(["document", "target", "item", "shows", *SCALES], rows, right=SCALES)
 
 
-def _recorded_costs(places: Places) -> pd.DataFrame:
-    if not places.recorded_costs.is_file():
-        return pd.DataFrame(columns=COST_COLUMNS)
-    return tables.read_table(places.recorded_costs).reindex(columns=COST_COLUMNS)
-
-
-def _cost(rows: pd.DataFrame) -> str:
-    if rows.empty:
-        return DASH
-    text = f"{duration(rows['seconds'].sum(min_count=1))}, {memory(rows['max_rss_mib'].max())}"
-    on_gpu = rows[rows["max_gpu_mib"].notna()]
+def _cost(jobs: pd.DataFrame) -> str:
+    text = f"{duration(jobs['seconds'].sum(min_count=1))}, {memory(jobs['max_rss_mib'].max())}"
+    on_gpu = jobs[jobs["max_gpu_mib"].notna()]
     if len(on_gpu):
         text += f", {memory(on_gpu['max_gpu_mib'].max())} of {' and '.join(sorted(set(on_gpu['device'])))}"
     return text
@@ -108,37 +92,29 @@ def _cost(rows: pd.DataFrame) -> str:
 def _claims(places: Places) -> Iterable[str]:
     """All claims with the verdicts of the recorded run, failures included."""
     verdicts = claims(places.recorded_results(RECORDED) / "claims.csv")
-    return _verdicts(verdicts) if verdicts else [f"No run at scale {RECORDED} is recorded yet."]
+    return _verdicts(verdicts) if verdicts else [NOTHING]
 
 
-def _verdicts(rows: Iterable[Mapping[str, Any]]) -> Iterable[str]:
-    cells = [
-        [f"`{row['id']}`", row["statement"], f"**{row['verdict']}**"]
-        + [row[name] for name in ("criterion", "measured", "published")]
-        for row in rows
-    ]
-    return _table(["claim", "statement", "verdict", "criterion", "measured", "published"], cells)
+def _verdicts(verdicts: Iterable[dict[str, str]]) -> list[str]:
+    header = ["claim", "statement", "verdict", "criterion", "measured", "published"]
+    marked = [row | {"claim": f"`{row['id']}`", "verdict": f"**{row['verdict']}**"} for row in verdicts]
+    return _table(header, [[row[name] for name in header] for row in marked])
 
 
 def _paper(places: Places) -> Iterable[str]:
     """What is recorded of the documents' own settings and what is not, and the claims that this decides."""
     rows = []
     for document in catalogue.documents(places.paper):
-        lists: dict[bool, list[str]] = {True: [], False: []}
+        names: dict[bool, list[str]] = {True: [], False: []}
         for target in catalogue.targets(places.paper, document.key):
-            lists[_is_recorded(target, places)].append(f"`{target.name}`")
-        rows.append([document.key, *(", ".join(lists[is_there]) or DASH for is_there in (True, False))])
-    yield from _table(["document", "recorded", "not recorded"], rows)
-    decided = [
-        row for row in claims(places.recorded_results(PAPER) / "claims.csv") if row["verdict"] != NOT_ASSESSED
-    ]
-    if decided:
-        yield ""
-        yield from _verdicts(decided)
-
-
-def _is_recorded(target: catalogue.Target, places: Places) -> bool:
-    return (places.project / target.files(f"reference/{PAPER}")[-1]).is_file()
+            file = places.project / target.files(f"reference/{PAPER}")[-1]
+            names[file.is_file()].append(f"`{target.name}`")
+        rows.append([document.key, ", ".join(names[True]) or DASH, ", ".join(names[False]) or DASH])
+    verdicts = claims(places.recorded_results(PAPER) / "claims.csv")
+    decided = [row for row in verdicts if row["verdict"] != NOT_ASSESSED]
+    return _table(["document", "recorded", "not recorded"], rows) + (
+        ["", *_verdicts(decided)] if decided else []
+    )
 
 
 def _paces(places: Places) -> Iterable[str]:
@@ -146,43 +122,40 @@ def _paces(places: Places) -> Iterable[str]:
     if not places.recorded_paces.is_file():
         return ["No pace is recorded yet."]
     paces = tables.read_table(places.recorded_paces)
-    header = [
-        "job", "work", "device", "threads", "steps", "models", "model-steps/s", "GFLOP/step",
-        "of float32 peak", "busy", "time",
-    ]  # fmt: skip
-    rows = []
-    for row in paces[paces["scale"] == PAPER].to_dict("records"):
-        rows.append(
-            [
-                f"`{row['rule']}`",
-                f"`{row['work']}`",
-                row["device"],
-                *(number(row[name]) for name in ("threads", "steps", "members", "model_steps_per_s")),
-                number(row["gflop_per_step"], 3),
-                *(_share(row[name]) for name in ("peak_share", "busy_share")),
-                duration(row["piece_hours"] * 3600),
-            ]
-        )
-    return _table(header, rows, right=header[3:])
+    forms: dict[str, tuple[str, Callable[..., str]]] = {
+        "job": ("rule", "`{}`".format),
+        "work": ("work", "`{}`".format),
+        "device": ("device", str),
+        "threads": ("threads", number),
+        "steps": ("steps", number),
+        "models": ("members", number),
+        "model-steps/s": ("model_steps_per_s", number),
+        "GFLOP/step": ("gflop_per_step", lambda value: number(value, 3)),
+        "of float32 peak": ("peak_share", _percent),
+        "busy": ("busy_share", _percent),
+        "time": ("piece_hours", lambda hours: duration(hours * 3600)),
+    }
+    rows = [
+        [form(row[column]) for column, form in forms.values()]
+        for row in paces[paces["scale"] == PAPER].to_dict("records")
+    ]
+    return _table(forms, rows, right=[*forms][3:])
 
 
-def _share(value: float) -> str:
-    return DASH if pd.isna(value) else f"{value:.0%}".replace("%", " %")
+def _percent(fraction: float) -> str:
+    return DASH if pd.isna(fraction) else f"{100 * fraction:.0f} %"
 
 
 def _gallery(places: Places) -> Iterable[str]:
     """The recorded pictures, three in a row."""
     pictures = []
-    for document in catalogue.documents(places.paper):
-        for target in catalogue.targets(places.paper, document.key):
-            path = places.recorded_figures(RECORDED) / document.key / f"{target.name}.png"
-            if path.is_file():
-                name = f"../{path.relative_to(places.project).as_posix()}"
-                title = f"{document.key}, {target.label}: {target.title}"
-                pictures.append(
-                    f'<a href="{name}"><img src="{name}" width="32%" alt="{html.escape(title)}"></a>'
-                )
-    return pictures or [f"No run at scale {RECORDED} is recorded yet."]
+    for target in catalogue.everything(places.paper):
+        path = places.recorded_figures(RECORDED) / target.document / f"{target.name}.png"
+        if path.is_file():
+            name = f"../{path.relative_to(places.project).as_posix()}"
+            title = html.escape(f"{target.document}, {target.label}: {target.title}")
+            pictures.append(f'<a href="{name}"><img src="{name}" width="32%" alt="{title}"></a>')
+    return pictures or [NOTHING]
 
 
 def _faults(places: Places) -> Iterable[str]:
@@ -192,9 +165,9 @@ def _faults(places: Places) -> Iterable[str]:
         tree = ast.parse(path.read_text(encoding="utf-8"))
         kind, _, promise = (ast.get_docstring(tree) or "").partition("\n\n")
         functions = [node.name for node in tree.body if isinstance(node, ast.FunctionDef)]
-        tests = [name for name in functions if name.startswith("test_")]
+        count = sum(name.startswith("test_") for name in functions)
         rows.append(
-            [kind.removeprefix("Kind "), promise.removeprefix("Promise: "), f"`{path.name}`, {len(tests)}"]
+            [kind.removeprefix("Kind "), promise.removeprefix("Promise: "), f"`{path.name}`, {count}"]
         )
     return _table(["kind", "promise", "tests"], rows)
 
@@ -210,10 +183,6 @@ PARTS: dict[str, Callable[[Places], Iterable[str]]] = {
 
 
 def _table(header: Iterable[str], rows: Iterable[Iterable[str]], right: Iterable[str] = ()) -> list[str]:
-    columns = list(header)
-    rule = ["---:" if name in right else "---" for name in columns]
-    return [_row(columns), _row(rule), *(_row(row) for row in rows)]
-
-
-def _row(cells: Iterable[str]) -> str:
-    return "| " + " | ".join(" ".join(cell.split()).replace("|", "\\|") for cell in cells) + " |"
+    rule = ["---:" if name in right else "---" for name in header]
+    lines = [[" ".join(cell.split()).replace("|", "\\|") for cell in row] for row in (header, rule, *rows)]
+    return [f"| {' | '.join(cells)} |" for cells in lines]

@@ -15,8 +15,8 @@ from elbogap.claims.decide import decide
 from elbogap.errors import UserError
 from elbogap.files import recover_folder, replace_folder
 from elbogap.places import Places
-from elbogap.report import catalogue
-from elbogap.report.lineage import COST_COLUMNS, Lineage, jobs
+from elbogap.report import catalogue, costs
+from elbogap.report.lineage import Lineage, jobs
 
 LARGEST = 2**20  # bytes of a file that is worth keeping in the repository
 PASSING = ("logs", "benchmarks")  # folders that say nothing about results
@@ -131,18 +131,17 @@ def _make_paths_relative(folder: Path, places: Places) -> None:
 
 def _costs(scale: str, places: Places, add: bool) -> pd.DataFrame:
     """The cost table, a row per target and job, with those of a scale (or of the targets made) replaced."""
-    lineage, measured = Lineage(places.work), jobs(places.results(scale) / "benchmarks")
-    rows = []
-    for target in catalogue.everything(places.paper):
-        for job in lineage.costs(target.files(scale), measured):
-            rows.append({"document": target.document, "target": target.name, "scale": scale, **job})
-    now = pd.DataFrame(rows, columns=COST_COLUMNS)
-    if places.recorded_costs.is_file():
-        before = tables.read_table(places.recorded_costs)
-        stale = before["scale"] == scale
-        if add:
-            made = pd.MultiIndex.from_frame(now[["document", "target"]])
-            stale &= pd.MultiIndex.from_frame(before[["document", "target"]]).isin(made)
-        others = before[~stale]
-        now = pd.concat([others, now]) if len(others) else now
+    lineage = Lineage(places, scale)
+    rows = [
+        {"document": target.document, "target": target.name, "scale": scale, **job}
+        for target in catalogue.everything(places.paper)
+        for job in lineage.costs(target.files(scale))
+    ]
+    now, before = pd.DataFrame(rows, columns=costs.COLUMNS), costs.recorded(places)
+    stale = before["scale"] == scale
+    if add:
+        made = pd.MultiIndex.from_frame(now[["document", "target"]])
+        stale &= pd.MultiIndex.from_frame(before[["document", "target"]]).isin(made)
+    if not stale.all():
+        now = pd.concat([before[~stale], now])
     return now.sort_values(["document", "target", "scale", "rule"], ignore_index=True)

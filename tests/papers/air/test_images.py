@@ -1,4 +1,3 @@
-import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -8,12 +7,12 @@ import pytest
 from elbogap import tables
 from elbogap.data.loaders import Dataset, load
 from elbogap.data.sources import SOURCES
-from elbogap.data.stand_ins import PARAMETERS
 from elbogap.errors import UserError
 from elbogap.papers.air.datasets import DATASETS
 from elbogap.papers.air.experiments import images
 from elbogap.papers.air.settings import Images, Split
 from elbogap.runtime import Run
+from toy_data import stand_in_record
 
 SPLIT = Split(train=50, valid=12, test=20)
 SETTINGS = Images(binarized_mnist=SPLIT, omniglot=SPLIT, caltech_silhouettes=SPLIT, seed=0)
@@ -26,13 +25,8 @@ Made = Callable[..., dict[str, np.ndarray]]
 @pytest.fixture(scope="module")
 def records(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Records of small stand-ins; OMNIGLOT has no validation part."""
-    folder, paths = tmp_path_factory.mktemp("records"), {}
-    for name in NAMES:
-        parameters = PARAMETERS[name] | {part: HAVE[part] for part in HAVE if part in PARAMETERS[name]}
-        record = {"dataset": name, "kind": "stand-in", "variant": "synthetic", "files": []}
-        paths[name] = folder / f"{name}.json"
-        paths[name].write_text(json.dumps(record | {"stand_in": parameters}), encoding="utf-8")
-    return paths
+    folder = tmp_path_factory.mktemp("records")
+    return {name: stand_in_record(folder, name, **HAVE) for name in NAMES}
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
 """Documents, the text VAE, its training and Table 2, on made-up documents."""
 
 import itertools
-import json
 import math
 import time
 from dataclasses import replace
@@ -15,10 +14,9 @@ from scipy.sparse import csr_array
 from torch import Tensor
 
 from elbogap import tables
-from elbogap.data import stand_ins
 from elbogap.errors import OutOfTime, UserError
-from elbogap.inference import arm
-from elbogap.papers.efvae import documents as documents_module
+from elbogap.inference.families.bernoulli import BernoulliCodes
+from elbogap.inference.objectives.codes import ARM
 from elbogap.papers.efvae.documents import Counts
 from elbogap.papers.efvae.experiments import documents, newsgroups_summary, newsgroups_train
 from elbogap.papers.efvae.settings import (
@@ -30,6 +28,7 @@ from elbogap.papers.efvae.settings import (
 )
 from elbogap.papers.efvae.text_vae import TextVae
 from elbogap.runtime import Run, limit_torch_threads, torch_generator
+from toy_data import stand_in_record
 
 TRAIN = NewsgroupsTrain(
     cells={"all": TextCells(encoders=("e1", "e2", "e3"), bits=(4,), hidden=(0, 1))},
@@ -46,21 +45,7 @@ def one_thread() -> None:
 
 @pytest.fixture(scope="module")
 def record(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("efvae") / "record.json"
-    recipe = stand_ins.PARAMETERS["newsgroups"] | {"train": 250, "test": 60, "words": 80}
-    path.write_text(
-        json.dumps(
-            {
-                "dataset": "newsgroups",
-                "kind": "stand-in",
-                "variant": "synthetic",
-                "files": [],
-                "stand_in": recipe,
-            }
-        ),
-        encoding="utf-8",
-    )
-    return path
+    return stand_in_record(tmp_path_factory.mktemp("efvae"), "newsgroups", train=250, test=60, words=80)
 
 
 @pytest.fixture(scope="module")
@@ -116,18 +101,18 @@ def test_words_are_ranked_by_documents_or_by_count() -> None:
     assert documents.document_frequencies(counts).tolist() == [1, 3, 2, 1]
 
 
-@pytest.mark.parametrize("share", [0.0, 1.0])
-def test_constants_of_documents_are_those_of_dense_rows(share: float) -> None:
+@pytest.mark.parametrize("pseudo_words", [0.0, 1.0])
+def test_constants_of_documents_are_those_of_dense_rows(pseudo_words: float) -> None:
     sparse = csr_array(DENSE)
-    more = share * documents_module.smoothed_frequencies(sparse)
+    more = pseudo_words * documents.smoothed_frequencies(sparse)
     x = DENSE + more
     length = x.sum(1)
     own = [sum(v * math.log(v / n) for v in row if v > 0) for row, n in zip(x, length, strict=True)]
-    np.testing.assert_allclose(documents_module.log_likelihood_of_itself(sparse, more), own, atol=1e-12)
+    np.testing.assert_allclose(documents.log_likelihood_of_itself(sparse, more), own, atol=1e-12)
     base = [
         math.lgamma(n + 1) - sum(math.lgamma(v + 1) for v in row) for row, n in zip(x, length, strict=True)
     ]
-    np.testing.assert_allclose(documents_module.log_base_measure(sparse, more), base, atol=1e-12)
+    np.testing.assert_allclose(documents.log_base_measure(sparse, more), base, atol=1e-12)
 
 
 def test_baselines_are_ordered_and_the_unigram_fits_its_own_corpus(prepared: dict[str, Path]) -> None:
@@ -167,8 +152,8 @@ def test_nll_is_the_multinomial_with_the_pseudo_word(hidden: int) -> None:
 def test_encoders_see_counts_or_frequencies() -> None:
     frequencies = torch.tensor([0.1, 0.2, 0.3, 0.15, 0.25])
     x = torch.from_numpy(DENSE) + frequencies
-    share = x / x.sum(-1, keepdim=True)
-    for name, values in {"e1": x, "e2": share, "e3": share}.items():
+    relative = x / x.sum(-1, keepdim=True)
+    for name, values in {"e1": x, "e2": relative, "e3": relative}.items():
         vae = TextVae(name, 3, 0, 4, frequencies, torch.Generator().manual_seed(0))
         expected = values @ vae.table + vae.bias
         assert len(vae.encoder) == (2 if name == "e2" else 0)
@@ -248,7 +233,8 @@ def test_more_samples_make_a_quieter_gradient(prepared: dict[str, Path]) -> None
         for _ in range(30):
             logits = vae.logits(counts).detach().requires_grad_()
             uniforms = torch.rand((samples, 50, 4), generator=generator)
-            found.append(torch.autograd.grad(arm.arm(vae.nll(counts), logits, uniforms).sum(), logits)[0])
+            estimate = ARM().estimate(BernoulliCodes(logits), vae.nll(counts), {"uniform": uniforms})
+            found.append(torch.autograd.grad(estimate.surrogate.mean(0).sum(), logits)[0])
         spread.append(float(torch.stack(found).var(0).mean()))
     assert spread[1] < spread[0] / 5
 
@@ -325,7 +311,7 @@ def test_table_stands_beside_the_published_numbers(summarised: dict) -> None:
         assert row.published_ordered == (row.hidden == 0)
 
 
-def test_retrieval_is_between_nothing_and_everything_and_chance_is_the_groups_share(
+def test_retrieval_is_between_nothing_and_everything_and_chance_is_the_groups_frequency(
     summarised: dict, prepared: dict[str, Path]
 ) -> None:
     retrieval = summarised["retrieval"]

@@ -10,13 +10,13 @@ import pytest
 import torch
 
 from elbogap.errors import OutOfTime
-from elbogap.inference.exponential_family import best_factorised, binary_codes, enumerated
+from elbogap.inference.exponential_family import Harmonium, best_factorised, binary_codes, enumerated
 from elbogap.nn.mlp import MLP
-from elbogap.papers.efvae import toy_model as toy_module
+from elbogap.papers.efvae import toy_model
 from elbogap.papers.efvae.experiments import toy
 from elbogap.papers.efvae.search import maximise
 from elbogap.papers.efvae.settings import Toy
-from elbogap.papers.efvae.toy_model import Mixture, Population
+from elbogap.papers.efvae.toy_model import TRUTH, Data, Population, harmonium, lattice, log_joint
 from elbogap.runtime import Run, limit_torch_threads, torch_generator
 
 SETTINGS = Toy(
@@ -37,7 +37,6 @@ SETTINGS = Toy(
     checkpoint_seconds=1e9,
     seed=0,
 )
-MIXTURE = Mixture()
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -59,13 +58,12 @@ def test_both_gradients_balance_at_the_best_elbo_and_lie_in_the_plane(result: Re
     np.testing.assert_allclose(plane["of_loglik"], plane["of_gap"], atol=1e-6)
     assert np.linalg.norm(plane["of_loglik"]) > 0.01
     assert plane["of_loglik"][0] < 0  # back towards the likelihood's maximum
-    x, mass = MIXTURE.lattice(SETTINGS.spacing)
-    best = toy.best_means(MIXTURE, x, mass)
-    truth = MIXTURE.means()
-    along = (best - truth) / (best - truth).norm()
-    np.testing.assert_allclose(plane["best"], [(best - truth).norm(), 0], atol=1e-9)
+    data = Data.on_lattice(SETTINGS.spacing)
+    best = data.best_means()
+    along = (best - TRUTH) / (best - TRUTH).norm()
+    np.testing.assert_allclose(plane["best"], [(best - TRUTH).norm(), 0], atol=1e-9)
     step = 1e-4
-    ends = [mass @ MIXTURE.log_joint(x, best + sign * step * along).logsumexp(-1) for sign in (1, -1)]
+    ends = [data.mass @ log_joint(data.x, best + sign * step * along).logsumexp(-1) for sign in (1, -1)]
     assert plane["of_loglik"][0] == pytest.approx((ends[0] - ends[1]).item() / (2 * step), rel=1e-5)
 
 
@@ -76,10 +74,11 @@ def test_the_plane_shows_likelihood_and_gap_of_its_decoders(result: Result) -> N
     nearest = np.abs(plane["along"]).argmin(), np.abs(plane["across"]).argmin()
     assert nearest == (1, 3)  # 0 is a node of both axes: the ground truth itself
     assert plane["loglik"].max() == plane["loglik"][nearest]
-    x, mass = MIXTURE.lattice(SETTINGS.spacing)
-    bound = toy_module.best_bound(MIXTURE, x, MIXTURE.means())
-    assert plane["loglik"][nearest] == pytest.approx((mass @ bound.log_evidence).item(), rel=1e-12)
-    assert plane["gap"][nearest] == pytest.approx((mass @ (bound.log_evidence - bound.elbo)).item(), rel=1e-9)
+    data = Data.on_lattice(SETTINGS.spacing)
+    bound = data.best_bound(TRUTH)
+    gap = data.mass @ (bound.log_evidence - bound.elbo)
+    assert plane["loglik"][nearest] == pytest.approx((data.mass @ bound.log_evidence).item(), rel=1e-12)
+    assert plane["gap"][nearest] == pytest.approx(gap.item(), rel=1e-9)
 
 
 def test_search_finds_a_known_maximum() -> None:
@@ -89,8 +88,9 @@ def test_search_finds_a_known_maximum() -> None:
 
 
 def test_lattices_integrate_the_mixture() -> None:
-    x, mass = MIXTURE.lattice(0.8)
-    means = MIXTURE.means()
+    data = Data.on_lattice(0.8)
+    x, mass = data.x, data.mass
+    means = TRUTH
     torch.testing.assert_close(mass.sum(), torch.ones((), dtype=torch.float64), atol=1e-8, rtol=0)
     torch.testing.assert_close(mass @ x, means.mean(0), atol=1e-7, rtol=0)
     second = torch.einsum("n,ni,nj->ij", mass, x, x)
@@ -99,7 +99,7 @@ def test_lattices_integrate_the_mixture() -> None:
 
 
 def test_the_means_are_the_centre_and_a_triangle() -> None:
-    means = MIXTURE.means()
+    means = TRUTH
     assert means[0].tolist() == [0, 0]
     distances = torch.pdist(means).tolist()
     np.testing.assert_allclose(distances, [2] * 3 + [2 * math.sqrt(3)] * 3, atol=1e-12)
@@ -107,10 +107,8 @@ def test_the_means_are_the_centre_and_a_triangle() -> None:
 
 def test_calibration_gives_the_published_bounds() -> None:
     """-3.74 and -3.70, with the best factorised q of each x."""
-    x, mass = MIXTURE.lattice(0.5)
-    truth = toy_module.best_bound(MIXTURE, x, MIXTURE.means())
-    best = toy_module.best_means(MIXTURE, x, mass)
-    joint = toy_module.best_bound(MIXTURE, x, best)
+    data = Data.on_lattice(0.5)
+    truth, joint, mass = data.best_bound(TRUTH), data.best_bound(data.best_means()), data.mass
     assert float(mass @ truth.log_evidence) == pytest.approx(-3.6504, abs=1e-4)
     assert float(mass @ truth.elbo) == pytest.approx(-3.7383, abs=5e-4)
     assert float(mass @ joint.elbo) == pytest.approx(-3.6955, abs=5e-4)
@@ -119,20 +117,19 @@ def test_calibration_gives_the_published_bounds() -> None:
 
 def population(spacing: float, members: int = 2) -> Population:
     streams = [partial(torch_generator, 0, "test", member) for member in range(members)]
-    return Population(MIXTURE, MIXTURE.means(), spacing, 3, streams, "cpu")
+    return Population(TRUTH, spacing, 3, streams, "cpu")
 
 
 def test_training_sees_shifted_lattices_of_the_data() -> None:
     batch = population(1.0).prepare(0)
     x, weight = batch["x"].double(), batch["weight"].double()
-    lattice, _ = MIXTURE.lattice(1.0, toy_module.TRAINED)
-    shifts = x - lattice
+    shifts = x - lattice(1.0, reach=toy_model.TRAINED)
     torch.testing.assert_close(shifts, shifts[..., :1, :].expand_as(shifts), atol=1e-5, rtol=0)
     assert shifts.abs().max() <= 0.5 + 1e-5
     assert len(shifts[..., 0, 0].flatten().unique()) == 6
     torch.testing.assert_close(weight.sum(-1), torch.ones(2, 3).double(), atol=1e-5, rtol=0)
     mean = (weight.unsqueeze(-1) * x).sum(-2)
-    torch.testing.assert_close(mean, MIXTURE.means().mean(0).expand_as(mean), atol=5e-3, rtol=0)
+    torch.testing.assert_close(mean, TRUTH.mean(0).expand_as(mean), atol=5e-3, rtol=0)
 
 
 @pytest.mark.parametrize("trained", [False, True])
@@ -142,24 +139,26 @@ def test_the_objective_is_the_expected_bound(trained: bool) -> None:
     networks = {"encoder": encoder} | ({"decoder": decoder} if trained else {})
     batch = {name: values[:, 0] for name, values in population(1.0).prepare(0).items()}
     value = population(1.0).value(networks, batch)
-    x, mass = MIXTURE.lattice(0.4)
-    means = decoder(torch.zeros(2, 1, 0)).double().view(2, 4, 2) if trained else MIXTURE.means()
-    bound = enumerated(MIXTURE.log_joint(x, means), toy_module.measured(encoder, x))
+    data = Data.on_lattice(0.4)
+    x, mass = data.x, data.mass
+    means = decoder(torch.zeros(2, 1, 0)).double().view(2, 4, 2) if trained else TRUTH
+    bound = enumerated(log_joint(x, means), toy_model.measured(encoder, x))
     torch.testing.assert_close(value.double(), bound.elbo @ mass, atol=0.02, rtol=0)
 
 
 def test_turning_and_renaming_changes_no_likelihood_and_finds_the_best_names() -> None:
-    x, mass = MIXTURE.lattice(0.8)
+    data = Data.on_lattice(0.8)
+    x, mass = data.x, data.mass
     parameters = torch.randn(8, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
-    rbm = toy_module.harmonium(MIXTURE, parameters)
-    aligned = toy._aligned(MIXTURE, rbm, 24)
+    pixels, _ = toy._pixels(24)
+    rbm = harmonium(parameters)
+    aligned = toy._aligned(rbm, pixels)
 
-    def likelihood(model: toy_module.Harmonium) -> float:
+    def likelihood(model: Harmonium) -> float:
         return float(mass @ model.log_joint(x).logsumexp(-1))
 
-    def agreement(model: toy_module.Harmonium) -> float:
-        pixels, _ = toy._pixels(24)
-        truth = MIXTURE.log_joint(pixels, MIXTURE.means())
+    def agreement(model: Harmonium) -> float:
+        truth = log_joint(pixels, TRUTH)
         same = model.log_joint(pixels).argmax(-1) == truth.argmax(-1)
         return float(truth.logsumexp(-1).softmax(-1) @ same.double())
 
@@ -169,13 +168,13 @@ def test_turning_and_renaming_changes_no_likelihood_and_finds_the_best_names() -
     assert likelihood(renamed) == pytest.approx(likelihood(rbm), abs=1e-6)
     assert agreement(renamed) < agreement(aligned)
     assert agreement(aligned) >= agreement(rbm)
-    assert agreement(toy._aligned(MIXTURE, renamed, 24)) == pytest.approx(agreement(aligned))
+    assert agreement(toy._aligned(renamed, pixels)) == pytest.approx(agreement(aligned))
 
 
 def test_the_rbm_is_the_best_known_one() -> None:
-    x, mass = MIXTURE.lattice(0.8)
-    rbm = toy._rbm(SETTINGS, MIXTURE, x, mass)
-    assert float(mass @ rbm.log_joint(x).logsumexp(-1)) == pytest.approx(-3.7266, abs=1e-3)
+    data = Data.on_lattice(0.8)
+    rbm = toy._rbm(SETTINGS, data)
+    assert float(data.mass @ rbm.log_joint(data.x).logsumexp(-1)) == pytest.approx(-3.7266, abs=1e-3)
 
 
 def test_tables_obey_the_identities(result: Result) -> None:
@@ -205,9 +204,9 @@ def test_maps_agree_with_themselves_and_the_truth_encloses_the_centre(result: Re
     maps = result["maps"].set_index(["map", "seed"])
     for name in ("ground_truth", "posterior", "rbm"):
         np.testing.assert_allclose(maps.loc[name, f"agreement_{name}"], 1, atol=1e-12)
-    shares = maps.filter(like="agreement")
-    assert shares.ge(0).all(axis=None)
-    assert shares.le(1 + 1e-12).all(axis=None)
+    fractions = maps.filter(like="agreement")
+    assert fractions.ge(0).all(axis=None)
+    assert fractions.le(1 + 1e-12).all(axis=None)
     assert maps.loc["ground_truth", "centre_border"].eq(0).all()
     agreements = maps["agreement_ground_truth"]["posterior"], maps["agreement_posterior"]["ground_truth"]
     np.testing.assert_allclose(*agreements, atol=1e-12)
@@ -217,17 +216,15 @@ def test_panels_show_the_first_seed_and_the_line_between_decoders(result: Result
     panels = result["panels"]
     axis = torch.from_numpy(panels["axis"])
     x = torch.stack([axis[5], axis[17]])
-    log_joint = MIXTURE.log_joint(x[None], MIXTURE.means())
-    np.testing.assert_allclose(
-        panels["probabilities"][5, 17], log_joint.softmax(-1)[0], rtol=1e-12, atol=1e-12
-    )
-    assert panels["ground_truth"][5, 17] == log_joint.argmax()
-    joint = MIXTURE.log_joint(x[None], torch.from_numpy(panels["means_joint"]))
+    truth = log_joint(x[None], TRUTH)
+    np.testing.assert_allclose(panels["probabilities"][5, 17], truth.softmax(-1)[0], rtol=1e-12, atol=1e-12)
+    assert panels["ground_truth"][5, 17] == truth.argmax()
+    joint = log_joint(x[None], torch.from_numpy(panels["means_joint"]))
     assert panels["posterior"][5, 17] == joint.argmax()
     by = result["table"].query("encoder == 'best'").set_index("stage")
     step = panels["step"]
-    for stage, place in (("ground_truth", 0), ("joint", 1)):
-        (at,) = np.flatnonzero(np.isclose(step, place))
+    for stage, decoder in (("ground_truth", 0), ("joint", 1)):
+        (at,) = np.flatnonzero(np.isclose(step, decoder))
         assert panels["elbo"][at] == pytest.approx(by.loc[stage, "elbo"])
         assert panels["loglik"][at] == pytest.approx(by.loc[stage, "loglik"])
     assert step[panels["loglik"].argmax()] == pytest.approx(0)
@@ -243,13 +240,13 @@ def test_a_run_out_of_time_goes_on_to_the_same_numbers(result: Result, tmp_path:
 
 
 def test_best_factorised_bounds_of_the_toy_are_global() -> None:
-    """Against a dense grid of both bits' logits, at the places where the toy's best q jumps."""
-    x, _ = MIXTURE.lattice(0.8)
-    log_joint = MIXTURE.log_joint(x, MIXTURE.means())
+    """Against a dense grid of both bits' logits, where the toy's best q jumps."""
+    x = lattice(0.8)
+    values = log_joint(x, TRUTH)
     bits = binary_codes(2)
     axis = torch.linspace(-15, 15, 101, dtype=torch.float64)
     logits = torch.cartesian_prod(axis, axis)
     grid = (logits[:, None] * bits).sum(-1).log_softmax(-1)
-    everywhere = (grid.exp() @ log_joint.mT - (grid.exp() * grid).sum(-1, keepdim=True)).amax(0)
-    elbo = enumerated(log_joint, best_factorised(log_joint, bits)).elbo
+    everywhere = (grid.exp() @ values.mT - (grid.exp() * grid).sum(-1, keepdim=True)).amax(0)
+    elbo = enumerated(values, best_factorised(values, bits)).elbo
     assert (elbo >= everywhere - 1e-6).all()

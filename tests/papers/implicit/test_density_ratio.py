@@ -16,7 +16,7 @@ from elbogap.errors import OutOfTime
 from elbogap.nn.mlp import MLP
 from elbogap.papers.implicit import finite_sample
 from elbogap.papers.implicit.experiments import density_ratio
-from elbogap.papers.implicit.game import Game, trained
+from elbogap.papers.implicit.game import Game
 from elbogap.papers.implicit.horseshoe import Posterior, best_gaussian
 from elbogap.papers.implicit.settings import AdversarialGame, DensityRatio, FiniteSample
 from elbogap.runtime import Run
@@ -45,7 +45,7 @@ def work(folder: Path, deadline: float = math.inf) -> Work:
 
 def records(folder: Path, *, steps: int = 4, **changed: object) -> torch.Tensor:
     settings = GAME.model_copy(update=changed)
-    return trained(Game(settings, steps, 0, "cpu"), settings, work(folder))
+    return Game(settings, steps, 0, "cpu").train(work(folder))
 
 
 # The game
@@ -87,9 +87,9 @@ def test_the_measured_bound_of_the_prior_itself_is_its_elbo() -> None:
     game = Game(settings, 1, 0, "cpu")
     half = torch.cat([torch.eye(2), -torch.eye(2)], 1)
     weights = [half.expand(2, -1, -1), half.T.expand(2, -1, -1)]
-    game._q = MLP.from_tensors(weights, [torch.zeros(2, 1, 4), torch.zeros(2, 1, 2)], "relu")
+    game._q.network = MLP.from_tensors(weights, [torch.zeros(2, 1, 4), torch.zeros(2, 1, 2)], "relu")
     with torch.no_grad():
-        for parameter in game._discriminator.parameters():
+        for parameter in game._discriminator.network.parameters():
             parameter.zero_()
     estimate, elbo = game._measure(1)
     # E (x - z_1^2 - z_2)^2 = (x - 1)^2 + 2 + 1
@@ -112,8 +112,8 @@ def test_a_game_in_pieces_is_the_uninterrupted_game(tmp_path: Path) -> None:
     whole = records(tmp_path / "whole")
     for _ in range(GAME.rounds):
         with pytest.raises(OutOfTime):
-            trained(Game(GAME, 4, 0, "cpu"), GAME, work(tmp_path, time.monotonic()))
-    found = trained(Game(GAME, 4, 0, "cpu"), GAME, work(tmp_path))
+            Game(GAME, 4, 0, "cpu").train(work(tmp_path, time.monotonic()))
+    found = Game(GAME, 4, 0, "cpu").train(work(tmp_path))
     assert torch.equal(found, whole)
 
 
@@ -135,14 +135,14 @@ def test_the_best_discriminator_by_quadrature() -> None:
     exact = finite_sample.exact(divergence)
     mean = math.sqrt(2 * divergence)  # in one dimension
 
-    def share(inside: object) -> float:
+    def fraction(inside: object) -> float:
         z = np.linspace(-12, 12, 2_000_001)
         log_ratio = mean * z - divergence
         densities = norm.pdf(z, mean) * inside(log_ratio, 1) + norm.pdf(z) * inside(log_ratio, -1)
         return float(0.5 * densities.sum() * (z[1] - z[0]))
 
-    assert exact["accuracy"] == pytest.approx(share(lambda ratio, side: side * ratio > 0), abs=1e-5)
-    certain = share(lambda ratio, side: np.abs(1 / (1 + np.exp(-ratio)) - 0.5) > 0.49)
+    assert exact["accuracy"] == pytest.approx(fraction(lambda ratio, side: side * ratio > 0), abs=1e-5)
+    certain = fraction(lambda ratio, side: np.abs(1 / (1 + np.exp(-ratio)) - 0.5) > 0.49)
     assert exact["certain"] == pytest.approx(certain, abs=1e-5)
 
 

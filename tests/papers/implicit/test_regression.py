@@ -13,12 +13,13 @@ from torch import Tensor
 from allowance import within
 from elbogap import tables
 from elbogap.data.loaders import Dataset
-from elbogap.ensemble import Fit
+from elbogap.ensemble import Batch, Variational
 from elbogap.errors import UserError
 from elbogap.inference.objectives.base import StepSize
-from elbogap.papers.implicit import softmax_regression as regression_module
+from elbogap.nn.mlp import MLP
 from elbogap.papers.implicit.experiments import hmc_iterations, regression, regression_summary
 from elbogap.papers.implicit.families import affine_mean
+from elbogap.papers.implicit.names import EXPLICIT, OF_Q, UIVI, Method
 from elbogap.papers.implicit.settings import (
     HmcIterations,
     Points,
@@ -26,8 +27,8 @@ from elbogap.papers.implicit.settings import (
     RegressionSummary,
     SoftmaxTraining,
 )
-from elbogap.papers.implicit.softmax_regression import Labelled, SoftmaxRegression
-from elbogap.runtime import Run, limit_torch_threads
+from elbogap.papers.implicit.softmax_regression import Inference, Labelled, SoftmaxRegression
+from elbogap.runtime import Run, limit_torch_threads, torch_generator
 from elbogap.training import Work
 
 CLASSES, FEATURES = 3, 4
@@ -54,7 +55,7 @@ def softmax() -> SoftmaxRegression:
         inputs[:, -1] = 1
         return Labelled(inputs, torch.randint(CLASSES, (count,), generator=generator))
 
-    return SoftmaxRegression(points(POINTS.train), points(POINTS.test), CLASSES)
+    return SoftmaxRegression(points(POINTS.train), points(POINTS.test), CLASSES, POINTS.batch)
 
 
 def normal(seed: int, *shape: int) -> Tensor:
@@ -67,11 +68,15 @@ def log_likelihood(z: Tensor, points: Labelled) -> Tensor:
     return torch.distributions.Categorical(logits=logits).log_prob(points.labels)
 
 
-def trained(
-    training: SoftmaxTraining, softmax: SoftmaxRegression, folder: Path, method: str, seeds: list[int]
-) -> Fit:
-    work = Work("test", folder / f"{method}{seeds}.pt", "", 1e9)
-    return regression_module.train(training, softmax, POINTS, method, 2, seeds, 5, work)
+def inference(
+    training: SoftmaxTraining, softmax: SoftmaxRegression, method: Method, *seeds: int
+) -> Inference:
+    return Inference(training, softmax, method, 2, seeds or (0, 1))
+
+
+def first_step(q: Inference) -> tuple[Variational, dict[str, MLP], Batch]:
+    what = q.variational()
+    return what, q.initial_networks(), {name: values[:, 0] for name, values in what.prepare(0).items()}
 
 
 def test_the_log_joint_is_that_of_the_formula_and_so_is_its_gradient(softmax: SoftmaxRegression) -> None:
@@ -92,17 +97,18 @@ def test_the_log_joint_is_that_of_the_formula_and_so_is_its_gradient(softmax: So
         torch.testing.assert_close(slope[member, 0], -one + 8 * (errors.T @ chosen.inputs).flatten())
 
 
-@pytest.mark.parametrize("method", regression_module.METHODS)
+@pytest.mark.parametrize("method", OF_Q.values(), ids=OF_Q)
 def test_estimates_are_those_of_brute_force(
-    training: SoftmaxTraining, softmax: SoftmaxRegression, method: str
+    training: SoftmaxTraining, softmax: SoftmaxRegression, method: Method
 ) -> None:
     """Draws are repeated from the streams; densities are summed over all noises one by one."""
-    networks = regression_module.initial_networks(training, method, softmax.dimensions, range(2))
-    found = regression_module.estimates(training, softmax, networks, seeds=range(2), test_draws=6)
-    size, noise = softmax.dimensions, 0 if method == "explicit" else training.noise
-    deviation = networks["deviation"].biases[0].exp()
+    q = inference(training, softmax, method)
+    networks = q.initial_networks()
+    found = q.estimates(networks, 6)
+    size, noise = softmax.dimensions, training.noise if method.mixing else 0
+    scale = networks["scale"].biases[0].exp()
     for seed in range(2):
-        generator = regression_module.torch_generator(training.seed, "implicit.regression", "measure", seed)
+        generator = torch_generator(training.seed, "implicit.regression", "measure", seed)
         network = networks["mean"].select([seed])
 
         def drawn(*shape: int, generator: torch.Generator = generator) -> Tensor:
@@ -111,11 +117,11 @@ def test_estimates_are_those_of_brute_force(
         own, draws, fresh = drawn(5, noise), drawn(5, size), drawn(7, noise)
         elbo, lower = [], []
         for e, u in zip(own, draws, strict=True):
-            z = network(e[None, None])[0, 0] + deviation[seed, 0] * u
+            z = network(e[None, None])[0, 0] + scale[seed, 0] * u
             joint = -0.5 * z.square().sum() - 0.5 * size * math.log(2 * math.pi)
             joint = joint + log_likelihood(z, softmax.train).sum()
-            q = torch.distributions.Normal(network(torch.cat([e[None], fresh])[None])[0], deviation[seed])
-            densities = q.log_prob(z).double().sum(-1)
+            own_q = torch.distributions.Normal(network(torch.cat([e[None], fresh])[None])[0], scale[seed])
+            densities = own_q.log_prob(z).double().sum(-1)
             elbo.append(joint - densities[1:].logsumexp(0) + math.log(7))
             lower.append(joint - densities.logsumexp(0) + math.log(8))
         assert found["elbo"][seed].item() == pytest.approx(torch.stack(elbo).mean().item(), rel=1e-4)
@@ -123,7 +129,7 @@ def test_estimates_are_those_of_brute_force(
         likelihoods = []
         for count in (4, 2):
             e, u = drawn(count, noise), drawn(count, size)
-            z = network(e[None])[0] + deviation[seed] * u
+            z = network(e[None])[0] + scale[seed] * u
             likelihoods += [log_likelihood(one, softmax.test).double() for one in z]
         values = torch.stack(likelihoods)  # [T, N]
         joint_predictive = values.sum(1).exp().mean().log() / POINTS.test
@@ -135,17 +141,20 @@ def test_estimates_are_those_of_brute_force(
 def test_the_exact_elbo_of_the_mean_field_needs_no_noises(
     training: SoftmaxTraining, softmax: SoftmaxRegression
 ) -> None:
-    networks = regression_module.initial_networks(training, "explicit", softmax.dimensions, range(2))
-    found = regression_module.estimates(training, softmax, networks, seeds=range(2), test_draws=1)
+    q = inference(training, softmax, EXPLICIT)
+    found = q.estimates(q.initial_networks(), 1)
     torch.testing.assert_close(found["elbo"], found["elbo_lower"])
 
 
-@pytest.mark.parametrize("method", regression_module.METHODS)
+@pytest.mark.parametrize("method", OF_Q.values(), ids=OF_Q)
 def test_members_do_not_depend_on_each_other_and_learn(
-    training: SoftmaxTraining, softmax: SoftmaxRegression, tmp_path: Path, method: str
+    training: SoftmaxTraining, softmax: SoftmaxRegression, tmp_path: Path, method: Method
 ) -> None:
     long = training.model_copy(update={"measure_every": 30})
-    both, alone = (trained(long, softmax, tmp_path, method, seeds) for seeds in ([0, 1], [1]))
+    both, alone = (
+        inference(long, softmax, method, *seeds).train(5, Work("test", tmp_path / f"{seeds}.pt", "", 1e9))
+        for seeds in ([0, 1], [1])
+    )
     for name in both.networks:
         for ours, theirs in zip(
             both.networks[name].parameters(), alone.networks[name].parameters(), strict=True
@@ -158,10 +167,7 @@ def test_members_do_not_depend_on_each_other_and_learn(
 def test_all_methods_see_the_same_minibatches_and_a_round_goes_through_the_data(
     training: SoftmaxTraining, softmax: SoftmaxRegression
 ) -> None:
-    rows = [
-        regression_module.variational(training, softmax, POINTS, method, 2, [0, 1]).prepare(3)["rows"]
-        for method in regression_module.METHODS
-    ]
+    rows = [inference(training, softmax, method).variational().prepare(3)["rows"] for method in OF_Q.values()]
     assert torch.equal(rows[0], rows[1])
     assert torch.equal(rows[0], rows[2])
     assert rows[0].shape == (2, training.measure_every, POINTS.batch)
@@ -170,10 +176,8 @@ def test_all_methods_see_the_same_minibatches_and_a_round_goes_through_the_data(
 
 
 def test_uivi_s_leapfrog_step_adapts(training: SoftmaxTraining, softmax: SoftmaxRegression) -> None:
-    what = regression_module.variational(training, softmax, POINTS, "uivi", 2, [0, 1])
+    what, networks, batch = first_step(inference(training, softmax, UIVI))
     assert isinstance(what.state, StepSize)
-    networks = regression_module.initial_networks(training, "uivi", softmax.dimensions, [0, 1])
-    batch = {name: values[:, 0] for name, values in what.prepare(0).items()}
     value = what.value(networks, batch)
     # the value is the bound without further noises, whatever the chains did
     q = affine_mean(networks)
@@ -191,8 +195,8 @@ def test_the_model_takes_the_first_of_the_shuffled_points_and_adds_a_one() -> No
         "valid_label": labels[10:15], "test": pixels[15:], "test_label": labels[15:],
     }  # fmt: skip
     data = Dataset("mnist", "real", arrays, {})
-    found = regression_module.model(data, Points(train=12, test=100, batch=3), 0, "cpu")
-    assert (len(found.train), len(found.test), found.classes, found.dimensions) == (12, 5, 3, 9)
+    found = SoftmaxRegression.of(data, Points(train=12, test=100, batch=3), 0, "cpu")
+    assert (len(found.train.labels), len(found.test.labels), found.classes, found.dimensions) == (12, 5, 3, 9)
     assert (found.train.inputs[:, 2] == 1).all()
     places = (found.train.inputs[:, 0] * 255 / 2).round().long()
     assert len(set(places.tolist())) == 12
@@ -200,7 +204,7 @@ def test_the_model_takes_the_first_of_the_shuffled_points_and_adds_a_one() -> No
     assert places.max() >= 10, "the validation part belongs to the training points"
     assert (found.train.labels == places % 3).all()
     with pytest.raises(UserError, match="batch 16 exceeds the 15 training points"):
-        regression_module.model(data, Points(train=99, test=1, batch=16), 0, "cpu")
+        SoftmaxRegression.of(data, Points(train=99, test=1, batch=16), 0, "cpu")
 
 
 @pytest.fixture(scope="module")
@@ -249,7 +253,7 @@ def test_the_experiments_give_a_row_per_seed_and_measurement_and_their_means(
         assert row.elbo == pytest.approx(own["elbo"].mean())
         assert row.elbo_time_sd == pytest.approx(own["elbo"].std())
     table = summary["table"].set_index("method")
-    for method in regression_module.METHODS:
+    for method in OF_Q:
         seeds = summary["seeds"].query("method == @method")
         assert table["test_loglik"][method] == pytest.approx(seeds["test_loglik"].mean())
         assert table["test_loglik_seed_sd"][method] == pytest.approx(seeds["test_loglik"].std())

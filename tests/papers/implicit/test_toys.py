@@ -14,17 +14,17 @@ from elbogap.errors import OutOfTime
 from elbogap.inference import hmc
 from elbogap.inference.families.semi_implicit import SemiImplicit
 from elbogap.inference.noise import draw
+from elbogap.inference.objectives import elbo, uivi
 from elbogap.inference.objectives.base import StepSize
-from elbogap.inference.objectives.elbo import SIVI
-from elbogap.inference.objectives.uivi import UIVI
 from elbogap.nn.mlp import MLP
 from elbogap.papers.implicit import best_gaussian
-from elbogap.papers.implicit.best_gaussian import smallest_divergence
+from elbogap.papers.implicit.best_gaussian import gauss_hermite_rule, largest_elbo, trapezoid_rule
 from elbogap.papers.implicit.elbo import elbo_between
 from elbogap.papers.implicit.experiments import toys
 from elbogap.papers.implicit.families import FLOOR, semi_implicit
+from elbogap.papers.implicit.names import OF_Q, SIVI, UIVI
 from elbogap.papers.implicit.settings import Toys
-from elbogap.papers.implicit.uivi_targets import TARGETS, LogDensities
+from elbogap.papers.implicit.targets import UIVI_TARGETS, expanded_log_density, log_density
 from elbogap.runtime import Run, limit_torch_threads, torch_generator
 
 SETTINGS = Toys(
@@ -77,10 +77,12 @@ def test_targets_are_those_of_the_code_and_normalised() -> None:
     x_shaped = mixture([[0.0, 0.0]] * 2, [[[2.0, 1.8], [1.8, 2.0]], [[2.0, -1.8], [-1.8, 2.0]]])
     multimodal = mixture([[-2.0, 0.0], [2.0, 0.0]], [[[1.0, 0.0], [0.0, 1.0]]] * 2)
     expected = [banana.log_prob(bent), x_shaped.log_prob(z[1]), multimodal.log_prob(z[2])]
-    torch.testing.assert_close(LogDensities.of(list(TARGETS))(z), torch.stack(expected), rtol=1e-4, atol=1e-4)
+    targets = list(UIVI_TARGETS.values())
+    for form in (log_density, expanded_log_density):
+        torch.testing.assert_close(form(targets)(z), torch.stack(expected), rtol=1e-4, atol=1e-4)
     axis = torch.linspace(-40, 12, 1041, dtype=torch.float64)
     grid = torch.cartesian_prod(axis[560:], axis)[None].expand(3, -1, -1)
-    mass = LogDensities.of(list(TARGETS), dtype=torch.float64)(grid).exp().sum(-1) * 0.05**2
+    mass = log_density(targets, dtype=torch.float64)(grid).exp().sum(-1) * 0.05**2
     torch.testing.assert_close(mass, torch.ones(3, dtype=torch.float64), rtol=0, atol=1e-6)
 
 
@@ -90,7 +92,7 @@ def test_every_target_method_and_seed_has_its_row(
     table, draws = result["divergences"], result["draws"]
     assert isinstance(table, pd.DataFrame)
     keys = table[["method", "target", "seed"]].to_numpy().tolist()
-    assert keys == [list(key) for key in itertools.product(toys.METHODS, TARGETS, range(2))]
+    assert keys == [list(key) for key in itertools.product(OF_Q, UIVI_TARGETS, range(2))]
     np.testing.assert_allclose(table["kl"], -table["elbo"], atol=1e-12)
     assert (table["elbo"] <= table["elbo_above"] + 1e-9).all()
     exact = table[table["method"] == "explicit"]
@@ -105,22 +107,25 @@ def test_every_target_method_and_seed_has_its_row(
     assert chains.loc[["explicit", "sivi"]].isna().all(axis=None)
     assert chains.loc["uivi", "acceptance"].between(0.3, 1).all()
     assert (chains.loc["uivi", "step_size"] != SETTINGS.step_size).all()
-    for target in TARGETS:
+    for target in UIVI_TARGETS:
         assert draws[f"density_{target}"].shape == (50, 50)
-        assert all(draws[f"{method}_{target}"].shape == (40, 2) for method in toys.METHODS)
+        assert all(draws[f"{method}_{target}"].shape == (40, 2) for method in OF_Q)
 
 
 def test_the_best_gaussian_is_the_target_where_it_can_be_and_else_the_known_one() -> None:
     gaussian = Independent(Normal(torch.tensor([1.0, -2.0]), torch.tensor([0.3, 4.0])), 1)
-    assert smallest_divergence(gaussian.log_prob, [(0.0, 0.0)]) == pytest.approx(0, abs=1e-6)
+    rule = trapezoid_rule()
+    assert largest_elbo(gaussian.log_prob, [(0.0, 0.0)], rule) == pytest.approx(0, abs=1e-6)
     tilted = MultivariateNormal(
         torch.zeros(2, dtype=torch.float64), torch.tensor([[1, 0.9], [0.9, 1]], dtype=torch.float64)
     )
     known = -0.5 * math.log(1 - 0.9**2)  # variances 1 - r^2
-    assert smallest_divergence(tilted.log_prob, [(1.0, 1.0)]) == pytest.approx(known, abs=1e-6)
+    assert largest_elbo(tilted.log_prob, [(1.0, 1.0)], rule) == pytest.approx(-known, abs=1e-6)
+    exact = gauss_hermite_rule(2)  # of a quadratic
+    assert largest_elbo(tilted.log_prob, [(1.0, 1.0)], exact, correlated=True) == pytest.approx(0, abs=1e-6)
 
 
-@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("target", UIVI_TARGETS)
 def test_the_best_gaussian_s_quadrature_has_converged(target: str, monkeypatch: pytest.MonkeyPatch) -> None:
     coarse = toys._best_gaussian(target)
     monkeypatch.setattr(best_gaussian, "NODES", 2 * best_gaussian.NODES)
@@ -167,35 +172,32 @@ def test_a_member_does_not_depend_on_the_others() -> None:
     members = [("banana", 0), ("multimodal", 1)]
     gradients = []
     for own in (members, members[1:]):
-        networks = toys._initial_networks(SETTINGS, "uivi", own)
-        objective = toys._training(SETTINGS, "uivi", own, "cpu")
+        networks = toys._initial_networks(SETTINGS, UIVI, own)
+        objective = toys._training(SETTINGS, UIVI, own, "cpu")
         batch = {name: values[:, 0] for name, values in objective.prepare(3).items()}
         objective.value(networks, batch).sum().backward()
         gradients.append(networks["mean"].weights[1].grad[-1])
     torch.testing.assert_close(*gradients, rtol=1e-4, atol=1e-5)
 
 
-def gaussian_networks(mean: list[float], deviation: list[float]) -> dict[str, MLP]:
-    return {
-        "mean": MLP.constant(torch.tensor([mean])),
-        "deviation": MLP.constant(torch.tensor([deviation])),
-    }
+def gaussian_networks(mean: list[float], scale: list[float]) -> dict[str, MLP]:
+    return {"mean": MLP.constant(torch.tensor([mean])), "scale": MLP.constant(torch.tensor([scale]))}
 
 
 def test_the_gaussian_s_bound_is_its_elbo() -> None:
     """Against a Gaussian target the mean over many draws is -KL in closed form."""
     target = Independent(Normal(torch.tensor([1.0, -1.0]), torch.tensor([0.5, 2.0])), 1)
     q = Independent(Normal(torch.tensor([0.5, 0.0]), torch.tensor([0.7, 1.0])), 1)
-    batch = draw(SIVI(0).noise(40_000, dimensions=2), torch.Generator().manual_seed(0), 1)
+    batch = draw(elbo.SIVI(0).noise(40_000, dimensions=2), torch.Generator().manual_seed(0), 1)
     family = semi_implicit(gaussian_networks([0.5, 0.0], [0.7, 1.0]))
-    value = SIVI(0).estimate(family, target.log_prob, batch).mean()
+    value = elbo.SIVI(0).estimate(family, target.log_prob, batch).mean()
     assert value.item() == pytest.approx(-float(torch.distributions.kl_divergence(q, target)), abs=0.05)
 
 
 def test_noises_shared_by_all_draws_are_those_noises_for_each() -> None:
     members = [("banana", 0), ("x_shaped", 0)]
-    networks = toys._initial_networks(SETTINGS, "sivi", members)
-    objective = toys._training(SETTINGS, "sivi", members, "cpu")
+    networks = toys._initial_networks(SETTINGS, SIVI, members)
+    objective = toys._training(SETTINGS, SIVI, members, "cpu")
     batch = {name: values[:, 0] for name, values in objective.prepare(0).items()}
     assert batch["more"].shape == (2, 8, 1, 3)
     repeated = batch | {"more": batch["more"].expand(-1, -1, 5, -1)}
@@ -204,51 +206,51 @@ def test_noises_shared_by_all_draws_are_those_noises_for_each() -> None:
 
 def test_uivi_records_the_bound_without_others_and_moves_its_step_sizes() -> None:
     members = [("x_shaped", 0), ("x_shaped", 1)]
-    networks = toys._initial_networks(SETTINGS, "uivi", members)
-    training = toys._training(SETTINGS, "uivi", members, "cpu")
+    networks = toys._initial_networks(SETTINGS, UIVI, members)
+    training = toys._training(SETTINGS, UIVI, members, "cpu")
     assert isinstance(training.state, StepSize)
     batch = {name: values[:, 0] for name, values in training.prepare(0).items()}
     place = training.state.value
     value = training.value(networks, batch)
     none = batch["mixing"].new_empty(2, 0, 1, 3)
     log_joint = training.log_joint(networks, batch)
-    bound = SIVI(0).estimate(semi_implicit(networks), log_joint, batch | {"more": none}).mean()
+    bound = elbo.SIVI(0).estimate(semi_implicit(networks), log_joint, batch | {"more": none}).mean()
     torch.testing.assert_close(value, bound)
     assert training.state.value is place  # in place, as a captured step needs it
     assert (place != 0.2).all()
     assert place[0] != place[1]
 
 
-def test_a_deviation_below_the_floor_counts_as_the_floor_and_finds_back() -> None:
+def test_a_scale_below_the_floor_counts_as_the_floor_and_finds_back() -> None:
     networks = gaussian_networks([0.0, 0.0], [-1.0, 0.3])
     q = semi_implicit(networks)
     assert q.log_scale.exp().flatten().tolist() == pytest.approx([FLOOR, 0.3])
-    (slope,) = torch.autograd.grad(q.log_scale.sum(), networks["deviation"].biases[0])
+    (slope,) = torch.autograd.grad(q.log_scale.sum(), networks["scale"].biases[0])
     assert slope.flatten().tolist() == pytest.approx([1 / FLOOR, 1 / 0.3])
 
 
 def test_the_elbo_lies_between_its_estimates() -> None:
     """mu(e) = (e, 0) makes q Gaussian with variance 1 + sigma^2 in the first coordinate."""
     weight = torch.tensor([[[1.0, 0.0]]], dtype=torch.float64)
-    deviation = torch.tensor([[[0.5, 0.5]]], dtype=torch.float64)
-    q = SemiImplicit(lambda e: e @ weight, deviation.log(), 1)
+    scale = torch.tensor([[[0.5, 0.5]]], dtype=torch.float64)
+    q = SemiImplicit(lambda e: e @ weight, scale.log(), 1)
     marginal = Independent(Normal(torch.zeros(2), torch.tensor([math.sqrt(1.25), 0.5])), 1)
     target = Independent(Normal(torch.zeros(2), torch.ones(2)), 1)
-    estimate = elbo_between(
-        target.log_prob, q, draws=2000, noises=20, blocks=10, generator=torch_generator(0, "between")
+    low, high, _ = elbo_between(
+        target.log_prob, q, num_draws=2000, num_mixing=20, blocks=10, generator=torch_generator(0, "between")
     )
-    elbo = -float(torch.distributions.kl_divergence(marginal, target))
-    assert float(estimate.low) < elbo < float(estimate.high)
-    assert float(estimate.high - estimate.low) < 0.2
-    finer = elbo_between(
-        target.log_prob, q, draws=2000, noises=2000, blocks=10, generator=torch_generator(0, "finer")
+    exact = -float(torch.distributions.kl_divergence(marginal, target))
+    assert float(low) < exact < float(high)
+    assert float(high - low) < 0.2
+    low, _, error = elbo_between(
+        target.log_prob, q, num_draws=2000, num_mixing=2000, blocks=10, generator=torch_generator(0, "finer")
     )
-    assert float(finer.low) == pytest.approx(elbo, abs=4 * float(finer.error) + 0.002)
+    assert float(low) == pytest.approx(exact, abs=4 * float(error) + 0.002)
 
 
 def test_the_objectives_chains_are_those_of_the_settings() -> None:
-    training = toys._training(SETTINGS, "uivi", [("banana", 0)], "cpu")
-    assert isinstance(training.objective, UIVI)
+    training = toys._training(SETTINGS, UIVI, [("banana", 0)], "cpu")
+    assert isinstance(training.objective, uivi.UIVI)
     prepared = training.prepare(0)
     assert prepared["momenta"].shape == (1, 20, 4, 5, 3)
     assert prepared["uniforms"].shape == (1, 20, 4, 5)

@@ -12,12 +12,11 @@ from elbogap.inference import hmc
 from elbogap.inference.objectives.contrastive import RunningMeanPerDatum
 from elbogap.nn.mlp import MLP
 from elbogap.papers.implicit import vae
-from elbogap.papers.implicit.experiments.vae_train import objective
 from elbogap.papers.implicit.families import gaussian_posterior, semi_implicit_posterior
+from elbogap.papers.implicit.names import OF_VAE
 from elbogap.papers.implicit.settings import VaeTrain
+from elbogap.papers.implicit.vae import Learning
 from elbogap.runtime import torch_generator
-
-METHODS = ["elbo", "sivi", "uivi", "hoffman", "vcd"]
 
 
 def pictures(count: int = 60) -> Tensor:
@@ -26,8 +25,8 @@ def pictures(count: int = 60) -> Tensor:
 
 def first_step(settings: VaeTrain, name: str) -> tuple[Variational, dict[str, MLP], Batch]:
     """The objective, initial networks and first minibatch of a cell."""
-    training = objective(settings, "binarized_mnist", settings.cells[name], [0, 1], pictures())
-    networks = vae.initial_networks(settings, "binarized_mnist", settings.cells[name], [0, 1])
+    learning = Learning(settings, "binarized_mnist", settings.cells[name], [0, 1])
+    training, networks = learning.variational(pictures()), learning.initial_networks()
     return training, networks, {key: values[:, 0] for key, values in training.prepare(0).items()}
 
 
@@ -41,7 +40,8 @@ def test_the_log_joint_is_that_of_independent_pixels() -> None:
 
 def test_the_prepared_noise_depends_on_nothing_but_seed_and_round(vae_settings: VaeTrain) -> None:
     both, _, _ = first_step(vae_settings, "vcd")
-    alone = objective(vae_settings, "binarized_mnist", vae_settings.cells["vcd"], [1], pictures())
+    learning = Learning(vae_settings, "binarized_mnist", vae_settings.cells["vcd"], [1])
+    alone = learning.variational(pictures())
     for name, values in both.prepare(3).items():
         assert torch.equal(values[1:], alone.prepare(3)[name])
         assert not torch.equal(values, both.prepare(4)[name])
@@ -55,7 +55,7 @@ def test_a_round_longer_than_a_pass_shuffles_again(vae_settings: VaeTrain) -> No
     assert len(set(rows[3:].flatten().tolist())) == 40
 
 
-@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("name", OF_VAE)
 def test_values_are_means_with_the_gradient_of_sums(vae_settings: VaeTrain, name: str) -> None:
     training, networks, batch = first_step(vae_settings, name)
     value = training.value(networks, batch)
@@ -129,8 +129,8 @@ def test_networks_have_the_documents_shapes(vae_settings: VaeTrain) -> None:
         for name in ("elbo", "uivi", "factorisation")
     }
     encoder, decoder = [784, 9, 8, 2], [2, 9, 8, 784]
-    assert shapes["elbo"] == {"mean": encoder, "deviation": encoder, "decoder": decoder}
-    assert shapes["uivi"] == {"mean": [788, 9, 8, 2], "deviation": [0, 2], "decoder": decoder}
+    assert shapes["elbo"] == {"mean": encoder, "scale": encoder, "decoder": decoder}
+    assert shapes["uivi"] == {"mean": [788, 9, 8, 2], "scale": [0, 2], "decoder": decoder}
     assert shapes["factorisation"]["decoder"] == [3, 784]
 
 

@@ -1,6 +1,5 @@
 """Images, training, evaluation, tables and timing of the models with one latent variable per image."""
 
-import json
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +10,6 @@ import pytest
 import torch
 
 from elbogap import tables
-from elbogap.data import stand_ins
 from elbogap.densities import bernoulli_log_likelihood
 from elbogap.errors import OutOfTime, UserError
 from elbogap.nn.mlp import MLP
@@ -27,6 +25,7 @@ from elbogap.papers.implicit.settings import (
     VaeTrain,
 )
 from elbogap.runtime import Run
+from toy_data import stand_in_record
 
 EVALUATE = VaeEvaluate(
     burn_in=100, kept=100, widening=1.2, samples=2000, own_samples=500, own_noises=500, rows=100000, seed=0
@@ -39,20 +38,7 @@ def training_run(images: Path, cell: str, scratch: Path) -> Run:
 
 @pytest.mark.parametrize("dataset", ["binarized_mnist", "fashion_mnist"])
 def test_images_are_binary_and_chosen_at_random(dataset: str, tmp_path: Path) -> None:
-    record = tmp_path / "record.json"
-    recipe = stand_ins.PARAMETERS[dataset]
-    record.write_text(
-        json.dumps(
-            {
-                "dataset": dataset,
-                "kind": "stand-in",
-                "variant": "synthetic",
-                "files": [],
-                "stand_in": dict(recipe),
-            }
-        ),
-        encoding="utf-8",
-    )
+    record = stand_in_record(tmp_path, dataset)
     settings = ImplicitImages(train=50, test=10, threshold=0.5, seed=0)
     run = Run("smoke", {"dataset": dataset}, {"data": record})
     found = images_experiment.run(settings, run)["images"]
@@ -74,7 +60,7 @@ def test_training_raises_the_bound(vae_settings: VaeTrain, images: Path, cell: s
     for _, curve in curves.groupby("seed"):
         assert curve["bound"].is_monotonic_increasing
     networks = Stored.from_arrays(found["models"]).networks
-    assert set(networks) == {"mean", "deviation", "decoder"}
+    assert set(networks) == {"mean", "scale", "decoder"}
 
 
 def test_a_seed_is_the_same_alone(vae_settings: VaeTrain, images: Path, tmp_path: Path) -> None:
@@ -128,8 +114,8 @@ def small_models(semi_implicit: bool) -> dict[str, MLP]:
     decoder = MLP(1, [1, 5, 784], "tanh", generator)
     inputs = 784 + (2 if semi_implicit else 0)
     models = {"decoder": decoder, "mean": MLP(1, [inputs, 4, 1], "relu", generator, "xavier")}
-    deviation = MLP.constant(torch.ones(1, 1)) if semi_implicit else MLP(1, [784, 4, 1], "relu", generator)
-    return models | {"deviation": deviation}
+    scale = MLP.constant(torch.ones(1, 1)) if semi_implicit else MLP(1, [784, 4, 1], "relu", generator)
+    return models | {"scale": scale}
 
 
 def exact(models: dict[str, MLP], images: Path) -> np.ndarray:
@@ -160,7 +146,7 @@ def test_few_noises_push_the_own_estimate_up(images: Path, tmp_path: Path) -> No
     models = small_models(semi_implicit=True)
     with torch.no_grad():
         models["mean"].weights[0][:, 784:] *= 20
-        models["deviation"].biases[0].fill_(0.135)
+        models["scale"].biases[0].fill_(0.135)
     means = []
     for noises in (1, 500):
         settings = EVALUATE.model_copy(update={"own_noises": noises})

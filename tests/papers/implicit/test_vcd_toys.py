@@ -19,11 +19,17 @@ from elbogap.inference.families.mixture import GaussianMixture
 from elbogap.inference.hmc import Adaptation, Chains, Kernel
 from elbogap.inference.objectives.contrastive import VCD, ChainState
 from elbogap.nn.mlp import MLP
-from elbogap.papers.implicit.closed_form import best_deviation, forgotten, leapfrog
+from elbogap.papers.implicit.closed_form import best_scale, forgotten, leapfrog
 from elbogap.papers.implicit.experiments import vcd_toys
 from elbogap.papers.implicit.families import mixture
-from elbogap.papers.implicit.planar import TARGETS, Component, Planar, Target, divergences
 from elbogap.papers.implicit.settings import VcdChains, VcdFit, VcdProperties, VcdSteps, VcdSweep, VcdToys
+from elbogap.papers.implicit.targets import (
+    VCD_TARGETS,
+    Component,
+    Target,
+    divergences,
+    expanded_log_density,
+)
 from elbogap.papers.implicit.vcd_properties import properties, transition
 from elbogap.runtime import Run, limit_torch_threads
 
@@ -88,18 +94,19 @@ def as_distribution(q: GaussianMixture) -> MixtureSameFamily:
 
 
 def test_targets_together_have_the_densities_of_torch_s_own() -> None:
-    z = randn(len(TARGETS), 50, 2) * 2
-    found = Planar.of(list(TARGETS.values()), "cpu", torch.float64).log_density(z)
-    for rows, points, target in zip(found, z, TARGETS.values(), strict=True):
+    z = randn(len(VCD_TARGETS), 50, 2) * 2
+    found = expanded_log_density(list(VCD_TARGETS.values()), dtype=torch.float64)(z)
+    for rows, points, target in zip(found, z, VCD_TARGETS.values(), strict=True):
         bent = torch.stack([points[:, 0], points[:, 1] + target.bend * (points[:, 0] ** 2 + 1)], 1)
         torch.testing.assert_close(rows, distribution(target).log_prob(bent))
 
 
 def test_targets_are_the_document_s() -> None:
-    banana, gaussian, two = TARGETS["banana"], TARGETS["gaussian"], TARGETS["mixture"]
-    assert banana == Target([Component(1.0, (0, 0), 0.9)], 1.0)
-    assert gaussian == Target([Component(1.0, (0, 0), 0.95)])
-    assert two == Target([Component(0.3, (0.8, 0.8), 0.8), Component(0.7, (-2, -2), -0.6)])
+    banana, gaussian, two = VCD_TARGETS["banana"], VCD_TARGETS["gaussian"], VCD_TARGETS["mixture"]
+    assert (banana.components, banana.bend) == ([Component(1.0, (0, 0), 0.9)], 1.0)
+    assert (gaussian.components, gaussian.bend) == ([Component(1.0, (0, 0), 0.95)], 0.0)
+    pair = [Component(0.3, (0.8, 0.8), 0.8), Component(0.7, (-2, -2), -0.6)]
+    assert (two.components, two.bend) == (pair, 0.0)
 
 
 def test_approximations_have_the_densities_and_moments_of_torch_s_own() -> None:
@@ -124,21 +131,21 @@ def test_divergences_between_gaussians_are_in_closed_form() -> None:
     )
     own = MultivariateNormal(q.mean[0, 0], torch.diag(q.scale[0, 0] ** 2))
     kl = torch.distributions.kl_divergence
-    assert divergences(q, TARGETS["gaussian"]) == pytest.approx(
+    assert divergences(q, VCD_TARGETS["gaussian"]) == pytest.approx(
         (float(kl(own, p)), float(kl(p, own))), rel=1e-9
     )
 
 
-@pytest.mark.parametrize("name", TARGETS)
+@pytest.mark.parametrize("name", VCD_TARGETS)
 def test_divergences_from_mixtures_are_those_of_draws(name: str) -> None:
     torch.manual_seed(0)
-    target, own = TARGETS[name], as_distribution(MIXTURE)
+    target, own = VCD_TARGETS[name], as_distribution(MIXTURE)
     x = distribution(target).sample((200_000,))
     from_p = torch.stack([x[:, 0], x[:, 1] - target.bend * (x[:, 0] ** 2 + 1)], 1)
-    p = Planar.of([target], "cpu", torch.float64)
+    p = expanded_log_density([target], dtype=torch.float64)
     found = divergences(MIXTURE, target)
     for kl, z, sign in ((found[0], own.sample((200_000,)), 1), (found[1], from_p, -1)):
-        values = sign * (own.log_prob(z) - p.log_density(z[None])[0])
+        values = sign * (own.log_prob(z) - p(z[None])[0])
         error = float(values.std()) / math.sqrt(len(values))
         assert within(kl - float(values.mean()), error)
 
@@ -147,7 +154,7 @@ def test_divergences_from_mixtures_are_those_of_draws(name: str) -> None:
 
 
 def networks() -> dict[str, MLP]:
-    values = {"logit": MIXTURE.log_weight, "mean": MIXTURE.mean, "deviation": MIXTURE.scale}
+    values = {"logit": MIXTURE.log_weight, "mean": MIXTURE.mean, "scale": MIXTURE.scale}
     return {name: MLP.constant(value.flatten(1).float()) for name, value in values.items()}
 
 
@@ -158,11 +165,11 @@ def training(alpha: float, draws: int = 4000, iterations: int = 3) -> Variationa
         alpha=torch.tensor([[alpha]]),
         iterations=torch.tensor([iterations]),
     )
-    banana = Planar.of([TARGETS["banana"]], "cpu")
+    banana = expanded_log_density([VCD_TARGETS["banana"]])
     return Variational(
         objective=objective,
         family=lambda networks, _: mixture(networks),
-        log_joint=lambda *_: banana.log_density,
+        log_joint=lambda *_: banana,
         specs=objective.noise(2 * draws, dimensions=2),
         streams=[lambda epoch: torch.Generator().manual_seed(epoch)],
         steps=1,
@@ -181,7 +188,7 @@ def kl_slope(which: int) -> np.ndarray:
                 moved = [part.clone() for part in parts]
                 moved[place].view(-1)[entry] += step
                 moved[0] = moved[0].log_softmax(-1)
-                ends.append(divergences(GaussianMixture(*moved), TARGETS["banana"])[which])
+                ends.append(divergences(GaussianMixture(*moved), VCD_TARGETS["banana"])[which])
             slopes.append((ends[0] - ends[1]) / (2 * h))
     return np.array(slopes)
 
@@ -189,7 +196,7 @@ def kl_slope(which: int) -> np.ndarray:
 def slopes_of_objective(one: Variational, repeats: int = 16) -> tuple[np.ndarray, np.ndarray]:
     """The mean over epochs of its gradient in logits, means and deviations, and its standard error."""
     found = networks()
-    parameters = [found[name].biases[0] for name in ("logit", "mean", "deviation")]
+    parameters = [found[name].biases[0] for name in ("logit", "mean", "scale")]
     rows = []
     for epoch in range(repeats):
         batch = {name: value[:, 0] for name, value in one.prepare(epoch).items()}
@@ -241,7 +248,7 @@ def test_the_value_is_the_negative_divergence_and_the_state_is_carried() -> None
     batch = {name: value[:, 0] for name, value in one.prepare(0).items()}
     found = networks()
     value = one.value(found, batch).item()
-    assert value == pytest.approx(-divergences(MIXTURE, TARGETS["banana"])[0], abs=0.1)
+    assert value == pytest.approx(-divergences(MIXTURE, VCD_TARGETS["banana"])[0], abs=0.1)
     assert isinstance(one.state, ChainState)
     after_one = one.state.control.value.item()
     assert after_one != 0
@@ -275,12 +282,12 @@ AXES = 1.95, 0.05  # variances of N(0, [[1, .95], [.95, 1]])
 
 @pytest.mark.parametrize("alpha", [0.0, 0.1, 0.6, 1.0])
 def test_for_long_chains_the_optimum_minimises_the_sum_of_the_divergences(alpha: float) -> None:
-    best = float(best_deviation(alpha, AXES))
+    best = float(best_scale(alpha, AXES))
 
     def total(deviation: float) -> float:
         spread = torch.full((1, 1, 2), deviation, dtype=torch.float64)
         zero = torch.zeros(1, 1, dtype=torch.float64)
-        kl_q_p, kl_p_q = divergences(GaussianMixture(zero, 0 * spread, spread), TARGETS["gaussian"])
+        kl_q_p, kl_p_q = divergences(GaussianMixture(zero, 0 * spread, spread), VCD_TARGETS["gaussian"])
         return kl_q_p + alpha * kl_p_q
 
     assert abs(total(best + 1e-4) - total(best - 1e-4)) / 2e-4 < 1e-4
@@ -304,7 +311,7 @@ def test_the_optimum_is_where_alpha_vcd_with_such_chains_is_least(
             value += start + alpha * (to_q - to_p)
         return value
 
-    best = float(best_deviation(alpha, AXES, np.array(moved)))
+    best = float(best_scale(alpha, AXES, np.array(moved)))
     assert abs(total(best + 1e-5) - total(best - 1e-5)) / 2e-5 < 1e-6
     assert total(best) < min(total(best - 0.01), total(best + 0.01))
 

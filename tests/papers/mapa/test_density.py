@@ -1,23 +1,25 @@
 import time
-from collections.abc import Sequence
+from collections.abc import Callable
+from functools import partial
+from itertools import product
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+import stored
 import torch
+from stored import linear, marginal
 from torch import Tensor
-from torch.distributions import MultivariateNormal, kl_divergence
+from torch.distributions import kl_divergence
 from torch.special import ndtri
 
 from allowance import within
-from elbogap import tables
 from elbogap.errors import OutOfTime, UserError
 from elbogap.inference.prior_recovery import quantile_map
 from elbogap.nn.mlp import MLP
 from elbogap.papers.mapa.experiments import density
-from elbogap.papers.mapa.ground_truth import GroundTruth
-from elbogap.papers.mapa.models import Models
+from elbogap.papers.mapa.model import GroundTruth, load
 from elbogap.papers.mapa.settings import Density, Distillation
 from elbogap.runtime import Run, limit_torch_threads
 
@@ -27,38 +29,18 @@ SETTINGS = Density(
     checkpoint_seconds=1e9, seed=0,
 )  # fmt: skip
 TRUE_SLOPE = (1.0, -0.5)
-VARIANCE = 0.01  # of the problem `circle`, under whose name the linear ground truth runs
+
+Models = Callable[[Path], Path]
+"""Writes the models of a cell to a file."""
 
 
-def linear(slopes: Sequence[Sequence[float]], inputs: int = 1) -> MLP:
-    """Networks z -> w z without hidden layer, or x -> w' x for two inputs."""
-    weight = torch.tensor(slopes, dtype=torch.float64).reshape(len(slopes), inputs, -1)
-    bias = torch.zeros(len(slopes), 1, weight.shape[2], dtype=torch.float64)
-    return MLP.from_tensors([weight], [bias], "identity")
-
-
-def marginal(slope: Sequence[float]) -> MultivariateNormal:
-    """x = w z + sigma e has p(x) = N(0, w w' + sigma^2 I)."""
-    w = torch.tensor(slope, dtype=torch.float64)
-    covariance = w[:, None] * w + VARIANCE * torch.eye(2, dtype=torch.float64)
-    return MultivariateNormal(torch.zeros_like(w), covariance)
-
-
-def models(
-    decoder: MLP, encoder: MLP, draws: int, points: int = 200, seed: int = 0, bound: float = -1.0
-) -> Models:
-    members = decoder.members
-    return Models(
-        draw=np.arange(members) * draws // members,
-        restart=np.arange(members) % (members // draws),
-        decoder=decoder,
-        encoder=encoder,
-        bound=np.full((members, 2), bound),
-        passes=np.arange(members) + 0.5,
-        points=points,
-        batch=20,
-        seed=seed,
-    )
+def models(decoder: MLP, encoder: MLP, draws: int, points: int = 200, seed: int = 0) -> Models:
+    restarts = decoder.members // draws
+    members = list(product(range(draws), range(restarts)))
+    return partial(
+        stored.models, decoder=decoder, encoder=encoder, members=members, points=points, seed=seed,
+        passes=[place + 0.5 for place in range(len(members))],
+    )  # fmt: skip
 
 
 def encoders(members: int) -> MLP:
@@ -68,9 +50,7 @@ def encoders(members: int) -> MLP:
 @pytest.fixture
 def surrogate(tmp_path: Path) -> Path:
     limit_torch_threads(1)
-    path = tmp_path / "surrogate.npz"
-    tables.write(linear([TRUE_SLOPE]).to_arrays(), path)
-    return path
+    return stored.truth(tmp_path / "surrogate.npz", linear([TRUE_SLOPE]))
 
 
 def evaluated(
@@ -78,8 +58,7 @@ def evaluated(
 ) -> pd.DataFrame:
     inputs = {"surrogate": folder / "surrogate.npz"}
     for name, one in cells.items():
-        inputs[name] = folder / f"{name}.npz"
-        tables.write(one.to_arrays(), inputs[name])
+        inputs[name] = one(folder / f"{name}.npz")
     keys = {"problem": "circle"}
     return density.run(settings, Run("test", keys, inputs, folder / scratch, **options))["density"]
 
@@ -168,21 +147,17 @@ def test_distillation_reproduces_a_decoder_whose_codes_are_normal_already(
     points = 300
     u = ndtri((torch.arange(points, dtype=torch.float64) + 0.5) / points)
     x = torch.stack([u, 0.5 - u], 1)
-    member = density.Member(
-        cell="mapa_exact", draw=0, restart=0, passes=1.0, bound=0.0,
-        networks={"decoder": linear([(1.5, -0.7)]), "encoder": linear([(1.0, 0.0)], 2)},
-    )  # fmt: skip
+    truth = GroundTruth.load("circle", surrogate)
+    write = models(linear([(1.5, -0.7)]), linear([(1.0, 0.0)], 2), draws=1)
+    (model,) = load(truth, "mapa_exact", write(tmp_path / "mapa_exact.npz"))
     sets = {0: density.DataSets(train=x, valid=x, test=x, truth=u)}
     chosen = Distillation(epochs=400, batch=50, learning_rate=0.02, rows=10**6)
     settings = SETTINGS.model_copy(update={"distillation": chosen})
     run = Run("test", {"problem": "circle"}, {"surrogate": surrogate}, tmp_path / "scratch")
-    truth = GroundTruth.load("circle", surrogate)
-    (network,) = density.distil(settings, run, truth, sets, [member]).values()
+    (distilled,) = density.distil(settings, run, truth, sets, [model])
     z = torch.linspace(-2, 2, 9, dtype=torch.float64)[:, None]
-    with torch.no_grad():
-        found, expected = network(z[None])[0], member.decode(z)
     # Whitening divides by the quantiles' own deviation, a little below 1.
-    torch.testing.assert_close(found, expected * u.std(), rtol=0, atol=2e-3)
+    torch.testing.assert_close(distilled.mean(z), model.decode(z) * u.std(), rtol=0, atol=2e-3)
 
 
 def test_chunks_of_members_change_nothing_but_rounding(surrogate: Path, tmp_path: Path) -> None:

@@ -2,23 +2,19 @@
 
 import math
 from collections.abc import Mapping
-from functools import partial
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+import stored
 import torch
 
-from elbogap import tables
-from elbogap.densities import pairwise_gaussian_log_density
 from elbogap.errors import UserError
 from elbogap.nn.mlp import MLP
 from elbogap.papers.mapa.experiments import nonidentifiability
-from elbogap.papers.mapa.ground_truth import GroundTruth
-from elbogap.papers.mapa.models import Models
+from elbogap.papers.mapa.model import GroundTruth, Model, load
 from elbogap.papers.mapa.settings import Nonidentifiability
 from elbogap.runtime import Run
 
@@ -50,19 +46,14 @@ def result(surrogates: dict[str, Path], tmp_path_factory: pytest.TempPathFactory
     """Draw 0 has a random network, the mirrored truth, and one that exploded; draw 1 comes first."""
     truth = GroundTruth.load("circle", surrogates["circle"])
     draw = torch.Generator().manual_seed(1)
-    models = Models(
-        draw=np.array([1, 0, 0, 0]),
-        restart=np.array([0, 0, 1, 2]),
-        decoder=MLP.joined([mirrored(truth.network, 3), exploded(truth.network)]),
-        encoder=MLP(4, [2, 4, 2], "tanh", draw),
-        bound=np.zeros((4, 1)),
-        passes=np.ones(4),
+    path = stored.models(
+        tmp_path_factory.mktemp("models") / "circle_vae.npz",
+        MLP.joined([mirrored(truth.decoder, 3), exploded(truth.decoder)]),
+        MLP(4, [2, 4, 2], "tanh", draw),
+        [(1, 0), (0, 0), (0, 1), (0, 2)],
         points=400,
-        batch=20,
         seed=5,
     )
-    path = tmp_path_factory.mktemp("models") / "circle_vae.npz"
-    tables.write(models.to_arrays(), path)
     inputs = {"surrogate": surrogates["circle"], "models": path}
     return nonidentifiability.run(SETTINGS, Run("test", {"problem": "circle"}, inputs))
 
@@ -77,13 +68,12 @@ def test_the_best_restart_is_found_and_a_mirrored_decoder_is_no_other_decoder(
     np.testing.assert_allclose(points["decoder_distance"], 0, atol=1e-6)
 
 
-def test_where_every_restart_exploded_it_says_so(surrogates: dict[str, Path]) -> None:
+def test_where_every_restart_exploded_it_says_so(surrogates: dict[str, Path], tmp_path: Path) -> None:
     truth = GroundTruth.load("circle", surrogates["circle"])
-    models = SimpleNamespace(
-        draw=np.array([0]), restart=np.array([0]), decode=lambda member: lambda z: z.expand(-1, 2) * 1e200
-    )
+    steep = stored.linear([(1e200, 1e200)])
+    path = stored.models(tmp_path / "vae.npz", steep, MLP(1, [2, 2], "tanh", torch.Generator()), [(0, 0)])
     with pytest.raises(UserError, match="no restart has a likelihood"):
-        nonidentifiability._best_member(truth, models, torch.zeros(3, 2))  # type: ignore[arg-type]
+        nonidentifiability.best_by_validation(truth, load(truth, "vae", path), torch.zeros(3, 2))
 
 
 def test_mapa_fits_both_variants_equally_under_draws_from_their_posteriors(
@@ -124,12 +114,8 @@ def test_posterior_draws_of_a_linear_decoder_have_its_moments() -> None:
     """x = (2 z, 0) + e: p(z|x) is N(2 x_1 / (4 + s^2), s^2 / (4 + s^2))."""
     variance = 0.3
     x = torch.tensor([[1.0, 0.4]], dtype=torch.float64).expand(5000, 2)
-    z = nonidentifiability.posterior_draws(
-        lambda z: torch.cat([2 * z, 0 * z], -1),
-        partial(pairwise_gaussian_log_density, variance=variance),
-        x,
-        torch.Generator().manual_seed(0),
-    )
+    model = Model(name="linear", decoder=stored.linear([(2.0, 0.0)]), noise_variance=variance)
+    z = nonidentifiability.posterior_draws(model, x, torch.Generator().manual_seed(0))
     expected = variance / (4 + variance)
     assert z.shape == (5000, 1)
     assert z.mean().item() == pytest.approx(2 / (4 + variance), abs=4 * math.sqrt(expected / 5000))

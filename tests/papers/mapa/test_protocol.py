@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import stored
 import torch
-from torch import Tensor
-from torch.distributions import MultivariateNormal
+from stored import VARIANCE, linear, marginal
 
 from allowance import within
 from elbogap import tables
@@ -19,12 +19,10 @@ from elbogap.errors import OutOfTime, UserError
 from elbogap.inference.prior_recovery import quantile_map
 from elbogap.nn.mlp import MLP
 from elbogap.papers.mapa.experiments import protocol
-from elbogap.papers.mapa.ground_truth import GroundTruth
-from elbogap.papers.mapa.models import Models
+from elbogap.papers.mapa.model import GroundTruth, Model
 from elbogap.papers.mapa.settings import Protocol
 from elbogap.runtime import Run, limit_torch_threads, torch_generator
 
-VARIANCE = 0.01  # of the problem `circle`, under whose name all of this runs
 TRUE, OTHER = (1.0, -0.5), (0.9, -0.6)
 SETTINGS = Protocol(
     cells=("vae", "mapa_S10_k20"), draws=2, test_points=40, components=4, hidden=(8,), samples=40, batch=100,
@@ -33,30 +31,15 @@ SETTINGS = Protocol(
 FEW = SETTINGS.model_copy(update={"epochs": 2, "bound_samples": 40, "test_points": 10})
 
 
-def linear(slope: tuple[float, float], members: int) -> MLP:
-    weight = torch.tensor([slope], dtype=torch.float64).expand(members, 1, 2)
-    return MLP.from_tensors([weight], [torch.zeros(members, 1, 2, dtype=torch.float64)], "tanh")
-
-
-def encoder(outputs: int) -> MLP:
-    return MLP(4, [2, 5, outputs], "tanh", torch_generator(0, "encoder")).double()
-
-
-def models(outputs: int) -> Models:
-    return Models(
-        draw=np.array([0, 0, 1, 1]), restart=np.array([0, 1, 0, 1]), decoder=linear(OTHER, 4),
-        encoder=encoder(outputs), bound=np.zeros((4, 1)), passes=np.ones(4), points=200, batch=20, seed=7,
-    )  # fmt: skip
-
-
 @pytest.fixture(scope="module")
 def inputs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     limit_torch_threads(1)
     folder = tmp_path_factory.mktemp("protocol")
-    paths = {name: folder / f"{name}.npz" for name in ("surrogate", *SETTINGS.cells)}
-    tables.write(linear(TRUE, 1).to_arrays(), paths["surrogate"])
-    tables.write(models(2).to_arrays(), paths["vae"])
-    tables.write(models(1).to_arrays(), paths["mapa_S10_k20"])
+    paths = {"surrogate": stored.truth(folder / "surrogate.npz", linear([TRUE]))}
+    for cell, outputs in zip(SETTINGS.cells, (2, 1), strict=True):
+        encoder = MLP(4, [2, 5, outputs], "tanh", torch_generator(0, "encoder")).double()
+        members = [(0, 0), (0, 1), (1, 0), (1, 1)]
+        paths[cell] = stored.models(folder / f"{cell}.npz", linear([OTHER] * 4), encoder, members, seed=7)
     rows = [
         {"cell": cell, "draw": draw, "restart": restart, "prior": prior, "selected": restart == draw}
         for cell, prior in zip(SETTINGS.cells, ("standard", "quantile map"), strict=True)
@@ -75,12 +58,6 @@ def estimated(
     return result["protocol"], result["timing"]
 
 
-def log_evidence(x: Tensor, slope: tuple[float, float]) -> Tensor:
-    w = torch.tensor(slope, dtype=torch.float64)
-    covariance = w[:, None] * w + VARIANCE * torch.eye(2, dtype=torch.float64)
-    return MultivariateNormal(torch.zeros_like(w), covariance).log_prob(x)
-
-
 def test_the_estimate_is_the_likelihood_up_to_its_own_error(inputs: dict[str, Path], tmp_path: Path) -> None:
     table, timing = estimated(inputs, tmp_path, SETTINGS)
     truth = GroundTruth.load("circle", inputs["surrogate"])
@@ -88,7 +65,7 @@ def test_the_estimate_is_the_likelihood_up_to_its_own_error(inputs: dict[str, Pa
     assert table["restart"].tolist()[2:] == [0, 1, 0, 1]
     for draw, rows in table.groupby("draw"):
         _, x = truth.data_set(40, 7, draw, "test")
-        true, other = log_evidence(x, TRUE), log_evidence(x, OTHER)
+        true, other = marginal(TRUE).log_prob(x), marginal(OTHER).log_prob(x)
         row = rows.set_index("cell")
         assert row.loc["ground_truth", "loglik_quadrature"] == pytest.approx(float(true.mean()), abs=1e-7)
         assert row.loc["vae", "loglik_quadrature"] == pytest.approx(float(other.mean()), abs=1e-7)
@@ -120,23 +97,21 @@ def test_fitting_the_encoder_raises_the_bound(inputs: dict[str, Path], tmp_path:
 @pytest.mark.parametrize("recovered", [False, True])
 def test_frozen_decoders_have_the_values_and_slopes_of_the_models(recovered: bool) -> None:
     decoder = MLP(2, [1, 6, 2], "tanh", torch_generator(0, "decoder")).double()
-    x = torch.zeros(1, 2)
-    targets = []
+    models = []
     for m in range(2):
         codes = torch.randn(50, generator=torch_generator(m, "codes"), dtype=torch.float64)
         law = quantile_map(codes) if recovered else None
-        targets.append(protocol.Target(m, 0, decoder.select([m]), law, x, x, lambda: x))
-    decoders = protocol.Decoders.of(targets, "cpu", torch.float64)
-    z = torch.linspace(-2, 2, 31, dtype=torch.float64).expand(2, -1)[..., None].clone().requires_grad_()
-    value = decoders(z)
-    for m, target in enumerate(targets):
-        codes = z[m].detach() if target.law is None else target.law(z[m].detach())
-        torch.testing.assert_close(value[m], decoder.select([m])(codes[None])[0])
+        models.append(Model(name="", decoder=decoder.select([m]), noise_variance=VARIANCE, law=law))
+    means = protocol.means(models, "cpu")
+    z = torch.linspace(-2, 2, 31).expand(2, -1)[..., None].clone().requires_grad_()
+    value = means(z)
+    for m, model in enumerate(models):
+        torch.testing.assert_close(value[m], model.mean(z[m].double().detach()).float())
     (slope,) = torch.autograd.grad(value[..., 0].sum(), z)
-    h = 1e-7
-    with torch.no_grad():
-        expected = (decoders(z + h) - decoders(z - h))[..., :1] / (2 * h)
-    torch.testing.assert_close(slope, expected, rtol=1e-4, atol=1e-4)
+    h, exact = 1e-7, z.detach().double()
+    for m, model in enumerate(models):
+        expected = (model.mean(exact[m] + h) - model.mean(exact[m] - h))[:, :1] / (2 * h)
+        torch.testing.assert_close(slope[m].double(), expected, rtol=1e-4, atol=1e-4)
 
 
 def test_draws_come_in_blocks_that_cover_all_of_them(
@@ -145,7 +120,7 @@ def test_draws_come_in_blocks_that_cover_all_of_them(
     """Where q is the posterior itself every draw gives log p(x), so that a lost one would show."""
     truth = GroundTruth.load("circle", inputs["surrogate"])
     _, x = truth.data_set(7, 7, 0, "test")
-    target = protocol.Target(0, 0, linear(TRUE, 1), None, x, x, lambda: x)
+    case = protocol.Case(truth, protocol.GROUND_TRUTH, 0, x, x)
     precision = 1 + (TRUE[0] ** 2 + TRUE[1] ** 2) / VARIANCE
     weight, bias = torch.zeros(1, 2, 12, dtype=torch.float64), torch.zeros(1, 1, 12, dtype=torch.float64)
     weight[0, :, 4:8] = torch.tensor(TRUE, dtype=torch.float64)[:, None] / VARIANCE / precision
@@ -154,8 +129,8 @@ def test_draws_come_in_blocks_that_cover_all_of_them(
     for most in (1, 16 * 13, 16 * 100 * 3, 2**18):
         monkeypatch.setitem(protocol.TERMS, "cpu", most)
         settings = SETTINGS.model_copy(update={"bound_samples": 400})
-        bound = protocol.bound_of(settings, truth, target, heads, torch_generator(0, "bound"))
-        torch.testing.assert_close(bound, log_evidence(x, TRUE))
+        bound = protocol.bound_of(settings, case, heads, torch_generator(0, "bound"))
+        torch.testing.assert_close(bound, marginal(TRUE).log_prob(x))
 
 
 def test_models_are_estimated_alike_alone_and_together(

@@ -7,7 +7,7 @@ import torch
 from elbogap.data.synthetic import circle
 from elbogap.errors import UserError
 from elbogap.papers.mapa.experiments import surrogate, surrogate_check
-from elbogap.papers.mapa.ground_truth import GroundTruth
+from elbogap.papers.mapa.model import GroundTruth
 from elbogap.papers.mapa.settings import Surrogate, SurrogateCheck
 from elbogap.runtime import Run
 from elbogap.tables import read_arrays
@@ -18,7 +18,7 @@ def test_the_stored_error_is_that_of_the_stored_network(
 ) -> None:
     truth, stored = GroundTruth.load("circle", surrogates["circle"]), read_arrays(surrogates["circle"])
     z = np.random.default_rng(0).standard_normal(200_000)
-    error = truth.decoder(torch.from_numpy(z[:, None])).numpy() - circle(z)
+    error = truth.decode(torch.from_numpy(z[:, None])).numpy() - circle(z)
     assert stored["mse"] < quick.target_mse
     assert np.mean(error**2) == pytest.approx(stored["mse"], rel=0.1)
 
@@ -51,6 +51,6 @@ def test_data_sets_have_the_stated_noise_and_differ_by_draw(surrogates: dict[str
     (z, x), (same, _), (other, _) = (truth.data_set(20_000, 0, draw) for draw in (0, 0, 1))
     assert torch.equal(z, same)
     assert not torch.equal(z, other)
-    noise = x - truth.decoder(z)
+    noise = x - truth.decode(z)
     # The standard error of a variance is sqrt(2 / n) of it: 4 of them for n = 40,000.
     assert noise.var().item() == pytest.approx(0.2, rel=4 * (2 / 40_000) ** 0.5)

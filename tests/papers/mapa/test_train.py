@@ -7,9 +7,10 @@ import torch
 
 from elbogap import tables
 from elbogap.errors import OutOfTime, UserError
-from elbogap.papers.mapa.cells import Cell
+from elbogap.nn.store import Stored
 from elbogap.papers.mapa.experiments import passes, train
-from elbogap.papers.mapa.models import Models
+from elbogap.papers.mapa.methods import METHODS, Cell
+from elbogap.papers.mapa.model import GroundTruth, load
 from elbogap.papers.mapa.settings import Passes, Train
 from elbogap.runtime import Run
 
@@ -17,8 +18,8 @@ SETTINGS = Train(
     points=60, draws=2, restarts=2, hidden=(8, 8), activation="tanh", batch=20, epochs=4, learning_rate=0.005,
     final_share=0.5, rows=10**6, record_epochs=2, checkpoint_seconds=1e9, seed=0,
 )  # fmt: skip
-CELLS = ["vae", "iwae_S5", "iwae_plain_S5", "mapa_S5_k20", "mapa_beyond_S5_k20", "mapa_gt_S5_k60"]
-CELLS += ["mapa_naive_S5_k20", "mapa_exact"]
+BUDGETS = {"none": "", "S": "_S5", "S and k": "_S5_k20"}
+CELLS = [method.name + BUDGETS[method.budget] for method in METHODS.values()]
 
 
 def trained(
@@ -41,7 +42,7 @@ def test_members_do_not_depend_on_the_chunk_they_train_in(
         if values.dtype.kind == "f":
             np.testing.assert_allclose(values, single[name], rtol=1e-3, atol=1e-4, err_msg=name)
     assert (whole["bound"][:, -1] > whole["bound"][:, 0]).all()
-    assert len({weight.tobytes() for weight in whole["decoder_weight0"]}) == 4
+    assert len({weight.tobytes() for weight in whole["decoder/weight0"]}) == 4
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")
@@ -54,12 +55,16 @@ def test_members_train_on_a_gpu(surrogates: dict[str, Path], tmp_path: Path, cel
 def test_models_come_back_and_encode(surrogates: dict[str, Path], tmp_path: Path) -> None:
     arrays = trained(surrogates, tmp_path / "scratch", "vae")
     tables.write(arrays, tmp_path / "m.npz")
-    models = Models.load(tmp_path / "m.npz")
-    assert (len(models), models.points, models.seed) == (4, 60, 0)
+    truth = GroundTruth.load("circle", surrogates["circle"])
+    models = load(truth, "vae", tmp_path / "m.npz")
+    assert [(one.name, one.points, one.seed, one.prior) for one in models[2:]] == [
+        (f"vae-1.{restart}", 60, 0, "standard") for restart in (0, 1)
+    ]
     z = torch.linspace(-1, 1, 5, dtype=torch.float64)[:, None]
-    x = models.decode(2)(z)
-    code = models.encode(2)(x)
-    torch.testing.assert_close(x, models.decoder(z[None].expand(4, -1, -1))[2].detach())
+    x = models[2].decode(z)
+    code = models[2].encode(x)
+    decoder = Stored.load(tmp_path / "m.npz").networks["decoder"].double()
+    torch.testing.assert_close(x, decoder(z[None].expand(4, -1, -1))[2].detach())
     assert (x.shape, code.shape) == ((5, 2), (5, 2))
     assert not x.requires_grad
 

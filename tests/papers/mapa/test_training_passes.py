@@ -2,13 +2,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import stored
 import torch
 
-from elbogap import tables
 from elbogap.errors import UserError
 from elbogap.nn.mlp import MLP
 from elbogap.papers.mapa.experiments import training_passes
-from elbogap.papers.mapa.models import Models
 from elbogap.papers.mapa.settings import TrainingPasses
 from elbogap.runtime import Run
 
@@ -18,13 +17,10 @@ SETTINGS = TrainingPasses(cells=("mapa_S20_k10", "mapa_beyond_S20_k10"), batches
 @pytest.fixture
 def inputs(surrogates: dict[str, Path], tmp_path: Path) -> dict[str, Path]:
     """Two data sets of 400 points with two restarts each, whose counts are made up."""
-    network = MLP(4, [1, 2], "tanh", torch.Generator())
-    models = Models(
-        draw=np.array([0, 0, 1, 1]), restart=np.array([0, 1, 0, 1]), decoder=network, encoder=network,
-        bound=np.zeros((4, 1)), passes=np.array([1.0, 3.0, 5.0, 5.0]), points=400, batch=40, seed=0,
-    )  # fmt: skip
-    path = tmp_path / "models.npz"
-    tables.write(models.to_arrays(), path)
+    network, members = MLP(4, [1, 2], "tanh", torch.Generator()), [(0, 0), (0, 1), (1, 0), (1, 1)]
+    path = stored.models(
+        tmp_path / "models.npz", network, network, members, points=400, batch=40, passes=[1.0, 3.0, 5.0, 5.0]
+    )
     return {"surrogate": surrogates["circle"], **dict.fromkeys([*SETTINGS.cells, "mapa_gt_S20_k10"], path)}
 
 

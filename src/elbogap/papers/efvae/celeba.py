@@ -10,20 +10,22 @@ encoder is the usual one: statistics of the minibatch in training, running ones 
 
 import math
 from collections.abc import Mapping
+from typing import Self
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from elbogap.densities import gaussian_log_density
-from elbogap.nn.dcgan import Encoder, Generator, from_arrays, to_arrays
+from elbogap.nn import store
+from elbogap.nn.dcgan import Encoder, Generator
 
 
 class Decoder(nn.Module):
     """p(x, z) = N(z; 0, I) N(x; G(z), sigma^2 I)."""
 
     def __init__(self, generator: Generator, sigma: float) -> None:
-        """A generator, whose batch statistics are kept from here on, and the deviation of the image noise."""
+        """A generator, whose batch statistics are kept from here on, and the scale of the image noise."""
         super().__init__()
         self.generator = generator.eval()
         self.log_sigma = nn.Parameter(torch.tensor(math.log(sigma)))
@@ -50,6 +52,15 @@ class Decoder(nn.Module):
         mean = self.generator(z).flatten(1)
         return gaussian_log_density(x.flatten(1), mean, 2 * self.log_sigma)
 
+    def to_arrays(self) -> dict[str, np.ndarray]:
+        """Everything that :meth:`from_arrays` needs."""
+        return {"sigma": np.array(self.sigma), **store.joined({"generator": self.generator})}
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, np.ndarray]) -> Self:
+        """The decoder that :meth:`to_arrays` described; other arrays in the mapping are ignored."""
+        return cls(Generator.from_arrays(store.part("generator", arrays)), float(arrays["sigma"]))
+
 
 def elbo_terms(decoder: Decoder, encoder: Encoder, x: Tensor, random: torch.Generator) -> Tensor:
     """log p(x|z) at one draw z ~ q(z|x), and KL(q(z|x) || p(z)): the ELBO is the first less the second.
@@ -59,37 +70,8 @@ def elbo_terms(decoder: Decoder, encoder: Encoder, x: Tensor, random: torch.Gene
     Returns:
         `[2, B]`, in nats.
     """
-    mean, log_deviation = encoder.moments(x)
+    mean, log_scale = encoder.moments(x)
     noise = torch.randn(mean.shape, generator=random, device=mean.device)
-    z = mean + log_deviation.exp() * noise
-    kl = (0.5 * (mean.square() + (2 * log_deviation).exp() - 1) - log_deviation).sum(-1)
+    z = mean + log_scale.exp() * noise
+    kl = (0.5 * (mean.square() + (2 * log_scale).exp() - 1) - log_scale).sum(-1)
     return torch.stack([decoder.log_likelihood(x, z), kl])
-
-
-def stored_decoder(decoder: Decoder) -> dict[str, np.ndarray]:
-    """Everything that :func:`load_decoder` needs."""
-    return {"sigma": np.array(decoder.sigma), **_prefixed("generator", decoder.generator)}
-
-
-def load_decoder(arrays: Mapping[str, np.ndarray]) -> Decoder:
-    """The decoder that :func:`stored_decoder` stored among other arrays."""
-    return Decoder(from_arrays(Generator, _under("generator", arrays)), float(arrays["sigma"]))
-
-
-def stored_encoder(encoder: Encoder) -> dict[str, np.ndarray]:
-    """Everything that :func:`load_encoder` needs."""
-    return _prefixed("encoder", encoder)
-
-
-def load_encoder(arrays: Mapping[str, np.ndarray]) -> Encoder:
-    """The encoder that :func:`stored_encoder` stored among other arrays."""
-    return from_arrays(Encoder, _under("encoder", arrays))
-
-
-def _prefixed(name: str, network: Generator | Encoder) -> dict[str, np.ndarray]:
-    return {f"{name}/{key}": value for key, value in to_arrays(network).items()}
-
-
-def _under(name: str, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    prefix = f"{name}/"
-    return {key.removeprefix(prefix): value for key, value in arrays.items() if key.startswith(prefix)}

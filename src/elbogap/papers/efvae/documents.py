@@ -1,13 +1,10 @@
-"""Word counts of documents as sparse rows on a device, and what of a document's NLL depends on no model."""
+"""Word counts of documents as sparse rows on a device."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Self
 
-import numpy as np
 import torch
-from scipy.sparse import csr_array
-from scipy.special import gammaln, xlogy
 from torch import Tensor
 from torch.nn import functional
 
@@ -46,62 +43,19 @@ class Counts:
 
     def take(self, rows: Tensor) -> "Counts":
         """The documents `rows`, in this order."""
-        sizes = self._sizes()[rows]
+        sizes = functional.pad(self.starts, (0, 1), value=len(self.words)).diff()[rows]
         starts = sizes.cumsum(0) - sizes
         entries = (self.starts[rows] - starts).repeat_interleave(sizes)
         entries += torch.arange(len(entries), device=entries.device)
         return Counts(starts, self.words[entries], self.values[entries], self.lengths[rows])
 
     def split(self, size: int) -> Iterator["Counts"]:
-        """Views of `size` consecutive documents each; the last may have fewer."""
-        bounds = [*self.starts[::size].tolist(), len(self.words)]
-        for number, starts in enumerate(self.starts.split(size)):
-            part = slice(bounds[number], bounds[number + 1])
-            lengths = self.lengths[number * size : number * size + len(starts)]
-            yield Counts(starts - bounds[number], self.words[part], self.values[part], lengths)
+        """Parts of `size` consecutive documents each; the last may have fewer."""
+        rows = torch.arange(len(self), device=self.starts.device)
+        return map(self.take, rows.split(size))
 
-    def times(self, table: Tensor) -> Tensor:
+    def times(self, matrix: Tensor) -> Tensor:
         """The sparse product with a matrix with one row per word, `[V, H]` to `[N, H]`, differentiable."""
         return functional.embedding_bag(
-            self.words, table, self.starts, mode="sum", per_sample_weights=self.values
+            self.words, matrix, self.starts, mode="sum", per_sample_weights=self.values
         )
-
-    def _sizes(self) -> Tensor:
-        return functional.pad(self.starts, (0, 1), value=len(self.words)).diff()
-
-
-def smoothed_frequencies(counts: csr_array) -> np.ndarray:
-    """The corpus distribution f0, (count_k + 1 / V) normalised, `[V]` in float64."""
-    totals = np.asarray(counts.sum(0), dtype=float).ravel()
-    return (totals + 1 / len(totals)) / (totals.sum() + 1)
-
-
-def log_likelihood_of_itself(counts: csr_array, pseudo_word: np.ndarray) -> np.ndarray:
-    """sum_k x_k log(x_k / l) for x = c + f: minus length times entropy of the document itself, in nats.
-
-    Args:
-        counts: c `[N, V]`.
-        pseudo_word: f `[V]`, zero or positive in every place.
-
-    Returns:
-        `[N]` in float64.
-    """
-    totals = np.asarray(counts.sum(1), dtype=float).ravel() + pseudo_word.sum()
-    return _summed(counts, pseudo_word, xlogy) - xlogy(totals, totals)
-
-
-def log_base_measure(counts: csr_array, pseudo_word: np.ndarray) -> np.ndarray:
-    """log [l! / prod_k x_k!] of eq. (13) for x = c + f, with the gamma function; as above, in nats."""
-    totals = np.asarray(counts.sum(1), dtype=float).ravel() + pseudo_word.sum()
-    return gammaln(totals + 1) - _summed(counts, pseudo_word, lambda x, _: gammaln(x + 1))
-
-
-def _summed(
-    counts: csr_array, pseudo_word: np.ndarray, term: Callable[[np.ndarray, np.ndarray], np.ndarray]
-) -> np.ndarray:
-    """sum_k term(x_k, x_k) `[N]`, without the dense x: the words that a document lacks have x_k = f_k."""
-    present = counts.data + pseudo_word[counts.indices]
-    absent = term(pseudo_word, pseudo_word)
-    more = csr_array((term(present, present) - absent[counts.indices], counts.indices, counts.indptr),
-                     shape=counts.shape)  # fmt: skip
-    return np.asarray(more.sum(1)).ravel() + absent.sum()

@@ -1,6 +1,7 @@
 """Figures of document efvae, each a function of its tables."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -11,21 +12,19 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from elbogap import style
-
-Arrays = Mapping[str, np.ndarray]
+from elbogap.tables import Arrays
 
 
 def fig01_balance(plane: Arrays) -> Figure:
     """Likelihood and gap over a plane of decoders; at the best ELBO their gradients are equal."""
     figure, axes = plt.subplots(figsize=(0.62 * style.PAGE, 3.2))
-    along, across = plane["along"], plane["across"]
+    along, across, best = plane["along"], plane["across"], plane["best"]
     shades = axes.contourf(along, across, plane["gap"].T, levels=8, cmap="Greys", alpha=0.6)
     figure.colorbar(shades, ax=axes, label="gap / nats")
     lines = axes.contour(
         along, across, plane["loglik"].T, levels=8, colors=style.BLUE, linewidths=0.9, linestyles="solid"
     )
     axes.clabel(lines, fontsize=6, fmt="$%.2f$")
-    best = plane["best"]
     length = 0.5 / np.linalg.norm(plane["of_loglik"])
     for name, sign, colour, label in (
         ("of_loglik", 1, style.BLUE, "gradient of the likelihood"),
@@ -34,64 +33,56 @@ def fig01_balance(plane: Arrays) -> Figure:
         end = best + sign * length * plane[name]
         axes.annotate("", end, best, arrowprops={"arrowstyle": "-|>", "color": colour, "linewidth": 1.6})
         axes.plot([], [], color=colour, label=label)
-    for place, label in (((0.0, 0.0), "$\\theta_\\mathrm{ML}$"), (best, "$\\theta_\\mathrm{VAE}$")):
-        axes.plot(*place, "o", color=style.BLACK, markersize=4)
-        axes.annotate(label, place, xytext=(4, 5), textcoords="offset points")
+    for point, label in (((0.0, 0.0), "$\\theta_\\mathrm{ML}$"), (best, "$\\theta_\\mathrm{VAE}$")):
+        axes.plot(*point, "o", color=style.BLACK, markersize=4)
+        axes.annotate(label, point, xytext=(4, 5), textcoords="offset points")
     axes.set(xlabel="towards the best ELBO / units of $x$", ylabel="across / units of $x$", aspect="equal")
     figure.legend(loc="outside lower center", ncols=2)
     return figure
 
 
 CODE_COLOURS = (style.YELLOW, style.BLUE, style.SKY, style.VERMILION)  # of codes 00, 01, 10 and 11
-TOY_MAPS = {
-    "ground_truth": ("(b) decisions by $p^*(z\\,|\\,x)$", "ground_truth"),
-    "encoder": ("(c) encoder $q_\\phi(z\\,|\\,x)$", "joint"),
-    "posterior": ("(d) model posterior $p_\\theta(z\\,|\\,x)$", "joint"),
-    "rbm": ("(e) RBM", "rbm"),
-}
-"""Title of each decision map, and the model whose means it shows."""
 
 
 def fig02_toy(panels: Arrays) -> Figure:
     """Codes by ground truth, encoder, model and RBM as colours of the plane; the bound on a line."""
     figure, axes = plt.subplots(2, 3, figsize=(style.PAGE, 4.9))
-    flat = axes.flatten()
     colours = np.array([to_rgb(colour) for colour in CODE_COLOURS])
-    _draw_plane(flat[0], panels, panels["probabilities"] @ colours, "ground_truth")
-    flat[0].set_title("(a) ground truth $p^*(z\\,|\\,x)$")
-    for panel, (name, (title, model)) in zip(flat[1:], TOY_MAPS.items(), strict=False):
-        _draw_plane(panel, panels, colours[panels[name]], model)
+    decided = {name: colours[panels[name]] for name in ("ground_truth", "encoder", "posterior", "rbm")}
+    for panel, title, image, model in (
+        (axes[0, 0], "(a) ground truth $p^*(z\\,|\\,x)$", panels["probabilities"] @ colours, "ground_truth"),
+        (axes[0, 1], "(b) decisions by $p^*(z\\,|\\,x)$", decided["ground_truth"], "ground_truth"),
+        (axes[0, 2], "(c) encoder $q_\\phi(z\\,|\\,x)$", decided["encoder"], "joint"),
+        (axes[1, 0], "(d) model posterior $p_\\theta(z\\,|\\,x)$", decided["posterior"], "joint"),
+        (axes[1, 1], "(e) RBM", decided["rbm"], "rbm"),
+    ):
         panel.set_title(title)
-    _draw_line(flat[5], panels)
+        _draw_plane(panel, panels["axis"], image, panels[f"means_{model}"])
+    panel = axes[1, 2]  # the bound is largest not where the likelihood is, but where the gap is smaller
+    step, loglik, elbo = (panels[name] for name in ("step", "loglik", "elbo"))
+    panel.fill_between(step, elbo, loglik, color=style.GREY, alpha=0.2, linewidth=0, label="KL gap")
+    panel.plot(step, loglik, color=style.BLUE, label="log-likelihood")
+    panel.plot(step, elbo, color=style.VERMILION, linestyle="--", label="ELBO")
+    for decoder in (0, 1):
+        panel.axvline(decoder, color=style.GREY, linewidth=0.6, linestyle=":")
+    panel.set_xticks([0, 1], ["ground\ntruth", "best\nELBO"])
+    panel.set(title="(f) on the line between decoders", ylabel="nats", xlim=(step[0], step[-1]))
+    panel.legend(loc="lower center")
     return figure
 
 
-def _draw_plane(panel: Axes, panels: Arrays, image: np.ndarray, model: str) -> None:
+def _draw_plane(panel: Axes, axis: np.ndarray, image: np.ndarray, means: np.ndarray) -> None:
     """Colours `[P, P, 3]`, x_1 along the first axis, and the model's means with their codes."""
-    axis = panels["axis"]
     half = (axis[1] - axis[0]) / 2
     ends = (axis[0] - half, axis[-1] + half)
     panel.imshow(image.swapaxes(0, 1), origin="lower", extent=(*ends, *ends), interpolation="nearest")
-    for number, mean in enumerate(panels[f"means_{model}"]):
+    for number, mean in enumerate(means):
         panel.plot(*mean, "o", color=style.BLACK, markersize=3)
         panel.annotate(
             f"{number:02b}", mean, xytext=(3, 3), textcoords="offset points", fontsize=7, color=style.BLACK,
             bbox={"facecolor": "white", "alpha": 0.7, "linewidth": 0, "pad": 0.6},
         )  # fmt: skip
     panel.set(xlabel="$x_1$", ylabel="$x_2$", xlim=ends, ylim=ends)
-
-
-def _draw_line(panel: Axes, panels: Arrays) -> None:
-    """The bound's maximum is not that of the likelihood, but where the gap is smaller."""
-    step, loglik, elbo = (panels[name] for name in ("step", "loglik", "elbo"))
-    panel.fill_between(step, elbo, loglik, color=style.GREY, alpha=0.2, linewidth=0, label="KL gap")
-    panel.plot(step, loglik, color=style.BLUE, label="log-likelihood")
-    panel.plot(step, elbo, color=style.VERMILION, linestyle="--", label="ELBO")
-    for place in (0, 1):
-        panel.axvline(place, color=style.GREY, linewidth=0.6, linestyle=":")
-    panel.set_xticks([0, 1], ["ground\ntruth", "best\nELBO"])
-    panel.set(title="(f) on the line between decoders", ylabel="nats", xlim=(step[0], step[-1]))
-    panel.legend(loc="lower center")
 
 
 ENCODERS = {
@@ -101,19 +92,20 @@ ENCODERS = {
 }
 """How an encoder's models are drawn: colour, marker, label."""
 DEPTHS = {0: "linear decoder", 1: "1 hidden layer", 2: "2 hidden layers"}
+LAST: dict[str, Any] = {"linestyle": ":", "linewidth": 0.9}
+PUBLISHED: dict[str, Any] = {
+    "linestyle": "none",
+    "markerfacecolor": "none",
+    "markersize": 6,
+    "markeredgewidth": 0.8,
+}
 
 
 def fig_newsgroups(table: pd.DataFrame) -> Figure:
     """NELBO of the text VAEs against bits; a column per depth of the decoder, a row per part."""
     depths = sorted(table["hidden"].unique())
-    figure, axes = plt.subplots(
-        2,
-        len(depths),
-        figsize=(max(style.PAGE, 1.8 * len(depths)), 4.2),
-        sharex=True,
-        sharey="row",
-        squeeze=False,
-    )
+    size = max(style.PAGE, 1.8 * len(depths)), 4.2
+    figure, axes = plt.subplots(2, len(depths), figsize=size, sharex=True, sharey="row", squeeze=False)
     for row, part in zip(axes, ("train", "test"), strict=True):
         for panel, depth in zip(row, depths, strict=True):
             shown = table[(table["part"] == part) & (table["hidden"] == depth)]
@@ -121,9 +113,8 @@ def fig_newsgroups(table: pd.DataFrame) -> Figure:
             for encoder, (colour, marker, label) in ENCODERS.items():
                 curve = shown[shown["encoder"] == encoder].sort_values("bits")
                 panel.plot(curve["bits"], curve["nelbo"], color=colour, marker=marker, label=label)
-                panel.plot(curve["bits"], curve["nelbo_last"], color=colour, linestyle=":", linewidth=0.9)
-                panel.plot(curve["bits"], curve["published"], color=colour, linestyle="none", marker=marker,
-                           markerfacecolor="none", markersize=6, markeredgewidth=0.8)  # fmt: skip
+                panel.plot(curve["bits"], curve["nelbo_last"], color=colour, **LAST)
+                panel.plot(curve["bits"], curve["published"], color=colour, marker=marker, **PUBLISHED)
             panel.set_xscale("log", base=2)
             panel.set_xticks(sorted(table["bits"].unique()))
             panel.xaxis.set_major_formatter("{x:g}")
@@ -131,42 +122,32 @@ def fig_newsgroups(table: pd.DataFrame) -> Figure:
     for top, bottom, depth in zip(*axes, depths, strict=True):
         top.set_title(DEPTHS.get(depth, f"{depth} hidden layers"))
         bottom.set_xlabel("bits")
-    handles, labels = axes[0, 0].get_legend_handles_labels()
-    handles += [
-        Line2D([], [], color=style.BLACK, linestyle=":", linewidth=0.9),
-        Line2D([], [], color=style.BLACK, linestyle="none", marker="o", markerfacecolor="none", markersize=6),
+    handles, _ = axes[0, 0].get_legend_handles_labels()
+    proxies = [
+        Line2D([], [], color=style.BLACK, label="after the last epoch", **LAST),
+        Line2D([], [], color=style.BLACK, marker="o", label="published", **PUBLISHED),
     ]
-    figure.legend(
-        handles, [*labels, "after the last epoch", "published"], loc="outside lower center", ncols=3
-    )
+    figure.legend(handles=[*handles, *proxies], loc="outside lower center", ncols=3)
     style.mark_stand_in(figure, table)
     return figure
 
 
 def fig03_redecodings(pictures: Arrays) -> Figure:
     """Figure 3: images of the ground truth, and what the pre-trained encoder makes of them, decoded again."""
-    rows = {
-        "$x$": "x",
-        "decoded mean of $q(z \\mid x)$": "decoded_mean",
-        "decoded draw of $q(z \\mid x)$": "decoded_draw",
-    }
-    return _strips(pictures, rows, height=1)
+    means, draws = (f"decoded {kind} of $q(z \\mid x)$" for kind in ("mean", "draw"))
+    return _strips(pictures, 1, {"$x$": "x", means: "decoded_mean", draws: "decoded_draw"})
 
 
 def fig04_samples(pictures: Arrays) -> Figure:
     """Figure 4: samples of the ground truth and of both decoders that the ELBO trained, from the same z."""
-    rows = {
-        "ground truth": "samples_ground_truth",
-        "ELBO, fixed $\\sigma$": "samples_elbo_fixed",
-        "ELBO, learned $\\sigma$": "samples_elbo_learned",
-    }
-    return _strips(pictures, rows, height=2)
+    models = {f"ELBO, {sigma} $\\sigma$": f"samples_elbo_{sigma}" for sigma in ("fixed", "learned")}
+    return _strips(pictures, 2, {"ground truth": "samples_ground_truth", **models})
 
 
 LARGEST_IMAGE = 1.0  # inches
 
 
-def _strips(pictures: Arrays, rows: Mapping[str, str], height: int) -> Figure:
+def _strips(pictures: Arrays, height: int, rows: Mapping[str, str]) -> Figure:
     """A titled strip of images for each name, in `height` lines."""
     count = len(pictures[next(iter(rows.values()))])
     columns = -(-count // height)

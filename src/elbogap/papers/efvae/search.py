@@ -7,21 +7,26 @@ import torch
 from scipy.optimize import minimize
 from torch import Tensor
 
+OPTIONS = {"maxiter": 5000, "maxfun": 10_000, "ftol": 1e-15, "gtol": 1e-9}
 
-def maximise(value: Callable[[Tensor], Tensor], start: Tensor) -> Tensor:
-    """A local maximum near the start, where the value no longer changes.
+
+def maximise(value: Callable[[Tensor], Tensor], *starts: Tensor) -> Tensor:
+    """The best of the local maxima near the starts, each where the value no longer changes.
 
     Args:
         value: a scalar function of a float64 tensor, differentiable.
-        start: where to begin.
+        starts: where to begin.
     """
 
     def loss(flat: np.ndarray) -> tuple[float, np.ndarray]:
-        point = torch.from_numpy(flat.copy()).view_as(start).requires_grad_()
+        point = torch.from_numpy(flat.copy()).view_as(starts[0]).requires_grad_()
         result = -value(point)
         (gradient,) = torch.autograd.grad(result, point)
         return result.item(), gradient.flatten().numpy()
 
-    options = {"maxiter": 5000, "maxfun": 10_000, "ftol": 1e-15, "gtol": 1e-9}
-    end = minimize(loss, start.flatten().numpy(), jac=True, method="L-BFGS-B", options=options)
-    return torch.from_numpy(end.x).view_as(start)
+    ends = [
+        minimize(loss, start.flatten().numpy(), jac=True, method="L-BFGS-B", options=OPTIONS).x
+        for start in starts
+    ]
+    maxima = [torch.from_numpy(end).view_as(starts[0]) for end in ends]
+    return max(maxima, key=lambda point: value(point).item())

@@ -13,48 +13,48 @@ from elbogap.config.quantities import (
     NotNegative,
     Positive,
     Rate,
-    Seconds,
     Seed,
     Share,
     Spacing,
     Widths,
 )
+from elbogap.config.sections import Resumable
 
 
-class Toy(Section):
+class OnLattices(Section):
+    """Networks on the toy's data, whose expectations are sums over lattices."""
+
+    train_spacing: Spacing = setting("Spacing of the shifted lattices of training.", unit="x")
+    spacing: Spacing = setting("Spacing of the lattice of everything measured or searched.", unit="x")
+    final_share: Share = setting("Learning rate at the end over that at the beginning.")
+    seeds: Count = setting("Independent repetitions.")
+
+
+class Toy(Resumable, OnLattices):
     """The mixture of four Gaussians and encoders of two independent bits."""
 
     hidden: Widths = setting("Widths of the encoder's hidden layers.")
-    train_spacing: Spacing = setting("Spacing of the shifted lattices of training.", unit="x")
-    spacing: Spacing = setting("Spacing of the lattice of everything measured or searched.", unit="x")
     round_steps: Count = setting("Steps in a round, whose shifts are drawn at once.")
     pretrain_rounds: Count = setting("Length of the training at the ground-truth decoder.", unit="rounds")
     joint_rounds: Count = setting("Length of the joint training.", unit="rounds")
     pretrain_rate: Rate = setting("Adam's learning rate at the beginning, at the ground-truth decoder.")
     joint_rate: Rate = setting("Adam's learning rate at the beginning of the joint training.")
-    final_share: Share = setting("Learning rate at the end over that at the beginning.")
-    seeds: Count = setting("Independent repetitions.")
     rbm_starts: Count = setting("Random starts of the RBM of maximal likelihood.")
     pixels: Integer = setting("Pixels along each side of the maps.", ge=3)
     path_points: Integer = setting("Decoders on the line of panel (f).", ge=2)
     plane_points: Integer = setting("Decoders along each side of Figure 1's plane.", ge=2)
-    checkpoint_seconds: Seconds = setting("Least time between two checkpoints.", unit="s")
     seed: Seed = setting("Base seed of weights, shifts and starts.")
 
 
-class EncoderSizes(Section):
+class EncoderSizes(OnLattices):
     """Corollary 1: encoders of several sizes, at the toy's ground truth and at the optimum of the ELBO."""
 
     widths: Levels[Count] = setting("Units in each of the two hidden layers.", min_length=2)
-    train_spacing: Spacing = setting("Spacing of the shifted lattices of training.", unit="x")
-    spacing: Spacing = setting("Spacing of the lattice of the measurement.", unit="x")
     steps: Count = setting("Training steps.")
     learning_rate: Rate = setting("Adam's learning rate at the beginning.")
-    final_share: Share = setting("Learning rate at the end over that at the beginning.")
-    seeds: Count = setting("Independent repetitions.")
 
 
-class Theory(Section):
+class Theory(Resumable):
     """Theorems 1 and 2, Corollaries 1 and 2 and Example A.1, where all can be enumerated."""
 
     models: Count = setting("Random models of each kind.")
@@ -65,7 +65,6 @@ class Theory(Section):
     spacing: Spacing = setting("Spacing of the lattice of Corollary 2's data.", unit="x")
     sharpness: Levels[Positive] = setting("Multiples of the discrete flow's parameters.", min_length=2)
     encoders: EncoderSizes = setting("Corollary 1.")
-    checkpoint_seconds: Seconds = setting("Least time between two checkpoints.", unit="s")
     seed: Seed = setting("Base seed of models, weights, shifts and starts.")
 
 
@@ -96,7 +95,7 @@ class Phase(Section):
     samples: Count = setting("Samples of the ARM gradient per document and step.")
 
 
-class NewsgroupsTrain(Section):
+class NewsgroupsTrain(Resumable):
     """Training of all models of 20 Newsgroups."""
 
     cells: dict[Name, TextCells] = setting("What each job trains, by its name in the files.", min_length=1)
@@ -105,7 +104,6 @@ class NewsgroupsTrain(Section):
     batch: Count = setting("Documents per step.")
     learning_rate: Rate = setting("Learning rate of Adam.")
     measure_epochs: Count = setting("Epochs from one measurement to the next.")
-    checkpoint_seconds: Seconds = setting("Least time between two checkpoints.", unit="s")
     seed: Seed = setting("Base seed of weights, minibatches and noise.")
 
 
@@ -115,14 +113,13 @@ class NewsgroupsSummary(Section):
     neighbours: Count = setting("Nearest training documents that are retrieved.")
 
 
-class ImageTraining(Section):
+class ImageTraining(Resumable):
     """Adam on minibatches of images."""
 
     batch: Integer = setting("Images per step.", ge=2)
     learning_rate: Rate = setting("Learning rate of Adam.")
     beta1: Decay = setting("Decay rate of Adam's mean gradient.")
     record_steps: Count = setting("Steps from one record of the objective to the next.")
-    checkpoint_seconds: Seconds = setting("Least time between two checkpoints.", unit="s")
     seed: Seed = setting("Base seed of weights, minibatches and draws.")
 
 
@@ -140,7 +137,7 @@ class Gan(ImageTraining):
 
 
 class CelebaTraining(ImageTraining):
-    """The same on fresh images of the ground truth."""
+    """Adam on fresh images of the ground truth."""
 
     steps: Count = setting("Training steps.")
 
@@ -151,18 +148,13 @@ class Pretrain(CelebaTraining):
     width: Count = setting("Channels of the encoder's first layer.")
 
 
-class Joint(CelebaTraining):
-    """Decoder and encoder by the ELBO."""
-
-
-class CelebaEvaluate(Section):
+class CelebaEvaluate(Resumable):
     """ELBO and Frechet distance of all stages."""
 
     images: Integer = setting("Fresh images for the ELBO.", ge=2)
     fid_images: Integer = setting("Samples of each model for the Frechet distance.", ge=2)
     batch: Count = setting("Images at once.")
     shown: Count = setting("Images in each row of the figures.")
-    checkpoint_seconds: Seconds = setting("Least time between two checkpoints.", unit="s")
     seed: Seed = setting("Base seed of the draws.")
 
 
@@ -179,5 +171,5 @@ class EfvaeConfig(Section):
 
     gan: Gan = setting("The ground truth of the CelebA images.")
     pretrain: Pretrain = setting("Pre-training of its encoder by conditional likelihood.")
-    joint: Joint = setting("Joint training of decoder and encoder by the ELBO.")
+    joint: CelebaTraining = setting("Joint training of decoder and encoder by the ELBO.")
     celeba_evaluate: CelebaEvaluate = setting("ELBO and Frechet distance of all stages.")

@@ -2,19 +2,20 @@
 
 p(z) is uniform on {0, 1}^L, p(x|z) multinomial with word probabilities softmax(f(z)), and q(z|x) is
 proportional to exp <z, g(x)>. The smoothed corpus distribution f0 is added to the counts c of each document:
-x = c + f0, one word longer than c. The multinomial's base measure is left out.
+x = c + f0, longer than c by one word in all. The multinomial's base measure is left out.
 
 Deviation: the word biases start at log f0, where the model is the unigram; all else starts as torch's linear
 layers do. The document does not say where it starts.
 """
 
 from itertools import pairwise
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils import skip_init
 
-from elbogap.inference.arm import OfCodes
+from elbogap.inference.families.base import LogJoint
 from elbogap.papers.efvae.documents import Counts
 
 
@@ -45,7 +46,7 @@ class TextVae(nn.Module):
             generator: source of the weights.
         """
         super().__init__()
-        self.on_counts = encoder == "e1"
+        self.bits, self.on_counts = bits, encoder == "e1"
         self.register_buffer("frequencies", frequencies)
         words, bound = len(frequencies), len(frequencies) ** -0.5
         first, *inner = [width, width, bits] if encoder == "e2" else [bits]
@@ -54,46 +55,46 @@ class TextVae(nn.Module):
         self.bias = nn.Parameter(torch.empty(first).uniform_(-bound, bound, generator=generator))
         self.encoder = _layers([first, *inner], generator)
         self.decoder = _layers([bits, *[width] * hidden], generator)
-        self.topics = _linear(width if hidden else bits, words, generator)
+        self.topics = cast(nn.Linear, _layers([width if hidden else bits, words], generator)[0])
         self.topics.bias.data.copy_(frequencies.log())
 
     def logits(self, counts: Counts) -> Tensor:
         """g(x) `[N, L]`."""
-        found = counts.times(self.table) + self.frequencies @ self.table
+        outputs = self._times(counts, self.table)
         if not self.on_counts:
-            found = found / (counts.lengths + 1).unsqueeze(-1)
-        found = found + self.bias
+            outputs = outputs / (counts.lengths + 1).unsqueeze(-1)
+        outputs = outputs + self.bias
         for layer in self.encoder:
-            found = layer(found.relu())
-        return found
+            outputs = layer(outputs.relu())
+        return outputs
 
-    def nll(self, counts: Counts) -> OfCodes:
+    def nll(self, counts: Counts) -> LogJoint:
         """-<x, log softmax f(z)> of codes `[..., N, L]`, `[..., N]` in nats.
 
         <x, f(z)> = <W x, h(z)> + <x, b> for the last hidden layer h: one sparse product serves all codes.
         """
-        weight, bias = self.topics.weight, self.topics.bias.unsqueeze(-1)
-        to_hidden, constant = (counts.times(one) + self.frequencies @ one for one in (weight, bias))
+        to_hidden = self._times(counts, self.topics.weight)
+        constant = self._times(counts, self.topics.bias.unsqueeze(-1)).squeeze(-1)
         lengths = counts.lengths + 1
 
         def of_codes(codes: Tensor) -> Tensor:
             hidden = codes
             for layer in self.decoder:
                 hidden = layer(hidden).relu()
-            scores = (to_hidden * hidden).sum(-1) + constant.squeeze(-1)
+            scores = (to_hidden * hidden).sum(-1) + constant
             return lengths * self.topics(hidden).logsumexp(-1) - scores
 
         return of_codes
 
+    def _times(self, counts: Counts, matrix: Tensor) -> Tensor:
+        """The product of x = c + f0 with a matrix `[V, H]`, `[N, H]`."""
+        return counts.times(matrix) + self.frequencies @ matrix
+
 
 def _layers(sizes: list[int], generator: torch.Generator) -> nn.ModuleList:
-    """Linear layers from each size to the next."""
-    return nn.ModuleList(_linear(inputs, outputs, generator) for inputs, outputs in pairwise(sizes))
-
-
-def _linear(inputs: int, outputs: int, generator: torch.Generator) -> nn.Linear:
-    """A layer with torch's own distribution of the weights."""
-    layer = skip_init(nn.Linear, inputs, outputs)
-    for one in (layer.weight, layer.bias):
-        one.data.uniform_(-(inputs**-0.5), inputs**-0.5, generator=generator)
-    return layer
+    """Linear layers from each size to the next, with torch's own distribution of the weights."""
+    layers = nn.ModuleList(skip_init(nn.Linear, inputs, outputs) for inputs, outputs in pairwise(sizes))
+    for layer, inputs in zip(layers, sizes, strict=False):
+        for parameter in layer.parameters():
+            parameter.data.uniform_(-(inputs**-0.5), inputs**-0.5, generator=generator)
+    return layers

@@ -1,6 +1,6 @@
-"""The smallest KL(q || p) of Gaussians with independent coordinates, by quadrature: what q must beat."""
+"""The largest ELBO of a Gaussian q on the plane, by quadrature: what other families must beat."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
 import numpy as np
 import torch
@@ -8,34 +8,52 @@ from scipy.optimize import minimize
 from torch import Tensor
 
 from elbogap.densities import LOG_2PI, standard_gaussian_log_density
+from elbogap.inference.families.base import LogJoint
 
 NODES, BOUND = 121, 9.0  # per axis, of the standard normal variable: 0.15 apart
-DEVIATIONS = (0.5, 2.0)
+SCALES = (0.5, 2.0)
 
 
-def smallest_divergence(
-    log_density: Callable[[Tensor], Tensor], starts: Iterable[tuple[float, float]]
+def trapezoid_rule() -> tuple[Tensor, Tensor]:
+    """Nodes `[N, 2]` and weights `[N]` of expectations under N(0, I), in float64."""
+    axis = torch.linspace(-BOUND, BOUND, NODES, dtype=torch.float64)
+    nodes = torch.cartesian_prod(axis, axis)
+    return nodes, standard_gaussian_log_density(nodes).softmax(0)
+
+
+def gauss_hermite_rule(points: int) -> tuple[Tensor, Tensor]:
+    """The same, exact for polynomials of degree 2 `points` - 1."""
+    axis, weight = (torch.from_numpy(part) for part in np.polynomial.hermite_e.hermegauss(points))
+    weights = torch.outer(weight, weight).flatten()
+    return torch.cartesian_prod(axis, axis), weights / weights.sum()
+
+
+def largest_elbo(
+    log_joint: LogJoint,
+    starts: Iterable[tuple[float, float]],
+    rule: tuple[Tensor, Tensor],
+    *,
+    correlated: bool = False,
 ) -> float:
-    """min KL(N(m, diag exp(2 l)) || p) in two dimensions, in nats, by L-BFGS on the trapezoid rule.
+    """max E_q[log p(x, z) - log q(z)] over q = N(m, L L^T), in nats, by L-BFGS.
 
     Args:
-        log_density: log p, normalised, `[1, B, 2]` to `[1, B]`, in float64.
-        starts: first means m, each tried with a narrow and a wide q.
+        log_joint: log p(x, z), `[1, N, 2]` to `[1, N]`, in float64.
+        starts: first means m, each tried with several scales.
+        rule: nodes and weights of expectations under N(0, I).
+        correlated: whether L has its element below the diagonal.
     """
-    axis = torch.linspace(-BOUND, BOUND, NODES, dtype=torch.float64)
-    standard = torch.cartesian_prod(axis, axis)
-    probability = standard_gaussian_log_density(standard).softmax(0)
+    nodes, weights = rule
 
-    def divergence(values: np.ndarray) -> tuple[float, np.ndarray]:
+    def minus_elbo(values: np.ndarray) -> tuple[float, np.ndarray]:
         parameters = torch.tensor(values, requires_grad=True)
-        mean, log_deviation = parameters.chunk(2)
-        cross_entropy = -(probability @ log_density((mean + log_deviation.exp() * standard)[None])[0])
-        entropy = log_deviation.sum() + 1 + LOG_2PI
-        value = cross_entropy - entropy
-        (gradient,) = torch.autograd.grad(value, parameters)
+        mean, log_scale, below = parameters.split([2, 2, 1])
+        z = mean + log_scale.exp() * nodes
+        if correlated:
+            z = z + torch.stack([torch.zeros_like(nodes[:, 0]), below * nodes[:, 0]], 1)
+        value = -(weights @ log_joint(z[None])[0]) - (log_scale.sum() + 1 + LOG_2PI)
+        (gradient,) = torch.autograd.grad(value, parameters, materialize_grads=True)
         return float(value.detach()), gradient.numpy()
 
-    firsts = [
-        np.array([*mean, np.log(deviation), np.log(deviation)]) for mean in starts for deviation in DEVIATIONS
-    ]
-    return min(minimize(divergence, first, jac=True, method="L-BFGS-B").fun for first in firsts)
+    firsts = [np.array([*mean, *np.log([scale] * 2), 0.0]) for mean in starts for scale in SCALES]
+    return -min(minimize(minus_elbo, first, jac=True, method="L-BFGS-B").fun for first in firsts)

@@ -13,7 +13,7 @@ def leapfrog(step_size: float, steps: int, variance: float = 1.0) -> np.ndarray:
 
 
 def forgotten(step_size: float, steps: int, variances: Sequence[float], iterations: float) -> np.ndarray:
-    """c = 1 - A_zz^(2 t) for each axis of the target: which share of z_0's variance t iterations replace.
+    """c = 1 - A_zz^(2 t) of each axis of the target: which part of z_0's variance t iterations replace.
 
     Rejections are ignored. With c, E_{q_t} z^2 = (1 - c) E_{q_0} z^2 + c variance.
     """
@@ -21,7 +21,7 @@ def forgotten(step_size: float, steps: int, variances: Sequence[float], iteratio
     return 1 - kept ** (2 * iterations)
 
 
-def best_deviation(
+def best_scale(
     alpha: np.ndarray | float, variances: Sequence[float], forgotten: np.ndarray | float = 1.0
 ) -> np.ndarray:
     """The sigma of q_0 = N(0, sigma^2 I) that minimises the alpha-VCD from N(0, diag(l)).
@@ -37,7 +37,11 @@ def best_deviation(
     sum_i c_i / l_i is anywhere between the target's own variances: below the KL's where chains move along the
     short axis alone, above that of t to infinity where they move more along the long one.
     """
-    a, c = np.asarray(alpha)[..., None], np.broadcast_to(forgotten, len(variances))
-    quadratic = ((1 - a + a * c) / np.array(variances)).sum(-1)
-    linear, constant = 2 * (1 - a[..., 0]), (a * c * np.array(variances)).sum(-1)
+    a, c, variance = (
+        np.asarray(alpha)[..., None],
+        np.broadcast_to(forgotten, len(variances)),
+        np.array(variances),
+    )
+    quadratic = ((1 - a + a * c) / variance).sum(-1)
+    linear, constant = 2 * (1 - a[..., 0]), (a * c * variance).sum(-1)
     return np.sqrt((linear + np.sqrt(linear**2 + 4 * quadratic * constant)) / (2 * quadratic))

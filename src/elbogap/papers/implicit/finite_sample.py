@@ -5,61 +5,23 @@ exact log ratio, T* = m.z - |m|^2 / 2, which is N(KL, 2 KL) under q and N(-KL, 2
 with D is due to the estimate alone.
 """
 
+import functools
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from functools import partial
-from typing import ClassVar
 
 import torch
 from torch import Tensor
 from torch.special import ndtr
 
-from elbogap.ensemble import Batch, Stream, fit, minibatches
-from elbogap.inference.adversarial import discriminator_objective
-from elbogap.nn.mlp import MLP, Network
+from elbogap.ensemble import minibatches
+from elbogap.papers.implicit.game import Discriminator
 from elbogap.papers.implicit.settings import FiniteSample as Settings
 from elbogap.runtime import torch_generator
-from elbogap.training import Work
+from elbogap.training import Work, train
 
 CERTAIN = 0.99
 """A discriminator above this, or below one less this, counts as certain."""
 
 LEAST_LOGIT = math.log(CERTAIN / (1 - CERTAIN))
-
-
-@dataclass(frozen=True)
-class Classification:
-    """Tell a finite sample of q from one of p, `[M, N, D]` each."""
-
-    q: Tensor
-    p: Tensor
-    batch: int
-    streams: Sequence[Stream]
-    reported: ClassVar[tuple[str, ...]] = ()
-
-    @property
-    def steps(self) -> int:
-        """Steps per pass over the points."""
-        return self.q.shape[1] // self.batch
-
-    def prepare(self, epoch: int) -> Batch:
-        """The points in random order, `[M, K, B, D]` of each class."""
-        members = [(one, stream(epoch)) for one, stream in enumerate(self.streams)]
-        count = self.q.shape[1]
-        chosen = [
-            {
-                name: points[one][minibatches(count, self.batch, generator)]
-                for name, points in (("q", self.q), ("p", self.p))
-            }
-            for one, generator in members
-        ]
-        return {name: torch.stack([one[name] for one in chosen]) for name in ("q", "p")}
-
-    def value(self, networks: Mapping[str, Network], batch: Batch) -> Tensor:
-        """The discriminator's objective, `[M]`."""
-        logits = networks["discriminator"](torch.cat([batch["q"], batch["p"]], 1)).squeeze(-1)
-        return discriminator_objective(*logits.split(self.batch, -1))
 
 
 def measured(
@@ -69,64 +31,59 @@ def measured(
 
     Returns:
         For `training` and `held-out` points, of each member `[M]`: `kl_estimate` E_q[T] in nats; `accuracy`,
-        the share of points on the right side of D = 1/2; `certain`, the share with D outside [0.01, 0.99].
+        the fraction of points on the right side of D = 1/2; `certain`, that with D outside [0.01, 0.99].
 
     Raises:
         UserError: all members diverged.
         OutOfTime: the deadline has passed.
     """
-    streams = [
-        partial(torch_generator, seed, "implicit.finite_sample", dimension, one, device=device)
-        for one in range(settings.seeds)
-    ]
+
+    def generators(*keys: str | int, device: str = device) -> list[torch.Generator]:
+        return [
+            torch_generator(seed, "implicit.finite_sample", dimension, member, *keys, device=device)
+            for member in range(settings.seeds)
+        ]
+
+    def points(part: str, name: str, count: int) -> Tensor:
+        own = generators(part, name)
+        return torch.stack([torch.randn(count, dimension, generator=one, device=device) for one in own])
+
+    shift = math.sqrt(2 * settings.divergence / dimension)
     sizes = {"training": settings.points, "held-out": settings.held_out}
-    points = {
-        part: {
-            name: torch.stack(
-                [
-                    torch.randn(size, dimension, generator=stream(part, name), device=device) + shift
-                    for stream in streams
-                ]
-            )
-            for name, shift in (("q", math.sqrt(2 * settings.divergence / dimension)), ("p", 0.0))
-        }
-        for part, size in sizes.items()
-    }
-    network = MLP.independent(
-        [dimension, *settings.hidden, 1],
-        "relu",
-        [
-            torch_generator(seed, "implicit.finite_sample", dimension, one, "weights")
-            for one in range(settings.seeds)
-        ],
-    )
-    found = fit(
-        Classification(**points["training"], batch=settings.batch, streams=streams),
-        {"discriminator": network},
-        epochs=settings.epochs,
-        learning_rate=settings.learning_rate,
-        record_epochs=settings.epochs,
-        work=work,
-        device=device,
-    )
-    discriminator = found.networks["discriminator"].to(device)
-    return {part: _looked_at(discriminator, **both) for part, both in points.items()}
+    samples = {part: (points(part, "q", n) + shift, points(part, "p", n)) for part, n in sizes.items()}
+    layers, weights = [dimension, *settings.hidden, 1], generators("weights", device="cpu")
+    discriminator = Discriminator(layers, weights, settings.learning_rate, device)
+    steps, members = settings.points // settings.batch, torch.arange(settings.seeds)[:, None]
+
+    @functools.lru_cache(1)
+    def rows(epoch: int) -> list[Tensor]:
+        """Points of q and of p in random order, `[M, K, B]` each."""
+        both = [
+            [minibatches(settings.points, settings.batch, own) for _ in "qp"] for own in generators(epoch)
+        ]
+        return [torch.stack(of_class) for of_class in zip(*both, strict=True)]
+
+    def step(i: int) -> Tensor:
+        epoch, k = divmod(i - 1, steps)
+        chosen = zip(samples["training"], rows(epoch), strict=True)
+        return discriminator.improve(*(points[members, own[:, k]] for points, own in chosen))
+
+    total = settings.epochs * steps
+    train(step, steps=total, record_every=total, parts=discriminator.parts("discriminator"), work=work)
+    return {part: _looked_at(discriminator, *both) for part, both in samples.items()}
 
 
 def exact(divergence: float) -> dict[str, float]:
     """`accuracy` and `certain` of the best discriminator D* = q / (q + p)."""
-    deviation = math.sqrt(2 * divergence)
-    below, above = ((limit - divergence) / deviation for limit in (-LEAST_LOGIT, LEAST_LOGIT))
-    certain = ndtr(torch.tensor([below, -above], dtype=torch.float64)).sum()
-    return {
-        "accuracy": float(ndtr(torch.tensor(deviation / 2, dtype=torch.float64))),
-        "certain": float(certain),
-    }
+    scale = math.sqrt(2 * divergence)  # of the exact log ratio under q
+    below, above = ((limit - divergence) / scale for limit in (-LEAST_LOGIT, LEAST_LOGIT))
+    right, *tails = ndtr(torch.tensor([scale / 2, below, -above], dtype=torch.float64)).tolist()
+    return {"accuracy": right, "certain": sum(tails)}
 
 
 @torch.no_grad()
-def _looked_at(discriminator: MLP, q: Tensor, p: Tensor) -> dict[str, Tensor]:
-    at_q, at_p = (discriminator(z).squeeze(-1).double() for z in (q, p))
+def _looked_at(discriminator: Discriminator, q: Tensor, p: Tensor) -> dict[str, Tensor]:
+    at_q, at_p = (discriminator.logits(z).double() for z in (q, p))
     both = torch.cat([at_q, -at_p], -1)
     return {
         "kl_estimate": at_q.mean(-1).cpu(),

@@ -6,9 +6,11 @@ but saves most of HMC's and of SIVI's time (:mod:`elbogap.inference.families.aff
 takes the log joint of all training points, not of a minibatch: it has the same mean and less noise.
 """
 
+import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -19,24 +21,22 @@ from elbogap.data.loaders import Dataset
 from elbogap.densities import log_mean_exp, standard_gaussian_log_density
 from elbogap.ensemble import Fit, Monitor, Variational, fit, round_of_minibatches, stairs
 from elbogap.errors import UserError
-from elbogap.inference import hmc
 from elbogap.inference.families.base import LogJoint
-from elbogap.inference.objectives.elbo import SIVI
-from elbogap.inference.objectives.uivi import UIVI
 from elbogap.nn.mlp import MLP
 from elbogap.papers.implicit.families import affine_mean
+from elbogap.papers.implicit.frames import by_seed
+from elbogap.papers.implicit.methods import initial_networks, kernel_of, objective_of
+from elbogap.papers.implicit.names import Method
 from elbogap.papers.implicit.settings import Points, SoftmaxTraining
 from elbogap.runtime import numpy_generator, torch_generator
 from elbogap.training import Work
 
-METHODS = ("explicit", "sivi", "uivi")
-FIRST_DEVIATION = 0.5
-"""Standard deviation of every weight at the beginning, given the noise."""
+FIRST_SCALE = 0.5
+"""Of every weight at the beginning, given the noise."""
 DECAY = 0.9
 
 
-@dataclass(frozen=True)
-class Labelled:
+class Labelled(NamedTuple):
     """Points with their classes.
 
     Attributes:
@@ -47,10 +47,6 @@ class Labelled:
     inputs: Tensor
     labels: Tensor
 
-    def __len__(self) -> int:
-        """N."""
-        return len(self.labels)
-
 
 @dataclass(frozen=True)
 class SoftmaxRegression:
@@ -60,11 +56,39 @@ class SoftmaxRegression:
         train: training points.
         test: test points.
         classes: K.
+        batch: B, training points per step.
     """
 
     train: Labelled
     test: Labelled
     classes: int
+    batch: int
+
+    @classmethod
+    def of(cls, data: Dataset, points: Points, seed: int, device: str) -> "SoftmaxRegression":
+        """The regression on the first of the data's shuffled points.
+
+        Raises:
+            UserError: a minibatch larger than the training set.
+        """
+
+        def labelled(splits: Sequence[str], count: int) -> Labelled:
+            inputs = np.concatenate([data.arrays[split] for split in splits])
+            labels = np.concatenate([data.arrays[f"{split}_label"] for split in splits])
+            random = numpy_generator(seed, "implicit.regression", data.name, splits[0])
+            rows = random.permutation(len(labels))[:count]
+            x = inputs[rows].astype(np.float32) / (255 if inputs.dtype == np.uint8 else 1)
+            x, y = np.pad(x, ((0, 0), (0, 1)), constant_values=1), labels[rows].astype(np.int64)
+            return Labelled(torch.from_numpy(x).to(device), torch.from_numpy(y).to(device))
+
+        training = ("train", "valid") if "valid" in data.arrays else ("train",)
+        train, test = labelled(training, points.train), labelled(("test",), points.test)
+        if points.batch > len(train.labels):
+            raise UserError(
+                f"softmax regression: batch {points.batch} exceeds the {len(train.labels)} training points"
+            )
+        classes = 1 + max(int(data.arrays[f"{split}_label"].max()) for split in ("train", "test"))
+        return cls(train, test, classes, points.batch)
 
     @property
     def dimensions(self) -> int:
@@ -81,7 +105,7 @@ class SoftmaxRegression:
     def log_joint(self, rows: Tensor) -> LogJoint:
         """log p(z) + N / B sum_b log p(y_b|x_b, z) for minibatches of indices `[M, B]`: `[M, S]`."""
         inputs, labels = self.train.inputs[rows], self.train.labels[rows]
-        scale = len(self.train) / rows.shape[1]
+        scale = len(self.train.labels) / rows.shape[1]
 
         def of_draws(z: Tensor) -> Tensor:
             likelihood = self.log_likelihoods(z, inputs, labels).sum(1)
@@ -90,195 +114,135 @@ class SoftmaxRegression:
         return of_draws
 
 
-def model(data: Dataset, points: Points, seed: int, device: str) -> SoftmaxRegression:
-    """The regression on the first of the data's shuffled points.
+@dataclass(frozen=True)
+class Inference:
+    """q of the weights by one method; members are seeds.
 
-    Raises:
-        UserError: a minibatch larger than the training set.
+    Attributes:
+        settings: how to train and measure.
+        regression: the model with its data.
+        method: one of `names.OF_Q`.
+        iterations: of UIVI's HMC that are dropped, and as many that are kept.
+        seeds: their numbers.
     """
 
-    def labelled(splits: Sequence[str], count: int) -> Labelled:
-        inputs = np.concatenate([data.arrays[split] for split in splits])
-        labels = np.concatenate([data.arrays[f"{split}_label"] for split in splits])
-        random = numpy_generator(seed, "implicit.regression", data.name, splits[0])
-        rows = random.permutation(len(labels))[:count]
-        x = inputs[rows].astype(np.float32) / (255 if inputs.dtype == np.uint8 else 1)
-        with_one = np.concatenate([x, np.ones_like(x[:, :1])], 1)
-        return Labelled(
-            torch.from_numpy(with_one).to(device), torch.from_numpy(labels[rows].astype(np.int64)).to(device)
+    settings: SoftmaxTraining
+    regression: SoftmaxRegression
+    method: Method
+    iterations: int
+    seeds: Sequence[int]
+
+    def initial_networks(self) -> dict[str, MLP]:
+        """The mean of q, of noise or constant, and the logarithm of its scale."""
+        log_scale = torch.full((self.regression.dimensions,), FIRST_SCALE).log()
+        return initial_networks(self.method, self.settings, log_scale, self._generators(self.method.name))
+
+    def variational(self) -> Variational:
+        """What is maximised, with one draw of z per step."""
+        settings, regression, steps = self.settings, self.regression, self.settings.measure_every
+        kernel = kernel_of(settings, self.iterations, self.iterations)
+        objective = objective_of(self.method, settings.sivi_samples, kernel, settings.step_size)
+        mixing, count = settings.noise * self.method.mixing, len(regression.train.labels)
+        return Variational(
+            objective=objective,
+            family=lambda networks, _: affine_mean(networks),
+            log_joint=lambda _, batch: regression.log_joint(batch["rows"]),
+            specs=objective.noise(1, dimensions=regression.dimensions, mixing=mixing),
+            streams=[partial(self._generator, "steps", seed) for seed in self.seeds],
+            steps=steps,
+            rows=partial(round_of_minibatches, count, regression.batch, steps),
+            state=objective.initial_state(len(self.seeds), self._device),
         )
 
-    training = ("train", "valid") if "valid" in data.arrays else ("train",)
-    train, test = labelled(training, points.train), labelled(("test",), points.test)
-    if points.batch > len(train):
-        raise UserError(f"softmax regression: batch {points.batch} exceeds the {len(train)} training points")
-    classes = 1 + max(int(data.arrays[f"{split}_label"].max()) for split in ("train", "test"))
-    return SoftmaxRegression(train, test, classes)
+    def train(self, rounds: int, work: Work, *, measured: bool = True) -> Fit:
+        """Fit q for a number of rounds of `measure_every` steps.
 
+        Raises:
+            UserError: the checkpoint is damaged, or all members diverged.
+            OutOfTime: the deadline has passed.
+        """
+        settings, variational = self.settings, self.variational()
+        measure = partial(self.estimates, num_test_draws=settings.test_draws)
+        return fit(
+            variational,
+            self.initial_networks(),
+            epochs=rounds,
+            learning_rate=settings.learning_rate,
+            schedule=stairs(DECAY, settings.decay_every / (rounds * settings.measure_every)),
+            record_epochs=rounds,
+            monitor=Monitor(1, measure) if measured else None,
+            damped={"mean": 1.0, "scale": settings.deviation_share},
+            state=variational.state,
+            work=work,
+            device=self._device,
+        )
 
-def initial_networks(
-    training: SoftmaxTraining, method: str, dimensions: int, seeds: Sequence[int]
-) -> dict[str, MLP]:
-    """The mean of q, of noise or constant, and the logarithm of its deviation."""
-    generators = [torch_generator(training.seed, "implicit.regression", method, seed) for seed in seeds]
-    if method == "explicit":  # as the last biases of the other methods' networks
-        mean = MLP.constant(torch.stack([torch.randn(dimensions, generator=one) for one in generators]))
-    else:
-        sizes = [training.noise, *training.hidden, dimensions]
-        mean = MLP.independent(sizes, "relu", generators, "wide")
-    logarithm = torch.full((len(seeds), dimensions), FIRST_DEVIATION).log()
-    return {"mean": mean, "deviation": MLP.constant(logarithm)}
+    def curves(self, found: Fit) -> pd.DataFrame:
+        """A row per seed and measurement."""
+        rounds = next(iter(found.measured.values())).shape[1]
+        return by_seed(found.measured, iteration=self.settings.measure_every * np.arange(1, rounds + 1))
 
+    @torch.no_grad()
+    def estimates(self, networks: Mapping[str, MLP], num_test_draws: int) -> dict[str, Tensor]:
+        """Estimates of each member, `[M]`, from the same draws at each call.
 
-def objective_of(training: SoftmaxTraining, method: str, iterations: int) -> SIVI | UIVI:
-    """SIVI, UIVI with as many iterations of HMC kept as dropped, or a Gaussian's ELBO: SIVI without noise."""
-    if method != "uivi":
-        return SIVI(training.sivi_samples if method == "sivi" else 0)
-    adaptation = hmc.Adaptation(target=training.target_acceptance)
-    return UIVI(
-        hmc.Kernel(2 * iterations, training.leapfrog_steps, iterations, adaptation), training.step_size
-    )
+        `elbo` estimates log q(z) from fresh noises alone, as the document's code does, and is above the ELBO
+        on average; `elbo_lower` has the noise that made z among them (SIVI's bound), and is below it.
+        `test_loglik` is (1/N) log (1/T) sum_t prod_n p(y_n|x_n, z_t), the JOINT predictive per point, in
+        which the best of the draws decides, and `test_loglik_marginal` the mean over n of
+        log (1/T) sum_t p(y_n|x_n, z_t). In nats.
+        """
+        settings, regression = self.settings, self.regression
+        generators = self._generators("measure", self._device)
 
+        def normal(*shape: int) -> Tensor:
+            return torch.stack([torch.randn(shape, generator=own, device=self._device) for own in generators])
 
-def variational(
-    training: SoftmaxTraining,
-    regression: SoftmaxRegression,
-    points: Points,
-    method: str,
-    iterations: int,
-    seeds: Sequence[int],
-) -> Variational:
-    """What a method maximises, with one draw of z per step; members are seeds."""
-    device = regression.train.inputs.device.type
-    objective = objective_of(training, method, iterations)
-    steps = training.measure_every
-    return Variational(
-        objective=objective,
-        family=lambda networks, _: affine_mean(networks),
-        log_joint=lambda _, batch: regression.log_joint(batch["rows"]),
-        specs=objective.noise(
-            1, dimensions=regression.dimensions, mixing=0 if method == "explicit" else training.noise
-        ),
-        streams=[
-            partial(torch_generator, training.seed, "implicit.regression", "steps", seed, device=device)
-            for seed in seeds
-        ],
-        steps=steps,
-        rows=partial(round_of_minibatches, len(regression.train), points.batch, steps),
-        state=objective.initial_state(len(seeds), device),
-    )
+        def noise(count: int) -> dict[str, Tensor]:
+            return {"mixing": normal(count, mixing), "normal": normal(count, regression.dimensions)}
 
+        q, mixing = affine_mean(networks), networks["mean"].sizes[0]
+        exact = affine_mean({name: copy.deepcopy(network).double() for name, network in networks.items()})
+        own = noise(settings.elbo_draws)
+        in_double = {name: value.double() for name, value in own.items()}
+        conditional = exact.conditional_log_prob(in_double)
+        ratios = exact.log_ratios(in_double)(normal(settings.elbo_noises, mixing).double())
+        ratio_to_own = torch.zeros_like(ratios[..., :1])
+        joint = self._log_joint_of_all(q.rsample(own))
+        elbo = joint - conditional - log_mean_exp(ratios, -1)
+        elbo_lower = joint - conditional - log_mean_exp(torch.cat([ratio_to_own, ratios], -1), -1)
+        together, apart = [], []
+        for first in range(0, num_test_draws, settings.draws_at_once):
+            z = q.rsample(noise(min(settings.draws_at_once, num_test_draws - first)))
+            values = regression.log_likelihoods(z, *(part[None] for part in regression.test))
+            together.append(values.double().sum(1))
+            apart.append(values.logsumexp(-1).double())
+        marginal = torch.stack(apart, -1).logsumexp(-1).mean(-1) - np.log(num_test_draws)
+        return {
+            "elbo": elbo.mean(-1),
+            "elbo_lower": elbo_lower.mean(-1),
+            "test_loglik": log_mean_exp(torch.cat(together, -1), -1) / len(regression.test.labels),
+            "test_loglik_marginal": marginal,
+        }
 
-def train(
-    training: SoftmaxTraining,
-    regression: SoftmaxRegression,
-    points: Points,
-    method: str,
-    iterations: int,
-    seeds: Sequence[int],
-    rounds: int,
-    work: Work,
-    measured: bool = True,
-) -> Fit:
-    """Fit q for a number of rounds of `measure_every` steps; `iterations` of HMC, which UIVI alone has.
+    def _log_joint_of_all(self, z: Tensor) -> Tensor:
+        """The log joint of all training points at draws `[M, S, D]`: `[M, S]`, in float64."""
+        points = [part[None] for part in self.regression.train]
+        sums = [
+            self.regression.log_likelihoods(some, *points).double().sum(1)
+            for some in z.split(self.settings.draws_at_once, 1)
+        ]
+        return torch.cat(sums, -1) + standard_gaussian_log_density(z.double())
 
-    Raises:
-        UserError: the checkpoint is damaged, or all members diverged.
-        OutOfTime: the deadline has passed.
-    """
-    what = variational(training, regression, points, method, iterations, seeds)
-    measure = partial(estimates, training, regression, seeds=seeds, test_draws=training.test_draws)
-    return fit(
-        what,
-        initial_networks(training, method, regression.dimensions, seeds),
-        epochs=rounds,
-        learning_rate=training.learning_rate,
-        schedule=stairs(DECAY, training.decay_every / (rounds * training.measure_every)),
-        record_epochs=rounds,
-        monitor=Monitor(1, measure) if measured else None,
-        damped={"mean": 1.0, "deviation": training.deviation_share},
-        state=what.state,
-        work=work,
-        device=regression.train.inputs.device.type,
-    )
+    @property
+    def _device(self) -> str:
+        return self.regression.train.inputs.device.type
 
+    def _generator(self, purpose: str, seed: int, *keys: int) -> torch.Generator:
+        own = "implicit.regression", purpose, seed
+        return torch_generator(self.settings.seed, *own, *keys, device=self._device)
 
-@torch.no_grad()
-def estimates(
-    training: SoftmaxTraining,
-    regression: SoftmaxRegression,
-    networks: Mapping[str, MLP],
-    *,
-    seeds: Sequence[int],
-    test_draws: int,
-) -> dict[str, Tensor]:
-    """Estimates of each member, `[M]`, from the same draws at each call.
-
-    `elbo` estimates log q(z) from fresh noises alone, as the document's code does, and is above the ELBO on
-    average; `elbo_lower` has the noise that made z among them (SIVI's bound), and is below it. `test_loglik`
-    is (1/N) log (1/T) sum_t prod_n p(y_n|x_n, z_t), the JOINT predictive per point, in which the best of the
-    draws decides, and `test_loglik_marginal` the mean over n of log (1/T) sum_t p(y_n|x_n, z_t). In nats.
-    """
-    device = regression.train.inputs.device.type
-    generators = [
-        torch_generator(training.seed, "implicit.regression", "measure", seed, device=device)
-        for seed in seeds
-    ]
-
-    def normal(*shape: int) -> Tensor:
-        return torch.stack([_normal(one, *shape) for one in generators])
-
-    q, exact = affine_mean(networks), affine_mean(networks, torch.Tensor.double)
-    size, mixing = regression.dimensions, networks["mean"].sizes[0]
-    own = {"mixing": normal(training.elbo_draws, mixing), "normal": normal(training.elbo_draws, size)}
-    in_double = {name: value.double() for name, value in own.items()}
-    conditional = exact.conditional_log_prob(in_double)
-    ratios = exact.log_ratios(in_double)(normal(training.elbo_noises, mixing).double())
-    ratio_to_own = torch.zeros_like(ratios[..., :1])
-    joint = _sum_over_points(training, regression, q.rsample(own))
-    found = {
-        "elbo": joint - conditional - log_mean_exp(ratios, -1),
-        "elbo_lower": joint - conditional - log_mean_exp(torch.cat([ratio_to_own, ratios], -1), -1),
-    }
-    test = regression.test
-    together, apart = [], []
-    for first in range(0, test_draws, training.draws_at_once):
-        count = min(training.draws_at_once, test_draws - first)
-        z = q.rsample({"mixing": normal(count, mixing), "normal": normal(count, size)})
-        values = regression.log_likelihoods(z, test.inputs[None], test.labels[None])
-        together.append(values.double().sum(1))
-        apart.append(values.logsumexp(-1).double())
-    joint_predictive = log_mean_exp(torch.cat(together, -1), -1) / len(test)
-    marginal = torch.stack(apart, -1).logsumexp(-1).mean(-1) - np.log(test_draws)
-    return {name: value.mean(-1) for name, value in found.items()} | {
-        "test_loglik": joint_predictive,
-        "test_loglik_marginal": marginal,
-    }
-
-
-def last(curves: pd.DataFrame, keys: Sequence[str], share: float) -> pd.DataFrame:
-    """Means of all estimates over the last share of the iterations, and `*_time_sd`, their spread there."""
-    rows = curves[curves["iteration"] > (1 - share) * curves["iteration"].max()].drop(columns="iteration")
-    groups = rows.groupby(list(keys), sort=False)
-    return groups.mean().join(groups.std().add_suffix("_time_sd")).reset_index()
-
-
-def over_seeds(rows: pd.DataFrame, keys: Sequence[str]) -> pd.DataFrame:
-    """Means of every column over `seeds`, and `*_seed_sd`, their deviations where there are several seeds."""
-    groups = rows.drop(columns="seed").groupby(list(keys), sort=False)
-    spread = groups.std().filter(regex="^(?!.*_time_sd$)").add_suffix("_seed_sd")
-    return groups.mean().join(spread).assign(seeds=groups.size()).reset_index()
-
-
-def _sum_over_points(training: SoftmaxTraining, regression: SoftmaxRegression, z: Tensor) -> Tensor:
-    """The log joint of all training points at draws `[M, S, D]`: `[M, S]`, in float64."""
-    train = regression.train
-    sums = [
-        regression.log_likelihoods(some, train.inputs[None], train.labels[None]).double().sum(1)
-        for some in z.split(training.draws_at_once, 1)
-    ]
-    return torch.cat(sums, -1) + standard_gaussian_log_density(z.double())
-
-
-def _normal(generator: torch.Generator, *shape: int) -> Tensor:
-    return torch.randn(shape, generator=generator, device=generator.device)
+    def _generators(self, purpose: str, device: str = "cpu") -> list[torch.Generator]:
+        """One for each seed."""
+        keys = "implicit.regression", purpose
+        return [torch_generator(self.settings.seed, *keys, seed, device=device) for seed in self.seeds]

@@ -12,106 +12,132 @@ from dataclasses import dataclass
 from functools import partial
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from elbogap.ensemble import Stream, Variational, round_of_minibatches
-from elbogap.inference import hmc
-from elbogap.inference.objectives.base import Estimate, Objective
-from elbogap.inference.objectives.contrastive import VCD, ChainState, Contrast, Hoffman, RunningMeanPerDatum
-from elbogap.inference.objectives.elbo import ELBO, SIVI
-from elbogap.inference.objectives.uivi import UIVI
+from elbogap.ensemble import Fit, Variational, fit, round_of_minibatches, stairs
+from elbogap.inference.objectives.base import Estimate
+from elbogap.inference.objectives.contrastive import VCD, ChainState, RunningMeanPerDatum
 from elbogap.models.image_vae import PIXELS, log_joint
 from elbogap.nn.mlp import MLP
-from elbogap.papers.implicit.families import SEMI_IMPLICIT, posterior
+from elbogap.papers.implicit.families import posterior
+from elbogap.papers.implicit.methods import kernel_of, objective_of
+from elbogap.papers.implicit.names import OF_VAE, Method
 from elbogap.papers.implicit.settings import VaeCell, VaeTrain
 from elbogap.runtime import torch_generator
+from elbogap.training import Work
 
 FIRST_SCALE = 0.5
 """Scale of a semi-implicit q given its noise, at the beginning."""
 FACTOR_SCALE = 0.01
 """Standard deviation of the weights of the factorisation's decoder at the beginning."""
-
-
-def latent(settings: VaeTrain, cell: VaeCell) -> int:
-    """Latent dimensions of the cell's model."""
-    return settings.vae_latent if cell.model == "vae" else settings.factors
-
-
-def initial_networks(settings: VaeTrain, dataset: str, cell: VaeCell, seeds: Sequence[int]) -> dict[str, MLP]:
-    """Decoder, and networks of q; alike for equal seeds."""
-    size, hidden = latent(settings, cell), settings.hidden
-    sizes: dict[str, list[int]] = {}
-    if cell.method in SEMI_IMPLICIT:
-        sizes["mean"] = [PIXELS + settings.noise, *hidden, size]
-    else:
-        sizes["mean"] = sizes["deviation"] = [PIXELS, *hidden, size]
-    sizes["decoder"] = [size, *(hidden if cell.model == "vae" else ()), PIXELS]
-    networks = {}
-    for name, widths in sizes.items():
-        generators = [torch_generator(settings.seed, "implicit.vae", dataset, name, seed) for seed in seeds]
-        networks[name] = MLP.independent(widths, "relu", generators, cell.initialisation)
-        if name == "decoder" and cell.model == "factorisation":
-            with torch.no_grad():
-                for member, generator in enumerate(generators):
-                    networks[name].weights[0][member].normal_(0, FACTOR_SCALE, generator=generator)
-    if cell.method in SEMI_IMPLICIT:
-        networks["deviation"] = MLP.constant(torch.full((len(seeds), size), FIRST_SCALE))
-    return networks
+DECAY = 0.9
 
 
 @dataclass(frozen=True)
-class WatchedVCD(VCD):
-    """VCD whose training curve is the ELBO."""
+class Learning:
+    """The training of a cell's q and model on a data set; members are seeds.
 
-    def watched(self, found: Contrast) -> Tensor:
-        """f(z_0)."""
-        return self.alpha * found.refined + super().watched(found)
-
-
-def objective_of(settings: VaeTrain, cell: VaeCell) -> Objective:
-    """What a cell maximises."""
-    moving = settings.noise if cell.method in SEMI_IMPLICIT else latent(settings, cell)
-    adaptation, step_size = hmc.Adaptation(settings.target_acceptance), settings.step_size / moving
-    if cell.method == "elbo":
-        return ELBO()
-    if cell.method == "sivi":
-        return SIVI(settings.sivi_samples, shared=False)
-    if cell.method == "uivi":
-        iterations = settings.burn_in + settings.kept
-        return UIVI(hmc.Kernel(iterations, settings.leapfrog_steps, settings.burn_in, adaptation), step_size)
-    kernel = hmc.Kernel(cell.refinements, settings.leapfrog_steps, cell.refinements, adaptation)
-    if cell.method == "hoffman":
-        return Hoffman(kernel, step_size)
-    return WatchedVCD(kernel, step_size, cell.alpha)
-
-
-def training(settings: VaeTrain, cell: VaeCell, images: Tensor, streams: Sequence[Stream]) -> Variational:
-    """The training of q and model on images `[N, 784]`; members are seeds.
-
-    The value of a member is the mean over the minibatch of the ELBO, or of SIVI's bound for semi-implicit q
-    (with L = 0 for UIVI), in nats per image, with the gradient of the sum.
+    Attributes:
+        settings: of all cells.
+        dataset: its name, a key of everything random.
+        cell: what is trained.
+        seeds: their numbers.
     """
-    objective, device = objective_of(settings, cell), images.device.type
 
-    def state() -> nn.Module | None:
+    settings: VaeTrain
+    dataset: str
+    cell: VaeCell
+    seeds: Sequence[int]
+
+    @property
+    def _method(self) -> Method:
+        return OF_VAE[self.cell.method]
+
+    @property
+    def _latent(self) -> int:
+        return self.settings.vae_latent if self.cell.model == "vae" else self.settings.factors
+
+    @property
+    def _mixing(self) -> int:
+        return self.settings.noise * self._method.mixing
+
+    def initial_networks(self) -> dict[str, MLP]:
+        """Decoder, and networks of q; alike for equal seeds."""
+        hidden, linear = self.settings.hidden, self.cell.model == "factorisation"
+        encoder = [PIXELS + self._mixing, *hidden, self._latent]
+        decoder = [self._latent, *([] if linear else hidden), PIXELS]
+        generators = self._generators("decoder")
+        networks = {"mean": self._network(encoder, self._generators("mean"))}
+        networks["decoder"] = self._network(decoder, generators)
+        if linear:
+            for weight, generator in zip(networks["decoder"].weights[0].detach(), generators, strict=True):
+                weight.normal_(0, FACTOR_SCALE, generator=generator)
+        if self._method.mixing:
+            scale = torch.full((len(self.seeds), self._latent), FIRST_SCALE)
+            return networks | {"scale": MLP.constant(scale)}
+        return networks | {"scale": self._network(encoder, self._generators("deviation"))}
+
+    def variational(self, images: Tensor) -> Variational:
+        """What is maximised on images `[N, 784]`.
+
+        The value of a member is the mean over the minibatch of the ELBO, or of SIVI's bound for semi-implicit
+        q (with L = 0 for UIVI), in nats per image, with the gradient of the sum.
+        """
+        settings, cell, method, device = self.settings, self.cell, self._method, images.device.type
+        members = len(self.seeds)
+        iterations = (cell.refinements, 0) if method.refining else (settings.burn_in, settings.kept)
+        objective = objective_of(
+            method,
+            settings.sivi_samples,
+            kernel_of(settings, *iterations),
+            settings.step_size / (self._mixing or self._latent),
+            shared=False,
+            alpha=cell.alpha,
+        )
+        state = objective.initial_state(members, device)
         if isinstance(objective, VCD):
-            control = RunningMeanPerDatum(len(streams), len(images), device=device)
-            return ChainState(len(streams), objective.step_size, control, device)
-        return objective.initial_state(len(streams), device)
+            control = RunningMeanPerDatum(members, len(images), device=device)
+            state = ChainState(members, objective.step_size, control, device)
+        specs = objective.noise(settings.batch, dimensions=self._latent, mixing=self._mixing)
+        return Variational(
+            objective=objective,
+            family=lambda networks, batch: posterior(networks, method, images[batch["rows"]]),
+            log_joint=lambda networks, batch: log_joint(networks["decoder"], images[batch["rows"]]),
+            specs={"normal": specs["normal"]} | dict(specs),  # drawn first, so that methods share it
+            streams=[partial(self._generator, "noise", seed, device=device) for seed in self.seeds],
+            steps=settings.round_steps,
+            rows=partial(round_of_minibatches, len(images), settings.batch, settings.round_steps),
+            state=state,
+            reduce=Estimate.sum_of_gradients,
+        )
 
-    specs = objective.noise(
-        settings.batch,
-        dimensions=latent(settings, cell),
-        mixing=settings.noise if cell.method in SEMI_IMPLICIT else 0,
-    )
-    return Variational(
-        objective=objective,
-        family=lambda networks, batch: posterior(networks, cell.method, images[batch["rows"]]),
-        log_joint=lambda networks, batch: log_joint(networks["decoder"], images[batch["rows"]]),
-        specs={"normal": specs["normal"]} | dict(specs),  # drawn first, so that methods share it
-        streams=streams,
-        steps=settings.round_steps,
-        rows=partial(round_of_minibatches, len(images), settings.batch, settings.round_steps),
-        state=state(),
-        reduce=Estimate.sum_of_gradients,
-    )
+    def train(self, images: Tensor, rounds: int, work: Work) -> Fit:
+        """Fit q and the model on images `[N, 784]` for a number of rounds.
+
+        Raises:
+            UserError: the checkpoint is damaged, or all members diverged.
+            OutOfTime: the deadline has passed.
+        """
+        variational = self.variational(images)
+        return fit(
+            variational,
+            self.initial_networks(),
+            epochs=rounds,
+            learning_rate=self.cell.learning_rate,
+            schedule=stairs(DECAY, self.settings.decay_every),
+            record_epochs=self.settings.record_rounds,
+            damped={"mean": 1.0, "scale": self.cell.deviation_share, "decoder": 1.0},
+            state=variational.state,
+            work=work,
+            device=images.device.type,
+        )
+
+    def _network(self, sizes: Sequence[int], generators: Sequence[torch.Generator]) -> MLP:
+        return MLP.independent(sizes, "relu", generators, self.cell.initialisation)
+
+    def _generator(self, purpose: str, seed: int, *keys: int, device: str = "cpu") -> torch.Generator:
+        own = "implicit.vae", self.dataset, purpose, seed
+        return torch_generator(self.settings.seed, *own, *keys, device=device)
+
+    def _generators(self, purpose: str) -> list[torch.Generator]:
+        return [self._generator(purpose, seed) for seed in self.seeds]

@@ -40,11 +40,15 @@ def properties(settings: VcdProperties, leapfrog_steps: int) -> Iterator[dict[st
     """
     reach = max(abs(mean) + REACH * width for mean, width in product(settings.means, (1.0, *settings.widths)))
     z = torch.linspace(-reach, reach, settings.nodes, dtype=torch.float64)
-    cell = float(z[1] - z[0])
-    if cell > COARSEST * min(1.0, *settings.widths):
+    spacing = float(z[1] - z[0])
+    if spacing > COARSEST * min(1.0, *settings.widths):
         raise UserError(f"vcd_toys: {settings.nodes} nodes are too few for the narrowest q_0; raise `nodes`")
-    kernel = transition(z, settings.step_size, leapfrog_steps)
-    log_p = _log_normal(z, 0.0, 1.0)
+    kernel, log_p = transition(z, settings.step_size, leapfrog_steps), _log_normal(z, 0.0, 1.0)
+
+    def divergence(density: Tensor, log_density: Tensor, log_other: Tensor) -> float:
+        """KL between densities on the grid, where the first has mass."""
+        return float(torch.where(density > 0, density * (log_density - log_other), 0).sum() * spacing)
+
     for mean, width in product(settings.means, settings.widths):
         log_start = _log_normal(z, mean, width)
         estimates = _estimated(settings, mean, width, leapfrog_steps)
@@ -54,9 +58,9 @@ def properties(settings: VcdProperties, leapfrog_steps: int) -> Iterator[dict[st
             if t not in settings.ts:
                 continue
             kl = {
-                "kl_start": _divergence(log_start.exp(), log_start, log_p, cell),
-                "kl_end": _divergence(density, density.log(), log_p, cell),
-                "kl_end_start": _divergence(density, density.log(), log_start, cell),
+                "kl_start": divergence(log_start.exp(), log_start, log_p),
+                "kl_end": divergence(density, density.log(), log_p),
+                "kl_end_start": divergence(density, density.log(), log_start),
             }
             for alpha in settings.alphas:
                 exact = kl["kl_start"] + alpha * (kl["kl_end_start"] - kl["kl_end"])
@@ -84,11 +88,6 @@ def transition(z: Tensor, step_size: float, leapfrog_steps: int) -> Tensor:
     return moving + torch.diag(1 - moving.sum(0))
 
 
-def _divergence(density: Tensor, log_density: Tensor, log_other: Tensor, cell: float) -> float:
-    """KL between densities on the grid, where the first has mass."""
-    return float(torch.where(density > 0, density * (log_density - log_other), 0).sum() * cell)
-
-
 def _estimated(
     settings: VcdProperties, mean: float, width: float, leapfrog_steps: int
 ) -> dict[tuple[int, float], tuple[float, float]]:
@@ -114,5 +113,5 @@ def _estimated(
     return found
 
 
-def _log_normal(z: Tensor, mean: float, deviation: float) -> Tensor:
-    return -0.5 * (((z - mean) / deviation).square() + LOG_2PI) - math.log(deviation)
+def _log_normal(z: Tensor, mean: float, scale: float) -> Tensor:
+    return -0.5 * (((z - mean) / scale).square() + LOG_2PI) - math.log(scale)

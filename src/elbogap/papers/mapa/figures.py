@@ -12,34 +12,34 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from elbogap import style
+from elbogap.data import synthetic
+from elbogap.papers.mapa.methods import METHODS, NETWORK
 
 Arrays = Mapping[str, np.ndarray]
 
-PROBLEMS = ("absolute_value", "circle", "clusters", "figure_8", "spiral_dots")
+PROBLEMS = synthetic.PRINTED
 LINEAR = 25  # nats around zero that the vertical axes of Figures 6 to 12 show linearly
 LEAST = 1e-3  # test divergences below, in nats, are shown linearly: estimates near zero can be negative
 
-METHODS: Mapping[str, dict[str, Any]] = {
-    "vae": {"label": "VAE", "color": style.PURPLE, "linestyle": (0, (4, 1.5))},
-    "iwae": {"label": "IWAE", "color": style.BLACK, "marker": "s"},
-    "mapa_naive": {"label": "MAPA-naive", "color": style.VERMILION, "marker": "v"},
-    "mapa_gt": {"label": "MAPA-GT", "color": style.GREEN, "marker": "^"},
-    "mapa": {"label": "MAPA", "color": style.BLUE, "marker": "o"},
-    "mapa_exact": {"label": "MAPA, $k = N$", "color": style.SKY, "linestyle": (0, (1, 1))},
+_LOOKS: Mapping[str, dict[str, Any]] = {
+    "vae": {"color": style.PURPLE, "linestyle": (0, (4, 1.5))},
+    "iwae": {"color": style.BLACK, "marker": "s"},
+    "mapa_naive": {"color": style.VERMILION, "marker": "v"},
+    "mapa_gt": {"color": style.GREEN, "marker": "^"},
+    "mapa": {"color": style.BLUE, "marker": "o"},
+    "mapa_exact": {"color": style.SKY, "linestyle": (0, (1, 1))},
 }
-"""How a method looks wherever it is drawn. Those without a marker do not depend on S: horizontal lines."""
+LOOKS = {name: {"label": METHODS[name].label, **look} for name, look in _LOOKS.items()}
+"""How the methods of Figures 2 and 3 look. Those without a marker do not depend on S: horizontal lines."""
 
-OTHERS = {"iwae_plain": "IWAE, plain", "mapa_beyond": "MAPA, beyond"}
-"""Names of the methods that Figures 2 and 3 leave out."""
-
-SHARES: tuple[tuple[Any, str, bool], ...] = (
+FRACTION_LOOKS: tuple[tuple[Any, str, bool], ...] = (
     ("-", "o", True),
     ((0, (4, 1.5)), "o", False),
     ((0, (1, 1)), "s", True),
     ((0, (4, 1.5, 1, 1.5)), "s", False),
 )
-"""How shares k / S of MAPA look in one colour, from the smallest: line, marker, whether it is filled."""
-SHARE_COLOURS = (style.BLUE, style.ORANGE, style.GREEN, style.VERMILION)
+"""How fractions k / S of MAPA look in one colour, from the smallest: line, marker, whether it is filled."""
+FRACTION_COLOURS = (style.BLUE, style.ORANGE, style.GREEN, style.VERMILION)
 
 
 def fig01_intuition(intuition: Arrays) -> Figure:
@@ -127,11 +127,11 @@ def fig02_summary(density: pd.DataFrame, passes: pd.DataFrame, training: pd.Data
     figure, axes = plt.subplots(1, 3, figsize=(style.PAGE, 2.9))
     for panel, problem in zip(axes[:2], ("absolute_value", "spiral_dots"), strict=True):
         _draw_density(panel, density[density["problem"] == problem])
-        panel.set_title(f"(a) {style.PROBLEM_TITLES[problem]}")
+        panel.set_title(f"(a) {synthetic.PROBLEMS[problem].title}")
     axes[0].set_ylabel("test divergence / nats")
     handles = _method_handles(density)
     handles += _draw_passes(axes[2], passes, training, "absolute_value")
-    axes[2].set_title(f"(b) {style.PROBLEM_TITLES['absolute_value']}")
+    axes[2].set_title(f"(b) {synthetic.PROBLEMS['absolute_value'].title}")
     figure.legend(handles=handles, loc="outside lower center", ncols=4, handlelength=2.5)
     return figure
 
@@ -141,7 +141,7 @@ def fig03_density(density: pd.DataFrame) -> Figure:
     figure, axes = plt.subplots(2, 3, figsize=(style.PAGE, 4.2))
     for panel, problem in zip(axes.flat, PROBLEMS, strict=False):
         _draw_density(panel, density[density["problem"] == problem])
-        panel.set_title(style.PROBLEM_TITLES[problem])
+        panel.set_title(synthetic.PROBLEMS[problem].title)
     axes.flat[-1].set_axis_off()
     axes.flat[-1].legend(handles=_method_handles(density), loc="center", handlelength=3)
     figure.supylabel("test divergence $\\mathrm{KL}(p_\\mathrm{GT} \\,\\|\\, p_\\theta)$ / nats", fontsize=8)
@@ -151,17 +151,17 @@ def fig03_density(density: pd.DataFrame) -> Figure:
 def _method_handles(density: pd.DataFrame) -> list[Line2D]:
     """The legend of the methods that are there."""
     there = set(density["method"])
-    return [Line2D([], [], **look) for method, look in METHODS.items() if method in there]
+    return [Line2D([], [], **look) for method, look in LOOKS.items() if method in there]
 
 
 def _draw_density(panel: Axes, rows: pd.DataFrame) -> None:
     """Means over data sets as lines, data sets as dots; a horizontal line has a band that covers them."""
-    rows = rows[(rows["prior"] != "network") & rows["method"].isin(METHODS)]
+    rows = rows[(rows["prior"] != NETWORK) & rows["method"].isin(LOOKS)]
     if (rows["test_kl"] > 0).all():
         panel.set_yscale("log")
     else:
         panel.set_yscale("symlog", linthresh=LEAST, linscale=0.5)
-    looks = {method: look for method, look in METHODS.items() if method in set(rows["method"])}
+    looks = {method: look for method, look in LOOKS.items() if method in set(rows["method"])}
     at_samples = [method for method, look in looks.items() if "marker" in look]
     for method, look in looks.items():
         own = rows[rows["method"] == method]
@@ -203,11 +203,11 @@ def _draw_passes(panel: Axes, passes: pd.DataFrame, training: pd.DataFrame, prob
     rows = passes[(passes["problem"] == problem) & (passes["cost"] == "decoder")]
     rows = rows[(rows["method"] == "iwae") | (rows["reading"] == "within")]
     real = training[(training["problem"] == problem) & (training["reading"] == "within")]
-    colour, handles = METHODS["mapa"]["color"], []
+    colour, handles = LOOKS["mapa"]["color"], []
     iwae = rows[rows["method"] == "iwae"].groupby("S")["passes_per_point"].mean()
-    panel.plot(iwae.index, iwae, color=METHODS["iwae"]["color"])
-    shares = sorted({*rows["k_share"].dropna(), *real["k_share"]})
-    for share, (dash, marker, filled) in zip(shares, cycle(SHARES), strict=False):
+    panel.plot(iwae.index, iwae, color=LOOKS["iwae"]["color"])
+    fractions = sorted({*rows["k_share"].dropna(), *real["k_share"]})
+    for fraction, (dash, marker, filled) in zip(fractions, cycle(FRACTION_LOOKS), strict=False):
         look: dict[str, Any] = {"color": colour, "linestyle": dash, "linewidth": 0.9}
         symbol: dict[str, Any] = {
             "marker": marker,
@@ -216,13 +216,13 @@ def _draw_passes(panel: Axes, passes: pd.DataFrame, training: pd.DataFrame, prob
             "linestyle": "none",
         }
         for table, column in ((rows, "passes_per_point"), (real, "passes_simulated")):
-            mean = table[table["k_share"] == share].groupby("S")[column].mean()
+            mean = table[table["k_share"] == fraction].groupby("S")[column].mean()
             panel.plot(mean.index, mean, **look)
-        counted = real[real["k_share"] == share].groupby("S")["passes_per_point"].mean()
+        counted = real[real["k_share"] == fraction].groupby("S")["passes_per_point"].mean()
         panel.plot(counted.index, counted, **symbol)
-        handles.append(Line2D([], [], **look, label=f"$k$ = {share:.0%} of $S$, simulated"))
+        handles.append(Line2D([], [], **look, label=f"$k$ = {fraction:.0%} of $S$, simulated"))
         if len(counted):
-            handles.append(Line2D([], [], **symbol, label=f"$k$ = {share:.0%} of $S$, training"))
+            handles.append(Line2D([], [], **symbol, label=f"$k$ = {fraction:.0%} of $S$, training"))
     highest = rows["passes_max"].max()
     for most in sorted({highest, *real["passes_max"]}):
         panel.axhline(most, color=style.GREY, linestyle=":", linewidth=0.9)
@@ -256,13 +256,13 @@ def _passes(table: pd.DataFrame, label: str) -> Figure:
     """Five panels over one legend; bars are standard deviations over batches, averaged over data sets."""
     keys, metrics = ["problem", "method", "reading", "k_share", "S"], ["passes_per_point", "passes_sd"]
     mean = table.groupby(keys, dropna=False)[metrics].mean().reset_index()
-    shares = sorted(table["k_share"].dropna().unique())
-    lines_of_legend = -(-2 * (1 + len(shares)) // 3)
+    fractions = sorted(table["k_share"].dropna().unique())
+    lines_of_legend = -(-2 * (1 + len(fractions)) // 3)
     size = (style.PAGE, 2.2 + 0.15 * lines_of_legend)
     figure, axes = plt.subplots(1, len(PROBLEMS), figsize=size, sharex=True, sharey=True)
     looks: dict[tuple[str, float], dict[str, Any]] = {
-        (reading, share): {"color": colour, "linestyle": line, "marker": marker, "markerfacecolor": face}
-        for share, colour, marker in zip(shares, cycle(SHARE_COLOURS), cycle("os^v"), strict=False)
+        (reading, fraction): {"color": colour, "linestyle": line, "marker": marker, "markerfacecolor": face}
+        for fraction, colour, marker in zip(fractions, cycle(FRACTION_COLOURS), cycle("os^v"), strict=False)
         for reading, line, face in (("within", "-", colour), ("beyond", "--", "white"))
     }
     highest = table["passes_max"].max()
@@ -281,15 +281,20 @@ def _passes(table: pd.DataFrame, label: str) -> Figure:
             )
         panel.axhline(highest, color=style.GREY, linestyle=":")
         panel.set(
-            title=style.PROBLEM_TITLES[problem], xlabel="samples $S$", xlim=(0, None), ylim=(0, 2.1 * highest)
+            title=synthetic.PROBLEMS[problem].title,
+            xlabel="samples $S$",
+            xlim=(0, None),
+            ylim=(0, 2.1 * highest),
         )
     axes[0].set_ylabel(label)
     words = {"within": "within $S$", "beyond": "beyond $S$"}
     handles = [
         Line2D([], [], color=style.BLACK, label="IWAE"),
         *(
-            Line2D([], [], **look, linewidth=0.9, label=f"MAPA, $k$ = {share:.0%} of $S$, {words[reading]}")
-            for (reading, share), look in looks.items()
+            Line2D(
+                [], [], **look, linewidth=0.9, label=f"MAPA, $k$ = {fraction:.0%} of $S$, {words[reading]}"
+            )
+            for (reading, fraction), look in looks.items()
         ),
         Line2D([], [], color=style.GREY, linestyle=":", label="MAPA Max, all $N$ points"),
     ]
@@ -297,33 +302,8 @@ def _passes(table: pd.DataFrame, label: str) -> Figure:
     return figure
 
 
-def fig06_posterior_absolute_value(posteriors: Arrays, points: pd.DataFrame) -> Figure:
-    """Figure 6: log-posteriors on Absolute-Value."""
-    return _posteriors(posteriors, points)
-
-
-def fig07_posterior_circle(posteriors: Arrays, points: pd.DataFrame) -> Figure:
-    """Figure 7: log-posteriors on Circle."""
-    return _posteriors(posteriors, points)
-
-
-def fig08_posterior_clusters(posteriors: Arrays, points: pd.DataFrame) -> Figure:
-    """Figure 8: log-posteriors on Clusters."""
-    return _posteriors(posteriors, points)
-
-
-def fig09_posterior_figure_8(posteriors: Arrays, points: pd.DataFrame) -> Figure:
-    """Figure 9: log-posteriors on Figure-8."""
-    return _posteriors(posteriors, points)
-
-
-def fig10_posterior_spiral_dots(posteriors: Arrays, points: pd.DataFrame) -> Figure:
-    """Figure 10: log-posteriors on Spiral-Dots."""
-    return _posteriors(posteriors, points)
-
-
-def _posteriors(posteriors: Arrays, points: pd.DataFrame) -> Figure:
-    """One panel per chosen observation, and a legend in the last place."""
+def log_posteriors(posteriors: Arrays, points: pd.DataFrame) -> Figure:
+    """Figures 6 to 10: one panel per chosen observation, and a legend in the last place."""
     rows = -(-(len(points) + 1) // 4)
     columns = -(-(len(points) + 1) // rows)
     figure, axes = plt.subplots(
@@ -335,11 +315,15 @@ def _posteriors(posteriors: Arrays, points: pd.DataFrame) -> Figure:
         panel.tick_params(labelbottom=n + columns >= len(points))  # nothing is drawn below
     for panel in axes.flat[len(points) :]:
         panel.set_axis_off()
-    title = f"{style.PROBLEM_TITLES[points['problem'][0]]}\n$N$ = {len(posteriors['z']):,}"
+    title = f"{synthetic.PROBLEMS[points['problem'][0]].title}\n$N$ = {len(posteriors['z']):,}"
     axes.flat[-1].legend(handles=_posterior_handles(), loc="center", title=title)
     figure.supxlabel("latent $z^{\\mathrm{GT}}$", fontsize=8)
     figure.supylabel("log-posterior / nats", fontsize=8)
     return figure
+
+
+fig06_posterior_absolute_value = fig07_posterior_circle = fig08_posterior_clusters = log_posteriors
+fig09_posterior_figure_8 = fig10_posterior_spiral_dots = log_posteriors
 
 
 def _draw_posterior(panel: Axes, posteriors: Arrays, n: int, z_n: float) -> None:
@@ -370,26 +354,14 @@ def _posterior_handles() -> list[Line2D]:
     ]
 
 
-def fig11_nonident_absolute_value(curves: Arrays, points: pd.DataFrame) -> Figure:
-    """Figure 11: two variants of Absolute-Value under one MAPA."""
-    return _nonidentifiability(curves, points)
-
-
-def fig_nonident_absolute_value_folded(curves: Arrays, points: pd.DataFrame) -> Figure:
-    """Figure 11 with the folded decoder, which the document does not have."""
-    return _nonidentifiability(curves, points)
-
-
-def fig12_nonident_circle(curves: Arrays, points: pd.DataFrame) -> Figure:
-    """Figure 12: two variants of Circle under one MAPA."""
-    return _nonidentifiability(curves, points)
-
-
 CODES = ("ground truth", "mean-field mean")  # of the two variants, as the document chose them
 
 
-def _nonidentifiability(curves: Arrays, points: pd.DataFrame) -> Figure:
-    """A column per variant: its decoder, and below one row per chosen observation."""
+def nonidentifiability(curves: Arrays, points: pd.DataFrame) -> Figure:
+    """Figures 11 and 12, and one with the folded decoder (ours): two variants under one MAPA.
+
+    A column per variant: its decoder, and below one row per chosen observation.
+    """
     shown = curves["true"].shape[1]
     figure, axes = plt.subplots(
         1 + shown,
@@ -426,6 +398,10 @@ def _nonidentifiability(curves: Arrays, points: pd.DataFrame) -> Figure:
     return figure
 
 
+fig11_nonident_absolute_value = fig_nonident_absolute_value_folded = nonidentifiability
+fig12_nonident_circle = nonidentifiability
+
+
 def _plain_number(value: float, position: float) -> str:
     return f"{value:,.0f}".replace("-", "\N{MINUS SIGN}")
 
@@ -460,31 +436,32 @@ def fig_gaps(gaps: pd.DataFrame) -> Figure:
                     panel.hlines(height, values.min(), values.max(), color=look["color"], linewidth=0.9)
                     panel.plot(values.mean(), height, linestyle="none", markersize=2.8, **look)
         panel.set_xscale("symlog", linthresh=LEAST, linscale=0.3)
-        panel.set_title(style.PROBLEM_TITLES[problem])
+        panel.set_title(synthetic.PROBLEMS[problem].title)
     highest = np.ceil(np.log10(max(1.0, gaps[list(GAPS)].max(axis=None))))
     powers = range(-2, int(highest) + 1, 2)
     axes[0].set(xlim=(-LEAST / 2, 2 * 10**highest), ylim=(len(cells) - 0.5, -0.5))
     axes[0].set_xticks(
         [0, *(10.0**power for power in powers)], ["0", *(f"$10^{{{power}}}$" for power in powers)]
     )
-    shares = cells["k_share"].dropna().unique()
+    fractions = cells["k_share"].dropna().unique()
     axes[0].set_yticks(
-        range(len(cells)), [_cell_label(cell, len(shares) > 1) for _, cell in cells.iterrows()]
+        range(len(cells)), [_cell_label(cell, len(fractions) > 1) for _, cell in cells.iterrows()]
     )
     for panel in axes:
         panel.minorticks_off()
         panel.tick_params(axis="y", length=0)
-    same = f" ($k$ = {shares[0]:.0%} of $S$)" if len(shares) == 1 else ""
+    same = f" ($k$ = {fractions[0]:.0%} of $S$)" if len(fractions) == 1 else ""
     figure.supxlabel(f"gap / nats{same}", fontsize=8)
     handles = [Line2D([], [], linestyle="none", **look) for look in GAPS.values()]
     figure.legend(handles=handles, loc="outside upper center", ncols=len(GAPS), handletextpad=0.2)
     return figure
 
 
-def _cell_label(cell: pd.Series, with_share: bool) -> str:
-    """E.g. `MAPA, S = 50`, with k where not all methods have the same share of S."""
-    label = OTHERS.get(cell["method"]) or METHODS[cell["method"]]["label"]
-    if cell["method"] == "vae" or np.isnan(cell["S"]):
-        return label
-    share = f", $k$ = {cell['k_share']:.0%}" if with_share and not np.isnan(cell["k_share"]) else ""
-    return f"{label}, $S$ = {cell['S']:.0f}{share}"
+def _cell_label(cell: pd.Series, with_fraction: bool) -> str:
+    """E.g. `MAPA, S = 50`, with k where not all methods have the same fraction of S."""
+    method = METHODS[cell["method"]]
+    if method.budget == "none":
+        return method.label
+    with_k = with_fraction and method.budget == "S and k"
+    fraction = f", $k$ = {cell['k_share']:.0%}" if with_k else ""
+    return f"{method.label}, $S$ = {cell['S']:.0f}{fraction}"

@@ -19,6 +19,7 @@ from elbogap.config.quantities import (
     Small,
     Widths,
 )
+from elbogap.papers.mapa.methods import CELL
 
 
 class Surrogate(Section):
@@ -85,12 +86,7 @@ class Passes(Section):
     seed: Seed = setting("Base seed of data sets, batches and samples.")
 
 
-CELL = (
-    r"(vae|mapa_exact)|(iwae|iwae_plain)_S([1-9][0-9]*)"
-    r"|(mapa|mapa_beyond|mapa_gt|mapa_naive)_S([1-9][0-9]*)_k([1-9][0-9]?)"
-)
-"""The names of cells: a method without a budget, with S, or with S and k in percent of S."""
-Cell = Annotated[str, Field(pattern=f"^({CELL})$")]
+CellName = Annotated[str, Field(pattern=f"^({CELL})$")]
 """One method with its budget, e.g. `iwae_S50`, or `mapa_S50_k10` for k = 10 % of S = 50."""
 
 
@@ -124,7 +120,7 @@ class Distillation(Section):
 class Density(Section):
     """Prior recovery, exact likelihoods and the choice of restarts, over all cells."""
 
-    cells: Levels[Cell] = setting("The methods and budgets compared.", min_length=1)
+    cells: Levels[CellName] = setting("The methods and budgets compared.", min_length=1)
     valid_points: Count = setting("Observations for the choice of restart and k.")
     test_points: Count = setting("Observations for the test divergence.")
     tolerance: Small = setting("Largest error of one panel of the quadrature, relative to p(x).")
@@ -143,7 +139,7 @@ class DensitySummary(Section):
 class Protocol(Section):
     """The document's estimate of the likelihood: a mixture encoder fitted by IWAE to the fixed model."""
 
-    cells: Levels[Cell] = setting("The cells whose selected models are evaluated.", min_length=1)
+    cells: Levels[CellName] = setting("The cells whose selected models are evaluated.", min_length=1)
     draws: Count = setting("Data sets per problem.")
     test_points: Count = setting("Observations of the bound.")
     components: Count = setting("Gaussians in the encoder's mixture.")
@@ -167,7 +163,7 @@ class Protocol(Section):
 class Gaps(Section):
     """What each bound loses against the likelihood, and why."""
 
-    cells: Levels[Cell] = setting("The cells whose selected models are measured.", min_length=1)
+    cells: Levels[CellName] = setting("The cells whose selected models are measured.", min_length=1)
     test_points: Count = setting("Observations measured.")
     samples: Count = setting("Monte-Carlo repetitions of bounds that sample.")
     seed: Seed = setting("Base seed of the samples.")
@@ -191,7 +187,7 @@ class Nonidentifiability(Section):
 class TrainingPasses(Section):
     """Figures 4 and 5 against the counts of real training."""
 
-    cells: Levels[Cell] = setting("The cells whose counts are compared, all of MAPA.", min_length=1)
+    cells: Levels[CellName] = setting("The cells whose counts are compared, all of MAPA.", min_length=1)
     batches: Integer = setting("Simulated batches per data set.", ge=2)
     seed: Seed = setting("Base seed of the simulated batches and samples.")
 

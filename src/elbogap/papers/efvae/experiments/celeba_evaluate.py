@@ -12,11 +12,11 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from elbogap import provenance
 from elbogap.data.loaders import Dataset, load
 from elbogap.evaluation import fid
+from elbogap.nn import store
 from elbogap.nn.dcgan import Encoder
-from elbogap.papers.efvae.celeba import Decoder, elbo_terms, load_decoder, load_encoder
+from elbogap.papers.efvae.celeba import Decoder, elbo_terms
 from elbogap.papers.efvae.settings import CelebaEvaluate as Settings
 from elbogap.runtime import Run, torch_generator
 from elbogap.tables import Arrays, read_arrays
@@ -25,7 +25,6 @@ from elbogap.training import Work, tabulate, train
 Models = dict[str, tuple[Decoder, Encoder]]
 
 TRUTH, REFERENCE = "ground_truth", "reference"
-WHITE = 255
 
 
 def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame | dict[str, np.ndarray]]:
@@ -44,9 +43,17 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame | dict[str, np.n
     Raises:
         OutOfTime: the time budget is spent.
     """
-    truth = read_arrays(run.inputs[TRUTH])
+    truth, encoder, fixed, learned = (
+        read_arrays(run.inputs[name]) for name in (TRUTH, "encoder", "fixed", "learned")
+    )
+
+    def pair(arrays: Arrays) -> tuple[Decoder, Encoder]:
+        decoder = Decoder.from_arrays(arrays)
+        encoder = Encoder.from_arrays(store.part("encoder", arrays))
+        return decoder.to(run.device), encoder.to(run.device).eval()
+
+    models = {TRUTH: pair(truth | encoder), "elbo_fixed": pair(fixed), "elbo_learned": pair(learned)}
     weights = load(run.inputs["inception"])
-    models = _models(run, truth)
     log_likelihood, kl = _terms(settings, run, models)
     elbo = log_likelihood - kl
     distances = _distances(settings, run, models, weights)
@@ -71,33 +78,21 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame | dict[str, np.n
     return {"table": table, "pictures": {"data": truth["data"], **_pictures(settings, run, models)}}
 
 
-def _models(run: Run, truth: Arrays) -> Models:
-    """Decoder and encoder of each row, on the run's device; the encoders with their running statistics."""
-    stages = {"elbo_fixed": run.inputs["fixed"], "elbo_learned": run.inputs["learned"]}
-    arrays = {TRUTH: {**truth, **read_arrays(run.inputs["encoder"])}}
-    arrays |= {name: read_arrays(path) for name, path in stages.items()}
-    return {
-        name: (load_decoder(one).to(run.device), load_encoder(one).to(run.device).eval())
-        for name, one in arrays.items()
-    }
-
-
 def _terms(settings: Settings, run: Run, models: Models) -> np.ndarray:
     """Both parts of the ELBO of fresh images of the ground truth, `[2, models, N]`."""
-    sizes, pairs = _batches(settings.images, settings.batch), list(models.values())
+    sizes = _batches(settings.images, settings.batch)
 
     @torch.no_grad()
-    def row(i: int) -> Tensor:
-        number, k = divmod(i, len(sizes))
-        random = _stream(settings, run, "elbo", k)
-        _, x = models[TRUTH][0].draw(sizes[k], random)
-        found = torch.full((2, settings.batch), math.nan)
-        found[:, : sizes[k]] = elbo_terms(*pairs[number], x, random).cpu()
-        return found
+    def row(k: int) -> Tensor:
+        terms = torch.full((2, len(models), settings.batch), math.nan)
+        for number, pair in enumerate(models.values()):
+            random = _stream(settings, run, "elbo", k)  # the same images and noise for all models
+            _, x = models[TRUTH][0].draw(sizes[k], random)
+            terms[:, number, : sizes[k]] = elbo_terms(*pair, x, random).cpu()
+        return terms
 
-    values = tabulate(row, rows=len(pairs) * len(sizes), work=_work(settings, run, "celeba-elbo"))
-    by_model = values.unflatten(0, (len(pairs), len(sizes))).permute(2, 0, 1, 3).flatten(2)
-    return by_model[:, :, : settings.images].numpy()
+    work = Work.in_module(__name__, settings, run, "celeba-elbo")
+    return torch.cat([*tabulate(row, rows=len(sizes), work=work)], -1)[..., : settings.images].numpy()
 
 
 def _distances(settings: Settings, run: Run, models: Models, weights: Dataset) -> list[float]:
@@ -108,24 +103,18 @@ def _distances(settings: Settings, run: Run, models: Models, weights: Dataset) -
         features, size = fid.tiny_features(weights.record["stand_in"]["seed"], run.device), fid.TINY
     decoders = {REFERENCE: models[TRUTH][0], **{name: decoder for name, (decoder, _) in models.items()}}
     statistics = {name: fid.Statistics(size, run.device) for name in decoders}
-    names, sizes = list(decoders), _batches(settings.fid_images, settings.batch)
+    sizes = _batches(settings.fid_images, settings.batch)
 
     @torch.no_grad()
     def step(i: int) -> Tensor:
-        number, k = divmod(i - 1, len(sizes))
-        name = names[number]
-        random = _stream(settings, run, REFERENCE if name == REFERENCE else "samples", k)
-        found = features(fid.as_stored(_samples(decoders[name], sizes[k], random)))
-        statistics[name].update(found)
-        return found.mean()
+        for name, decoder in decoders.items():
+            random = _stream(settings, run, REFERENCE if name == REFERENCE else "samples", i - 1)
+            rows = features(fid.as_stored(_samples(decoder, sizes[i - 1], random)))
+            statistics[name].update(rows)
+        return rows.mean()
 
-    train(
-        step,
-        steps=len(names) * len(sizes),
-        record_every=len(sizes),
-        parts=statistics,
-        work=_work(settings, run, "celeba-distance"),
-    )
+    work = Work.in_module(__name__, settings, run, "celeba-distance")
+    train(step, steps=len(sizes), record_every=1, parts=statistics, work=work)
     return [fid.distance(statistics[REFERENCE], statistics[name]) for name in models]
 
 
@@ -134,13 +123,13 @@ def _pictures(settings: Settings, run: Run, models: Models) -> dict[str, np.ndar
     decoder, encoder = models[TRUTH]
     random = _stream(settings, run, "pictures")
     _, x = decoder.draw(settings.shown, random)
-    mean, log_deviation = encoder.moments(x)
-    draw = mean + log_deviation.exp() * decoder.prior(settings.shown, random)
-    found = {"x": x, "decoded_mean": decoder.generator(mean), "decoded_draw": decoder.generator(draw)}
-    for name, (one, _) in models.items():
-        found[f"samples_{name}"] = _samples(one, settings.shown, _stream(settings, run, "shown"))
-    stored = {name: fid.as_stored(images) * WHITE for name, images in found.items()}
-    return {name: images.round().byte().permute(0, 2, 3, 1).cpu().numpy() for name, images in stored.items()}
+    mean, log_scale = encoder.moments(x)
+    z = mean + log_scale.exp() * decoder.prior(settings.shown, random)
+    images = {"x": x, "decoded_mean": decoder.generator(mean), "decoded_draw": decoder.generator(z)}
+    for name, (decoder, _) in models.items():
+        images[f"samples_{name}"] = _samples(decoder, settings.shown, _stream(settings, run, "shown"))
+    stored = {name: (fid.as_stored(values) * fid.LEVELS).round().byte() for name, values in images.items()}
+    return {name: values.permute(0, 2, 3, 1).cpu().numpy() for name, values in stored.items()}
 
 
 def _samples(decoder: Decoder, count: int, random: torch.Generator) -> Tensor:
@@ -155,7 +144,3 @@ def _batches(count: int, batch: int) -> list[int]:
 
 def _stream(settings: Settings, run: Run, *purpose: str | int) -> torch.Generator:
     return torch_generator(settings.seed, "efvae.celeba_evaluate", *purpose, device=run.device)
-
-
-def _work(settings: Settings, run: Run, label: str) -> Work:
-    return Work.of(run, label, provenance.identity(__name__, settings, run), settings.checkpoint_seconds)

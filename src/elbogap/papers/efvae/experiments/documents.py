@@ -4,17 +4,15 @@ Deviation: the document keeps the "10000 most frequent words", each omitted one 
 documents". Neither way to count frequency gives that exactly; the table of the baselines has both.
 """
 
+from collections.abc import Callable
+
 import numpy as np
 import pandas as pd
 from scipy.sparse import csr_array
+from scipy.special import gammaln, xlogy
 
 from elbogap.data.loaders import load
 from elbogap.errors import UserError
-from elbogap.papers.efvae.documents import (
-    log_base_measure,
-    log_likelihood_of_itself,
-    smoothed_frequencies,
-)
 from elbogap.papers.efvae.settings import Documents as Settings
 from elbogap.runtime import Run
 
@@ -38,16 +36,16 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame | dict[str, np.n
     vocabulary = data.arrays["train"].shape[1]
     if settings.words > vocabulary:
         raise UserError(f"efvae.documents: {settings.words} words are asked for, the data has {vocabulary}")
-    rows, chosen = [], {}
-    key = {"document": "efvae", "data": data.kind}
+    baselines, chosen = [], {}
     for selection in ("documents", "count"):
         kept = select(data.arrays["train"], settings.words, selection)
         parts = {part: csr_array(data.arrays[part][:, kept]) for part in PARTS}
         if selection == settings.selection:
             chosen = parts
-        omitted = np.delete(document_frequencies(data.arrays["train"]), kept)
-        facts = key | {"selection": selection, "words": len(kept), "most_omitted": omitted.max(initial=0)}
-        rows += [facts | row for row in _baselines(parts)]
+        omitted = np.delete(document_frequencies(data.arrays["train"]), kept).max(initial=0)
+        key = {"document": "efvae", "data": data.kind, "selection": selection}
+        facts = {"words": len(kept), "most_omitted": omitted}
+        baselines += [key | facts | row for row in _baselines(parts)]
     arrays = {
         f"{part}_{name}": values
         for part, counts in chosen.items()
@@ -63,7 +61,7 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame | dict[str, np.n
         "selection": np.array(settings.selection),
         "data": np.array(data.kind),
     }
-    return {"documents": arrays, "baselines": pd.DataFrame(rows)}
+    return {"documents": arrays, "baselines": pd.DataFrame(baselines)}
 
 
 def select(counts: csr_array, words: int, selection: str) -> np.ndarray:
@@ -81,19 +79,52 @@ def _baselines(parts: dict[str, csr_array]) -> list[dict[str, object]]:
     """The unigram model's NELBO, by part and pseudo-word."""
     frequencies = smoothed_frequencies(parts["train"])
     log_p = np.log(frequencies)
-    rows: list[dict[str, object]] = []
-    for part, counts in parts.items():
-        for pseudo_word in (False, True):
-            more = frequencies if pseudo_word else np.zeros_like(frequencies)
-            raw = -(counts @ log_p + more @ log_p)
-            rows.append(
-                {
-                    "part": part,
-                    "pseudo_word": pseudo_word,
-                    "documents": counts.shape[0],
-                    "raw": raw.mean(),
-                    "minus_entropy": (raw + log_likelihood_of_itself(counts, more)).mean(),
-                    "base_measure": (raw - log_base_measure(counts, more)).mean(),
-                }
-            )
-    return rows
+    return [
+        {
+            "part": part,
+            "pseudo_word": pseudo_word,
+            "documents": counts.shape[0],
+            "raw": raw.mean(),
+            "minus_entropy": (raw + log_likelihood_of_itself(counts, extra)).mean(),
+            "base_measure": (raw - log_base_measure(counts, extra)).mean(),
+        }
+        for part, counts in parts.items()
+        for pseudo_word, extra in ((False, np.zeros_like(frequencies)), (True, frequencies))
+        for raw in [-(counts @ log_p + extra @ log_p)]
+    ]
+
+
+def smoothed_frequencies(counts: csr_array) -> np.ndarray:
+    """The corpus distribution f0, (count_k + 1 / V) normalised, `[V]` in float64."""
+    totals = np.asarray(counts.sum(0), dtype=float).ravel()
+    return (totals + 1 / len(totals)) / (totals.sum() + 1)
+
+
+def log_likelihood_of_itself(counts: csr_array, pseudo_word: np.ndarray) -> np.ndarray:
+    """sum_k x_k log(x_k / l) for x = c + f: minus length times entropy of the document itself, in nats.
+
+    Args:
+        counts: c `[N, V]`.
+        pseudo_word: f `[V]`, nowhere negative.
+
+    Returns:
+        `[N]` in float64.
+    """
+    totals = np.asarray(counts.sum(1), dtype=float).ravel() + pseudo_word.sum()
+    return _summed(counts, pseudo_word, lambda x: xlogy(x, x)) - xlogy(totals, totals)
+
+
+def log_base_measure(counts: csr_array, pseudo_word: np.ndarray) -> np.ndarray:
+    """log [l! / prod_k x_k!] of eq. (13) for x = c + f, with the gamma function; as above, in nats."""
+    totals = np.asarray(counts.sum(1), dtype=float).ravel() + pseudo_word.sum()
+    return gammaln(totals + 1) - _summed(counts, pseudo_word, lambda x: gammaln(x + 1))
+
+
+def _summed(
+    counts: csr_array, pseudo_word: np.ndarray, term: Callable[[np.ndarray], np.ndarray]
+) -> np.ndarray:
+    """sum_k term(x_k) `[N]`, without the dense x: the words that a document lacks have x_k = f_k."""
+    absent = term(pseudo_word)
+    extra = term(counts.data + pseudo_word[counts.indices]) - absent[counts.indices]
+    rows = csr_array((extra, counts.indices, counts.indptr), shape=counts.shape)
+    return np.asarray(rows.sum(1)).ravel() + absent.sum()

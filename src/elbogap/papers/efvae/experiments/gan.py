@@ -13,15 +13,15 @@ import torch
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from elbogap import provenance
 from elbogap.data.loaders import Dataset, load
 from elbogap.ensemble import minibatches
 from elbogap.errors import UserError
 from elbogap.nn.dcgan import Generator, ImageNetwork
-from elbogap.papers.efvae.celeba import Decoder, stored_decoder
+from elbogap.papers.efvae.celeba import Decoder
+from elbogap.papers.efvae.image_training import adam, curve
 from elbogap.papers.efvae.settings import Gan as Settings
 from elbogap.runtime import Run, numpy_generator, torch_generator
-from elbogap.training import Work, train
+from elbogap.training import Work, descend, train
 
 WHITE = 255
 READ_AT_ONCE = 5000
@@ -48,11 +48,9 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame | dict[str, np.n
     random = torch_generator(settings.seed, "efvae.gan", "weights")
     generator = Generator(settings.latent, settings.width, settings.side, random).to(run.device)
     discriminator = ImageNetwork(1, settings.width, settings.side, random).to(run.device)
-    optimisers = [
-        torch.optim.Adam(one.parameters(), lr=settings.learning_rate, betas=(settings.beta1, 0.999))
-        for one in (discriminator, generator)
-    ]
-    steps = len(images) // settings.batch
+    of_discriminator, of_generator = adam(settings, discriminator), adam(settings, generator)
+    per_epoch = len(images) // settings.batch
+    steps = settings.epochs * per_epoch
 
     @lru_cache(maxsize=1)
     def order(epoch: int) -> Tensor:
@@ -60,43 +58,34 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame | dict[str, np.n
         return minibatches(len(images), settings.batch, stream)
 
     def step(i: int) -> Tensor:
-        epoch, k = divmod(i - 1, steps)
+        epoch, k = divmod(i - 1, per_epoch)
         noise = torch_generator(settings.seed, "efvae.gan", "noise", i, device=run.device)
         z = torch.randn(settings.batch, settings.latent, generator=noise, device=run.device)
         real, fake = _scaled(images[order(epoch)[k]]), generator(z)
         loss = _cross_entropy(discriminator(real), 1.0) + _cross_entropy(discriminator(fake.detach()), 0.0)
-        _descend(optimisers[0], loss)
+        descend(loss, of_discriminator)
         generator_loss = _cross_entropy(discriminator(fake), 1.0)
-        _descend(optimisers[1], generator_loss)
+        descend(generator_loss, of_generator)
         return torch.stack([loss.detach(), generator_loss.detach()])[:, None]
 
     records = train(
         step,
-        steps=settings.epochs * steps,
+        steps=steps,
         record_every=settings.record_steps,
         parts={
             "generator": generator,
             "discriminator": discriminator,
-            "discriminator_optimiser": optimisers[0],
-            "generator_optimiser": optimisers[1],
+            "discriminator_optimiser": of_discriminator,
+            "generator_optimiser": of_generator,
         },
-        work=Work.of(
-            run, "celeba-gan", provenance.identity(__name__, settings, run), settings.checkpoint_seconds
-        ),
+        work=Work.in_module(__name__, settings, run, "celeba-gan"),
     )
-    done = np.minimum(np.arange(1, len(records) + 1) * settings.record_steps, settings.epochs * steps)
-    curve = pd.DataFrame(
-        {
-            "document": "efvae",
-            "data": data.kind,
-            "step": done,
-            "epoch": done / steps,
-            "discriminator_loss": records[:, 0, 0],
-            "generator_loss": records[:, 1, 0],
-        }
-    )
-    truth = stored_decoder(Decoder(generator.cpu(), settings.sigma))
-    return {"ground_truth": {"data": np.array(data.kind), **truth}, "training": curve}
+    losses = curve(settings, steps, records, ["discriminator_loss", "generator_loss"])
+    key = {"document": "efvae", "data": data.kind, "step": losses["step"]}
+    return {
+        "ground_truth": {"data": np.array(data.kind), **Decoder(generator, settings.sigma).to_arrays()},
+        "training": pd.DataFrame({**key, "epoch": losses["step"] / per_epoch, **losses}),
+    }
 
 
 def _images(settings: Settings, data: Dataset) -> Tensor:
@@ -132,9 +121,3 @@ def _scaled(images: Tensor) -> Tensor:
 
 def _cross_entropy(logits: Tensor, label: float) -> Tensor:
     return binary_cross_entropy_with_logits(logits, torch.full_like(logits, label))
-
-
-def _descend(optimiser: torch.optim.Optimizer, loss: Tensor) -> None:
-    optimiser.zero_grad()
-    loss.backward()
-    optimiser.step()

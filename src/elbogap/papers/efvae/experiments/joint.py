@@ -2,27 +2,22 @@
 
 import numpy as np
 import pandas as pd
-import torch
 from torch import Tensor
 
-from elbogap import provenance
-from elbogap.papers.efvae.celeba import (
-    elbo_terms,
-    load_decoder,
-    load_encoder,
-    stored_decoder,
-    stored_encoder,
-)
-from elbogap.papers.efvae.settings import Joint as Settings
+from elbogap.nn import store
+from elbogap.nn.dcgan import Encoder
+from elbogap.papers.efvae.celeba import Decoder, elbo_terms
+from elbogap.papers.efvae.image_training import maximise
+from elbogap.papers.efvae.settings import CelebaTraining as Settings
 from elbogap.runtime import Run, torch_generator
 from elbogap.tables import read_arrays
-from elbogap.training import Work, train
+from elbogap.training import Work
 
 
 def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame | dict[str, np.ndarray]]:
     """Maximise the ELBO on images of the input `ground_truth`, starting there and at the input `encoder`.
 
-    The key `sigma` says whether the deviation of the decoder's image noise stays `fixed` or is `learned`; the
+    The key `sigma` says whether the scale of the decoder's image noise stays `fixed` or is `learned`; the
     images' own noise stays in both.
 
     Returns:
@@ -35,38 +30,21 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame | dict[str, np.n
     """
     variant = run.keys["sigma"]
     arrays = read_arrays(run.inputs["ground_truth"])
-    truth = load_decoder(arrays).to(run.device)
-    decoder = load_decoder(arrays).to(run.device)
+    truth, decoder = (Decoder.from_arrays(arrays).to(run.device) for _ in range(2))
     decoder.log_sigma.requires_grad_(variant == "learned")
-    encoder = load_encoder(read_arrays(run.inputs["encoder"])).to(run.device)
-    parameters = [one for network in (decoder, encoder) for one in network.parameters() if one.requires_grad]
-    optimiser = torch.optim.Adam(parameters, lr=settings.learning_rate, betas=(settings.beta1, 0.999))
+    encoder = Encoder.from_arrays(store.part("encoder", read_arrays(run.inputs["encoder"]))).to(run.device)
 
-    def step(i: int) -> Tensor:
+    def objective(i: int) -> list[Tensor]:
         random = torch_generator(settings.seed, "efvae.joint", i, device=run.device)
         _, x = truth.draw(settings.batch, random)
         log_likelihood, kl = elbo_terms(decoder, encoder, x, random).mean(1)
-        elbo = log_likelihood - kl
-        sigma = decoder.log_sigma.detach().exp()
-        optimiser.zero_grad()
-        (-elbo).backward()
-        optimiser.step()
-        return torch.stack([elbo.detach(), log_likelihood.detach(), kl.detach(), sigma])[:, None]
+        return [log_likelihood - kl, log_likelihood, kl, decoder.log_sigma.exp()]
 
-    records = train(
-        step,
-        steps=settings.steps,
-        record_every=settings.record_steps,
-        parts={"decoder": decoder, "encoder": encoder, "optimiser": optimiser},
-        work=Work.of(
-            run,
-            f"celeba-{variant}",
-            provenance.identity(__name__, settings, run),
-            settings.checkpoint_seconds,
-        ),
-    )
-    done = np.minimum(np.arange(1, len(records) + 1) * settings.record_steps, settings.steps)
+    columns = ["elbo", "log_likelihood", "kl", "sigma"]
+    work = Work.in_module(__name__, settings, run, f"celeba-{variant}")
+    training = maximise(objective, columns, {"decoder": decoder, "encoder": encoder}, settings, work)
     key = {"document": "efvae", "data": str(arrays["data"]), "model": f"elbo_{variant}"}
-    values = pd.DataFrame(records.squeeze(-1).numpy(), columns=["elbo", "log_likelihood", "kl", "sigma"])
-    model = {"data": arrays["data"], **stored_decoder(decoder.cpu()), **stored_encoder(encoder.cpu())}
-    return {"model": model, "training": pd.DataFrame({**key, "step": done}).join(values)}
+    return {
+        "model": {"data": arrays["data"], **decoder.to_arrays(), **store.joined({"encoder": encoder})},
+        "training": pd.DataFrame({**key, **training}),
+    }

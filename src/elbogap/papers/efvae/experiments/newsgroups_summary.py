@@ -9,8 +9,6 @@ Deviation: the document reports the lowest value over all epochs, on the test se
 The value after the last epoch stands beside it (`_last`).
 """
 
-from typing import Any
-
 import numpy as np
 import pandas as pd
 import torch
@@ -42,17 +40,14 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame]:
     """
     documents = read_arrays(run.inputs["documents"])
     baselines = read_table(run.inputs["baselines"])
-    own = baselines["selection"] == str(documents["selection"])
-    unigram = baselines[own & baselines["pseudo_word"]].set_index("part")
-    curves = pd.concat(
-        [read_table(path) for name, path in run.inputs.items() if name.startswith("curves_")],
-        ignore_index=True,
-    )
+    selected = baselines["selection"] == str(documents["selection"])
+    unigram = baselines[selected & baselines["pseudo_word"]].set_index("part")
+    curves = [read_table(path) for name, path in run.inputs.items() if name.startswith("curves_")]
     codes: dict[str, np.ndarray] = {}
     for name, path in run.inputs.items():
         if name.startswith("codes_"):
             codes |= read_arrays(path)
-    table = _table(curves, unigram, read_table(run.inputs["published"]))
+    table = _table(pd.concat(curves, ignore_index=True), unigram, read_table(run.inputs["published"]))
     cells = table[table["part"] == "test"][["document", "data", *CELL]]
     retrieval = cells.assign(**_retrieval(settings, cells, codes, documents))
     return {"table": table, "retrieval": retrieval}
@@ -67,9 +62,12 @@ def _table(curves: pd.DataFrame, unigram: pd.DataFrame, published: pd.DataFrame)
         base_measure=raw + curves["part"].map(offsets["base_measure"]),
     )
     keys = ["part", *CELL]
-    epochs = curves.groupby(keys)["epoch"]
-    last = curves.loc[epochs.idxmax()].set_index(keys)
-    best = curves.loc[curves.groupby(keys)["nelbo"].idxmin()].set_index(keys)
+    groups = curves.groupby(keys)
+    last = curves.loc[groups["epoch"].idxmax()].set_index(keys)
+    best = curves.loc[groups["nelbo"].idxmin()].set_index(keys)
+    own = published.set_index(keys)["nelbo"]
+    by_encoder = own.unstack("encoder")
+    ordered = (by_encoder["e1"] < by_encoder["e2"]) & (by_encoder["e2"] < by_encoder["e3"])
     table = last[["document", "data"]].assign(
         epochs=last["epoch"],
         nelbo=best["nelbo"],
@@ -78,25 +76,20 @@ def _table(curves: pd.DataFrame, unigram: pd.DataFrame, published: pd.DataFrame)
         base_measure=best["base_measure"],
         base_measure_last=last["base_measure"],
         kl=last["kl"],
+        published=own,
+        published_ordered=ordered.reindex(last.index.droplevel("encoder"), fill_value=False).to_numpy(),
     )
-    numbers = published.set_index(keys)["nelbo"]
-    by_encoder = numbers.unstack("encoder")
-    ordered = (by_encoder["e1"] < by_encoder["e2"]) & (by_encoder["e2"] < by_encoder["e3"])
-    table = table.join(numbers.rename("published")).reset_index()
-    table["published_ordered"] = [bool(ordered.get(key, False)) for key in _keys(table, keys[:-1])]
-    table["unigram"] = table["part"].map(unigram["minus_entropy"])
-    value = table.set_index(keys)["nelbo"]
-    linear = [value.get((part, bits, 0, encoder), np.nan) for part, bits, _, encoder in _keys(table, keys)]
-    training = [value["train", *cell] for cell in _keys(table, CELL)]
-    table["above_linear"] = table["nelbo"] - linear
-    table["overfit"] = (table["nelbo"] - training).where(table["part"] == "test")
-    ranks = table["part"].map({"train": 0, "test": 1})
-    order = table.assign(rank=ranks).sort_values(["rank", *CELL]).index
-    return table.loc[order, ["document", "data", *keys, *table.columns.drop(["document", "data", *keys])]]
-
-
-def _keys(table: pd.DataFrame, names: list[str]) -> list[tuple[Any, ...]]:
-    return list(table[names].itertuples(index=False, name=None))
+    table = table.reset_index()
+    nelbo, part = table["nelbo"], table["part"]
+    linear = nelbo.where(table["hidden"] == 0).groupby([part, table["bits"], table["encoder"]])
+    training = nelbo.where(part == "train").groupby([table[name] for name in CELL])
+    table = table.assign(
+        unigram=part.map(unigram["minus_entropy"]),
+        above_linear=nelbo - linear.transform("first"),
+        overfit=(nelbo - training.transform("first")).where(part == "test"),
+    )
+    table = table.sort_values(keys, ascending=[False, True, True, True])  # train, then test
+    return table.set_index(["document", "data", *keys]).reset_index()
 
 
 def _retrieval(
@@ -109,18 +102,14 @@ def _retrieval(
             f"efvae.newsgroups_summary: {settings.neighbours} neighbours among {len(labels)} documents"
         )
     precisions = []
-    for bits, hidden, encoder in _keys(cells, CELL):
-        train, test = (
-            torch.from_numpy(
-                np.unpackbits(codes[f"{encoder}_{bits}_{hidden}_{part}"], axis=1, count=int(bits))
-            )
-            for part in ("train", "test")
-        )
-        found = [
-            hamming_precision(own, train.float(), label, labels, settings.neighbours)
-            for own, label in zip(test.float().split(QUERIES), queries.split(QUERIES), strict=True)
+    for bits, hidden, encoder in cells[CELL].itertuples(index=False, name=None):
+        packed = (codes[f"{encoder}_{bits}_{hidden}_{part}"] for part in ("train", "test"))
+        train, test = (torch.from_numpy(np.unpackbits(rows, axis=1, count=bits)).float() for rows in packed)
+        precision = [
+            hamming_precision(batch, train, own, labels, settings.neighbours)
+            for batch, own in zip(test.split(QUERIES), queries.split(QUERIES), strict=True)
         ]
-        precisions.append(float(torch.cat(found).mean()))
+        precisions.append(float(torch.cat(precision).mean()))
     classes = int(max(labels.max(), queries.max())) + 1
     chance = (torch.bincount(labels, minlength=classes)[queries] / len(labels)).mean()
     return {

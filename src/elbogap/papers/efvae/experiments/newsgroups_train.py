@@ -4,8 +4,8 @@ Deviations: Adam's rate and the size of minibatches are lost in the document, an
 Kyrylov, Bedi and Zang (2023) are taken. The last incomplete minibatch of each epoch is dropped.
 """
 
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping
+from functools import lru_cache
 from itertools import product
 from typing import Any
 
@@ -14,47 +14,19 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from elbogap import provenance
-from elbogap.densities import bernoulli_kl_to_uniform
 from elbogap.ensemble import minibatches
 from elbogap.errors import UserError
-from elbogap.inference import arm
+from elbogap.inference.families.bernoulli import BernoulliCodes
+from elbogap.inference.noise import draw
+from elbogap.inference.objectives.codes import ARM
 from elbogap.papers.efvae.documents import Counts
 from elbogap.papers.efvae.settings import NewsgroupsTrain as Settings
 from elbogap.papers.efvae.text_vae import TextVae
 from elbogap.runtime import Run, torch_generator
 from elbogap.tables import read_arrays
-from elbogap.training import Work, train
+from elbogap.training import Work, descend, train
 
 PARTS = ("train", "test")
-
-
-@dataclass(frozen=True)
-class Cell:
-    """One model of Table 2."""
-
-    encoder: str
-    bits: int
-    hidden: int
-
-    def __str__(self) -> str:
-        """Its name in files."""
-        return f"{self.encoder}_{self.bits}_{self.hidden}"
-
-
-@dataclass
-class Measurements:
-    """What was measured so far; a part of the training."""
-
-    rows: list[dict[str, Any]] = field(default_factory=list)
-
-    def state_dict(self) -> dict[str, Any]:
-        """All rows."""
-        return {"rows": self.rows}
-
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Take over what :meth:`state_dict` gave."""
-        self.rows = list(state["rows"])
 
 
 def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame | dict[str, np.ndarray]]:
@@ -84,18 +56,12 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame | dict[str, np.n
     frequencies = torch.from_numpy(arrays["frequencies"]).float()
     rows: list[dict[str, Any]] = []
     codes = {}
-    for one in product(group.encoders, group.bits, group.hidden):
-        cell = Cell(*one)
-        generator = torch_generator(settings.seed, "efvae.newsgroups", str(cell))
-        vae = TextVae(*one, settings.width, frequencies, generator).to(run.device)
-        work = Work.of(
-            run,
-            f"newsgroups-{cell}",
-            provenance.identity(__name__, settings, run),
-            settings.checkpoint_seconds,
-        )
-        key = {"document": "efvae", "data": str(arrays["data"]), **asdict(cell)}
-        rows += [key | row for row in _train(settings, cell, vae, parts, work)]
+    for encoder, bits, hidden in product(group.encoders, group.bits, group.hidden):
+        cell = f"{encoder}_{bits}_{hidden}"
+        generator = torch_generator(settings.seed, "efvae.newsgroups", cell)
+        vae = TextVae(encoder, bits, hidden, settings.width, frequencies, generator).to(run.device)
+        key = {"data": str(arrays["data"]), "encoder": encoder, "bits": bits, "hidden": hidden}
+        rows += [{"document": "efvae"} | key | row for row in _train(settings, run, cell, vae, parts)]
         for part, counts in parts.items():
             with torch.no_grad():
                 logits = torch.cat([vae.logits(batch) for batch in counts.split(settings.batch)])
@@ -104,41 +70,48 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame | dict[str, np.n
 
 
 def _train(
-    settings: Settings, cell: Cell, vae: TextVae, parts: Mapping[str, Counts], work: Work
+    settings: Settings, run: Run, cell: str, vae: TextVae, parts: Mapping[str, Counts]
 ) -> list[dict[str, Any]]:
     """Train a model in place; what was measured, per epoch and part."""
     documents = parts["train"]
-    device = documents.words.device.type
     optimiser = torch.optim.Adam(vae.parameters(), lr=settings.learning_rate, fused=True)
-    measured = Measurements()
+    measured: list[dict[str, Any]] = []
     samples = [phase.samples for phase in settings.phases for _ in range(phase.epochs)]
     steps = len(documents) // settings.batch
-    epoch_of = _epochs(settings, cell, documents, samples)
+
+    @lru_cache(maxsize=1)
+    def batches(epoch: int) -> list[tuple[Counts, Tensor]]:
+        """Minibatches of an epoch, from 0, each with its uniform noise `[S, B, L]`."""
+        random = torch_generator(settings.seed, "efvae.newsgroups", cell, epoch, device=run.device)
+        order = minibatches(len(documents), settings.batch, random)
+        shape = (steps, samples[epoch], settings.batch, vae.bits)
+        uniforms = torch.rand(shape, generator=random, device=run.device)
+        return list(zip(map(documents.take, order), uniforms, strict=True))
 
     def step(i: int) -> Tensor:
         epoch, k = divmod(i - 1, steps)
-        counts, uniforms = epoch_of(epoch)[k]
-        logits = vae.logits(counts)
-        nelbo = (arm.arm(vae.nll(counts), logits, uniforms) + bernoulli_kl_to_uniform(logits)).mean()
-        optimiser.zero_grad(set_to_none=True)
-        nelbo.backward()
-        optimiser.step()
+        counts, uniforms = batches(epoch)[k]
+        q, nll_of = BernoulliCodes(vae.logits(counts)), vae.nll(counts)
+        elbo = ARM().estimate(q, lambda codes: -nll_of(codes), {"uniform": uniforms}).mean().mean()
+        descend(-elbo, optimiser)
         done = epoch + 1
         if k == steps - 1 and (done % settings.measure_epochs == 0 or done == len(samples)):
             for part, of_part in parts.items():
-                generator = torch_generator(settings.seed, "efvae.newsgroups", "measure", part, device=device)
-                nll, kl = measure(vae, of_part, settings.batch, generator)
-                measured.rows.append({"epoch": done, "part": part, "nll": nll, "kl": kl})
-        return nelbo.detach()
+                random = torch_generator(
+                    settings.seed, "efvae.newsgroups", "measure", part, device=run.device
+                )
+                nll, kl = measure(vae, of_part, settings.batch, random)
+                measured.append({"epoch": done, "part": part, "nll": nll, "kl": kl})
+        return elbo.detach()
 
     train(
         step,
         steps=len(samples) * steps,
         record_every=steps,
         parts={"model": vae, "optimiser": optimiser, "measured": measured},
-        work=work,
+        work=Work.in_module(__name__, settings, run, f"newsgroups-{cell}"),
     )
-    return measured.rows
+    return measured
 
 
 @torch.no_grad()
@@ -146,33 +119,8 @@ def measure(vae: TextVae, documents: Counts, batch: int, generator: torch.Genera
     """Means over documents of the NLL at a code drawn from q(z|x), and of KL(q || p), in nats."""
     total = torch.zeros(2, dtype=torch.float64, device=documents.words.device)
     for counts in documents.split(batch):
-        logits = vae.logits(counts)
-        uniforms = torch.rand(logits.shape, generator=generator, device=logits.device)
-        nll = vae.nll(counts)(arm.codes(logits, uniforms))
-        total += torch.stack([nll.double().sum(), bernoulli_kl_to_uniform(logits).double().sum()])
+        q = BernoulliCodes(vae.logits(counts))
+        nll = vae.nll(counts)(q.sample(draw(q.noise(len(counts)), generator)))
+        total += torch.stack([nll.double().sum(), q.kl_to_uniform().double().sum()])
     nll_mean, kl_mean = (total / len(documents)).tolist()
     return nll_mean, kl_mean
-
-
-def _epochs(
-    settings: Settings, cell: Cell, documents: Counts, samples: list[int]
-) -> Callable[[int], list[tuple[Counts, Tensor]]]:
-    """Minibatches of an epoch, from 0, each with its uniform noise `[S, B, L]`; the last epoch is kept."""
-    kept: dict[int, list[tuple[Counts, Tensor]]] = {}
-    device = documents.words.device
-
-    def of_epoch(epoch: int) -> list[tuple[Counts, Tensor]]:
-        if epoch not in kept:
-            kept.clear()
-            generator = torch_generator(
-                settings.seed, "efvae.newsgroups", str(cell), epoch, device=device.type
-            )
-            order = minibatches(len(documents), settings.batch, generator)
-            shape = (len(order), samples[epoch], settings.batch, cell.bits)
-            uniforms = torch.rand(shape, generator=generator, device=device)
-            kept[epoch] = list(
-                zip(documents.take(order.flatten()).split(settings.batch), uniforms, strict=True)
-            )
-        return kept[epoch]
-
-    return of_epoch

@@ -2,17 +2,17 @@
 
 import numpy as np
 import pandas as pd
-import torch
 from torch import Tensor
 
-from elbogap import provenance
 from elbogap.densities import LOG_2PI, gaussian_log_density
+from elbogap.nn import store
 from elbogap.nn.dcgan import Encoder
-from elbogap.papers.efvae.celeba import load_decoder, stored_encoder
+from elbogap.papers.efvae.celeba import Decoder
+from elbogap.papers.efvae.image_training import maximise
 from elbogap.papers.efvae.settings import Pretrain as Settings
 from elbogap.runtime import Run, torch_generator
 from elbogap.tables import read_arrays
-from elbogap.training import Work, train
+from elbogap.training import Work
 
 
 def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame | dict[str, np.ndarray]]:
@@ -26,36 +26,21 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame | dict[str, np.n
         OutOfTime: the time budget is spent.
     """
     arrays = read_arrays(run.inputs["ground_truth"])
-    truth = load_decoder(arrays).to(run.device)
+    truth = Decoder.from_arrays(arrays).to(run.device)
     latent, _, side = truth.generator.sizes
     weights = torch_generator(settings.seed, "efvae.pretrain", "weights")
     encoder = Encoder(latent, settings.width, side, weights).to(run.device)
-    optimiser = torch.optim.Adam(
-        encoder.parameters(), lr=settings.learning_rate, betas=(settings.beta1, 0.999)
-    )
 
-    def step(i: int) -> Tensor:
+    def objective(i: int) -> list[Tensor]:
         random = torch_generator(settings.seed, "efvae.pretrain", i, device=run.device)
         z, x = truth.draw(settings.batch, random)
-        mean, log_deviation = encoder.moments(x)
-        log_q = gaussian_log_density(z, mean, 2 * log_deviation).mean()
-        optimiser.zero_grad()
-        (-log_q).backward()
-        optimiser.step()
-        return torch.stack([log_q.detach(), log_deviation.detach().sum(-1).mean()])[:, None]
+        mean, log_scale = encoder.moments(x)
+        return [gaussian_log_density(z, mean, 2 * log_scale).mean(), log_scale.sum(-1).mean()]
 
-    records = train(
-        step,
-        steps=settings.steps,
-        record_every=settings.record_steps,
-        parts={"encoder": encoder, "optimiser": optimiser},
-        work=Work.of(
-            run, "celeba-encoder", provenance.identity(__name__, settings, run), settings.checkpoint_seconds
-        ),
-    )
-    done = np.minimum(np.arange(1, len(records) + 1) * settings.record_steps, settings.steps)
-    key = {"document": "efvae", "data": str(arrays["data"])}
-    records = records.squeeze(-1)
-    entropy = records[:, 1] + 0.5 * latent * (LOG_2PI + 1)
-    curve = pd.DataFrame({**key, "step": done, "log_q": records[:, 0], "entropy": entropy})
-    return {"encoder": {"data": arrays["data"], **stored_encoder(encoder.cpu())}, "training": curve}
+    work = Work.in_module(__name__, settings, run, "celeba-encoder")
+    training = maximise(objective, ["log_q", "entropy"], {"encoder": encoder}, settings, work)
+    training["entropy"] += 0.5 * latent * (LOG_2PI + 1)
+    return {
+        "encoder": {"data": arrays["data"], **store.joined({"encoder": encoder})},
+        "training": pd.DataFrame({"document": "efvae", "data": str(arrays["data"]), **training}),
+    }

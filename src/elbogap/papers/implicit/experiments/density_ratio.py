@@ -13,13 +13,14 @@ import pandas as pd
 
 from elbogap import provenance
 from elbogap.papers.implicit import finite_sample
-from elbogap.papers.implicit.game import Game, trained
+from elbogap.papers.implicit.frames import by_seed, keyed, over_seeds
+from elbogap.papers.implicit.game import Game
 from elbogap.papers.implicit.horseshoe import Posterior, best_gaussian
 from elbogap.papers.implicit.settings import DensityRatio as Settings
 from elbogap.runtime import Run
 from elbogap.training import Work
 
-KEY = {"document": "implicit"}
+CHECKPOINT_SECONDS = 10
 
 
 def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame | dict[str, np.ndarray]]:
@@ -36,8 +37,8 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame | dict[str, np.n
         `samples`: the grid's `axis` and the `posterior` on it, draws `z` of the first seed's q by
         `discriminator_steps`, and `log_evidence`.
         `dimensions`: by `dimension`, `part` (training or held-out points) and `seed`, the true `kl`,
-        `kl_estimate` E_q[T(z)], its absolute `error`, `accuracy`, and `certain`, the share of points with D
-        outside [0.01, 0.99].
+        `kl_estimate` E_q[T(z)], its absolute `error`, `accuracy`, and `certain`, the fraction of points with
+        D outside [0.01, 0.99].
         `table`: means and standard deviations (`_sd`) of these over seeds, beside `exact_accuracy` and
         `exact_certain` of the best discriminator.
 
@@ -58,22 +59,21 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame | dict[str, np.n
 
 
 def _game(settings: Settings, run: Run, identity: str) -> tuple[pd.DataFrame, dict[str, np.ndarray]]:
-    posterior = Posterior.of(settings.game)
+    own, posterior = settings.game, Posterior.of(settings.game)
+    step = own.round_steps * np.arange(1, own.rounds + 1)
     tables, shown = [], []
-    for steps in settings.game.discriminator_steps:
-        game = Game(settings.game, steps, settings.seed, run.device)
-        work = Work.of(run, f"discriminator-steps-{steps}", identity)
-        records = trained(game, settings.game, work).numpy()
-        for seed in range(settings.game.seeds):
-            step = settings.game.round_steps * np.arange(1, settings.game.rounds + 1)
-            columns = {"step": step, "elbo_estimate": records[:, 0, seed], "elbo": records[:, 1, seed]}
-            tables.append(pd.DataFrame(KEY | {"discriminator_steps": steps, "seed": seed} | columns))
-        shown.append(game.sample(settings.game.shown)[0].cpu().numpy())
+    for steps in own.discriminator_steps:
+        game = Game(own, steps, settings.seed, run.device)
+        work = Work.of(run, f"discriminator-steps-{steps}", identity, CHECKPOINT_SECONDS)
+        estimate, elbo = game.train(work).permute(1, 2, 0)
+        values = by_seed({"elbo_estimate": estimate.numpy(), "elbo": elbo.numpy()}, step=step)
+        tables.append(keyed(values, discriminator_steps=steps))
+        shown.append(game.sample(own.shown)[0].cpu().numpy())
     arrays = {
         "axis": posterior.axis.numpy(),
         "posterior": posterior.density.numpy(),
         "log_evidence": np.array(posterior.log_evidence),
-        "discriminator_steps": np.array(settings.game.discriminator_steps),
+        "discriminator_steps": np.array(own.discriminator_steps),
         "z": np.stack(shown),
     }
     return pd.concat(tables, ignore_index=True), arrays
@@ -81,36 +81,28 @@ def _game(settings: Settings, run: Run, identity: str) -> tuple[pd.DataFrame, di
 
 def _last_half(curves: pd.DataFrame, log_evidence: float, best_gaussian: float) -> pd.DataFrame:
     last = curves[curves["step"] > curves["step"].max() / 2]
-    values = last.assign(
-        kl=log_evidence - last["elbo"],
-        overestimate=last["elbo_estimate"] - last["elbo"],
-        estimate_error=(last["elbo_estimate"] - last["elbo"]).abs(),
-    )
-    groups = values.groupby([*KEY, "discriminator_steps", "seed"])
+    over = last["elbo_estimate"] - last["elbo"]
+    values = last.assign(kl=log_evidence - last["elbo"], overestimate=over, estimate_error=over.abs())
+    groups = values.groupby(["document", "discriminator_steps", "seed"])
     means = groups[["kl", "overestimate", "estimate_error"]].mean()
     return means.assign(elbo_sd=groups["elbo"].std(), gaussian_kl=log_evidence - best_gaussian).reset_index()
 
 
 def _dimensions(settings: Settings, run: Run, identity: str) -> pd.DataFrame:
-    rows = []
-    for dimension in settings.finite_sample.dimensions:
-        work = Work.of(run, f"dimension-{dimension}", identity)
-        parts = finite_sample.measured(settings.finite_sample, dimension, settings.seed, work, run.device)
-        for part, values in parts.items():
-            key = KEY | {"dimension": dimension, "part": part}
-            columns = {name: value.numpy() for name, value in values.items()}
-            seeds = {"seed": range(settings.finite_sample.seeds), "kl": settings.finite_sample.divergence}
-            rows.append(pd.DataFrame(key | seeds | columns))
-    table = pd.concat(rows, ignore_index=True)
-    table.insert(6, "error", (table["kl_estimate"] - table["kl"]).abs())
-    return table
+    own, tables = settings.finite_sample, []
+    for dimension in own.dimensions:
+        work = Work.of(run, f"dimension-{dimension}", identity, CHECKPOINT_SECONDS)
+        for part, values in finite_sample.measured(own, dimension, settings.seed, work, run.device).items():
+            table = by_seed({name: value.numpy() for name, value in values.items()})
+            table.insert(1, "kl", own.divergence)
+            table.insert(3, "error", (table["kl_estimate"] - table["kl"]).abs())
+            tables.append(keyed(table, dimension=dimension, part=part))
+    return pd.concat(tables, ignore_index=True)
 
 
 def _summary(settings: Settings, dimensions: pd.DataFrame) -> pd.DataFrame:
-    groups = dimensions.groupby([*KEY, "dimension", "part", "kl"], sort=False)
-    metrics = ["kl_estimate", "error", "accuracy", "certain"]
-    means, deviations = groups[metrics].mean(), groups[metrics].std().add_suffix("_sd")
+    keys, metrics = ["document", "dimension", "part", "kl"], ["kl_estimate", "error", "accuracy", "certain"]
     columns = [column for name in metrics for column in (name, f"{name}_sd")]
     exact = finite_sample.exact(settings.finite_sample.divergence)
-    table = means.join(deviations)[columns].assign(seeds=settings.finite_sample.seeds)
-    return table.assign(**{f"exact_{name}": value for name, value in exact.items()}).reset_index()
+    table = over_seeds(dimensions, keys, "_sd")[[*keys, *columns, "seeds"]]
+    return table.assign(**{f"exact_{name}": value for name, value in exact.items()})

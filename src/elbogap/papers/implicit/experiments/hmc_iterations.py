@@ -8,12 +8,15 @@ import pandas as pd
 
 from elbogap import provenance
 from elbogap.data.loaders import load
-from elbogap.papers.implicit.experiments.regression import curve
+from elbogap.papers.implicit.frames import keyed, last, over_seeds
+from elbogap.papers.implicit.names import UIVI
 from elbogap.papers.implicit.settings import HmcIterations as Settings
-from elbogap.papers.implicit.softmax_regression import last, model, over_seeds, train
+from elbogap.papers.implicit.softmax_regression import Inference, SoftmaxRegression
 from elbogap.runtime import Run
 from elbogap.tables import read_table
 from elbogap.training import Work
+
+KEYS = ["document", "dataset", "data", "variant", "hmc_iterations"]
 
 
 def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame]:
@@ -21,47 +24,27 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame]:
 
     Returns:
         `curves`: per `hmc_iterations`, seed and `iteration` the estimates `elbo` and `elbo_lower` of
-        :func:`elbogap.papers.implicit.softmax_regression.estimates`; `table`: per
-        `hmc_iterations` their means over the last share of training and over seeds, `elbo_change`, how far
-        the ELBO is from the mean of all rows over the size of that mean, and `elbo_published`, of the input
-        `published`.
+        :meth:`elbogap.papers.implicit.softmax_regression.Inference.estimates`; `table`: per `hmc_iterations`
+        their means over the last part of training and over seeds, `elbo_change`, how far the ELBO is from
+        the mean of all rows over the size of that mean, and `elbo_published`, of the input `published`.
 
     Raises:
         UserError: a minibatch larger than the training set.
         OutOfTime: the time budget is spent.
     """
     data, training = load(run.inputs["data"]), settings.training
-    regression = model(data, settings.points, training.seed, run.device)
-    curves = []
+    regression = SoftmaxRegression.of(data, settings.points, training.seed, run.device)
+    identity = provenance.identity(__name__, settings, run)
+    tables = []
     for iterations in settings.iterations:
-        work = Work.of(
-            run,
-            f"hmc-{iterations}",
-            provenance.identity(__name__, settings, run),
-            training.checkpoint_seconds,
-        )
-        seeds = range(training.seeds)
-        fit = train(training, regression, settings.points, "uivi", iterations, seeds, settings.rounds, work)
-        own = {
-            "document": "implicit",
-            "dataset": "mnist",
-            "data": data.kind,
-            "variant": data.record["variant"],
-            "hmc_iterations": iterations,
-        }
-        found = curve(fit, training.measure_every)
-        curves.append(found.assign(**own)[[*own, "seed", "iteration", "elbo", "elbo_lower"]])
-    table = pd.concat(curves, ignore_index=True)
-    return {
-        "curves": table,
-        "table": _summary(table, settings.last_share, read_table(run.inputs["published"])),
-    }
-
-
-def _summary(curves: pd.DataFrame, share: float, published: pd.DataFrame) -> pd.DataFrame:
-    """Per number of iterations: means over seeds, their spread, and the mean spread in time."""
-    keys = ["document", "dataset", "data", "variant", "hmc_iterations"]
-    table = over_seeds(last(curves, [*keys, "seed"], share), keys)
+        q = Inference(training, regression, UIVI, iterations, range(training.seeds))
+        work = Work.of(run, f"hmc-{iterations}", identity, training.checkpoint_seconds)
+        curves = q.curves(q.train(settings.rounds, work))[["seed", "iteration", "elbo", "elbo_lower"]]
+        keys = {"dataset": "mnist", "data": data.kind, "variant": data.record["variant"]}
+        tables.append(keyed(curves, **keys, hmc_iterations=iterations))
+    curves = pd.concat(tables, ignore_index=True)
+    table = over_seeds(last(curves, [*KEYS, "seed"], settings.last_share), KEYS)
     mean = table["elbo"].mean()
     table["elbo_change"] = (table["elbo"] - mean) / abs(mean)
-    return table.merge(published[["hmc_iterations", "elbo_published"]], on="hmc_iterations", how="left")
+    published = read_table(run.inputs["published"])[["hmc_iterations", "elbo_published"]]
+    return {"curves": curves, "table": table.merge(published, on="hmc_iterations", how="left")}

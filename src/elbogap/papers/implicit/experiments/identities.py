@@ -7,8 +7,10 @@ The target is the multimodal one of the toys. The lecture states these propertie
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from typing import Any, Self
 
+import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor, nn
@@ -23,8 +25,9 @@ from elbogap.inference.objectives.base import Estimate, Objective
 from elbogap.inference.objectives.elbo import SIVI
 from elbogap.inference.objectives.uivi import UIVI
 from elbogap.nn.mlp import MLP
+from elbogap.papers.implicit.frames import keyed
 from elbogap.papers.implicit.settings import Identities as Settings
-from elbogap.papers.implicit.uivi_targets import LogDensities
+from elbogap.papers.implicit.targets import UIVI_TARGETS, log_density
 from elbogap.runtime import Run, torch_generator
 from elbogap.training import Work, tabulate
 
@@ -33,7 +36,7 @@ LATENT = 2
 NODE_BOUND = 9.0  # N(0, 1) leaves e^-40 outside
 TERMS = 2**20  # densities held in memory at once
 
-LOG_JOINT = LogDensities.of(["multimodal"], dtype=torch.float64)
+LOG_JOINT = log_density([UIVI_TARGETS["multimodal"]], dtype=DOUBLE)
 
 
 def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame]:
@@ -54,7 +57,8 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame]:
     """
     exact = Exact.of(settings)
     identity = provenance.identity(__name__, settings, run)
-    return {"bound": _bounds(settings, exact), "gradient": _gradients(settings, exact, run, identity)}
+    tables = {"bound": _bounds(settings, exact), "gradient": _gradients(settings, exact, run, identity)}
+    return {name: keyed(table) for name, table in tables.items()}
 
 
 @dataclass(frozen=True)
@@ -70,12 +74,11 @@ class Fixed:
     log_scale: Tensor
 
     @classmethod
-    def of(cls, settings: Settings) -> "Fixed":
+    def of(cls, settings: Settings) -> Self:
         """Drawn at random."""
         generator = torch_generator(settings.seed, "implicit.identities")
-        sizes = [1, *settings.hidden, LATENT]
-        network = MLP(1, sizes, "tanh", generator, "wide", torch.float64)
-        scale = torch.full((1, 1, LATENT), settings.deviation, dtype=torch.float64)
+        network = MLP(1, [1, *settings.hidden, LATENT], "tanh", generator, "wide", DOUBLE)
+        scale = torch.full((1, 1, LATENT), settings.deviation, dtype=DOUBLE)
         return cls(network, scale.log().requires_grad_())
 
     @property
@@ -85,8 +88,8 @@ class Fixed:
 
     def gradient(self, value: Tensor) -> Tensor:
         """Of a number in all P parameters, `[P]`."""
-        parameters = [*self.network.parameters(), self.log_scale]
-        return torch.cat([slope.flatten() for slope in torch.autograd.grad(value, parameters)])
+        slopes = torch.autograd.grad(value, [*self.network.parameters(), self.log_scale])
+        return torch.cat([slope.flatten() for slope in slopes])
 
 
 @dataclass(frozen=True)
@@ -106,18 +109,18 @@ class Exact:
     gradient: Tensor
 
     @classmethod
-    def of(cls, settings: Settings) -> "Exact":
+    def of(cls, settings: Settings) -> Self:
         """The ELBO as an integral over z, of which a part is held in memory at a time."""
-        nodes = torch.linspace(-NODE_BOUND, NODE_BOUND, settings.nodes, dtype=torch.float64)[None, :, None]
+        nodes = torch.linspace(-NODE_BOUND, NODE_BOUND, settings.nodes, dtype=DOUBLE)[None, :, None]
         spacing = 2 * NODE_BOUND / (settings.nodes - 1)
         log_weights = (standard_gaussian_log_density(nodes[0]) + math.log(spacing))[:, None]
-        axis = torch.linspace(-settings.half_width, settings.half_width, settings.points, dtype=torch.float64)
-        cell = (2 * settings.half_width / (settings.points - 1)) ** 2
+        axis = torch.linspace(-settings.half_width, settings.half_width, settings.points, dtype=DOUBLE)
+        area = (2 * settings.half_width / (settings.points - 1)) ** 2
         fixed = Fixed.of(settings)
         elbo, gradient = 0.0, torch.zeros(())
         for z in torch.cartesian_prod(axis, axis)[None].split(max(1, TERMS // settings.nodes), 1):
             log_q = log_marginal(fixed.q, z, nodes, log_weights)
-            value = (log_q.exp() * (LOG_JOINT(z) - log_q)).sum() * cell
+            value = (log_q.exp() * (LOG_JOINT(z) - log_q)).sum() * area
             elbo += float(value.detach())
             gradient = gradient + fixed.gradient(value)
         return cls(nodes, log_weights, elbo, gradient)
@@ -125,8 +128,7 @@ class Exact:
 
 def log_marginal(q: SemiImplicit, z: Tensor, nodes: Tensor, log_weights: Tensor) -> Tensor:
     """log q(z) = log sum_j w_j q(z|e_j), z `[1, B, 2]`, nodes `[1, J, 1]`, log-weights `[J, 1]`, `[1, B]`."""
-    means = q.mean(nodes)[:, :, None]
-    conditional = gaussian_log_density(z[:, None], means, 2 * q.log_scale)
+    conditional = gaussian_log_density(z[:, None], q.mean(nodes)[:, :, None], 2 * q.log_scale)
     return torch.logsumexp(log_weights + conditional, 1)
 
 
@@ -135,10 +137,9 @@ def _bounds(settings: Settings, exact: Exact) -> pd.DataFrame:
     """All L share draws of z and noises, so that their bounds are compared on common random numbers."""
     generator = torch_generator(settings.seed, "implicit.identities.bound")
     q, most = Fixed.of(settings).q.detach(), max(settings.others)
-    parts, left = [], settings.bound_draws
-    while left:
-        count = min(left, max(1, TERMS // max(most, settings.nodes)))
-        left -= count
+    at_once, parts = max(1, TERMS // max(most, settings.nodes)), []
+    for first in range(0, settings.bound_draws, at_once):
+        count = min(at_once, settings.bound_draws - first)
         specs = SIVI(most, shared=False).noise(count, dimensions=LATENT, mixing=1)
         noise = draw(specs, generator, 1, dtype=DOUBLE)
         z = q.rsample(noise)
@@ -148,31 +149,20 @@ def _bounds(settings: Settings, exact: Exact) -> pd.DataFrame:
             for others in settings.others
         ]
         parts.append(torch.cat([perfect, *bounds]))
-    perfect, *bounds = torch.cat(parts, 1)
-    return pd.DataFrame(
-        _bound_row(others, bound, perfect, exact.elbo)
-        for others, bound in zip(settings.others, bounds, strict=True)
-    )
+    perfect, bound = torch.cat(parts, 1).tensor_split([1])
+    table = pd.DataFrame({"samples": settings.others})
+    table["bound"], table["bound_se"] = _mean(bound)
+    table["gap"], table["gap_se"] = _mean(perfect - bound)
+    table["gap_by_noises"] = (table["samples"] + 1) * table["gap"]
+    table["elbo"] = exact.elbo
+    table["identity_z"] = (table["bound"] + table["gap"] - exact.elbo) / _mean(perfect)[1].item()
+    return table
 
 
-def _bound_row(others: int, bound: Tensor, perfect: Tensor, elbo: float) -> dict[str, str | float]:
-    (mean, error), (gap, gap_error) = _mean(bound), _mean(perfect - bound)
-    return {
-        "document": "implicit",
-        "samples": others,
-        "bound": mean,
-        "bound_se": error,
-        "gap": gap,
-        "gap_se": gap_error,
-        "gap_by_noises": (others + 1) * gap,
-        "elbo": elbo,
-        "identity_z": (mean + gap - elbo) / _mean(perfect)[1],
-    }
-
-
-def _mean(values: Tensor) -> tuple[float, float]:
-    """The mean of independent values and its standard error."""
-    return float(values.mean()), float(values.std() / len(values) ** 0.5)
+def _mean(values: Tensor) -> tuple[np.ndarray, np.ndarray]:
+    """The mean of each row of independent values, and its standard error."""
+    error = torch.stack([row.std() for row in values]) / values.shape[-1] ** 0.5
+    return values.mean(-1).numpy(), error.numpy()
 
 
 def _gradients(settings: Settings, exact: Exact, run: Run, identity: str) -> pd.DataFrame:
@@ -181,36 +171,23 @@ def _gradients(settings: Settings, exact: Exact, run: Run, identity: str) -> pd.
         kernel = hmc.Kernel(length, settings.leapfrog_steps, burn_in=length - 1)
         estimators["uivi", length] = UIVI(kernel, settings.step_size)
     estimators |= {("sivi", others): SIVI(others, shared=False) for others in settings.others}
-    return pd.DataFrame(
-        _gradient_row(settings, exact, run, identity, *key, estimator)
-        for key, estimator in estimators.items()
-    )
+    rows, size = [], exact.gradient.norm()
+    for key, estimator in estimators.items():
+        work = Work.of(run, "{}-{}".format(*key), identity, checkpoint_seconds=10)
+        row = partial(_gradient, settings, estimator, key)
+        estimates = tabulate(row, rows=settings.gradients, work=work)
+        bias = float((estimates.mean(0) - exact.gradient).norm() / size)
+        error = float(estimates.std(0).norm() / settings.gradients**0.5 / size)
+        rows.append((*key, bias, error, bias / error))
+    return pd.DataFrame(rows, columns=["estimator", "samples", "bias", "bias_se", "bias_in_errors"])
 
 
-def _gradient_row(
-    settings: Settings,
-    exact: Exact,
-    run: Run,
-    identity: str,
-    name: str,
-    samples: int,
-    estimator: Objective[Any],
-) -> dict[str, str | float]:
+def _gradient(settings: Settings, estimator: Objective[Any], key: tuple[str, int], i: int) -> Tensor:
+    """Estimate i, `[P]`."""
+    generator = torch_generator(settings.seed, "implicit.identities.gradient", *key, i)
     specs = estimator.noise(settings.gradient_draws, dimensions=LATENT, mixing=1)
-
-    def estimate(i: int) -> Tensor:
-        generator = torch_generator(settings.seed, "implicit.identities.gradient", name, samples, i)
-        fixed = Fixed.of(settings)
-        noise = draw(specs, generator, 1, dtype=DOUBLE)
-        return fixed.gradient(estimator.estimate(fixed.q, LOG_JOINT, noise).surrogate.mean())
-
-    work = Work.of(run, f"{name}-{samples}", identity, checkpoint_seconds=10)
-    estimates = tabulate(estimate, rows=settings.gradients, work=work)
-    length = exact.gradient.norm()
-    bias = float((estimates.mean(0) - exact.gradient).norm() / length)
-    error = float(estimates.std(0).norm() / settings.gradients**0.5 / length)
-    row: dict[str, str | float] = {"document": "implicit", "estimator": name, "samples": samples}
-    return row | {"bias": bias, "bias_se": error, "bias_in_errors": bias / error}
+    fixed, noise = Fixed.of(settings), draw(specs, generator, 1, dtype=DOUBLE)
+    return fixed.gradient(estimator.estimate(fixed.q, LOG_JOINT, noise).surrogate.mean())
 
 
 class OwnNoise(Objective[SemiImplicit]):

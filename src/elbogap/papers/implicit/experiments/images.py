@@ -7,6 +7,7 @@ import numpy as np
 
 from elbogap.data import formats
 from elbogap.data.loaders import load
+from elbogap.papers.implicit.names import IMAGES
 from elbogap.papers.implicit.settings import ImplicitImages as Settings
 from elbogap.runtime import Run, numpy_generator
 from elbogap.tables import Arrays
@@ -20,18 +21,15 @@ def run(settings: Settings, run: Run) -> dict[str, dict[str, np.ndarray]]:
     Returns:
         `images`: `train` and `test`, bits packed by rows; `data`, real or stand-in; `dataset`.
     """
-    data = load(run.inputs["data"])
-    name = run.keys["dataset"]
-    arrays = data.arrays
-    if name == "fashion_mnist":
-        whole = {"train": np.concatenate([arrays["train"], arrays["valid"]]), "test": arrays["test"]}
-        parts = {part: values > settings.threshold * WHITE for part, values in whole.items()}
-    else:  # its validation rows stay out, as in the documents
-        parts = {part: arrays[part].astype(bool) for part in ("train", "test")}
+    data, name = load(run.inputs["data"]), run.keys["dataset"]
+    parts = {part: data.arrays[part] for part in ("train", "test")}
+    if IMAGES[name].grey:  # of MNIST the validation rows stay out, as in the documents
+        parts["train"] = np.concatenate([parts["train"], data.arrays["valid"]])
+        parts = {part: values > settings.threshold * WHITE for part, values in parts.items()}
     random = numpy_generator(settings.seed, "implicit.images", name)
     sizes = {"train": settings.train, "test": settings.test}
     packed = {
-        part: np.packbits(values[random.permutation(len(values))[: sizes[part]]], axis=1)
+        part: np.packbits(values[random.permutation(len(values))[: sizes[part]]].astype(bool), axis=1)
         for part, values in parts.items()
     }
     return {"images": packed | {"data": np.array(data.kind), "dataset": np.array(name)}}

@@ -2,8 +2,8 @@
 
 import pandas as pd
 
+from elbogap.papers.implicit.frames import last, over_seeds
 from elbogap.papers.implicit.settings import RegressionSummary as Settings
-from elbogap.papers.implicit.softmax_regression import last, over_seeds
 from elbogap.runtime import Run
 from elbogap.tables import read_table
 
@@ -19,29 +19,19 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame]:
     """Tables from the inputs `curves_<dataset>`, `final_<dataset>`, `timing_<dataset>` and `published`.
 
     Returns:
-        `seeds`: per data set, method and seed the means of the curves' columns over the last share of the
-        training, and their deviations in time; `table`: per data set and method the means over seeds, their
-        deviations, `final_test_loglik` with more draws, `seconds_per_iteration`, and the published values.
+        `seeds`: per data set, method and seed the means of the curves' columns over the last part of the
+        training, and their spread in time; `table`: per data set and method the means over seeds, their
+        spread, `final_test_loglik` with more draws, `seconds_per_iteration`, and the published values.
     """
-    parts = {
-        kind: pd.concat(
-            [read_table(path) for name, path in run.inputs.items() if name.startswith(f"{kind}_")],
-            ignore_index=True,
-        )
+    curves, final, timing = (
+        [read_table(path) for name, path in run.inputs.items() if name.startswith(f"{kind}_")]
         for kind in ("curves", "final", "timing")
-    }
+    )
     seeds = pd.concat(
-        [
-            last(curves, [*KEYS, "seed"], settings.last_share)
-            for _, curves in parts["curves"].groupby("dataset", sort=False)
-        ],
-        ignore_index=True,
+        [last(table, [*KEYS, "seed"], settings.last_share) for table in curves], ignore_index=True
     )
-    final = parts["final"].groupby(KEYS)["test_loglik"].mean().rename("final_test_loglik")
-    table = (
-        over_seeds(seeds, KEYS)
-        .join(final, on=KEYS)
-        .merge(parts["timing"][[*KEYS, "seconds_per_iteration"]], on=KEYS)
-    )
+    means = pd.concat(final).groupby(KEYS)["test_loglik"].mean().rename("final_test_loglik")
+    seconds = pd.concat(timing)[[*KEYS, "seconds_per_iteration"]]
+    table = over_seeds(seeds, KEYS).join(means, on=KEYS).merge(seconds, on=KEYS)
     published = read_table(run.inputs["published"]).drop(columns="source")
     return {"seeds": seeds, "table": table[SHOWN].merge(published, on=["dataset", "method"], how="left")}

@@ -1,7 +1,7 @@
 """UIVI on the three toy targets, beside SIVI and a Gaussian (lecture, "UIVI: Toy Experiments").
 
 Settings are those of UIVI's code. Deviations: the lecture shows UIVI alone, and once; here are SIVI with the
-same networks, a Gaussian with independent coordinates (mean from N(0, I), deviation as in UIVI) and several
+same networks, a Gaussian with independent coordinates (mean from N(0, I), scale as in UIVI) and several
 seeds. The targets are normalised; the code has sqrt(2 pi) for log 2 pi in its Gaussians, which shifts the
 ELBOs of the two mixtures by -0.669 nats and changes no gradient. Scale laptop: fewer steps of more draws.
 """
@@ -22,20 +22,20 @@ from elbogap.inference import hmc
 from elbogap.inference.families.semi_implicit import SemiImplicit
 from elbogap.inference.noise import draw
 from elbogap.inference.objectives.base import StepSize
-from elbogap.inference.objectives.elbo import SIVI
-from elbogap.inference.objectives.uivi import UIVI
 from elbogap.nn.mlp import MLP
-from elbogap.papers.implicit.best_gaussian import smallest_divergence
+from elbogap.nn.store import Stored
+from elbogap.papers.implicit.best_gaussian import largest_elbo, trapezoid_rule
 from elbogap.papers.implicit.elbo import elbo_between
 from elbogap.papers.implicit.families import semi_implicit
+from elbogap.papers.implicit.frames import keyed
+from elbogap.papers.implicit.methods import initial_networks, kernel_of, objective_of
+from elbogap.papers.implicit.names import OF_Q, Method
 from elbogap.papers.implicit.settings import Toys as Settings
-from elbogap.papers.implicit.uivi_targets import TARGETS, LogDensities
+from elbogap.papers.implicit.targets import UIVI_TARGETS, log_density
 from elbogap.runtime import Run, torch_generator
 from elbogap.training import Work, tabulate
 
-METHODS = ("explicit", "sivi", "uivi")
 LATENT = 2
-
 MEASURED = ["elbo", "elbo_above", "elbo_se", "deviation", "step_size", "acceptance"]
 
 Member = tuple[str, int]
@@ -44,16 +44,9 @@ Member = tuple[str, int]
 
 @dataclass(frozen=True)
 class Fitted:
-    """The members' q by one method.
+    """The members' q by one method, and the step size of UIVI's chains at the end."""
 
-    Attributes:
-        method: one of `METHODS`.
-        members: target and seed of each.
-        networks: `mean` and `deviation`.
-        step_size: of UIVI's chains at the end.
-    """
-
-    method: str
+    method: Method
     members: Sequence[Member]
     networks: Mapping[str, MLP]
     step_size: StepSize | None
@@ -75,115 +68,106 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame | dict[str, np.n
     Raises:
         OutOfTime: the time budget is spent.
     """
-    members = list(product(TARGETS, range(settings.seeds)))
+    members = list(product(UIVI_TARGETS, range(settings.seeds)))
+    targets, seeds = zip(*members, strict=True)
     identity = provenance.identity(__name__, settings, run)
-    tables, arrays = [], _grids(settings.grid)
-    for method in METHODS:
+    arrays, found = _grids(settings.grid), {}
+    for name, method in OF_Q.items():
         fitted = _fit(settings, run, method, members, identity)
         row = partial(_measure, settings, fitted, run.device)
-        values = tabulate(row, rows=len(members), work=Work.of(run, f"{method}-elbo", identity))
-        keys = pd.DataFrame(members, columns=["target", "seed"]).assign(method=method)
-        tables.append(pd.concat([keys, pd.DataFrame(values.numpy(), columns=MEASURED)], axis=1))
-        arrays |= {f"{method}_{target}": _figure_draws(settings, fitted, target) for target in TARGETS}
-    table = pd.concat(tables, ignore_index=True)
-    of_sivi = table[table["method"] == "sivi"].set_index(["target", "seed"])["elbo"].rename("sivi")
-    table = table.join(of_sivi, on=["target", "seed"])
-    table = table.assign(
-        kl=-table["elbo"],
-        best_gaussian=table["target"].map({name: _best_gaussian(name) for name in TARGETS}),
-        beyond_sivi=table["elbo"] - table["sivi"],
-    )
-    columns = ["document", "target", "method", "seed", "kl", "best_gaussian", "beyond_sivi", *MEASURED]
-    return {"divergences": table.assign(document="implicit")[columns], "draws": arrays}
+        work = Work.of(run, f"{name}-elbo", identity)
+        found[name] = tabulate(row, rows=len(members), work=work).numpy()
+        arrays |= {f"{name}_{target}": _figure_draws(settings, fitted, target) for target in UIVI_TARGETS}
+    best = {target: _best_gaussian(target) for target in UIVI_TARGETS}
+    tables = [
+        keyed(
+            pd.DataFrame(values, columns=MEASURED),
+            target=targets,
+            method=name,
+            seed=seeds,
+            kl=-values[:, 0],
+            best_gaussian=[best[target] for target in targets],
+            beyond_sivi=values[:, 0] - found["sivi"][:, 0],
+        )
+        for name, values in found.items()
+    ]
+    return {"divergences": pd.concat(tables, ignore_index=True), "draws": arrays}
 
 
-def _fit(settings: Settings, run: Run, method: str, members: Sequence[Member], identity: str) -> Fitted:
-    what = _training(settings, method, members, run.device)
-    result = fit(
-        what,
+def _fit(settings: Settings, run: Run, method: Method, members: Sequence[Member], identity: str) -> Fitted:
+    training = _training(settings, method, members, run.device)
+    found = fit(
+        training,
         _initial_networks(settings, method, members),
         epochs=settings.rounds,
         learning_rate=settings.learning_rate,
         schedule=stairs(settings.rate_factor, settings.rate_every / (settings.rounds * settings.round_steps)),
         record_epochs=1,
-        damped={"mean": 1.0, "deviation": settings.deviation_share},
-        state=what.state,
-        work=Work.of(run, method, identity, settings.checkpoint_seconds),
+        damped={"mean": 1.0, "scale": settings.deviation_share},
+        state=training.state,
+        work=Work.of(run, method.name, identity, settings.checkpoint_seconds),
         device=run.device,
     )
-    state = what.state if isinstance(what.state, StepSize) else None
-    return Fitted(method, members, result.networks, state)
-
-
-def _dimensions(settings: Settings, method: str) -> int:
-    """Those of e."""
-    return 0 if method == "explicit" else settings.noise
+    step_size = training.state if isinstance(training.state, StepSize) else None
+    return Fitted(method, members, found.networks, step_size)
 
 
 def _kernel(settings: Settings) -> hmc.Kernel:
-    adaptation = hmc.Adaptation(settings.target_acceptance, settings.adaptation_rate)
-    iterations = settings.burn_in + settings.kept
-    return hmc.Kernel(iterations, settings.leapfrog_steps, settings.burn_in, adaptation)
+    return kernel_of(settings, settings.burn_in, settings.kept, settings.adaptation_rate)
 
 
-def _training(settings: Settings, method: str, members: Sequence[Member], device: str) -> Variational:
+def _training(settings: Settings, method: Method, members: Sequence[Member], device: str) -> Variational:
     """SIVI, UIVI, or the ELBO of a Gaussian, which is SIVI's bound without noise e."""
-    streams = [
-        partial(torch_generator, settings.seed, "implicit.toys", method, *member, device=device)
-        for member in members
-    ]
-    log_joint = LogDensities.of([target for target, _ in members], device)
-    uivi, sivi = UIVI(_kernel(settings), settings.step_size), SIVI(settings.others if method == "sivi" else 0)
-    objective = uivi if method == "uivi" else sivi
+    objective = objective_of(method, settings.others, _kernel(settings), settings.step_size)
+    log_joint = log_density([UIVI_TARGETS[target] for target, _ in members], device)
+    mixing = settings.noise * method.mixing
     return Variational(
         objective=objective,
         family=lambda networks, _: semi_implicit(networks),
         log_joint=lambda *_: log_joint,
-        specs=objective.noise(settings.batch, dimensions=LATENT, mixing=_dimensions(settings, method)),
-        streams=streams,
+        specs=objective.noise(settings.batch, dimensions=LATENT, mixing=mixing),
+        streams=[
+            partial(torch_generator, settings.seed, "implicit.toys", method.name, *member, device=device)
+            for member in members
+        ],
         steps=settings.round_steps,
         state=objective.initial_state(len(members), device),
     )
 
 
-def _initial_networks(settings: Settings, method: str, members: Sequence[Member]) -> dict[str, MLP]:
+def _initial_networks(settings: Settings, method: Method, members: Sequence[Member]) -> dict[str, MLP]:
     """UIVI and SIVI start with the same networks."""
     generators = [torch_generator(settings.seed, "implicit.toys", "initial", *member) for member in members]
-    if method == "explicit":
-        mean = MLP.constant(torch.stack([torch.randn(LATENT, generator=one) for one in generators]))
-    else:
-        sizes = [settings.noise, *settings.hidden, LATENT]
-        mean = MLP.independent(sizes, "relu", generators, "wide")
-    deviation = torch.full((len(members), LATENT), settings.deviation)
-    return {"mean": mean, "deviation": MLP.constant(deviation)}
+    return initial_networks(method, settings, torch.full((LATENT,), settings.deviation), generators)
 
 
 def _measure(settings: Settings, fitted: Fitted, device: str, m: int) -> Tensor:
     """What the table says of member m, as `MEASURED` names it, in float64."""
-    method, (target, seed) = fitted.method, fitted.members[m]
-    generator = torch_generator(settings.seed, "implicit.toys.elbo", method, target, seed, device=device)
-    networks = {name: network.select([m]).double().to(device) for name, network in fitted.networks.items()}
-    q = semi_implicit(networks).detach()
+    target, seed = fitted.members[m]
+    keys = "implicit.toys.elbo", fitted.method.name, target, seed
+    generator = torch_generator(settings.seed, *keys, device=device)
+    networks = Stored(fitted.networks).member(m)
+    q = semi_implicit({name: network.double().to(device) for name, network in networks.items()}).detach()
     elbo = elbo_between(
-        LogDensities.of([target], device, torch.float64),
+        log_density([UIVI_TARGETS[target]], device, torch.float64),
         q,
-        draws=settings.elbo_draws,
-        noises=settings.elbo_noises if q.mixing else 1,
+        num_draws=settings.elbo_draws,
+        num_mixing=settings.elbo_noises if q.mixing else 1,
         blocks=settings.elbo_blocks,
         generator=generator,
     )
-    step_size = acceptance = elbo.low.new_tensor(torch.nan)
+    step_size = acceptance = elbo[0].new_tensor(torch.nan)
     if fitted.step_size is not None:
         step_size = fitted.step_size.value[m, 0].double()
         acceptance = _acceptance(settings, q, step_size, generator)
-    scale = q.log_scale.mean().exp()
-    return torch.stack([elbo.low, elbo.high, elbo.error, scale, step_size, acceptance]).cpu()
+    return torch.stack([*elbo, q.log_scale.mean().exp(), step_size, acceptance]).cpu()
 
 
-def _best_gaussian(name: str) -> float:
-    """From the middles of the target and of its components."""
-    log_density = LogDensities.of([name], dtype=torch.float64)
-    return smallest_divergence(log_density, {(0.0, 0.0), *TARGETS[name].means})
+def _best_gaussian(target: str) -> float:
+    """The smallest divergence, from the middles of the target and of its components."""
+    starts = {(0.0, 0.0), *(component.mean for component in UIVI_TARGETS[target].components)}
+    log_p = log_density([UIVI_TARGETS[target]], dtype=torch.float64)
+    return -largest_elbo(log_p, starts, trapezoid_rule())
 
 
 def _acceptance(settings: Settings, q: SemiImplicit, step_size: Tensor, generator: torch.Generator) -> Tensor:
@@ -198,18 +182,16 @@ def _acceptance(settings: Settings, q: SemiImplicit, step_size: Tensor, generato
 @torch.no_grad()
 def _figure_draws(settings: Settings, fitted: Fitted, target: str) -> np.ndarray:
     """Draws of the q of a target's first seed, `[N, 2]`."""
-    generator = torch_generator(settings.seed, "implicit.toys.figure", fitted.method, target)
-    m = fitted.members.index((target, 0))
-    q = semi_implicit({name: network.select([m]) for name, network in fitted.networks.items()})
+    generator = torch_generator(settings.seed, "implicit.toys.figure", fitted.method.name, target)
+    q = semi_implicit(Stored(fitted.networks).member(fitted.members.index((target, 0))))
     return q.rsample(draw(q.noise(settings.figure_draws), generator, 1))[0].numpy()
 
 
 def _grids(points: int) -> dict[str, np.ndarray]:
     """Each target's density on the part of the plane that the lecture shows."""
-    arrays = {}
-    for name, target in TARGETS.items():
-        axes = [torch.linspace(*ends, points) for ends in (target.horizontal, target.vertical)]
-        density = LogDensities.of([name])(torch.cartesian_prod(*axes)[None]).exp()
-        arrays[f"horizontal_{name}"], arrays[f"vertical_{name}"] = (axis.numpy() for axis in axes)
-        arrays[f"density_{name}"] = density.view(points, points).numpy()
-    return arrays
+    names = ("horizontal", "vertical", "density")
+    return {
+        f"{name}_{target}": values.numpy()
+        for target, shown in UIVI_TARGETS.items()
+        for name, values in zip(names, shown.on_grid(points), strict=True)
+    }

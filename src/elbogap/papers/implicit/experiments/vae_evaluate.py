@@ -20,11 +20,13 @@ from elbogap.evaluation.iw_svi import estimate
 from elbogap.inference.families.base import LogJoint
 from elbogap.inference.families.gaussian import DiagonalGaussian
 from elbogap.inference.families.semi_implicit import SemiImplicit
+from elbogap.inference.noise import draw
 from elbogap.models.image_vae import log_joint
 from elbogap.nn.mlp import MLP
 from elbogap.nn.store import Stored
 from elbogap.papers.implicit.experiments.images import unpack
 from elbogap.papers.implicit.families import EXPLICIT_FLOOR, posterior
+from elbogap.papers.implicit.names import OF_VAE, Method
 from elbogap.papers.implicit.settings import VaeEvaluate as Settings
 from elbogap.runtime import Run, torch_generator
 from elbogap.tables import read_arrays, read_table
@@ -45,17 +47,14 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame | dict[str, np.n
     Raises:
         OutOfTime: the time budget is spent.
     """
-    arrays = read_arrays(run.inputs["images"])
-    images = torch.from_numpy(unpack(arrays, "test")).to(run.device)
-    networks = Stored.load(run.inputs["models"]).networks
-    curves = read_table(run.inputs["curves"])
-    method = curves["method"].iloc[0]
-    members = networks["decoder"].members
+    images = torch.from_numpy(unpack(read_arrays(run.inputs["images"]), "test")).to(run.device)
+    trained, curves = Stored.load(run.inputs["models"]), read_table(run.inputs["curves"])
+    method, members = OF_VAE[curves["method"].iloc[0]], trained.networks["decoder"].members
     blocks = images.split(max(1, settings.rows // max(settings.own_noises, settings.own_samples)))
 
     def row(i: int) -> Tensor:
         member, block = divmod(i, len(blocks))
-        own = {name: network.select([member]).to(run.device) for name, network in networks.items()}
+        own = {name: network.to(run.device) for name, network in trained.member(member).items()}
         generator = torch_generator(settings.seed, "implicit.vae_evaluate", block, device=run.device)
         both = torch.full((2, len(blocks[0])), math.nan)
         both[:, : len(blocks[block])] = _both(settings, method, own, blocks[block][None], generator).cpu()
@@ -66,21 +65,17 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame | dict[str, np.n
     values = tabulate(row, rows=members * len(blocks), work=Work.of(run, label, identity))
     by_member = values.unflatten(0, (members, len(blocks))).permute(2, 0, 1, 3).flatten(2)
     neutral, with_q = by_member[:, :, ~by_member[0, 0].isnan()].numpy()
-    keys = curves.iloc[0].drop(["seed", "step", "bound"])
-    count = neutral.shape[1]
-    table = pd.DataFrame([{**keys, "seed": seed} for seed in range(members)]).assign(
-        test_images=count,
-        test_loglik=neutral.mean(1),
-        test_loglik_se=neutral.std(1, ddof=1) / np.sqrt(count),
-        test_loglik_q=with_q.mean(1),
-        test_loglik_q_se=with_q.std(1, ddof=1) / np.sqrt(count),
-        difference=(with_q - neutral).mean(1),
-    )
+    table = curves.drop(columns=["step", "bound"]).drop_duplicates(ignore_index=True)
+    table["test_images"] = len(images)
+    for name, loglik in (("test_loglik", neutral), ("test_loglik_q", with_q)):
+        table[name] = loglik.mean(1)
+        table[f"{name}_se"] = loglik.std(1, ddof=1) / np.sqrt(len(images))
+    table["difference"] = (with_q - neutral).mean(1)
     return {"evaluation": table, "loglik": {"loglik": neutral, "loglik_q": with_q}}
 
 
 def _both(
-    settings: Settings, method: str, networks: dict[str, MLP], x: Tensor, generator: torch.Generator
+    settings: Settings, method: Method, networks: dict[str, MLP], x: Tensor, generator: torch.Generator
 ) -> Tensor:
     """Both estimates for images `[1, B, 784]`, `[2, B]` in nats."""
     joint = log_joint(networks["decoder"], x.unsqueeze(1)).detach()
@@ -88,9 +83,11 @@ def _both(
     with torch.no_grad():
         q = posterior(networks, method, x)
         if isinstance(q, SemiImplicit):
-            means = q.mean(_noises(q, x, settings.own_noises, generator))
+            mixing = {"mixing": q.noise(settings.own_noises, x.shape[1])["mixing"]}
+            means = q.mean(draw(mixing, generator, 1)["mixing"])
             start = means.mean(1)
-            with_q = _semi_implicit_estimate(settings, joint, q, means, x, generator)
+            noise = draw(q.noise(settings.own_samples, x.shape[1]), generator, 1)
+            with_q = _semi_implicit_estimate(joint, q, means, q.rsample(noise))
         else:
             start = q.mean
             of_draws = DiagonalGaussian(q.mean.unsqueeze(-3), q.log_variance.unsqueeze(-3))
@@ -111,35 +108,11 @@ def _both(
     return torch.cat([neutral, with_q])
 
 
-def _noises(q: SemiImplicit, x: Tensor, count: int, generator: torch.Generator) -> Tensor:
-    """Fresh mixing noises `[1, T, B, E]`."""
-    return torch.randn((1, count, x.shape[1], q.mixing), generator=generator, device=x.device)
+def _semi_implicit_estimate(joint: LogJoint, q: SemiImplicit, means: Tensor, z: Tensor) -> Tensor:
+    """log (1/S) sum_s p(x, z_s) / q^(z_s|x), `[1, B]` in nats, with q^ the mean of q(z|e_t) over fresh e_t.
 
-
-def _semi_implicit_estimate(
-    settings: Settings,
-    joint: LogJoint,
-    q: SemiImplicit,
-    means: Tensor,
-    x: Tensor,
-    generator: torch.Generator,
-) -> Tensor:
-    """log (1/S) sum_s p(x, z_s) / q^(z_s|x), z_s ~ q, with q^ the mean of q(z|e_t) over fresh noises.
-
-    Args:
-        settings: S.
-        joint: log p(x, z).
-        q: of the images.
-        means: mu(x, e_t), `[1, T, B, L]`.
-        x: images `[1, B, 784]`.
-        generator: source of the draws.
-
-    Returns:
-        `[1, B]`, in nats.
+    The means mu(x, e_t) are `[1, T, B, L]`, the draws z_s of q `[1, S, B, L]`.
     """
-    mixing = _noises(q, x, settings.own_samples, generator)
-    normal = torch.randn((*mixing.shape[:-1], means.shape[-1]), generator=generator, device=x.device)
-    z = q.rsample({"mixing": mixing, "normal": normal})
     scale = q.log_scale.exp().unsqueeze(-2)
     values, centres = (points.transpose(1, 2) / scale for points in (z, means))
     pairs = pairwise_gaussian_log_density(values, centres, variance=1.0)

@@ -20,63 +20,58 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame]:
         `_high`), `test_loglik_q` (own q), `difference` of the two, and `gain` over the explicit q of the same
         data set, model and table, with an interval over the same images.
     """
-    parts, values = [], {}
+    tables, logliks = [], {}
     for name, path in run.inputs.items():
         kind, _, rest = name.partition("_")
         if kind == "evaluation":
-            table = read_table(path)
-            parts.append(table)
-            values[table["dataset"].iloc[0], table["cell"].iloc[0]] = read_arrays(
-                run.inputs[f"loglik_{rest}"]
-            )["loglik"]
-    everything = pd.concat(parts, ignore_index=True).sort_values(
-        ["dataset", "cell", "seed"], ignore_index=True
-    )
-    found = {"seeds": everything}
+            tables.append(read_table(path))
+            key = tables[-1]["dataset"].iloc[0], tables[-1]["cell"].iloc[0]
+            logliks[key] = read_arrays(run.inputs[f"loglik_{rest}"])["loglik"]
+    seeds = pd.concat(tables).sort_values(["dataset", "cell", "seed"], ignore_index=True)
+    groups = seeds["group"].str.split("+")
+    found = {"seeds": seeds}
     for output, group in TABLES.items():
-        own = everything[everything["group"].str.split("+").map(lambda groups, group=group: group in groups)]
-        found[output] = _table(own, values, settings, output)
+        own = seeds[[group in shown for shown in groups]]
+        found[output] = _table(own, logliks, settings, output)
     return found
 
 
 def _table(
-    rows: pd.DataFrame, values: dict[tuple[str, str], np.ndarray], settings: Settings, name: str
+    rows: pd.DataFrame, logliks: dict[tuple[str, str], np.ndarray], settings: Settings, name: str
 ) -> pd.DataFrame:
     """A row per data set and cell."""
+
+    def resampled(loglik: np.ndarray) -> np.ndarray:
+        """Means over the same resampled images of a data set, of the mean over seeds."""
+        random = numpy_generator(settings.seed, "implicit.vae_summary", name, dataset)
+        images = random.integers(loglik.shape[1], size=(settings.resamples, loglik.shape[1]))
+        return loglik.mean(0)[images].mean(1)
+
     found = []
     for (dataset, cell), group in rows.groupby(["dataset", "cell"], sort=False):
-        random = numpy_generator(settings.seed, "implicit.vae_summary", name, dataset)
         same = rows[(rows["dataset"] == dataset) & (rows["model"] == group["model"].iloc[0])]
-        plain = same.loc[same["method"] == "elbo", "cell"]
-        loglik = values[dataset, cell]
-        draws = _resampled(loglik, settings.resamples, random)
+        explicit = same.loc[same["method"] == "elbo", "cell"]
+        loglik = logliks[dataset, cell]
+        means = resampled(loglik)
         row = {
             **group.iloc[0][CELL],
             "cell": cell,
             "seeds": len(group),
             "test_images": loglik.shape[1],
             "test_loglik": loglik.mean(),
-            **_interval("test_loglik", draws),
+            **_interval("test_loglik", means),
             "seed_low": loglik.mean(1).min(),
             "seed_high": loglik.mean(1).max(),
-            "test_loglik_q": group["test_loglik_q"].mean(),
-            "difference": group["difference"].mean(),
+            **group[["test_loglik_q", "difference"]].mean(),
         }
-        if len(plain):
-            base = values[dataset, plain.iloc[0]]
-            random = numpy_generator(settings.seed, "implicit.vae_summary", name, dataset)  # the same images
+        if len(explicit):
+            base = logliks[dataset, explicit.iloc[0]]
             row["gain"] = loglik.mean() - base.mean()
-            row |= _interval("gain", draws - _resampled(base, settings.resamples, random))
+            row |= _interval("gain", means - resampled(base))
         found.append(row)
     return pd.DataFrame(found)
 
 
-def _resampled(loglik: np.ndarray, resamples: int, random: np.random.Generator) -> np.ndarray:
-    """Means over resampled images, of the mean over seeds; equal generators choose equal images."""
-    images = random.integers(loglik.shape[1], size=(resamples, loglik.shape[1]))
-    return loglik.mean(0)[images].mean(1)
-
-
-def _interval(name: str, draws: np.ndarray) -> dict[str, float]:
-    low, high = np.quantile(draws, [0.025, 0.975])
+def _interval(name: str, values: np.ndarray) -> dict[str, float]:
+    low, high = np.quantile(values, [0.025, 0.975])
     return {f"{name}_low": low, f"{name}_high": high}

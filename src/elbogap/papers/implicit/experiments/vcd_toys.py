@@ -12,10 +12,10 @@ Gaussian then settles at 0.33 under the KL, not at the optimum 0.312.
 """
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from functools import partial
 from itertools import product
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -27,48 +27,28 @@ from elbogap.inference.families.mixture import GaussianMixture
 from elbogap.inference.hmc import Adaptation, Kernel
 from elbogap.inference.objectives.contrastive import VCD
 from elbogap.nn.mlp import MLP
-from elbogap.papers.implicit.closed_form import best_deviation, forgotten
+from elbogap.papers.implicit.closed_form import best_scale, forgotten
 from elbogap.papers.implicit.families import mixture
-from elbogap.papers.implicit.planar import TARGETS, Planar, divergences
-from elbogap.papers.implicit.settings import VcdFit
+from elbogap.papers.implicit.frames import keyed
+from elbogap.papers.implicit.names import OF_ALPHA, of_alpha
+from elbogap.papers.implicit.settings import VcdChains, VcdFit
 from elbogap.papers.implicit.settings import VcdToys as Settings
+from elbogap.papers.implicit.targets import VCD_TARGETS, divergences, expanded_log_density
 from elbogap.papers.implicit.vcd_properties import properties
 from elbogap.runtime import Run, torch_generator
 from elbogap.training import Work
 
-AXES: Mapping[str, tuple[tuple[float, float], tuple[float, float]]] = {
-    "gaussian": ((-2, 2), (-2, 2)),
-    "mixture": ((-4.2, 3.2), (-4.2, 3.2)),
-    "banana": ((-2, 2), (-6.5, 1)),
-}
-"""What the slide's panels show of z_1 and z_2."""
-
-METHODS = {0.0: "kl", 1.0: "vcd"}
 SINGLE, MIXTURE = 1, 2  # components of q_0
 CURVE_POINTS = 101
 
 
-@dataclass(frozen=True)
-class Cell:
-    """What is fitted.
-
-    Attributes:
-        target: by name.
-        alpha: share of the refined terms.
-        iterations: t.
-    """
+class Member(NamedTuple):
+    """A fit to a target, with t iterations of its chains and the weight alpha of the refined terms."""
 
     target: str
+    t: int
     alpha: float
-    iterations: int
-
-
-@dataclass(frozen=True)
-class Chain:
-    """How chains begin and adapt."""
-
-    step_size: float
-    adapting: int
+    seed: int
 
 
 def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame | dict[str, np.ndarray]]:
@@ -97,37 +77,27 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame | dict[str, np.n
         OutOfTime: the time budget is spent.
     """
     t = settings.chains.iterations
-    chain = Chain(settings.chains.step_size, settings.chains.adapting)
-    cells = [Cell(target, alpha, t) for target in TARGETS for alpha in METHODS]
-    between = [Cell("banana", alpha, t) for alpha in settings.banana_alphas]
-    bananas = [Cell("banana", alpha, t) for alpha in METHODS]
-    rows: list[dict[str, object]] = []
+    tables: list[pd.DataFrame] = []
     densities: dict[str, np.ndarray] = {}
-    for components, length, fitted in (
-        (SINGLE, settings.factorised, cells + between),
-        (MIXTURE, settings.mixture, bananas),
-    ):
-        members = list(product(fitted, range(length.seeds)))
-        q = _fitted(settings, run, length, components, chain, members)
-        rows += [
-            {
-                "document": "implicit",
-                "target": cell.target,
-                "components": components,
-                "method": METHODS.get(cell.alpha, "alpha_vcd"),
-                "alpha": cell.alpha,
-                "seed": seed,
-                **_measured(select(q, i), cell),
-            }
-            for i, (cell, seed) in enumerate(members)
-        ]
-        firsts = {cell: select(q, i) for i, (cell, seed) in enumerate(members) if seed == 0}
-        densities |= _densities(firsts, components, settings.figure_points)
-    tables = {"toys": pd.DataFrame(rows), **_sweep(settings, run)}
-    checked = properties(settings.properties, settings.chains.leapfrog_steps)
-    tables["properties"] = pd.DataFrame(checked).assign(document="implicit")
-    ordered = {name: table[["document", *table.columns.drop("document")]] for name, table in tables.items()}
-    return {**ordered, "densities": densities}
+    ends, between = list(product(VCD_TARGETS, OF_ALPHA)), list(product(["banana"], settings.banana_alphas))
+    bananas = list(product(["banana"], OF_ALPHA))
+    fits = {SINGLE: (settings.factorised, ends + between), MIXTURE: (settings.mixture, bananas)}
+    names = {alpha: method.name for alpha, method in OF_ALPHA.items()}
+    for components, (length, fitted) in fits.items():
+        members = [Member(target, t, alpha, seed) for target, alpha in fitted for seed in range(length.seeds)]
+        q = _fitted(settings, run, length, components, settings.chains, members)
+        keys = pd.DataFrame(members).drop(columns="t")
+        keys.insert(1, "components", components)
+        keys.insert(2, "method", keys["alpha"].map(names).fillna("alpha_vcd"))
+        tables.append(keyed(_measured(q, members), **keys))
+        densities |= _densities(q, members, components, settings.figure_points)
+    checked = pd.DataFrame(properties(settings.properties, settings.chains.leapfrog_steps))
+    return {
+        "toys": pd.concat(tables, ignore_index=True),
+        **_sweep(settings, run),
+        "properties": keyed(checked),
+        "densities": densities,
+    }
 
 
 def _fitted(
@@ -135,30 +105,26 @@ def _fitted(
     run: Run,
     length: VcdFit,
     components: int,
-    chain: Chain,
-    members: Sequence[tuple[Cell, int]],
+    chains: VcdChains,
+    members: Sequence[Member],
 ) -> GaussianMixture:
-    """q_0 of all members, which differ by their cells and seeds."""
-    seeds = sorted({seed for _, seed in members})
+    """q_0 of all members, in float64."""
+    seeds = sorted({member.seed for member in members})
     epochs = length.iterations // settings.round_steps
-    kernel = Kernel(
-        max(cell.iterations for cell, _ in members),
-        settings.chains.leapfrog_steps,
-        chain.adapting,
-        Adaptation(settings.chains.acceptance, settings.chains.rate),
-    )
+    adaptation = Adaptation(chains.acceptance, chains.rate)
+    longest = max(member.t for member in members)
     objective = VCD(
-        kernel,
-        chain.step_size,
-        alpha=torch.tensor([[cell.alpha] for cell, _ in members], device=run.device),
-        iterations=torch.tensor([cell.iterations for cell, _ in members], device=run.device),
+        Kernel(longest, chains.leapfrog_steps, chains.adapting, adaptation),
+        chains.step_size,
+        alpha=torch.tensor([[member.alpha] for member in members], device=run.device),
+        iterations=torch.tensor([member.t for member in members], device=run.device),
         forgetting=length.steps.forgetting,
     )
-    targets = Planar.of([TARGETS[cell.target] for cell, _ in members], run.device)
+    log_joint = expanded_log_density([VCD_TARGETS[member.target] for member in members], run.device)
     training = Variational(
         objective=objective,
         family=lambda networks, _: mixture(networks),
-        log_joint=lambda *_: targets.log_density,
+        log_joint=lambda *_: log_joint,
         specs=objective.noise(length.draws * components, dimensions=2),
         streams=[
             partial(torch_generator, settings.seed, "implicit.vcd_toys", "noise", seed, device=run.device)
@@ -166,120 +132,91 @@ def _fitted(
         ],
         steps=settings.round_steps,
         state=objective.initial_state(len(members), run.device),
-        seeds=torch.tensor([seeds.index(seed) for _, seed in members], device=run.device),
+        seeds=torch.tensor([seeds.index(member.seed) for member in members], device=run.device),
     )
-    label = f"{components}-components-{members[0][0].target}-{len(members)}"
+    label = f"{components}-components-{members[0].target}-{len(members)}"
     found = fit(
         training,
-        _start(settings, components, [seed for _, seed in members]),
+        _start(settings, components, [member.seed for member in members]),
         epochs=epochs,
         learning_rate=1.0,
         schedule=stairs(length.steps.factor, length.reduced_every / length.iterations),
         record_epochs=epochs,
-        damped={
-            "mean": length.steps.mean,
-            "deviation": length.steps.deviation,
-            "logit": length.steps.logit,
-        },
+        damped={"mean": length.steps.mean, "scale": length.steps.deviation, "logit": length.steps.logit},
         state=training.state,
         work=Work.of(run, label, provenance.identity(__name__, settings, run), settings.checkpoint_seconds),
         device=run.device,
     )
     with torch.no_grad():
-        return mixture(found.networks)
+        q = mixture(found.networks)
+        return GaussianMixture(q.log_weight.double(), q.mean.double(), q.scale.double())
 
 
 def _start(settings: Settings, components: int, seeds: Sequence[int]) -> dict[str, MLP]:
-    """Means from N(0, I), equal weights and deviations; alike for equal seeds."""
-    means = [
-        torch.randn(2 * components, generator=torch_generator(settings.seed, "implicit.vcd_toys", seed))
-        for seed in seeds
-    ]
-    deviations = torch.full((len(seeds), 2 * components), settings.start_deviation)
-    values = {
-        "mean": torch.stack(means),
-        "deviation": deviations,
-        "logit": torch.zeros(len(seeds), components),
-    }
-    return {name: MLP.constant(value) for name, value in values.items()}
+    """Means from N(0, I), equal weights and scales; alike for equal seeds."""
+    generators = [torch_generator(settings.seed, "implicit.vcd_toys", seed) for seed in seeds]
+    mean = torch.stack([torch.randn(2 * components, generator=own) for own in generators])
+    scale, logit = torch.full_like(mean, settings.start_deviation), torch.zeros(len(seeds), components)
+    return {"mean": MLP.constant(mean), "scale": MLP.constant(scale), "logit": MLP.constant(logit)}
 
 
 def select(q: GaussianMixture, member: int) -> GaussianMixture:
-    """One approximation, in float64."""
-    log_weight, mean, scale = (part[[member]].double() for part in (q.log_weight, q.mean, q.scale))
-    return GaussianMixture(log_weight, mean, scale)
+    """One approximation."""
+    return GaussianMixture(q.log_weight[[member]], q.mean[[member]], q.scale[[member]])
 
 
-def _measured(q: GaussianMixture, cell: Cell) -> dict[str, float]:
-    covariance = q.covariance()[0]
-    mean = (q.log_weight.exp().unsqueeze(-1) * q.mean).sum(1)[0].tolist()
-    deviation = covariance.diagonal().sqrt().tolist()
-    kl_q_p, kl_p_q = divergences(q, TARGETS[cell.target])
-    return {
-        "mean_1": mean[0],
-        "mean_2": mean[1],
-        "deviation_1": deviation[0],
-        "deviation_2": deviation[1],
-        "variance": float(covariance.trace()),
-        "area": float(covariance.det().sqrt()),
-        "kl_q_p": kl_q_p,
-        "kl_p_q": kl_p_q,
+def _measured(q: GaussianMixture, members: Sequence[Member]) -> pd.DataFrame:
+    """Moments and divergences."""
+    covariance = q.covariance()
+    variances = covariance.diagonal(dim1=1, dim2=2)
+    moments = {
+        "mean": (q.log_weight.exp().unsqueeze(-1) * q.mean).sum(1).numpy(),
+        "deviation": variances.sqrt().numpy(),
     }
+    table = pd.DataFrame({f"{name}_{i + 1}": value[:, i] for name, value in moments.items() for i in (0, 1)})
+    table["variance"], table["area"] = variances.sum(1).numpy(), covariance.det().sqrt().numpy()
+    kl = [divergences(select(q, i), VCD_TARGETS[member.target]) for i, member in enumerate(members)]
+    return table.assign(kl_q_p=[forward for forward, _ in kl], kl_p_q=[reverse for _, reverse in kl])
 
 
 def _sweep(settings: Settings, run: Run) -> dict[str, pd.DataFrame]:
     """`alpha` and `optima`."""
     sweep = settings.sweep
-    (component,) = TARGETS["gaussian"].components
+    (component,) = VCD_TARGETS["gaussian"].components
     variances = 1 + component.correlation, 1 - component.correlation  # along the target's axes
-    cells = [Cell("gaussian", alpha, t) for t, alpha in product(sweep.ts, sweep.alphas)]
-    members = list(product(cells, range(sweep.seeds)))
-    q = _fitted(settings, run, sweep, SINGLE, Chain(sweep.step_size, 0), members)
+    fixed = settings.chains.model_copy(update={"step_size": sweep.step_size, "adapting": 0})
+    members = [Member("gaussian", *rest) for rest in product(sweep.ts, sweep.alphas, range(sweep.seeds))]
+    measured = _measured(_fitted(settings, run, sweep, SINGLE, fixed, members), members)
 
     def best(alpha: np.ndarray | float, t: float) -> np.ndarray:
         replaced = forgotten(sweep.step_size, settings.chains.leapfrog_steps, variances, t)
-        return best_deviation(alpha, variances, replaced)
+        return best_scale(alpha, variances, replaced)
 
-    rows = []
-    for i, (cell, seed) in enumerate(members):
-        measured = _measured(select(q, i), cell)
-        deviation = math.sqrt(measured["area"])
-        closed = float(best(cell.alpha, cell.iterations))
-        rows.append(
-            {
-                "t": cell.iterations,
-                "alpha": cell.alpha,
-                "seed": seed,
-                "deviation": deviation,
-                "deviation_closed": closed,
-                "excess": deviation - closed,
-                "kl_q_p": measured["kl_q_p"],
-                "kl_p_q": measured["kl_p_q"],
-            }
-        )
+    table = pd.DataFrame(members).drop(columns="target")
+    table["deviation"] = np.sqrt(measured["area"])
+    table["deviation_closed"] = [float(best(member.alpha, member.t)) for member in members]
+    table["excess"] = table["deviation"] - table["deviation_closed"]
     alpha = np.linspace(0, 1, CURVE_POINTS)
     optima = [
         pd.DataFrame({"t": float(t), "alpha": alpha, "deviation": best(alpha, t)})
         for t in (*sweep.ts, math.inf)
     ]
     return {
-        "alpha": pd.DataFrame(rows).assign(document="implicit"),
-        "optima": pd.concat(optima, ignore_index=True).assign(document="implicit"),
+        "alpha": keyed(table.join(measured[["kl_q_p", "kl_p_q"]])),
+        "optima": keyed(pd.concat(optima, ignore_index=True)),
     }
 
 
-def _densities(fits: Mapping[Cell, GaussianMixture], components: int, points: int) -> dict[str, np.ndarray]:
-    """Densities on each target's axes, `[points, points]` with z_1 along the first."""
+def _densities(
+    q: GaussianMixture, members: Sequence[Member], components: int, points: int
+) -> dict[str, np.ndarray]:
+    """Densities of the first seed's fits on each target's axes, with z_1 along the first."""
     arrays: dict[str, np.ndarray] = {}
-    for cell, q in fits.items():
-        key = f"{cell.target}_{components}"
-        z1, z2 = (torch.linspace(*ends, points, dtype=torch.float64) for ends in AXES[cell.target])
-        z = torch.cartesian_prod(z1, z2)[None]
-        p = Planar.of([TARGETS[cell.target]], "cpu", torch.float64)
-        shown = {
-            "target": p.log_density(z),
-            METHODS.get(cell.alpha, f"alpha{cell.alpha:g}"): q.log_prob(z),
-        }
-        arrays |= {f"{key}_z1": z1.numpy(), f"{key}_z2": z2.numpy()}
-        arrays |= {f"{key}_{name}": log.exp().view(points, points).numpy() for name, log in shown.items()}
+    for i, member in enumerate(members):
+        if member.seed == 0:
+            z1, z2, target = VCD_TARGETS[member.target].on_grid(points)
+            density = select(q, i).log_prob(torch.cartesian_prod(z1, z2)[None]).exp().view(points, points)
+            shown = {"z1": z1, "z2": z2, "target": target, of_alpha(member.alpha): density}
+            key = f"{member.target}_{components}"
+            arrays |= {f"{key}_{name}": values.numpy() for name, values in shown.items()}
     return arrays

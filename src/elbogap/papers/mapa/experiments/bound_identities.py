@@ -5,19 +5,17 @@ trained; the identities hold for any codes and decoder.
 """
 
 import math
+from functools import partial
 
 import pandas as pd
 import torch
-from torch import Tensor
 from tqdm import tqdm
 
-from elbogap.inference.empirical import (
-    choose_terms,
-    empiricalised_log_likelihood,
-    index_log_posterior,
-    mapa_bound,
-)
-from elbogap.papers.mapa.ground_truth import GroundTruth
+from elbogap.inference import noise
+from elbogap.inference.empirical import empiricalised_log_likelihood, index_log_posterior
+from elbogap.inference.families.proposal import Proposal
+from elbogap.inference.objectives.mapa import MAPA, Uniform
+from elbogap.papers.mapa.model import GroundTruth
 from elbogap.papers.mapa.settings import BoundIdentities as Settings
 from elbogap.runtime import Run, torch_generator
 
@@ -42,8 +40,9 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame]:
 def _rows(truth: GroundTruth, settings: Settings) -> list[dict[str, object]]:
     count = settings.points
     z, x = truth.data_set(count, settings.seed, draw=0)
-    log_likelihood = truth.log_likelihood(x, truth.decoder(z))
+    log_likelihood = truth.log_likelihood(x, truth.decode(z))
     log_q = index_log_posterior(truth.log_likelihood(x, x))
+    log_joint = Uniform(partial(log_likelihood.gather, 1), -math.log(count))
     exact = empiricalised_log_likelihood(log_likelihood)
     autoencoder = log_likelihood.diagonal() - math.log(count)
     rows = []
@@ -51,9 +50,12 @@ def _rows(truth: GroundTruth, settings: Settings) -> list[dict[str, object]]:
         for samples in settings.samples:
             generator = torch_generator(settings.seed, "mapa bound", truth.name, k, samples)
             repetitions = settings.repetitions if samples > 0 and k < count else 1
-            bounds = torch.stack(
-                [_bound(log_likelihood, log_q, k, samples, generator) for _ in range(repetitions)]
-            )
+            estimates = []
+            for _ in range(repetitions):
+                q = Proposal.prepare(log_q, k, samples, generator)
+                drawn = noise.draw(q.noise(count), generator, dtype=torch.float64)
+                estimates.append(MAPA().estimate(q, log_joint, drawn).value)
+            bounds = torch.stack(estimates)
             means = bounds.mean(1)
             error = float(means.std() / math.sqrt(repetitions)) if repetitions > 1 else 0.0
             rows.append(
@@ -74,9 +76,3 @@ def _rows(truth: GroundTruth, settings: Settings) -> list[dict[str, object]]:
                 }
             )
     return rows
-
-
-def _bound(log_likelihood: Tensor, log_q: Tensor, k: int, samples: int, generator: torch.Generator) -> Tensor:
-    """One evaluation of the bound for every observation, `[N]`."""
-    terms = choose_terms(log_q, k, samples, generator)
-    return mapa_bound(log_likelihood.gather(1, terms.indices), terms, log_q.shape[1])

@@ -18,19 +18,9 @@ from torch import Tensor
 from elbogap import provenance
 from elbogap.ensemble import fit, in_chunks
 from elbogap.errors import Unresolved, UserError
-from elbogap.evaluation.pushforward import log_evidence
-from elbogap.inference.prior_recovery import (
-    MonotoneMap,
-    Regression,
-    gaussian_copula,
-    quantile_map,
-    whitened,
-)
+from elbogap.inference.prior_recovery import Regression, gaussian_copula, whitened
 from elbogap.nn.mlp import MLP
-from elbogap.papers.mapa.cells import Cell
-from elbogap.papers.mapa.ground_truth import GroundTruth
-from elbogap.papers.mapa.models import Models
-from elbogap.papers.mapa.priors import NETWORK, QUANTILE_MAP, STANDARD
+from elbogap.papers.mapa.model import GroundTruth, Trained, load, of_the_same_data
 from elbogap.papers.mapa.settings import Density as Settings
 from elbogap.runtime import Run, torch_generator
 from elbogap.training import Work, tabulate
@@ -56,77 +46,6 @@ class DataSets:
     truth: Tensor
 
 
-@dataclass(frozen=True, eq=False)
-class Member:
-    """One trained model.
-
-    Attributes:
-        cell: name of its cell.
-        draw: number of its data set.
-        restart: number of its restart.
-        networks: `decoder` f, and `encoder` g or q(z|x), one network each, float64.
-        passes: decoder evaluations per training step, over the batch size.
-        bound: last recorded mean of the training objective, in nats.
-    """
-
-    cell: str
-    draw: int
-    restart: int
-    networks: Mapping[str, MLP]
-    passes: float
-    bound: float
-
-    @property
-    def name(self) -> str:
-        """Cell, draw and restart."""
-        return f"{self.cell}-{self.draw}.{self.restart}"
-
-    @property
-    def priors(self) -> tuple[str, ...]:
-        """The ways to its standard normal prior."""
-        return (STANDARD,) if Cell.parse(self.cell).has_encoder else (QUANTILE_MAP, NETWORK)
-
-    def diverged(self, x: Tensor) -> bool:
-        """Whether a weight, or a reconstruction of its data x `[N, 2]`, is not finite in single precision."""
-        values: list[Tensor] = [p for network in self.networks.values() for p in network.parameters()]
-        if STANDARD not in self.priors:
-            codes = self.codes(x)
-            values += [codes, self.decode(codes)]
-        return not all(value.float().isfinite().all() for value in values)
-
-    @torch.no_grad()
-    def codes(self, x: Tensor) -> Tensor:
-        """g(x_n), `[N, 2]` to `[N, 1]`, of a model without q(z|x)."""
-        return self.networks["encoder"](x[None])[0]
-
-    @torch.no_grad()
-    def decode(self, codes: Tensor) -> Tensor:
-        """f(c), `[N, 1]` to `[N, 2]`."""
-        return self.networks["decoder"](codes[None])[0]
-
-
-@dataclass(frozen=True)
-class Recovered:
-    """A model with a standard normal prior: x = f(h(z)) + noise, z ~ N(0, 1).
-
-    Attributes:
-        decoder: f, one network, float64.
-        law: h, or None for h(z) = z.
-    """
-
-    decoder: MLP
-    law: MonotoneMap | None
-
-    def log_evidence(self, truth: GroundTruth, x: Tensor, tolerance: float) -> Tensor:
-        """log p(x) under the noise of the ground truth, `[N, 2]` to `[N]`, in nats, on the CPU."""
-        network = self.decoder.to(x.device)
-
-        def decoder(codes: Tensor) -> Tensor:
-            return network(codes[None])[0]
-
-        return log_evidence(decoder, truth.log_likelihood, x, self.law, tolerance=tolerance).cpu()
-
-
 def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame]:
     """Evaluate every member of the cells of key `problem`; inputs are `surrogate`, and models by cell.
 
@@ -144,28 +63,24 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame]:
         OutOfTime: the time budget is spent.
     """
     truth = GroundTruth.load(run.keys["problem"], run.inputs["surrogate"])
-    cells = {name: Models.load(path) for name, path in run.inputs.items() if name != "surrogate"}
-    sets = data_sets(settings, run, truth, cells)
-    members = [member for name, models in cells.items() for member in _members(name, models)]
-    converged = [member for member in members if not member.diverged(sets[member.draw].train)]
-    recovered = recover(settings, run, truth, sets, converged)
-    metrics = evaluate(settings, run, truth, sets, recovered)
+    inputs = {name: path for name, path in run.inputs.items() if name != "surrogate"}
+    models = [model for name, path in inputs.items() for model in load(truth, name, path)]
+    sets = data_sets(settings, run, truth, models)
+    converged = [model for model in models if not model.diverged(sets[model.draw].train)]
+    metrics = evaluate(settings, run, truth, sets, recover(settings, run, truth, sets, converged))
     table = pd.DataFrame(
         [
             {
                 "document": "mapa",
                 "problem": truth.name,
-                "cell": member.cell,
-                **Cell.parse(member.cell).key(),
-                "draw": member.draw,
-                "restart": member.restart,
+                **model.key(),
                 "prior": prior,
-                **dict(zip(METRICS, metrics.get((member, prior), DIVERGED), strict=True)),
-                "passes_per_point": member.passes,
-                "train_bound": member.bound,
+                **dict(zip(METRICS, metrics.get((model.name, prior), DIVERGED), strict=True)),
+                "passes_per_point": model.passes,
+                "train_bound": model.bound,
             }
-            for member in members
-            for prior in member.priors
+            for model in models
+            for prior in model.cell.method.priors
         ]
     )
     table.insert(table.columns.get_loc("passes_per_point"), "selected", select(table))
@@ -191,146 +106,109 @@ def select(table: pd.DataFrame) -> pd.Series:
 
 
 def data_sets(
-    settings: Settings, run: Run, truth: GroundTruth, cells: Mapping[str, Models]
+    settings: Settings, run: Run, truth: GroundTruth, models: Sequence[Trained]
 ) -> dict[int, DataSets]:
-    """The data sets by draw; test and validation sets are common to all cells.
+    """The data sets by draw, which all cells have in common.
 
     Raises:
         UserError: the cells were trained on different data sets.
     """
-    sources = {(models.points, models.seed) for models in cells.values()}
-    if len(sources) != 1:
-        raise UserError("mapa.density: the cells were trained on different data sets; rebuild their models")
-    ((points, seed),) = sources
-    model = Recovered(truth.network.select([0]), None)
+    of_the_same_data("density", models)
     sets = {}
-    for draw in sorted({int(draw) for models in cells.values() for draw in models.draw}):
-        _, x = truth.data_set(points, seed, draw)
-        _, valid = truth.data_set(settings.valid_points, seed, draw, "valid")
-        _, test = truth.data_set(settings.test_points, seed, draw, "test")
-        log_p = model.log_evidence(truth, test.to(run.device), settings.tolerance)
-        sets[draw] = DataSets(x, valid, test, log_p)
+    for draw, model in {model.draw: model for model in models}.items():
+        valid = model.held_out(truth, settings.valid_points, "valid")
+        test = model.held_out(truth, settings.test_points, "test")
+        log_p = truth.log_evidence(test.to(run.device), settings.tolerance)
+        sets[draw] = DataSets(model.training_set(truth)[1], valid, test, log_p)
     return sets
 
 
 def recover(
-    settings: Settings, run: Run, truth: GroundTruth, sets: Mapping[int, DataSets], members: Sequence[Member]
-) -> dict[tuple[Member, str], Recovered]:
-    """Every member with a standard normal prior, by member and prior; of methods without q(z|x) two each."""
-    recovered, empiricalised = {}, []
-    for member in members:
-        decoder = member.networks["decoder"]
-        if STANDARD in member.priors:
-            recovered[member, STANDARD] = Recovered(decoder, None)
-        else:
-            law = quantile_map(member.codes(sets[member.draw].train)[:, 0])
-            recovered[member, QUANTILE_MAP] = Recovered(decoder, law)
-            empiricalised.append(member)
+    settings: Settings, run: Run, truth: GroundTruth, sets: Mapping[int, DataSets], models: Sequence[Trained]
+) -> list[Trained]:
+    """Every model with a standard normal prior, those of methods without q(z|x) with either of two."""
+    without = [model for model in models if model.prior is None]
     size = max(1, settings.distillation.rows // settings.distillation.batch)
-    for decoders in in_chunks(empiricalised, size, partial(distil, settings, run, truth, sets)):
-        for member, decoder in decoders.items():
-            recovered[member, NETWORK] = Recovered(decoder, None)
-    return recovered
+    distilled = in_chunks(without, size, partial(distil, settings, run, truth, sets))
+    return [
+        *(model.recovered(sets[model.draw].train) for model in models),
+        *(model for chunk in distilled for model in chunk),
+    ]
 
 
 def distil(
-    settings: Settings, run: Run, truth: GroundTruth, sets: Mapping[int, DataSets], members: Sequence[Member]
-) -> dict[Member, MLP]:
+    settings: Settings, run: Run, truth: GroundTruth, sets: Mapping[int, DataSets], models: Sequence[Trained]
+) -> list[Trained]:
     """Decoders f_theta-dagger fitted to f(g(x_n)) at the fitted codes g_psi-dagger(x_n) (eq. 39 and 40).
 
     Raises:
         UserError: a minibatch larger than the training set.
         OutOfTime: the time budget is spent.
     """
-    chosen, points = settings.distillation, len(sets[members[0].draw].train)
-    if chosen.batch > points:
+    chosen, x = settings.distillation, [sets[model.draw].train for model in models]
+    if chosen.batch > len(x[0]):
         raise UserError(
-            f"mapa.density.distillation: batch {chosen.batch} exceeds the {points} training points"
+            f"mapa.density.distillation: batch {chosen.batch} exceeds the {len(x[0])} training points"
         )
-    x, codes, outputs = [], [], []
-    for member in members:
-        data = sets[member.draw].train
-        learned = member.codes(data)
-        x.append(data)
-        codes.append(whitened(gaussian_copula(learned[:, 0]))[:, None])
-        outputs.append(member.decode(learned))
-    inputs, gaussianised, reconstructions = (
-        torch.stack(values).float().to(run.device) for values in (x, codes, outputs)
-    )
+    codes = [model.encode(data) for model, data in zip(models, x, strict=True)]
+    gaussianised = [whitened(gaussian_copula(learned[:, 0]))[:, None] for learned in codes]
+    outputs = [model.decode(learned) for model, learned in zip(models, codes, strict=True)]
 
-    def regress(name: str, inputs: Tensor, targets: Tensor, variance: float) -> MLP:
-        keys = [(truth.name, name, member.draw, member.restart) for member in members]
+    def on_device(values: list[Tensor]) -> Tensor:
+        return torch.stack(values).float().to(run.device)
+
+    def regress(name: str, inputs: Tensor, targets: list[Tensor], variance: float) -> MLP:
+        keys = [(truth.name, name, model.draw, model.restart) for model in models]
         streams = [partial(torch_generator, settings.seed, "mapa.density", "epoch", *key) for key in keys]
-        sizes, activation = members[0].networks[name].sizes, members[0].networks[name].activation
         generators = [torch_generator(settings.seed, "mapa.density", "weights", *key) for key in keys]
-        label = f"{truth.name}-{name}-{members[0].name}-{len(members)}"
+        like: MLP = getattr(models[0], name)
         return fit(
-            Regression(inputs, targets, variance, chosen.batch, streams),
-            {"network": MLP.independent(sizes, activation, generators)},
+            Regression(inputs, on_device(targets), variance, chosen.batch, streams),
+            {"network": MLP.independent(like.sizes, like.activation, generators)},
             epochs=chosen.epochs,
             learning_rate=chosen.learning_rate,
             record_epochs=chosen.epochs,
-            work=Work.of(
-                run, label, provenance.identity(__name__, settings, run), settings.checkpoint_seconds
-            ),
+            work=_work(settings, run, f"{truth.name}-{name}-{models[0].name}-{len(models)}"),
             device=run.device,
         ).networks["network"]
 
+    inputs = on_device(x)
     encoder = regress("encoder", inputs, gaussianised, 0.5)
     with torch.no_grad():
         fitted = encoder(inputs.cpu()).to(run.device)
-    decoder = regress("decoder", fitted, reconstructions, truth.noise_variance).double()
-    return {member: decoder.select([m]) for m, member in enumerate(members)}
+    decoder = regress("decoder", fitted, outputs, truth.noise_variance).double()
+    return [model.distilled(decoder.select([m])) for m, model in enumerate(models)]
 
 
 def evaluate(
-    settings: Settings,
-    run: Run,
-    truth: GroundTruth,
-    sets: Mapping[int, DataSets],
-    recovered: Mapping[tuple[Member, str], Recovered],
-) -> dict[tuple[Member, str], Sequence[float]]:
-    """The :data:`METRICS` of each model, by quadrature; a run that was stopped goes on where it was.
+    settings: Settings, run: Run, truth: GroundTruth, sets: Mapping[int, DataSets], models: Sequence[Trained]
+) -> dict[tuple[str, str | None], Sequence[float]]:
+    """The :data:`METRICS` by model and prior; a run that was stopped goes on where it was.
 
     Raises:
         OutOfTime: the time budget is spent.
     """
-    models = list(recovered.items())
     if not models:
         return {}
     held_out = {draw: torch.cat([data.valid, data.test]).to(run.device) for draw, data in sets.items()}
 
     def row(i: int) -> Tensor:
-        (member, prior), model = models[i]
-        data = sets[member.draw]
+        model, data = models[i], sets[models[i].draw]
         try:
-            log_p = model.log_evidence(truth, held_out[member.draw], settings.tolerance)
+            log_p = model.log_evidence(held_out[model.draw], settings.tolerance)
         except Unresolved as why:
-            print(f"{truth.name}: {member.name} ({prior} prior) counts as diverged: {why}")
+            print(f"{truth.name}: {model.name} ({model.prior} prior) counts as diverged: {why}")
             return torch.tensor(DIVERGED, dtype=torch.float64)
         valid, test = log_p.split([len(data.valid), len(data.test)])
         difference = data.truth - test
         error = difference.std() / len(test) ** 0.5
         return torch.stack([valid.mean(), test.mean(), difference.mean(), error])
 
-    label = f"{truth.name}-likelihoods"
-    values = tabulate(
-        row,
-        rows=len(models),
-        work=Work.of(run, label, provenance.identity(__name__, settings, run), settings.checkpoint_seconds),
-    )
-    return {key: metrics for (key, _), metrics in zip(models, values.tolist(), strict=True)}
+    values = tabulate(row, rows=len(models), work=_work(settings, run, f"{truth.name}-likelihoods"))
+    return {
+        (model.name, model.prior): metrics for model, metrics in zip(models, values.tolist(), strict=True)
+    }
 
 
-def _members(cell: str, models: Models) -> list[Member]:
-    return [
-        Member(
-            cell=cell,
-            draw=int(models.draw[m]),
-            restart=int(models.restart[m]),
-            networks={"decoder": models.decoder.select([m]), "encoder": models.encoder.select([m])},
-            passes=float(models.passes[m]),
-            bound=float(models.bound[m, -1]),
-        )
-        for m in range(len(models))
-    ]
+def _work(settings: Settings, run: Run, label: str) -> Work:
+    return Work.of(run, label, provenance.identity(__name__, settings, run), settings.checkpoint_seconds)

@@ -1,7 +1,7 @@
 """Test divergences of all methods, their orderings and the price of distillation (mapa, Figures 2 and 3).
 
 Deviation: the document states no intervals; here each ordering has two over data sets, Student's and the
-bootstrap's, which with fewer than some ten data sets is too short. The share k / S is chosen on the
+bootstrap's, which with fewer than some ten data sets is too short. The fraction k / S is chosen on the
 validation set for each data set by itself.
 """
 
@@ -12,7 +12,7 @@ import pandas as pd
 from scipy import stats
 from tqdm import tqdm
 
-from elbogap.papers.mapa.priors import NETWORK, QUANTILE_MAP, STANDARD
+from elbogap.papers.mapa.methods import METHODS, NETWORK, QUANTILE_MAP, STANDARD
 from elbogap.papers.mapa.settings import DensitySummary as Settings
 from elbogap.runtime import Run, numpy_generator
 from elbogap.tables import read_table
@@ -25,7 +25,6 @@ PAIRS = (
     ("mapa_exact", "mapa"),
 )
 """What the document says, or suggests, to be better, and worse."""
-WITHOUT_BUDGET = ("vae", "mapa_exact")
 KEYS = ["document", "problem", "method", "S", "prior", "draw"]
 COLUMNS = ["document", "problem", "prior", "S", "better", "worse", "difference", "low", "high"]
 COLUMNS += ["bootstrap_low", "bootstrap_high", "draws"]
@@ -57,7 +56,7 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame]:
 
 
 def chosen(table: pd.DataFrame) -> pd.DataFrame:
-    """Of the selected restarts the share of largest `valid_loglik`, for each of :data:`KEYS`."""
+    """Of the selected restarts that with the k of largest `valid_loglik`, for each of :data:`KEYS`."""
     selected = table[table["selected"]].reset_index(drop=True)
     best = selected.groupby(KEYS, dropna=False, sort=False)["valid_loglik"].idxmax()
     metrics = ["k_share", "restart", "test_kl", "test_kl_se", "valid_loglik", "passes_per_point"]
@@ -65,7 +64,7 @@ def chosen(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def orderings(density: pd.DataFrame, resamples: int, seed: int) -> pd.DataFrame:
-    """See :func:`run`; VAE and MAPA with k = N have no S and are compared at each."""
+    """See :func:`run`; methods without a budget are compared at each."""
     rows = []
     for problem, table in tqdm(density.groupby("problem", sort=False), desc="orderings", mininterval=5):
         budgets = sorted(table.loc[table["method"] == "mapa", "S"].unique())
@@ -74,19 +73,17 @@ def orderings(density: pd.DataFrame, resamples: int, seed: int) -> pd.DataFrame:
             differences = gain.dropna().to_numpy(float)
             if len(differences):
                 generator = numpy_generator(seed, "mapa orderings", problem)  # one resampling for all
-                intervals = (
-                    *student_interval(differences),
-                    *bootstrap_interval(differences, resamples, generator),
-                )
+                student = student_interval(differences)
+                bootstrap = bootstrap_interval(differences, resamples, generator)
                 key = ("mapa", problem, prior, int(samples), better, worse)
-                rows.append((*key, differences.mean(), *intervals, len(differences)))
+                rows.append((*key, differences.mean(), *student, *bootstrap, len(differences)))
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
 def _kl(table: pd.DataFrame, method: str, prior: str, samples: float) -> pd.Series:
     """Test divergence by data draw, of methods with q(z|x) under their own prior."""
     rows = table[(table["method"] == method) & table["prior"].isin([prior, STANDARD])]
-    if method not in WITHOUT_BUDGET:
+    if METHODS[method].budget != "none":
         rows = rows[rows["S"] == samples]
     return rows.set_index("draw")["test_kl"]
 
@@ -116,12 +113,7 @@ def bootstrap_interval(
 def recovery(density: pd.DataFrame, members: pd.DataFrame) -> pd.DataFrame:
     """See :func:`run`: the models chosen under the quantile map, under either recovery."""
     keys = [*(key for key in KEYS if key != "prior"), "k_share", "restart"]
-    sides = [
-        rows.loc[rows["prior"] == prior, [*keys, "test_kl"]].rename(columns={"test_kl": name})
-        for rows, prior, name in (
-            (density, QUANTILE_MAP, "test_kl_quantile_map"),
-            (members, NETWORK, "test_kl_network"),
-        )
-    ]
-    table = sides[0].merge(sides[1], on=keys)
+    by_map = density.loc[density["prior"] == QUANTILE_MAP, [*keys, "test_kl"]]
+    by_network = members.loc[members["prior"] == NETWORK, [*keys, "test_kl"]]
+    table = by_map.merge(by_network, on=keys, suffixes=("_quantile_map", "_network"))
     return table.assign(difference=table["test_kl_network"] - table["test_kl_quantile_map"])

@@ -7,36 +7,26 @@ which is what its bound bounds; q and the k certain terms are those of training.
 """
 
 import math
+from functools import partial
 
 import pandas as pd
 import torch
 from torch import Tensor
 
 from elbogap import provenance
-from elbogap.densities import (
-    categorical_kl,
-    gaussian_log_density,
-    isotropic_gaussian_log_density,
-    standard_gaussian_log_density,
-)
+from elbogap.densities import categorical_kl
 from elbogap.errors import Unresolved
 from elbogap.evaluation import quadrature
 from elbogap.evaluation.gaps import best_gaussians, gaussian_elbo
-from elbogap.inference import bounds
-from elbogap.inference.empirical import (
-    Proposal,
-    empiricalised_log_likelihood,
-    index_log_posterior,
-    mapa_bound,
-)
+from elbogap.inference import noise
+from elbogap.inference.empirical import empiricalised_log_likelihood, index_log_posterior
 from elbogap.inference.families.gaussian import DiagonalGaussian
-from elbogap.papers.mapa.cells import Cell
-from elbogap.papers.mapa.experiments.train import log_proposal
-from elbogap.papers.mapa.ground_truth import GroundTruth
-from elbogap.papers.mapa.models import Models
-from elbogap.papers.mapa.objectives import terms_of
-from elbogap.papers.mapa.selected import Selected, selected
+from elbogap.inference.objectives.base import Objective
+from elbogap.inference.objectives.elbo import ELBO
+from elbogap.inference.objectives.mapa import MAPA, Uniform
+from elbogap.papers.mapa.model import GroundTruth, Trained, load, selected
 from elbogap.papers.mapa.settings import Gaps as Settings
+from elbogap.papers.mapa.training import OBJECTIVES, POSTERIORS, proposal
 from elbogap.runtime import Run, torch_generator
 from elbogap.tables import read_table
 from elbogap.training import Work, tabulate
@@ -82,127 +72,110 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame]:
     truth = GroundTruth.load(run.keys["problem"], run.inputs["surrogate"])
     density = read_table(run.inputs["density"])
     models = [
-        (name, model)
+        model
         for name in settings.cells
-        for model in selected(truth, density, name, Models.load(run.inputs[name]))
+        for model in selected(truth, density, load(truth, name, run.inputs[name]))
     ]
-    label = f"{truth.name}-gaps"
 
     def row(i: int) -> Tensor:
         try:
-            return measure(settings, truth, *models[i])
+            metrics = measure(settings, truth, models[i])
         except Unresolved as why:
-            print(f"{truth.name}: {models[i][0]} on data set {models[i][1].draw} has no gaps: {why}")
-            return torch.full((len(METRICS),), math.nan, dtype=torch.float64)
+            print(f"{truth.name}: {models[i].cell.name} on data set {models[i].draw} has no gaps: {why}")
+            metrics = {}
+        return torch.tensor([metrics.get(metric, math.nan) for metric in METRICS], dtype=torch.float64)
 
-    values = tabulate(
-        row, rows=len(models), work=Work.of(run, label, provenance.identity(__name__, settings, run))
-    )
+    work = Work.of(run, f"{truth.name}-gaps", provenance.identity(__name__, settings, run))
+    values = tabulate(row, rows=len(models), work=work)
     rows = [
         {
             "document": "mapa",
             "problem": truth.name,
-            "cell": name,
-            **Cell.parse(name).key(),
-            "draw": model.draw,
-            "restart": model.restart,
-            "observations": "test" if Cell.parse(name).has_encoder else "training",
-            "points": settings.test_points if Cell.parse(name).has_encoder else model.models.points,
+            **model.key(),
+            "observations": "test" if model.cell.method.posterior else "training",
+            "points": settings.test_points if model.cell.method.posterior else model.points,
             **dict(zip(METRICS, metrics, strict=True)),
         }
-        for (name, model), metrics in zip(models, values.tolist(), strict=True)
+        for model, metrics in zip(models, values.tolist(), strict=True)
     ]
     return {"gaps": pd.DataFrame(rows).astype({"S": "Int64"})}
 
 
-def measure(settings: Settings, truth: GroundTruth, name: str, model: Selected) -> Tensor:
-    """The :data:`METRICS` of one model."""
-    cell = Cell.parse(name)
-    generator = torch_generator(settings.seed, "mapa.gaps", truth.name, name, model.draw)
-    if cell.has_encoder:
-        metrics = _of_encoder(settings, truth, cell, model, generator)
-    else:
-        metrics = _of_mapa(settings, truth, cell, model, generator)
-    return torch.tensor([metrics.get(metric, math.nan) for metric in METRICS], dtype=torch.float64)
+def measure(settings: Settings, truth: GroundTruth, model: Trained) -> dict[str, float]:
+    """The :data:`METRICS` of one model, those that it has."""
+    generator = torch_generator(settings.seed, "mapa.gaps", truth.name, model.cell.name, model.draw)
+    of_method = _of_posterior if model.cell.method.posterior else _of_proposal
+    return of_method(settings, truth, model, generator)
 
 
-def _of_encoder(
-    settings: Settings, truth: GroundTruth, cell: Cell, model: Selected, generator: torch.Generator
+def _of_posterior(
+    settings: Settings, truth: GroundTruth, model: Trained, generator: torch.Generator
 ) -> dict[str, float]:
-    _, x = truth.data_set(settings.test_points, model.models.seed, model.draw, "test")
-    panels = quadrature.adapted_panels(model.decode, truth.log_likelihood, x)
-    log_p = quadrature.log_evidence(model.decode, truth.log_likelihood, x, panels)
-    q = DiagonalGaussian(*model.encode(x).chunk(2, -1))
-    elbo = gaussian_elbo(model.decode, truth.log_likelihood, x, panels, q)
-    best = best_gaussians(model.decode, truth.log_likelihood, x, panels, q)
-    if cell.samples == 1:
-        repetitions = elbo.mean()[None]
+    """Gaps of q(z|x); those of a Gaussian one by quadrature."""
+    x, method = model.held_out(truth, settings.test_points, "test"), model.cell.method
+    panels = quadrature.adapted_panels(model.decode, model.log_likelihood, x)
+    problem = (model.decode, model.log_likelihood, x, panels)
+    log_p, outputs = quadrature.log_evidence(*problem), model.encode(x)
+    q = POSTERIORS[method.posterior or ""].family(outputs)
+    repeated = partial(_repeated, settings.samples, model, x, outputs, generator)
+    if isinstance(q, DiagonalGaussian):
+        gaussians = DiagonalGaussian(q.mean[0], q.log_variance[0])
+        of_x, best = gaussian_elbo(*problem, gaussians), best_gaussians(*problem, gaussians)
+        elbo = of_x.mean()[None]
+        gaps = {
+            "inference_gap": float((log_p - of_x).mean()),
+            "approximation_gap": float((log_p - best.elbo).mean()),
+            "amortisation_gap": float((best.elbo - of_x).mean()),
+            "largest_gradient": float(best.gradient.max()),
+        }
     else:
-        repetitions = _iwae(truth, cell, model, x, q, settings.samples, generator)
-    return {
-        **_bound(log_p, repetitions),
-        "inference_gap": float((log_p - elbo).mean()),
-        "approximation_gap": float((log_p - best.elbo).mean()),
-        "amortisation_gap": float((best.elbo - elbo).mean()),
-        "largest_gradient": float(best.gradient.max()),
-    }
+        elbo = repeated(ELBO())
+        gaps = {"inference_gap": float(log_p.mean() - elbo.mean())}
+    return _bound(log_p, elbo if model.cell.samples == 1 else repeated(OBJECTIVES[method.objective])) | gaps
 
 
-def _iwae(
-    truth: GroundTruth,
-    cell: Cell,
-    model: Selected,
+def _repeated(
+    repetitions: int,
+    model: Trained,
     x: Tensor,
-    q: DiagonalGaussian,
-    samples: int,
+    outputs: Tensor,
     generator: torch.Generator,
+    objective: Objective,
 ) -> Tensor:
-    """Means over x of L_IWAE with the cell's S, one per repetition `[R]`."""
-    draws = cell.samples or 1
-    totals = torch.zeros(samples, dtype=torch.float64)
-    for part in torch.arange(len(x)).split(max(1, MOST_ROWS // (draws * samples))):
-        noise = torch.randn(samples, draws, len(part), 1, dtype=torch.float64, generator=generator)
-        m, log_variance = q.mean[part], q.log_variance[part]
-        z = m + (0.5 * log_variance).exp() * noise
-        log_likelihood = isotropic_gaussian_log_density(x[part], model.decode(z), truth.noise_variance)
-        log_q = gaussian_log_density(z, m, log_variance)
-        log_weights = log_likelihood + standard_gaussian_log_density(z) - log_q
-        totals += bounds.iwae(log_weights).sum(1)
+    """Means over x of an objective with the cell's S, one per repetition `[R]`."""
+    samples, family = model.cell.samples or 1, POSTERIORS[model.cell.method.posterior or ""].family
+    totals = torch.zeros(repetitions, dtype=torch.float64)
+    for part in torch.arange(len(x)).split(max(1, MOST_ROWS // (samples * repetitions))):
+        q = family(outputs[part])
+        drawn = noise.draw(q.noise(repetitions, samples, len(part)), generator, dtype=torch.float64)
+        of_x = objective.estimate(q, model.log_joint(x[part]), drawn).value
+        totals += (of_x.mean(1) if of_x.ndim > 2 else of_x).sum(1)
     return totals / len(x)
 
 
-def _of_mapa(
-    settings: Settings, truth: GroundTruth, cell: Cell, model: Selected, generator: torch.Generator
+def _of_proposal(
+    settings: Settings, truth: GroundTruth, model: Trained, generator: torch.Generator
 ) -> dict[str, float]:
-    z, x = model.train
-    count = len(x)
+    """Gaps of q(i|n), under the empiricalised model."""
+    _, x = model.training_set(truth)
+    q = proposal(truth, model.cell, model.points, model.seed, model.draw)
     outputs = model.decode(model.encode(x))
-    log_q = log_proposal(truth, cell, z, x)
-    k, tail = terms_of(cell, count)
-    proposal = proposal_of_training(truth, log_q, k, model)
     log_p, inference = [], []
     totals = torch.zeros(settings.samples, dtype=torch.float64)
-    for rows in torch.arange(count).split(BLOCK):
-        log_likelihood = truth.log_likelihood(x[rows], outputs)
+    for rows in torch.arange(len(x)).split(BLOCK):
+        log_likelihood, part = model.log_likelihood(x[rows], outputs), q[rows]
         log_p.append(empiricalised_log_likelihood(log_likelihood))
-        inference.append(categorical_kl(log_q[rows], index_log_posterior(log_likelihood)))
-        part = Proposal(proposal.head[rows], proposal.log_tail[rows], proposal.cumulative[rows])
+        inference.append(categorical_kl(part.log_q, index_log_posterior(log_likelihood)))
+        log_joint = Uniform(partial(log_likelihood.gather, -1), -math.log(len(x)))
         for repetition in range(settings.samples):
-            terms = part.draw(tail, generator)
-            chosen = log_likelihood.gather(-1, terms.indices)
-            totals[repetition] += mapa_bound(chosen, terms, count).sum()
+            drawn = noise.draw(part.noise(len(rows)), generator, dtype=torch.float64)
+            totals[repetition] += MAPA().estimate(part, log_joint, drawn).value.sum()
     empiricalised = torch.cat(log_p)
     return {
-        **_bound(empiricalised, totals / count),
+        **_bound(empiricalised, totals / len(x)),
         "inference_gap": float(torch.cat(inference).mean()),
-        "recovery_gap": float((empiricalised - model.log_evidence(truth, x)).mean()),
+        "recovery_gap": float((empiricalised - model.log_evidence(x)).mean()),
     }
-
-
-def proposal_of_training(truth: GroundTruth, log_q: Tensor, k: int, model: Selected) -> Proposal:
-    """The k certain terms of training; ties fall as they did then, so that a uniform q has the same ones."""
-    ties = torch_generator(model.models.seed, "ties", truth.name, model.draw)
-    return Proposal.prepare(log_q, k, ties)
 
 
 def _bound(log_p: Tensor, repetitions: Tensor) -> dict[str, float]:

@@ -49,6 +49,6 @@ def run(settings: Settings, run: Run) -> dict[str, dict[str, np.ndarray]]:
     }
 
 
-def _normal(value: np.ndarray, mean: np.ndarray, deviation: float) -> np.ndarray:
-    """N(v; m, s^2)."""
-    return np.exp(-0.5 * ((value - mean) / deviation) ** 2) / (deviation * math.sqrt(2 * math.pi))
+def _normal(value: np.ndarray, mean: np.ndarray, scale: float) -> np.ndarray:
+    """N(v; m, s^2) with the scale s."""
+    return np.exp(-0.5 * ((value - mean) / scale) ** 2) / (scale * math.sqrt(2 * math.pi))

@@ -11,7 +11,8 @@ The document states neither the observations nor how different the decoders are;
 """
 
 import math
-from dataclasses import dataclass
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -21,11 +22,8 @@ from torch import Tensor
 from elbogap.densities import categorical_kl, standard_gaussian_log_density
 from elbogap.errors import Unresolved, UserError
 from elbogap.evaluation import quadrature
-from elbogap.evaluation.pushforward import standard_log_evidence
-from elbogap.evaluation.quadrature import Decoder, PairwiseLogLikelihood
-from elbogap.inference.empirical import index_log_posterior
-from elbogap.papers.mapa.ground_truth import GroundTruth
-from elbogap.papers.mapa.models import Models
+from elbogap.papers.mapa.log_posteriors import curves, grid, of_ranks, over_indices
+from elbogap.papers.mapa.model import GroundTruth, Model, Trained, load
 from elbogap.papers.mapa.settings import Nonidentifiability as Settings
 from elbogap.runtime import Run, torch_generator
 
@@ -35,23 +33,16 @@ BLOCK = 500  # observations held in memory at once
 GROUND_TRUTH, MEAN, DRAW = "ground truth", "mean-field mean", "posterior draw"
 
 
-@dataclass(frozen=True)
-class Variant:
-    """A model with latent codes of the data.
+class Variant(NamedTuple):
+    """A model with codes `z` `[N, 1]` of all observations, and its columns.
 
-    Attributes:
-        number: 1 for the ground truth, 2 for the learned model.
-        decoder: f.
-        codes: what the codes are: the values that made the data, q(z|x)'s means, or draws from p(z|x).
-        z: codes of all N observations `[N, 1]`.
-        restart: the restart chosen, for the learned model.
+    The codes are the values that made the data, q(z|x)'s means, or draws from p(z|x). Columns are `variant`,
+    1 for the ground truth and 2 for the learned model, `codes`, `restart` and `test_kl`.
     """
 
-    number: int
-    decoder: Decoder
-    codes: str
+    model: Model
     z: Tensor
-    restart: int | None
+    columns: dict[str, Any]
 
 
 def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame | dict[str, np.ndarray]]:
@@ -71,48 +62,46 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame | dict[str, np.n
         the sign that makes it least, in units of x, and `decoder_distance_to_noise`, the same over sigma.
     """
     truth = GroundTruth.load(run.keys["problem"], run.inputs["surrogate"])
-    models = Models.load(run.inputs["models"])
-    z, x = truth.data_set(models.points, models.seed, draw=0)
-    _, valid = truth.data_set(settings.valid_points, models.seed, 0, "valid")
-
-    member = _best_member(truth, models, valid)
-    _, test = truth.data_set(settings.valid_points, models.seed, 0, "test")
-    test_kl = _mean_log_evidence(truth.decoder, truth.log_likelihood, test) - _mean_log_evidence(
-        models.decode(member), truth.log_likelihood, test
-    )
-    restart = int(models.restart[member])
-    learned, generator = models.decode(member), torch_generator(settings.seed, "posterior draws", truth.name)
-    log_likelihood = truth.log_likelihood
+    models = [model for model in load(truth, "vae", run.inputs["models"]) if model.draw == 0]
+    z, x = models[0].training_set(truth)
+    learned = best_by_validation(truth, models, models[0].held_out(truth, settings.valid_points, "valid"))
+    test = learned.held_out(truth, settings.valid_points, "test")
+    test_kl = float(truth.log_evidence(test).mean()) - float(learned.log_evidence(test).mean())
+    generator = torch_generator(settings.seed, "posterior draws", truth.name)
+    of_truth = {"variant": 1, "codes": GROUND_TRUTH, "restart": None, "test_kl": 0.0}
+    of_learned = {"variant": 2, "restart": learned.restart, "test_kl": test_kl}
     variants = (
-        Variant(1, truth.decoder, GROUND_TRUTH, z, None),
-        Variant(2, learned, MEAN, models.encode(member)(x)[:, :1], restart),
-        Variant(2, learned, DRAW, posterior_draws(learned, log_likelihood, x, generator), restart),
+        Variant(truth, z, of_truth),
+        Variant(learned, learned.encode(x)[:, :1], of_learned | {"codes": MEAN}),
+        Variant(learned, posterior_draws(learned, x, generator), of_learned | {"codes": DRAW}),
     )
-    ranks = [min(int(quantile * len(z)), len(z) - 1) for quantile in settings.quantiles]
-    shown = z[:, 0].argsort()[ranks]
-
+    shown = of_ranks(z, settings.quantiles)
+    codes = torch.stack([variant.z[:, 0] for variant in variants[:2]])
+    nodes = grid(codes, settings.grid)
+    first, second = (curves(variant.model, variant.z, x, shown, nodes) for variant in variants[:2])
+    arrays = {
+        "z": codes,
+        "z_shown": codes[:, shown],
+        "grid": nodes[:, 0],
+        "decoder": torch.stack([variant.model.decode(nodes) for variant in variants[:2]]),
+        **{name: torch.stack([first[name], second[name]]) for name in ("true", "empiricalised")},
+        **{name: first[name] for name in ("prior", "mapa")},
+    }
     tables = []
     for variant in variants:
         measures = _measures(truth, variant, x)
-        rows = pd.concat(
-            [
-                measures.iloc[shown.numpy()].assign(
-                    observation=[f"rank {quantile:g}" for quantile in settings.quantiles],
-                    z_gt=z[shown, 0].numpy(),
-                    x1=x[shown, 0].numpy(),
-                    x2=x[shown, 1].numpy(),
-                ),
-                measures.mean().to_frame().T.assign(observation="mean"),
-            ]
+        of_shown = measures.iloc[shown.numpy()].assign(
+            observation=[f"rank {quantile:g}" for quantile in settings.quantiles],
+            z_gt=z[shown, 0].numpy(),
+            x1=x[shown, 0].numpy(),
+            x2=x[shown, 1].numpy(),
         )
-        distance = _decoder_distance(truth.decoder, variant.decoder)
+        rows = pd.concat([of_shown, measures.mean().to_frame().T.assign(observation="mean")])
+        distance = _decoder_distance(truth, variant.model)
         rows = rows.assign(
             document="mapa",
             problem=truth.name,
-            variant=variant.number,
-            codes=variant.codes,
-            restart=variant.restart,
-            test_kl=0.0 if variant.number == 1 else test_kl,
+            **variant.columns,
             decoder_distance=distance,
             decoder_distance_to_noise=distance / math.sqrt(truth.noise_variance),
         )
@@ -120,38 +109,29 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame | dict[str, np.n
     keys = ["document", "problem", "variant", "codes", "observation"]
     points = pd.concat(tables, ignore_index=True)
     return {
-        "curves": _curves(truth, variants[:2], x, shown, settings.grid),
+        "curves": {name: value.numpy() for name, value in arrays.items()},
         "points": points[[*keys, *points.columns.difference(keys, sort=False)]],
     }
 
 
-def _best_member(truth: GroundTruth, models: Models, valid: Tensor) -> int:
-    """The member of draw 0 with the largest validation likelihood.
+def best_by_validation(truth: GroundTruth, models: Sequence[Trained], valid: Tensor) -> Trained:
+    """The model with the largest validation likelihood.
 
     Raises:
-        UserError: no member has one.
+        UserError: no model has one.
     """
-    members = np.flatnonzero(models.draw == 0).tolist()
     logliks = {}
-    for member in members:
+    for model in models:
         try:
-            logliks[member] = _mean_log_evidence(models.decode(member), truth.log_likelihood, valid)
+            logliks[model] = float(model.log_evidence(valid).mean())
         except Unresolved as error:
-            print(f"{truth.name}: restart {models.restart[member]} is left out: {error}")
+            print(f"{truth.name}: restart {model.restart} is left out: {error}")
     if not logliks:
         raise UserError("mapa.nonidentifiability: no restart has a likelihood; lower the learning rate")
     return max(logliks, key=logliks.__getitem__)
 
 
-def _mean_log_evidence(decoder: Decoder, log_likelihood: PairwiseLogLikelihood, x: Tensor) -> float:
-    """Mean of log p(x), in nats."""
-    return float(standard_log_evidence(decoder, log_likelihood, x).mean())
-
-
-def posterior_draws(
-    decoder: Decoder, log_likelihood: PairwiseLogLikelihood, x: Tensor, generator: torch.Generator,
-    cells: int = 2**13,
-) -> Tensor:  # fmt: skip
+def posterior_draws(model: Model, x: Tensor, generator: torch.Generator, cells: int = 2**13) -> Tensor:
     """One draw from each p(z|x_n), `[N, D]` to `[N, 1]`.
 
     The density is taken as constant in each of equal cells of [-8, 8]; their width must be small against a
@@ -159,10 +139,10 @@ def posterior_draws(
     """
     width = 2 * BOUND / cells
     middles = (torch.arange(cells, dtype=torch.float64)[:, None] + 0.5) * width - BOUND
-    outputs, log_prior = decoder(middles), standard_gaussian_log_density(middles)
+    outputs, log_prior = model.decode(middles), standard_gaussian_log_density(middles)
     chosen = []
     for rows in x.split(BLOCK):
-        cumulative = torch.softmax(log_likelihood(rows, outputs) + log_prior, -1).cumsum(-1)
+        cumulative = torch.softmax(model.log_likelihood(rows, outputs) + log_prior, -1).cumsum(-1)
         uniform = torch.rand((len(rows), 1), dtype=torch.float64, generator=generator)
         chosen.append(torch.searchsorted(cumulative, uniform * cumulative[:, -1:], right=True)[:, 0])
     shift = torch.rand((len(x), 1), dtype=torch.float64, generator=generator) - 0.5
@@ -171,44 +151,18 @@ def posterior_draws(
 
 def _measures(truth: GroundTruth, variant: Variant, x: Tensor) -> pd.DataFrame:
     """The measures of all N observations, one row each."""
-    outputs, parts = variant.decoder(variant.z), []
-    for rows in x.split(BLOCK):
-        log_p = index_log_posterior(truth.log_likelihood(rows, outputs))
-        log_q = index_log_posterior(truth.log_likelihood(rows, x))
-        parts.append(torch.stack([categorical_kl(log_p, log_q), categorical_kl(log_q, log_p)], 1))
-    kl = torch.cat(parts).numpy()
-    distance = (x - outputs).square().sum(-1) / (2 * truth.noise_variance)
-    return pd.DataFrame({"kl_p_to_q": kl[:, 0], "kl_q_to_p": kl[:, 1], "distance_to_noise": distance.numpy()})
+    of_blocks = [
+        torch.stack([categorical_kl(log_p, log_q), categorical_kl(log_q, log_p)])
+        for _, _, log_p, log_q in over_indices(variant.model, variant.z, x, BLOCK)
+    ]
+    p_to_q, q_to_p = torch.cat(of_blocks, 1).numpy()
+    square = (x - variant.model.decode(variant.z)).square().sum(-1)
+    distance = (square / (2 * truth.noise_variance)).numpy()
+    return pd.DataFrame({"kl_p_to_q": p_to_q, "kl_q_to_p": q_to_p, "distance_to_noise": distance})
 
 
-def _decoder_distance(first: Decoder, second: Decoder, panels: int = 1000) -> float:
+def _decoder_distance(first: Model, second: Model, panels: int = 1000) -> float:
     """The least over both signs of [int |f(z) - g(+-z)|^2 N(z; 0, 1) dz]^1/2."""
     z, log_weights = quadrature.Panels.uniform(BOUND, panels, 10).nodes()
-    squares = ((first(z) - second(sign * z)).square().sum(-1) for sign in (1, -1))
+    squares = ((first.decode(z) - second.decode(sign * z)).square().sum(-1) for sign in (1, -1))
     return math.sqrt(min(float(log_weights.exp() @ square) for square in squares))
-
-
-def _curves(
-    truth: GroundTruth, variants: tuple[Variant, ...], x: Tensor, shown: Tensor, nodes: int
-) -> dict[str, np.ndarray]:
-    codes = torch.stack([variant.z[:, 0] for variant in variants])
-    grid = torch.linspace(float(codes.min()), float(codes.max()), nodes, dtype=torch.float64)[:, None]
-    chosen, log_likelihood, scale = x[shown], truth.log_likelihood, math.log(len(x))
-    true, empiricalised = [], []
-    for variant in variants:
-        panels = quadrature.adapted_panels(variant.decoder, log_likelihood, chosen)
-        evidence = quadrature.log_evidence(variant.decoder, log_likelihood, chosen, panels)
-        true.append(quadrature.log_posterior(grid, variant.decoder, log_likelihood, chosen, evidence))
-        outputs = variant.decoder(variant.z)
-        empiricalised.append(index_log_posterior(log_likelihood(chosen, outputs)) + scale)
-    arrays = {
-        "z": codes,
-        "z_shown": codes[:, shown],
-        "grid": grid[:, 0],
-        "decoder": torch.stack([variant.decoder(grid) for variant in variants]),
-        "true": torch.stack(true),
-        "prior": standard_gaussian_log_density(grid),
-        "empiricalised": torch.stack(empiricalised),
-        "mapa": index_log_posterior(log_likelihood(chosen, x)) + scale,
-    }
-    return {name: value.numpy() for name, value in arrays.items()}

@@ -13,8 +13,10 @@ import pandas as pd
 import torch
 from tqdm import tqdm
 
-from elbogap.inference.empirical import Reading, budget, choose_terms, index_log_posterior
-from elbogap.papers.mapa.ground_truth import GroundTruth
+from elbogap.inference.empirical import index_log_posterior
+from elbogap.inference.families.proposal import Proposal
+from elbogap.papers.mapa.methods import Reading, split
+from elbogap.papers.mapa.model import GroundTruth
 from elbogap.papers.mapa.settings import Passes as Settings
 from elbogap.runtime import Run, torch_generator
 
@@ -23,7 +25,7 @@ NETWORKS = {"decoder": 1, "encoder and decoder": 2}
 
 
 def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame]:
-    """One row per problem, cost, method, reading, share, S and data set; inputs are surrogates by problem.
+    """One row per problem, cost, method, reading, k / S, S and data set; inputs are surrogates by problem.
 
     Returns:
         `passes`: `cost` says which networks count (:data:`NETWORKS`);
@@ -31,10 +33,10 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame]:
         batches, and `passes_sd` the standard deviation over batches; for MAPA `passes_max` is its bound,
         every network on all N points, and `passes_iwae` what IWAE needs for the same S.
     """
-    cells = list(product(run.inputs, range(settings.draws)))
+    sets = list(product(run.inputs, range(settings.draws)))
     truths = {name: GroundTruth.load(name, path) for name, path in run.inputs.items()}
     rows = []
-    for name, draw in tqdm(cells, desc="passes", mininterval=5):
+    for name, draw in tqdm(sets, desc="passes", mininterval=5):
         rows += _iwae_rows(settings, name, draw) + _mapa_rows(settings, truths[name], draw)
     return {"passes": pd.DataFrame(rows)}
 
@@ -43,29 +45,30 @@ def _mapa_rows(settings: Settings, truth: GroundTruth, draw: int) -> list[dict[s
     _, x = truth.data_set(settings.points, settings.seed, draw)
     generator = torch_generator(settings.seed, "mapa passes", truth.name, draw)
     grid = list(product(get_args(Reading), settings.shares, settings.samples))
-    counts: dict[tuple[str, float, int], list[float]] = {cell: [] for cell in grid}
+    counts: dict[tuple[Reading, float, int], list[float]] = {budget: [] for budget in grid}
     for _ in range(settings.batches):
         batch = torch.randperm(len(x), generator=generator)[: settings.batch]
         log_q = index_log_posterior(truth.log_likelihood(x[batch], x))
-        for reading, share, total in grid:
-            k, sampled = budget(total, share, reading)
-            terms = choose_terms(log_q, k, sampled, generator)
-            counts[reading, share, total].append(len(terms.unique(len(x))) / settings.batch)
-    rows = []
-    for (reading, share, total), unique in counts.items():
-        key = {**_key(truth.name, draw), "method": "mapa", "reading": reading, "k_share": share, "S": total}
-        for cost, networks in NETWORKS.items():
-            rows.append(
-                {
-                    **key,
-                    "cost": cost,
-                    "passes_per_point": networks * float(np.mean(unique)),
-                    "passes_sd": networks * float(np.std(unique)),
-                    "passes_max": networks * settings.points / settings.batch,
-                    "passes_iwae": _iwae_passes(total, cost),
-                }
-            )
-    return rows
+        for reading, fraction, samples in grid:
+            q = Proposal.prepare(log_q, *split(samples, fraction, reading), generator)
+            distinct = q.choose(generator).indices.unique()
+            counts[reading, fraction, samples].append(len(distinct) / settings.batch)
+    return [
+        {
+            **_key(truth.name, draw),
+            "method": "mapa",
+            "reading": reading,
+            "k_share": fraction,
+            "S": samples,
+            "cost": cost,
+            "passes_per_point": networks * float(np.mean(passes)),
+            "passes_sd": networks * float(np.std(passes)),
+            "passes_max": networks * settings.points / settings.batch,
+            "passes_iwae": _iwae_passes(samples, cost),
+        }
+        for (reading, fraction, samples), passes in counts.items()
+        for cost, networks in NETWORKS.items()
+    ]
 
 
 def _iwae_rows(settings: Settings, name: str, draw: int) -> list[dict[str, object]]:
@@ -73,19 +76,19 @@ def _iwae_rows(settings: Settings, name: str, draw: int) -> list[dict[str, objec
         {
             **_key(name, draw),
             "method": "iwae",
-            "S": total,
+            "S": samples,
             "cost": cost,
-            "passes_per_point": _iwae_passes(total, cost),
+            "passes_per_point": _iwae_passes(samples, cost),
             "passes_sd": 0.0,
         }
-        for total in settings.samples
+        for samples in settings.samples
         for cost in NETWORKS
     ]
 
 
-def _iwae_passes(total: int, cost: str) -> float:
+def _iwae_passes(samples: int, cost: str) -> float:
     """S decoder evaluations per observation and, where it counts, one of the encoder."""
-    return float(total + NETWORKS[cost] - 1)
+    return float(samples + NETWORKS[cost] - 1)
 
 
 def _key(name: str, draw: int) -> dict[str, object]:

@@ -13,8 +13,9 @@ from tqdm import tqdm
 
 from elbogap.densities import categorical_kl, standard_gaussian_log_density
 from elbogap.evaluation import quadrature
-from elbogap.inference.empirical import empiricalised_log_likelihood, index_log_posterior
-from elbogap.papers.mapa.ground_truth import GroundTruth
+from elbogap.inference.empirical import empiricalised_log_likelihood
+from elbogap.papers.mapa.log_posteriors import over_indices
+from elbogap.papers.mapa.model import GroundTruth
 from elbogap.papers.mapa.settings import PosteriorKL as Settings
 from elbogap.runtime import Run
 
@@ -31,7 +32,7 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame]:
         `kl_p_to_q`, `kl_share` and `decorrelation` over their values for Clusters in the same draw;
         `difference` is the mean over i ~ p(i|x_n, Z) of log N p(i|x_n, Z) - log p(z_i|x_n), red minus black,
         and `prior_term` the part of it that the prior makes, -log p(z_i); `offset_rms` is the root mean
-        square over n of the rest, log p(x_n) - log p_N(x_n), and `offset_within_error` the share of n for
+        square over n of the rest, log p(x_n) - log p_N(x_n), and `offset_within_error` the fraction of n for
         which it is at most two standard errors of p_N, 2 sqrt([int p(x|z)^2 p(z) dz / p(x)^2 - 1] / N).
     """
     cells = [(draw, name) for draw in range(settings.draws) for name in run.inputs]
@@ -49,18 +50,15 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame]:
 
 def _measure(truth: GroundTruth, draw: int, settings: Settings) -> dict[str, float]:
     z, x = truth.data_set(settings.points, settings.seed, draw)
-    outputs, log_prior = truth.decoder(z), standard_gaussian_log_density(z)
-    panels = quadrature.adapted_panels(truth.decoder, truth.log_likelihood, x, block=settings.block)
+    log_prior = standard_gaussian_log_density(z)
+    panels = quadrature.adapted_panels(truth.decode, truth.log_likelihood, x, block=settings.block)
     uniform = torch.full((len(z),), -np.log(len(z)), dtype=torch.float64)
     sums: dict[str, float] = {}
-    for rows in x.split(settings.block):
-        log_likelihood = truth.log_likelihood(rows, outputs)
-        log_p = index_log_posterior(log_likelihood)
-        log_q = index_log_posterior(truth.log_likelihood(rows, x))
-        log_evidence = quadrature.log_evidence(truth.decoder, truth.log_likelihood, rows, panels)
+    for rows, log_likelihood, log_p, log_q in over_indices(truth, z, x, settings.block):
+        log_evidence = quadrature.log_evidence(truth.decode, truth.log_likelihood, rows, panels)
         offset = log_evidence - empiricalised_log_likelihood(log_likelihood)
         log_square = quadrature.log_evidence(
-            truth.decoder, lambda x, outputs: 2 * truth.log_likelihood(x, outputs), rows, panels
+            truth.decode, lambda x, outputs: 2 * truth.log_likelihood(x, outputs), rows, panels
         )
         error = (torch.expm1(log_square - 2 * log_evidence) / len(z)).sqrt()
         prior_term = -(log_p.exp() @ log_prior)
@@ -77,8 +75,8 @@ def _measure(truth: GroundTruth, draw: int, settings: Settings) -> dict[str, flo
         for name, value in values.items():
             sums[name] = sums.get(name, 0.0) + float(value.sum())
     means = {name: total / len(x) for name, total in sums.items()}
-    share = means["kl_p_to_q"] / means["kl_p_to_uniform"]
-    return {"points": len(x), **means, "offset_rms": means["offset_rms"] ** 0.5, "kl_share": share}
+    fraction = means["kl_p_to_q"] / means["kl_p_to_uniform"]
+    return {"points": len(x), **means, "offset_rms": means["offset_rms"] ** 0.5, "kl_share": fraction}
 
 
 def _correlation(left: Tensor, right: Tensor) -> Tensor:

@@ -2,16 +2,16 @@
 
 The document fits a mixture encoder q(z|x) to the fixed model with IWAE and reports the bound with many more
 samples. It does not say how the draws choose their component: here they are stratified over the components
-(:mod:`elbogap.inference.mixture`). The encoder's widths are not stated either; its log-variances and weights
-are free, and it is fitted anew for every model, the ground truth included. MAPA's models have their prior
-recovered by the exact quantile map, so that the estimate and quadrature are of one and the same model.
+(:mod:`elbogap.inference.families.mixture`). The encoder's widths are not stated either; its log-variances and
+weights are free, and it is fitted anew for every model, the ground truth included. MAPA's models have their
+prior recovered by the exact quantile map, so that the estimate and quadrature are of one and the same model.
 """
 
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -19,20 +19,15 @@ import torch
 from torch import Tensor
 
 from elbogap import provenance
-from elbogap.densities import isotropic_gaussian_log_density, standard_gaussian_log_density
-from elbogap.ensemble import Batch, fit, in_chunks, minibatches
+from elbogap.ensemble import fit, in_chunks
 from elbogap.errors import UserError
-from elbogap.evaluation.pushforward import standard_log_evidence
-from elbogap.inference.bounds import iwae
-from elbogap.inference.mixture import Mixture
-from elbogap.inference.prior_recovery import MonotoneMap
+from elbogap.inference import noise
+from elbogap.inference.families.mixture import GaussianMixture
+from elbogap.inference.objectives.elbo import IWAE
 from elbogap.nn.mlp import MLP, Network
-from elbogap.papers.mapa.cells import Cell
-from elbogap.papers.mapa.ground_truth import GroundTruth
-from elbogap.papers.mapa.models import Models
-from elbogap.papers.mapa.objectives import OnMinibatches
-from elbogap.papers.mapa.selected import selected
+from elbogap.papers.mapa.model import GroundTruth, Model, Trained, load, of_the_same_data, selected
 from elbogap.papers.mapa.settings import Protocol as Settings
+from elbogap.papers.mapa.training import TrainingSets, variational
 from elbogap.runtime import Run, torch_generator
 from elbogap.tables import read_table
 from elbogap.training import Work, tabulate
@@ -43,114 +38,35 @@ ROWS = {"cpu": 2**17, "cuda": 2**23}  # network rows of the models that are fitt
 TERMS = {"cpu": 2**18, "cuda": 2**26}  # draws times components held in memory at once
 
 
-@dataclass(frozen=True)
-class Target:
-    """A fixed model whose likelihood is estimated: x = f(h(z)) + noise, z ~ N(0, 1).
+class Case(NamedTuple):
+    """A model whose likelihood is estimated, its cell or :data:`GROUND_TRUTH`, and its data set.
 
-    Attributes:
-        draw: number of its data set.
-        restart: number of its restart, if it was trained.
-        network: f, one network.
-        law: h, or None for the identity.
-        train: its training set `[N, 2]`.
-        test: the test set `[T, 2]`.
-        exact: log p(x) of the test set by quadrature.
+    `train` is `[N, 2]`, `test` `[T, 2]`.
     """
 
+    model: Model
+    cell: str
     draw: int
-    restart: int | None
-    network: MLP
-    law: MonotoneMap | None
     train: Tensor
     test: Tensor
-    exact: Callable[[], Tensor]
+
+    def columns(self) -> dict[str, object]:
+        """Columns `cell`, `method`, `S`, `k_share`, `draw` and `restart`."""
+        if isinstance(self.model, Trained):
+            return self.model.key()
+        key: dict[str, object] = {"cell": self.cell, "method": self.cell, "S": None, "k_share": None}
+        return key | {"draw": self.draw, "restart": None}
 
 
-@dataclass(frozen=True)
-class Encoded:
-    """A model with its mixture encoder.
+class Encoded(NamedTuple):
+    """A case with its mixture encoder.
 
-    Attributes:
-        cell: name of its cell.
-        target: the model.
-        encoder: heads of the mixture, one network.
-        seconds: its share of the fit's wall time, or NaN where an earlier run did part of the fit.
+    `seconds` is its part of the fit's wall time, or NaN where an earlier run did part of the fit.
     """
 
-    cell: str
-    target: Target
+    case: Case
     encoder: MLP
     seconds: float
-
-
-@dataclass(frozen=True)
-class Decoders:
-    """z to f(h(z)) of M models, `[M, ..., 1]` to `[M, ..., 2]`, differentiable in z alone.
-
-    Attributes:
-        network: f, M members without gradient.
-        laws: h of each, or None for the identity.
-    """
-
-    network: MLP
-    laws: Sequence[MonotoneMap | None]
-
-    @classmethod
-    def of(cls, targets: Sequence[Target], device: str, dtype: torch.dtype) -> "Decoders":
-        """The decoders of some models."""
-        network = MLP.joined([target.network for target in targets]).to(device, dtype).requires_grad_(False)
-        laws = [
-            None if law is None else MonotoneMap(law.latents.to(device), law.codes.to(device))
-            for law in (target.law for target in targets)
-        ]
-        return cls(network, laws)
-
-    def __call__(self, z: Tensor) -> Tensor:
-        """f(h(z)) of each model."""
-        pieces = [one if law is None else law(one).to(z) for one, law in zip(z, self.laws, strict=True)]
-        return self.network(torch.stack(pieces))
-
-
-@dataclass(frozen=True)
-class MixtureObjective(OnMinibatches):
-    """IWAE's bound on fixed models with a mixture encoder and stratified draws.
-
-    Attributes:
-        decoders: the models.
-        components: K.
-        samples: S, a multiple of K.
-    """
-
-    decoders: Decoders
-    components: int
-    samples: int
-
-    def prepare(self, epoch: int) -> Batch:
-        """`x` `[M, steps, B, 2]` and standard normal `noise` `[M, steps, K, S / K, B]`."""
-        xs, noises = [], []
-        shape = (self.components, self.samples // self.components, self.batch)
-        for data, stream in zip(self.data, self.streams, strict=True):
-            generator = stream(epoch)
-            chosen = minibatches(len(data), self.batch, generator)
-            xs.append(data[chosen])
-            noises.append(torch.randn((len(chosen), *shape), generator=generator, device=data.device))
-        return {"x": torch.stack(xs), "noise": torch.stack(noises)}
-
-    def value(self, networks: Mapping[str, Network], batch: Batch) -> Tensor:
-        """The bound's mean over the batch, `[M]`, in nats."""
-        mixture = Mixture.from_heads(networks["encoder"](batch["x"]))
-        log_weights = log_weights_of(self.decoders, self.noise_variance, batch["x"], mixture, batch["noise"])
-        return iwae(log_weights).mean(-1)
-
-
-def log_weights_of(
-    decoders: Decoders, noise_variance: float, x: Tensor, mixture: Mixture, noise: Tensor
-) -> Tensor:
-    """Log-weights of stratified draws of M models; x `[M, B, 2]`, noise `[M, K, n, B]` to `[M, K n, B]`."""
-    z = mixture.draw(noise)
-    means = decoders(z.unsqueeze(-1))
-    log_likelihood = isotropic_gaussian_log_density(x.unsqueeze(-3), means, noise_variance)
-    return mixture.log_weights(z, log_likelihood + standard_gaussian_log_density(z.unsqueeze(-1)))
 
 
 def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame | dict[str, object]]:
@@ -173,187 +89,156 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame | dict[str, obje
         OutOfTime: the time budget is spent.
     """
     truth = GroundTruth.load(run.keys["problem"], run.inputs["surrogate"])
-    density = read_table(run.inputs["density"])
-    cells = {name: Models.load(run.inputs[name]) for name in settings.cells}
-    _check(settings, cells)
-    targets = {GROUND_TRUTH: _ground_truths(settings, truth, next(iter(cells.values())))}
-    targets |= {name: _targets(settings, truth, density, name, models) for name, models in cells.items()}
-    identity = provenance.identity(__name__, settings, run)
     size = max(1, ROWS[run.device] // (settings.samples * settings.batch))
-    encoders = [
-        encoded
-        for name, models in targets.items()
-        for chunk in in_chunks(models, size, partial(_fit, settings, run, truth, name, identity))
-        for encoded in chunk
+    encoded = [
+        fitted
+        for of_cell in cases(settings, run, truth)
+        for chunk in in_chunks(of_cell, size, partial(_fit, settings, run, truth))
+        for fitted in chunk
     ]
-    values = _evaluate(settings, run, truth, encoders, identity)
-    return _results(settings, truth, encoders, values)
+    return _results(settings, truth, encoded, _evaluate(settings, run, truth, encoded))
 
 
-def _check(settings: Settings, cells: Mapping[str, Models]) -> None:
-    sources = {(models.points, models.seed) for models in cells.values()}
-    if len(sources) != 1:
-        raise UserError("mapa.protocol: the cells were trained on different data sets; rebuild their models")
-    ((points, _),) = sources
-    if settings.batch > points:
-        raise UserError(f"mapa.protocol: batch {settings.batch} exceeds the {points} training points")
+def cases(settings: Settings, run: Run, truth: GroundTruth) -> list[list[Case]]:
+    """The ground truth and the selected models of each cell, on each data set.
+
+    Raises:
+        UserError: see :func:`run`.
+    """
+    density = read_table(run.inputs["density"])
+    cells = [load(truth, name, run.inputs[name]) for name in settings.cells]
+    any_model = of_the_same_data("protocol", [model for models in cells for model in models])
+    if settings.batch > any_model.points:
+        raise UserError(
+            f"mapa.protocol: batch {settings.batch} exceeds the {any_model.points} training points"
+        )
+
+    def case(model: Model, cell: str, draw: int) -> Case:
+        _, x = truth.data_set(any_model.points, any_model.seed, draw)
+        _, test = truth.data_set(settings.test_points, any_model.seed, draw, "test")
+        return Case(model, cell, draw, x, test)
+
+    draws = range(settings.draws)
+    return [
+        [case(truth, GROUND_TRUTH, draw) for draw in draws],
+        *(
+            [case(model, model.cell.name, model.draw) for model in selected(truth, density, models, draws)]
+            for models in cells
+        ),
+    ]
 
 
-def _ground_truths(settings: Settings, truth: GroundTruth, models: Models) -> list[Target]:
-    targets = []
-    for draw in range(settings.draws):
-        _, x = truth.data_set(models.points, models.seed, draw)
-        _, test = truth.data_set(settings.test_points, models.seed, draw, "test")
-        exact = partial(standard_log_evidence, truth.decoder, truth.log_likelihood, test)
-        targets.append(Target(draw, None, truth.network, None, x, test, exact))
-    return targets
+def means(models: Sequence[Model], device: str) -> Network:
+    """z to f(h(z)) of M models, `[M, ..., 1]` to `[M, ..., 2]` in float32, differentiable in z alone."""
+    decoders = MLP.joined([model.decoder for model in models]).to(device, torch.float32).requires_grad_(False)
+    laws = [None if model.law is None else model.law.to(device) for model in models]
+
+    def of_models(z: Tensor) -> Tensor:
+        codes = [own if law is None else law(own).to(z) for own, law in zip(z, laws, strict=True)]
+        return decoders(torch.stack(codes))
+
+    return of_models
 
 
-def _targets(
-    settings: Settings, truth: GroundTruth, density: pd.DataFrame, name: str, models: Models
-) -> list[Target]:
-    targets = []
-    for one in selected(truth, density, name, models, range(settings.draws)):
-        _, test = truth.data_set(settings.test_points, models.seed, one.draw, "test")
-        network, exact = models.decoder.select([one.member]), partial(one.log_evidence, truth, test)
-        targets.append(Target(one.draw, one.restart, network, one.law, one.train[1], test, exact))
-    return targets
-
-
-def _fit(
-    settings: Settings, run: Run, truth: GroundTruth, name: str, identity: str, targets: Sequence[Target]
-) -> list[Encoded]:
-    """Fit the mixture encoders of some models of a cell."""
-    keys = [(truth.name, name, target.draw) for target in targets]
-    objective = MixtureObjective(
-        torch.stack([target.train.float() for target in targets]).to(run.device),
-        truth.noise_variance,
-        settings.batch,
-        [
-            partial(torch_generator, settings.seed, "mapa.protocol", "epoch", *key, device=run.device)
-            for key in keys
-        ],
-        Decoders.of(targets, run.device, torch.float32),
-        settings.components,
-        settings.samples,
-    )
+def _fit(settings: Settings, run: Run, truth: GroundTruth, cases: Sequence[Case]) -> list[Encoded]:
+    """Fit the mixture encoders of some cases of a cell."""
+    keys = [(truth.name, case.cell, case.draw) for case in cases]
+    streams = [
+        partial(torch_generator, settings.seed, "mapa.protocol", "epoch", *key, device=run.device)
+        for key in keys
+    ]
+    weights = [torch_generator(settings.seed, "mapa.protocol", "weights", *key) for key in keys]
+    x, models = torch.stack([case.train.float() for case in cases]), [case.model for case in cases]
+    sets = TrainingSets(x.to(run.device), truth.noise_variance, settings.batch, streams)
+    family, decoder = partial(GaussianMixture.from_heads, dimensions=1), means(models, run.device)
     sizes = [2, *settings.hidden, 3 * settings.components]
-    activation = targets[0].network.activation
-    generators = [torch_generator(settings.seed, "mapa.protocol", "weights", *key) for key in keys]
-    label = f"{truth.name}-{name}-{targets[0].draw}-{len(targets)}"
-    work = Work.of(run, label, identity, CHECKPOINT_SECONDS)
+    label = f"{truth.name}-{cases[0].cell}-{cases[0].draw}-{len(cases)}"
+    work = _work(settings, run, label, CHECKPOINT_SECONDS)
     whole, start = not work.checkpoint.exists(), time.perf_counter()
     encoder = fit(
-        objective,
-        {"encoder": MLP.independent(sizes, activation, generators)},
+        variational(IWAE(), family, settings.samples, sets, lambda networks: decoder),
+        {"encoder": MLP.independent(sizes, models[0].decoder.activation, weights)},
         epochs=settings.epochs,
         learning_rate=settings.learning_rate,
         record_epochs=settings.epochs,
         work=work,
         device=run.device,
     ).networks["encoder"]
-    seconds = (time.perf_counter() - start) / len(targets) if whole else math.nan
-    return [Encoded(name, target, encoder.select([m]), seconds) for m, target in enumerate(targets)]
+    seconds = (time.perf_counter() - start) / len(cases) if whole else math.nan
+    return [Encoded(case, encoder.select([m]), seconds) for m, case in enumerate(cases)]
 
 
-def _evaluate(
-    settings: Settings,
-    run: Run,
-    truth: GroundTruth,
-    encoders: Sequence[Encoded],
-    identity: str,
-) -> np.ndarray:
-    """Bound and exact value of log p(x) of every test observation, and their seconds, `[models, 2 T + 2]`."""
+def _evaluate(settings: Settings, run: Run, truth: GroundTruth, encoded: Sequence[Encoded]) -> np.ndarray:
+    """Bound and exact value of log p(x) of every test observation, and their seconds, `[cases, 2 T + 2]`."""
 
     def row(i: int) -> Tensor:
-        one = encoders[i]
-        key = ("bound", truth.name, one.cell, one.target.draw)
-        generator = torch_generator(settings.seed, "mapa.protocol", *key, device=run.device)
+        case = encoded[i].case
+        key = (settings.seed, "mapa.protocol", "bound", truth.name, case.cell, case.draw)
         start = time.perf_counter()
-        bound = bound_of(settings, truth, one.target, one.encoder, generator)
+        bound = bound_of(settings, case, encoded[i].encoder, torch_generator(*key, device=run.device))
         middle = time.perf_counter()
-        exact = one.target.exact()
+        exact = case.model.log_evidence(case.test)
         seconds = torch.tensor([middle - start, time.perf_counter() - middle], dtype=torch.float64)
         return torch.cat([bound, exact, seconds])
 
-    values = tabulate(row, rows=len(encoders), work=Work.of(run, f"{truth.name}-bounds", identity))
-    return values.numpy()
+    return tabulate(row, rows=len(encoded), work=_work(settings, run, f"{truth.name}-bounds")).numpy()
 
 
 @torch.no_grad()
-def bound_of(
-    settings: Settings,
-    truth: GroundTruth,
-    target: Target,
-    encoder: MLP,
-    generator: torch.Generator,
-) -> Tensor:
+def bound_of(settings: Settings, case: Case, encoder: MLP, generator: torch.Generator) -> Tensor:
     """log p^(x) with `bound_samples` draws of each test observation, `[T]`, in nats and float64.
 
     The work is done on the device of the generator; the result is on the CPU.
     """
     device = generator.device.type
-    decoders, encoder = Decoders.of([target], device, torch.float64), encoder.to(device, torch.float64)
-    components, most = settings.components, TERMS[device]
+    encoder, components, most = encoder.to(device, torch.float64), settings.components, TERMS[device]
     per_component = settings.bound_samples // components
     at_once = min(per_component, max(1, most // components**2))
     bounds = []
-    for x in target.test.to(device)[None].split(max(1, most // (components**2 * at_once)), 1):
-        mixture, parts = Mixture.from_heads(encoder(x)), []
+    for x in case.test.to(device).split(max(1, most // (components**2 * at_once))):
+        q, parts = GaussianMixture.from_heads(encoder(x[None])[0], 1), []
         for start in range(0, per_component, at_once):
-            shape = (1, components, min(at_once, per_component - start), x.shape[1])
-            noise = torch.randn(shape, generator=generator, device=x.device, dtype=x.dtype)
-            log_weights = log_weights_of(decoders, truth.noise_variance, x, mixture, noise)
-            parts.append(torch.logsumexp(log_weights, -2))
-        bounds.append(torch.logsumexp(torch.stack(parts), 0)[0] - math.log(settings.bound_samples))
+            count = min(at_once, per_component - start)
+            drawn = noise.draw(q.noise(components * count, len(x)), generator, dtype=torch.float64)
+            of_draws = IWAE().estimate(q, case.model.log_joint(x), drawn).value
+            parts.append(of_draws + math.log(count / per_component))
+        bounds.append(torch.logsumexp(torch.stack(parts), 0))
     return torch.cat(bounds).cpu()
 
 
 def _results(
-    settings: Settings, truth: GroundTruth, encoders: Sequence[Encoded], values: np.ndarray
+    settings: Settings, truth: GroundTruth, encoded: Sequence[Encoded], values: np.ndarray
 ) -> dict[str, pd.DataFrame | dict[str, object]]:
     count = settings.test_points
-    bounds, exact, seconds = values[:, :count], values[:, count : 2 * count], values[:, 2 * count :]
-    place = {one.target.draw: i for i, one in enumerate(encoders) if one.cell == GROUND_TRUTH}
+    bounds, exact, seconds = np.split(values, [count, 2 * count], axis=1)
+    true = {case.draw: i for i, (case, *_) in enumerate(encoded) if case.cell == GROUND_TRUTH}
     rows, timings = [], []
-    for i, one in enumerate(encoders):
-        true, target = place[one.target.draw], one.target
-        trained = one.cell != GROUND_TRUTH
-        key = Cell.parse(one.cell).key() if trained else {"method": GROUND_TRUTH, "S": None, "k_share": None}
-        difference = bounds[i] - exact[i]
-        kl = {
-            name: float((of[true] - of[i]).mean())
-            for name, of in (("protocol", bounds), ("quadrature", exact))
-        }
+    for i, (case, _, fit_seconds) in enumerate(encoded):
+        difference, reference = bounds[i] - exact[i], true[case.draw]
+        kl, exact_kl = (float((of[reference] - of[i]).mean()) for of in (bounds, exact))
         rows.append(
             {
                 "document": "mapa",
                 "problem": truth.name,
-                "cell": one.cell,
-                **key,
-                "draw": target.draw,
-                "restart": target.restart,
+                **case.columns(),
                 "points": count,
                 "loglik_protocol": float(bounds[i].mean()),
                 "loglik_quadrature": float(exact[i].mean()),
                 "bias": float(difference.mean()),
                 "bias_se": float(difference.std(ddof=1)) / math.sqrt(count) if count > 1 else math.nan,
-                "kl_protocol": kl["protocol"],
-                "kl_quadrature": kl["quadrature"],
-                "kl_difference": kl["protocol"] - kl["quadrature"],
+                "kl_protocol": kl,
+                "kl_quadrature": exact_kl,
+                "kl_difference": kl - exact_kl,
             }
         )
         bound_s, quadrature_s = map(float, seconds[i])
-        fit_s = None if math.isnan(one.seconds) else one.seconds
-        timings.append(
-            {
-                "cell": one.cell,
-                "draw": target.draw,
-                "fit_s": fit_s,
-                "bound_s": bound_s,
-                "quadrature_s": quadrature_s,
-                "ratio": None if fit_s is None else (fit_s + bound_s) / quadrature_s,
-            }
-        )
+        fit_s = None if math.isnan(fit_seconds) else fit_seconds
+        ratio = None if fit_s is None else (fit_s + bound_s) / quadrature_s
+        timing = {"fit_s": fit_s, "bound_s": bound_s, "quadrature_s": quadrature_s, "ratio": ratio}
+        timings.append({"cell": case.cell, "draw": case.draw, **timing})
     table = pd.DataFrame(rows).astype({"S": "Int64", "k_share": "Float64", "restart": "Int64"})
     return {"protocol": table, "timing": {"problem": truth.name, "models": timings}}
+
+
+def _work(settings: Settings, run: Run, label: str, checkpoint_seconds: float = 0) -> Work:
+    return Work.of(run, label, provenance.identity(__name__, settings, run), checkpoint_seconds)

@@ -12,6 +12,7 @@ from tqdm import tqdm
 from elbogap.data.synthetic import Problem, prior_quantiles, problem
 from elbogap.errors import UserError
 from elbogap.nn.mlp import MLP
+from elbogap.nn.store import Stored
 from elbogap.papers.mapa.settings import Surrogate as Settings
 from elbogap.runtime import Run, torch_generator
 
@@ -20,7 +21,7 @@ def run(settings: Settings, run: Run) -> dict[str, dict[str, np.ndarray]]:
     """Fit the surrogate of one problem (key `problem`), check it and return its weights.
 
     Returns:
-        `surrogate`: the arrays of an `MLP` of one member, and `mse`, the mean squared error per coordinate.
+        `surrogate`: a stored network `decoder`, and `mse`, the mean squared error per coordinate.
 
     Raises:
         UserError: the error is not below the target.
@@ -33,7 +34,7 @@ def run(settings: Settings, run: Run) -> dict[str, dict[str, np.ndarray]]:
             f"the surrogate of {target.name} has MSE {mse:.2e}, not below {settings.target_mse:g}; "
             "raise mapa.surrogate.steps or nodes"
         )
-    return {"surrogate": {**network.to_arrays(), "mse": np.array(mse)}}
+    return {"surrogate": Stored({"decoder": network}, {"mse": np.array(mse)}).to_arrays()}
 
 
 def fit(settings: Settings, target: Problem) -> MLP:

@@ -8,7 +8,7 @@ import pandas as pd
 
 from elbogap.data.synthetic import PROBLEMS
 from elbogap.evaluation.quadrature import Panels
-from elbogap.papers.mapa.ground_truth import GroundTruth
+from elbogap.papers.mapa.model import GroundTruth
 from elbogap.papers.mapa.settings import SurrogateCheck as Settings
 from elbogap.runtime import Run
 
@@ -27,15 +27,15 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame]:
     rows = []
     for name, path in run.inputs.items():
         truth, target = GroundTruth.load(name, path), PROBLEMS[name]
-        error = truth.decoder(z).numpy() - target.decoder(z[:, 0].numpy())
+        error = truth.decode(z).numpy() - target.decoder(z[:, 0].numpy())
         squared = (error**2).sum(1)
         rows.append(
             {
                 "document": "mapa",
                 "problem": name,
                 "noise_variance": target.noise_variance,
-                "activation": truth.network.activation,
-                "parameters": sum(parameter.numel() for parameter in truth.network.parameters()),
+                "activation": truth.decoder.activation,
+                "parameters": sum(parameter.numel() for parameter in truth.decoder.parameters()),
                 "mse": 0.5 * float(weights @ squared),
                 "max_error": float(np.sqrt(squared[central].max())),
                 "joint_kl": float(weights @ squared) / (2 * target.noise_variance),

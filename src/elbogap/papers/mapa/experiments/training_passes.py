@@ -12,16 +12,11 @@ import torch
 from tqdm import tqdm
 
 from elbogap.errors import UserError
-from elbogap.inference.empirical import choose_terms, index_log_posterior
-from elbogap.papers.mapa.cells import Cell
-from elbogap.papers.mapa.ground_truth import GroundTruth
-from elbogap.papers.mapa.models import Models
-from elbogap.papers.mapa.objectives import terms_of
+from elbogap.inference.empirical import index_log_posterior
+from elbogap.inference.families.proposal import Proposal
+from elbogap.papers.mapa.model import GroundTruth, Trained, load
 from elbogap.papers.mapa.settings import TrainingPasses as Settings
 from elbogap.runtime import Run, torch_generator
-
-METHODS = ("mapa", "mapa_beyond")
-"""Those whose proposal is MAPA."""
 
 ERRORS = 4.0  # standard errors that a count may be off: dozens of cells are compared
 
@@ -42,41 +37,44 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame]:
     truth = GroundTruth.load(run.keys["problem"], run.inputs["surrogate"])
     rows = []
     for name in tqdm(settings.cells, desc="passes", mininterval=5):
-        cell, models = Cell.parse(name), Models.load(run.inputs[name])
-        if cell.method not in METHODS:
+        models = load(truth, name, run.inputs[name])
+        cell = models[0].cell
+        if cell.method.proposal != "kernel" or cell.fraction is None:
             raise UserError(
                 f"the proposal of cell '{name}' is not MAPA; compare cells of mapa or mapa_beyond"
             )
-        for draw in np.unique(models.draw).tolist():
-            simulated = _simulate(truth, models, cell, draw, settings)
-            error = ERRORS * float(simulated.std(ddof=1)) / math.sqrt(settings.batches)
+        for draw in sorted({model.draw for model in models}):
+            restarts = [model for model in models if model.draw == draw]
+            simulated = _simulate(truth, restarts[0], settings)
+            mean, sd = float(simulated.mean()), float(simulated.std(ddof=1))
+            error = ERRORS * sd / math.sqrt(settings.batches)
             rows.append(
                 {
                     "document": "mapa",
                     "problem": truth.name,
-                    "points": models.points,
+                    "points": restarts[0].points,
                     **cell.key(),
-                    "reading": cell.reading,
+                    "reading": cell.method.reading,
                     "draw": draw,
-                    "passes_per_point": float(models.passes[models.draw == draw].mean()),
-                    "passes_simulated": float(simulated.mean()),
-                    "passes_sd": float(simulated.std(ddof=1)),
-                    "passes_low": float(simulated.mean()) - error,
-                    "passes_high": float(simulated.mean()) + error,
-                    "passes_max": models.points / models.batch,
+                    "passes_per_point": float(np.mean([model.passes for model in restarts])),
+                    "passes_simulated": mean,
+                    "passes_sd": sd,
+                    "passes_low": mean - error,
+                    "passes_high": mean + error,
+                    "passes_max": restarts[0].points / restarts[0].batch,
                 }
             )
     return {"passes": pd.DataFrame(rows)}
 
 
-def _simulate(truth: GroundTruth, models: Models, cell: Cell, draw: int, settings: Settings) -> np.ndarray:
+def _simulate(truth: GroundTruth, model: Trained, settings: Settings) -> np.ndarray:
     """Distinct points asked for by each simulated batch, over the batch size."""
-    _, x = truth.data_set(models.points, models.seed, draw)
-    k, sampled = terms_of(cell, len(x))
-    generator = torch_generator(settings.seed, "mapa training passes", truth.name, draw)
+    _, x = model.training_set(truth)
+    generator = torch_generator(settings.seed, "mapa training passes", truth.name, model.draw)
     counts = []
     for _ in range(settings.batches):
-        batch = torch.randperm(len(x), generator=generator)[: models.batch]
+        batch = torch.randperm(len(x), generator=generator)[: model.batch]
         log_q = index_log_posterior(truth.log_likelihood(x[batch], x))
-        counts.append(len(choose_terms(log_q, k, sampled, generator).unique(len(x))) / models.batch)
+        q = Proposal.prepare(log_q, *model.cell.terms(len(x)), generator)
+        counts.append(len(q.choose(generator).indices.unique()) / model.batch)
     return np.array(counts)

@@ -1,0 +1,1 @@
+"""The data sets: how the files of each are read, and what stands in for it."""

@@ -1,0 +1,72 @@
+"""What the document's methods maximise, and where q starts if the model is fixed."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from elbogap.inference import hmc
+from elbogap.inference.objectives.base import Objective
+from elbogap.inference.objectives.contrastive import VCD, Contrast, Hoffman
+from elbogap.inference.objectives.elbo import ELBO, SIVI
+from elbogap.inference.objectives.uivi import UIVI
+from elbogap.nn.mlp import MLP
+from elbogap.papers.implicit import names
+from elbogap.papers.implicit.names import Method
+from elbogap.papers.implicit.settings import QTraining
+
+
+@dataclass(frozen=True)
+class WatchedVCD(VCD):
+    """VCD whose training curve is the ELBO."""
+
+    def watched(self, found: Contrast) -> Tensor:
+        """f(z_0)."""
+        return self.alpha * found.refined + super().watched(found)
+
+
+def kernel_of(settings: QTraining, burn_in: int, kept: int, rate: float = 0.01) -> hmc.Kernel:
+    """Chains that adapt their step in the burn-in."""
+    adaptation = hmc.Adaptation(settings.target_acceptance, rate)
+    return hmc.Kernel(burn_in + kept, settings.leapfrog_steps, burn_in, adaptation)
+
+
+def objective_of(
+    method: Method,
+    num_mixing: int,
+    kernel: hmc.Kernel,
+    step_size: float,
+    shared: bool = True,
+    alpha: float = 1,
+) -> Objective[Any]:
+    """What a method maximises; `explicit` is SIVI without noise, the ELBO.
+
+    Args:
+        method: one of :mod:`elbogap.papers.implicit.names`.
+        num_mixing: further noises L of SIVI.
+        kernel: UIVI's chains, or those that refine z_0.
+        step_size: their first one.
+        shared: whether all draws of a step share SIVI's noises.
+        alpha: of alpha-VCD.
+    """
+    if method is names.UIVI:
+        return UIVI(kernel, step_size)
+    if method is names.HOFFMAN:
+        return Hoffman(kernel, step_size)
+    if method is names.VCD:
+        return WatchedVCD(kernel, step_size, alpha)
+    return ELBO() if method is names.ELBO else SIVI(num_mixing if method.mixing else 0, shared)
+
+
+def initial_networks(
+    method: Method, settings: QTraining, scale: Tensor, generators: Sequence[torch.Generator]
+) -> dict[str, MLP]:
+    """`mean` of q, of noise or constant, and `scale` of q given the noise, whose parameters are `[D]`."""
+    if method.mixing:
+        sizes = [settings.noise, *settings.hidden, len(scale)]
+        mean = MLP.independent(sizes, "relu", generators, "wide")
+    else:  # as the last biases of the other methods' networks
+        mean = MLP.constant(torch.stack([torch.randn(len(scale), generator=own) for own in generators]))
+    return {"mean": mean, "scale": MLP.constant(scale.expand(len(generators), -1))}

@@ -1,0 +1,59 @@
+"""Methods and data sets of document implicit, named here alone."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Method:
+    """A way to fit q.
+
+    Attributes:
+        name: in settings, tables and files.
+        label: in figures.
+        mixing: whether q is semi-implicit, with mixing noise.
+        refining: whether t iterations of HMC refine draws of q.
+    """
+
+    name: str
+    label: str
+    mixing: bool = False
+    refining: bool = False
+
+
+@dataclass(frozen=True)
+class Images:
+    """A data set of images.
+
+    Attributes:
+        label: in figures.
+        grey: whether pixels are grey levels, and validation images are trained on.
+    """
+
+    label: str
+    grey: bool = False
+
+
+EXPLICIT = Method("explicit", "explicit Gaussian")
+ELBO = Method("elbo", "ELBO")
+KL = Method("kl", "standard KL")
+SIVI = Method("sivi", "SIVI", mixing=True)
+UIVI = Method("uivi", "UIVI", mixing=True)
+HOFFMAN = Method("hoffman", "Hoffman", refining=True)
+VCD = Method("vcd", "VCD", refining=True)
+
+OF_Q = {method.name: method for method in (EXPLICIT, SIVI, UIVI)}
+"""What is compared where the model is fixed: on the toys and in softmax regression."""
+OF_VAE = {method.name: method for method in (ELBO, SIVI, UIVI, HOFFMAN, VCD)}
+"""What trains q(z|x) and the model together."""
+OF_ALPHA = {0.0: KL, 1.0: VCD}
+"""The ends of alpha-VCD."""
+
+LABELLED = {"mnist": "MNIST", "hapt": "HAPT"}
+"""Data sets of softmax regression and their labels in figures."""
+IMAGES = {"binarized_mnist": Images("MNIST"), "fashion_mnist": Images("Fashion-MNIST", grey=True)}
+"""Data sets of the VAEs."""
+
+
+def of_alpha(alpha: float) -> str:
+    """What alpha-VCD is called in files."""
+    return OF_ALPHA[alpha].name if alpha in OF_ALPHA else f"alpha{alpha:g}"

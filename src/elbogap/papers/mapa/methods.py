@@ -1,0 +1,125 @@
+"""The methods of document mapa, each named once, and the cells of its grid: a method with its budget.
+
+What a method is made of is named here and built in :mod:`elbogap.papers.mapa.training`. Nothing here needs
+torch: settings, rules and figures read names, budgets and labels from here.
+"""
+
+import re
+from dataclasses import dataclass
+from typing import Literal
+
+from elbogap.errors import UserError
+
+STANDARD, QUANTILE_MAP, NETWORK = "standard", "quantile map", "network"
+"""How a model came by its standard normal prior, column `prior`: by its training, by the exact monotone map
+from N(0, 1) to its codes, or by a network distilled from that and its decoder (appendix C.3)."""
+
+Reading = Literal["within", "beyond"]
+"""Whether the k certain terms count within the budget S (S - k are drawn) or come beyond it: the document
+leaves that open."""
+
+Budget = Literal["none", "S", "S and k"]
+
+SUFFIXES: dict[Budget, str] = {
+    "none": "",
+    "S": "_S([1-9][0-9]*)",
+    "S and k": "_S([1-9][0-9]*)_k([1-9][0-9]?)",
+}
+"""What follows a method's name in that of a cell; k is in percent of S."""
+
+
+@dataclass(frozen=True)
+class Method:
+    """What is maximised over which approximate posterior.
+
+    Attributes:
+        name: column `method`, and the beginning of the names of cells.
+        label: in figures.
+        budget: what it takes.
+        posterior: q(z|x), one of `training.POSTERIORS`; None for MAPA.
+        objective: one of `training.OBJECTIVES`, for methods with q(z|x).
+        proposal: q(i|n), one of `training.PROPOSALS`, for MAPA; without a budget it takes k = N.
+        reading: how k counts.
+    """
+
+    name: str
+    label: str
+    budget: Budget
+    posterior: str | None = None
+    objective: str = ""
+    proposal: str = ""
+    reading: Reading = "within"
+
+    @property
+    def pattern(self) -> str:
+        """The names of its cells, with groups for S and k."""
+        return self.name + SUFFIXES[self.budget]
+
+    @property
+    def priors(self) -> tuple[str, ...]:
+        """The ways to a standard normal prior of its models."""
+        return (STANDARD,) if self.posterior else (QUANTILE_MAP, NETWORK)
+
+
+METHODS = {
+    method.name: method
+    for method in (
+        Method("vae", "VAE", "none", posterior="gaussian", objective="elbo"),
+        Method("iwae", "IWAE", "S", posterior="gaussian", objective="iwae"),
+        Method("iwae_plain", "IWAE, plain", "S", posterior="gaussian", objective="iwae_plain"),
+        Method("mapa", "MAPA", "S and k", proposal="kernel"),
+        Method("mapa_beyond", "MAPA, beyond", "S and k", proposal="kernel", reading="beyond"),
+        Method("mapa_gt", "MAPA-GT", "S and k", proposal="ground_truth"),
+        Method("mapa_naive", "MAPA-naive", "S and k", proposal="uniform"),
+        Method("mapa_exact", "MAPA, $k = N$", "none", proposal="kernel"),
+    )
+}
+CELL = "|".join(method.pattern for method in METHODS.values())
+"""The names of cells."""
+
+
+def split(samples: int, fraction: float, reading: Reading) -> tuple[int, int]:
+    """The number k of certain terms, at least 1, and of drawn terms for a budget S, k being a part of S."""
+    k = max(1, round(fraction * samples))
+    return k, samples - k if reading == "within" else samples
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A method with its budget, e.g. `mapa_S50_k10`: S = 50, k = 10 % of S.
+
+    Attributes:
+        name: in settings and in names of files.
+        method: the method.
+        samples: S; 1 for the VAE, None for MAPA with k = N.
+        fraction: k / S, for MAPA with a budget.
+    """
+
+    name: str
+    method: Method
+    samples: int | None
+    fraction: float | None
+
+    @classmethod
+    def parse(cls, name: str) -> "Cell":
+        """The cell of a name.
+
+        Raises:
+            UserError: there is none.
+        """
+        for method in METHODS.values():
+            if match := re.fullmatch(method.pattern, name):
+                numbers = [int(number) for number in match.groups()]
+                samples = numbers[0] if numbers else 1 if method.posterior else None
+                return cls(name, method, samples, numbers[1] / 100 if len(numbers) > 1 else None)
+        raise UserError(f"no cell '{name}'; write e.g. vae, iwae_S50 or mapa_S50_k10")
+
+    def key(self) -> dict[str, object]:
+        """Columns `method`, `S`, `k_share`."""
+        return {"method": self.method.name, "S": self.samples, "k_share": self.fraction}
+
+    def terms(self, count: int) -> tuple[int, int]:
+        """The numbers of certain and of drawn terms, of N in all."""
+        if self.samples is None or self.fraction is None:
+            return count, 0
+        return split(self.samples, self.fraction, self.method.reading)

@@ -1,0 +1,232 @@
+"""The models of document mapa, x = f(h(z)) + e with z ~ N(0, 1), e ~ N(0, sigma^2 I) and x in the plane."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Literal, Self
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from elbogap.data.synthetic import problem
+from elbogap.densities import isotropic_gaussian_log_density, pairwise_gaussian_log_density
+from elbogap.errors import UserError
+from elbogap.evaluation.pushforward import log_evidence
+from elbogap.evaluation.quadrature import PairwiseLogLikelihood
+from elbogap.inference.objectives.base import StandardNormalPrior
+from elbogap.inference.prior_recovery import MonotoneMap, quantile_map
+from elbogap.nn.mlp import MLP
+from elbogap.nn.store import Stored
+from elbogap.papers.mapa.methods import NETWORK, QUANTILE_MAP, STANDARD, Cell
+from elbogap.runtime import numpy_generator
+
+Part = Literal["train", "valid", "test"]
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Model:
+    """A decoder with its noise and its way to a standard normal prior, in float64.
+
+    Attributes:
+        name: for messages.
+        decoder: f, one network.
+        noise_variance: sigma^2.
+        law: h, or None for h(z) = z.
+    """
+
+    name: str
+    decoder: MLP
+    noise_variance: float
+    law: MonotoneMap | None = None
+
+    @torch.no_grad()
+    def decode(self, codes: Tensor) -> Tensor:
+        """f(c), `[..., 1]` to `[..., 2]`, on the device of the codes."""
+        return self.decoder.to(codes.device)(codes[None])[0]
+
+    def mean(self, z: Tensor) -> Tensor:
+        """f(h(z)), `[..., 1]` to `[..., 2]`."""
+        return self.decode(z if self.law is None else self.law.to(z.device)(z))
+
+    def log_joint(self, x: Tensor) -> StandardNormalPrior:
+        """log p(x_b, z) in nats of draws z `[..., B, 1]`, for x `[B, 2]`: `[..., B]`, without gradient."""
+        return StandardNormalPrior(
+            lambda z: isotropic_gaussian_log_density(x, self.mean(z), self.noise_variance)
+        )
+
+    @property
+    def log_likelihood(self) -> PairwiseLogLikelihood:
+        """log p(x_b|f_q) of all pairs; with observations in place of f_q it is MAPA's kernel k(x_b|x_q)."""
+        return partial(pairwise_gaussian_log_density, variance=self.noise_variance)
+
+    def log_evidence(self, x: Tensor, tolerance: float = 1e-8) -> Tensor:
+        """log p(x) by quadrature, `[N, 2]` to `[N]`, in nats, on the CPU.
+
+        Raises:
+            Unresolved: the decoder varies too fast for its noise, or is not finite.
+        """
+        return log_evidence(self.decode, self.log_likelihood, x, self.law, tolerance=tolerance).cpu()
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class GroundTruth(Model):
+    """The model whose decoder is known, the surrogate of a problem's; its name is that of the problem."""
+
+    @classmethod
+    def load(cls, name: str, path: Path) -> Self:
+        """The surrogate that experiment `mapa.surrogate` stored."""
+        decoder = Stored.load(path).networks["decoder"].double()
+        return cls(name=name, decoder=decoder, noise_variance=problem(name).noise_variance)
+
+    def data_set(self, points: int, seed: int, draw: int, part: Part = "train") -> tuple[Tensor, Tensor]:
+        """Latent values z `[N, 1]` and observations x `[N, 2]` of a draw; draws and parts are independent."""
+        keys = () if part == "train" else (part,)
+        generator = numpy_generator(seed, "mapa data set", self.name, draw, *keys)
+        z = torch.from_numpy(generator.standard_normal((points, 1)))
+        noise = torch.from_numpy(generator.standard_normal((points, 2)))
+        return z, self.decode(z) + np.sqrt(self.noise_variance) * noise
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Trained(Model):
+    """A model that experiment `mapa.train` made.
+
+    Attributes:
+        cell: its cell.
+        draw: number of its data set.
+        restart: number of its restart.
+        encoder: of x; one network, whose outputs are the heads of q(z|x), or the code g(x) for MAPA.
+        prior: how it came by its standard normal prior; None before, where z is a code of the data.
+        bound: last recorded mean of the training objective, in nats.
+        passes: decoder evaluations per training step, over the batch size.
+        points: size N of its training set.
+        batch: observations per step of its training.
+        seed: base seed of its data sets.
+    """
+
+    cell: Cell
+    draw: int
+    restart: int
+    encoder: MLP
+    prior: str | None
+    bound: float
+    passes: float
+    points: int
+    batch: int
+    seed: int
+
+    @torch.no_grad()
+    def encode(self, x: Tensor) -> Tensor:
+        """The heads of q(z|x), or g(x) `[..., 1]`, of x `[..., 2]`."""
+        return self.encoder(x[None])[0]
+
+    def key(self) -> dict[str, object]:
+        """Columns `cell`, `method`, `S`, `k_share`, `draw`, `restart`."""
+        return {"cell": self.cell.name, **self.cell.key(), "draw": self.draw, "restart": self.restart}
+
+    def training_set(self, truth: GroundTruth) -> tuple[Tensor, Tensor]:
+        """Latent values z `[N, 1]` and observations x `[N, 2]`."""
+        return truth.data_set(self.points, self.seed, self.draw)
+
+    def held_out(self, truth: GroundTruth, points: int, part: Part) -> Tensor:
+        """Observations of its draw on which it was not trained, `[N, 2]`."""
+        return truth.data_set(points, self.seed, self.draw, part)[1]
+
+    def recovered(self, x: Tensor) -> Self:
+        """The same with the exact quantile map of its codes of x `[N, 2]` as h, unless its prior is standard.
+
+        Raises:
+            UserError: a code is not finite.
+        """
+        if self.prior == STANDARD:
+            return self
+        return replace(self, law=quantile_map(self.encode(x)[:, 0]), prior=QUANTILE_MAP)
+
+    def distilled(self, decoder: MLP) -> Self:
+        """The same with a network in place of f o h."""
+        return replace(self, decoder=decoder, law=None, prior=NETWORK)
+
+    def diverged(self, x: Tensor) -> bool:
+        """Whether a weight, or a reconstruction of its data x `[N, 2]`, is not finite in single precision."""
+        values: list[Tensor] = [*self.decoder.parameters(), *self.encoder.parameters()]
+        if self.prior is None:
+            codes = self.encode(x)
+            values += [codes, self.decode(codes)]
+        return not all(value.float().isfinite().all() for value in values)
+
+
+def load(truth: GroundTruth, name: str, path: Path) -> list[Trained]:
+    """The models of cell `name` that experiment `mapa.train` stored, ordered by draw, then restart."""
+    stored, cell = Stored.load(path), Cell.parse(name)
+    values = stored.values
+    models = []
+    for m, (draw, restart) in enumerate(
+        zip(values["draw"].tolist(), values["restart"].tolist(), strict=True)
+    ):
+        networks = stored.member(m)
+        models.append(
+            Trained(
+                name=f"{name}-{draw}.{restart}",
+                cell=cell,
+                draw=draw,
+                restart=restart,
+                decoder=networks["decoder"].double(),
+                encoder=networks["encoder"].double(),
+                noise_variance=truth.noise_variance,
+                prior=STANDARD if cell.method.posterior else None,
+                bound=float(values["bound"][m, -1]),
+                passes=float(values["passes"][m]),
+                points=int(values["points"]),
+                batch=int(values["batch"]),
+                seed=int(values["seed"]),
+            )
+        )
+    return models
+
+
+def of_the_same_data(experiment: str, models: Sequence[Trained]) -> Trained:
+    """Any of the models, all of which have the same data sets.
+
+    Raises:
+        UserError: they have not.
+    """
+    if len({(model.points, model.seed) for model in models}) != 1:
+        raise UserError(
+            f"mapa.{experiment}: the cells were trained on different data sets; rebuild their models"
+        )
+    return models[0]
+
+
+def selected(
+    truth: GroundTruth, density: pd.DataFrame, models: Sequence[Trained], draws: Iterable[int] | None = None
+) -> list[Trained]:
+    """The best restarts of a cell by validation likelihood, in the order of the data draws.
+
+    Where the prior is recovered, it is by the exact quantile map.
+
+    Args:
+        truth: the ground truth of the problem.
+        density: table of experiment `mapa.density`.
+        models: those of the cell.
+        draws: the data draws wanted; all if none are named.
+
+    Raises:
+        UserError: the table has no selected model of the cell and draw, or names a model that there is not.
+    """
+    cell = models[0].cell
+    ours = (density["cell"] == cell.name) & (density["prior"] == cell.method.priors[0]) & density["selected"]
+    restarts = density[ours].set_index("draw")["restart"]
+    members = {(model.draw, model.restart): model for model in models}
+    chosen = []
+    for draw in sorted({model.draw for model in models}) if draws is None else draws:
+        model = members.get((draw, restarts.get(draw)))
+        if model is None:
+            raise UserError(
+                f"no selected model of {cell.name} on data set {draw} of {truth.name}; rebuild the table of "
+                "densities, or ask for fewer draws"
+            )
+        chosen.append(model.recovered(model.training_set(truth)[1]))
+    return chosen

@@ -1,0 +1,287 @@
+"""What the methods of document mapa are made of, and how ensembles of data draws and restarts train them.
+
+Methods with q(z|x) maximise an objective over it (section 6), MAPA's maximise eq. 10 over q(i|n). IWAE has
+doubly reparameterised gradients, since the text asks for a specialised estimator without naming one; plain
+ones are a method of their own. Where q(i|n) is uniform, the k largest terms are k random ones.
+"""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from elbogap.densities import isotropic_gaussian_log_density
+from elbogap.ensemble import Batch, Objective, Stream, Variational, minibatches, rows_of
+from elbogap.inference.empirical import index_log_posterior
+from elbogap.inference.families.base import Family
+from elbogap.inference.families.gaussian import DiagonalGaussian
+from elbogap.inference.families.proposal import Proposal
+from elbogap.inference.objectives import base as inference
+from elbogap.inference.objectives.base import Estimate, StandardNormalPrior
+from elbogap.inference.objectives.elbo import IWAE, ClosedFormELBO
+from elbogap.inference.objectives.mapa import MAPA
+from elbogap.nn.mlp import MLP, Network
+from elbogap.papers.mapa.methods import Cell
+from elbogap.papers.mapa.model import GroundTruth
+from elbogap.papers.mapa.settings import Train
+from elbogap.runtime import torch_generator
+
+Member = tuple[int, int]
+"""A data draw and a restart."""
+
+
+@dataclass(frozen=True)
+class Posterior:
+    """How an encoder makes q(z|x).
+
+    Attributes:
+        outputs: of the encoder.
+        family: q(z|x_b) for draws `[..., S, B, 1]` from the encoder's outputs `[..., B, outputs]`.
+    """
+
+    outputs: int
+    family: Callable[[Tensor], Family]
+
+
+def gaussian(outputs: Tensor) -> DiagonalGaussian:
+    """The mean field, from mean and log-variance."""
+    mean, log_variance = outputs.unsqueeze(-3).chunk(2, -1)
+    return DiagonalGaussian(mean, log_variance)
+
+
+POSTERIORS = {"gaussian": Posterior(2, gaussian)}
+OBJECTIVES: Mapping[str, inference.Objective[Any]] = {
+    "elbo": ClosedFormELBO(),
+    "iwae": IWAE(doubly_reparameterised=True),
+    "iwae_plain": IWAE(),
+}
+PROPOSALS: Mapping[str, Callable[[GroundTruth, Tensor, Tensor], Tensor]] = {
+    "kernel": lambda truth, z, x: index_log_posterior(truth.log_likelihood(x, x)),
+    "ground_truth": lambda truth, z, x: index_log_posterior(truth.log_likelihood(x, truth.decode(z))),
+    "uniform": lambda truth, z, x: x.new_full((len(x), len(x)), -math.log(len(x))),
+}
+"""log q(i|n) `[N, N]` of a data set with latent values z and observations x: eq. 8, eq. 7, and 1 / N."""
+
+
+def encoder_outputs(cell: Cell) -> int:
+    """Those that q(z|x) takes, or the code g(x)."""
+    return POSTERIORS[cell.method.posterior].outputs if cell.method.posterior else 1
+
+
+def networks(settings: Train, problem: str, cell: Cell, members: Sequence[Member]) -> dict[str, MLP]:
+    """Decoder, and encoder of q(z|x) or of codes g(x); decoders start alike in all methods."""
+    sizes = {"decoder": [1, *settings.hidden, 2], "encoder": [2, *settings.hidden, encoder_outputs(cell)]}
+    return {
+        name: MLP.independent(
+            widths,
+            settings.activation,
+            [torch_generator(settings.seed, "mapa.train", problem, name, *member) for member in members],
+        )
+        for name, widths in sizes.items()
+    }
+
+
+@dataclass(frozen=True)
+class TrainingSets:
+    """What members are trained on.
+
+    Attributes:
+        x: of each member, `[M, N, 2]`, float32.
+        noise_variance: sigma^2.
+        batch: observations per step.
+        streams: generator of each member by epoch, on the device of the data.
+    """
+
+    x: Tensor
+    noise_variance: float
+    batch: int
+    streams: Sequence[Stream]
+
+    @property
+    def points(self) -> int:
+        """N."""
+        return self.x.shape[1]
+
+    @property
+    def steps(self) -> int:
+        """Steps per epoch."""
+        return self.points // self.batch
+
+    def rows(self, generator: torch.Generator) -> Tensor:
+        """A member's minibatches of an epoch, `[K, B]`."""
+        return minibatches(self.points, self.batch, generator)
+
+
+def objective(
+    settings: Train, truth: GroundTruth, cell: Cell, members: Sequence[Member], device: str
+) -> Objective:
+    """The cell's objective on the members' data sets."""
+    draws = sorted({draw for draw, _ in members})
+    x = {draw: truth.data_set(settings.points, settings.seed, draw)[1].float() for draw in draws}
+    sets = TrainingSets(
+        torch.stack([x[draw] for draw, _ in members]).to(device),
+        truth.noise_variance,
+        settings.batch,
+        [
+            partial(torch_generator, settings.seed, "mapa.train", truth.name, "epoch", *member, device=device)
+            for member in members
+        ],
+    )
+    if cell.fraction is None:
+        return of_cell(cell, sets)
+    proposals = {
+        draw: proposal(truth, cell, settings.points, settings.seed, draw).to(device) for draw in draws
+    }
+    return of_cell(cell, sets, [proposals[draw] for draw, _ in members])
+
+
+def of_cell(cell: Cell, sets: TrainingSets, proposals: Sequence[Proposal] = ()) -> Objective:
+    """The cell's objective; where k terms are certain and others drawn, with the proposal of each member."""
+    if cell.method.posterior:
+        objective, family = OBJECTIVES[cell.method.objective], POSTERIORS[cell.method.posterior].family
+        return variational(objective, family, cell.samples or 1, sets, lambda networks: networks["decoder"])
+    return AllTerms(sets) if cell.fraction is None else SomeTerms(sets, proposals)
+
+
+def variational(
+    objective: inference.Objective[Any],
+    family: Callable[[Tensor], Family],
+    samples: int,
+    sets: TrainingSets,
+    decoder: Callable[[Mapping[str, MLP]], Network],
+) -> Variational:
+    """An objective over q(z|x) with S draws for each observation.
+
+    Args:
+        objective: what is maximised.
+        family: see :class:`Posterior`; its encoder is the network `encoder`.
+        samples: S.
+        sets: the data.
+        decoder: f of all members, from the networks.
+    """
+
+    def log_joint(networks: Mapping[str, MLP], batch: Batch) -> StandardNormalPrior:
+        x, decode = batch["x"].unsqueeze(1), decoder(networks)
+        return StandardNormalPrior(
+            lambda z: isotropic_gaussian_log_density(x, decode(z), sets.noise_variance)
+        )
+
+    def of_members(estimate: Estimate) -> Tensor:
+        means = estimate.mean()  # over the batch, and below over draws where they are not combined
+        return means.reshape(len(means), -1).mean(1)
+
+    return Variational(
+        objective=objective,
+        family=lambda networks, batch: family(networks["encoder"](batch["x"])),
+        log_joint=log_joint,
+        specs=objective.noise(samples, sets.batch, dimensions=1),
+        streams=sets.streams,
+        steps=sets.steps,
+        rows=sets.rows,
+        data=sets.x,
+        reduce=of_members,
+    )
+
+
+def proposal(truth: GroundTruth, cell: Cell, points: int, seed: int, draw: int) -> Proposal:
+    """q(i|n) on a training set, with the k certain terms that training takes, ties included."""
+    log_q = PROPOSALS[cell.method.proposal](truth, *truth.data_set(points, seed, draw))
+    k, samples = cell.terms(points)
+    return Proposal.prepare(log_q, k, samples, torch_generator(seed, "ties", truth.name, draw))
+
+
+@dataclass(frozen=True)
+class AllTerms:
+    """The empiricalised log-likelihood (eq. 6), all N terms of it: MAPA with k = N."""
+
+    sets: TrainingSets
+
+    reported: ClassVar[tuple[str, ...]] = ()
+
+    @property
+    def steps(self) -> int:
+        """Steps per epoch."""
+        return self.sets.steps
+
+    def prepare(self, epoch: int) -> Batch:
+        """`x` `[M, K, B, 2]` and all `points` `[M, K, N, 2]`."""
+        rows = torch.stack([self.sets.rows(stream(epoch)) for stream in self.sets.streams])
+        return {"x": rows_of(self.sets.x, rows), "points": self.every_point()}
+
+    def every_point(self) -> Tensor:
+        """All points at each step, `[M, K, N, 2]`."""
+        return self.sets.x[:, None].expand(-1, self.steps, -1, -1)
+
+    def value(self, networks: Mapping[str, Network], batch: Batch) -> Tensor:
+        """The empiricalised log-likelihood's mean over the batch, `[M]`, in nats."""
+        means = networks["decoder"](networks["encoder"](batch["points"]))
+        square, variance = means.new_zeros(()), self.sets.noise_variance
+        for x, mean in zip(batch["x"].unbind(-1), means.unbind(-1), strict=True):
+            square = square + (x.unsqueeze(-1) - mean.unsqueeze(-2)).square()
+        constant = -0.5 * means.shape[-1] * math.log(2 * math.pi * variance) - math.log(self.sets.points)
+        return MAPA().at(-0.5 / variance * square, constant).mean()
+
+
+@dataclass(frozen=True)
+class SomeTerms(AllTerms):
+    """MAPA's bound: terms chosen by each data set's proposal, networks run once per distinct point.
+
+    Attributes:
+        proposals: of each member, on the device of the data; equal data sets share theirs.
+    """
+
+    proposals: Sequence[Proposal]
+
+    reported: ClassVar[tuple[str, ...]] = ("passes",)
+
+    def prepare(self, epoch: int) -> Batch:
+        """What a step needs.
+
+        Returns:
+            `x` `[M, K, B, 2]`; `points` `[M, K, U, 2]`, the distinct points that the step's terms ask for,
+            padded with the first point; `terms` `[M, K, B, T]`, places of the terms among all members'
+            points in one row; `log_weights` `[M, K, B, T]`; `passes` `[M, K]`, the number of distinct points
+            over B. On a GPU `points` are all N, since shapes must not change and most are asked for.
+        """
+        sets, chosen, indices, log_weights = self.sets, [], [], []
+        for proposal, stream in zip(self.proposals, sets.streams, strict=True):
+            generator = stream(epoch)
+            rows = sets.rows(generator)
+            terms = proposal.choose(generator)  # of all points, each being in one batch
+            chosen.append(rows)
+            indices.append(terms.indices[rows])
+            log_weights.append(terms.log_weights.float()[rows])
+        places, members = torch.stack(indices), len(indices)
+        used = places.new_zeros((members, self.steps, sets.points), dtype=torch.bool)
+        used.scatter_(2, places.flatten(2), True)
+        passes = used.sum(-1)
+        if sets.x.device.type == "cpu":
+            place, width = used.cumsum(-1) - 1, int(passes.max())
+            points = torch.zeros(members, self.steps, width, dtype=torch.int64)
+            member, step, index = used.nonzero(as_tuple=True)
+            points[member, step, place[used]] = index
+            places = place.gather(2, places.flatten(2)).view_as(places)
+            x_points = rows_of(sets.x, points)
+        else:
+            width, x_points = sets.points, self.every_point()
+        offset = width * torch.arange(members, device=places.device).view(-1, 1, 1, 1)
+        return {
+            "x": rows_of(sets.x, torch.stack(chosen)),
+            "points": x_points,
+            "terms": places + offset,
+            "log_weights": torch.stack(log_weights),
+            "passes": passes / sets.batch,
+        }
+
+    def value(self, networks: Mapping[str, Network], batch: Batch) -> Tensor:
+        """The bound's mean over the batch, `[M]`, in nats."""
+        means, terms = networks["decoder"](networks["encoder"](batch["points"])), batch["terms"]
+        chosen = means.flatten(0, 1).index_select(0, terms.flatten()).view(*terms.shape, -1)
+        log_likelihood = isotropic_gaussian_log_density(
+            batch["x"].unsqueeze(-2), chosen, self.sets.noise_variance
+        )
+        return MAPA().at(log_likelihood + batch["log_weights"], -math.log(self.sets.points)).mean()

@@ -1,0 +1,134 @@
+"""Commands that fork from a warm interpreter behave as those that start one."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from elbogap import warm
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="forks are for Linux")
+ROOT = Path(__file__).parents[1]
+CALL = "import sys; from elbogap import warm; sys.exit(warm.forward(sys.argv[1:]))"
+RECORD = ["data", "record", "mnist", "--stand-ins", "always", "--outputs"]
+SETTINGS = '{"hidden": [5], "images": 100, "epochs": 1000000, "seed": 0}'
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[tuple[subprocess.Popen[str], dict[str, str]]]:
+    """A process that began a server, and the environment of its jobs."""
+    code = (
+        f"import os, sys; from elbogap import warm; warm.start(); print(os.environ['{warm.SOCKET}']); input()"
+    )
+    environment = {name: value for name, value in os.environ.items() if name != warm.SOCKET}
+    with subprocess.Popen(
+        [sys.executable, "-c", code],
+        env=environment,
+        text=True,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    ) as parent:
+        assert parent.stdout is not None
+        yield parent, environment | {warm.SOCKET: parent.stdout.readline().strip()}
+        parent.kill()
+
+
+Server = tuple[subprocess.Popen[str], dict[str, str]]
+
+
+def call(server: Server, *words: str, folder: Path = ROOT) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", CALL, *words], env=server[1], cwd=folder, text=True, capture_output=True
+    )
+
+
+def test_a_command_runs_in_the_caller_s_folder_with_its_streams(server: Server, tmp_path: Path) -> None:
+    (tmp_path / "mine.yaml").write_text(
+        (ROOT / "config/smoke.yaml").read_text(encoding="utf-8"), encoding="utf-8"
+    )
+    answer = call(server, "config", "mine.yaml", folder=tmp_path)
+    assert answer.returncode == 0, answer.stderr
+    assert answer.stdout.startswith('{\n  "stand_ins": "always"')
+    assert answer.stderr == ""
+
+
+def test_mistakes_and_help_have_the_status_that_they_have_otherwise(server: Server) -> None:
+    answer = call(server, "config", "absent.yaml")
+    assert answer.returncode == 2
+    assert answer.stderr.startswith("elbogap: absent.yaml: cannot be read")
+    assert call(server, "config", "--help").returncode == 0
+    assert call(server, "config").returncode == 2
+
+
+def test_the_environment_is_the_caller_s(server: Server, tmp_path: Path) -> None:
+    environment = {**server[1], "ELBOGAP_RUN": str(tmp_path / "over.json")}
+    answer = call((server[0], environment), *RECORD, f"record={tmp_path / 'mnist.json'}")
+    assert answer.returncode == 2
+    assert answer.stderr.startswith(f"elbogap: the run that started this is over ({tmp_path / 'over.json'}")
+
+
+def working(server: Server, folder: Path) -> tuple[subprocess.Popen[str], psutil.Process]:
+    """A caller whose command works for long, and the process that does it."""
+    words = ["qiw.mnist_classifier", "--scale", "smoke", "--settings", SETTINGS]
+    record = folder / "mnist.json"
+    assert call(server, *RECORD, f"record={record}").returncode == 0
+    files = ["--inputs", f"data={record}", "--outputs", f"classifier={folder / 'c.npz'}",
+             f"accuracy={folder / 'a.csv'}"]  # fmt: skip
+    caller = subprocess.Popen(
+        [sys.executable, "-c", CALL, *words, *files], env=server[1], cwd=folder, text=True
+    )
+    claim = folder / ".a.csv.writer"
+    deadline = time.monotonic() + 60
+    while not claim.exists() or not claim.stat().st_size:
+        assert caller.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    return caller, psutil.Process(json.loads(claim.read_text(encoding="utf-8"))["pid"])
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_signals_are_passed_on(server: Server, tmp_path: Path, number: int) -> None:
+    caller, job = working(server, tmp_path)
+    assert job.pid != caller.pid
+    caller.send_signal(number)
+    assert caller.wait(60) == 130
+    assert not job.is_running() or job.status() == psutil.STATUS_ZOMBIE
+    assert not (tmp_path / ".a.csv.writer").exists()
+
+
+def test_a_killed_caller_takes_its_command_with_it(server: Server, tmp_path: Path) -> None:
+    caller, job = working(server, tmp_path)
+    caller.kill()
+    assert caller.wait() == -signal.SIGKILL
+    assert psutil.wait_procs([job], timeout=60)[1] == []
+
+
+def test_the_server_outlives_its_run_only_for_commands_that_still_work(
+    tmp_path: Path, server: Server
+) -> None:
+    parent, environment = server
+    caller, job = working(server, tmp_path)
+    (process,) = psutil.Process(parent.pid).children()
+    parent.kill()
+    parent.wait()
+    time.sleep(1)
+    assert process.is_running()
+    assert job.is_running()
+    job.kill()
+    assert caller.wait(60) == 128 + signal.SIGKILL
+    assert psutil.wait_procs([process], timeout=60)[1] == []
+    assert not Path(environment[warm.SOCKET]).parent.exists()
+
+
+def test_without_a_server_nothing_is_forwarded(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.delenv(warm.SOCKET, raising=False)
+    assert warm.forward(["config"]) is None
+    monkeypatch.setenv(warm.SOCKET, str(tmp_path / "gone"))
+    assert warm.forward(["config"]) is None
