@@ -31,6 +31,16 @@ def evidence(
     )
 
 
+def log_evidence_error(
+    decoder: quadrature.Decoder, log_likelihood: quadrature.PairwiseLogLikelihood, x: Tensor, panels: Panels
+) -> Tensor:
+    """|log p(x) with these panels - with twice as many|."""
+    coarse, fine = (
+        quadrature.log_evidence(decoder, log_likelihood, x, each) for each in (panels, panels.halved())
+    )
+    return (coarse - fine).abs()
+
+
 def trapezoid_evidence(
     decoder: quadrature.Decoder,
     log_likelihood: quadrature.PairwiseLogLikelihood,
@@ -121,7 +131,7 @@ def test_narrow_folded_evidence_is_the_closed_form_and_the_error_estimate_covers
     found = quadrature.log_evidence(decoder, log_likelihood, x, panels)
     exact = folded_evidence(x, slope, centre, deviation)
     torch.testing.assert_close(found, exact, rtol=0, atol=1e-7)
-    assert quadrature.log_evidence_error(decoder, log_likelihood, x, panels).max() < 1e-7
+    assert log_evidence_error(decoder, log_likelihood, x, panels).max() < 1e-7
 
 
 @pytest.mark.parametrize("steepness", [40, 300, 3000])
@@ -272,7 +282,7 @@ def test_posteriors_on_a_steep_staircase_integrate_to_one_and_the_error_estimate
     x = decoder(normal((50, 1))) + 0.1 * normal((50, 2), 1)
     panels = quadrature.adapted_panels(decoder, log_likelihood, x)
     log_p = quadrature.log_evidence(decoder, log_likelihood, x, panels)
-    assert quadrature.log_evidence_error(decoder, log_likelihood, x, panels).max() < 1e-9
+    assert log_evidence_error(decoder, log_likelihood, x, panels).max() < 1e-9
     fine = torch.linspace(-8, 8, 400_001, dtype=torch.float64)[:, None]
     mass = torch.trapezoid(
         quadrature.log_posterior(fine, decoder, log_likelihood, x, log_p).exp(), fine[:, 0]
@@ -286,7 +296,7 @@ def test_coarse_panels_have_an_error_estimate_that_covers_the_error() -> None:
     coarse = Panels.uniform(12, 12, 6)
     exact = pairwise_gaussian_log_density(x, torch.zeros(1, 1, dtype=torch.float64), 1.01)[:, 0]
     error = (quadrature.log_evidence(decoder, log_likelihood, x, coarse) - exact).abs()
-    estimate = quadrature.log_evidence_error(decoder, log_likelihood, x, coarse)
+    estimate = log_evidence_error(decoder, log_likelihood, x, coarse)
     assert error.max() > 1e-3
     assert ((estimate > 0.5 * error) | (error < 1e-6)).all()
 

@@ -16,24 +16,29 @@ from torch.autograd import gradcheck, gradgradcheck
 from elbogap import densities
 from elbogap.evaluation.iw_svi import fit
 from elbogap.inference import (
-    adversarial,
-    arm,
     bounds,
-    contrastive,
     denoising,
     empirical,
     exact_importance,
     exponential_family,
+    hmc,
     importance,
 )
-from elbogap.inference.affine_mean import AffineMean
-from elbogap.inference.affine_mean import sivi_bound as affine_bound
+from elbogap.inference.families.affine_mean import AffineMean
+from elbogap.inference.families.base import LogJoint
+from elbogap.inference.families.bernoulli import BernoulliCodes
 from elbogap.inference.families.gaussian import DiagonalGaussian
+from elbogap.inference.families.implicit import Implicit
 from elbogap.inference.families.mixture import GaussianMixture
+from elbogap.inference.families.semi_implicit import SemiImplicit
+from elbogap.inference.objectives.adversarial import DensityRatio, discriminator_objective
+from elbogap.inference.objectives.base import StandardNormalPrior
+from elbogap.inference.objectives.codes import ARM, REINFORCE, DisARM, OfCodes
+from elbogap.inference.objectives.contrastive import VCD, Hoffman
+from elbogap.inference.objectives.elbo import ELBO, SIVI
 from elbogap.inference.objectives.mapa import MAPA
 from elbogap.inference.prior_recovery import MonotoneMap, quantile_map
-from elbogap.inference.semi_implicit import SemiImplicit, sivi_bound
-from elbogap.nn.mlp import MLP
+from elbogap.nn.mlp import MLP, Layers
 from elbogap.nn.norm_bounded import NormBoundedMLP
 
 INF, NAN = math.inf, math.nan
@@ -62,7 +67,7 @@ def doubly(log_values: Tensor) -> Tensor:
     return bounds.doubly_reparameterised_iwae(draws, lambda z: z.squeeze(-1))
 
 
-def estimator(estimate: Callable[[Callable[[Tensor], Tensor], Tensor, Tensor], Tensor]) -> OfRows:
+def estimator(objective: OfCodes) -> OfRows:
     """Bits with logits 0.3, where f is the sum of the log-values of the bits that are set, or 0."""
 
     def of_rows(log_values: Tensor) -> Tensor:
@@ -73,9 +78,24 @@ def estimator(estimate: Callable[[Callable[[Tensor], Tensor], Tensor, Tensor], T
         def f(bits: Tensor) -> Tensor:
             return torch.where(bits > 0, log_values, 0).sum(-1)
 
-        return estimate(f, 0.3 * log_values.new_ones(log_values.shape) + 0 * OTHERS, uniforms)
+        q = BernoulliCodes(torch.full_like(OTHERS, 0.3))
+        return objective.estimate(q, f, {"uniform": uniforms}).surrogate.mean(0)
 
     return of_rows
+
+
+def density_ratio(log_values: Tensor) -> Tensor:
+    """The log-values are draws on the line."""
+    model = StandardNormalPrior(lambda z: z.squeeze(-1))
+    objective = DensityRatio(lambda z: torch.tanh(z.squeeze(-1)))
+    return objective.estimate(Implicit(lambda e: e, 1), model, {"normal": log_values.unsqueeze(-1)}).mean()
+
+
+def elbo_of_draws(log_values: Tensor) -> Tensor:
+    """Their log-joints are the log-values."""
+    zero = torch.zeros(1, dtype=torch.float64)
+    noise = {"normal": OTHERS.unsqueeze(-1)}
+    return ELBO().estimate(DiagonalGaussian(zero, zero), lambda _: log_values, noise).mean()
 
 
 def divergence(log_values: Tensor) -> Tensor:
@@ -103,13 +123,12 @@ OF_ROWS: dict[str, OfRows] = {
     "generator_means": lambda v: denoising.generator_means(v, STATISTICS),
     "log_encoder": lambda v: exponential_family.log_encoder(v, torch.eye(TERMS, dtype=torch.float64)),
     "enumerated": divergence,
-    "arm": estimator(arm.arm),
-    "disarm": estimator(arm.disarm),
-    "reinforce": estimator(arm.reinforce),
-    "discriminator_objective": lambda v: adversarial.discriminator_objective(v, OTHERS),
-    "density_ratio_elbo": lambda v: adversarial.density_ratio_elbo(
-        v.unsqueeze(-1), lambda z: z.squeeze(-1), lambda z: torch.tanh(z.squeeze(-1))
-    ),
+    "arm": estimator(ARM()),
+    "disarm": estimator(DisARM()),
+    "reinforce": estimator(REINFORCE()),
+    "discriminator_objective": lambda v: discriminator_objective(v, OTHERS),
+    "DensityRatio": density_ratio,
+    "ELBO": elbo_of_draws,
 }
 
 EDGES: dict[str, Tensor] = {
@@ -119,7 +138,7 @@ EDGES: dict[str, Tensor] = {
     "1e4": 1e4 * normal(POINTS, TERMS),
     "-1e4": normal(POINTS, TERMS) - 1e4,
 }
-ESTIMATED = ("arm", "disarm", "reinforce", "density_ratio_elbo", "doubly_reparameterised_iwae")
+ESTIMATED = ("arm", "disarm", "reinforce", "DensityRatio", "ELBO", "doubly_reparameterised_iwae")
 EXACT = [name for name in OF_ROWS if name not in ESTIMATED]
 
 
@@ -253,17 +272,24 @@ def mixture_density(z: Tensor) -> Tensor:
     """Two equal components, and one of no weight."""
     log_weight = torch.tensor([0.5, 0.5, 0.0], dtype=torch.float64).log()
     mean = torch.tensor([[0.0], [0.0], [1.0]], dtype=torch.float64)
-    return GaussianMixture(log_weight, mean, torch.ones(3, 1, dtype=torch.float64)).log_prob(z)
+    return GaussianMixture(log_weight, mean, torch.ones_like(mean)).log_prob(z)
 
 
-FAMILY = SemiImplicit(lambda noise: noise, torch.zeros(1, 2, dtype=torch.float64))
-AFFINE = AffineMean(
-    lambda noise: noise,
-    torch.eye(2, dtype=torch.float64)[None],
-    *torch.zeros(2, 1, 1, 2, dtype=torch.float64),
-)
+FAMILY = SemiImplicit(lambda e: e, torch.zeros(1, 2, dtype=torch.float64), 2)
+EYE, NOTHING = torch.eye(2, dtype=torch.float64)[None], torch.zeros(1, 1, 2, dtype=torch.float64)
+AFFINE = AffineMean(Layers([EYE], [NOTHING], "identity"), NOTHING)
 ZERO, ONE = torch.zeros(1, 2, dtype=torch.float64), torch.ones(1, 2, dtype=torch.float64)
 TIED = quantile_map(torch.tensor([0.0, 1.0, 1.0, 1.0, 2.0], dtype=torch.float64))
+
+
+def sivi(q: SemiImplicit | AffineMean, mixing: Tensor) -> Tensor:
+    """The bound of draws at the noise e `[..., B, 2]` with one other noise, which is 0."""
+    noise = {
+        "mixing": mixing,
+        "normal": torch.zeros_like(mixing),
+        "more": torch.zeros_like(mixing)[..., None, :, :],
+    }
+    return SIVI(1).estimate(q, lambda z: z.sum(-1), noise).surrogate
 
 
 def bounded(weight: Tensor) -> Tensor:
@@ -299,12 +325,9 @@ COINCIDING: dict[str, tuple[Callable[[Tensor], Tensor], Tensor]] = {
     ),
     "jacobian": (lambda v: denoising.jacobian(v, torch.cat([ZERO, ONE]), STATISTICS[:2], 0.7), ZERO),
     "GaussianMixture.log_prob": (mixture_density, torch.zeros(2, 1, dtype=torch.float64)),
-    "SemiImplicit.log_density": (lambda v: FAMILY.log_density(v, ZERO.expand(3, 1, 2)), ZERO),
-    "sivi_bound": (lambda v: sivi_bound(lambda z: z.sum(-1), FAMILY, v, ZERO, ZERO[None]), ZERO),
-    "sivi_bound of affine means": (
-        lambda v: affine_bound(lambda z: z.sum(-1), AFFINE, v[None], ZERO[None], ZERO[None]),
-        ZERO,
-    ),
+    "SemiImplicit.log_prob": (lambda v: FAMILY.log_prob(v, {"more": ZERO.expand(3, 1, 2)}), ZERO),
+    "SIVI": (lambda v: sivi(FAMILY, v), ZERO),
+    "SIVI of affine means": (lambda v: sivi(AFFINE, v[None]), ZERO),
     "MonotoneMap": (MonotoneMap.identity(1.0), torch.tensor([0.3, 5.0], dtype=torch.float64)),
     "MonotoneMap.inverse": (TIED.inverse, torch.tensor([-1.0, 0.3, 1.7, 9.0], dtype=torch.float64)),
     "NormBoundedMLP": (bounded, torch.tensor([[2.0, 1e-2], [3.0, 0.0]], dtype=torch.float64)),
@@ -388,23 +411,27 @@ def test_a_divergence_of_what_is_no_distribution_is_not_silently_zero() -> None:
 
 
 def test_without_its_share_the_refined_end_of_a_chain_does_not_count() -> None:
-    """alpha = 0 is the negative ELBO, even where q_0 excludes where the chain ended."""
+    """alpha = 0 is the ELBO, even where q_0 excludes where the chain ended."""
     theta = torch.tensor(0.5, dtype=torch.float64, requires_grad=True)
 
-    def log_q(z: Tensor) -> Tensor:
-        return torch.where(z[..., 0] > 5, -INF, -(z[..., 0] - theta).square())
+    class Half(DiagonalGaussian):
+        """Without density above 5."""
+
+        def log_prob(self, z: Tensor, noise: object = None) -> Tensor:
+            return torch.where(z[..., 0] > 5, -INF, -(z - self.mean)[..., 0].square())
 
     def log_joint(z: Tensor) -> Tensor:
         return -z[..., 0].square()
 
     start, end = theta * torch.ones(2, 1, dtype=torch.float64), torch.tensor([[6.0], [1.0]])
-    alpha = torch.tensor([0.0, 1.0], dtype=torch.float64)
-    found = contrastive.alpha_vcd(log_joint, log_q, start, end.double(), alpha)
-    negative_elbo = (log_q(start) - log_joint(start))[0]
-    torch.testing.assert_close(found.value[0], negative_elbo)
+    q = Half(theta[None], torch.zeros(1, dtype=torch.float64))
+    objective = VCD(hmc.Kernel(1), 0.1, torch.tensor([0.0, 1.0], dtype=torch.float64))
+    found = objective.contrast(log_joint, q, start, end.double())
+    elbo = (log_joint(start) - q.log_prob(start))[0]
+    torch.testing.assert_close(objective.watched(found)[0], elbo.detach())
     (gradient,) = torch.autograd.grad(found.surrogate.sum(), theta, retain_graph=True)
-    alone = contrastive.alpha_vcd(log_joint, log_q, start[1:], end[1:].double(), 1.0).surrogate
-    expected = torch.autograd.grad(alone.sum() + negative_elbo, theta)
+    alone = VCD(hmc.Kernel(1), 0.1).contrast(log_joint, q, start[1:], end[1:].double()).surrogate
+    expected = torch.autograd.grad(alone.sum() + elbo, theta)
     torch.testing.assert_close(gradient, expected[0])
 
 
@@ -412,12 +439,25 @@ def test_a_model_without_density_where_a_chain_ended_leaves_the_others() -> None
     weight = torch.tensor(1.5, dtype=torch.float64, requires_grad=True)
     z = torch.tensor([[0.5], [2.0]], dtype=torch.float64)
 
-    def model(z: Tensor) -> Tensor:
-        return torch.where(z > 1, -INF, -weight * z.square())[..., 0]
+    class Learning:
+        """Without density above 1 as it learns; the chains are on another one."""
 
-    found = contrastive.hoffman(lambda z: 3 * z[..., 0], model, lambda z: z[..., 0], z, z)
-    torch.testing.assert_close(found, 2 * z[..., 0])
-    assert torch.autograd.grad(found.sum(), weight)[0] == -0.25
+        def __call__(self, z: Tensor) -> Tensor:
+            return torch.where(z > 1, -INF, -weight * z.square())[..., 0]
+
+        def detach(self) -> LogJoint:
+            return lambda z: 3 * z[..., 0]
+
+    class Still(hmc.Kernel):
+        """An iteration that stays where it is."""
+
+        def run(self, log_density: LogJoint, start: Tensor, *_: object) -> hmc.Chains:
+            return hmc.Chains(start.detach()[None], torch.ones(1, 2), torch.tensor(0.1))
+
+    q, noise = DiagonalGaussian(*torch.zeros(2, 1, dtype=torch.float64)), {"normal": z}
+    found = Hoffman(Still(1), 0.1).estimate(q, Learning(), noise)
+    torch.testing.assert_close(found.value, 3 * z[..., 0] - q.log_prob(z))
+    assert torch.autograd.grad(found.mean().sum(), weight)[0] == -0.125
 
 
 def test_exact_bounds_have_derivatives_for_weights_that_are_far_apart() -> None:

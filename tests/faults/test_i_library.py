@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 import pytest
 import torch
+import zuko
 from torch import Tensor
 from torch.func import functional_call, grad, hessian, jacrev, vmap
 
@@ -19,9 +20,17 @@ from elbogap.errors import UserError
 from elbogap.evaluation.hmc_proposal import proposal
 from elbogap.evaluation.iw_svi import estimate
 from elbogap.inference import bounds, empirical, exact_importance, hmc, importance, prior_recovery
+from elbogap.inference.families.affine_mean import AffineMean
+from elbogap.inference.families.flow import Flow
 from elbogap.inference.families.gaussian import DiagonalGaussian
+from elbogap.inference.families.implicit import Implicit
+from elbogap.inference.families.mixture import GaussianMixture
+from elbogap.inference.families.refined import Refined
+from elbogap.inference.families.semi_implicit import SemiImplicit
 from elbogap.inference.hmc import Noise
-from elbogap.inference.semi_implicit import SemiImplicit, uivi_gradient
+from elbogap.inference.objectives.adversarial import DensityRatio
+from elbogap.inference.objectives.elbo import ELBO, IWAE, ClosedFormELBO
+from elbogap.inference.objectives.uivi import UIVI
 from elbogap.nn.mlp import ACTIVATIONS, MLP, Activation
 
 INF = math.inf
@@ -137,13 +146,12 @@ def test_failures_of_the_machine_stay_what_they_are() -> None:
             hmc.sample(Failing(no_memory, at), START, NOISE, step_size=0.1)
 
 
-FAMILY = SemiImplicit(lambda noise: noise, torch.zeros(2, dtype=torch.float64))
+FAMILY = SemiImplicit(lambda e: e, torch.zeros(2, dtype=torch.float64), 2)
+OWN = {"mixing": START, "normal": normal(6, 2, seed=3), "momenta": NOISE.momenta, "uniforms": NOISE.uniforms}
 
 
 def uivi(burn_in: int = 2, step_size: Tensor | float = 0.2) -> Tensor:
-    return uivi_gradient(
-        gaussian, FAMILY, FAMILY, START, normal(6, 2, seed=3), NOISE, step_size=step_size, burn_in=burn_in
-    ).surrogate
+    return UIVI(hmc.Kernel(5, burn_in=burn_in), step_size).estimate(FAMILY, gaussian, OWN).surrogate
 
 
 def test_step_sizes_may_be_numbers() -> None:
@@ -171,12 +179,78 @@ def proposed(burn_in: int, kept: int) -> DiagonalGaussian:
     )  # fmt: skip
 
 
+PLAIN = DiagonalGaussian(*torch.zeros(2, 2, dtype=torch.float64))
+MIXTURE = GaussianMixture(torch.zeros(2).double(), torch.zeros(2, 2).double(), torch.ones(2, 2).double())
 EMPTY = torch.empty(0, dtype=torch.float64)
 NET, NETS = (MLP(members, [3, 4, 2], "tanh", generator(), dtype=torch.float64) for members in (1, 2))
 
+AFFINE = AffineMean(
+    MLP(1, [2, 4, 2], "tanh", generator(), dtype=torch.float64).layers(), torch.zeros(1, 1, 2).double()
+)
+
 REFUSED: dict[str, tuple[Callable[[], object], str]] = {
-    "all iterations dropped": (lambda: uivi(burn_in=5), "burn-in of 5 leaves none of the 5 iterations"),
-    "a negative burn-in": (lambda: uivi(burn_in=-1), "burn-in of -1"),
+    "all iterations dropped": (lambda: uivi(burn_in=5), "burn_in=5 must be at least 0 and below .*=5"),
+    "a negative burn-in": (lambda: uivi(burn_in=-1), "burn_in=-1"),
+    "no noise": (lambda: ELBO().estimate(PLAIN, gaussian, {}), r"'normal' is missing \(given: none\)"),
+    "noise of other dimensions": (
+        lambda: ELBO().estimate(PLAIN, gaussian, {"normal": normal(6, 1)}),
+        r"'normal' must have the shape \[..., 2\], not \[6, 1\]",
+    ),
+    "noise of other draws": (
+        lambda: FAMILY.rsample(OWN | {"mixing": normal(5, 2)}),
+        r"'mixing' must have the shape \[..., 6, 2\], not \[5, 2\]",
+    ),
+    "other noises of other draws": (
+        lambda: FAMILY.log_prob(START, {"more": normal(3, 5, 2)}),
+        r"'more' must have the shape \[..., 6, 2\], not \[3, 5, 2\]",
+    ),
+    "other noises without draws": (
+        lambda: FAMILY.log_prob(START, {"more": normal(3, 2)}),
+        r"'more' must have the shape \[..., \?, \?, 2\], not \[3, 2\]",
+    ),
+    "other noises of an affine mean that are not shared": (
+        lambda: AFFINE.rsample_and_log_prob(
+            {"mixing": normal(1, 6, 2), "normal": normal(1, 6, 2), "more": normal(1, 3, 6, 2)}
+        ),
+        r"'more' must have the shape \[..., 1, 2\], not \[1, 3, 6, 2\]",
+    ),
+    "chains of other iterations": (
+        lambda: hmc.Kernel(4).run(gaussian, START, OWN, 0.1),
+        r"'momenta' must have the shape \[..., 4, 6, 2\], not \[5, 6, 2\]",
+    ),
+    "an estimate of q without noise": (lambda: FAMILY.log_prob(START), "'more' is missing"),
+    "draws of no multiple of the components": (
+        lambda: MIXTURE.rsample({"normal": normal(5, 2)}),
+        "5 draws of 2 components: take a multiple",
+    ),
+    "stratified draws along another axis": (
+        lambda: IWAE().estimate(MIXTURE, gaussian, {"normal": normal(4, 6, 2)}),
+        "draws lie along axis -3: give q draws_axis=-3",
+    ),
+    "doubly reparameterised stratified draws": (
+        lambda: IWAE(True).estimate(MIXTURE, gaussian, {"normal": normal(4, 2)}),
+        "take the plain one",
+    ),
+    "a divergence from a prior that is not standard normal": (
+        lambda: ClosedFormELBO().estimate(PLAIN, gaussian, OWN),
+        r"takes StandardNormalPrior\(log_likelihood\)",
+    ),
+    "a density ratio to another prior": (
+        lambda: DensityRatio(gaussian).estimate(PLAIN, gaussian, OWN),
+        r"takes StandardNormalPrior\(log_likelihood\)",
+    ),
+    "the density of an implicit q": (
+        lambda: ELBO().estimate(Implicit(lambda e: e, 2), gaussian, OWN),
+        "no density; maximise DensityRatio",
+    ),
+    "chains with a density that adapt": (
+        lambda: Refined(PLAIN, gaussian, hmc.Kernel(5, adaptation=hmc.Adaptation()), 0.1),
+        "chains that adapt have no density",
+    ),
+    "a flow that is none": (
+        lambda: Flow(zuko.flows.GMM(2, components=2)).rsample(OWN),
+        "takes a flow of zuko, such as NSF.*, not one of a Mixture",
+    ),
     "no iteration": (lambda: sampled(noise=Noise(NOISE.momenta[:0], NOISE.uniforms[:0])), "take 1 or more"),
     "no leapfrog step": (lambda: sampled(leapfrog_steps=0), "0 leapfrog steps"),
     "a negative step": (lambda: sampled(step_size=-0.1), "must be positive, not -0.1"),

@@ -14,12 +14,16 @@ from torch import Tensor
 from torch.distributions import Normal, kl_divergence
 
 from elbogap.densities import gaussian_kl_to_standard, gaussian_log_density, standard_gaussian_log_density
-from elbogap.inference.adversarial import PerDraw, density_ratio_elbo, discriminator_objective
+from elbogap.inference.families.base import LogJoint
+from elbogap.inference.families.gaussian import DiagonalGaussian
+from elbogap.inference.families.implicit import Implicit
+from elbogap.inference.objectives.adversarial import Classification, DensityRatio, discriminator_objective
+from elbogap.inference.objectives.base import StandardNormalPrior
 from elbogap.nn.mlp import MLP
 
 COUNTS = st.lists(st.tuples(st.integers(1, 6), st.integers(1, 6)), min_size=2, max_size=5)
 SEEDS = st.integers(0, 2**31)
-X, DEVIATION = 0.7, 0.4
+X, SCALE = 0.7, 0.4
 ENDS = torch.tensor([[-1.0], [1.0]], dtype=torch.float64)
 
 
@@ -36,13 +40,19 @@ def atoms(counts: list[tuple[int, int]]) -> tuple[Tensor, Tensor, Tensor, Tensor
 
 
 def log_likelihood(z: Tensor) -> Tensor:
-    """x ~ N(sum_d z_d, DEVIATION^2)."""
-    return Normal(z.sum(-1), DEVIATION).log_prob(torch.tensor(X, dtype=z.dtype))
+    """x ~ N(sum_d z_d, SCALE^2)."""
+    return Normal(z.sum(-1), SCALE).log_prob(torch.tensor(X, dtype=z.dtype))
 
 
-def log_ratio_of(mean: Tensor, log_deviation: Tensor) -> PerDraw:
+def log_ratio_of(mean: Tensor, log_scale: Tensor) -> LogJoint:
     """log N(z; m, s^2) - log N(z; 0, I)."""
-    return lambda z: gaussian_log_density(z, mean, 2 * log_deviation) - standard_gaussian_log_density(z)
+    return lambda z: gaussian_log_density(z, mean, 2 * log_scale) - standard_gaussian_log_density(z)
+
+
+def elbo_at(z: Tensor, likelihood: LogJoint, discriminator: LogJoint) -> Tensor:
+    """The mean bound of draws `[..., S, D]`."""
+    q, model = Implicit(lambda e: e, z.shape[-1]), StandardNormalPrior(likelihood)
+    return DensityRatio(discriminator).estimate(q, model, {"normal": z}).mean()
 
 
 # The discriminator's objective
@@ -77,18 +87,37 @@ def test_the_objective_stays_finite_where_the_discriminator_is_certain() -> None
     assert float(discriminator_objective(-sure, sure)) == pytest.approx(-2e4)
 
 
+def test_the_objective_of_draws_trains_the_discriminator_alone() -> None:
+    discriminator = MLP(2, [1, 4, 1], "tanh", torch.Generator().manual_seed(0), dtype=torch.float64)
+    mean = draw(1, 2, 1, 1).requires_grad_()
+    noise = {"normal": draw(2, 2, 5, 1), "prior": draw(3, 2, 5, 1)}
+    objective = Classification(lambda z: discriminator(z).squeeze(-1), 1)
+    q = DiagonalGaussian(mean, torch.zeros_like(mean))
+    value = objective.estimate(q, log_likelihood, noise).mean()
+    at_q, at_p = (discriminator(z).squeeze(-1) for z in (mean + noise["normal"], noise["prior"]))
+    expected = discriminator_objective(at_q, at_p)
+    torch.testing.assert_close(value, expected)
+    parameters = list(discriminator.parameters())
+    slopes = [torch.autograd.grad(one.sum(), parameters, retain_graph=True) for one in (value, expected)]
+    for ours, theirs in zip(*slopes, strict=True):
+        torch.testing.assert_close(ours, theirs)
+    value.sum().backward()
+    assert mean.grad is None
+
+
 # The bound
 
 
 @settings(deadline=None)
 @given(SEEDS)
 def test_with_the_true_ratio_the_bound_and_its_gradient_are_those_of_the_elbo(seed: int) -> None:
-    mean, log_deviation = (0.5 * draw(seed + i, 1).requires_grad_() for i in range(2))
-    leaves = [mean, log_deviation]
-    z = mean + log_deviation.exp() * ENDS
-    bound = density_ratio_elbo(z, log_likelihood, log_ratio_of(mean, log_deviation))
-    expected = log_likelihood(mean) - 0.5 * (2 * log_deviation).exp().sum() / DEVIATION**2
-    elbo = expected - gaussian_kl_to_standard(mean, 2 * log_deviation)
+    mean, log_scale = (0.5 * draw(seed + i, 1).requires_grad_() for i in range(2))
+    leaves = [mean, log_scale]
+    objective = DensityRatio(log_ratio_of(mean, log_scale))
+    q = DiagonalGaussian(mean, 2 * log_scale)
+    bound = objective.estimate(q, StandardNormalPrior(log_likelihood), {"normal": ENDS}).mean()
+    expected = log_likelihood(mean) - 0.5 * (2 * log_scale).exp().sum() / SCALE**2
+    elbo = expected - gaussian_kl_to_standard(mean, 2 * log_scale)
     torch.testing.assert_close(bound, elbo)
     found, right = (torch.autograd.grad(value, leaves) for value in (bound, elbo))
     torch.testing.assert_close(found, right)
@@ -98,7 +127,7 @@ def test_a_wrong_ratio_moves_bound_and_gradient_by_its_error() -> None:
     mean = draw(0, 1).requires_grad_()
     right = log_ratio_of(mean, torch.zeros(1, dtype=torch.float64))
     true, shifted = (
-        density_ratio_elbo(mean + ENDS, log_likelihood, ratio)
+        elbo_at(mean + ENDS, log_likelihood, ratio)
         for ratio in (right, lambda z: right(z) + 0.1 + 0.2 * z.sum(-1))
     )
     torch.testing.assert_close(true - shifted, 0.1 + 0.2 * mean[0])
@@ -110,7 +139,7 @@ def test_the_discriminator_gets_no_gradient_and_the_likelihood_does() -> None:
     discriminator = MLP(1, [2, 4, 1], "tanh", torch.Generator().manual_seed(0), dtype=torch.float64)
     scale = torch.ones((), dtype=torch.float64, requires_grad=True)
     z = draw(0, 1, 5, 2).requires_grad_()
-    value = density_ratio_elbo(z, lambda z: scale * z.sum(-1), lambda z: discriminator(z).squeeze(-1))
+    value = elbo_at(z, lambda z: scale * z.sum(-1), lambda z: discriminator(z).squeeze(-1))
     value.sum().backward()
     assert all(one.grad is None for one in discriminator.parameters())
     torch.testing.assert_close(scale.grad, z.detach().sum(-1).mean())
@@ -123,8 +152,7 @@ def test_the_discriminator_gets_no_gradient_and_the_likelihood_does() -> None:
 def test_draws_without_gradient_have_the_same_value() -> None:
     z = draw(1, 3, 6, 2)
     plain, differentiable = (
-        density_ratio_elbo(one, log_likelihood, lambda z: z.sin().sum(-1))
-        for one in (z, z.clone().requires_grad_())
+        elbo_at(one, log_likelihood, lambda z: z.sin().sum(-1)) for one in (z, z.clone().requires_grad_())
     )
     assert torch.equal(plain, differentiable.detach())
     assert not plain.requires_grad
@@ -132,10 +160,10 @@ def test_draws_without_gradient_have_the_same_value() -> None:
 
 def test_leading_axes_are_independent_problems() -> None:
     z, at_q, at_p = draw(2, 3, 4, 6, 2), draw(3, 3, 4, 5), draw(4, 3, 4, 7)
-    bounds = density_ratio_elbo(z, log_likelihood, lambda z: z.cos().sum(-1))
+    bounds = elbo_at(z, log_likelihood, lambda z: z.cos().sum(-1))
     objectives = discriminator_objective(at_q, at_p)
     assert bounds.shape == objectives.shape == (3, 4)
-    alone = density_ratio_elbo(z[1, 2], log_likelihood, lambda z: z.cos().sum(-1))
+    alone = elbo_at(z[1, 2], log_likelihood, lambda z: z.cos().sum(-1))
     torch.testing.assert_close(bounds[1, 2], alone)
     torch.testing.assert_close(objectives[1, 2], discriminator_objective(at_q[1, 2], at_p[1, 2]))
 

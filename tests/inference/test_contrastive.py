@@ -14,7 +14,11 @@ from hypothesis import strategies as st
 from scipy.optimize import brentq
 from torch import Tensor
 
-from elbogap.inference.contrastive import Divergence, alpha_vcd, hoffman, vcd_objective
+from elbogap.inference import hmc
+from elbogap.inference.families.gaussian import DiagonalGaussian
+from elbogap.inference.noise import Noise
+from elbogap.inference.objectives.base import Estimate
+from elbogap.inference.objectives.contrastive import VCD, Contrast, Hoffman
 
 LOG_EVIDENCE = -1.3
 CORRELATION = 0.95
@@ -54,22 +58,36 @@ def closed_form(m: float, s: float, r: float, alpha: float = 1.0) -> float:
     return kl(m, s, 0, 1) + alpha * (kl(*end, m, s) - kl(*end, 0, 1))
 
 
+def gaussian(parameters: Tensor) -> DiagonalGaussian:
+    """Of a mean and the logarithm of a scale."""
+    return DiagonalGaussian(parameters[:1], 2 * parameters[1:])
+
+
+def objective(alpha: float | Tensor = 1.0) -> VCD:
+    return VCD(hmc.Kernel(1), 0.1, alpha)
+
+
 def estimate(
     parameters: Tensor, r: float, alpha: float | Tensor = 1.0, baseline: Tensor | float = 0.0
-) -> Divergence:
-    """At every node, of q_0 with these mean and logarithm of the deviation."""
-    mean, deviation = parameters[0], parameters[1].exp()
-    start = mean + deviation * NODES[:, :1]
-    end = r * start + math.sqrt(1 - r**2) * NODES[:, 1:]  # with its graph, which is none of the gradient's
-    return alpha_vcd(log_joint, lambda z: log_normal(z, mean, deviation), start, end, alpha, baseline)
+) -> Contrast:
+    """At every node, of q_0 with these mean and logarithm of the scale."""
+    q = gaussian(parameters)
+    start = q.rsample({"normal": NODES[:, :1]})
+    end = (r * start + math.sqrt(1 - r**2) * NODES[:, 1:]).detach()
+    return objective(alpha).contrast(log_joint, q, start, end, baseline)
+
+
+def divergence(found: Contrast, alpha: float | Tensor = 1.0) -> Tensor:
+    return -objective(alpha).watched(found)
 
 
 def at(m: float, s: float) -> Tensor:
     return torch.tensor([m, math.log(s)], dtype=torch.float64, requires_grad=True)
 
 
-def gradient(parameters: Tensor, found: Divergence, mass: Tensor = MASS) -> Tensor:
-    (slope,) = torch.autograd.grad((mass * found.surrogate).sum(), parameters, retain_graph=True)
+def gradient(parameters: Tensor, found: Contrast, mass: Tensor = MASS) -> Tensor:
+    """Of the divergence."""
+    (slope,) = torch.autograd.grad(-(mass * found.surrogate).sum(), parameters, retain_graph=True)
     return slope
 
 
@@ -78,7 +96,7 @@ def gradient(parameters: Tensor, found: Divergence, mass: Tensor = MASS) -> Tens
 def test_values_are_the_divergence_once_log_evidence_is_added(
     m: float, s: float, r: float, alpha: float
 ) -> None:
-    value = float((MASS * estimate(at(m, s), r, alpha).value).sum()) + (1 - alpha) * LOG_EVIDENCE
+    value = float((MASS * divergence(estimate(at(m, s), r, alpha), alpha)).sum()) + (1 - alpha) * LOG_EVIDENCE
     assert value == pytest.approx(closed_form(m, s, r, alpha), abs=1e-9, rel=1e-9)
     assert value > -1e-9
 
@@ -88,10 +106,10 @@ def test_values_are_the_divergence_once_log_evidence_is_added(
 def test_vcd_is_zero_at_the_posterior_draw_by_draw_and_positive_elsewhere(
     m: float, s: float, r: float
 ) -> None:
-    assert estimate(at(0, 1), r).value.abs().max() < 1e-12
+    assert divergence(estimate(at(0, 1), r)).abs().max() < 1e-12
     distance = abs(m) + abs(s - 1)
     if distance > 0.01:
-        assert float((MASS * estimate(at(m, s), r).value).sum()) > 1e-5 * (1 - r)
+        assert float((MASS * divergence(estimate(at(m, s), r))).sum()) > 1e-5 * (1 - r)
 
 
 @settings(deadline=None, max_examples=25)
@@ -129,30 +147,26 @@ def test_a_constant_baseline_moves_variance_alone() -> None:
         average = (MASS[:, None] * single).sum(0)
         gradients.append(average)
         spreads.append((MASS[:, None] * (single - average).square()).sum(0))
-        torch.testing.assert_close(found.value, plain.value)
+        torch.testing.assert_close(divergence(found), divergence(plain))
     torch.testing.assert_close(gradients[0], gradients[1])
     assert (spreads[0] > 4 * spreads[1]).all()
 
 
 def test_alpha_zero_is_the_negative_elbo_and_one_the_vcd() -> None:
     parameters = at(0.3, 0.6)
-    mean, deviation = parameters[0], parameters[1].exp()
-
-    def log_q(z: Tensor) -> Tensor:
-        return log_normal(z, mean, deviation)
-
-    start = mean + deviation * NODES[:, :1]
-    negative_elbo = log_q(start) - log_joint(start)
-    none = alpha_vcd(log_joint, log_q, start, NODES[:, 1:], 0.0)
-    torch.testing.assert_close(none.value, negative_elbo.detach())
+    q = gaussian(parameters)
+    start, end = q.rsample({"normal": NODES[:, :1]}), NODES[:, 1:]
+    negative_elbo = q.log_prob(start) - log_joint(start)
+    none = objective(0.0).contrast(log_joint, q, start, end)
+    torch.testing.assert_close(divergence(none, 0.0), negative_elbo.detach())
     expected = torch.autograd.grad((MASS * negative_elbo).sum(), parameters, retain_graph=True)[0]
     torch.testing.assert_close(gradient(parameters, none), expected)
 
-    full = alpha_vcd(log_joint, log_q, start, NODES[:, 1:], 1.0, 0.2)
-    same = vcd_objective(log_joint, log_q, start, NODES[:, 1:], 0.2)
-    assert torch.equal(full.value, same.value)
+    full = VCD(hmc.Kernel(1), 0.1).contrast(log_joint, q, start, end, 0.2)
+    same = objective(1.0).contrast(log_joint, q, start, end, 0.2)
+    assert torch.equal(divergence(full), divergence(same))
     assert torch.equal(full.surrogate, same.surrogate)
-    assert (full.value - none.value).abs().max() > 0.1
+    assert (divergence(full) - divergence(none, 0.0)).abs().max() > 0.1
 
 
 def test_each_draw_may_have_its_own_alpha() -> None:
@@ -161,52 +175,67 @@ def test_each_draw_may_have_its_own_alpha() -> None:
     together = estimate(parameters, 0.5, alphas)
     for row, alpha in enumerate(alphas.flatten().tolist()):
         alone = estimate(parameters, 0.5, alpha)
-        torch.testing.assert_close(together.value[row], alone.value)
+        torch.testing.assert_close(divergence(together, alphas)[row], divergence(alone, alpha))
         torch.testing.assert_close(together.surrogate[row], alone.surrogate)
+
+
+class Placed:
+    """A model that learns its mean."""
+
+    def __init__(self, mean: Tensor) -> None:
+        self.mean = mean
+
+    def __call__(self, z: Tensor) -> Tensor:
+        return log_normal(z, self.mean)
+
+    def detach(self) -> "Placed":
+        return Placed(self.mean.detach())
+
+
+class Autoregressive(hmc.Kernel):
+    """An iteration that goes to z / 2 + e."""
+
+    def run(
+        self, log_density: hmc.LogDensity, start: Tensor, noise: Noise | None, step_size: Tensor | float
+    ) -> hmc.Chains:
+        return hmc.Chains((0.5 * start.detach() + NODES[:, 1:])[None], MASS[None], torch.tensor(0.1))
 
 
 def test_hoffman_teaches_the_model_at_the_end_and_q_at_the_start() -> None:
     parameters = at(0.3, 0.6)
-    mean, deviation = parameters[0], parameters[1].exp()
     place = torch.tensor(0.4, dtype=torch.float64, requires_grad=True)
-
-    def log_q(z: Tensor) -> Tensor:
-        return log_normal(z, mean, deviation)
-
-    def model(z: Tensor) -> Tensor:
-        return log_normal(z, place)
-
-    def fixed(z: Tensor) -> Tensor:
-        return log_normal(z, place.detach())
-
-    start = mean + deviation * NODES[:, :1]
-    end = 0.5 * start + NODES[:, 1:]
-    bound = hoffman(fixed, model, log_q, start, end)
-    elbo = fixed(start) - log_q(start)
-    torch.testing.assert_close(bound, elbo)
-    of_model, of_q = torch.autograd.grad((MASS * bound).sum(), [place, parameters], retain_graph=True)
+    q, noise = gaussian(parameters), {"normal": NODES[:, :1]}
+    found: Estimate = Hoffman(Autoregressive(1), 0.1).estimate(q, Placed(place), noise)
+    start = q.rsample(noise)
+    elbo = Placed(place.detach())(start) - q.log_prob(start)
+    torch.testing.assert_close(found.value, elbo.detach())
+    of_model, of_q = torch.autograd.grad(
+        (MASS * found.surrogate).sum(), [place, parameters], retain_graph=True
+    )
+    end = 0.5 * start.detach() + NODES[:, 1:]
     torch.testing.assert_close(of_model, (MASS * (end - place).squeeze(-1)).sum().detach())
     torch.testing.assert_close(of_q, torch.autograd.grad((MASS * elbo).sum(), parameters)[0])
 
 
 def optimum(kept: tuple[float, float], alpha: float) -> float:
-    """The deviation of the best N(0, s I) for N(0, [[1, c], [c, 1]]), where the surrogate is stationary.
+    """The scale of the best N(0, s I) for N(0, [[1, c], [c, 1]]), where the surrogate is stationary.
 
     z_t keeps these shares of z_0 along the target's long and short axis.
     """
     nodes, mass = hermite(4, order=4)
-    scales = torch.tensor(LENGTHS, dtype=torch.float64).sqrt()
+    scales = torch.tensor(LENGTHS, dtype=torch.float64).sqrt()  # of the target
     r = torch.tensor(kept, dtype=torch.float64)
 
     def log_target(z: Tensor) -> Tensor:
         return log_normal(z / scales)
 
-    def slope(log_deviation: float) -> float:
-        leaf = torch.tensor(log_deviation, dtype=torch.float64, requires_grad=True)
-        start = leaf.exp() * nodes[:, :2]
+    def slope(log_scale: float) -> float:
+        leaf = torch.tensor(log_scale, dtype=torch.float64, requires_grad=True)
+        q = DiagonalGaussian(torch.zeros(2, dtype=torch.float64), 2 * leaf.expand(2))
+        start = q.rsample({"normal": nodes[:, :2]})
         end = (r * start + (1 - r.square()).sqrt() * scales * nodes[:, 2:]).detach()
-        found = alpha_vcd(log_target, lambda z: log_normal(z, 0.0, leaf.exp()), start, end, alpha)
-        return float(torch.autograd.grad((mass * found.surrogate).sum(), leaf)[0])
+        found = objective(alpha).contrast(log_target, q, start, end)
+        return float(torch.autograd.grad(-(mass * found.surrogate).sum(), leaf)[0])
 
     return math.exp(brentq(slope, math.log(0.1), math.log(2), xtol=1e-12))
 

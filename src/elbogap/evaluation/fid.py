@@ -38,7 +38,7 @@ class Statistics:
     Attributes:
         count: number of rows so far.
         mean: `[F]`.
-        scatter: sum of the outer products of deviations from the mean, `[F, F]`.
+        scatter: sum of the outer products of differences from the mean, `[F, F]`.
         not_finite: number of rows with a feature that is not finite, which spoil mean and scatter.
     """
 
@@ -82,7 +82,7 @@ class Statistics:
         """Take over what :meth:`state_dict` returned."""
         self.count = state["count"]
         self.mean, self.scatter = state["mean"].to(self.mean), state["scatter"].to(self.scatter)
-        self.not_finite = self.not_finite.new_tensor(int(state.get("not_finite", 0)))
+        self.not_finite = state["not_finite"].to(self.not_finite)
 
 
 def distance(a: Statistics, b: Statistics) -> float:
@@ -181,7 +181,6 @@ def tiny_features(seed: int, device: str = "cpu") -> Features:
     generator = torch.Generator().manual_seed(seed)
     network = nn.Sequential(nn.Conv2d(3, 8, 4, 2), nn.ReLU(), nn.Conv2d(8, TINY, 3), nn.ReLU())
     for parameter in network.parameters():
-        deviation = parameter[0].numel() ** -0.5
-        nn.init.normal_(parameter, 0.0, deviation, generator=generator)
+        nn.init.normal_(parameter, 0.0, parameter[0].numel() ** -0.5, generator=generator)
     network = network.to(device).requires_grad_(False)
     return lambda images: network(images).mean((2, 3))

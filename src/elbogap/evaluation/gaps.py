@@ -23,6 +23,7 @@ from torch import Tensor
 from elbogap.densities import LOG_2PI, standard_gaussian_log_density
 from elbogap.errors import Unresolved
 from elbogap.evaluation.quadrature import Decoder, PairwiseLogLikelihood, Panels
+from elbogap.inference.families.gaussian import DiagonalGaussian
 
 REACH = 8.0  # q is integrated over m +- 8 s; what that leaves out weighs exp(-32) = 1e-14
 TOLERANCE = 1e-7  # nats by which halving all panels may change an ELBO
@@ -36,90 +37,63 @@ ROWS = 64  # observations per block; sorted by m, they need a short stretch of t
 
 
 @dataclass(frozen=True)
-class Gaussians:
-    """One Gaussian q = N(m, s^2) per row.
-
-    Attributes:
-        mean: m `[N]`, float64.
-        log_deviation: log s `[N]`.
-    """
-
-    mean: Tensor
-    log_deviation: Tensor
-
-    def __getitem__(self, rows: Tensor) -> "Gaussians":
-        """Those of a mask or of indices."""
-        return Gaussians(self.mean[rows], self.log_deviation[rows])
-
-    def joined(self, others: "Gaussians") -> "Gaussians":
-        """These and others."""
-        return Gaussians(
-            torch.cat([self.mean, others.mean]), torch.cat([self.log_deviation, others.log_deviation])
-        )
-
-
-@dataclass(frozen=True)
 class Optimum:
     """The best Gaussian of each observation.
 
     Attributes:
-        q: where the ELBO is largest.
+        q: where the ELBO is largest, with parameters `[N, 1]`.
         elbo: its value there `[N]`, in nats.
         gradient: length of its gradient there in (m / s, log s) `[N]`, in nats; 0 at an exact maximum.
     """
 
-    q: Gaussians
+    q: DiagonalGaussian
     elbo: Tensor
     gradient: Tensor
 
 
 def gaussian_elbo(
-    decoder: Decoder, log_likelihood: PairwiseLogLikelihood, x: Tensor, panels: Panels, q: Gaussians
+    decoder: Decoder, log_likelihood: PairwiseLogLikelihood, x: Tensor, panels: Panels, q: DiagonalGaussian
 ) -> Tensor:
-    """E_q log p(x|z) - KL(q || N(0, 1)) for each x and its own q, without Monte Carlo.
+    """E_q log p(x|z) - KL(q || N(0, 1)) for each x and its own q, without Monte Carlo, `[N]` in nats.
 
     Args:
         decoder: see `quadrature.Decoder`.
         log_likelihood: see `quadrature.PairwiseLogLikelihood`.
         x: observations `[N, D]`.
         panels: panels on which p(x|z) p(z) is settled for every x, of `quadrature.adapted_panels`.
-        q: N Gaussians.
-
-    Returns:
-        `[N]`, in nats.
+        q: N Gaussians, with parameters `[N, 1]`.
 
     Raises:
         Unresolved: an expectation does not settle, or something is not finite.
     """
-    rows = torch.arange(len(x))
-    return _settled(decoder, log_likelihood, x.double(), panels, rows, q, iterations=0).elbo
+    table = _Table.build(decoder, log_likelihood, x.double(), panels)
+    return _settled(table, torch.arange(len(x)), _coordinates(q), iterations=0)[:, 2].contiguous()
 
 
 def best_gaussians(
-    decoder: Decoder, log_likelihood: PairwiseLogLikelihood, x: Tensor, panels: Panels, q: Gaussians
+    decoder: Decoder, log_likelihood: PairwiseLogLikelihood, x: Tensor, panels: Panels, q: DiagonalGaussian
 ) -> Optimum:
     """The Gaussian of least KL(q || p(z|x)) for each x on its own, by Newton's method from several starts.
 
     The starts are the given Gaussians, so that the optimum is no worse than they are, and Gaussians with the
     moments of the posterior and of each of its modes, a mode being what lies between two minima of the
-    density. A maximum that none of them leads to would be missed.
-
-    Args:
-        decoder: see :func:`gaussian_elbo`.
-        log_likelihood: see :func:`gaussian_elbo`.
-        x: observations `[N, D]`.
-        panels: see :func:`gaussian_elbo`.
-        q: N Gaussians to start from.
+    density. A maximum that none of them leads to would be missed. Arguments are those of
+    :func:`gaussian_elbo`.
 
     Raises:
         Unresolved: an expectation does not settle, or something is not finite.
     """
-    x = x.double()
-    rows, starts = _posterior_starts(_Table.build(decoder, log_likelihood, x, panels))
-    rows, q = torch.cat([torch.arange(len(x)), rows]), q.joined(starts)
-    found = _settled(decoder, log_likelihood, x, panels, rows, q, ITERATIONS)
-    best = _first_largest(found.elbo, rows)
-    return Optimum(found.q[best], found.elbo[best], found.gradient[best])
+    table = _Table.build(decoder, log_likelihood, x.double(), panels)
+    rows, starts = _posterior_starts(table)
+    rows = torch.cat([torch.arange(len(x)), rows])
+    ends = _settled(table, rows, torch.cat([_coordinates(q), starts]), ITERATIONS)
+    mean, log_scale, elbo, gradient = ends[_first_largest(ends[:, 2], rows)].mT.contiguous()
+    return Optimum(DiagonalGaussian(mean[:, None], 2 * log_scale[:, None]), elbo, gradient)
+
+
+def _coordinates(q: DiagonalGaussian) -> Tensor:
+    """m and log s, `[N, 2]`."""
+    return torch.cat([q.mean, 0.5 * q.log_variance], 1)
 
 
 @dataclass(frozen=True)
@@ -158,7 +132,7 @@ class _Table:
         """The same on other panels."""
         return _Table.build(self.decoder, self.log_likelihood, self.x, panels)
 
-    def fitted(self, q: Gaussians) -> "_Table":
+    def fitted(self, q: Tensor) -> "_Table":
         """With further panels out to where q has mass, and halved ones where they are wide against q."""
         panels = _covering(self.panels, q)
         while (rough := _too_wide(panels, q)).any():
@@ -166,7 +140,7 @@ class _Table:
         return self if len(panels) == len(self.panels) else self.on(panels)
 
     @torch.no_grad()
-    def weights(self, q: Gaussians) -> Iterator[tuple[Tensor, slice, Tensor, Tensor]]:
+    def weights(self, q: Tensor) -> Iterator[tuple[Tensor, slice, Tensor, Tensor]]:
         """The weights q(z) dz of the nodes, for Gaussians with about the same mean at a time.
 
         Yields:
@@ -174,12 +148,12 @@ class _Table:
             and the weights there.
         """
         low, high = _reach(q)
-        for part in torch.argsort(q.mean, stable=True).split(ROWS):
+        for part in torch.argsort(q[:, 0], stable=True).split(ROWS):
             first = int(torch.searchsorted(self.panels.right, low[part].min()))
             last = int(torch.searchsorted(self.panels.left, high[part].max()))
             nodes = slice(first * self.panels.order, last * self.panels.order)
-            log_s = q.log_deviation[part, None]
-            u = (self.z[nodes] - q.mean[part, None]) * (-log_s).exp()
+            mean, log_s = q[part, :1], q[part, 1:]
+            u = (self.z[nodes] - mean) * (-log_s).exp()
             weight = (-0.5 * (u.square() + LOG_2PI) + self.log_weight[nodes] - log_s).exp_()
             yield part, slice(first, last), u, weight
 
@@ -189,7 +163,7 @@ class _Table:
         nodes = slice(panels.start * self.panels.order, panels.stop * self.panels.order)
         return weight * self.log_likelihood(self.x[rows[part]], self.outputs[nodes])
 
-    def expansion(self, rows: Tensor, q: Gaussians) -> Tensor:
+    def expansion(self, rows: Tensor, q: Tensor) -> Tensor:
         """The ELBO of observations `rows` under their q `[R]`, to second order in a = dm / s and b = d log s.
 
         Returns:
@@ -204,7 +178,8 @@ class _Table:
         if not power.isfinite().all():
             raise _not_finite()
         one, u1, u2, u3, u4 = power.unbind(1)
-        m, s, log_s = q.mean, q.log_deviation.exp(), q.log_deviation
+        m, log_s = q.unbind(1)
+        s = log_s.exp()
         value = [
             one + log_s + 0.5 * (1 - m**2 - s**2),
             u1 - m * s,
@@ -215,7 +190,7 @@ class _Table:
         ]
         return torch.stack(value, 1)
 
-    def by_panel(self, rows: Tensor, q: Gaussians) -> Iterator[tuple[Tensor, Tensor]]:
+    def by_panel(self, rows: Tensor, q: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
         """What every panel contributes to E_q log p(x|z): which Gaussians `[B]`, and values `[B, P]`."""
         for part, panels, _, weight in self.weights(q):
             values = torch.zeros(len(part), len(self.panels), dtype=torch.float64)
@@ -224,43 +199,28 @@ class _Table:
             yield part, values
 
 
-def _reach(q: Gaussians) -> tuple[Tensor, Tensor]:
+def _reach(q: Tensor) -> tuple[Tensor, Tensor]:
     """m - 8 s and m + 8 s."""
-    deviation = q.log_deviation.exp()
-    return q.mean - REACH * deviation, q.mean + REACH * deviation
+    mean, scale = q[:, 0], q[:, 1].exp()
+    return mean - REACH * scale, mean + REACH * scale
 
 
-def _settled(
-    decoder: Decoder,
-    log_likelihood: PairwiseLogLikelihood,
-    x: Tensor,
-    panels: Panels,
-    rows: Tensor,
-    q: Gaussians,
-    iterations: int,
-) -> Optimum:
-    """Each q after Newton's method, on panels whose halving changes no ELBO by more than the tolerance."""
-    if not (q.mean.isfinite() & q.log_deviation.isfinite()).all():
+def _settled(table: _Table, rows: Tensor, q: Tensor, iterations: int) -> Tensor:
+    """Newton's method from each q, on panels whose halving changes no ELBO by more than the tolerance.
+
+    Returns:
+        m, log s, ELBO and the length of its gradient where it ends, `[R, 4]`.
+    """
+    if not q.isfinite().all():
         raise _not_finite()
-    found = Optimum(
-        Gaussians(q.mean.clone(), q.log_deviation.clone()),
-        *torch.full((2, len(rows)), -math.inf, dtype=torch.float64),
-    )
-    table = _Table.build(decoder, log_likelihood, x, panels)
+    ends = torch.cat([q, torch.full_like(q, -math.inf)], 1)
     waiting = torch.arange(len(rows))
     for _ in range(ROUNDS):
-        better, table = _ascend(table, rows[waiting], found.q[waiting], iterations)
-        for old, new in (
-            (found.q.mean, better.q.mean),
-            (found.q.log_deviation, better.q.log_deviation),
-            (found.elbo, better.elbo),
-            (found.gradient, better.gradient),
-        ):
-            old[waiting] = new
-        change, by_panel = _changes(table, rows[waiting], better.q)
+        ends[waiting], table = _ascend(table, rows[waiting], ends[waiting, :2], iterations)
+        change, by_panel = _changes(table, rows[waiting], ends[waiting, :2])
         waiting = waiting[change > TOLERANCE]
         if len(waiting) == 0:
-            return found
+            return ends
         rough = by_panel > TOLERANCE / len(by_panel)
         table = table.on(table.panels[~rough].joined(table.panels[rough].halved()))
     raise Unresolved(
@@ -268,7 +228,7 @@ def _settled(
     )
 
 
-def _covering(panels: Panels, q: Gaussians) -> Panels:
+def _covering(panels: Panels, q: Tensor) -> Panels:
     """The panels, and ever wider ones beyond them out to where q has mass."""
     low, high = _reach(q)
     width = float((panels.right - panels.left).max())
@@ -283,15 +243,15 @@ def _covering(panels: Panels, q: Gaussians) -> Panels:
     return panels
 
 
-def _too_wide(panels: Panels, q: Gaussians) -> Tensor:
+def _too_wide(panels: Panels, q: Tensor) -> Tensor:
     """Whether a panel is too wide for a Gaussian that reaches it, `[P]`."""
     low, high = (end[:, None] for end in _reach(q))
-    widest = WIDEST * q.log_deviation.exp()[:, None]
+    widest = WIDEST * q[:, 1:].exp()
     reached = (panels.right > low) & (panels.left < high)
     return (reached & (panels.right - panels.left > widest)).any(0)
 
 
-def _changes(table: _Table, rows: Tensor, q: Gaussians) -> tuple[Tensor, Tensor]:
+def _changes(table: _Table, rows: Tensor, q: Tensor) -> tuple[Tensor, Tensor]:
     """By how much halving all panels changes each ELBO `[R]`, and the most it changes in each panel `[P]`."""
     fine = table.on(table.panels.halved())
     change = torch.empty(len(rows), dtype=torch.float64)
@@ -303,14 +263,14 @@ def _changes(table: _Table, rows: Tensor, q: Gaussians) -> tuple[Tensor, Tensor]
     return change, most
 
 
-def _ascend(table: _Table, rows: Tensor, q: Gaussians, iterations: int) -> tuple[Optimum, _Table]:
+def _ascend(table: _Table, rows: Tensor, q: Tensor, iterations: int) -> tuple[Tensor, _Table]:
     """Newton's method with Levenberg's damping, all rows at once; each stops at its own maximum.
 
     Returns:
-        Where the rows stopped, and the table on panels that are narrow against all Gaussians on the way.
+        m, log s, ELBO and the length of its gradient where the rows stopped, `[R, 4]`, and the table on
+        panels that are narrow against all Gaussians on the way.
     """
-    mean, log_deviation = q.mean.clone(), q.log_deviation.clone()
-    table = table.fitted(q)
+    q, table = q.clone(), table.fitted(q)
     value = table.expansion(rows, q)
     damping = torch.zeros(len(rows), dtype=torch.float64)
     for _ in range(iterations):
@@ -318,15 +278,14 @@ def _ascend(table: _Table, rows: Tensor, q: Gaussians, iterations: int) -> tuple
         if len(moving) == 0:
             break
         a, b = _newton_step(value[moving], damping[moving])
-        trial = Gaussians(mean[moving] + log_deviation[moving].exp() * a, log_deviation[moving] + b)
+        mean, log_scale = q[moving].unbind(1)
+        trial = torch.stack([mean + log_scale.exp() * a, log_scale + b], 1)
         table = table.fitted(trial)
         new, old = table.expansion(rows[moving], trial), value[moving, 0]
         accepted = new[:, 0] >= old - ROUNDING * old.abs()
         damping[moving] = torch.where(accepted, damping[moving] / 8, 4 * damping[moving] + 0.1)
-        taken = moving[accepted]
-        mean[taken], log_deviation[taken] = trial.mean[accepted], trial.log_deviation[accepted]
-        value[taken] = new[accepted]
-    return Optimum(Gaussians(mean, log_deviation), value[:, 0], value[:, 1:3].norm(dim=1)), table
+        q[moving[accepted]], value[moving[accepted]] = trial[accepted], new[accepted]
+    return torch.cat([q, value[:, :1], value[:, 1:3].norm(dim=1, keepdim=True)], 1), table
 
 
 def _newton_step(value: Tensor, damping: Tensor) -> tuple[Tensor, Tensor]:
@@ -342,8 +301,8 @@ def _newton_step(value: Tensor, damping: Tensor) -> tuple[Tensor, Tensor]:
 
 
 @torch.no_grad()
-def _posterior_starts(table: _Table) -> tuple[Tensor, Gaussians]:
-    """Moments of the posterior and of its modes: for each start the index of its x, and the Gaussian."""
+def _posterior_starts(table: _Table) -> tuple[Tensor, Tensor]:
+    """Moments of the posterior and of its modes: for each start the index of its x, and m and log s."""
     width = table.panels.right - table.panels.left
     log_weight = table.log_weight + standard_gaussian_log_density(table.z[:, None])
     rows, means, variances = [], [], []
@@ -369,8 +328,8 @@ def _posterior_starts(table: _Table) -> tuple[Tensor, Gaussians]:
         means.append(mean)
         variances.append(second[row, column] / total[row, column] - mean**2)
     # Rounding may leave nothing of the variance of a mode that is narrow and far from 0.
-    deviation = torch.cat(variances).clamp_min(1e-20).sqrt()
-    return torch.cat(rows), Gaussians(torch.cat(means), deviation.log())
+    log_scales = torch.cat(variances).clamp_min(1e-20).sqrt().log()
+    return torch.cat(rows), torch.stack([torch.cat(means), log_scales], 1)
 
 
 def _first_largest(values: Tensor, groups: Tensor) -> Tensor:

@@ -178,13 +178,13 @@ def _moments(law: MonotoneMap, panels: Panels) -> Tensor:
     atoms, atom_mass = _point_masses(law)
     codes, mass = torch.cat([inner, atoms]), torch.cat([inner_mass, atom_mass])
     # A panel owns its right edge, and the very first its left one too.
-    place = torch.searchsorted(left, codes) - 1
-    place[codes == left[0]] = 0
-    mine = (place >= 0) & (codes <= right[place]) & ((codes > left[place]) | (codes == law.codes[0]))
-    codes, mass, place = codes[mine], mass[mine], place[mine]
-    t = (2 * (codes - left[place]) / (right[place] - left[place]) - 1).clamp(-1, 1)
+    panel = torch.searchsorted(left, codes) - 1
+    panel[codes == left[0]] = 0
+    mine = (panel >= 0) & (codes <= right[panel]) & ((codes > left[panel]) | (codes == law.codes[0]))
+    codes, mass, panel = codes[mine], mass[mine], panel[mine]
+    t = (2 * (codes - left[panel]) / (right[panel] - left[panel]) - 1).clamp(-1, 1)
     moments = torch.zeros(len(left), ORDER, dtype=torch.float64, device=left.device)
-    moments.index_add_(0, place, mass[:, None] * _legendre(t))
+    moments.index_add_(0, panel, mass[:, None] * _legendre(t))
     return moments[order.argsort()]
 
 
@@ -192,8 +192,8 @@ def _smooth_masses(law: MonotoneMap, left: Tensor, right: Tensor) -> tuple[Tenso
     """Nodes in the codes and masses of the law's smooth part on the sorted panels, a Gauss rule per piece."""
     edges = torch.cat([law.codes, left, right]).unique()
     start, end = edges[:-1], edges[1:]
-    place = torch.searchsorted(left, end) - 1
-    covered = (place >= 0) & (end <= right[place])
+    panel = torch.searchsorted(left, end) - 1
+    covered = (panel >= 0) & (end <= right[panel])
     start, end = start[covered], end[covered]
     knot = torch.searchsorted(law.codes, end).clamp(1, len(law.codes) - 1)
     slope = (law.latents[knot] - law.latents[knot - 1]) / (law.codes[knot] - law.codes[knot - 1])

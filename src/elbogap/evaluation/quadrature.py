@@ -35,6 +35,7 @@ where r exceeds some hundred.
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -107,6 +108,7 @@ class Panels:
         return Panels(torch.cat([self.left, others.left]), torch.cat([self.right, others.right]), self.order)
 
 
+@torch.no_grad()
 def adapted_panels(
     decoder: Decoder,
     log_likelihood: PairwiseLogLikelihood,
@@ -162,10 +164,9 @@ def adapted_panels(
             terms = terms.flatten(1)
             seen = torch.logsumexp(parts if len(first) == 0 else terms - excess, 1)
             total = torch.logaddexp(log_settled[rows], seen)[:, None]
-            share = (parts.unflatten(1, (-1, 2)).logsumexp(-1) - total).exp_()
-            change = torch.maximum(
-                change, (share - (whole[rows] - total).clamp_(max=100).exp_()).abs_().amax(0)
-            )
+            fraction = (parts.unflatten(1, (-1, 2)).logsumexp(-1) - total).exp_()
+            before = (whole[rows] - total).clamp_(max=100).exp_()
+            change = torch.maximum(change, (fraction - before).abs_().amax(0))
             higher = torch.maximum(terms[:, first], terms[:, first + 1])
             hidden = torch.maximum(hidden, (higher - total).amax(0) + rise)
             fine.append(parts)
@@ -195,20 +196,12 @@ def adapted_panels(
         for rows, log_p in zip(x.split(block), log_settled.split(block), strict=True)
     )
     if any((values > math.log(tolerance)).any() for values in at_ends):
-        return adapted_panels(
-            decoder,
-            log_likelihood,
-            x,
-            tolerance=tolerance,
-            bound=2 * bound,
-            initial=2 * initial,
-            order=order,
-            rounds=rounds,
-            block=block,
-        )
+        same: dict[str, Any] = {"tolerance": tolerance, "order": order, "rounds": rounds, "block": block}
+        return adapted_panels(decoder, log_likelihood, x, bound=2 * bound, initial=2 * initial, **same)
     return settled
 
 
+@torch.no_grad()
 def log_evidence(
     decoder: Decoder, log_likelihood: PairwiseLogLikelihood, x: Tensor, panels: Panels, block: int = 1024
 ) -> Tensor:
@@ -217,16 +210,7 @@ def log_evidence(
     return torch.cat([torch.logsumexp(values, (1, 2)) for values in terms])
 
 
-def log_evidence_error(
-    decoder: Decoder, log_likelihood: PairwiseLogLikelihood, x: Tensor, panels: Panels, block: int = 1024
-) -> Tensor:
-    """|log p(x) with these panels - with twice as many|, in nats, `[N, D]` to `[N]`."""
-    coarse, fine = (
-        log_evidence(decoder, log_likelihood, x, each, block) for each in (panels, panels.halved())
-    )
-    return (coarse - fine).abs()
-
-
+@torch.no_grad()
 def log_posterior(
     z: Tensor, decoder: Decoder, log_likelihood: PairwiseLogLikelihood, x: Tensor, log_p: Tensor
 ) -> Tensor:
@@ -242,8 +226,8 @@ def log_posterior(
     Returns:
         `[N, Q]`, nats per unit of z.
     """
-    outputs = _without_gradient(decoder, z.double())
-    likelihood = _without_gradient(log_likelihood, x.double(), outputs)
+    outputs = decoder(z.double())
+    likelihood = log_likelihood(x.double(), outputs)
     return likelihood + standard_gaussian_log_density(z.double()) - log_p[:, None]
 
 
@@ -252,9 +236,9 @@ def _log_terms(
 ) -> Iterator[Tensor]:
     """Logarithms of the quadrature's terms, `[B, P, order]` for one block of observations after the other."""
     z, log_weights = panels.nodes()
-    outputs = _without_gradient(decoder, z)
+    outputs = decoder(z)
     for rows in x.split(max(1, min(block, MOST_TERMS // len(z)))):
-        log_terms = _without_gradient(log_likelihood, rows, outputs) + log_weights
+        log_terms = log_likelihood(rows, outputs) + log_weights
         yield log_terms.unflatten(1, (-1, panels.order))
 
 
@@ -267,8 +251,8 @@ def _traced(
     chords = torch.from_numpy(np.stack([np.interp(between, points, unit) for unit in np.eye(len(points))], 1))
     settled = panels[:0]
     for _ in range(rounds + 1):
-        coarse = _without_gradient(decoder, panels.nodes()[0]).double().unflatten(0, (len(panels), -1))
-        fine = _without_gradient(decoder, panels.halved().halved().nodes()[0]).double()
+        coarse = decoder(panels.nodes()[0]).double().unflatten(0, (len(panels), -1))
+        fine = decoder(panels.halved().halved().nodes()[0]).double()
         polyline = (chords @ coarse.flatten(2)).view_as(fine)
         gap = jensen_gap(log_likelihood, anchor, fine, polyline).unflatten(0, (len(panels), -1))
         rough = (gap > TRACED).any(1) & (panels.right - panels.left > JUMP)
@@ -293,7 +277,7 @@ def _hiding_places(
         exp(-2 gap t^2), t the distance over the spacing, which is narrower than the node's weight.
     """
     points, weights = _lobatto(panels.order)
-    outputs = _without_gradient(decoder, panels.nodes()[0]).unflatten(0, (len(panels), -1))
+    outputs = decoder(panels.nodes()[0]).unflatten(0, (len(panels), -1))
     gap = jensen_gap(log_likelihood, anchor, outputs[:, :-1].flatten(0, 1), outputs[:, 1:].flatten(0, 1))
     gap = gap.unflatten(0, (len(panels), -1))
     wide = panels.right - panels.left > JUMP
@@ -330,9 +314,7 @@ def _mass_under_lines(log_terms: Tensor, panels: Panels) -> Tensor:
 
 def jensen_gap(log_likelihood: PairwiseLogLikelihood, anchor: Tensor, left: Tensor, right: Tensor) -> Tensor:
     """2 l(x, (f + g) / 2) - l(x, f) - l(x, g) for outputs f and g `[Q, ...]` and one x `[1, D]`, `[Q]`."""
-    middle, *ends = (
-        _without_gradient(log_likelihood, anchor, outputs)[0] for outputs in ((left + right) / 2, left, right)
-    )
+    middle, *ends = (log_likelihood(anchor, outputs)[0] for outputs in ((left + right) / 2, left, right))
     return 2 * middle - ends[0] - ends[1]
 
 
@@ -347,11 +329,6 @@ def refuse_too_many(panels: int) -> None:
             f"quadrature needs more than {MOST_PANELS} panels: the decoder varies too fast for this noise; "
             "check its weights, or raise the variance"
         )
-
-
-@torch.no_grad()
-def _without_gradient(function: Callable[..., Tensor], *arguments: Tensor) -> Tensor:
-    return function(*arguments)
 
 
 def _lobatto(order: int) -> tuple[Tensor, Tensor]:

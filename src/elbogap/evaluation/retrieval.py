@@ -9,7 +9,7 @@ from elbogap.errors import UserError
 def hamming_precision(
     queries: Tensor, documents: Tensor, query_labels: Tensor, labels: Tensor, neighbours: int
 ) -> Tensor:
-    """Share of a query's R nearest documents that have its label, expected over random orders of ties.
+    """Fraction of a query's R nearest documents that have its label, expected over random orders of ties.
 
     With n_d documents at distance d, m_d of them with the query's label, and t_d = how many of these n_d are
     among the R nearest, it is sum_d t_d m_d / n_d / R. Few bits make many ties.

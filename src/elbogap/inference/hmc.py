@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from elbogap.errors import UserError, circumstance
-from elbogap.inference.noise import Spec, Specs
+from elbogap.inference.noise import Spec, Specs, take
 
 LogDensity = Callable[[Tensor], Tensor]
 """An unnormalised log-density in nats, `[..., D]` to `[...]`, differentiable, each chain by itself."""
@@ -217,14 +217,16 @@ class Kernel:
         self,
         log_density: LogDensity,
         start: Tensor,
-        noise: Mapping[str, Tensor],
+        noise: Mapping[str, Tensor] | None,
         step_size: Tensor | float,
     ) -> Chains:
         """Chains of :func:`sample` from `[..., C, D]` with noise `[..., T, C, D]` and `[..., T, C]`."""
+        momenta = take(noise, "momenta", self.num_iterations, *start.shape[-2:])
+        uniforms = take(noise, "uniforms", self.num_iterations, *start.shape[-2:-1])
         return sample(
             log_density,
             start,
-            Noise(noise["momenta"].movedim(-3, 0), noise["uniforms"].movedim(-2, 0)),
+            Noise(momenta.movedim(-3, 0), uniforms.movedim(-2, 0)),
             step_size=step_size,
             leapfrog_steps=self.leapfrog_steps,
             adapting=self.burn_in if self.adaptation else 0,

@@ -106,8 +106,21 @@ def resample(draws: Tensor, log_weights: Tensor, generator: torch.Generator) -> 
             f"{int(impossible.sum())} of {impossible.numel()} points have no weight above 0, or one that is "
             "infinite or NaN: no draw can be chosen; take more draws, or a q that covers the posterior"
         )
-    uniform = torch.empty_like(log_weights).uniform_(generator=generator)
+    return choose(draws, log_weights, torch.empty_like(log_weights).uniform_(generator=generator))
+
+
+def choose(draws: Tensor, log_weights: Tensor, uniform: Tensor) -> Tensor:
+    """z_j with j = argmax_s (log w~_s + g_s) ~ Cat(w~), g_s = -log(-log u_s) (Gumbel's trick).
+
+    Args:
+        draws: z_s, `[..., S, B, D]`, or `[S, D]` of one point.
+        log_weights: log w(z_s), `[..., S, B]`, or `[S]`.
+        uniform: u_s, of the same shape.
+
+    Returns:
+        `[..., B, D]`, or `[D]`.
+    """
+    axis = draws_axis(log_weights)
     uniform = uniform.clamp(min=torch.finfo(uniform.dtype).tiny)  # 0 would hide a draw behind impossible ones
-    # Gumbel's trick: argmax of log w~_s + noise ~ Cat(w~), for any number of leading axes.
     chosen = (log_weights - uniform.log().neg().log()).argmax(axis, keepdim=True)
     return torch.take_along_dim(draws, chosen.unsqueeze(-1), axis - 1).squeeze(axis - 1)

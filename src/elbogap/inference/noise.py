@@ -10,6 +10,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from elbogap.errors import UserError
+
 Noise = Mapping[str, Tensor]
 """Noise by name."""
 
@@ -34,3 +36,23 @@ def draw(
         source = torch.rand if uniform else torch.randn
         drawn[name] = source(*leading, *shape, generator=generator, dtype=dtype, device=generator.device)
     return drawn
+
+
+def take(noise: Noise | None, name: str, *shape: int) -> Tensor:
+    """The noise of this name, which must end in this shape; -1 stands for any length.
+
+    Raises:
+        UserError: it is missing, or of another shape.
+    """
+    if noise is None or name not in noise:
+        given = ", ".join(noise or ()) or "none"
+        raise UserError(f"the noise '{name}' is missing (given: {given}); draw all that was asked for")
+    found = noise[name]
+    end = found.shape[max(0, found.ndim - len(shape)) :]
+    if len(end) < len(shape) or any(want not in (-1, have) for want, have in zip(shape, end, strict=True)):
+        wanted = ", ".join("?" if length == -1 else str(length) for length in shape)
+        raise UserError(
+            f"the noise '{name}' must have the shape [..., {wanted}], not {list(found.shape)}; "
+            "draw it as it was asked for"
+        )
+    return found

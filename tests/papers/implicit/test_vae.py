@@ -35,7 +35,7 @@ def test_the_log_joint_is_that_of_independent_pixels() -> None:
     decoder = MLP(2, [4, 6, 784], "relu", torch.Generator().manual_seed(2))
     pixels = torch.distributions.Bernoulli(logits=decoder(z)).log_prob(x[:, None]).sum(-1)
     prior = torch.distributions.Normal(0, 1).log_prob(z).sum(-1)
-    torch.testing.assert_close(vae.log_joint(decoder, x)(z), pixels + prior, rtol=1e-5, atol=1e-3)
+    torch.testing.assert_close(vae.log_joint(decoder, x[:, None])(z), pixels + prior, rtol=1e-5, atol=1e-3)
 
 
 def test_the_prepared_noise_depends_on_nothing_but_seed_and_round(vae_settings: VaeTrain) -> None:

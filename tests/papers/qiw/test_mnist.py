@@ -14,8 +14,9 @@ from sklearn.neural_network import MLPClassifier
 from elbogap import tables
 from elbogap.errors import UserError
 from elbogap.models.image_vae import initial_networks
+from elbogap.nn.mlp import MLP
 from elbogap.nn.store import Stored
-from elbogap.papers.qiw.classifier import predict, to_arrays
+from elbogap.papers.qiw.classifier import predict, stored
 from elbogap.papers.qiw.experiments import mnist_classifier, mnist_reconstruct, mnist_train
 from elbogap.papers.qiw.settings import MnistClassifier, MnistReconstruct, MnistTrain
 from elbogap.runtime import Run
@@ -129,7 +130,7 @@ def test_stored_classifier_predicts_as_scikit_learn_does() -> None:
         fitted = MLPClassifier((20, 10), max_iter=50, random_state=0).fit(images.astype(np.float32), labels)
     unseen = random.integers(0, 2, (500, 50))
     np.testing.assert_array_equal(
-        predict(to_arrays(fitted), unseen), fitted.predict(unseen.astype(np.float32))
+        predict(stored(fitted), torch.from_numpy(unseen)), fitted.predict(unseen.astype(np.float32))
     )
 
 
@@ -175,8 +176,9 @@ def test_reconstruction_likelihood_of_a_known_model(records: dict[str, Path], tm
         networks["decoder"].weights[-1].zero_()
         networks["decoder"].biases[-1].fill_(-1.0)
     tables.write(Stored(networks).to_arrays(), tmp_path / "parameters.npz")
-    classifier = {"classes": np.arange(10), "weight0": np.zeros((784, 10)), "bias0": np.eye(10)[3]}
-    tables.write(classifier | {"data": np.array("real")}, tmp_path / "classifier.npz")
+    threes = MLP.from_tensors([torch.zeros(1, 784, 10)], [torch.eye(10)[None, [3]]], "relu")
+    classifier = Stored({"classifier": threes}, {"classes": np.arange(10), "data": np.array("real")})
+    tables.write(classifier.to_arrays(), tmp_path / "classifier.npz")
     inputs = {"data": records["binarized_mnist"]}
     inputs |= {name: tmp_path / f"{name}.npz" for name in ("parameters", "classifier")}
     whole = {"images": 100, "bound_images": 100, "bound_samples": 500}

@@ -38,7 +38,7 @@ def test_target_is_the_sum_of_eight_gaussians() -> None:
     )
     proposal = stats.multivariate_normal([0, 0], math.e * np.eye(2)).pdf(z)
     np.testing.assert_allclose(
-        posterior_2d.log_q(torch.from_numpy(z)).exp(), proposal, rtol=1e-12, atol=1e-12
+        posterior_2d.Q.log_prob(torch.from_numpy(z)).exp(), proposal, rtol=1e-12, atol=1e-12
     )
 
 

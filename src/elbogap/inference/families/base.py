@@ -5,8 +5,10 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import ClassVar, Literal, Self
 
+import torch
 from torch import Tensor
 
+from elbogap.errors import UserError
 from elbogap.inference.noise import Noise, Specs
 
 LogJoint = Callable[[Tensor], Tensor]
@@ -24,15 +26,31 @@ class Family(ABC):
     """
 
     bias: ClassVar[Bias] = "exact"
-    """What :meth:`log_prob` gives."""
+    """What :meth:`log_prob` gives at points that do not depend on its noise."""
+    has_rsample: ClassVar[bool] = True
+    """Whether draws are reparameterised; of others there is :meth:`sample` alone."""
+    draws_axis: int = -2
+    """The axis of the S draws."""
 
     @abstractmethod
     def noise(self, *batch: int) -> Specs:
         """The standard noise of draws `[*batch, D]`."""
 
-    @abstractmethod
     def rsample(self, noise: Noise) -> Tensor:
-        """Reparameterised draws z, `[..., D]`."""
+        """Reparameterised draws z, `[..., D]`.
+
+        Raises:
+            UserError: the family has none.
+        """
+        raise UserError(
+            f"draws of {type(self).__name__} are not reparameterised, and have no gradient in its "
+            "parameters; take sample, and an objective that needs no such gradient"
+        )
+
+    def sample(self, noise: Noise) -> Tensor:
+        """Draws z without gradient, `[..., D]`."""
+        with torch.no_grad():
+            return self.rsample(noise)
 
     def log_prob_noise(self, *batch: int) -> Specs:
         """The further noise that :meth:`log_prob` takes at z `[*batch, D]`, if it is an estimate."""
@@ -43,9 +61,9 @@ class Family(ABC):
         """log q(z) in nats or an estimate of it (see `bias`), `[..., D]` to `[...]`."""
 
     def rsample_and_log_prob(self, noise: Noise) -> tuple[Tensor, Tensor]:
-        """Draws and log q of them, for families whose estimate is an upper bound on average at own draws.
+        """Draws, and log q of them or an estimate that is above it on average.
 
-        `log_prob(x) - log q(z)` is then a lower bound on the ELBO, on average.
+        `log_joint(z) - log_q` is then the ELBO, or a lower bound on it, on average.
         """
         z = self.rsample(noise)
         return z, self.log_prob(z, noise)
@@ -55,7 +73,7 @@ class Family(ABC):
         return None
 
     def detach(self) -> Self:
-        """The same without gradient in the parameters."""
+        """The same without gradient in the parameters; a function without a method `detach` keeps its own."""
         values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}  # type: ignore[arg-type]
         constant = {name: value.detach() for name, value in values.items() if hasattr(value, "detach")}
         return dataclasses.replace(self, **constant)  # type: ignore[type-var]

@@ -2,7 +2,6 @@
 
 import copy
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Self
 
 from torch import Tensor
@@ -11,7 +10,7 @@ from zuko.lazy import LazyDistribution
 
 from elbogap.errors import UserError
 from elbogap.inference.families.base import Family
-from elbogap.inference.noise import Noise, Spec, Specs
+from elbogap.inference.noise import Noise, Spec, Specs, take
 
 
 @dataclass(frozen=True)
@@ -26,19 +25,18 @@ class Flow(Family):
     network: LazyDistribution
     context: Tensor | None = None
 
-    @cached_property
+    @property
     def distribution(self) -> NormalizingFlow:
-        """The flow given its context.
+        """The flow with the present parameters, given its context.
 
         Raises:
             UserError: the network is no normalising flow.
         """
-        found = self.network(self.context)
-        if not isinstance(found, NormalizingFlow):
-            raise UserError(
-                f"a Flow takes a flow of zuko, such as NSF(features=2), not one that gives {found}"
-            )
-        return found
+        given = self.network(self.context)
+        if not isinstance(given, NormalizingFlow):
+            kind = type(given).__name__
+            raise UserError(f"a Flow takes a flow of zuko, such as NSF(features=2), not one of a {kind}")
+        return given
 
     def noise(self, *batch: int) -> Specs:
         """`normal` u, `[*batch, D]`."""
@@ -46,7 +44,8 @@ class Flow(Family):
 
     def rsample(self, noise: Noise) -> Tensor:
         """z = f^-1(u)."""
-        inverse: Tensor = self.distribution.transform.inv(noise["normal"])
+        flow = self.distribution
+        inverse: Tensor = flow.transform.inv(take(noise, "normal", *flow.event_shape))
         return inverse
 
     def log_prob(self, z: Tensor, noise: Noise | None = None) -> Tensor:

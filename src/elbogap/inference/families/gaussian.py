@@ -5,9 +5,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from elbogap.densities import gaussian_kl_to_standard, gaussian_log_density, standard_gaussian_log_density
+from elbogap.densities import (
+    LOG_2PI,
+    gaussian_kl_to_standard,
+    gaussian_log_density,
+    standard_gaussian_log_density,
+)
 from elbogap.inference.families.base import Family
-from elbogap.inference.noise import Noise, Spec, Specs
+from elbogap.inference.noise import Noise, Spec, Specs, take
 
 
 @dataclass(frozen=True)
@@ -28,7 +33,7 @@ class DiagonalGaussian(Family):
 
     def rsample(self, noise: Noise) -> Tensor:
         """z = m + exp(s / 2) u."""
-        return self.mean + torch.exp(0.5 * self.log_variance) * noise["normal"]
+        return self.mean + torch.exp(0.5 * self.log_variance) * take(noise, "normal", self.mean.shape[-1])
 
     def log_prob(self, z: Tensor, noise: Noise | None = None) -> Tensor:
         """log N(z; m, diag exp s)."""
@@ -57,7 +62,8 @@ class FullRankGaussian(Family):
 
     def rsample(self, noise: Noise) -> Tensor:
         """z = m + L u."""
-        return self.mean + (self.scale_tril @ noise["normal"].unsqueeze(-1)).squeeze(-1)
+        normal = take(noise, "normal", self.mean.shape[-1])
+        return self.mean + (self.scale_tril @ normal.unsqueeze(-1)).squeeze(-1)
 
     def log_prob(self, z: Tensor, noise: Noise | None = None) -> Tensor:
         """log N(z; m, L L^T)."""
@@ -72,5 +78,4 @@ class FullRankGaussian(Family):
 
     def entropy(self) -> Tensor:
         """E_q[-log q(z)] in nats, `[...]`."""
-        dimensions = self.mean.shape[-1]
-        return 0.5 * dimensions * (1 + torch.log(2 * self.mean.new_tensor(torch.pi))) + self.log_det()
+        return 0.5 * self.mean.shape[-1] * (1 + LOG_2PI) + self.log_det()

@@ -18,8 +18,9 @@ import torch
 from torch import Tensor
 
 from elbogap.densities import LOG_2PI, log_sum_exp
+from elbogap.errors import UserError
 from elbogap.inference.families.base import Family
-from elbogap.inference.noise import Noise, Spec, Specs
+from elbogap.inference.noise import Noise, Spec, Specs, take
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ class GaussianMixture(Family):
         """q(z|x_b) from an encoder's outputs `[..., B, K (1 + 2 D)]`: logits, means, log-variances."""
         components = outputs.shape[-1] // (1 + 2 * dimensions)
         logits, mean, log_variance = outputs.split([components, *[components * dimensions] * 2], -1)
-        mean, log_variance = (one.unflatten(-1, (components, dimensions)) for one in (mean, log_variance))
+        mean, log_variance = (head.unflatten(-1, (components, dimensions)) for head in (mean, log_variance))
         return cls(logits.log_softmax(-1), mean, torch.exp(0.5 * log_variance), draws_axis=-3)
 
     def noise(self, *batch: int) -> Specs:
@@ -51,25 +52,29 @@ class GaussianMixture(Family):
         return {"normal": Spec((*batch, self.mean.shape[-1]))}
 
     def rsample(self, noise: Noise) -> Tensor:
-        """z = m_k + s_k u: the first S / K draws are of the first component, and so on."""
-        normal = noise["normal"]
-        mean, scale = (self._of_draws(one, normal.shape[self.draws_axis]) for one in (self.mean, self.scale))
-        return mean + scale * normal
+        """z = m_k + s_k u: the first S / K draws are of the first component, and so on.
+
+        Raises:
+            UserError: S is no multiple of K.
+        """
+        normal = take(noise, "normal", self.mean.shape[-1])
+        num_draws = normal.shape[self.draws_axis]
+        return self._of_draws(self.mean, num_draws) + self._of_draws(self.scale, num_draws) * normal
 
     def log_draw_weights(self, num_draws: int) -> Tensor:
         """log w_s of the draws of :meth:`rsample`, `[..., S]` or `[..., S, B]`; their sum is 1."""
-        per_component = num_draws // self.log_weight.shape[-1]
-        return self._of_draws(self.log_weight.unsqueeze(-1), num_draws).squeeze(-1) - math.log(per_component)
+        log_weight = self._of_draws(self.log_weight.unsqueeze(-1), num_draws).squeeze(-1)
+        return log_weight - math.log(num_draws // self.log_weight.shape[-1])
 
     def log_prob(self, z: Tensor, noise: Noise | None = None) -> Tensor:
         """log sum_k pi_k N(z; m_k, diag s_k^2)."""
-        mean, scale = (one.unsqueeze(self.draws_axis - 1) for one in (self.mean, self.scale))
+        mean, scale = (own.unsqueeze(self.draws_axis - 1) for own in (self.mean, self.scale))
         u = (z.unsqueeze(-2) - mean) / scale
         constant = self.log_weight - self.scale.abs().log().sum(-1) - 0.5 * LOG_2PI * z.shape[-1]
         return log_sum_exp(constant.unsqueeze(self.draws_axis) - 0.5 * u.square().sum(-1), -1)
 
     def covariance(self) -> Tensor:
-        """Of q as a whole, `[..., D, D]`."""
+        """The covariance of z, `[..., D, D]`."""
         weight = self.log_weight.exp().unsqueeze(-1)
         about = self.mean - (weight * self.mean).sum(-2, keepdim=True)
         within = torch.diag_embed((weight * self.scale.square()).sum(-2))
@@ -77,6 +82,7 @@ class GaussianMixture(Family):
 
     def _of_draws(self, parameter: Tensor, num_draws: int) -> Tensor:
         """A parameter `[..., K, D]` or `[..., B, K, D]` of each draw's component, shaped like the draws."""
-        components = self.log_weight.shape[-1]
-        first = parameter.movedim(-2, self.draws_axis)
-        return first.repeat_interleave(num_draws // components, self.draws_axis)
+        per_component, left = divmod(num_draws, self.log_weight.shape[-1])
+        if left or not per_component:
+            raise UserError(f"{num_draws} draws of {self.log_weight.shape[-1]} components: take a multiple")
+        return parameter.movedim(-2, self.draws_axis).repeat_interleave(per_component, self.draws_axis)

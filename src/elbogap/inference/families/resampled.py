@@ -7,15 +7,13 @@ import torch
 from torch import Tensor
 
 from elbogap.inference.families.base import Bias, Family, LogJoint
-from elbogap.inference.importance import log_marginal
-from elbogap.inference.noise import Noise, Spec, Specs
+from elbogap.inference.importance import choose, log_marginal
+from elbogap.inference.noise import Noise, Spec, Specs, take
 
 
 @dataclass(frozen=True)
 class Resampled(Family):
     """One of k draws of q, chosen with probability w_j / sum_l w_l, w = p(x, z) / q(z|x).
-
-    Draws are differentiable through the chosen z_j alone, not through the choice.
 
     Attributes:
         proposal: q, with an exact log-density; its parameters broadcast against k draws `[..., k, B, D]`.
@@ -25,6 +23,7 @@ class Resampled(Family):
     """
 
     bias: ClassVar[Bias] = "below"
+    has_rsample: ClassVar[bool] = False
 
     proposal: Family
     log_joint: LogJoint
@@ -36,13 +35,11 @@ class Resampled(Family):
         shape = (*batch[:-1], self.num_proposals, batch[-1])
         return dict(self.proposal.noise(*shape)) | {"choice": Spec(shape, uniform=True)}
 
-    def rsample(self, noise: Noise) -> Tensor:
-        """z_j with j ~ Cat(w~) by Gumbel's trick, `[..., B, D]`."""
-        z = self.proposal.rsample(noise)
-        uniform = noise["choice"].clamp(min=torch.finfo(z.dtype).tiny)
-        gumbel = -uniform.log().neg().log()
-        chosen = (self._log_weights(z) + gumbel).argmax(-2, keepdim=True)
-        return torch.take_along_dim(z, chosen.unsqueeze(-1), -3).squeeze(-3)
+    @torch.no_grad()
+    def sample(self, noise: Noise) -> Tensor:
+        """z_j with j ~ Cat(w~), `[..., B, D]`."""
+        z = self.proposal.sample(noise)
+        return choose(z, self._log_weights(z), take(noise, "choice", self.num_proposals, z.shape[-2]))
 
     def log_prob_noise(self, *batch: int) -> Specs:
         """Noise of M (k - 1) draws of q for each of B."""
@@ -51,8 +48,9 @@ class Resampled(Family):
 
     def log_prob(self, z: Tensor, noise: Noise | None = None) -> Tensor:
         """log (1/M) sum_m q_IW(z|x, z_2..z_k of batch m), below log q_IW(z) on average, `[..., B]`."""
-        assert noise is not None, "an estimate of log q(z) takes noise"
-        others = self._log_weights(self.proposal.rsample(noise))
+        specs = self.log_prob_noise(*z.shape[:-1])
+        checked = {name: take(noise, name, *spec.shape) for name, spec in specs.items()}
+        others = self._log_weights(self.proposal.rsample(checked))
         others = others.unflatten(-2, (self.num_batches, self.num_proposals - 1))
         own = z.unsqueeze(-3)
         log_q, log_weight = self.proposal.log_prob(own).squeeze(-2), self._log_weights(own).squeeze(-2)

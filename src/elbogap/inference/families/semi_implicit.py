@@ -6,7 +6,7 @@ none in closed form. For q(z|x) the network depends on x as well.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import ClassVar, Self
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -14,7 +14,7 @@ from torch import Tensor
 from elbogap.densities import gaussian_log_density, log_mean_exp, standard_gaussian_log_density
 from elbogap.inference import hmc
 from elbogap.inference.families.base import Bias, Family
-from elbogap.inference.noise import Noise, Spec, Specs
+from elbogap.inference.noise import Noise, Spec, Specs, take
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class SemiImplicit(Family):
     Attributes:
         mean: mu, `[..., E]` to `[..., D]`.
         log_scale: l, broadcast against draws `[..., D]`; it does not depend on e.
-        mixing: E.
+        mixing: the number E of dimensions of e.
         num_mixing: the number T of further noises that estimate log q(z).
     """
 
@@ -46,7 +46,7 @@ class SemiImplicit(Family):
 
     def rsample(self, noise: Noise) -> Tensor:
         """z = mu(e) + sigma u."""
-        return self.mean(noise["mixing"]) + self.log_scale.exp() * noise["normal"]
+        return self._draw(noise)[0]
 
     def log_prob(self, z: Tensor, noise: Noise | None = None) -> Tensor:
         """log (1/T) sum_t q(z|e_t), which is below log q(z) on average.
@@ -55,21 +55,21 @@ class SemiImplicit(Family):
             z: `[..., B, D]`.
             noise: with `more`, fresh e_t `[..., T, B, E]`, or `[..., T, 1, E]` for all B alike.
         """
-        assert noise is not None, "an estimate of log q(z) takes noise"
-        return self._mixture(z, self.mean(noise["more"]))
+        return self._mixture(z, self.mean(self._more(z, noise)))
 
     def rsample_and_log_prob(self, noise: Noise) -> tuple[Tensor, Tensor]:
         """Draws, and log (1 / (T + 1)) [q(z|e) + sum_t q(z|e_t)], above log q(z) on average: SIVI's."""
-        mean = self.mean(noise["mixing"])
-        z, means = mean + self.log_scale.exp() * noise["normal"], mean.unsqueeze(-3)
-        if noise["more"].shape[-3]:
-            others = self.mean(noise["more"])
+        z, mean = self._draw(noise)
+        more, means = self._more(z, noise), mean.unsqueeze(-3)
+        if more.shape[-3]:
+            others = self.mean(more)
             means = torch.cat([means, others.expand(*others.shape[:-2], *mean.shape[-2:])], -3)
         return z, self._mixture(z, means)
 
     def conditional_log_prob(self, noise: Noise) -> Tensor:
-        """log q(z|e) of z = mu(e) + sigma u, which depends on u alone, `[..., D]` to `[...]`."""
-        return standard_gaussian_log_density(noise["normal"]) - self.log_scale.sum(-1)
+        """log q(z|e) of z = mu(e) + sigma u, which depends on u alone, `[...]`."""
+        normal = take(noise, "normal", self.log_scale.shape[-1])
+        return standard_gaussian_log_density(normal) - self.log_scale.sum(-1)
 
     def reverse_conditional(self, z: Tensor, noise: Noise) -> hmc.LogDensity:
         """log q(e'|z) + log q(z) = log N(e'; 0, I) + log q(z|e') of e' `[..., E]`, for own draws z."""
@@ -80,10 +80,16 @@ class SemiImplicit(Family):
 
         return of_mixing
 
-    def detach(self) -> Self:
-        """The same without gradient; a mean without a method `detach` keeps its own."""
-        mean = self.mean.detach() if hasattr(self.mean, "detach") else self.mean
-        return type(self)(mean, self.log_scale.detach(), self.mixing, self.num_mixing)
+    def _draw(self, noise: Noise) -> tuple[Tensor, Tensor]:
+        """z and mu(e), `[..., D]` each."""
+        normal = take(noise, "normal", self.log_scale.shape[-1])
+        mean = self.mean(take(noise, "mixing", *normal.shape[:-1], self.mixing))
+        return mean + self.log_scale.exp() * normal, mean
+
+    def _more(self, z: Tensor, noise: Noise | None) -> Tensor:
+        """e_t, `[..., T, B, E]` or `[..., T, 1, E]`, for z `[..., B, D]`."""
+        more = take(noise, "more", *z.shape[:-2], -1, -1, self.mixing)
+        return more if more.shape[-2] == 1 else take(noise, "more", z.shape[-2], self.mixing)
 
     def _mixture(self, z: Tensor, means: Tensor) -> Tensor:
         """log (1/T) sum_t N(z; mu_t, diag sigma^2), `[..., B, D]` under `[..., T, B, D]`, to `[..., B]`."""

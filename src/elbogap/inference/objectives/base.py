@@ -1,4 +1,4 @@
-"""What an objective of inference offers."""
+"""What an objective offers."""
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
@@ -8,9 +8,11 @@ import torch
 from torch import Tensor, nn
 
 from elbogap.densities import standard_gaussian_log_density
+from elbogap.errors import UserError
 from elbogap.inference import hmc
 from elbogap.inference.families.base import Family, LogJoint
 from elbogap.inference.noise import Noise, Spec, Specs
+from elbogap.inference.surrogate import zero_with_gradient
 
 Q = TypeVar("Q", bound=Family, contravariant=True)
 
@@ -52,6 +54,17 @@ class StandardNormalPrior:
         return StandardNormalPrior(self.constant_likelihood or self.log_likelihood)
 
 
+def likelihood(log_joint: LogJoint) -> LogJoint:
+    """log p(x|z) of a :class:`StandardNormalPrior`.
+
+    Raises:
+        UserError: the log-joint is none.
+    """
+    if not isinstance(log_joint, StandardNormalPrior):
+        raise UserError("this objective takes StandardNormalPrior(log_likelihood) as log-joint")
+    return log_joint.log_likelihood
+
+
 @dataclass(frozen=True)
 class Estimate:
     """What an objective gives for each draw or observation, to be maximised.
@@ -59,7 +72,7 @@ class Estimate:
     Attributes:
         value: in nats, without gradient, `[...]`.
         surrogate: has the gradient of the estimate; its value means nothing, `[...]`.
-        weights: of stratified draws along the last axis, constant, `[..., S]`; None where all are 1 / S.
+        weights: along the last axis, as of stratified draws, constant, `[..., S]`; None where all are 1 / S.
     """
 
     value: Tensor
@@ -72,40 +85,42 @@ class Estimate:
         return cls(value.detach(), value)
 
     def stratified(self, q: Family, of_start: Tensor) -> "Estimate":
-        """With the weights of q's draws, and with their gradient.
+        """With the weights of q's draws and their gradient; of q(z|x_b), `[..., S, B]`, the sum over s.
 
         Args:
-            q: the family, whose draws lie along the last axis.
-            of_start: the part of the value that is a function of z ~ q alone, without gradient, `[..., S]`.
+            q: the family, of whose draws there is a value each.
+            of_start: the part of the value that is a function of z ~ q alone, without gradient.
         """
-        log_weights = q.log_draw_weights(self.value.shape[-1])
+        log_weights = q.log_draw_weights(self.value.shape[q.draws_axis + 1])
         if log_weights is None:
             return self
-        return Estimate(self.value, self.surrogate + log_weights * of_start, log_weights.detach().exp())
+        weights, surrogate = log_weights.detach().exp(), self.surrogate + log_weights * of_start
+        if q.draws_axis == -2:
+            return Estimate(self.value, surrogate, weights)
+        return Estimate((weights * self.value).sum(-2), (weights * zero_with_gradient(surrogate)).sum(-2))
 
     def mean(self) -> Tensor:
-        """The mean over the last axis with the gradient of the surrogate's, `[...]`."""
+        """The mean over the last axis with the gradient of the surrogate's, where it is finite, `[...]`."""
+        gradient = zero_with_gradient(self.surrogate)
         if self.weights is None:
-            value, surrogate = self.value.mean(-1), self.surrogate.mean(-1)
-        else:
-            value, surrogate = (self.weights * self.value).sum(-1), (self.weights * self.surrogate).sum(-1)
-        return surrogate - surrogate.detach() + value
+            return gradient.mean(-1) + self.value.mean(-1)
+        return (self.weights * gradient).sum(-1) + (self.weights * self.value).sum(-1)
 
     def sum_of_gradients(self) -> Tensor:
         """The mean over the last axis, with the gradient of the surrogate's sum, `[...]`."""
-        total = self.surrogate.sum(-1)
-        return total - total.detach() + self.value.mean(-1)
+        return zero_with_gradient(self.surrogate).sum(-1) + self.value.mean(-1)
 
 
 class Objective(ABC, Generic[Q]):
-    """Something to maximise over q, and over a model if it is trained too.
+    """Something to maximise over q, and over a :class:`Model` if it is trained too. A step of a plain loop:
 
-    A plain loop on a log-joint of one's own:
-
-        state = objective.initial_state()
         noise = draw(objective.noise(S, dimensions=D), generator)
-        loss = -objective.estimate(q(), log_joint, noise, state).mean()
+        loss = -objective.estimate(q, log_joint, noise, state).mean()
+        optimiser.zero_grad()
         loss.backward()
+        optimiser.step()
+
+    where `state = objective.initial_state()` stands before the loop. A wrong or missing noise is a UserError.
     """
 
     def noise(self, *batch: int, dimensions: int, mixing: int = 0) -> Specs:
@@ -113,14 +128,19 @@ class Objective(ABC, Generic[Q]):
 
         Args:
             batch: the shape of the draws without their last axis.
-            dimensions: D of z.
-            mixing: E of a semi-implicit q's noise, 0 for others.
+            dimensions: of the noise that q calls `normal`: D of z, or E of an implicit q.
+            mixing: E of the noise that a semi-implicit q calls `mixing`, 0 for others.
         """
         own = {"mixing": Spec((*batch, mixing))} if mixing else {}
         return own | {"normal": Spec((*batch, dimensions))}
 
-    def initial_state(self, members: int = 1, device: str = "cpu") -> nn.Module | None:
-        """What is carried from step to step and changed in place, if anything."""
+    def initial_state(self, members: int | None = None, device: str = "cpu") -> nn.Module | None:
+        """What is carried from step to step and changed in place, if anything.
+
+        Args:
+            members: M, where draws have an axis of members in front, `[M, ...]`.
+            device: where it lives.
+        """
         return None
 
     @abstractmethod
@@ -132,15 +152,20 @@ class StepSize(nn.Module):
     """The leapfrog step of each member, shared by its chains and carried from step to step of training.
 
     Attributes:
-        value: `[M, 1]`, to broadcast against chains `[M, C]`.
+        value: `[M, 1]` for chains `[M, C]`; `[1]` for `[C]`.
     """
 
     value: Tensor
 
-    def __init__(self, members: int, first: float, device: str = "cpu") -> None:
+    def __init__(self, members: int | None, first: float, device: str = "cpu") -> None:
         """All members start with the same one."""
         super().__init__()
-        self.register_buffer("value", torch.full((members, 1), first, device=device))
+        self.register_buffer("value", torch.full(per_member(members), first, device=device))
+
+
+def per_member(members: int | None) -> tuple[int, ...]:
+    """The shape of what all draws `[M, S]` of a member share: `[M, 1]`, or `[1]` without members."""
+    return (1,) if members is None else (members, 1)
 
 
 def adapted(

@@ -10,8 +10,16 @@ from torch import Tensor, nn
 
 from elbogap.inference import hmc
 from elbogap.inference.families.base import Family, LogJoint
-from elbogap.inference.noise import Noise, Specs
-from elbogap.inference.objectives.base import Estimate, Model, Objective, StepSize, adapted, constant
+from elbogap.inference.noise import Noise, Specs, take
+from elbogap.inference.objectives.base import (
+    Estimate,
+    Model,
+    Objective,
+    StepSize,
+    adapted,
+    constant,
+    per_member,
+)
 from elbogap.inference.surrogate import zero_with_gradient
 
 
@@ -19,25 +27,25 @@ class RunningMean(nn.Module):
     """A control variate: each member's running mean of f(z_t).
 
     Attributes:
-        value: `[M, 1]`, 0 before the first step.
+        value: `[M, 1]`, or `[1]` without members; 0 before the first step.
     """
 
     value: Tensor
 
-    def __init__(self, members: int, forgetting: float = 0.1, device: str = "cpu") -> None:
+    def __init__(self, members: int | None, forgetting: float = 0.1, device: str = "cpu") -> None:
         """A new mean takes the fraction `forgetting` of the latest step."""
         super().__init__()
         self.forgetting = forgetting
-        self.register_buffer("value", torch.zeros(members, 1, device=device))
+        self.register_buffer("value", torch.zeros(per_member(members), device=device))
 
     def baseline(self, noise: Noise) -> Tensor:
-        """C, `[M, 1]`."""
+        """C, to broadcast against f(z_t)."""
         return self.value
 
     def update(self, noise: Noise, refined: Tensor, weights: Tensor | None) -> None:
-        """Take in f(z_t) of this step, `[M, C]`."""
-        weights = torch.full_like(refined, 1 / refined.shape[1]) if weights is None else weights
-        self.value.lerp_((weights * refined).sum(1, keepdim=True), self.forgetting)
+        """Take in f(z_t) of this step, `[M, C]` or `[C]`."""
+        weights = torch.full_like(refined, 1 / refined.shape[-1]) if weights is None else weights
+        self.value.lerp_((weights * refined).sum(-1, keepdim=True), self.forgetting)
 
 
 class RunningMeanPerDatum(nn.Module):
@@ -62,7 +70,7 @@ class RunningMeanPerDatum(nn.Module):
 
     def baseline(self, noise: Noise) -> Tensor:
         """C of data `[M, B]`."""
-        own = self.own.gather(1, noise["rows"])
+        own = self.own.gather(1, take(noise, "rows"))
         return torch.where(own.isnan(), self.common, own).nan_to_num()
 
     def update(self, noise: Noise, refined: Tensor, weights: Tensor | None) -> None:
@@ -80,7 +88,9 @@ ControlVariate = RunningMean | RunningMeanPerDatum
 class ChainState(StepSize):
     """Step size of the chains and control variate."""
 
-    def __init__(self, members: int, step_size: float, control: ControlVariate, device: str = "cpu") -> None:
+    def __init__(
+        self, members: int | None, step_size: float, control: ControlVariate, device: str = "cpu"
+    ) -> None:
         """The state before the first step."""
         super().__init__(members, step_size, device)
         self.control = control
@@ -103,7 +113,7 @@ class Refining(Objective[Family]):
         own = super().noise(*batch, dimensions=dimensions, mixing=mixing)
         return dict(own) | dict(self.kernel.noise(batch[-1], dimensions))
 
-    def initial_state(self, members: int = 1, device: str = "cpu") -> StepSize:
+    def initial_state(self, members: int | None = None, device: str = "cpu") -> StepSize:
         """The step size."""
         return StepSize(members, self.step_size, device)
 
@@ -172,7 +182,7 @@ class VCD(Refining):
     iterations: Tensor | None = None
     forgetting: float = 0.1
 
-    def initial_state(self, members: int = 1, device: str = "cpu") -> ChainState:
+    def initial_state(self, members: int | None = None, device: str = "cpu") -> ChainState:
         """Step size and control variate."""
         control = RunningMean(members, self.forgetting, device)
         return ChainState(members, self.step_size, control, device)

@@ -9,8 +9,8 @@ from elbogap.errors import UserError
 from elbogap.inference.bounds import doubly_reparameterised_iwae, iwae
 from elbogap.inference.families.base import Family, LogJoint
 from elbogap.inference.families.gaussian import DiagonalGaussian
-from elbogap.inference.noise import Noise, Spec, Specs
-from elbogap.inference.objectives.base import Estimate, Objective, StandardNormalPrior
+from elbogap.inference.noise import Noise, Spec, Specs, take
+from elbogap.inference.objectives.base import Estimate, Objective, likelihood
 
 
 @dataclass(frozen=True)
@@ -38,11 +38,7 @@ class ClosedFormELBO(Objective[DiagonalGaussian]):
         Raises:
             UserError: the log-joint is no :class:`StandardNormalPrior`.
         """
-        if not isinstance(log_joint, StandardNormalPrior):
-            raise UserError(
-                "the ELBO in closed form takes a StandardNormalPrior(log_likelihood) as log-joint"
-            )
-        return Estimate.of(log_joint.log_likelihood(q.rsample(noise)) - q.kl_to_standard_normal())
+        return Estimate.of(likelihood(log_joint)(q.rsample(noise)) - q.kl_to_standard_normal())
 
 
 @dataclass(frozen=True)
@@ -66,13 +62,20 @@ class SIVI(ELBO):
         own = super().noise(*batch, dimensions=dimensions)
         return {"mixing": Spec((*batch, mixing))} | dict(own) | {"more": more}
 
+    def estimate(
+        self, q: Family, log_joint: LogJoint, noise: Noise, state: nn.Module | None = None
+    ) -> Estimate:
+        """L_T, `[...]` in nats, below the ELBO on average."""
+        take(noise, "more", self.num_mixing, -1, -1)
+        return super().estimate(q, log_joint, noise, state)
+
 
 @dataclass(frozen=True)
 class IWAE(Objective[Family]):
     """log (1/S) sum_s p(x, z_s) / q(z_s|x), z_s ~ q (Burda et al. 2016).
 
-    Draws are `[..., S, B, D]`. With draws stratified over a mixture's components the mean over s has their
-    weights.
+    Draws are `[..., S, B, D]`, or `[S, D]` of one observation. With draws stratified over a mixture's
+    components the mean over s has their weights.
 
     Attributes:
         doubly_reparameterised: whether q's gradient leaves the score out (Tucker et al. 2019).
@@ -86,16 +89,20 @@ class IWAE(Objective[Family]):
         """`[..., B]` in nats.
 
         Raises:
-            UserError: doubly reparameterised gradients of a stratified q, whose weights they would ignore.
+            UserError: doubly reparameterised gradients of a stratified q, whose weights they would ignore, or
+                stratified draws along another axis than that of S.
         """
         z = q.rsample(noise)
-        log_draw_weights = q.log_draw_weights(z.shape[-3])
+        axis = -min(3, z.ndim)
+        log_draw_weights = q.log_draw_weights(z.shape[q.draws_axis])
         if log_draw_weights is not None:
             if self.doubly_reparameterised:
                 raise UserError(
                     "stratified draws have no doubly reparameterised gradient; take the plain one"
                 )
-            return Estimate.of(log_sum_exp(log_draw_weights + log_joint(z) - q.log_prob(z), -2))
+            if q.draws_axis != axis:
+                raise UserError(f"IWAE's draws lie along axis {axis}: give q draws_axis={axis}")
+            return Estimate.of(log_sum_exp(log_draw_weights + log_joint(z) - q.log_prob(z), axis + 1))
         if self.doubly_reparameterised:
             frozen = q.detach()
             bound = doubly_reparameterised_iwae(z, lambda z: log_joint(z) - frozen.log_prob(z))

@@ -48,7 +48,7 @@ class UIVI(Objective[SemiImplicit | AffineMean]):
         own = super().noise(*batch, dimensions=dimensions, mixing=mixing)
         return dict(own) | dict(self.kernel.noise(batch[-1], mixing))
 
-    def initial_state(self, members: int = 1, device: str = "cpu") -> StepSize:
+    def initial_state(self, members: int | None = None, device: str = "cpu") -> StepSize:
         """The step size, which the chains adapt."""
         return StepSize(members, self.step_size, device)
 

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import skip_init
 
-from elbogap.inference.arm import OfCodes
+from elbogap.inference.families.base import LogJoint
 from elbogap.papers.efvae.documents import Counts
 
 
@@ -68,7 +68,7 @@ class TextVae(nn.Module):
             outputs = layer(outputs.relu())
         return outputs
 
-    def nll(self, counts: Counts) -> OfCodes:
+    def nll(self, counts: Counts) -> LogJoint:
         """-<x, log softmax f(z)> of codes `[..., N, L]`, `[..., N]` in nats.
 
         <x, f(z)> = <W x, h(z)> + <x, b> for the last hidden layer h: one sparse product serves all codes.

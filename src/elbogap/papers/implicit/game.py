@@ -4,12 +4,15 @@ Members, one per seed, are trained together; each draws from generators of its o
 """
 
 from collections.abc import Sequence
+from functools import partial
 
 import torch
 from torch import Tensor
 
 from elbogap.evaluation import histogram
-from elbogap.inference.adversarial import density_ratio_elbo, discriminator_objective
+from elbogap.inference.families.implicit import Implicit
+from elbogap.inference.objectives.adversarial import DensityRatio, discriminator_objective
+from elbogap.inference.objectives.base import StandardNormalPrior
 from elbogap.nn.mlp import MLP
 from elbogap.papers.implicit.horseshoe import DIMENSION, log_joint, log_likelihood
 from elbogap.papers.implicit.settings import AdversarialGame as Settings
@@ -95,17 +98,20 @@ class Game:
                 with torch.no_grad():
                     z = self._q(noise[:, k, j])
                 self._discriminator.improve(z, prior[:, k, j])
-            self._q.ascend(self._elbo(self._q(noise[:, k, -1])))
+            self._q.ascend(self._elbo(noise[:, k, -1]))
         return self._measure(i)
 
     @torch.no_grad()
     def _measure(self, i: int) -> Tensor:
-        z = self._q(self._draw("measure", i, self._settings.draws, self._settings.noise))
+        noise = self._draw("measure", i, self._settings.draws, self._settings.noise)
+        z = self._q(noise)
         elbo = log_joint(self._settings, z).double().mean(-1) + histogram.entropy(z, self._settings.cell)
-        return torch.stack([self._elbo(z).double(), elbo])
+        return torch.stack([self._elbo(noise).double(), elbo])
 
-    def _elbo(self, z: Tensor) -> Tensor:
-        return density_ratio_elbo(z, lambda z: log_likelihood(self._settings, z), self._discriminator.logits)
+    def _elbo(self, noise: Tensor) -> Tensor:
+        model = StandardNormalPrior(partial(log_likelihood, self._settings))
+        q = Implicit(self._q, self._settings.noise)
+        return DensityRatio(self._discriminator.logits).estimate(q, model, {"normal": noise}).mean()
 
     def _generators(self, purpose: str, *keys: int, device: str = "cpu") -> list[torch.Generator]:
         return [

@@ -20,6 +20,19 @@ class Method:
     refining: bool = False
 
 
+@dataclass(frozen=True)
+class Images:
+    """A data set of images.
+
+    Attributes:
+        label: in figures.
+        grey: whether pixels are grey levels, and validation images are trained on.
+    """
+
+    label: str
+    grey: bool = False
+
+
 EXPLICIT = Method("explicit", "explicit Gaussian")
 ELBO = Method("elbo", "ELBO")
 KL = Method("kl", "standard KL")
@@ -37,7 +50,7 @@ OF_ALPHA = {0.0: KL, 1.0: VCD}
 
 LABELLED = {"mnist": "MNIST", "hapt": "HAPT"}
 """Data sets of softmax regression and their labels in figures."""
-IMAGES = {"binarized_mnist": "MNIST", "fashion_mnist": "Fashion-MNIST"}
+IMAGES = {"binarized_mnist": Images("MNIST"), "fashion_mnist": Images("Fashion-MNIST", grey=True)}
 """Data sets of the VAEs."""
 
 

@@ -14,12 +14,11 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from elbogap.densities import bernoulli_log_likelihood
 from elbogap.ensemble import Fit, Variational, fit, round_of_minibatches, stairs
-from elbogap.inference.families.base import LogJoint
-from elbogap.inference.objectives.base import Estimate, StandardNormalPrior
+from elbogap.inference.objectives.base import Estimate
 from elbogap.inference.objectives.contrastive import VCD, ChainState, RunningMeanPerDatum
-from elbogap.nn.mlp import MLP, Network
+from elbogap.models.image_vae import PIXELS, log_joint
+from elbogap.nn.mlp import MLP
 from elbogap.papers.implicit.families import posterior
 from elbogap.papers.implicit.methods import kernel_of, objective_of
 from elbogap.papers.implicit.names import OF_VAE, Method
@@ -27,25 +26,11 @@ from elbogap.papers.implicit.settings import VaeCell, VaeTrain
 from elbogap.runtime import torch_generator
 from elbogap.training import Work
 
-PIXELS = 28 * 28
 FIRST_SCALE = 0.5
 """Scale of a semi-implicit q given its noise, at the beginning."""
 FACTOR_SCALE = 0.01
 """Standard deviation of the weights of the factorisation's decoder at the beginning."""
 DECAY = 0.9
-
-
-def log_joint(decoder: MLP, x: Tensor) -> StandardNormalPrior:
-    """log p(x_b, z) in nats for images `[M, B, 784]` and z `[M, ..., B, L]`: `[M, ..., B]`."""
-
-    def log_likelihood(network: Network) -> LogJoint:
-        def of_draws(z: Tensor) -> Tensor:
-            images = x.view(len(x), *[1] * (z.ndim - x.ndim), *x.shape[1:])
-            return bernoulli_log_likelihood(images, network(z))
-
-        return of_draws
-
-    return StandardNormalPrior(log_likelihood(decoder), log_likelihood(decoder.layers().detach()))
 
 
 @dataclass(frozen=True)

@@ -1,25 +1,24 @@
-"""A multi-layer perceptron as plain arrays: scikit-learn fits it, NumPy applies it, no pickle is kept."""
-
-from collections.abc import Mapping
+"""The classifier of digits: scikit-learn fits it, it is kept and applied as one of our networks."""
 
 import numpy as np
+import torch
 from sklearn.neural_network import MLPClassifier
+from torch import Tensor
+
+from elbogap.nn.mlp import MLP
+from elbogap.nn.store import Stored
 
 
-def to_arrays(classifier: MLPClassifier) -> dict[str, np.ndarray]:
-    """`weight0` [in, out], `bias0` [out], ... and `classes` of a fitted classifier with ReLU units."""
-    arrays = {"classes": classifier.classes_}
-    for layer, (weight, bias) in enumerate(zip(classifier.coefs_, classifier.intercepts_, strict=True)):
-        arrays |= {f"weight{layer}": weight, f"bias{layer}": bias}
-    return arrays
+def stored(classifier: MLPClassifier, **values: np.ndarray) -> Stored:
+    """A fitted classifier with ReLU units, its `classes`, and more values."""
+    weights = [torch.from_numpy(weight)[None] for weight in classifier.coefs_]
+    biases = [torch.from_numpy(bias)[None, None] for bias in classifier.intercepts_]
+    network = MLP.from_tensors(weights, biases, "relu")
+    return Stored({"classifier": network}, {"classes": classifier.classes_, **values})
 
 
-def predict(arrays: Mapping[str, np.ndarray], images: np.ndarray) -> np.ndarray:
-    """The most probable class of each image, `[..., pixels]` in {0, 1} to `[...]`, as scikit-learn does."""
-    layers = sum(name.startswith("weight") for name in arrays)
-    hidden = images.astype(np.float32)
-    for layer in range(layers):
-        if layer:
-            hidden = np.maximum(hidden, 0)
-        hidden = hidden @ arrays[f"weight{layer}"] + arrays[f"bias{layer}"]
-    return arrays["classes"][hidden.argmax(-1)]
+@torch.no_grad()
+def predict(classifier: Stored, images: Tensor) -> np.ndarray:
+    """The most probable class of each image, `[N, 784]` in {0, 1} to `[N]`."""
+    logits = classifier.networks["classifier"](images.cpu().float()[None])[0]
+    return classifier.values["classes"][logits.argmax(-1).numpy()]

@@ -19,18 +19,18 @@ def fig01_posterior_2d(density: Arrays) -> Figure:
     """Figure 1: the target as contour lines, and q_IW for up to three k as filled contours."""
     axis, target = density["axis"], density["target"]
     shown = _spread(density["k"])
-    panels = [density["q_iw"][place] for place in shown]
-    levels = np.linspace(0, max(panel.max() for panel in [target, *panels]), LEVELS)
+    densities = density["q_iw"][shown]
+    levels = np.linspace(0, max(target.max(), densities.max()), LEVELS)
     width = style.PAGE * (1 + len(shown)) / 4
     figure, axes = plt.subplots(1, 1 + len(shown), figsize=(width, 2.0), sharex=True, sharey=True)
     axes[0].contour(axis, axis, target.T, levels[1:], colors=style.BLUE, linewidths=0.7)
     axes[0].set_title("true posterior $p(z \\mid x)$")
-    for axes_k, k, panel in zip(axes[1:], density["k"][shown], panels, strict=True):
-        filled = axes_k.contourf(axis, axis, panel.T, levels, cmap="Blues")
-        axes_k.set_title(f"$q_{{\\mathrm{{IW}}}}(z \\mid x)$, $k = {k}$")
-    for one in axes:
-        one.set(aspect="equal", xticks=[], yticks=[])
-        one.spines[:].set_visible(True)
+    for panel, k, q_iw in zip(axes[1:], density["k"][shown], densities, strict=True):
+        filled = panel.contourf(axis, axis, q_iw.T, levels, cmap="Blues")
+        panel.set_title(f"$q_{{\\mathrm{{IW}}}}(z \\mid x)$, $k = {k}$")
+    for panel in axes:
+        panel.set(aspect="equal", xticks=[], yticks=[])
+        panel.spines[:].set_visible(True)
     figure.supxlabel(f"latent variables $z$, each panel $[-{axis[-1]:g}, {axis[-1]:g}]^2$", fontsize="medium")
     bar = figure.colorbar(filled, ax=axes, shrink=0.8, aspect=14, pad=0.01, ticks=levels[:: LEVELS // 3])
     bar.ax.set_yticklabels([f"{level:.2f}" for level in levels[:: LEVELS // 3]])
@@ -39,34 +39,29 @@ def fig01_posterior_2d(density: Arrays) -> Figure:
 
 
 def _spread(ks: np.ndarray) -> list[int]:
-    """Places of the smallest k, the one nearest to the middle of the logarithms, and the largest."""
+    """Indices of the smallest k, the one nearest to the middle of the logarithms, and the largest."""
     from_middle = abs(2 * np.log(ks) - np.log(ks.min()) - np.log(ks.max()))
-    places = {int(ks.argmin()), int(from_middle.argmin()), int(ks.argmax())}
-    return sorted(places, key=lambda place: ks[place])
+    indices = {int(ks.argmin()), int(from_middle.argmin()), int(ks.argmax())}
+    return sorted(indices, key=lambda index: ks[index])
 
 
 def fig02_mnist_reconstructions(images: Arrays, reconstruction: pd.DataFrame) -> Figure:
     """Figure 2: test digits, pixel means decoded from draws of q and q_IW, and the averages of Table 2."""
     measured = reconstruction.groupby("method")[["mean_log_p_x_given_z", "digit_agreement"]].mean()
     samples = images["q"].shape[1]
-    figure, axes = plt.subplots(
-        1,
-        3,
-        figsize=(style.PAGE, 2.25),
-        gridspec_kw={"width_ratios": [max(1, samples / 10), samples, samples]},
-    )
+    widths = {"width_ratios": [max(1, samples / 10), samples, samples]}
+    figure, axes = plt.subplots(1, 3, figsize=(style.PAGE, 2.25), gridspec_kw=widths)
     titles = ("image", "decoded draws of $q(z \\mid x)$", "decoded draws of $q_{\\mathrm{IW}}(z \\mid x)$")
     mosaics = (images["real"][:, None], images["q"], images["q_iw"])
-    for one, title, mosaic in zip(axes, titles, mosaics, strict=True):
+    for panel, title, mosaic in zip(axes, titles, mosaics, strict=True):
         rows, columns, _ = mosaic.shape
         tiles = mosaic.reshape(rows, columns, SIDE, SIDE).transpose(0, 2, 1, 3)
-        one.imshow(tiles.reshape(rows * SIDE, columns * SIDE), cmap="gray_r", vmin=0, vmax=1)
-        one.set(xticks=[], yticks=[])
-        one.set_title(title)
-        one.spines[:].set_visible(False)
-    for one, method in zip(axes[1:], ("q", "q_iw"), strict=True):
+        panel.imshow(tiles.reshape(rows * SIDE, columns * SIDE), cmap="gray_r", vmin=0, vmax=1)
+        panel.set(title=title, xticks=[], yticks=[])
+        panel.spines[:].set_visible(False)
+    for panel, method in zip(axes[1:], ("q", "q_iw"), strict=True):
         log_likelihood, agreement = measured.loc[method]
-        one.set_xlabel(f"$\\log p(x \\mid z) = {log_likelihood:.1f}$ nats, same digit {agreement:.1%}")
+        panel.set_xlabel(f"$\\log p(x \\mid z) = {log_likelihood:.1f}$ nats, same digit {agreement:.1%}")
     figure.get_layout_engine().set(wspace=0.04)
     style.mark_stand_in(figure, reconstruction)
     return figure
@@ -75,35 +70,27 @@ def fig02_mnist_reconstructions(images: Arrays, reconstruction: pd.DataFrame) ->
 def fig03_posterior_1d(density: pd.DataFrame, histogram: pd.DataFrame) -> Figure:
     """Figure 3: target, fitted q, exact q_IW, and a histogram of resampled draws, for two fits of q."""
     ks = sorted(density["k"].unique())
-    trainings = {"svi": "SVI", "iw-svi": "IW-SVI"}
-    figure, axes = plt.subplots(
-        2, len(ks), figsize=(max(style.PAGE, 1.6 * len(ks)), 3.4), sharex=True, sharey=True, squeeze=False
-    )
-    for row, (training, name) in zip(axes, trainings.items(), strict=True):
-        for one, k in zip(row, ks, strict=True):
-            bars = histogram[(histogram["training"] == training) & (histogram["k"] == k)]
-            curves = density[(density["training"] == training) & (density["k"] == k)]
-            edges = [*bars["left"], bars["right"].iloc[-1]]
-            one.stairs(
-                bars["density"], edges, fill=True, color=style.VERMILION, alpha=0.4, label="resampled draws"
+    size = (max(style.PAGE, 1.6 * len(ks)), 3.4)
+    figure, axes = plt.subplots(2, len(ks), figsize=size, sharex=True, sharey=True, squeeze=False)
+    looks = {
+        "target": (style.BLUE, "-", "target $p(z \\mid x)$"),
+        "q": (style.GREEN, "--", "fitted $q(z \\mid x)$"),
+        "q_iw": (style.BLACK, ":", "exact $q_{\\mathrm{IW}}(z \\mid x)$"),
+    }
+    for row, (training, name) in zip(axes, {"svi": "SVI", "iw-svi": "IW-SVI"}.items(), strict=True):
+        for panel, k in zip(row, ks, strict=True):
+            bars, curves = (
+                table[(table["training"] == training) & (table["k"] == k)] for table in (histogram, density)
             )
-            one.plot(curves["z"], curves["target"], color=style.BLUE, label="target $p(z \\mid x)$")
-            one.plot(
-                curves["z"], curves["q"], color=style.GREEN, linestyle="--", label="fitted $q(z \\mid x)$"
-            )
-            one.plot(
-                curves["z"],
-                curves["q_iw"],
-                color=style.BLACK,
-                linestyle=":",
-                label="exact $q_{\\mathrm{IW}}(z \\mid x)$",
-            )
-            one.set_xlim(curves["z"].min(), curves["z"].max())
-            one.set_ylim(0, None)
+            edges, label = [*bars["left"], bars["right"].iloc[-1]], "resampled draws"
+            panel.stairs(bars["density"], edges, fill=True, color=style.VERMILION, alpha=0.4, label=label)
+            for column, (colour, line, label) in looks.items():
+                panel.plot(curves["z"], curves[column], line, color=colour, label=label)
+            panel.set(xlim=(curves["z"].min(), curves["z"].max()), ylim=(0, None))
         row[0].set_ylabel(f"q fitted by {name}\ndensity")
-    for one, k in zip(axes[0], ks, strict=True):
-        one.set_title(f"$K = {k}$")
-    for one in axes[1]:
-        one.set_xlabel("latent variable $z$")
+    for panel, k in zip(axes[0], ks, strict=True):
+        panel.set_title(f"$K = {k}$")
+    for panel in axes[1]:
+        panel.set_xlabel("latent variable $z$")
     figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=4)
     return figure

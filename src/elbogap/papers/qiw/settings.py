@@ -12,44 +12,43 @@ from elbogap.config.quantities import (
     Positive,
     Rate,
     Real,
-    Seconds,
     Seed,
     Small,
     Widths,
 )
+from elbogap.config.sections import Resumable
 
 
-class Posterior2D(Section):
-    """Figure 1 and Table 1: q_IW on the target of eight Gaussians."""
+class Posterior(Section):
+    """q_IW on a target that is integrated."""
 
     ks: Levels[Count] = setting("Numbers of draws k.", min_length=1)
-    figure_half_width: Positive = setting("Half-width a of the figure, which shows [-a, a]^2.", unit="z")
+    half_width: Positive = setting("The integrals cover [-a, a] along each axis.", unit="z")
+    figure_half_width: Positive = setting("The figure, or its histograms, cover [-a, a].", unit="z")
+    seed: Seed = setting("Base seed of the draws.")
+
+
+class Posterior2D(Posterior):
+    """Figure 1 and Table 1: q_IW on the target of eight Gaussians."""
+
     figure_points: Integer = setting("Grid points per axis of the figure.", ge=2)
-    half_width: Positive = setting("Half-width a of the square [-a, a]^2 of the integrals.", unit="z")
     points: Integer = setting("Grid points per axis of the integrals.", ge=40)
     batches: Integer = setting(
         "Batches of other draws per seed, for the Monte-Carlo columns.", ge=4, multiple_of=2
     )
     batch_seeds: Integer = setting("Independent repetitions of the Monte-Carlo columns.", ge=2)
-    seed: Seed = setting("Base seed of the draws.")
 
 
-class Posterior1D(Section):
+class Posterior1D(Posterior):
     """Figure 3: a Gaussian fitted by the ELBO and by the IWAE bound, and what resampling makes of it."""
 
-    ks: Levels[Count] = setting("Numbers of draws k.", min_length=1)
-    half_width: Positive = setting("Half-width a of the range [-a, a] of the integrals.", unit="z")
     points: Integer = setting("Grid points of the integrals.", ge=100)
     starts: Levels[Real] = setting("Initial means of the fits; the best end counts.", unit="z", min_length=1)
     samples: Integer = setting("Resampled draws in each histogram.", ge=100)
     bins: Integer = setting("Bins of each histogram.", ge=10)
-    figure_half_width: Positive = setting(
-        "Half-width a of the figure and its histograms, which span [-a, a].", unit="z"
-    )
-    seed: Seed = setting("Base seed of the draws.")
 
 
-class MnistTrain(Section):
+class MnistTrain(Resumable):
     """The importance-weighted autoencoder of Figure 2."""
 
     k: Count = setting("Draws in the IWAE bound.")
@@ -61,7 +60,6 @@ class MnistTrain(Section):
     learning_rate: Rate = setting("Adam's learning rate.")
     epsilon: Small = setting("Adam's epsilon in TensorFlow's sense.")
     record_every: Count = setting("Steps that one row of the training curve averages.")
-    checkpoint_seconds: Seconds = setting("Least time between two checkpoints.", unit="s")
     seed: Seed = setting("Base seed of weights, order and noise.")
 
 

@@ -80,23 +80,16 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame]:
     `generator`), where infinite noise is `inf`; natural parameters in units of their family.
 
     Returns:
-        `encoder` (Lemma 1, Theorem 1), by `family` and `sigma`: largest differences over the nodes between
-        the optimised encoder and eq. 15, `kl` and `natural_difference`; `excess`, the optimised less the
-        formula's average divergence; `slope`, the steepest step of the optimised encoder between nodes, and
-        the Lipschitz `bound`, in Euclidean norms, per unit of x; `missed`, the fraction of searches that
-        ended elsewhere, of `starts` random ones per node.
-        `encoder_curves`: the first natural parameter along `x`, `optimised` and by `kernel_regression`.
-        `posteriors`: the natural parameters of p(z|x_i).
-        `strength` (Proposition 1, eq. 16): `regulariser` R(theta; sigma, alpha) by `encoder` (any, affine),
-        `family`, `model`, `alpha` and `sigma`.
-        `generator` (Proposition 2), by `sigma` and `start`: the largest `difference` of an optimised pixel
-        mean from eq. 19, the `excess` of the optimised bound over the formula's, and the `distance` of the
-        optimised means from the data's, averaged over z and pixels.
-        `generator_curves`: the mean of each `pixel` along `z`, `optimised` and by the `formula`, and the
-        `data_mean`.
-        `attenuation` (Proposition 3): `regulariser` R(theta; sigma, k) by `model`, `sigma` and `k`.
-        `bounds` (appendix B), by `sigma`: `l_dvae` and `l_cvae`, their `difference`, the conditional
-        `mutual_information`, their `discrepancy`, the `perturbation_entropy` and the `log_evidence`.
+        `encoder` (Lemma 1, Theorem 1), by `family` and `sigma`: `kl` and `natural_difference`, the largest
+        over the nodes, `excess`, `slope`, its Lipschitz `bound`, and `missed`, the fraction of searches that
+        ended elsewhere, of `starts` per node; `encoder_curves` along `x`; `posteriors` p(z|x_i).
+        `strength` (Proposition 1, eq. 16): R(theta; sigma, alpha) by `encoder` (any, affine), `family`,
+        `model`, `alpha` and `sigma`.
+        `generator` (Proposition 2), by `sigma` and `start`: the largest `difference` from eq. 19, `excess`,
+        and the `distance` from the data's means, over z and pixels; `generator_curves` along `z` by `pixel`.
+        `attenuation` (Proposition 3): R(theta; sigma, k) by `model`, `sigma` and `k`.
+        `bounds` (appendix B), by `sigma`: both bounds, their `difference`, the `mutual_information`, the
+        `discrepancy` of these two, the `perturbation_entropy` and the `log_evidence`.
 
     Raises:
         UserError: a grid too coarse, or an optimisation that fails.

@@ -14,10 +14,11 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from elbogap.densities import bernoulli_kl_to_uniform
 from elbogap.ensemble import minibatches
 from elbogap.errors import UserError
-from elbogap.inference import arm
+from elbogap.inference.families.bernoulli import BernoulliCodes
+from elbogap.inference.noise import draw
+from elbogap.inference.objectives.codes import ARM
 from elbogap.papers.efvae.documents import Counts
 from elbogap.papers.efvae.settings import NewsgroupsTrain as Settings
 from elbogap.papers.efvae.text_vae import TextVae
@@ -90,9 +91,9 @@ def _train(
     def step(i: int) -> Tensor:
         epoch, k = divmod(i - 1, steps)
         counts, uniforms = batches(epoch)[k]
-        logits = vae.logits(counts)
-        nelbo = (arm.arm(vae.nll(counts), logits, uniforms) + bernoulli_kl_to_uniform(logits)).mean()
-        descend(nelbo, optimiser)
+        q, nll_of = BernoulliCodes(vae.logits(counts)), vae.nll(counts)
+        elbo = ARM().estimate(q, lambda codes: -nll_of(codes), {"uniform": uniforms}).mean().mean()
+        descend(-elbo, optimiser)
         done = epoch + 1
         if k == steps - 1 and (done % settings.measure_epochs == 0 or done == len(samples)):
             for part, of_part in parts.items():
@@ -101,7 +102,7 @@ def _train(
                 )
                 nll, kl = measure(vae, of_part, settings.batch, random)
                 measured.append({"epoch": done, "part": part, "nll": nll, "kl": kl})
-        return nelbo.detach()
+        return elbo.detach()
 
     train(
         step,
@@ -118,9 +119,8 @@ def measure(vae: TextVae, documents: Counts, batch: int, generator: torch.Genera
     """Means over documents of the NLL at a code drawn from q(z|x), and of KL(q || p), in nats."""
     total = torch.zeros(2, dtype=torch.float64, device=documents.words.device)
     for counts in documents.split(batch):
-        logits = vae.logits(counts)
-        uniforms = torch.rand(logits.shape, generator=generator, device=logits.device)
-        nll = vae.nll(counts)(arm.codes(logits, uniforms))
-        total += torch.stack([nll.double().sum(), bernoulli_kl_to_uniform(logits).double().sum()])
+        q = BernoulliCodes(vae.logits(counts))
+        nll = vae.nll(counts)(q.sample(draw(q.noise(len(counts)), generator)))
+        total += torch.stack([nll.double().sum(), q.kl_to_uniform().double().sum()])
     nll_mean, kl_mean = (total / len(documents)).tolist()
     return nll_mean, kl_mean

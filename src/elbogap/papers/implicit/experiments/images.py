@@ -7,6 +7,7 @@ import numpy as np
 
 from elbogap.data import formats
 from elbogap.data.loaders import load
+from elbogap.papers.implicit.names import IMAGES
 from elbogap.papers.implicit.settings import ImplicitImages as Settings
 from elbogap.runtime import Run, numpy_generator
 from elbogap.tables import Arrays
@@ -22,7 +23,7 @@ def run(settings: Settings, run: Run) -> dict[str, dict[str, np.ndarray]]:
     """
     data, name = load(run.inputs["data"]), run.keys["dataset"]
     parts = {part: data.arrays[part] for part in ("train", "test")}
-    if name == "fashion_mnist":  # of MNIST the validation rows stay out, as in the documents
+    if IMAGES[name].grey:  # of MNIST the validation rows stay out, as in the documents
         parts["train"] = np.concatenate([parts["train"], data.arrays["valid"]])
         parts = {part: values > settings.threshold * WHITE for part, values in parts.items()}
     random = numpy_generator(settings.seed, "implicit.images", name)

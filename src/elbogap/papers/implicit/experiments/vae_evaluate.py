@@ -21,13 +21,13 @@ from elbogap.inference.families.base import LogJoint
 from elbogap.inference.families.gaussian import DiagonalGaussian
 from elbogap.inference.families.semi_implicit import SemiImplicit
 from elbogap.inference.noise import draw
+from elbogap.models.image_vae import log_joint
 from elbogap.nn.mlp import MLP
 from elbogap.nn.store import Stored
 from elbogap.papers.implicit.experiments.images import unpack
 from elbogap.papers.implicit.families import EXPLICIT_FLOOR, posterior
 from elbogap.papers.implicit.names import OF_VAE, Method
 from elbogap.papers.implicit.settings import VaeEvaluate as Settings
-from elbogap.papers.implicit.vae import log_joint
 from elbogap.runtime import Run, torch_generator
 from elbogap.tables import read_arrays, read_table
 from elbogap.training import Work, tabulate
@@ -78,7 +78,7 @@ def _both(
     settings: Settings, method: Method, networks: dict[str, MLP], x: Tensor, generator: torch.Generator
 ) -> Tensor:
     """Both estimates for images `[1, B, 784]`, `[2, B]` in nats."""
-    joint = log_joint(networks["decoder"], x).detach()
+    joint = log_joint(networks["decoder"], x.unsqueeze(1)).detach()
     at_once = max(1, settings.rows // x.shape[1])
     with torch.no_grad():
         q = posterior(networks, method, x)

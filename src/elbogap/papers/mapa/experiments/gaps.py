@@ -17,7 +17,7 @@ from elbogap import provenance
 from elbogap.densities import categorical_kl
 from elbogap.errors import Unresolved
 from elbogap.evaluation import quadrature
-from elbogap.evaluation.gaps import Gaussians, best_gaussians, gaussian_elbo
+from elbogap.evaluation.gaps import best_gaussians, gaussian_elbo
 from elbogap.inference import noise
 from elbogap.inference.empirical import empiricalised_log_likelihood, index_log_posterior
 from elbogap.inference.families.gaussian import DiagonalGaussian
@@ -119,7 +119,7 @@ def _of_posterior(
     q = POSTERIORS[method.posterior or ""].family(outputs)
     repeated = partial(_repeated, settings.samples, model, x, outputs, generator)
     if isinstance(q, DiagonalGaussian):
-        gaussians = Gaussians(q.mean[0, :, 0], 0.5 * q.log_variance[0, :, 0])
+        gaussians = DiagonalGaussian(q.mean[0], q.log_variance[0])
         of_x, best = gaussian_elbo(*problem, gaussians), best_gaussians(*problem, gaussians)
         elbo = of_x.mean()[None]
         gaps = {

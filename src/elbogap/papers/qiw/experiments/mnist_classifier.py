@@ -7,12 +7,13 @@ import warnings
 
 import numpy as np
 import pandas as pd
+import torch
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.neural_network import MLPClassifier
 from threadpoolctl import threadpool_limits
 
 from elbogap.data.loaders import load
-from elbogap.papers.qiw.classifier import predict, to_arrays
+from elbogap.papers.qiw.classifier import predict, stored
 from elbogap.papers.qiw.settings import MnistClassifier as Settings
 from elbogap.runtime import Run, derive_seed, numpy_generator
 
@@ -20,7 +21,7 @@ WHITE = 255
 
 
 def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame | dict[str, np.ndarray]]:
-    """Fit the classifier (`classifier`) and measure its share of right digits on the test part (`accuracy`).
+    """Fit the classifier (`classifier`) and measure its accuracy on the test part (`accuracy`).
 
     `binarisation` of the test images: `bernoulli`, as in training and in the fixed-binarised set, or
     `threshold` at half of white, as the reconstructions are.
@@ -37,12 +38,12 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame | dict[str, np.n
     with threadpool_limits(run.threads), warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # the number of epochs is a setting
         classifier.fit(images.astype(np.float32), labels)
-        arrays = to_arrays(classifier)
-        test = data.arrays["test"]
-        binarised = {"bernoulli": _bernoulli(test, random), "threshold": test > WHITE / 2}
-        right = {
-            name: predict(arrays, values) == data.arrays["test_label"] for name, values in binarised.items()
-        }
+    kept, test = stored(classifier, data=np.array(data.kind)), data.arrays["test"]
+    binarised = {"bernoulli": _bernoulli(test, random), "threshold": test > WHITE / 2}
+    right = {
+        name: predict(kept, torch.from_numpy(values)) == data.arrays["test_label"]
+        for name, values in binarised.items()
+    }
     accuracy = pd.DataFrame(
         {
             "document": "qiw",
@@ -53,7 +54,7 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame | dict[str, np.n
             "test_accuracy": [float(values.mean()) for values in right.values()],
         }
     )
-    return {"classifier": arrays | {"data": np.array(data.kind)}, "accuracy": accuracy}
+    return {"classifier": kept.to_arrays(), "accuracy": accuracy}
 
 
 def _bernoulli(grey: np.ndarray, random: np.random.Generator) -> np.ndarray:

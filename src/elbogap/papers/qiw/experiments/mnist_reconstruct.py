@@ -9,7 +9,6 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 import torch
-from threadpoolctl import threadpool_limits
 from torch import Tensor
 
 from elbogap.data.loaders import load
@@ -23,7 +22,6 @@ from elbogap.nn.store import Stored
 from elbogap.papers.qiw.classifier import predict
 from elbogap.papers.qiw.settings import MnistReconstruct as Settings
 from elbogap.runtime import Run, numpy_generator, torch_generator
-from elbogap.tables import read_arrays
 
 ROWS = 10_000  # decoder rows held at once
 
@@ -39,14 +37,14 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame | dict[str, np.n
     on the first `bound_images` of the images, in nats per image, a property of the model.
     """
     networks = Stored.load(run.inputs["parameters"]).member(0, run.device)
-    classifier = read_arrays(run.inputs["classifier"])
+    classifier = Stored.load(run.inputs["classifier"])
     data = load(run.inputs["data"])
-    kinds = {data.kind, str(classifier["data"])}
+    kinds = {data.kind, str(classifier.values["data"])}
     test = torch.from_numpy(data.arrays["test"]).to(run.device, torch.float32)
     # The test part is sorted by class, so its first rows are no sample of it.
     order = numpy_generator(settings.seed, "qiw.mnist_reconstruct", "images").permutation(len(test))
     images = test[torch.from_numpy(order[: settings.images]).to(run.device)]
-    with torch.no_grad(), threadpool_limits(run.threads):
+    with torch.no_grad():
         key = {
             "document": "qiw",
             "dataset": data.name,
@@ -55,13 +53,13 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame | dict[str, np.n
             "images": len(images),
             f"test_iwae_s{settings.bound_samples}": _bound(networks, images, settings, run),
         }
-        digits = predict(classifier, images.cpu().numpy())
+        digits = predict(classifier, images)
         rows = []
         for draw_seed in range(settings.repeats):
             generator = _generator(settings, run, "table", draw_seed)
             for method, logits in _reconstruct(networks, images, settings.k, generator).items():
                 log_likelihood = bernoulli_log_likelihood(images, logits)
-                read = predict(classifier, (logits > 0).cpu().numpy())
+                read = predict(classifier, logits > 0)
                 rows.append(
                     {
                         **key,

@@ -40,15 +40,16 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame | dict[str, np.n
         UserError: a minibatch larger than the training set.
     """
     data = load(run.inputs["data"])
-    images = _subset(data.arrays["train"], settings).to(run.device, torch.float32)
+    train_part = data.arrays["train"]
+    chosen = numpy_generator(settings.seed, "qiw.mnist_train", "subset").permutation(len(train_part))
+    images = torch.from_numpy(train_part[chosen[: settings.images]]).to(run.device, torch.float32)
     steps_per_epoch = len(images) // settings.batch
     if not steps_per_epoch:
         raise UserError(f"qiw.mnist_train: batch {settings.batch} exceeds the {len(images)} training images")
 
     weights = torch_generator(settings.seed, "qiw.mnist_train", "weights")
-    networks = initial_networks(
-        settings.hidden, settings.latent, settings.hidden, "softplus", lambda _: [weights]
-    )
+    hidden = settings.hidden
+    networks = initial_networks(hidden, settings.latent, hidden, "softplus", lambda _: [weights])
     modules = nn.ModuleDict(networks).to(run.device)
     generator = torch_generator(settings.seed, "qiw.mnist_train", "noise", device=run.device)
     optimiser = torch.optim.Adam(modules.parameters(), lr=settings.learning_rate, betas=BETAS)
@@ -100,8 +101,3 @@ def torch_epsilon(epsilon: float, step: int) -> float:
     torch's is epsilon / sqrt(1 - beta2^t), 32 times `epsilon` at first and `epsilon` in the end.
     """
     return epsilon / math.sqrt(1 - BETAS[1] ** step)
-
-
-def _subset(images: np.ndarray, settings: Settings) -> Tensor:
-    chosen = numpy_generator(settings.seed, "qiw.mnist_train", "subset").permutation(len(images))
-    return torch.from_numpy(images[chosen[: settings.images]])

@@ -6,7 +6,6 @@ of one run.
 """
 
 import math
-from collections.abc import Callable
 
 import numpy as np
 import pandas as pd
@@ -35,17 +34,17 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame]:
     svi = _fit(z, 1, settings)
     fits, densities, histograms = [], [], []
     for k in settings.ks:
-        for training, (mean, deviation) in (("svi", svi), ("iw-svi", _fit(z, k, settings))):
+        for training, (mean, scale) in (("svi", svi), ("iw-svi", _fit(z, k, settings))):
             key = {"document": "qiw", "training": training, "k": k}
-            fit, density = _exact(z, mean, deviation, k)
-            shown = density["z"].abs() <= settings.figure_half_width
-            fits.append(key | {"q_mean": mean, "q_deviation": deviation} | fit)
-            densities.append(density[shown].assign(**key))
-            histograms.append(_histogram(mean, deviation, k, training, settings).assign(**key))
+            fit, curves = _exact(z, mean, scale, k)
+            fits.append(key | {"q_mean": mean, "q_deviation": scale} | fit)
+            shown = z.abs() <= settings.figure_half_width
+            densities.append(pd.DataFrame(key | {name: curve[shown] for name, curve in curves.items()}))
+            histograms.append(pd.DataFrame(key | _histogram(mean, scale, k, training, settings)))
     return {
         "fits": pd.DataFrame(fits),
-        "density": _keys_first(pd.concat(densities)),
-        "histogram": _keys_first(pd.concat(histograms)),
+        "density": pd.concat(densities),
+        "histogram": pd.concat(histograms),
     }
 
 
@@ -58,40 +57,32 @@ def log_target(z: Tensor) -> Tensor:
 def _fit(z: Tensor, k: int, settings: Settings) -> tuple[float, float]:
     """Mean and standard deviation of the Gaussian that maximises the bound of k draws."""
 
-    def loss(parameters: np.ndarray) -> tuple[float, np.ndarray]:
-        leaf = torch.tensor(parameters, requires_grad=True)
-        log_q = Normal(leaf[0], leaf[1].exp()).log_prob(z)
+    def loss(values: np.ndarray) -> tuple[float, np.ndarray]:
+        parameters = torch.tensor(values, requires_grad=True)
+        log_q = Normal(parameters[0], parameters[1].exp()).log_prob(z)
         inside = log_q > -600  # a narrow q that the search passes has no mass beyond, but infinite weights
-        log_weights = (log_target(z) - log_q)[inside]
-        transform = exact_importance.weight_transform(log_q[inside].exp(), log_weights)
+        transform = exact_importance.weight_transform(log_q[inside].exp(), (log_target(z) - log_q)[inside])
         value = -exact_importance.iwae(transform, k)
-        (gradient,) = torch.autograd.grad(value, leaf)
+        (gradient,) = torch.autograd.grad(value, parameters)
         return value.item(), gradient.numpy()
 
-    ends = [_descend(loss, start, settings) for start in settings.starts]
-    mean, log_deviation = min(ends)[1]
-    return mean, math.exp(log_deviation)
+    ends, reach = [], settings.half_width / 2
+    bounds = [(-reach, reach), (math.log(SMALLEST), math.log(LARGEST))]
+    for start in settings.starts:
+        end = minimize(loss, np.array([start, 0.0]), jac=True, method="L-BFGS-B", bounds=bounds)
+        if not end.success:
+            raise UserError(
+                f"posterior_1d: the fit from mean {start} failed ({end.message}); change `starts`"
+            )
+        ends.append((float(end.fun), *end.x.tolist()))
+    _, mean, log_scale = min(ends)
+    return mean, math.exp(log_scale)
 
 
-def _descend(
-    loss: Callable[[np.ndarray], tuple[float, np.ndarray]], start: float, settings: Settings
-) -> tuple[float, tuple[float, float]]:
-    reach = settings.half_width / 2
-    end = minimize(
-        loss,
-        np.array([start, 0.0]),
-        jac=True,
-        method="L-BFGS-B",
-        bounds=[(-reach, reach), (math.log(SMALLEST), math.log(LARGEST))],
-    )
-    if not end.success:
-        raise UserError(f"posterior_1d: the fit from mean {start} failed ({end.message}); change `starts`")
-    return float(end.fun), (float(end.x[0]), float(end.x[1]))
-
-
-def _exact(z: Tensor, mean: float, deviation: float, k: int) -> tuple[dict[str, float], pd.DataFrame]:
+def _exact(z: Tensor, mean: float, scale: float, k: int) -> tuple[dict[str, float], dict[str, np.ndarray]]:
+    """Bounds and divergences of q, and curves along z."""
     step = float(z[1] - z[0])
-    log_q, log_p = Normal(mean, deviation).log_prob(z), log_target(z)
+    log_q, log_p = Normal(mean, scale).log_prob(z), log_target(z)
     transform = exact_importance.weight_transform(log_q.exp(), log_p - log_q)
     log_q_iw = exact_importance.log_marginal(transform, log_q, log_p - log_q, k)
     fit = {
@@ -101,27 +92,16 @@ def _exact(z: Tensor, mean: float, deviation: float, k: int) -> tuple[dict[str, 
         "kl_q_iw_to_p": float((log_q_iw.exp() * (log_q_iw - log_p)).sum() * step),
     }
     curves = {"z": z, "target": log_p.exp(), "q": log_q.exp(), "q_iw": log_q_iw.exp()}
-    return fit, pd.DataFrame({name: curve.numpy() for name, curve in curves.items()})
+    return fit, {name: curve.numpy() for name, curve in curves.items()}
 
 
-def _histogram(mean: float, deviation: float, k: int, training: str, settings: Settings) -> pd.DataFrame:
+def _histogram(mean: float, scale: float, k: int, training: str, settings: Settings) -> dict[str, object]:
     """Density of resampled draws per bin; draws outside the figure count in the total."""
     generator = torch_generator(settings.seed, "qiw.posterior_1d", training, k)
-    z = mean + deviation * torch.randn(k, settings.samples, dtype=torch.float64, generator=generator)
-    log_w = log_target(z) - Normal(mean, deviation).log_prob(z)
+    z = mean + scale * torch.randn(k, settings.samples, dtype=torch.float64, generator=generator)
+    log_w = log_target(z) - Normal(mean, scale).log_prob(z)
     kept = resample(z.unsqueeze(-1), log_w, generator).squeeze(-1).numpy()
     edges = np.linspace(-settings.figure_half_width, settings.figure_half_width, settings.bins + 1)
     counts, _ = np.histogram(kept, edges)
-    return pd.DataFrame(
-        {
-            "left": edges[:-1],
-            "right": edges[1:],
-            "samples": settings.samples,
-            "density": counts / (settings.samples * np.diff(edges)),
-        }
-    )
-
-
-def _keys_first(table: pd.DataFrame) -> pd.DataFrame:
-    keys = ["document", "training", "k"]
-    return table[[*keys, *table.columns.difference(keys, sort=False)]]
+    density = counts / (settings.samples * np.diff(edges))
+    return {"left": edges[:-1], "right": edges[1:], "samples": settings.samples, "density": density}

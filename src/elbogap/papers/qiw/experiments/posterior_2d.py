@@ -14,8 +14,8 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from elbogap.densities import gaussian_log_density
-from elbogap.inference import exact_importance
+from elbogap.inference import exact_importance, noise
+from elbogap.inference.families.gaussian import DiagonalGaussian
 from elbogap.inference.importance import log_conditional
 from elbogap.papers.qiw.settings import Posterior2D as Settings
 from elbogap.runtime import Run, torch_generator
@@ -23,8 +23,12 @@ from elbogap.runtime import Run, torch_generator
 CENTRES = ((1, 3), (3, 0), (1, 1), (-3, -1), (-1, -3), (2, 2), (-2, -2), (0, 0))
 LOG_VARIANCES = (0.01, 0.01, 0.01, 0.01, 0.01, 1, 1, 1)
 LOG_EVIDENCE = math.log(len(CENTRES))  # eight components of unit mass
-LOG_VARIANCE_OF_Q = 1
+COMPONENTS = DiagonalGaussian(
+    torch.tensor(CENTRES, dtype=torch.float64), torch.tensor(LOG_VARIANCES, dtype=torch.float64).unsqueeze(-1)
+)
+Q = DiagonalGaussian(*torch.tensor([[0.0, 0.0], [1.0, 1.0]], dtype=torch.float64))
 BLOCK = 250  # batches times all grid points held at once
+KEY: dict[str, object] = {"document": "qiw", "target": "eight Gaussians"}
 
 
 def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame | dict[str, np.ndarray]]:
@@ -45,40 +49,26 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame | dict[str, np.n
         for batch_seed in range(settings.batch_seeds)
     )
     bounds = [
-        {"document": "qiw", "target": "eight Gaussians", "k": k, "log_evidence": LOG_EVIDENCE}
+        {**KEY, "k": k, "log_evidence": LOG_EVIDENCE}
         | (exact := _exact(grid, transform, k))
         | _summary(batches[batches["k"] == k], exact["l_iwae"])
         for k in settings.ks
     ]
-    figure = Grid.of(settings.figure_points, settings.figure_half_width)
-    side = settings.figure_points
+    side, half_width = settings.figure_points, settings.figure_half_width
+    figure = Grid.of(side, half_width)
+    log_q_iw = [exact_importance.log_marginal(transform, figure.log_q, figure.log_w, k) for k in settings.ks]
     density = {
-        "axis": np.linspace(-settings.figure_half_width, settings.figure_half_width, side),
-        "target": (figure.log_joint - LOG_EVIDENCE).exp().reshape(side, side).numpy(),
+        "axis": np.linspace(-half_width, half_width, side),
+        "target": (figure.log_joint - LOG_EVIDENCE).exp().view(side, side).numpy(),
         "k": np.array(settings.ks),
-        "q_iw": np.stack(
-            [
-                exact_importance.log_marginal(transform, figure.log_q, figure.log_w, k)
-                .exp()
-                .reshape(side, side)
-                .numpy()
-                for k in settings.ks
-            ]
-        ),
+        "q_iw": torch.stack(log_q_iw).exp().view(-1, side, side).numpy(),
     }
     return {"bounds": pd.DataFrame(bounds), "batches": batches, "density": density}
 
 
 def log_joint(z: Tensor) -> Tensor:
     """log p(x, z), the unnormalised target, `[..., 2]` to `[...]`."""
-    centres = torch.tensor(CENTRES, dtype=z.dtype)
-    log_variances = torch.tensor(LOG_VARIANCES, dtype=z.dtype).unsqueeze(-1)
-    return gaussian_log_density(z.unsqueeze(-2), centres, log_variances).logsumexp(-1)
-
-
-def log_q(z: Tensor) -> Tensor:
-    """log q(z | x), `[..., 2]` to `[...]`."""
-    return gaussian_log_density(z, torch.zeros_like(z), torch.full_like(z, LOG_VARIANCE_OF_Q))
+    return COMPONENTS.log_prob(z.unsqueeze(-2)).logsumexp(-1)
 
 
 @dataclass(frozen=True)
@@ -94,7 +84,7 @@ class Grid:
         """`points` per axis on [-half_width, half_width]^2."""
         axis = torch.linspace(-half_width, half_width, points, dtype=torch.float64)
         z = torch.cartesian_prod(axis, axis)
-        return cls(float(axis[1] - axis[0]) ** 2, log_q(z), log_joint(z))
+        return cls(float(axis[1] - axis[0]) ** 2, Q.log_prob(z), log_joint(z))
 
     @property
     def q(self) -> Tensor:
@@ -117,12 +107,11 @@ def _exact(grid: Grid, transform: exact_importance.WeightTransform, k: int) -> d
     }
 
 
-def _monte_carlo(grid: Grid, k: int, batch_seed: int, settings: Settings) -> dict[str, str | float]:
+def _monte_carlo(grid: Grid, k: int, batch_seed: int, settings: Settings) -> dict[str, object]:
     """Integrals of q_IW on the grid, with the k - 1 other draws of each batch sampled."""
     generator = torch_generator(settings.seed, "qiw.posterior_2d", k, batch_seed)
-    deviation = math.exp(LOG_VARIANCE_OF_Q / 2)
-    others = deviation * torch.randn(settings.batches, k - 1, 2, dtype=torch.float64, generator=generator)
-    log_others = (log_joint(others) - log_q(others)).unsqueeze(-1)
+    others = Q.rsample(noise.draw(Q.noise(settings.batches, k - 1), generator, dtype=torch.float64))
+    log_others = (log_joint(others) - Q.log_prob(others)).unsqueeze(-1)
     l_vae, mass = [], []
     sums = torch.zeros(2, len(grid.log_q), dtype=torch.float64)
     for half, part in enumerate(log_others.chunk(2)):
@@ -134,8 +123,7 @@ def _monte_carlo(grid: Grid, k: int, batch_seed: int, settings: Settings) -> dic
             sums[half] += density.sum(0)
     halves = sums / (settings.batches / 2)
     return {
-        "document": "qiw",
-        "target": "eight Gaussians",
+        **KEY,
         "k": k,
         "batch_seed": batch_seed,
         "batches": settings.batches,
@@ -155,20 +143,20 @@ def _l_vae(grid: Grid, density: Tensor) -> float:
 
 
 def _summary(batches: pd.DataFrame, l_iwae: float) -> dict[str, float]:
-    n = batches["batches"].sum()
-    mean = batches.mean(numeric_only=True)
-    error = batches.sem(numeric_only=True)
-    conditional_se = math.sqrt(mean["l_vae_conditional_variance"] / n)
+    n, mean = batches["batches"].sum(), batches.mean(numeric_only=True)
+    conditional_se, mass_se = (
+        math.sqrt(mean[name] / n) for name in ("l_vae_conditional_variance", "mass_variance")
+    )
     resolution = 1e-6  # of the quadrature; for k = 1 nothing is sampled and the standard error is zero
     return {
         "l_vae_conditional": mean["l_vae_conditional"],
         "l_vae_conditional_se": conditional_se,
         "identity_z": (mean["l_vae_conditional"] - l_iwae) / max(conditional_se, resolution),
         "l_vae_marginal_mc": mean["l_vae_marginal_mc"],
-        "l_vae_marginal_mc_se": error["l_vae_marginal_mc"],
+        "l_vae_marginal_mc_se": batches["l_vae_marginal_mc"].sem(),
         "l_vae_marginal_half": mean["l_vae_marginal_half"],
         "mass_mc": mean["mass_mc"],
-        "mass_mc_se": math.sqrt(mean["mass_variance"] / n),
-        "mass_z": (mean["mass_mc"] - 1) / max(math.sqrt(mean["mass_variance"] / n), resolution),
+        "mass_mc_se": mass_se,
+        "mass_z": (mean["mass_mc"] - 1) / max(mass_se, resolution),
         "batches": n,
     }

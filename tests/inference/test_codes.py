@@ -6,7 +6,6 @@ linear in u: two Gauss nodes in each piece integrate it and its square exactly.
 
 import itertools
 import math
-from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -15,9 +14,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from elbogap.inference import arm
+from elbogap.inference.families.base import LogJoint
+from elbogap.inference.families.bernoulli import BernoulliCodes
+from elbogap.inference.objectives.codes import ARM, REINFORCE, DisARM, OfCodes
 
-ESTIMATORS = {"arm": arm.arm, "disarm": arm.disarm, "reinforce": arm.reinforce}
+ESTIMATORS = {"arm": ARM(), "disarm": DisARM(), "reinforce": REINFORCE()}
 SEEDS = st.integers(0, 2**31)
 L = 3
 
@@ -26,7 +27,7 @@ def draw(seed: int, *shape: int) -> Tensor:
     return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
-def table(values: Tensor) -> arm.OfCodes:
+def table(values: Tensor) -> LogJoint:
     """The function that has these values `[2^L]` at the codes, read as binary numbers."""
     powers = 2 ** torch.arange(L, dtype=torch.float64)
     return lambda codes: values[(codes @ powers).long()]
@@ -56,10 +57,18 @@ def nodes(logits: Tensor) -> tuple[Tensor, Tensor]:
     return grid[..., 0], grid[..., 1].prod(-1)
 
 
-def gradients(estimator: Callable[..., Tensor], values: Tensor, logits: Tensor, uniforms: Tensor) -> Tensor:
+def expected_value(objective: OfCodes, function: LogJoint, logits: Tensor, uniforms: Tensor) -> Tensor:
+    """The mean of f over samples `[S, ..., L]`, with its gradient: the objective without the entropy."""
+    q = BernoulliCodes(logits)
+    found = objective.estimate(q, function, {"uniform": uniforms})
+    surrogate = found.surrogate - q.entropy()
+    return (surrogate - surrogate.detach() + found.value - q.entropy().detach()).mean(0)
+
+
+def gradients(objective: OfCodes, values: Tensor, logits: Tensor, uniforms: Tensor) -> Tensor:
     """The estimate at each u `[Q, L]` by itself, as a batch with a single sample."""
     live = logits.expand(uniforms.shape).clone().requires_grad_()
-    (found,) = torch.autograd.grad(estimator(table(values), live, uniforms[None]).sum(), live)
+    (found,) = torch.autograd.grad(expected_value(objective, table(values), live, uniforms[None]).sum(), live)
     return found
 
 
@@ -102,7 +111,9 @@ def test_samples_are_averaged_and_divide_the_variance(name: str) -> None:
     generator = torch.Generator().manual_seed(2)
     uniforms = torch.rand((5, 20000, L), generator=generator, dtype=torch.float64)
     live = logits.expand(20000, L).clone().requires_grad_()
-    (joint,) = torch.autograd.grad(ESTIMATORS[name](table(values), live, uniforms).sum(), live)
+    (joint,) = torch.autograd.grad(
+        expected_value(ESTIMATORS[name], table(values), live, uniforms).sum(), live
+    )
     single = torch.stack([gradients(ESTIMATORS[name], values, logits, one) for one in uniforms])
     torch.testing.assert_close(joint, single.mean(0))
     torch.testing.assert_close(joint.var(0), moments(name, values, logits)[1] / 5, rtol=0.06, atol=1e-12)
@@ -116,9 +127,9 @@ def test_value_and_parameter_gradient_are_those_of_the_mean_over_the_codes(name:
     def function(codes: Tensor) -> Tensor:
         return (codes * weight).sum(-1).exp()
 
-    found = ESTIMATORS[name](function, logits, uniforms)
-    expected = function(arm.codes(logits, uniforms)).mean(0)
-    torch.testing.assert_close(found, expected, rtol=1e-14, atol=1e-14)
+    found = expected_value(ESTIMATORS[name], function, logits, uniforms)
+    expected = function(BernoulliCodes(logits).sample({"uniform": uniforms})).mean(0)
+    torch.testing.assert_close(found, expected, rtol=1e-13, atol=1e-13)
     (slope,) = torch.autograd.grad(found.sum(), weight, retain_graph=True)
     (expected_slope,) = torch.autograd.grad(expected.sum(), weight)
     torch.testing.assert_close(slope, expected_slope)
@@ -127,8 +138,16 @@ def test_value_and_parameter_gradient_are_those_of_the_mean_over_the_codes(name:
 def test_codes_are_bernoulli_with_these_logits() -> None:
     logits = torch.tensor([-2.0, 0.0, 1.0], dtype=torch.float64)
     uniforms, weights = nodes(logits)
-    torch.testing.assert_close(weights @ arm.codes(logits, uniforms), torch.sigmoid(logits))
-    torch.testing.assert_close(weights @ arm.codes(logits, 1 - uniforms), torch.sigmoid(logits))
+    for u in (uniforms, 1 - uniforms):
+        codes = BernoulliCodes(logits).sample({"uniform": u})
+        torch.testing.assert_close(weights @ codes, torch.sigmoid(logits))
+
+
+def test_entropy_and_divergence_are_those_of_all_codes() -> None:
+    q, z = BernoulliCodes(2 * draw(0, L)), all_codes()
+    log_q = q.log_prob(z)
+    torch.testing.assert_close(q.entropy(), -log_q.exp() @ log_q)
+    torch.testing.assert_close(q.kl_to_uniform(), log_q.exp() @ (log_q + L * math.log(2)))
 
 
 @pytest.mark.parametrize("name", ESTIMATORS)
