@@ -26,7 +26,9 @@ def built_targets(project: Project) -> set[str]:
 
 @pytest.mark.dag
 def test_captions_and_built_figures_and_tables_agree(smoke: Project) -> None:
-    captioned = {f"{one.document}_{one.name}" for key in DOCUMENTS for one in targets(ROOT / "paper", key)}
+    captioned = {
+        f"{target.document}_{target.name}" for key in DOCUMENTS for target in targets(ROOT / "paper", key)
+    }
     assert built_targets(smoke) == captioned
 
 
