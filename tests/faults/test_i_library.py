@@ -156,13 +156,13 @@ def uivi(burn_in: int = 2, step_size: Tensor | float = 0.2) -> Tensor:
 
 def test_step_sizes_may_be_numbers() -> None:
     tensor = torch.tensor(0.2, dtype=torch.float64)
-    found, expected = (hmc.sample(gaussian, START, NOISE, step_size=size) for size in (0.2, tensor))
+    found, expected = (hmc.sample(gaussian, START, NOISE, step_size=h) for h in (0.2, tensor))
     assert torch.equal(found.draws, expected.draws)
     assert torch.equal(found.step_size, tensor)
     assert torch.equal(uivi(step_size=0.2), uivi(step_size=tensor))
     arguments = {"burn_in": 3, "kept": 4, "widening": 1.0, "floor": 1e-3}
     numbers, tensors = (
-        proposal(gaussian, START, **arguments, step_size=size, generator=generator()) for size in (0.2, tensor)
+        proposal(gaussian, START, **arguments, step_size=h, generator=generator()) for h in (0.2, tensor)
     )
     assert torch.equal(numbers.mean, tensors.mean)
 
