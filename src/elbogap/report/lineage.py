@@ -79,7 +79,7 @@ class Lineage:
         self.record = functools.cache(self._record)
 
     def _record(self, product: str) -> dict[str, Any]:
-        """What made a product; nothing where no record stands beside it.
+        """What made a product; empty if there is no record beside it.
 
         Raises:
             UserError: the record is damaged.
