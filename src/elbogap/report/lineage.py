@@ -23,8 +23,8 @@ class MeasuredJob:
     Attributes:
         rule: its rule, with the wildcards of the cell, e.g. `mapa_posterior[problem=circle]`.
         seconds: wall time.
-        max_rss_mib: peak memory in MiB, where the record of its results has none; NaN for a job too short to be
-            sampled.
+        max_rss_mib: peak memory in MiB; NaN for a job too short to be sampled. The record of its results may
+            know better.
         threads: how many it was given, if that is recorded.
         outputs: the files it made, as its command line names them.
     """
