@@ -286,7 +286,7 @@ CURVED = {"slope": tensor(0.7), "bend": tensor(1.1), "log_scale": tensor(-0.7)}
 CURVED_PLANE = {"slope": tensor(0.7, -0.9), "bend": tensor(1.1, 0.2), "log_scale": tensor(-0.7, -0.5)}
 MIXTURE = {
     "logits": tensor(0.3, -0.4),
-    "mean": tensor([-1.0], [1.2]),
+    "mean": tensor([-1.0], [1.8]),
     "scale": tensor([0.6], [-0.9]),
 }
 MIXTURE_PLANE = {
@@ -518,6 +518,9 @@ OBJECTIVES: dict[str, ObjectiveCase] = {
     ),
     "ELBO of a mixture": ObjectiveCase(
         MIXTURE, mixture, LINE_TARGET, always(ELBO()), elbo(mixture, on_the_line)
+    ),
+    "ELBO of mixtures of observations": ObjectiveCase(
+        MIXTURE, observed_mixture, LINE_TARGET, always(ELBO()), elbo(mixture, on_the_line), samples=2
     ),
     "ELBO of a flow": ObjectiveCase(
         {"context": tensor(0.3)}, flow, LINE_TARGET, always(ELBO()), elbo(flow, on_the_line)

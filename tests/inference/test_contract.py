@@ -16,7 +16,9 @@ from oracles import (
     FamilyCase,
     ObjectiveCase,
     Parameters,
+    gaussian,
     grid,
+    mixture,
 )
 from torch import Tensor, nn
 from torch.autograd import gradcheck
@@ -56,7 +58,8 @@ def implemented(package: Any, base: type) -> set[str]:
 def test_every_family_and_objective_is_tested() -> None:
     assert {type(case.q()).__name__ for case in FAMILIES.values()} == implemented(families, Family)
     found = {type(case.objective(case.parameters)).__name__ for case in OBJECTIVES.values()}
-    assert found == implemented(objectives, Objective)
+    of_observations = {"Denoising"}  # its values are those of views: tests/papers/air/test_objective.py
+    assert found | of_observations == implemented(objectives, Objective)
 
 
 # Families
@@ -292,7 +295,7 @@ def test_estimates_of_a_member_are_those_of_it_alone(case: ObjectiveCase) -> Non
 @EVERY
 def test_values_and_gradients_are_the_exact_ones_on_average(case: ObjectiveCase) -> None:
     """Groups of draws are members; each gives an independent estimate."""
-    groups, values = 64, 200
+    groups, values = 64, 600
     p = {
         name: value.expand(groups, *value.shape).clone().requires_grad_()
         for name, value in case.parameters.items()
@@ -309,7 +312,23 @@ def test_values_and_gradients_are_the_exact_ones_on_average(case: ObjectiveCase)
     for ours, theirs in zip(estimates, truth, strict=True):
         error = ours.std(0) / groups**0.5
         assert within(ours.mean(0) - theirs, error), (ours.mean(0), theirs, error)
-        assert (error < 0.05 * (1 + theirs.abs())).all()
+        assert (error < 0.03 * (1 + theirs.abs())).all()
+
+
+@pytest.mark.parametrize("name", ["IWAE", "IWAE, doubly reparameterised", "IWAE of a mixture"])
+def test_draws_of_one_observation_need_no_axis_of_observations(name: str) -> None:
+    case = OBJECTIVES[name]
+    family = mixture if name == "IWAE of a mixture" else gaussian
+    given = drawn(case.noise(1))
+    p = {key: value.clone().requires_grad_() for key, value in case.parameters.items()}
+    found = [
+        estimate(replace(case, family=of), p, {"normal": normal})
+        for of, normal in ((case.family, given["normal"]), (family, given["normal"].squeeze(1)))
+    ]
+    torch.testing.assert_close(found[1].value, found[0].value.squeeze(), **TOLERANCE)
+    slopes = [torch.autograd.grad(one.surrogate.sum(), list(p.values())) for one in found]
+    for ours, theirs in zip(*slopes, strict=True):
+        torch.testing.assert_close(ours, theirs, **TOLERANCE)
 
 
 ADAPTING = hmc.Kernel(4, leapfrog_steps=3, burn_in=2, adaptation=hmc.Adaptation(0.9, 0.1))

@@ -1,1 +1,20 @@
-"""What is maximised over approximate posteriors: each names its noise and gives a value and a gradient."""
+"""What is maximised over q, and over a model that is trained too.
+
+    objective                   value                                   gradient              takes q with
+    elbo.ELBO                   ELBO                                    of the value          a density
+    elbo.ClosedFormELBO         E log p(x|z) - KL(q || N(0, I))         of the value          mean field
+    elbo.SIVI                   bound with T noises, at most the ELBO   of the value          semi-implicit
+    elbo.IWAE                   E log (1/S) sum_s w_s                   plain, or doubly      an exact density
+                                                                        reparameterised
+    uivi.UIVI                   ELBO's lower bound for T = 0            the ELBO's            semi-implicit
+    contrastive.VCD             minus the (alpha-)VCD                   of the value          an exact density
+    contrastive.Hoffman         ELBO                                    q's: the ELBO's;      an exact density
+                                                                        model's: at z_t
+    adversarial.DensityRatio    E log p(x|z) - T(z)                     of the value at T*    draws alone
+    adversarial.Classification  E_q log D + E_p log(1 - D)              the discriminator's   draws alone
+    codes.ARM, DisARM,          ELBO                                    of the value          Bernoulli codes
+    codes.REINFORCE
+
+:class:`elbogap.inference.objectives.base.Objective` is their contract, which
+`tests/inference/test_contract.py` checks against quadrature and enumeration.
+"""
