@@ -84,7 +84,7 @@ def tail_sampling(points: int, seed: int) -> dict[str, Contender]:
 
     return {
         "bisection (elbogap)": lambda: (
-            Proposal.prepare(log_q, head, samples, generator).choose(generator).indices
+            Proposal.prepare(log_q, head, generator).choose(samples, generator).indices
         ),
         "torch.multinomial": lambda: torch.multinomial(
             tail().exp(), samples, replacement=True, generator=generator

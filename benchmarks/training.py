@@ -173,7 +173,7 @@ def _networks(cell: Cell, members: int) -> dict[str, MLP]:
 
 def _proposal(cell: Cell, x: Tensor) -> Proposal:
     log_q = index_log_posterior(pairwise_gaussian_log_density(x.double(), x.double(), VARIANCE))
-    return Proposal.prepare(log_q, *cell.terms(len(x)), torch_generator(0, "bench ties"))
+    return Proposal.prepare(log_q, cell.terms(len(x))[0], torch_generator(0, "bench ties"))
 
 
 def _ensemble(cell: Cell, x: Tensor, members: int) -> Steps:
@@ -226,7 +226,7 @@ def _plain(cell: Cell, x: Tensor, members: int) -> Steps:
                 return (log_likelihood.mean(0) - gaussian_kl_to_standard(mean, log_variance)).mean()
             log_w = log_likelihood + log_prior(z) - gaussian_log_density(z, mean, log_variance)
             return iwae(log_w).mean()
-        terms = proposal[rows].choose(generator)
+        terms = proposal[rows].choose(cell.terms(len(x))[1], generator)
         unique, place = torch.unique(terms.indices, return_inverse=True)
         means = decoder(encoder(x[unique]))[place]
         log_likelihood = isotropic_gaussian_log_density(batch[:, None], means, VARIANCE)
@@ -259,7 +259,7 @@ def _inputs(cell: Cell, x: Tensor, members: int) -> Callable[[], dict[str, Tenso
         if cell.method.posterior:
             noise = torch.randn(members, cell.samples or 1, BATCH, 1, generator=generator)
             return {"x": x[rows], "normal": noise}
-        terms = [proposal[row].choose(generator) for row in rows]
+        terms = [proposal[row].choose(cell.terms(len(x))[1], generator) for row in rows]
         return {
             "x": x[rows],
             "terms": torch.stack([one.indices for one in terms]),

@@ -21,6 +21,7 @@ from elbogap.inference.families.flow import Flow
 from elbogap.inference.families.gaussian import DiagonalGaussian, FullRankGaussian
 from elbogap.inference.families.implicit import Implicit
 from elbogap.inference.families.mixture import GaussianMixture
+from elbogap.inference.families.proposal import Proposal
 from elbogap.inference.families.refined import Refined
 from elbogap.inference.families.resampled import Resampled
 from elbogap.inference.families.semi_implicit import SemiImplicit
@@ -30,6 +31,7 @@ from elbogap.inference.objectives.base import Objective, StandardNormalPrior
 from elbogap.inference.objectives.codes import ARM, REINFORCE, DisARM
 from elbogap.inference.objectives.contrastive import VCD, Hoffman
 from elbogap.inference.objectives.elbo import ELBO, IWAE, SIVI, ClosedFormELBO
+from elbogap.inference.objectives.mapa import MAPA, indexed
 from elbogap.inference.objectives.uivi import UIVI
 from elbogap.nn.mlp import Layers
 
@@ -170,6 +172,7 @@ class FamilyCase:
         density: log q by quadrature, where `log_prob` is an estimate.
         shared: parameters that all members share.
         alone: whether a single q has draws `[S, D]`; otherwise `[1, S, D]`.
+        support: all values that draws can have, if they are finitely many.
     """
 
     dimensions: int
@@ -178,6 +181,7 @@ class FamilyCase:
     density: Callable[[Any], LogJoint] | None = None
     shared: nn.Module = field(default_factory=nn.Module)
     alone: bool = True
+    support: Tensor | None = None
 
     def members(self, count: int = 3) -> dict[str, Tensor]:
         """Different parameters for each, `[M, ...]`."""
@@ -227,6 +231,10 @@ def affine_mean(p: Parameters, num_mixing: int = 2) -> AffineMean:
 
 def bernoulli(p: Parameters) -> BernoulliCodes:
     return BernoulliCodes(draws_axis(p["logits"]))
+
+
+def proposal(p: Parameters, k: int) -> Proposal:
+    return Proposal.prepare(p["logits"].log_softmax(-1), k, torch.Generator().manual_seed(0))
 
 
 def implicit(p: Parameters) -> Implicit:
@@ -311,7 +319,10 @@ FAMILIES: dict[str, FamilyCase] = {
     "AffineMean, 2": FamilyCase(2, NETWORK, affine_mean, lambda q: mixed(q.general()), alone=False),
     "Resampled, 1": FamilyCase(1, LINE, iw, resampled),
     "Refined, 1": FamilyCase(1, LINE, refined, after_two_iterations),
-    "BernoulliCodes, 3": FamilyCase(3, {"logits": tensor(0.8, -0.5, 0.1)}, bernoulli),
+    "BernoulliCodes, 3": FamilyCase(3, {"logits": tensor(0.8, -0.5, 0.1)}, bernoulli, support=all_codes(3)),
+    "Proposal, 1": FamilyCase(
+        1, {"logits": tensor(0.8, -0.5, 0.1)}, partial(proposal, k=0), support=torch.arange(3)[:, None]
+    ),
     "Implicit, 2": FamilyCase(2, {"slope": tensor(0.7, -0.9), "bend": tensor(1.1, 0.2)}, implicit),
 }
 
@@ -478,6 +489,25 @@ LONG = hmc.Kernel(24, leapfrog_steps=4, burn_in=16)
 flow = FAMILIES["Flow, 1"].make
 
 
+INDICES = {"logits": tensor(0.8, -0.5, 0.1, 0.9), "log_likelihood": tensor(-0.3, 0.4, 0.2, -1.0)}
+
+
+def observed_proposal(p: Parameters) -> Proposal:
+    """With an axis of observations, which are all alike, and the largest term for certain."""
+    return proposal({"logits": p["logits"].unsqueeze(-2)}, k=1)
+
+
+def mapa_of_two(p: Parameters) -> Tensor:
+    """E log [p(i_1) + (p(i_2) / q~(i_2) + p(i_3) / q~(i_3)) / 2] / N, without gradient in q."""
+    logits, likelihood = p["logits"].detach(), p["log_likelihood"].exp()
+    first = int(logits.argmax())
+    rest = torch.tensor([i for i in range(len(logits)) if i != first])
+    q = logits[rest].softmax(0)
+    ratio = likelihood[rest] / q
+    bound = (likelihood[first] + (ratio + ratio[:, None]) / 2).log() - torch.tensor(len(logits)).log()
+    return (q * q[:, None] * bound).sum()
+
+
 def shifted_elbo(p: Parameters) -> Tensor:
     return elbo(gaussian, model(p).detach())(p)
 
@@ -513,6 +543,14 @@ OBJECTIVES: dict[str, ObjectiveCase] = {
     ),
     "IWAE of a mixture": ObjectiveCase(
         MIXTURE, observed_mixture, LINE_TARGET, always(IWAE()), iwae_of_components, samples=2
+    ),
+    "MAPA": ObjectiveCase(
+        INDICES,
+        observed_proposal,
+        lambda p: indexed(p["log_likelihood"].unsqueeze(-2)),
+        always(MAPA()),
+        mapa_of_two,
+        samples=2,
     ),
     "Hoffman": ObjectiveCase(
         MODEL, gaussian, model, always(Hoffman(CHAIN, STEP)), shifted_elbo, and_model(shifted_elbo)

@@ -17,7 +17,7 @@ from elbogap.inference import empirical
 from elbogap.inference.families.proposal import Proposal
 from elbogap.inference.noise import draw
 from elbogap.inference.objectives.base import Estimate
-from elbogap.inference.objectives.mapa import MAPA, Uniform
+from elbogap.inference.objectives.mapa import MAPA, indexed
 
 N = 6
 
@@ -35,9 +35,9 @@ def problem(seed: int, rows: int = 1) -> tuple[Tensor, Tensor]:
     return empirical.index_log_posterior(2 * normal(rows, N, seed=seed)), 3 * normal(rows, N, seed=seed + 1)
 
 
-def estimate(q: Proposal, log_likelihood: Tensor) -> Estimate:
-    log_joint = Uniform(partial(log_likelihood.gather, 1), -math.log(log_likelihood.shape[1]))
-    return MAPA().estimate(q, log_joint, draw(q.noise(len(log_likelihood)), generator(), dtype=torch.float64))
+def estimate(q: Proposal, log_likelihood: Tensor, samples: int) -> Estimate:
+    drawn = draw(MAPA().noise(samples, len(log_likelihood)), generator(), dtype=torch.float64)
+    return MAPA().estimate(q, indexed(log_likelihood), drawn)
 
 
 def outcomes(log_q: Tensor, log_likelihood: Tensor, k: int, samples: int) -> tuple[Tensor, Tensor]:
@@ -90,9 +90,9 @@ def test_the_expected_bound_rises_with_samples_and_with_k(seed: int) -> None:
 def test_all_terms_give_the_exact_empiricalised_likelihood_and_its_gradient() -> None:
     log_q, log_likelihood = problem(3, rows=4)
     log_likelihood.requires_grad_()
-    q = Proposal.prepare(log_q, N, 5, generator())
-    assert q.choose(generator()).indices.shape == (4, N)
-    bound = estimate(q, log_likelihood).mean()
+    q = Proposal.prepare(log_q, N, generator())
+    assert q.choose(5, generator()).indices.shape == (4, N)
+    bound = estimate(q, log_likelihood, 5).mean()
     exact = empirical.empiricalised_log_likelihood(log_likelihood)
     torch.testing.assert_close(bound, exact.mean())
     torch.testing.assert_close(
@@ -105,17 +105,16 @@ def test_one_term_and_no_samples_is_the_autoencoder() -> None:
     data, variance = normal(20, 2), 0.1
     kernel = partial(pairwise_gaussian_log_density, variance=variance)
     log_q = empirical.index_log_posterior(kernel(data, data))
-    q = Proposal.prepare(log_q, 1, 0, generator())
+    q = Proposal.prepare(log_q, 1, generator())
     assert torch.equal(q.head[:, 0], torch.arange(20))
     reconstruction = kernel(data, data + 0.1 * normal(20, 2, seed=1))
-    torch.testing.assert_close(estimate(q, reconstruction).value, reconstruction.diagonal() - math.log(20))
+    torch.testing.assert_close(estimate(q, reconstruction, 0).value, reconstruction.diagonal() - math.log(20))
 
 
 def test_draws_follow_the_renormalised_tail() -> None:
     log_q, _ = problem(5)
     draws = 200_000
-    q = Proposal.prepare(log_q, 2, draws, generator())
-    terms = q.choose(generator(1))
+    terms = Proposal.prepare(log_q, 2, generator()).choose(draws, generator(1))
     head, drawn = terms.indices[0, :2], terms.indices[0, 2:]
     tail = log_q[0].clone()
     tail[head] = -math.inf
@@ -133,7 +132,7 @@ def test_draws_follow_the_renormalised_tail() -> None:
 def test_weights_of_stratified_draws_are_those_of_expectations_under_q(seed: int, k: int) -> None:
     """Over all single draws of the tail, the weighted sum's mean is E_q f(i)."""
     log_q, f = problem(seed)
-    q = Proposal.prepare(log_q, k, 1, generator())
+    q = Proposal.prepare(log_q, k, generator())
     weights = q.log_draw_weights(k + 1).exp()[0]
     torch.testing.assert_close(weights.sum(), torch.tensor(1.0, dtype=torch.float64))
     of_tail = torch.softmax(log_q[0].scatter(0, q.head[0], -math.inf), 0)
@@ -143,13 +142,13 @@ def test_weights_of_stratified_draws_are_those_of_expectations_under_q(seed: int
 
 def test_draws_are_repeatable_and_those_of_some_rows_are_their_own() -> None:
     log_q, _ = problem(7, rows=3)
-    q = Proposal.prepare(log_q, 1, 50, generator())
-    first, again, other = (q.choose(generator(seed)).indices for seed in (0, 0, 1))
+    q = Proposal.prepare(log_q, 1, generator())
+    first, again, other = (q.choose(50, generator(seed)).indices for seed in (0, 0, 1))
     assert torch.equal(first, again)
     assert not torch.equal(first, other)
-    uniform = draw(q.noise(3), generator(), dtype=torch.float64)["uniform"]
-    assert torch.equal(q.rsample({"uniform": uniform}), first)
-    assert torch.equal(q[torch.tensor([2])].rsample({"uniform": uniform[2:]}), first[2:])
+    uniform = draw(q.noise(51), generator(), 3, dtype=torch.float64)["uniform"]
+    assert torch.equal(q.sample({"uniform": uniform}).squeeze(-1), first)
+    assert torch.equal(q[torch.tensor([2])].sample({"uniform": uniform[2:]}).squeeze(-1), first[2:])
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
@@ -158,7 +157,7 @@ def test_a_tail_whose_mass_underflows_keeps_its_proportions(dtype: torch.dtype) 
     log_values = torch.tensor([[0.0, -5000.0, -5000.0 - math.log(3)]], dtype=dtype)
     log_q = empirical.index_log_posterior(log_values)
     assert (log_q[:, 1:].exp() == 0).all()
-    terms = Proposal.prepare(log_q, 1, 10_000, generator()).choose(generator(1))
+    terms = Proposal.prepare(log_q, 1, generator()).choose(10_000, generator(1))
     drawn = terms.indices[0, 1:]
     fraction = (drawn == 1).double().mean().item()
     assert fraction == pytest.approx(0.75, abs=5 * (0.75 * 0.25 / 10_000) ** 0.5)
@@ -169,20 +168,18 @@ def test_a_tail_whose_mass_underflows_keeps_its_proportions(dtype: torch.dtype) 
 
 def test_points_of_no_probability_are_never_drawn() -> None:
     log_q = torch.tensor([0.0, 0.4, 0.0, 0.6, 0.0], dtype=torch.float64).log()[None]
-    assert set(Proposal.prepare(log_q, 0, 100_000, generator()).choose(generator()).indices[0].tolist()) == {
-        1,
-        3,
-    }
+    terms = Proposal.prepare(log_q, 0, generator()).choose(100_000, generator())
+    assert set(terms.indices.flatten().tolist()) == {1, 3}
 
 
 def test_uniform_proposals_set_random_terms_aside() -> None:
     """Every index is in the head of k / N of the rows, up to five standard deviations."""
     rows, count, k = 4000, 40, 4
     log_q = torch.full((rows, count), -math.log(count), dtype=torch.float64)
-    q = Proposal.prepare(log_q, k, 1, generator())
+    q = Proposal.prepare(log_q, k, generator())
     counts, part = torch.bincount(q.head.flatten(), minlength=count), k / count
     assert within(counts - rows * part, (rows * part * (1 - part)) ** 0.5, times=5)
-    terms = q.choose(generator())
+    terms = q.choose(1, generator())
     torch.testing.assert_close(terms.log_weights[:, k:], torch.full((rows, 1), math.log(count - k)).double())
     assert not (terms.indices[:, :k] == terms.indices[:, k:]).any()
 
@@ -190,10 +187,12 @@ def test_uniform_proposals_set_random_terms_aside() -> None:
 def test_k_out_of_range_is_refused() -> None:
     log_q, _ = problem(0)
     with pytest.raises(UserError, match="k = 7 terms cannot be the largest of N = 6"):
-        Proposal.prepare(log_q, 7, 1, generator())
+        Proposal.prepare(log_q, 7, generator())
+    with pytest.raises(UserError, match="2 draws of a proposal with k = 3 certain ones; take k or more"):
+        Proposal.prepare(log_q, 3, generator()).noise(2)
 
 
 def test_other_log_joints_are_refused() -> None:
-    q = Proposal.prepare(problem(0)[0], 1, 1, generator())
+    q = Proposal.prepare(problem(0)[0], 1, generator())
     with pytest.raises(UserError, match="MAPA takes Uniform"):
-        MAPA().estimate(q, lambda indices: indices.double(), draw(q.noise(1), generator()))
+        MAPA().estimate(q, lambda indices: indices.double(), draw(MAPA().noise(1, 1), generator()))

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple, Self
+from typing import ClassVar, NamedTuple, Self
 
 import torch
 from torch import Tensor
@@ -11,18 +11,18 @@ from torch import Tensor
 from elbogap.densities import log_sum_exp
 from elbogap.errors import UserError
 from elbogap.inference.families.base import Family
-from elbogap.inference.noise import Noise, Spec, Specs, draw
+from elbogap.inference.noise import Noise, Spec, Specs, draw, take
 
 TIE = 1e-9
 """Values of log q closer than this are ties, in nats."""
 
 
 class Terms(NamedTuple):
-    """Which terms of the sum over i a bound evaluates for each of B points.
+    """Which terms of a sum over i a bound evaluates.
 
     Attributes:
-        indices: i_t, the certain ones first, `[B, T]`.
-        log_weights: log(w_t / q(i_t|n)) with the weights w_t of stratified draws, `[B, T]`.
+        indices: i_t, the certain ones first, `[..., T]`.
+        log_weights: log(w_t / q(i_t|n)) with the weights w_t of stratified draws, `[..., T]`.
     """
 
     indices: Tensor
@@ -31,11 +31,12 @@ class Terms(NamedTuple):
 
 @dataclass(frozen=True)
 class Proposal(Family):
-    """q(i|n) for B points over N indices: the k largest ones are drawn for certain, S from the rest q~(i|n).
+    """q(i|n) over N indices for B points: the k largest are drawn for certain, the others from q~(i|n).
 
     E_q f(i) = E sum_t w_t f(i_t), where w_t = q(i_t|n) for the k indices of the set B_n(k), each a stratum of
-    its own, and w_t = q(not in B_n(k)|n) / S for the others, i_t ~ q~(i|n). So w_t / q(i_t|n) is 1 for the
-    first and 1 / (S q~(i_t|n)) for the others. Nothing here has a gradient.
+    its own, and w_t = q(not in B_n(k)|n) / S for the S others, i_t ~ q~(i|n), q renormalised on the rest. So
+    w_t / q(i_t|n) is 1 for the first and 1 / (S q~(i_t|n)) for the others. Draws are indices `[B, T, 1]`,
+    T = k + S; where k = N nothing is left to be drawn, and T = N.
 
     It stays in the log domain, since in single precision the mass of the rest often underflows to 0.
 
@@ -44,23 +45,22 @@ class Proposal(Family):
         head: the set B_n(k), `[B, k]`.
         log_rest: log q(not in B_n(k)|n), `[B, 1]`.
         cumulative: sums of q~ up to each index, `[B, N]`, float64.
-        num_samples: S.
     """
+
+    has_rsample: ClassVar[bool] = False
 
     log_q: Tensor
     head: Tensor
     log_rest: Tensor
     cumulative: Tensor
-    num_samples: int
 
     @classmethod
-    def prepare(cls, log_q: Tensor, k: int, num_samples: int, generator: torch.Generator) -> Self:
+    def prepare(cls, log_q: Tensor, k: int, generator: torch.Generator) -> Self:
         """Set the k largest of each row aside, and sum up the rest.
 
         Args:
-            log_q: normalised log q(i|n), `[B, N]`.
+            log_q: normalised log q(i|n), `[..., N]`.
             k: terms taken for certain, 0 to N.
-            num_samples: S; nothing is drawn where k = N.
             generator: breaks ties, on the device of `log_q`: where q is uniform, B_n(k) is a random set.
 
         Raises:
@@ -73,8 +73,8 @@ class Proposal(Family):
         head = torch.topk(log_q + TIE * uniform, k, dim=-1, sorted=False).indices
         rest = log_q.scatter(-1, head, -math.inf)
         log_rest = log_sum_exp(rest, -1).unsqueeze(-1)
-        cumulative = (rest - log_rest).double().exp().cumsum(-1)
-        return cls(log_q, head, log_rest, cumulative, num_samples if k < count else 0)
+        cumulative = (rest - log_rest).detach().double().exp().cumsum(-1)
+        return cls(log_q, head, log_rest, cumulative)
 
     def __getitem__(self, rows: Tensor) -> Self:
         """Those of some of the points."""
@@ -85,35 +85,49 @@ class Proposal(Family):
         return self._with(lambda part: part.to(device))
 
     def _with(self, change: Callable[[Tensor], Tensor]) -> Self:
-        log_q, head, log_rest = change(self.log_q), change(self.head), change(self.log_rest)
-        return type(self)(log_q, head, log_rest, change(self.cumulative), self.num_samples)
+        return type(self)(*map(change, (self.log_q, self.head, self.log_rest, self.cumulative)))
 
     def noise(self, *batch: int) -> Specs:
-        """`uniform`, `[B, S]`, to be drawn in float64."""
-        return {"uniform": Spec((*batch, self.num_samples), uniform=True)}
+        """`uniform`, `[..., S, 1]` for T draws, to be drawn in float64.
 
-    def rsample(self, noise: Noise) -> Tensor:
-        """Indices i_t, `[B, k + S]`; a draw inverts the cumulative sum by bisection."""
-        whole = self.cumulative[..., -1:]
+        Raises:
+            UserError: fewer draws than there are certain ones.
+        """
+        *lead, draws = batch
+        k, count = self.head.shape[-1], self.log_q.shape[-1]
+        if draws < k:
+            raise UserError(f"{draws} draws of a proposal with k = {k} certain ones; take k or more")
+        return {"uniform": Spec((*lead, draws - k if k < count else 0, 1), uniform=True)}
+
+    def sample(self, noise: Noise) -> Tensor:
+        """Indices i_t, `[..., T, 1]`; a draw inverts the cumulative sum by bisection."""
+        uniform = take(noise, "uniform", -1, 1).squeeze(-1)
+        head, cumulative = (one.expand(*uniform.shape[:-1], -1) for one in (self.head, self.cumulative))
+        if head.shape[-1] == cumulative.shape[-1]:
+            return head.unsqueeze(-1)
+        whole = cumulative[..., -1:]
         # Rounding may carry the largest uniform up to the whole mass, past every index: keep it just below.
-        position = torch.minimum(noise["uniform"] * whole, torch.nextafter(whole, torch.zeros_like(whole)))
-        return torch.cat([self.head, torch.searchsorted(self.cumulative, position, right=True)], -1)
+        position = torch.minimum(uniform * whole, torch.nextafter(whole, torch.zeros_like(whole)))
+        drawn = torch.searchsorted(cumulative.contiguous(), position, right=True)
+        return torch.cat([head, drawn], -1).unsqueeze(-1)
 
     def log_prob(self, z: Tensor, noise: Noise | None = None) -> Tensor:
-        """log q(i|n) of indices, `[B, T]` to `[B, T]`."""
-        return self.log_q.gather(-1, z)
+        """log q(i|n) of indices, `[..., T, 1]` to `[..., T]`."""
+        return torch.take_along_dim(self.log_q, z.squeeze(-1), -1)
 
     def log_draw_weights(self, num_draws: int) -> Tensor:
-        """log w_t of the draws of :meth:`rsample`, `[B, k + S]`."""
+        """log w_t of the draws of :meth:`sample`, `[..., T]`."""
         num_samples = num_draws - self.head.shape[-1]
-        of_rest = (self.log_rest - math.log(max(1, num_samples))).expand(-1, num_samples)
-        return torch.cat([self.log_prob(self.head), of_rest], -1)
+        of_rest = self.log_rest - math.log(max(1, num_samples))
+        of_head = self.log_prob(self.head.unsqueeze(-1))
+        return torch.cat([of_head, of_rest.expand(*of_rest.shape[:-1], num_samples)], -1)
 
     def terms(self, noise: Noise) -> Terms:
         """The draws with the weights that they have in a bound."""
-        indices = self.rsample(noise)
-        return Terms(indices, self.log_draw_weights(indices.shape[-1]) - self.log_prob(indices))
+        z = self.sample(noise)
+        return Terms(z.squeeze(-1), self.log_draw_weights(z.shape[-2]) - self.log_prob(z))
 
-    def choose(self, generator: torch.Generator) -> Terms:
-        """:meth:`terms` with noise of a generator."""
-        return self.terms(draw(self.noise(len(self.head)), generator, dtype=torch.float64))
+    def choose(self, num_samples: int, generator: torch.Generator) -> Terms:
+        """:meth:`terms` of each point with S draws by a generator."""
+        *lead, k = self.head.shape
+        return self.terms(draw(self.noise(k + num_samples), generator, *lead, dtype=torch.float64))

@@ -144,7 +144,9 @@ def of_cell(cell: Cell, sets: TrainingSets, proposals: Sequence[Proposal] = ()) 
     if cell.method.posterior:
         objective, family = OBJECTIVES[cell.method.objective], POSTERIORS[cell.method.posterior].family
         return variational(objective, family, cell.samples or 1, sets, lambda networks: networks["decoder"])
-    return AllTerms(sets) if cell.fraction is None else SomeTerms(sets, proposals)
+    if cell.fraction is None:
+        return AllTerms(sets)
+    return SomeTerms(sets, proposals, cell.terms(sets.points)[1])
 
 
 def variational(
@@ -190,8 +192,7 @@ def variational(
 def proposal(truth: GroundTruth, cell: Cell, points: int, seed: int, draw: int) -> Proposal:
     """q(i|n) on a training set, with the k certain terms that training takes, ties included."""
     log_q = PROPOSALS[cell.method.proposal](truth, *truth.data_set(points, seed, draw))
-    k, samples = cell.terms(points)
-    return Proposal.prepare(log_q, k, samples, torch_generator(seed, "ties", truth.name, draw))
+    return Proposal.prepare(log_q, cell.terms(points)[0], torch_generator(seed, "ties", truth.name, draw))
 
 
 @dataclass(frozen=True)
@@ -232,9 +233,11 @@ class SomeTerms(AllTerms):
 
     Attributes:
         proposals: of each member, on the device of the data; equal data sets share theirs.
+        samples: terms drawn beside the certain ones.
     """
 
     proposals: Sequence[Proposal]
+    samples: int
 
     reported: ClassVar[tuple[str, ...]] = ("passes",)
 
@@ -251,7 +254,7 @@ class SomeTerms(AllTerms):
         for proposal, stream in zip(self.proposals, sets.streams, strict=True):
             generator = stream(epoch)
             rows = sets.rows(generator)
-            terms = proposal.choose(generator)  # of all points, each being in one batch
+            terms = proposal.choose(self.samples, generator)  # of all points, each being in one batch
             chosen.append(rows)
             indices.append(terms.indices[rows])
             log_weights.append(terms.log_weights.float()[rows])

@@ -5,7 +5,6 @@ trained; the identities hold for any codes and decoder.
 """
 
 import math
-from functools import partial
 
 import pandas as pd
 import torch
@@ -14,7 +13,7 @@ from tqdm import tqdm
 from elbogap.inference import noise
 from elbogap.inference.empirical import empiricalised_log_likelihood, index_log_posterior
 from elbogap.inference.families.proposal import Proposal
-from elbogap.inference.objectives.mapa import MAPA, Uniform
+from elbogap.inference.objectives.mapa import MAPA, indexed
 from elbogap.papers.mapa.model import GroundTruth
 from elbogap.papers.mapa.settings import BoundIdentities as Settings
 from elbogap.runtime import Run, torch_generator
@@ -42,7 +41,7 @@ def _rows(truth: GroundTruth, settings: Settings) -> list[dict[str, object]]:
     z, x = truth.data_set(count, settings.seed, draw=0)
     log_likelihood = truth.log_likelihood(x, truth.decode(z))
     log_q = index_log_posterior(truth.log_likelihood(x, x))
-    log_joint = Uniform(partial(log_likelihood.gather, 1), -math.log(count))
+    log_joint = indexed(log_likelihood)
     exact = empiricalised_log_likelihood(log_likelihood)
     autoencoder = log_likelihood.diagonal() - math.log(count)
     rows = []
@@ -52,8 +51,8 @@ def _rows(truth: GroundTruth, settings: Settings) -> list[dict[str, object]]:
             repetitions = settings.repetitions if samples > 0 and k < count else 1
             estimates = []
             for _ in range(repetitions):
-                q = Proposal.prepare(log_q, k, samples, generator)
-                drawn = noise.draw(q.noise(count), generator, dtype=torch.float64)
+                q = Proposal.prepare(log_q, k, generator)
+                drawn = noise.draw(MAPA().noise(samples, count), generator, dtype=torch.float64)
                 estimates.append(MAPA().estimate(q, log_joint, drawn).value)
             bounds = torch.stack(estimates)
             means = bounds.mean(1)

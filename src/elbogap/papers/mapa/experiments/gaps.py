@@ -23,7 +23,7 @@ from elbogap.inference.empirical import empiricalised_log_likelihood, index_log_
 from elbogap.inference.families.gaussian import DiagonalGaussian
 from elbogap.inference.objectives.base import Objective
 from elbogap.inference.objectives.elbo import ELBO
-from elbogap.inference.objectives.mapa import MAPA, Uniform
+from elbogap.inference.objectives.mapa import MAPA, indexed
 from elbogap.papers.mapa.model import GroundTruth, Trained, load, selected
 from elbogap.papers.mapa.settings import Gaps as Settings
 from elbogap.papers.mapa.training import OBJECTIVES, POSTERIORS, proposal
@@ -159,16 +159,16 @@ def _of_proposal(
     """Gaps of q(i|n), under the empiricalised model."""
     _, x = model.training_set(truth)
     q = proposal(truth, model.cell, model.points, model.seed, model.draw)
-    outputs = model.decode(model.encode(x))
+    (_, samples), outputs = model.cell.terms(model.points), model.decode(model.encode(x))
     log_p, inference = [], []
     totals = torch.zeros(settings.samples, dtype=torch.float64)
     for rows in torch.arange(len(x)).split(BLOCK):
         log_likelihood, part = model.log_likelihood(x[rows], outputs), q[rows]
         log_p.append(empiricalised_log_likelihood(log_likelihood))
         inference.append(categorical_kl(part.log_q, index_log_posterior(log_likelihood)))
-        log_joint = Uniform(partial(log_likelihood.gather, -1), -math.log(len(x)))
+        log_joint = indexed(log_likelihood)
         for repetition in range(settings.samples):
-            drawn = noise.draw(part.noise(len(rows)), generator, dtype=torch.float64)
+            drawn = noise.draw(MAPA().noise(samples, len(rows)), generator, dtype=torch.float64)
             totals[repetition] += MAPA().estimate(part, log_joint, drawn).value.sum()
     empiricalised = torch.cat(log_p)
     return {

@@ -50,9 +50,9 @@ def _mapa_rows(settings: Settings, truth: GroundTruth, draw: int) -> list[dict[s
         batch = torch.randperm(len(x), generator=generator)[: settings.batch]
         log_q = index_log_posterior(truth.log_likelihood(x[batch], x))
         for reading, fraction, samples in grid:
-            q = Proposal.prepare(log_q, *split(samples, fraction, reading), generator)
-            distinct = q.choose(generator).indices.unique()
-            counts[reading, fraction, samples].append(len(distinct) / settings.batch)
+            k, drawn = split(samples, fraction, reading)
+            terms = Proposal.prepare(log_q, k, generator).choose(drawn, generator)
+            counts[reading, fraction, samples].append(len(terms.indices.unique()) / settings.batch)
     return [
         {
             **_key(truth.name, draw),

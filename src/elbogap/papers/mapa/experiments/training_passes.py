@@ -70,11 +70,12 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame]:
 def _simulate(truth: GroundTruth, model: Trained, settings: Settings) -> np.ndarray:
     """Distinct points asked for by each simulated batch, over the batch size."""
     _, x = model.training_set(truth)
+    k, samples = model.cell.terms(len(x))
     generator = torch_generator(settings.seed, "mapa training passes", truth.name, model.draw)
     counts = []
     for _ in range(settings.batches):
         batch = torch.randperm(len(x), generator=generator)[: model.batch]
         log_q = index_log_posterior(truth.log_likelihood(x[batch], x))
-        q = Proposal.prepare(log_q, *model.cell.terms(len(x)), generator)
-        counts.append(len(q.choose(generator).indices.unique()) / model.batch)
+        terms = Proposal.prepare(log_q, k, generator).choose(samples, generator)
+        counts.append(len(terms.indices.unique()) / model.batch)
     return np.array(counts)

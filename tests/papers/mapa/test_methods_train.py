@@ -90,8 +90,8 @@ def test_mapa_evaluates_distinct_points_once_and_has_the_value_and_gradient_of_e
     log_q = [
         index_log_posterior(pairwise_gaussian_log_density(x.double(), x.double(), VARIANCE)) for x in data
     ]
-    proposals = [Proposal.prepare(q, 2, 4, torch.Generator().manual_seed(9)) for q in log_q]
-    objective = SomeTerms(sets, proposals)
+    proposals = [Proposal.prepare(q, 2, torch.Generator().manual_seed(9)) for q in log_q]
+    objective = SomeTerms(sets, proposals, 4)
     prepared = objective.prepare(3)
     nets = networks(1)
     for k in range(objective.steps):
@@ -100,7 +100,7 @@ def test_mapa_evaluates_distinct_points_once_and_has_the_value_and_gradient_of_e
         for member, stream in enumerate(STREAMS):
             generator = stream(3)
             rows = minibatches(N, BATCH, generator)[k]
-            terms = proposals[member].choose(generator)
+            terms = proposals[member].choose(4, generator)
             means = nets["decoder"](nets["encoder"](data))[member]
             log_likelihood = pairwise_gaussian_log_density(data[member], means, VARIANCE)
             log_values = log_likelihood.gather(1, terms.indices) + terms.log_weights
