@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import textwrap
@@ -56,11 +57,8 @@ def tree(tmp_path: Path) -> Path:
     """A copy of the package with one more document, `toy`, of three small experiments."""
     source = tmp_path / "src"
     package = source / "elbogap"
+    shutil.copytree(SOURCE, source, ignore=shutil.ignore_patterns("__pycache__"))
     (package / "papers/toy/experiments").mkdir(parents=True)
-    for path in (path for path in SOURCE.rglob("*") if path.suffix in (".py", ".toml", ".jinja")):
-        copy = source / path.relative_to(SOURCE)
-        copy.parent.mkdir(parents=True, exist_ok=True)
-        copy.write_text(path.read_text(encoding="utf-8"), encoding="utf-8")
     head = """
         import importlib
         import pandas as pd

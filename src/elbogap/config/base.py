@@ -6,12 +6,15 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
-from pydantic_core import PydanticCustomError
 
 from elbogap.config.yaml_file import read_yaml
 from elbogap.errors import UserError, did_you_mean, shown
 
 Model = TypeVar("Model", bound=BaseModel)
+
+
+class UnknownKey(ValueError):
+    """A key that a section does not have, and those that it may have; pydantic does not say the latter."""
 
 
 class Section(BaseModel):
@@ -22,11 +25,9 @@ class Section(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _only_known_keys(cls, values: Any) -> Any:
-        """Pydantic's own check of extra keys does not say which keys are allowed."""
         for key in values if isinstance(values, dict) else ():
             if key not in cls.model_fields and cls.model_config["extra"] == "forbid":
-                allowed = sorted(cls.model_fields)
-                raise PydanticCustomError("unknown_key", "unknown key", {"key": key, "allowed": allowed})
+                raise UnknownKey(key, sorted(cls.model_fields))
         return values
 
 
@@ -71,13 +72,14 @@ def validated(model: type[Model], values: Any, source: object, *, more_keys: Seq
 
 
 def _explain(error: ValidationError, values: Any, more_keys: Sequence[str]) -> str:
-    # a misspelt key is both unknown and missing; the unknown one tells the user more
-    problem, *others = sorted(error.errors(), key=lambda problem: problem["type"] != "unknown_key")
+    problems = error.errors()
+    unknown = [found for found in problems if isinstance(found.get("ctx", {}).get("error"), UnknownKey)]
+    problem = (unknown or problems)[0]  # a misspelt key is both unknown and missing: the former says more
     kind, wrong, given, context = problem["type"], problem["msg"], problem["input"], problem.get("ctx", {})
-    keys, more = _keys(problem["loc"], values), f" (and {len(others)} more)" if others else ""
+    keys, more = _keys(problem["loc"], values), f" (and {len(problems) - 1} more)" if problems[1:] else ""
     tag = context.get("discriminator", "").strip("'")  # the key that tells the forms of a section apart
-    if kind == "unknown_key":
-        key, allowed = context["key"], context["allowed"]
+    if unknown:
+        key, allowed = context["error"].args
         hint = did_you_mean(key, allowed if keys else [*allowed, *more_keys])
         return f"unknown key {_dotted(*keys, key)}{hint}; allowed here: {', '.join(allowed)}{more}"
     if kind in ("missing", "union_tag_not_found"):
