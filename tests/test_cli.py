@@ -57,7 +57,7 @@ def tree(tmp_path: Path) -> Path:
     source = tmp_path / "src"
     package = source / "elbogap"
     (package / "papers/toy/experiments").mkdir(parents=True)
-    for path in SOURCE.rglob("*.py"):
+    for path in (path for path in SOURCE.rglob("*") if path.suffix in (".py", ".toml", ".jinja")):
         copy = source / path.relative_to(SOURCE)
         copy.parent.mkdir(parents=True, exist_ok=True)
         copy.write_text(path.read_text(encoding="utf-8"), encoding="utf-8")

@@ -7,10 +7,8 @@ from pathlib import Path
 
 import pytest
 import yaml
-from pydantic import BaseModel
-from pydantic.fields import FieldInfo
 
-from elbogap.config.base import models_in
+from config_fields import fields
 from elbogap.config.scale import scale_names
 from elbogap.config.yaml_file import read_yaml
 from elbogap.errors import UserError
@@ -18,16 +16,7 @@ from elbogap.scales import Config, load, section
 
 CONFIG = Path(__file__).parents[1] / "config"
 SOURCES = ("doc:", "code:", "guess:", "ours:")
-
-
-def fields(model: type[BaseModel] = Config, prefix: str = "") -> Iterator[tuple[str, FieldInfo]]:
-    for name, field in model.model_fields.items():
-        yield f"{prefix}{name}", field
-        for inner in models_in(field.annotation):
-            yield from fields(inner, f"{prefix}{name}.")
-
-
-FIELDS = dict(fields())
+FIELDS = {name: field for name, field, _ in fields()}
 
 
 def test_the_three_scales_exist_and_load() -> None:

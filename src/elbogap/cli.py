@@ -49,8 +49,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     signal.signal(signal.SIGTERM, _interrupt)
     if any(option.startswith("error") for option in sys.warnoptions):
-        warnings.resetwarnings()  # shown, but no reason to stop
-    if isinstance(sys.stdout, io.TextIOWrapper):  # as standard error does: no locale stops a line of text
+        warnings.resetwarnings()  # warnings are shown, but do not end a command
+    if isinstance(sys.stdout, io.TextIOWrapper):  # as standard error does: any locale can print any text
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
         options = _parse(sys.argv[1:] if argv is None else argv)
@@ -120,7 +120,7 @@ class _Version(argparse.Action):
         super().__init__(option_strings, dest, nargs=0, help=help)
 
     def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
-        """Print and leave; git is asked only here."""
+        """Print the version and exit; git is called only here."""
         commit = provenance.git_state()["commit"]
         print(f"elbogap {__version__}" + (f" (commit {commit})" if commit else ""))
         parser.exit()

@@ -1,8 +1,7 @@
 """One typed model for all settings; the files `config/<scale>.yaml` only assign its values.
 
 A file may begin from another scale, `extends: laptop`, and give only what it changes: mappings are merged key
-by key, at any depth; all other values, lists too, take the place of the old ones; a key with the value null
-is taken out.
+by key, at any depth; all other values, lists too, replace the old ones; a key with the value null is removed.
 """
 
 from operator import attrgetter

@@ -366,8 +366,8 @@ def test_ratio_is_division(a: float, b: float, low: float, width: float) -> None
 
 
 @given(st.sampled_from(sorted(KINDS)), tolerances, tolerances)
-def test_a_wider_tolerance_never_turns_success_into_failure(kind: str, one: float, other: float) -> None:
-    narrow, wide = sorted([one, other])
+def test_a_wider_tolerance_never_turns_success_into_failure(kind: str, first: float, second: float) -> None:
+    narrow, wide = sorted([first, second])
     check, good, bad = EXAMPLES[kind]
     for rows in (good, bad):
         at_narrow, at_wide = run(check, rows, narrow).holds, run(check, rows, wide).holds

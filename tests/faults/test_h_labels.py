@@ -8,22 +8,20 @@ import html
 import re
 import string
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from docutils.core import publish_parts
 
+from config_fields import fields
 from elbogap.claims.specification import Claim
 from elbogap.claims.specification import load as load_claims
-from elbogap.config.base import models_in
 from elbogap.errors import UserError
 from elbogap.papers.mapa.methods import CELL, Cell
 from elbogap.places import Places
 from elbogap.report import pages
 from elbogap.report.catalogue import Target, documents, heading, targets
 from elbogap.report.gather import gather
-from elbogap.scales import Config
 
 ROOT = Path(__file__).parents[2]
 PAPER = ROOT / "paper"
@@ -145,15 +143,7 @@ def test_claims_name_figures_and_tables_as_their_captions_do(document: str, clai
             assert label in claim.item
 
 
-def settings(model: type, prefix: str = "") -> Iterator[tuple[str, str, str]]:
-    """The dotted name, description and unit of every setting."""
-    for name, field in model.model_fields.items():
-        yield f"{prefix}{name}", field.description or "", field.json_schema_extra["unit"]
-        for inner in models_in(field.annotation):
-            yield from settings(inner, f"{prefix}{name}.")
-
-
-SETTINGS = list(settings(Config))
+SETTINGS = [(name, field.description, field.json_schema_extra["unit"]) for name, field, _ in fields()]
 
 
 @pytest.mark.parametrize(("name", "description", "unit"), SETTINGS, ids=[name for name, _, _ in SETTINGS])

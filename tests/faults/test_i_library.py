@@ -156,13 +156,13 @@ def uivi(burn_in: int = 2, step_size: Tensor | float = 0.2) -> Tensor:
 
 def test_step_sizes_may_be_numbers() -> None:
     tensor = torch.tensor(0.2, dtype=torch.float64)
-    found, expected = (hmc.sample(gaussian, START, NOISE, step_size=one) for one in (0.2, tensor))
+    found, expected = (hmc.sample(gaussian, START, NOISE, step_size=h) for h in (0.2, tensor))
     assert torch.equal(found.draws, expected.draws)
     assert torch.equal(found.step_size, tensor)
     assert torch.equal(uivi(step_size=0.2), uivi(step_size=tensor))
     arguments = {"burn_in": 3, "kept": 4, "widening": 1.0, "floor": 1e-3}
     numbers, tensors = (
-        proposal(gaussian, START, **arguments, step_size=one, generator=generator()) for one in (0.2, tensor)
+        proposal(gaussian, START, **arguments, step_size=h, generator=generator()) for h in (0.2, tensor)
     )
     assert torch.equal(numbers.mean, tensors.mean)
 
@@ -351,15 +351,15 @@ def test_draws_of_one_point_need_no_axis_of_points() -> None:
     batch = importance.log_batch_conditional(log_w, log_w)
     torch.testing.assert_close(batch, importance.log_batch_conditional(column, column)[:, 0])
     draws = normal(7, 2, seed=1)
-    one, first = (
+    single, first = (
         importance.resample(z, w, generator()) for z, w in ((draws, log_w), (draws[:, None], column))
     )
-    assert torch.equal(one, first[0])
+    assert torch.equal(single, first[0])
     z = draws.requires_grad_()
     found = bounds.doubly_reparameterised_iwae(z, gaussian)
     expected = bounds.doubly_reparameterised_iwae(z[:, None], gaussian)[0]
     torch.testing.assert_close(found, expected)
-    torch.testing.assert_close(*(torch.autograd.grad(one, z)[0] for one in (found, expected)))
+    torch.testing.assert_close(*(torch.autograd.grad(bound, z)[0] for bound in (found, expected)))
 
 
 def test_a_draw_that_can_be_chosen_is_chosen_whatever_the_noise(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,11 +18,11 @@ def test_captions_are_the_list_of_targets(tmp_path: Path) -> None:
         text = f"**Label of {path.name}: What q_IW is**\n\nShows *k* of q_IW.\nMore.\n"
         write(path.with_suffix(".rst"), text)
     found = targets(tmp_path, "qiw")
-    assert [one.name for one in found] == ["fig01_density", "fig03_panels", "tab01_bounds"]
+    assert [target.name for target in found] == ["fig01_density", "fig03_panels", "tab01_bounds"]
     assert found[0].label == "Label of fig01_density"
     assert found[0].title == "What q_IW is"
     assert found[0].caption == "Shows k of q_IW. More."
-    assert [one.kind for one in found] == ["figure", "figure", "table"]
+    assert [target.kind for target in found] == ["figure", "figure", "table"]
     assert found[2].files("smoke") == ["results/smoke/qiw/tab01_bounds.csv"]
 
 
@@ -70,9 +70,9 @@ def test_a_folder_that_is_no_checkout_is_refused(tmp_path: Path) -> None:
 def test_the_markup_of_the_projects_captions_is_sound() -> None:
     """A lone bar or asterisk makes docutils put its complaint into the text."""
     captions = [
-        one.caption
+        target.caption
         for document in documents(CHECKOUT / "paper")
-        for one in targets(CHECKOUT / "paper", document.key)
+        for target in targets(CHECKOUT / "paper", document.key)
     ]
     assert captions
-    assert [one for one in captions if "start-string" in one or "Unknown target" in one] == []
+    assert [text for text in captions if "start-string" in text or "Unknown target" in text] == []

@@ -33,7 +33,7 @@ def expected_words(places: Places) -> list[str]:
     words = [first, "claims"]
     for document in documents(places.paper):
         figures = [target for target in targets(places.paper, document.key) if target.kind == "figure"]
-        words += [document.key] * bool(figures) + [f"{one.label}: {one.title}" for one in figures]
+        words += [document.key] * bool(figures) + [f"{figure.label}: {figure.title}" for figure in figures]
     return words
 
 

@@ -4,6 +4,7 @@ import json
 import math
 from pathlib import Path
 
+import pytest
 from made_up_run import finished_run
 
 from elbogap.report.lineage import Lineage, jobs
@@ -39,6 +40,18 @@ def test_the_cost_counts_each_job_upstream_once(tmp_path: Path) -> None:
             "max_gpu_mib": None,
         }
     ]
+
+
+def test_the_memory_that_a_result_s_record_has_counts_before_snakemake_s(tmp_path: Path) -> None:
+    """Snakemake sees the caller of a warm interpreter, not the process that works."""
+    places = finished_run(tmp_path)
+    product = "results/smoke/qiw/tab01_bounds.csv"
+    path = places.work / f"{product}.provenance.json"
+    record = json.loads(path.read_text(encoding="utf-8"))
+    record["run"]["peak_memory_mib"] = 123.4
+    path.write_text(json.dumps(record), encoding="utf-8")
+    (memory,) = Lineage(places, "smoke").costs([product])["max_rss_mib"]
+    assert memory == pytest.approx(123.4)
 
 
 def test_jobs_tolerate_missing_fields(tmp_path: Path) -> None:

@@ -43,10 +43,10 @@ def test_rows_of_other_devices_and_jobs_are_kept(tmp_path: Path) -> None:
         made(piece_hours=2.0),
         ({"device": "gpu"}, {"threads": 2}, {"rule": "b"}, {"work": "other"}),
     )
-    for one in (made(), again, *(made(**other) for other in others)):
-        write([*read(path), one], path)
+    for new in (made(), again, *(made(**other) for other in others)):
+        write([*read(path), new], path)
     rule = made()["rule"]
-    assert {tuple(one[name] for name in KEY): one["piece_hours"] for one in read(path)} == {
+    assert {tuple(found[name] for name in KEY): found["piece_hours"] for found in read(path)} == {
         ("paper", rule, "net", "cpu", 1): 2,
         ("paper", rule, "net", "gpu", 1): 1,
         ("paper", rule, "net", "cpu", 2): 1,

@@ -8,11 +8,10 @@ import pandas as pd
 import pytest
 from conftest import ROOT, Project
 
+from config_fields import fields
 from elbogap import modules
 from elbogap.claims.specification import load as load_claims
-from elbogap.config.base import models_in
 from elbogap.report.catalogue import documents, targets
-from elbogap.scales import Config
 
 SOURCE = ROOT / "src" / "elbogap"
 DOCUMENTS = [document.key for document in documents(ROOT / "paper")]
@@ -27,7 +26,9 @@ def built_targets(project: Project) -> set[str]:
 
 @pytest.mark.dag
 def test_captions_and_built_figures_and_tables_agree(smoke: Project) -> None:
-    captioned = {f"{one.document}_{one.name}" for key in DOCUMENTS for one in targets(ROOT / "paper", key)}
+    captioned = {
+        f"{target.document}_{target.name}" for key in DOCUMENTS for target in targets(ROOT / "paper", key)
+    }
     assert built_targets(smoke) == captioned
 
 
@@ -67,16 +68,8 @@ def test_every_setting_is_read_by_some_code() -> None:
         if "config" not in path.relative_to(SOURCE).parts:
             tree = ast.parse(path.read_text(encoding="utf-8"))
             read |= {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
-    unread = [name for name in leaves(Config) if name.rpartition(".")[2] not in read]
+    unread = [name for name, _, is_value in fields() if is_value and name.rpartition(".")[2] not in read]
     assert unread == []
-
-
-def leaves(model: type, prefix: str = "") -> list[str]:
-    names = []
-    for name, field in model.model_fields.items():
-        inner = list(models_in(field.annotation))
-        names += [leaf for one in inner for leaf in leaves(one, f"{prefix}{name}.")] or [f"{prefix}{name}"]
-    return names
 
 
 def test_every_document_has_its_texts_and_its_rules() -> None:

@@ -81,8 +81,8 @@ def test_the_cluster_makes_the_same_results(project: Project, tmp_path: Path) ->
         pytest.skip(reason)
     before = {number for number, _ in jobs_known()}
     local = copy_project(tmp_path / "local")
-    for one in (project, local):  # two steps, and a call for each without time for more
-        one.edit("config/smoke.yaml", "    batch: 20\n    epochs: 2\n", "    batch: 60\n    epochs: 1\n")
+    for each in (project, local):  # two steps, and a call for each without time for more
+        each.edit("config/smoke.yaml", "    batch: 20\n    epochs: 2\n", "    batch: 60\n    epochs: 1\n")
     targets = ["figures/smoke/qiw/fig01_posterior_2d.png", "results/smoke/efvae/celeba/ground_truth.npz"]
     words = ["--workflow-profile", "profiles/slurm", "--slurm-status-command", "squeue"]
     words += ["--latency-wait", "5", "--seconds-between-status-checks", "1", "--retries", "4"]

@@ -1,7 +1,7 @@
 """What a check finds in the rows of a tidy table: one function per kind, which decides one group of rows.
 
-A mean m is taken only over the levels of the `spread` columns. Rows that select, per and spread do not tell
-apart are an error, never a silent average; so are missing cells. Values that are not finite never hold.
+A mean m is taken only over the levels of the `spread` columns. Rows that select, per and spread do not
+distinguish are an error, never a silent average; so are missing cells. Values that are not finite never hold.
 The spread is the standard deviation, over those levels, of the quantity that decides: the step of an
 ordering or trend, paired by level; the ratio; the value; or its distance to the bound.
 """
@@ -37,7 +37,7 @@ class Finding:
         holds: whether the check holds in every group.
         measured: short text; a plain number where one number decides.
         spread: standard deviation over the levels of the spread columns; None with fewer than two levels.
-        detail: which cell decided, and what was asked of it.
+        detail: which cell decided, and what it had to satisfy.
         margin: distance to failure, negative when failed, NaN when a measured value is not finite.
         published: the published value that the deciding cell was compared with.
     """
@@ -60,7 +60,7 @@ class Reference:
 
 @dataclass(frozen=True)
 class Group:
-    """The rows in which a check is asked for, the columns of their replicates, and what was published."""
+    """Rows in which a check must hold, the columns that number their replicates, and the published value."""
 
     rows: pd.DataFrame
     spread: tuple[str, ...]

@@ -1,4 +1,4 @@
-"""The verdicts as one self-contained page: each told by word, sign and colour, and all text escaped."""
+"""The verdicts as one self-contained page: each shown by word, sign and colour, and all text escaped."""
 
 from pathlib import Path
 

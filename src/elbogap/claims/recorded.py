@@ -1,4 +1,4 @@
-"""Whether recorded runs are as recorded: their files by SHA-256, their claims by deciding them again."""
+"""Whether recorded runs are unchanged: their files by SHA-256, their claims by deciding them again."""
 
 import math
 import re
@@ -51,7 +51,7 @@ def verify(places: Places, say: Callable[[str, pd.DataFrame], object]) -> list[s
 
 
 def _differences(now: pd.DataFrame, then: pd.DataFrame) -> Iterator[str]:
-    """One line for each claim whose verdict, or what comes with it, is not the recorded one."""
+    """One line for each claim whose row differs from the recorded row."""
     new, old = ({row["id"]: row for row in verdicts.to_dict("records")} for verdicts in (now, then))
     for claim in sorted({*new, *old}):
         if claim not in old:
@@ -69,7 +69,7 @@ def _equal(now: str | float, then: str | float) -> bool:
     """Whether two cells agree up to rounding, which differs between machines.
 
     Numbers may differ by 1e-9, relatively or absolutely; those in texts, which are rounded to six digits, by
-    one in the last.
+    1 in the last digit.
     """
     if isinstance(now, float) and isinstance(then, float):
         return math.isclose(now, then, rel_tol=1e-9, abs_tol=1e-9) or (math.isnan(now) and math.isnan(then))

@@ -33,7 +33,7 @@ class Check(Section):
     per: Columns = ()
 
     def keys(self) -> tuple[str, ...]:
-        """The columns that tell the compared cells apart, other than `per`."""
+        """The columns, other than `per`, that distinguish the compared cells."""
         return tuple(getattr(self, name) for name in ("column", "along") if hasattr(self, name))
 
     def numbers(self) -> tuple[str, ...]:
@@ -220,13 +220,13 @@ class Claim(Section):
         return self
 
     def at(self, scale: str) -> AtScale | None:
-        """What a scale asks of this claim; nothing if it is a scale of the user's own."""
+        """What a scale asks of this claim; None if it is a scale of the user's own."""
         return getattr(self.scales, scale) if scale in Scales.model_fields else None
 
     def criterion(self, tolerance: float | None) -> str:
         """The check in words, such as `kl by method: a < b by more than 0.5, for each dataset`.
 
-        Without a tolerance, where the scale does not give one, the words leave it out.
+        Where the scale gives no tolerance, the words leave it out.
         """
         published = self.published
         target = number(published.value) if isinstance(published, PublishedValue) else "the published values"
@@ -288,7 +288,7 @@ def texts_needed(paper: Path, scale: str) -> list[str]:
 
 
 def published_folder(paper: Path, document: str) -> Path:
-    """Where the numbers that a document states lie."""
+    """The folder of the numbers that a document states."""
     return paper / document / "published"
 
 

@@ -1,11 +1,9 @@
 """What every section of a file is made of: described, bounded fields and no unknown keys."""
 
-import types
-import typing
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
@@ -13,7 +11,7 @@ from pydantic_core import PydanticCustomError
 from elbogap.config.yaml_file import read_yaml
 from elbogap.errors import UserError, did_you_mean, shown
 
-Model = typing.TypeVar("Model", bound=BaseModel)
+Model = TypeVar("Model", bound=BaseModel)
 
 
 class Section(BaseModel):
@@ -106,13 +104,3 @@ def _keys(location: Sequence[str | int], values: Any) -> list[str | int]:
 
 def _dotted(*keys: str | int) -> str:
     return shown(".".join(map(str, keys)))
-
-
-def models_in(annotation: Any) -> Iterator[type[BaseModel]]:
-    """The section models inside a field's annotation, through unions, lists and mappings."""
-    if isinstance(annotation, type) and not isinstance(annotation, types.GenericAlias):
-        if issubclass(annotation, BaseModel):
-            yield annotation
-    else:
-        for part in typing.get_args(annotation):
-            yield from models_in(part)

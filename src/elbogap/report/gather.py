@@ -1,4 +1,4 @@
-"""All that the report of a scale says, as plain data: read from a run's files, nothing computed anew."""
+"""All that the report of a scale says, as plain data: read from a run's files, not computed again."""
 
 import dataclasses
 import json

@@ -23,7 +23,8 @@ class MeasuredJob:
     Attributes:
         rule: its rule, with the wildcards of the cell, e.g. `mapa_posterior[problem=circle]`.
         seconds: wall time.
-        max_rss_mib: peak memory in MiB; NaN for a job too short to be sampled.
+        max_rss_mib: peak memory in MiB; NaN for a job too short to be sampled. The record of its results may
+            know better.
         threads: how many it was given, if that is recorded.
         outputs: the files it made, as its command line names them.
     """
@@ -78,7 +79,7 @@ class Lineage:
         self.record = functools.cache(self._record)
 
     def _record(self, product: str) -> dict[str, Any]:
-        """What made a product; nothing where no record stands beside it.
+        """What made a product; empty if there is no record beside it.
 
         Raises:
             UserError: the record is damaged.
@@ -110,10 +111,8 @@ class Lineage:
         for product in self.upstream(products):
             if job := self.producers.get(product):
                 run = self.record(product).get("run", {})
-                device, gpu_memory = (
-                    run.get("device_name") or run.get("device"),
-                    run.get("peak_gpu_memory_mib"),
-                )
-                cost = job.rule, job.seconds, job.max_rss_mib, job.threads, device, gpu_memory
+                memory = run.get("peak_memory_mib", job.max_rss_mib)
+                device, on_gpu = run.get("device_name") or run.get("device"), run.get("peak_gpu_memory_mib")
+                cost = job.rule, job.seconds, memory, job.threads, device, on_gpu
                 rows.setdefault(job.rule, cost)
         return pd.DataFrame(rows.values(), columns=COLUMNS[3:])

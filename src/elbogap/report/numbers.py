@@ -31,7 +31,7 @@ def number(value: float, digits: int = 4) -> str:
 
 
 def cell(value: Any) -> str:
-    """Any value of a table: numbers by :func:`number`, words as they are, nothing as a dash."""
+    """Any value of a table: numbers by :func:`number`, words as they are, a dash where it is missing."""
     if isinstance(value, bool | np.bool_):
         return "yes" if value else "no"
     if value is None or value == "":

@@ -20,7 +20,7 @@ COLUMNS = [
 pace, without what comes between and after them."""
 
 KEY = ["scale", "rule", "work", "device", "threads"]
-"""What tells one row from another."""
+"""The columns that identify a row."""
 
 
 def row(
@@ -68,6 +68,6 @@ def read(path: Path) -> list[dict[str, Any]]:
 
 
 def write(rows: Iterable[Mapping[str, Any]], path: Path) -> None:
-    """Write a table of paces; of rows with the same `KEY` the last one stays."""
+    """Write a table of paces; of several rows with the same `KEY` the last is kept."""
     table = pd.DataFrame(rows, columns=COLUMNS).drop_duplicates(KEY, keep="last")
     tables.write(table.sort_values(KEY, ignore_index=True), path)

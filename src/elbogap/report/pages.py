@@ -1,6 +1,6 @@
 """The generated parts of the pages for readers: made from committed files alone, the same on each machine.
 
-A part stands between `<!-- generated: NAME -->` and `<!-- end -->`.
+A part is what lies between `<!-- generated: NAME -->` and `<!-- end -->`.
 """
 
 import ast

@@ -1,4 +1,4 @@
-"""Typeset the report: sources, data and figures go to one folder, compiled without a trace of the day."""
+"""Typeset the report: sources, data and figures are copied to one folder, and the PDF has no date."""
 
 import json
 import shutil

@@ -4,7 +4,7 @@ import contextlib
 import os
 import re
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -14,12 +14,12 @@ from elbogap.checksums import mismatches, write_list
 from elbogap.claims.decide import decide
 from elbogap.errors import UserError
 from elbogap.files import recover_folder, replace_folder
-from elbogap.places import Places
+from elbogap.places import Places, visible
 from elbogap.report import catalogue, costs
 from elbogap.report.lineage import Lineage, jobs
 
 LARGEST = 2**20  # bytes of a file that is worth keeping in the repository
-PASSING = ("logs", "benchmarks")  # folders that say nothing about results
+PASSING = ("logs", "benchmarks")  # folders that are not results
 
 
 def record_costs(scale: str, places: Places, *, add: bool = False) -> None:
@@ -37,8 +37,8 @@ def record_costs(scale: str, places: Places, *, add: bool = False) -> None:
 def record(scale: str, places: Places, *, add: bool = False) -> int:
     """Record the run of a scale in `results/` and `figures/`; returns the number of its files.
 
-    It takes the place of the recorded one. With `add` the run may lack targets: what is recorded of those is
-    kept, and the claims are decided from both together; so a long scale is recorded part by part.
+    It replaces the recorded run. With `add` the run may lack targets: what is recorded of those is kept, and
+    the claims are decided from both together; so a long scale is recorded part by part.
 
     Raises:
         UserError: there is no run, it is not finished (without `add`), or a claim cannot be decided.
@@ -52,7 +52,7 @@ def record(scale: str, places: Places, *, add: bool = False) -> int:
             f"{results}: no claims.csv, so the run is not finished; build all of scale '{scale}' first, or "
             "record what is there with --add"
         )
-    small, pictures = list(_small_tables(results)), sorted(figures.rglob("[!.]*.png"))
+    small, pictures = _small_tables(results), visible(figures, "**/*.png")
     if not small and not folders[0].is_dir():
         raise UserError(f"{results}: no tables to record")
     for result in (*small, *pictures):
@@ -74,23 +74,25 @@ def record(scale: str, places: Places, *, add: bool = False) -> int:
     return len(small) + len(pictures)
 
 
-def _small_tables(results: Path) -> Iterator[Path]:
+def _small_tables(results: Path) -> list[Path]:
     """Tables and data records that are small enough, without what a killed command left."""
-    for path in sorted(results.rglob("*")):
-        wanted = path.suffix in (".csv", ".json") and not path.name.endswith(provenance.SUFFIX)
-        parts = path.relative_to(results).parts
-        hidden = any(part.startswith(".") for part in parts)
-        if wanted and not hidden and parts[0] not in PASSING and path.stat().st_size < LARGEST:
-            yield path
+    return [
+        path
+        for path in visible(results, "**/*")
+        if path.suffix in (".csv", ".json")
+        and not path.name.endswith(provenance.SUFFIX)
+        and path.relative_to(results).parts[0] not in PASSING
+        and path.stat().st_size < LARGEST
+    ]
 
 
 def _beside(folder: Path) -> Path:
-    """Where the new content of a folder is put together, under the same name."""
+    """Where the new content of a folder is prepared, under the same name."""
     return folder.parent / ".partial" / folder.name
 
 
 def _aside(folder: Path) -> Path:
-    """Where the old content of a folder stands while the new one takes its place."""
+    """Where the old content of a folder is kept while the new content replaces it."""
     return folder.parent / ".partial" / f"{folder.name}.old"
 
 
@@ -116,16 +118,16 @@ def _fill(fresh: Path, source: Path, files: Sequence[Path], old: Path | None) ->
 def _make_paths_relative(folder: Path, places: Places) -> None:
     """Take the paths to the checkout, absolute ones and those from the run, out of the records."""
     project, fresh = places.project.resolve(), folder.resolve().parent
-    ways = {
+    replacements = {
         f"{fresh}/": f"{places.recorded.resolve().relative_to(project)}/",
         f"{project}/": "",
         f"{os.path.relpath(project, places.work.resolve())}/": "",
     }
     for path in folder.rglob(f"*{provenance.SUFFIX}"):
         text = path.read_text(encoding="utf-8")
-        for prefix, instead in ways.items():
+        for prefix, replacement in replacements.items():
             # whole words of the record alone: '../' is also a part of '../../elsewhere'
-            text = re.sub(rf'(?<=["=]){re.escape(prefix)}(?!\.\./)', instead, text)
+            text = re.sub(rf'(?<=["=]){re.escape(prefix)}(?!\.\./)', replacement, text)
         path.write_text(text.replace(f'"{project}"', '"."'), encoding="utf-8")
 
 

@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.distributions import Categorical, Normal, kl_divergence
 
 from elbogap.errors import UserError
+from elbogap.inference import lbfgs
 from elbogap.papers.air.experiments import theory
 from elbogap.papers.air.experiments.theory import CATEGORICAL, FAMILIES, GAUSSIAN
 from elbogap.papers.air.settings import Theory
@@ -253,7 +254,9 @@ def test_a_grid_that_is_too_coarse_is_refused() -> None:
 
 
 def test_a_search_that_fails_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    failed = OptimizeResult(message="ABNORMAL", x=np.zeros(4), jac=np.array([np.nan]))
-    monkeypatch.setattr(theory, "minimize", lambda *_, **__: failed)
+    def failed(_: object, start: np.ndarray, **__: object) -> OptimizeResult:
+        return OptimizeResult(message="ABNORMAL", x=start, jac=np.array([np.nan]))
+
+    monkeypatch.setattr(lbfgs, "minimize", failed)
     with pytest.raises(UserError, match=r"ABNORMAL.*`seed`"):
         theory.run(SETTINGS, Run("test"))

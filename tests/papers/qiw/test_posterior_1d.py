@@ -7,6 +7,7 @@ from torch.distributions import Normal
 
 from allowance import within
 from elbogap.errors import UserError
+from elbogap.inference import lbfgs
 from elbogap.papers.qiw.experiments import posterior_1d
 from elbogap.papers.qiw.settings import Posterior1D
 from elbogap.runtime import Run
@@ -90,6 +91,6 @@ def test_histogram_follows_the_exact_density(result: dict[str, pd.DataFrame]) ->
 
 def test_a_fit_that_fails_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
     failed = OptimizeResult(success=False, message="ABNORMAL", fun=0.0, x=np.zeros(2))
-    monkeypatch.setattr(posterior_1d, "minimize", lambda *_, **__: failed)
+    monkeypatch.setattr(lbfgs, "minimize", lambda *_, **__: failed)
     with pytest.raises(UserError, match=r"ABNORMAL.*`starts`"):
         posterior_1d.run(SETTINGS, Run("smoke"))

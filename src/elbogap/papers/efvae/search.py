@@ -2,10 +2,9 @@
 
 from collections.abc import Callable
 
-import numpy as np
-import torch
-from scipy.optimize import minimize
 from torch import Tensor
+
+from elbogap.inference.lbfgs import minimise
 
 OPTIONS = {"maxiter": 5000, "maxfun": 10_000, "ftol": 1e-15, "gtol": 1e-9}
 
@@ -17,16 +16,5 @@ def maximise(value: Callable[[Tensor], Tensor], *starts: Tensor) -> Tensor:
         value: a scalar function of a float64 tensor, differentiable.
         starts: where to begin.
     """
-
-    def loss(flat: np.ndarray) -> tuple[float, np.ndarray]:
-        point = torch.from_numpy(flat.copy()).view_as(starts[0]).requires_grad_()
-        result = -value(point)
-        (gradient,) = torch.autograd.grad(result, point)
-        return result.item(), gradient.flatten().numpy()
-
-    ends = [
-        minimize(loss, start.flatten().numpy(), jac=True, method="L-BFGS-B", options=OPTIONS).x
-        for start in starts
-    ]
-    maxima = [torch.from_numpy(end).view_as(starts[0]) for end in ends]
-    return max(maxima, key=lambda point: value(point).item())
+    ends = [minimise(lambda point: -value(point), start, options=OPTIONS)[0] for start in starts]
+    return max(ends, key=lambda point: value(point).item())

@@ -4,11 +4,11 @@ from collections.abc import Iterable
 
 import numpy as np
 import torch
-from scipy.optimize import minimize
 from torch import Tensor
 
 from elbogap.densities import LOG_2PI, standard_gaussian_log_density
 from elbogap.inference.families.base import LogJoint
+from elbogap.inference.lbfgs import minimise
 
 NODES, BOUND = 121, 9.0  # per axis, of the standard normal variable: 0.15 apart
 SCALES = (0.5, 2.0)
@@ -45,15 +45,12 @@ def largest_elbo(
     """
     nodes, weights = rule
 
-    def minus_elbo(values: np.ndarray) -> tuple[float, np.ndarray]:
-        parameters = torch.tensor(values, requires_grad=True)
+    def minus_elbo(parameters: Tensor) -> Tensor:
         mean, log_scale, below = parameters.split([2, 2, 1])
         z = mean + log_scale.exp() * nodes
         if correlated:
             z = z + torch.stack([torch.zeros_like(nodes[:, 0]), below * nodes[:, 0]], 1)
-        value = -(weights @ log_joint(z[None])[0]) - (log_scale.sum() + 1 + LOG_2PI)
-        (gradient,) = torch.autograd.grad(value, parameters, materialize_grads=True)
-        return float(value.detach()), gradient.numpy()
+        return -(weights @ log_joint(z[None])[0]) - (log_scale.sum() + 1 + LOG_2PI)
 
     firsts = [np.array([*mean, *np.log([scale] * 2), 0.0]) for mean in starts for scale in SCALES]
-    return -min(minimize(minus_elbo, first, jac=True, method="L-BFGS-B").fun for first in firsts)
+    return -min(minimise(minus_elbo, torch.from_numpy(first))[1].fun for first in firsts)

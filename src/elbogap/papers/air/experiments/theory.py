@@ -21,7 +21,6 @@ import numpy as np
 import pandas as pd
 import torch
 from scipy.integrate import quad
-from scipy.optimize import minimize
 from torch import Tensor, nn
 from torch.distributions import Normal
 from torch.nn import functional
@@ -33,7 +32,7 @@ from elbogap.densities import (
     standard_gaussian_log_density,
 )
 from elbogap.errors import UserError
-from elbogap.inference import denoising
+from elbogap.inference import denoising, lbfgs
 from elbogap.papers.air.settings import Theory as Settings
 from elbogap.runtime import Run, torch_generator
 
@@ -375,24 +374,12 @@ def _minimise(loss: Callable[[Tensor], Tensor], start: Tensor, mass: Tensor | No
         UserError: it stopped where the gradient is not 0.
     """
     unit = torch.ones(()) if mass is None else mass.sum(1, keepdim=True).sqrt()
-
-    def value_and_gradient(flat: np.ndarray) -> tuple[float, np.ndarray]:
-        scaled = torch.from_numpy(flat).view_as(start).requires_grad_()
-        value = loss(scaled / unit)
-        (gradient,) = torch.autograd.grad(value, scaled)
-        return value.item(), gradient.flatten().numpy()
-
-    end = minimize(
-        value_and_gradient,
-        (start * unit).flatten().numpy(),
-        jac=True,
-        method="L-BFGS-B",
-        options={"maxiter": 20_000, "maxfun": 50_000, "maxcor": 30, "ftol": 0, "gtol": 1e-9},
-    )
+    options = {"maxiter": 20_000, "maxfun": 50_000, "maxcor": 30, "ftol": 0, "gtol": 1e-9}
+    end, found = lbfgs.minimise(lambda scaled: loss(scaled / unit), start * unit, options=options)
     # With ftol 0 it goes on until the value no longer changes, which counts as a failure there.
-    if not np.abs(end.jac).max() <= STATIONARY:
-        raise UserError(f"theory: an optimisation failed ({end.message}); change `seed`")
-    return torch.from_numpy(end.x).view_as(start) / unit
+    if not np.abs(found.jac).max() <= STATIONARY:
+        raise UserError(f"theory: an optimisation failed ({found.message}); change `seed`")
+    return end / unit
 
 
 def _grid(mean: Tensor, scale: Tensor, nodes: int, reach: float) -> Tensor:

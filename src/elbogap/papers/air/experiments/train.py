@@ -15,7 +15,6 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from elbogap import provenance
 from elbogap.ensemble import Fit, Monitor, in_chunks
 from elbogap.errors import UserError
 from elbogap.models.image_vae import bounds
@@ -122,7 +121,7 @@ def _train(training: Training, images: Mapping[str, Tensor], run: Run, members: 
         epochs=training.cell.rounds,
         record_epochs=settings.measure_rounds,
         monitor=Monitor(settings.measure_rounds, measure, select="valid"),
-        work=Work.of(run, label, provenance.identity(__name__, settings, run), settings.checkpoint_seconds),
+        work=Work.in_module(__name__, settings, run, label),
     )
     return training, found
 

@@ -15,7 +15,6 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from elbogap import provenance
 from elbogap.data.loaders import load
 from elbogap.ensemble import minibatches
 from elbogap.errors import UserError
@@ -25,7 +24,7 @@ from elbogap.models.image_vae import initial_networks, log_joint, posterior
 from elbogap.nn.store import Stored
 from elbogap.papers.qiw.settings import MnistTrain as Settings
 from elbogap.runtime import Run, numpy_generator, torch_generator
-from elbogap.training import Work, train
+from elbogap.training import Work, descend, train
 
 BETAS = (0.9, 0.999)
 
@@ -65,10 +64,8 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame | dict[str, np.n
         q = posterior(networks["encoder"], x)
         drawn = noise.draw(q.noise(1, settings.k, settings.batch), generator)
         bound = IWAE().estimate(q, log_joint(networks["decoder"], x), drawn).mean()[0]
-        optimiser.zero_grad()
-        (-bound).backward()
         optimiser.param_groups[0]["eps"] = torch_epsilon(settings.epsilon, i)
-        optimiser.step()
+        descend(-bound, optimiser)
         return bound.detach()
 
     steps = settings.epochs * steps_per_epoch
@@ -77,7 +74,7 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame | dict[str, np.n
         steps=steps,
         record_every=settings.record_every,
         parts={"networks": modules, "optimiser": optimiser, "noise": generator},
-        work=Work.of(run, "IWAE", provenance.identity(__name__, settings, run), settings.checkpoint_seconds),
+        work=Work.in_module(__name__, settings, run, "IWAE"),
     )
     step_numbers = np.minimum(np.arange(1, len(bounds) + 1) * settings.record_every, steps)
     curve = pd.DataFrame(

@@ -10,12 +10,11 @@ import math
 import numpy as np
 import pandas as pd
 import torch
-from scipy.optimize import minimize
 from torch import Tensor
 from torch.distributions import Categorical, MixtureSameFamily, Normal
 
 from elbogap.errors import UserError
-from elbogap.inference import exact_importance
+from elbogap.inference import exact_importance, lbfgs
 from elbogap.inference.importance import resample
 from elbogap.papers.qiw.settings import Posterior1D as Settings
 from elbogap.runtime import Run, torch_generator
@@ -57,24 +56,21 @@ def log_target(z: Tensor) -> Tensor:
 def _fit(z: Tensor, k: int, settings: Settings) -> tuple[float, float]:
     """Mean and standard deviation of the Gaussian that maximises the bound of k draws."""
 
-    def loss(values: np.ndarray) -> tuple[float, np.ndarray]:
-        parameters = torch.tensor(values, requires_grad=True)
+    def loss(parameters: Tensor) -> Tensor:
         log_q = Normal(parameters[0], parameters[1].exp()).log_prob(z)
         inside = log_q > -600  # a narrow q that the search passes has no mass beyond, but infinite weights
         transform = exact_importance.weight_transform(log_q[inside].exp(), (log_target(z) - log_q)[inside])
-        value = -exact_importance.iwae(transform, k)
-        (gradient,) = torch.autograd.grad(value, parameters)
-        return value.item(), gradient.numpy()
+        return -exact_importance.iwae(transform, k)
 
     ends, reach = [], settings.half_width / 2
     bounds = [(-reach, reach), (math.log(SMALLEST), math.log(LARGEST))]
     for start in settings.starts:
-        end = minimize(loss, np.array([start, 0.0]), jac=True, method="L-BFGS-B", bounds=bounds)
-        if not end.success:
+        end, found = lbfgs.minimise(loss, torch.tensor([start, 0.0], dtype=torch.float64), bounds=bounds)
+        if not found.success:
             raise UserError(
-                f"posterior_1d: the fit from mean {start} failed ({end.message}); change `starts`"
+                f"posterior_1d: the fit from mean {start} failed ({found.message}); change `starts`"
             )
-        ends.append((float(end.fun), *end.x.tolist()))
+        ends.append((found.fun, *end.tolist()))
     _, mean, log_scale = min(ends)
     return mean, math.exp(log_scale)
 
