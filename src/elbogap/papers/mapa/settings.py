@@ -13,20 +13,59 @@ from elbogap.config.quantities import (
     Part,
     Positive,
     Rate,
-    Seconds,
     Seed,
     Share,
     Small,
     Widths,
 )
+from elbogap.config.sections import Resumable
 from elbogap.papers.mapa.methods import CELL
 
 
-class Surrogate(Section):
+class Networks(Section):
+    """Their shape."""
+
+    hidden: Widths = setting("Widths of the hidden layers of every network.")
+    activation: Literal["leaky_relu", "relu", "softplus", "tanh"] = setting("Hidden activation.")
+
+
+class Minibatches(Section):
+    """Adam on minibatches."""
+
+    batch: Count = setting("Observations per step.")
+    epochs: Count = setting("Passes over the training set, of each network that is fitted.")
+    learning_rate: Rate = setting("Learning rate of Adam, at the beginning where it falls.")
+
+
+class DataSets(Section):
+    """Data sets of the ground truth."""
+
+    points: Integer = setting("Size N of each data set.", ge=10)
+    draws: Count = setting("Data sets per problem.")
+
+
+class Shown(Section):
+    """What figures of log-posteriors show."""
+
+    quantiles: Levels[Part] = setting(
+        "The observations shown are those whose latent values have these ranks.", min_length=1
+    )
+    grid: Integer = setting("Latent values at which functions of them are drawn.", ge=100)
+
+
+CellName = Annotated[str, Field(pattern=f"^({CELL})$")]
+"""One method with its budget, e.g. `iwae_S50`, or `mapa_S50_k10` for k = 10 % of S = 50."""
+
+
+class OfCells(Section):
+    """Work on trained models."""
+
+    cells: Levels[CellName] = setting("Methods with their budgets.", min_length=1)
+
+
+class Surrogate(Networks):
     """Fits of the analytic decoders, which then are the ground truth."""
 
-    hidden: Widths = setting("Widths of the hidden layers.")
-    activation: Literal["leaky_relu", "relu", "softplus", "tanh"] = setting("Hidden activation.")
     nodes: Integer = setting("Quantiles of the prior to fit at, all of them in each step.", ge=10)
     steps: Integer = setting("Adam steps on a one-cycle schedule.", ge=100)
     learning_rate: Rate = setting("Largest learning rate of the schedule.")
@@ -52,31 +91,23 @@ class Intuition(Section):
     seed: Seed = setting("Base seed of the draws.")
 
 
-class Posteriors(Section):
+class Posteriors(Shown):
     """Figures 6 to 10: log-posteriors at chosen observations."""
 
     points: Integer = setting("Size N of the data set.", ge=10)
-    quantiles: Levels[Part] = setting(
-        "The observations shown are those whose latent values have these ranks.", min_length=1
-    )
-    grid: Integer = setting("Latent values at which the true posterior is drawn.", ge=100)
     seed: Seed = setting("Base seed of the data sets.")
 
 
-class PosteriorKL(Section):
+class PosteriorKL(DataSets):
     """How far MAPA is from the posterior of the empiricalised model, over all observations."""
 
-    points: Integer = setting("Size N of each data set.", ge=10)
-    draws: Count = setting("Data sets per problem.")
     block: Count = setting("Observations held in memory at once.")
     seed: Seed = setting("Base seed of the data sets.")
 
 
-class Passes(Section):
+class Passes(DataSets):
     """Figures 4 and 5: network evaluations per gradient step."""
 
-    points: Integer = setting("Size N of each data set.", ge=10)
-    draws: Count = setting("Data sets per problem.")
     batches: Count = setting("Batches per data set.")
     batch: Count = setting("Observations per batch.")
     samples: Levels[Count] = setting("Budgets S.", min_length=1)
@@ -86,46 +117,29 @@ class Passes(Section):
     seed: Seed = setting("Base seed of data sets, batches and samples.")
 
 
-CellName = Annotated[str, Field(pattern=f"^({CELL})$")]
-"""One method with its budget, e.g. `iwae_S50`, or `mapa_S50_k10` for k = 10 % of S = 50."""
-
-
-class Train(Section):
+class Train(DataSets, Networks, Minibatches, Resumable):
     """Training of all methods: every cell trains one model per data set and restart."""
 
-    points: Integer = setting("Size N of each training set.", ge=10)
-    draws: Count = setting("Data sets per problem.")
     restarts: Count = setting("Random restarts per data set.")
-    hidden: Widths = setting("Widths of the hidden layers of every network.")
-    activation: Literal["leaky_relu", "relu", "softplus", "tanh"] = setting("Hidden activation.")
-    batch: Count = setting("Observations per step.")
-    epochs: Count = setting("Passes over the training set.")
-    learning_rate: Rate = setting("Learning rate of Adam at the beginning.")
     final_share: Share = setting("Learning rate at the end over that at the beginning.")
     rows: Count = setting("Network rows that the members trained together may take per step.")
     record_epochs: Count = setting("Epochs per recorded value of the bound.")
-    checkpoint_seconds: Seconds = setting("Least time between two checkpoints.", unit="s")
     seed: Seed = setting("Base seed of data sets, weights, minibatches and samples.")
 
 
-class Distillation(Section):
+class Distillation(Minibatches):
     """Appendix C.3: networks fitted to the Gaussianised codes and to the decoder composed with their map."""
 
-    epochs: Count = setting("Passes over the training set, of each of the two networks.")
-    batch: Count = setting("Observations per step.")
-    learning_rate: Rate = setting("Learning rate of Adam.")
     rows: Count = setting("Network rows that the members fitted together may take per step.")
 
 
-class Density(Section):
+class Density(OfCells, Resumable):
     """Prior recovery, exact likelihoods and the choice of restarts, over all cells."""
 
-    cells: Levels[CellName] = setting("The methods and budgets compared.", min_length=1)
     valid_points: Count = setting("Observations for the choice of restart and k.")
     test_points: Count = setting("Observations for the test divergence.")
     tolerance: Small = setting("Largest error of one panel of the quadrature, relative to p(x).")
     distillation: Distillation = setting("The document's way of recovering the prior.")
-    checkpoint_seconds: Seconds = setting("Least time between two checkpoints.", unit="s")
     seed: Seed = setting("Base seed of initial weights and minibatches.")
 
 
@@ -136,18 +150,14 @@ class DensitySummary(Section):
     seed: Seed = setting("Base seed of the resamples.")
 
 
-class Protocol(Section):
-    """The document's estimate of the likelihood: a mixture encoder fitted by IWAE to the fixed model."""
+class Protocol(OfCells, Minibatches):
+    """The document's estimate of the likelihood: a mixture encoder fitted by IWAE to each selected model."""
 
-    cells: Levels[CellName] = setting("The cells whose selected models are evaluated.", min_length=1)
     draws: Count = setting("Data sets per problem.")
     test_points: Count = setting("Observations of the bound.")
     components: Count = setting("Gaussians in the encoder's mixture.")
     hidden: Widths = setting("Widths of the encoder's hidden layers.")
     samples: Count = setting("Samples S of the bound that is maximised, a multiple of the components.")
-    batch: Count = setting("Observations per step.")
-    epochs: Count = setting("Passes over the training set.")
-    learning_rate: Rate = setting("Learning rate of Adam.")
     bound_samples: Count = setting("Samples S of the reported bound, a multiple of the components.")
     seed: Seed = setting("Base seed of weights, minibatches and samples.")
 
@@ -160,10 +170,9 @@ class Protocol(Section):
         return self
 
 
-class Gaps(Section):
-    """What each bound loses against the likelihood, and why."""
+class Gaps(OfCells):
+    """What each bound of the selected models loses against the likelihood, and why."""
 
-    cells: Levels[CellName] = setting("The cells whose selected models are measured.", min_length=1)
     test_points: Count = setting("Observations measured.")
     samples: Count = setting("Monte-Carlo repetitions of bounds that sample.")
     seed: Seed = setting("Base seed of the samples.")
@@ -173,21 +182,16 @@ class Gather(Section):
     """One table from a table per problem; there is nothing to set."""
 
 
-class Nonidentifiability(Section):
+class Nonidentifiability(Shown):
     """Figures 11 and 12: two decoders of one distribution, and their posteriors under one MAPA."""
 
     valid_points: Count = setting("Observations for the choice of the restart.")
-    quantiles: Levels[Part] = setting(
-        "The observations shown are those whose latent values have these ranks.", min_length=1
-    )
-    grid: Integer = setting("Latent values at which decoders and posteriors are drawn.", ge=100)
     seed: Seed = setting("Base seed of the draws from the learned model's posteriors.")
 
 
-class TrainingPasses(Section):
-    """Figures 4 and 5 against the counts of real training."""
+class TrainingPasses(OfCells):
+    """Figures 4 and 5 against the counts of real training, of cells of MAPA alone."""
 
-    cells: Levels[CellName] = setting("The cells whose counts are compared, all of MAPA.", min_length=1)
     batches: Integer = setting("Simulated batches per data set.", ge=2)
     seed: Seed = setting("Base seed of the simulated batches and samples.")
 
@@ -229,14 +233,14 @@ class MapaConfig(Section):
             missing = set(getattr(self, name).cells) - trained
             if missing:
                 raise ValueError(f"{name}.cells names {sorted(missing)}, which density.cells does not")
-        points = self.train.points
-        for name, asked in {
-            "train.batch": self.train.batch,
-            "density.distillation.batch": self.density.distillation.batch,
-            "protocol.batch": self.protocol.batch,
-        }.items():
-            if asked > points:
-                raise ValueError(f"{name} is {asked}, but train.points is {points}")
+        batches = {
+            "train": self.train,
+            "density.distillation": self.density.distillation,
+            "protocol": self.protocol,
+        }
+        for name, fit in batches.items():
+            if fit.batch > self.train.points:
+                raise ValueError(f"{name}.batch is {fit.batch}, but train.points is {self.train.points}")
         if self.protocol.draws > self.train.draws:
             raise ValueError(
                 f"protocol.draws is {self.protocol.draws}, but train.draws is {self.train.draws}"

@@ -51,19 +51,12 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame]:
 
     Returns:
         `gaps`: one row per cell and data draw, means over observations in nats. `observations` says which:
-        `test`, or `training` for MAPA. With log p(x) the likelihood by quadrature, for MAPA that of the
-        empiricalised model, log (1/N) sum_i p(x|f(g(x_i))):
-        `log_likelihood` = log p(x);
-        `bound` = the mean of the training objective, exact for the VAE, else over repetitions;
-        `bound_gap` = log p(x) - bound, and `bound_gap_se` its standard error over repetitions;
-        `inference_gap` = KL(q || posterior) = log p(x) - ELBO[q], the posterior being p(z|x), or p(i|x_n, Z)
-        (eq. 7 under the trained model) for MAPA; for the VAE it equals the bound's gap;
-        `approximation_gap` = min over Gaussians q* of KL(q* || p(z|x)), one q* for each x;
-        `amortisation_gap` = inference_gap - approximation_gap; both are empty for MAPA, whose q has no
-        parameters; `largest_gradient` is the largest gradient of an ELBO at its q*, 0 at a maximum;
-        `recovery_gap` = log p(x) of the empiricalised model less that of the model with recovered prior, on
-        the training observations; empty for methods whose prior is not recovered. A model whose integrals
-        cannot be had has none of these.
+        `test`, or `training` for MAPA, whose `log_likelihood` is log (1/N) sum_i p(x|f(g(x_i))).
+        `bound` is the mean of the training objective, exact for the VAE, else over repetitions, and
+        `bound_gap_se` its standard error; `inference_gap` = KL(q || p(z|x)) = log p(x) - ELBO[q], or
+        KL(q || p(i|x_n, Z)) (eq. 7) for MAPA; `approximation_gap` = min over Gaussians q* of
+        KL(q* || p(z|x)), one q* for each x, `amortisation_gap` what remains, and `largest_gradient` that of
+        an ELBO at its q*. Gaps that a method has not are empty, and so are all of a model without integrals.
 
     Raises:
         UserError: no model of a cell was selected.

@@ -54,12 +54,11 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame | dict[str, np.n
         `grid` `[G]`, `empiricalised` = log N p(i|x_n, Z) `[2, n, N]` (eq. 7) and `mapa` = log N q(i|n)
         `[n, N]` (eq. 8), in nats.
         `points`: one row per variant, kind of codes and observation: `observation` is `rank 0.5` etc. for
-        those shown, and `mean` for the mean over all N; `z_gt` and coordinates of those shown;
-        `kl_p_to_q` = KL(p(i|x_n, Z) || q(i|n)) and `kl_q_to_p`, in nats, and
-        `distance_to_noise` = |x_n - f(z_n)|^2 / (2 sigma^2), 1 on average for a draw from the posterior.
-        Repeated in every row of a variant: `restart`; `test_kl`, the mean over a test set of
-        log p_GT(x) - log p(x), in nats; `decoder_distance`, [int |f_1(z) - f(+-z)|^2 N(z; 0, 1) dz]^1/2 for
-        the sign that makes it least, in units of x, and `decoder_distance_to_noise`, the same over sigma.
+        those shown, with `z_gt` and coordinates, and `mean` for the mean over all N; `kl_p_to_q` =
+        KL(p(i|x_n, Z) || q(i|n)) and `kl_q_to_p`, in nats, and `distance_to_noise` =
+        |x_n - f(z_n)|^2 / (2 sigma^2). Repeated in every row of a variant: `restart`; `test_kl`, in nats;
+        `decoder_distance` = [int |f_1(z) - f(+-z)|^2 N(z; 0, 1) dz]^1/2 for the sign that makes it least, in
+        units of x, and `decoder_distance_to_noise`, the same over sigma.
     """
     truth = GroundTruth.load(run.keys["problem"], run.inputs["surrogate"])
     models = [model for model in load(truth, "vae", run.inputs["models"]) if model.draw == 0]

@@ -75,14 +75,12 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame | dict[str, obje
     The inputs are `surrogate`, `density` (the table that selects restarts), and models by cell.
 
     Returns:
-        `protocol`: one row per cell and data draw, in nats, means over `points` test observations.
-        `loglik_protocol` is the document's estimate and `loglik_quadrature` the exact mean of log p(x);
-        `bias` is their difference and `bias_se` its standard error over observations; `kl_protocol` and
-        `kl_quadrature` are the means of log p_GT(x) - log p(x), both terms by the same means, and
-        `kl_difference` the first less the second, the error that the estimate makes in the divergence.
-        `timing`: per model, `fit_s` and `bound_s` of the protocol, and `quadrature_s` on the same
-        observations, wall seconds; models of one cell are fitted together, and share that time. `fit_s` is
-        null where an earlier, stopped run did part of the work. `ratio` is protocol over quadrature.
+        `protocol`: one row per cell and data draw, in nats, means over `points` test observations: log p(x),
+        and log p_GT(x) - log p(x), by the protocol and by quadrature, with their differences `bias`
+        (`bias_se` is its standard error over observations) and `kl_difference`.
+        `timing`: per model, wall seconds of the protocol, `fit_s` and `bound_s`, and `quadrature_s`; models
+        of one cell are fitted together, and divide that time. `fit_s` is null where an earlier, stopped run
+        did part of the work. `ratio` is protocol over quadrature.
 
     Raises:
         UserError: sizes that do not fit together, or no selected model of a cell and draw.

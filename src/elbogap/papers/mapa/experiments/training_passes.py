@@ -27,9 +27,7 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame]:
     Returns:
         `passes`, evaluations of the decoder per gradient step over the batch size: `passes_per_point` counted
         in training, the mean over restarts, and `passes_simulated`, the mean over simulated batches, with
-        `passes_sd` over batches; `passes_low` and `passes_high` are four standard errors of the simulated
-        mean away; `passes_max` = N / batch bounds all. `reading` says whether k counts within S; `points`
-        is N.
+        `passes_sd` over batches and the ends of four standard errors; `passes_max` = N / batch bounds all.
 
     Raises:
         UserError: a cell has another proposal than MAPA.
