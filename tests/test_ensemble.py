@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from elbogap.ensemble import Batch, Fit, falling, fit, in_chunks, stairs
+from elbogap.ensemble import Batch, Fit, cosine_decay, fit, in_chunks, step_decay
 from elbogap.errors import OutOfTime
 from elbogap.nn.mlp import MLP, Network
 from elbogap.training import Work
@@ -58,7 +58,7 @@ def trained(
         initial(members),
         epochs=EPOCHS,
         learning_rate=RATE,
-        final_share=SHARE,
+        final_fraction=SHARE,
         record_epochs=2,
         work=Work("regression", checkpoint, "", checkpoint_seconds, deadline),
     )
@@ -89,7 +89,7 @@ def test_a_member_trains_like_an_ordinary_module(tmp_path: Path) -> None:
             values.append(-loss.item())
             optimiser.zero_grad()
             loss.backward()
-            optimiser.param_groups[0]["lr"] = RATE * falling(len(values) / (EPOCHS * STEPS), SHARE)
+            optimiser.param_groups[0]["lr"] = RATE * cosine_decay(len(values) / (EPOCHS * STEPS), SHARE)
             optimiser.step()
     final = result.networks["f"].weights[2][1]
     torch.testing.assert_close(final.T, module[4].weight, rtol=1e-4, atol=1e-5)
@@ -130,15 +130,15 @@ def test_a_run_in_many_pieces_is_the_uninterrupted_run(tmp_path: Path, budget: f
 
 
 def test_the_rate_falls_from_whole_to_the_final_share_and_may_stay() -> None:
-    assert falling(0, 0.1) == 1
-    assert falling(0.5, 0.1) == pytest.approx(0.55)
-    assert falling(1, 0.1) == pytest.approx(0.1)
-    assert all(falling(time, 1) == 1 for time in (0, 0.3, 1))
+    assert cosine_decay(0, 0.1) == 1
+    assert cosine_decay(0.5, 0.1) == pytest.approx(0.55)
+    assert cosine_decay(1, 0.1) == pytest.approx(0.1)
+    assert all(cosine_decay(time, 1) == 1 for time in (0, 0.3, 1))
 
 
 @pytest.mark.parametrize(("steps", "stair"), [(12, 3), (400_000, 15_000), (100_000, 3_000), (7, 7), (49, 1)])
 def test_stairs_go_down_after_each_so_many_steps(steps: int, stair: int) -> None:
-    schedule = stairs(0.9, stair / steps)
+    schedule = step_decay(0.9, stair / steps)
     for down in range(steps // stair + 1):
         for i in {down * stair + 1, down * stair + stair}:
             if i <= steps:
@@ -189,7 +189,7 @@ def moved(
     networks = {"f": initial(members)["f"], "g": initial([member + 50 for member in members])["f"]}
     result = fit(
         Moving(members, slow, scale=scale, device=device), networks, epochs=EPOCHS, learning_rate=RATE,
-        schedule=stairs(0.5, 0.3), record_epochs=2, damped=damped, state=scale,
+        schedule=step_decay(0.5, 0.3), record_epochs=2, damped=damped, state=scale,
         work=Work("moving", checkpoint, "", 1e9, deadline), device=device,
     )  # fmt: skip
     each = [one.detach().flatten(1) for name in "fg" for one in result.networks[name].parameters()]
@@ -303,7 +303,8 @@ def test_the_captured_step_trains_as_the_cpu_does(tmp_path: Path) -> None:
             return {name: values.cuda() for name, values in super().prepare(epoch).items()}
 
     on_gpu = fit(
-        OnGpu([0, 1]), initial([0, 1]), epochs=EPOCHS, learning_rate=RATE, final_share=SHARE, record_epochs=2,
+        OnGpu([0, 1]), initial([0, 1]), epochs=EPOCHS, learning_rate=RATE,
+        final_fraction=SHARE, record_epochs=2,
         work=Work("gpu", tmp_path / "g.pt", "", 1e9), device="cuda",
     )  # fmt: skip
     torch.testing.assert_close(flat(on_gpu), flat(trained([0, 1], tmp_path / "c.pt")), rtol=1e-3, atol=1e-4)

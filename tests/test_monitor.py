@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from elbogap.ensemble import Batch, Fit, Monitor, decaying, falling, fit
+from elbogap.ensemble import Batch, Fit, Monitor, cosine_decay, exponential_decay, fit
 from elbogap.errors import OutOfTime
 from elbogap.nn.mlp import MLP, Network
 from elbogap.nn.norm_bounded import NormBoundedMLP
@@ -85,8 +85,8 @@ def trained(
         initial(members),
         epochs=EPOCHS,
         learning_rate=0.03,
-        final_share=0.1,
-        schedule=decaying,
+        final_fraction=0.1,
+        schedule=exponential_decay,
         record_epochs=EVERY,
         monitor=monitor,
         work=Work("monitored", checkpoint, "", 1e9, deadline),
@@ -208,12 +208,12 @@ def test_the_decaying_rate_is_geometric_between_one_and_the_final_share(
     share: float, first: float, length: float
 ) -> None:
     """Eq. 43: over times of equal length the rate falls by equal factors."""
-    assert decaying(0, share) == 1
-    assert decaying(1, share) == pytest.approx(share)
-    early = decaying(first + length, share) / decaying(first, share)
-    late = decaying(1 - first, share) / decaying(1 - first - length, share)
+    assert exponential_decay(0, share) == 1
+    assert exponential_decay(1, share) == pytest.approx(share)
+    early = exponential_decay(first + length, share) / exponential_decay(first, share)
+    late = exponential_decay(1 - first, share) / exponential_decay(1 - first - length, share)
     assert early == pytest.approx(late)
-    assert decaying(0.5, share) == pytest.approx(math.sqrt(share))
+    assert exponential_decay(0.5, share) == pytest.approx(math.sqrt(share))
 
 
 def test_a_schedule_is_asked_for_the_share_of_steps_made(tmp_path: Path) -> None:
@@ -221,11 +221,11 @@ def test_a_schedule_is_asked_for_the_share_of_steps_made(tmp_path: Path) -> None
 
     def schedule(time: float, final_share: float) -> float:
         asked.append((time, final_share))
-        return falling(time, final_share)
+        return cosine_decay(time, final_share)
 
     work = Work("schedule", tmp_path / "c.pt", "", 1e9)
     fit(
-        Regression(1), initial(1), epochs=2, learning_rate=0.01, final_share=0.3, schedule=schedule,
+        Regression(1), initial(1), epochs=2, learning_rate=0.01, final_fraction=0.3, schedule=schedule,
         record_epochs=1, work=work,
     )  # fmt: skip
     assert asked == [(pytest.approx(i / 6), 0.3) for i in range(1, 7)]

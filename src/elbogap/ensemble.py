@@ -140,7 +140,7 @@ class Variational:
 
 
 Schedule = Callable[[float, float], float]
-"""The learning rate over its first value, of the share of steps made and of the share left at the end."""
+"""Learning-rate multiplier as a function of training progress in [0, 1] and the final multiplier."""
 
 
 @dataclass(frozen=True)
@@ -179,19 +179,19 @@ class Fit:
     kept: np.ndarray
 
 
-def decaying(time: float, final_share: float) -> float:
-    """The learning rate over its first value after a share `time` of all steps: exponential decay."""
-    return final_share**time
+def exponential_decay(progress: float, final: float) -> float:
+    """final^progress."""
+    return final**progress
 
 
-def falling(time: float, final_share: float) -> float:
-    """The learning rate over its first value after a share `time` of all steps: half a cosine."""
-    return final_share + (1 - final_share) * 0.5 * (1 + math.cos(math.pi * time))
+def cosine_decay(progress: float, final: float) -> float:
+    """Half a cosine from 1 to the final multiplier."""
+    return final + (1 - final) * 0.5 * (1 + math.cos(math.pi * progress))
 
 
-def stairs(factor: float, every: float) -> Schedule:
-    """The learning rate times `factor` after each share `every` of all steps, whatever the final share."""
-    return lambda time, _: factor ** max(0, math.ceil(time / every - 1e-9) - 1)
+def step_decay(factor: float, every: float) -> Schedule:
+    """A factor after each fraction `every` of the steps, whatever the final multiplier."""
+    return lambda progress, _: factor ** max(0, math.ceil(progress / every - 1e-9) - 1)
 
 
 def fit(
@@ -200,8 +200,8 @@ def fit(
     *,
     epochs: int,
     learning_rate: float,
-    final_share: float = 1.0,
-    schedule: Schedule = falling,
+    final_fraction: float = 1.0,
+    schedule: Schedule = cosine_decay,
     record_epochs: int,
     monitor: Monitor | None = None,
     damped: Mapping[str, float] | None = None,
@@ -216,7 +216,7 @@ def fit(
         networks: initial networks of M members each, by the names that the objective uses.
         epochs: number of epochs.
         learning_rate: learning rate at the beginning.
-        final_share: learning rate at the end over that at the beginning.
+        final_fraction: learning rate at the end over that at the beginning, where the schedule has one.
         schedule: how it gets there.
         record_epochs: epochs per recorded mean.
         monitor: what to measure during training, and whether to stop early by it.
@@ -259,7 +259,7 @@ def fit(
             epochs_prepared.clear()  # before the next is made: an epoch can be a large part of the memory
             epochs_prepared[epoch] = objective.prepare(epoch)
         batch = {name: values[:, k] for name, values in epochs_prepared[epoch].items()}
-        now = learning_rate * schedule(i / (epochs * objective.steps), final_share)
+        now = learning_rate * schedule(i / (epochs * objective.steps), final_fraction)
         if not on_gpu:
             optimiser.param_groups[0]["lr"] = now
             return update(batch)

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from elbogap.ensemble import Fit, Stream, Variational, continued_minibatches, decaying, fit
+from elbogap.ensemble import Fit, Stream, Variational, continued_minibatches, exponential_decay, fit
 from elbogap.inference.objectives.denoising import Denoising
 from elbogap.models import image_vae
 from elbogap.nn.mlp import MLP
@@ -102,8 +102,8 @@ class Training:
             self.objective(images),
             self.initial_networks(),
             learning_rate=self.settings.learning_rate,
-            final_share=self.settings.final_share,
-            schedule=decaying,
+            final_fraction=self.settings.final_share,
+            schedule=exponential_decay,
             device=images.device.type,
             **options,
         )

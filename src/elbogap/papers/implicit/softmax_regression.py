@@ -19,7 +19,7 @@ from torch import Tensor
 
 from elbogap.data.loaders import Dataset
 from elbogap.densities import log_mean_exp, standard_gaussian_log_density
-from elbogap.ensemble import Fit, Monitor, Variational, fit, round_of_minibatches, stairs
+from elbogap.ensemble import Fit, Monitor, Variational, fit, round_of_minibatches, step_decay
 from elbogap.errors import UserError
 from elbogap.inference.families.base import LogJoint
 from elbogap.nn.mlp import MLP
@@ -168,7 +168,7 @@ class Inference:
             self.initial_networks(),
             epochs=rounds,
             learning_rate=settings.learning_rate,
-            schedule=stairs(DECAY, settings.decay_every / (rounds * settings.measure_every)),
+            schedule=step_decay(DECAY, settings.decay_every / (rounds * settings.measure_every)),
             record_epochs=rounds,
             monitor=Monitor(1, measure) if measured else None,
             damped={"mean": 1.0, "scale": settings.deviation_share},

@@ -14,7 +14,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from elbogap.ensemble import Fit, Variational, fit, round_of_minibatches, stairs
+from elbogap.ensemble import Fit, Variational, fit, round_of_minibatches, step_decay
 from elbogap.inference.objectives.base import Estimate
 from elbogap.inference.objectives.contrastive import VCD, ChainState, RunningMeanPerDatum
 from elbogap.models.image_vae import PIXELS, log_joint
@@ -124,7 +124,7 @@ class Learning:
             self.initial_networks(),
             epochs=rounds,
             learning_rate=self.cell.learning_rate,
-            schedule=stairs(DECAY, self.settings.decay_every),
+            schedule=step_decay(DECAY, self.settings.decay_every),
             record_epochs=self.settings.record_rounds,
             damped={"mean": 1.0, "scale": self.cell.deviation_share, "decoder": 1.0},
             state=variational.state,

@@ -164,7 +164,7 @@ def _encoder(settings: Settings, run: Run) -> list[Row]:
             {"encoder": MLP.independent([2, width, width, BITS], "relu", initial)},
             epochs=1,
             learning_rate=sizes.learning_rate,
-            final_share=sizes.final_share,
+            final_fraction=sizes.final_share,
             record_epochs=1,
             work=Work.in_module(__name__, settings, run, f"width-{width}"),
             device=run.device,

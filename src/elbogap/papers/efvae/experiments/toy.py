@@ -180,7 +180,7 @@ def _trained(settings: Settings, run: Run) -> tuple[Mapping[str, MLP], Mapping[s
             networks,
             epochs=rounds,
             learning_rate=rate,
-            final_share=settings.final_share,
+            final_fraction=settings.final_share,
             record_epochs=1,
             work=Work.in_module(__name__, settings, run, name),
             device=run.device,

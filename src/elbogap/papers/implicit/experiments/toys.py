@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from elbogap import provenance
-from elbogap.ensemble import Variational, fit, stairs
+from elbogap.ensemble import Variational, fit, step_decay
 from elbogap.inference import hmc
 from elbogap.inference.families.semi_implicit import SemiImplicit
 from elbogap.inference.noise import draw
@@ -101,7 +101,9 @@ def _fit(settings: Settings, run: Run, method: Method, members: Sequence[Member]
         _initial_networks(settings, method, members),
         epochs=settings.rounds,
         learning_rate=settings.learning_rate,
-        schedule=stairs(settings.rate_factor, settings.rate_every / (settings.rounds * settings.round_steps)),
+        schedule=step_decay(
+            settings.rate_factor, settings.rate_every / (settings.rounds * settings.round_steps)
+        ),
         record_epochs=1,
         damped={"mean": 1.0, "scale": settings.deviation_share},
         state=training.state,

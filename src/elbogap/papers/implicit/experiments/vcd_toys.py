@@ -22,7 +22,7 @@ import pandas as pd
 import torch
 
 from elbogap import provenance
-from elbogap.ensemble import Variational, fit, stairs
+from elbogap.ensemble import Variational, fit, step_decay
 from elbogap.inference.families.mixture import GaussianMixture
 from elbogap.inference.hmc import Adaptation, Kernel
 from elbogap.inference.objectives.contrastive import VCD
@@ -140,7 +140,7 @@ def _fitted(
         _start(settings, components, [member.seed for member in members]),
         epochs=epochs,
         learning_rate=1.0,
-        schedule=stairs(length.steps.factor, length.reduced_every / length.iterations),
+        schedule=step_decay(length.steps.factor, length.reduced_every / length.iterations),
         record_epochs=epochs,
         damped={"mean": length.steps.mean, "scale": length.steps.deviation, "logit": length.steps.logit},
         state=training.state,

@@ -76,7 +76,7 @@ def _train(settings: Settings, run: Run, truth: GroundTruth, cell: Cell, members
         networks(settings, truth.name, cell, members),
         epochs=settings.epochs,
         learning_rate=settings.learning_rate,
-        final_share=settings.final_share,
+        final_fraction=settings.final_share,
         record_epochs=settings.record_epochs,
         work=Work.of(run, name, provenance.identity(__name__, settings, run), settings.checkpoint_seconds),
         device=run.device,
