@@ -9,6 +9,7 @@
     affine_mean.AffineMean      the same, mu affine in features of e    below log q  reparameterised
     implicit.Implicit           f(e), e ~ N(0, I)                       none         reparameterised
     bernoulli.BernoulliCodes    prod_l Bernoulli(sigmoid(a_l))          exact        `sample` alone
+    proposal.Proposal           q(i|n) over indices of the data         exact        `sample` alone
     resampled.Resampled         q_IW, one of k importance samples       below log q  `sample` alone
     refined.Refined             q_t after t iterations of HMC           below log q  `sample` alone
 

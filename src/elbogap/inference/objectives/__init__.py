@@ -13,7 +13,7 @@
     adversarial.DensityRatio    E log p(x|z) - T(z)                     of the value at T*    draws alone
     adversarial.Classification  E_q log D + E_p log(1 - D)              the discriminator's   draws alone
     mapa.MAPA                   bound on the empiricalised log p(x)     the model's           proposals q(i|n)
-    denoising.Denoising         a bound for noisy and clean views       of the value          an encoder's views
+    denoising.Denoising         bound for noisy and clean views         of the value          q of each view
     codes.ARM, DisARM,          ELBO                                    of the value          Bernoulli codes
     codes.REINFORCE
 
