@@ -3,6 +3,7 @@
 Only pydantic and PyYAML are imported here, so that the Snakefile can ask for the tables that the checks need.
 """
 
+from abc import abstractmethod
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -41,6 +42,7 @@ class Check(Section):
         named = [getattr(self, name, None) for name in ("metric", "along", "lower", "upper")]
         return tuple(column for column in named if isinstance(column, str))
 
+    @abstractmethod
     def words(self, tolerance: float | None, target: str) -> str:
         """What is asked in each group.
 
@@ -48,7 +50,6 @@ class Check(Section):
             tolerance: what the scale allows; None where it does not say, and the words leave it out.
             target: the published value, or words for several.
         """
-        raise NotImplementedError
 
 
 class Ordering(Check):

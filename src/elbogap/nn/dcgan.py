@@ -5,6 +5,7 @@ the side; the tutorial's networks are those of side 64, width 64 and 100 latent 
 """
 
 import itertools
+from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Self
 
@@ -46,9 +47,9 @@ class _Network(nn.Module):
                 if module.bias is not None:
                     nn.init.zeros_(module.bias)
 
+    @abstractmethod
     def _build(self, dimensions: int, channels: Sequence[int]) -> None:
         """Make the layers; the channels of the hidden ones are given from the image on."""
-        raise NotImplementedError
 
     def to_arrays(self) -> dict[str, np.ndarray]:
         """Everything that :meth:`from_arrays` needs: `sizes`, weights and running statistics."""
