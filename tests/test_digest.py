@@ -41,7 +41,7 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def forget() -> None:
-    for cached in (digest._tree, digest._meaning, digest._imports):
+    for cached in (digest._files, digest._source):
         cached.cache_clear()
 
 

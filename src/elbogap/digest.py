@@ -15,17 +15,37 @@ import tomllib
 from collections.abc import Iterable, Iterator
 from importlib.util import resolve_name
 from pathlib import Path
+from typing import NamedTuple
 
 PACKAGE = "elbogap"
 SOURCE = Path(__file__).resolve().parent
 
 
+class Source(NamedTuple):
+    """What the source of a module says.
+
+    Attributes:
+        meaning: SHA-256 of its syntax tree, see :func:`text_of`, and of its table.
+        imports: names of what it imports: both a and a.b for `from a import b`.
+        summary: the first line of its docstring.
+    """
+
+    meaning: str
+    imports: frozenset[str]
+    summary: str
+
+
 def code_digest(*modules: str) -> str:
     """The first 16 hex digits of the SHA-256 over the modules' import closure."""
     digest = hashlib.sha256()
-    for name in sorted(closure(*modules)):
-        digest.update(f"{name}\n{_meaning(name)}\n".encode())
+    for name, source in sorted(_closure(*modules).items()):
+        digest.update(f"{name}\n{source.meaning}\n".encode())
     return digest.hexdigest()[:16]
+
+
+def package_digest() -> str:
+    """The code digest over every module of the package."""
+    return code_digest(*_files())
 
 
 def closure(*modules: str) -> set[str]:
@@ -33,14 +53,26 @@ def closure(*modules: str) -> set[str]:
 
     A package stands for its `__init__` module; the package's parents count too, as Python runs them.
     """
-    found: set[str] = set()
+    return set(_closure(*modules))
+
+
+def _closure(*modules: str) -> dict[str, Source]:
+    found: dict[str, Source] = {}
     waiting = list(modules)
     while waiting:
         name = waiting.pop()
         if name not in found:
-            found.add(name)
-            waiting.extend(_imports(name))
+            found[name] = _source(name)
+            waiting.extend(_files().keys() & {name.rpartition(".")[0], *found[name].imports})
     return found
+
+
+def prepare_to_fork() -> None:
+    """Understand every module now, so that children do so at once; each still reads what it asks for."""
+    for name in _files():
+        _source(name)
+    _files.cache_clear()
+    _source.cache_clear()
 
 
 def undeclared(*modules: str, ignore: frozenset[str] = frozenset()) -> set[str]:
@@ -51,30 +83,48 @@ def undeclared(*modules: str, ignore: frozenset[str] = frozenset()) -> set[str]:
 
 def module_path(name: str) -> Path | None:
     """The source file of a module of this package, or None when there is none of that name."""
-    base = SOURCE.joinpath(*name.split(".")[1:])
-    for path in (base / "__init__.py", base.with_suffix(".py")):
-        if path.is_file():
-            return path
-    return None
+    return _files().get(name)
 
 
-def _path(name: str) -> Path:
+def summary(name: str) -> str:
+    """The first line of a module's docstring, read in its source."""
+    return _source(name).summary
+
+
+@functools.cache
+def _files() -> dict[str, Path]:
+    """The source file of every module of this package; hidden files are an editor's, not ours."""
+    parts = {path: path.relative_to(SOURCE).with_suffix("").parts for path in SOURCE.rglob("*.py")}
+    ours = {path: of for path, of in parts.items() if all(part.isidentifier() for part in of)}
+    return {".".join([PACKAGE, *of]).removesuffix(".__init__"): path for path, of in ours.items()}
+
+
+@functools.cache
+def _source(name: str) -> Source:
     path = module_path(name)
     if path is None:
         raise ModuleNotFoundError(f"no module {name} in {SOURCE}")
-    return path
+    package = name if path.name == "__init__.py" else name.rpartition(".")[0]
+    table = path.with_suffix(".toml")
+    values = table.read_text(encoding="utf-8") if table.is_file() else None
+    return _understood(path.read_text(encoding="utf-8"), values, package)
 
 
 @functools.cache
-def _tree(name: str) -> ast.Module:
-    return ast.parse(_path(name).read_text(encoding="utf-8"), filename=str(_path(name)))
-
-
-@functools.cache
-def _meaning(name: str) -> str:
-    table = _path(name).with_suffix(".toml")
-    values = ascii(tomllib.loads(table.read_text(encoding="utf-8"))) if table.is_file() else ""
-    return text_of(_tree(name)) + values
+def _understood(source: str, table: str | None, package: str) -> Source:
+    """The slow part, kept by what the files say."""
+    tree = ast.parse(source)
+    found: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            base = resolve_name("." * node.level + (node.module or ""), package)
+            found |= {base, *(f"{base}.{alias.name}" for alias in node.names)}
+    values = "" if table is None else ascii(tomllib.loads(table))
+    first_line = (ast.get_docstring(tree) or "").partition("\n")[0]
+    meaning = hashlib.sha256((text_of(tree) + values).encode()).hexdigest()
+    return Source(meaning, frozenset(found), first_line)
 
 
 def text_of(node: object) -> str:
@@ -88,10 +138,11 @@ def text_of(node: object) -> str:
     if isinstance(node, ast.JoinedStr):
         return f"JoinedStr({', '.join(_pieces(node.values))})"
     if isinstance(node, ast.AST):
-        fields = ((name, value) for name, value in ast.iter_fields(node) if value not in (None, []))
-        return f"{type(node).__name__}({', '.join(f'{name}={text_of(value)}' for name, value in fields)})"
+        fields = [(name, getattr(node, name, None)) for name in node._fields]
+        said = [f"{name}={text_of(value)}" for name, value in fields if value is not None and value != []]
+        return f"{type(node).__name__}({', '.join(said)})"
     if isinstance(node, list):
-        return f"[{', '.join(text_of(item) for item in node if not _says_nothing(item))}]"
+        return f"[{', '.join([text_of(item) for item in node if not _says_nothing(item)])}]"
     if type(node) is int:
         return hex(node)  # Python refuses to write a huge one in decimals
     return ascii(node)
@@ -116,22 +167,3 @@ def _says_nothing(node: object) -> bool:
         and isinstance(node.value, ast.Constant)
         and isinstance(node.value.value, str)
     )
-
-
-@functools.cache
-def _imports(name: str) -> set[str]:
-    parent = name.rpartition(".")[0]
-    package = name if _path(name).name == "__init__.py" else parent
-    found = {parent}
-    for node in ast.walk(_tree(name)):
-        if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            base = resolve_name("." * node.level + (node.module or ""), package)
-            found |= {base, *(f"{base}.{alias.name}" for alias in node.names)}
-    return {other for other in found if other.split(".")[0] == PACKAGE and module_path(other)}
-
-
-def summary(name: str) -> str:
-    """The first line of a module's docstring, read in its source."""
-    return (ast.get_docstring(_tree(name)) or "").partition("\n")[0]

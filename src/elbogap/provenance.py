@@ -20,7 +20,6 @@ from elbogap import digest
 from elbogap.checksums import listed, sha256
 from elbogap.errors import UserError
 from elbogap.files import writing
-from elbogap.places import visible
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -52,7 +51,7 @@ def source(module: str) -> dict[str, Any]:
     return {
         "module": module,
         "code_digest": digest.code_digest(module),
-        "package_digest": package_digest(),
+        "package_digest": digest.package_digest(),
         "git": git_state(),
     }
 
@@ -221,14 +220,6 @@ def _git(*words: str) -> str:
         capture_output=True, encoding="utf-8", errors="replace", check=True,
     )  # fmt: skip
     return answer.stdout.strip()
-
-
-@functools.cache
-def package_digest() -> str:
-    """The code digest over every module of the package."""
-    paths = (path.relative_to(digest.SOURCE).with_suffix("") for path in visible(digest.SOURCE, "**/*.py"))
-    names = (".".join([digest.PACKAGE, *path.parts]).removesuffix(".__init__") for path in paths)
-    return digest.code_digest(*names)
 
 
 @functools.cache

@@ -80,12 +80,15 @@ def forward(argv: Sequence[str]) -> int | None:
 
 def serve(address: Path, parent: int) -> None:
     """Fork a child for each request until the parent has ended, then wait for the children."""
+    from elbogap.digest import prepare_to_fork
+
     with socket.socket(socket.AF_UNIX) as listener, selectors.DefaultSelector() as selector:
         listener.bind(str(address))
         listener.listen(64)  # callers wait while the packages are imported
         selector.register(listener, selectors.EVENT_READ)
         for package in PRELOADED:
             importlib.import_module(package)
+        prepare_to_fork()
         callers: dict[int, socket.socket] = {}
         while os.getppid() == parent or callers:
             for key, _ in selector.select(0.02 if callers else 0.5):
