@@ -6,6 +6,8 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export PYTHONPATH := $(CURDIR)/src
+# Modules are compiled once, not by each of hundreds of processes.
+unexport PYTHONDONTWRITEBYTECODE
 # Snakemake and pip need a home folder that they can write to.
 ifneq ($(shell test -d "$$HOME" && test -w "$$HOME" && echo yes),yes)
 export HOME := $(CURDIR)/.home

@@ -29,11 +29,14 @@ SOCKET = "ELBOGAP_WARM"
 
 PRELOADED = (
     "elbogap.cli",
-    "torch",
+    "torch._dynamo",  # every optimiser imports it
     "pandas",
     "scipy.stats",
     "scipy.optimize",
+    "matplotlib.figure",
     "matplotlib.backends.backend_agg",
+    "matplotlib.backends.backend_pdf",
+    "fontTools.subset",
 )
 """Modules that most experiments and figures import; none of this package that a result depends on."""
 
@@ -47,14 +50,16 @@ def start() -> None:
     """
     if sys.platform != "linux" or SOCKET in os.environ:
         return
-    address = Path(
-        tempfile.mkdtemp(prefix="elbogap-"), "warm"
-    )  # short: a socket's name has 107 bytes at most
-    subprocess.Popen(
-        [sys.executable, "-m", "elbogap.warm", str(address), str(os.getpid())],
-        stdin=subprocess.DEVNULL,
-        start_new_session=True,  # Ctrl-C is for the callers, which pass it on
-    )
+    address = Path(tempfile.mkdtemp(prefix="elbogap-"), "warm")  # a socket's name has 107 bytes at most
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(address))
+        listener.listen(64)  # callers wait while the packages are imported
+        subprocess.Popen(
+            [sys.executable, "-m", "elbogap.warm", str(address), str(listener.fileno()), str(os.getpid())],
+            stdin=subprocess.DEVNULL,
+            pass_fds=[listener.fileno()],
+            start_new_session=True,  # Ctrl-C is for the callers, which pass it on
+        )
     os.environ[SOCKET] = str(address)
 
 
@@ -78,13 +83,11 @@ def forward(argv: Sequence[str]) -> int | None:
             return 128 + signal.SIGKILL  # the server was killed
 
 
-def serve(address: Path, parent: int) -> None:
+def serve(address: Path, listener: socket.socket, parent: int) -> None:
     """Fork a child for each request until the parent has ended, then wait for the children."""
     from elbogap.digest import prepare_to_fork
 
-    with socket.socket(socket.AF_UNIX) as listener, selectors.DefaultSelector() as selector:
-        listener.bind(str(address))
-        listener.listen(64)  # callers wait while the packages are imported
+    with listener, selectors.DefaultSelector() as selector:
         selector.register(listener, selectors.EVENT_READ)
         for package in PRELOADED:
             importlib.import_module(package)
@@ -186,4 +189,4 @@ def _kill(child: int, number: int) -> None:
 
 if __name__ == "__main__":
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    serve(Path(sys.argv[1]), int(sys.argv[2]))
+    serve(Path(sys.argv[1]), socket.socket(fileno=int(sys.argv[2])), int(sys.argv[3]))

@@ -27,11 +27,12 @@ class Project:
 
     @property
     def environment(self) -> dict[str, str]:
-        inherited = {name: value for name, value in os.environ.items() if not name.startswith("ELBOGAP_")}
+        ours = ("ELBOGAP_", "PYTHONDONTWRITE")
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
         return {
             **inherited,
             "ELBOGAP_CACHE": str(self.folder.parent / "cache"),
-            "PYTHONDONTWRITEBYTECODE": "1",
+            "PYTHONPYCACHEPREFIX": str(self.folder.parent / "compiled"),
         }
 
     def command(self, *words: str) -> list[str]:

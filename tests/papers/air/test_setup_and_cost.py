@@ -1,9 +1,11 @@
 import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+from pydantic import ValidationError
 
 from elbogap import tables
 from elbogap.papers.air.experiments import cost, setup
@@ -41,8 +43,9 @@ def both(train_settings: Train) -> Train:
     return train_settings.model_copy(update={"cells": changed})
 
 
-def priced(settings: Train, inputs: dict[str, Path], scratch: Path, **timing: int) -> pd.DataFrame:
-    asked = CostOfTraining(timing=Cost(**{"steps": 3, "repeats": 1, "members": 2} | timing), train=settings)
+def priced(settings: Train, inputs: dict[str, Path], scratch: Path, **timing: Any) -> pd.DataFrame:
+    usual = {"cells": list(settings.cells), "steps": 3, "repeats": 1, "members": 2}
+    asked = CostOfTraining(timing=Cost(**usual | timing), train=settings)
     return cost.run(asked, Run("test", inputs=inputs, scratch=scratch))["cost"]
 
 
@@ -164,3 +167,12 @@ def test_a_clock_that_runs_backwards_costs_nothing(
     table = priced(train_settings, {"binarized_mnist": images}, tmp_path)
     assert (table["seconds_per_1000_steps"] == 0).all()
     assert not any(math.isnan(hours) for hours in table["hours"])
+
+
+def test_only_the_cells_that_are_asked_for_are_timed(
+    train_settings: Train, images: Path, tmp_path: Path
+) -> None:
+    table = priced(train_settings, {"binarized_mnist": images}, tmp_path, cells=["several"])
+    assert set(table["cell"]) == {"several"}
+    with pytest.raises(ValidationError, match="sevral"):
+        priced(train_settings, {"binarized_mnist": images}, tmp_path, cells=["sevral"])

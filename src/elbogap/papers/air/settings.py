@@ -155,6 +155,7 @@ class Summary(Section):
 class Cost(Section):
     """Time per step at the sizes of the paper scale."""
 
+    cells: Levels[str] = setting("Cells of the paper scale's training that are timed.", min_length=1)
     steps: Count = setting("Steps timed for each number k of samples, after as many untimed ones.")
     repeats: Count = setting("Repetitions, of which the median counts.")
     members: Count = setting("Models trained together.")
@@ -227,3 +228,8 @@ class CostOfTraining(Section):
 
     timing: Cost = setting("How to time.")
     train: Train = setting("The training that is timed.")
+
+    @model_validator(mode="after")
+    def _cells_exist(self) -> Self:
+        _refuse_others("timing.cells", self.timing.cells, "train.cells", self.train.cells)
+        return self

@@ -31,7 +31,8 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame]:
     known: dict[tuple[object, ...], float] = {}  # the data sets share architectures
     for dataset, path in run.inputs.items():
         images = torch.from_numpy(unpack(read_arrays(path), "train")).to(run.device)
-        for name, cell in train.cells.items():
+        for name in timing.cells:
+            cell = train.cells[name]
             for method in methods(cell) if dataset in cell.datasets else ():
                 shape = (train.layers(dataset, cell), cell.k, cell.m, method.name, method.alpha)
                 if shape not in known:
