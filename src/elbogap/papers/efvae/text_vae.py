@@ -8,22 +8,72 @@ Deviation: the word biases start at log f0, where the model is the unigram; all 
 layers do. The document does not say where it starts.
 """
 
+from collections.abc import Iterator
+from dataclasses import dataclass
 from itertools import pairwise
-from typing import cast
+from typing import Self
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 from torch.nn.utils import skip_init
 
 from elbogap.inference.families.base import LogJoint
-from elbogap.papers.efvae.documents import Counts
+from elbogap.tables import Arrays
+
+
+@dataclass(frozen=True)
+class Counts:
+    """Sparse word counts of N documents with E entries in all, on a device.
+
+    Attributes:
+        starts: first entry of each document, `[N]`.
+        words: word of each entry, `[E]`.
+        values: count of each entry, `[E]`.
+        lengths: sum of the counts of each document, `[N]`.
+    """
+
+    starts: Tensor
+    words: Tensor
+    values: Tensor
+    lengths: Tensor
+
+    @classmethod
+    def of(cls, arrays: Arrays, part: str, device: str) -> Self:
+        """The documents of a part, from what :mod:`elbogap.papers.efvae.experiments.documents` stores."""
+        ends, words, values = (
+            torch.from_numpy(arrays[f"{part}_{name}"]).to(device) for name in ("ends", "words", "counts")
+        )
+        starts, totals = functional.pad(ends[:-1], (1, 0)), functional.pad(values.cumsum(0), (1, 0))
+        return cls(starts, words, values.float(), (totals[ends] - totals[starts]).float())
+
+    def __len__(self) -> int:
+        """The number N of documents."""
+        return len(self.starts)
+
+    def take(self, rows: Tensor) -> "Counts":
+        """The documents `rows`, in this order."""
+        sizes = functional.pad(self.starts, (0, 1), value=len(self.words)).diff()[rows]
+        starts = sizes.cumsum(0) - sizes
+        entries = (self.starts[rows] - starts).repeat_interleave(sizes)
+        entries += torch.arange(len(entries), device=entries.device)
+        return Counts(starts, self.words[entries], self.values[entries], self.lengths[rows])
+
+    def split(self, size: int) -> Iterator["Counts"]:
+        """Parts of `size` consecutive documents each; the last may have fewer."""
+        return map(self.take, torch.arange(len(self), device=self.starts.device).split(size))
+
+    def times(self, matrix: Tensor) -> Tensor:
+        """The sparse product with a matrix with one row per word, `[V, H]` to `[N, H]`, differentiable."""
+        return functional.embedding_bag(
+            self.words, matrix, self.starts, mode="sum", per_sample_weights=self.values
+        )
 
 
 class TextVae(nn.Module):
     """Encoder g and decoder f of one model."""
 
     frequencies: Tensor
-    topics: nn.Linear
 
     def __init__(
         self,
@@ -53,9 +103,11 @@ class TextVae(nn.Module):
         # rows are words, as sparse products want them
         self.table = nn.Parameter(torch.empty(words, first).uniform_(-bound, bound, generator=generator))
         self.bias = nn.Parameter(torch.empty(first).uniform_(-bound, bound, generator=generator))
-        self.encoder = _layers([first, *inner], generator)
-        self.decoder = _layers([bits, *[width] * hidden], generator)
-        self.topics = cast(nn.Linear, _layers([width if hidden else bits, words], generator)[0])
+        self.encoder = nn.ModuleList(_linear(*sizes, generator) for sizes in pairwise([first, *inner]))
+        self.decoder = nn.ModuleList(
+            _linear(*sizes, generator) for sizes in pairwise([bits, *[width] * hidden])
+        )
+        self.topics = _linear(width if hidden else bits, words, generator)
         self.topics.bias.data.copy_(frequencies.log())
 
     def logits(self, counts: Counts) -> Tensor:
@@ -75,14 +127,13 @@ class TextVae(nn.Module):
         """
         to_hidden = self._times(counts, self.topics.weight)
         constant = self._times(counts, self.topics.bias.unsqueeze(-1)).squeeze(-1)
-        lengths = counts.lengths + 1
 
         def of_codes(codes: Tensor) -> Tensor:
             hidden = codes
             for layer in self.decoder:
                 hidden = layer(hidden).relu()
             scores = (to_hidden * hidden).sum(-1) + constant
-            return lengths * self.topics(hidden).logsumexp(-1) - scores
+            return (counts.lengths + 1) * self.topics(hidden).logsumexp(-1) - scores
 
         return of_codes
 
@@ -91,10 +142,9 @@ class TextVae(nn.Module):
         return counts.times(matrix) + self.frequencies @ matrix
 
 
-def _layers(sizes: list[int], generator: torch.Generator) -> nn.ModuleList:
-    """Linear layers from each size to the next, with torch's own distribution of the weights."""
-    layers = nn.ModuleList(skip_init(nn.Linear, inputs, outputs) for inputs, outputs in pairwise(sizes))
-    for layer, inputs in zip(layers, sizes, strict=False):
-        for parameter in layer.parameters():
-            parameter.data.uniform_(-(inputs**-0.5), inputs**-0.5, generator=generator)
-    return layers
+def _linear(inputs: int, outputs: int, generator: torch.Generator) -> nn.Linear:
+    """A layer with torch's own distribution of the weights."""
+    layer = skip_init(nn.Linear, inputs, outputs)
+    for parameter in layer.parameters():
+        parameter.data.uniform_(-(inputs**-0.5), inputs**-0.5, generator=generator)
+    return layer

@@ -19,9 +19,8 @@ from elbogap.errors import UserError
 from elbogap.inference.families.bernoulli import BernoulliCodes
 from elbogap.inference.noise import draw
 from elbogap.inference.objectives.codes import ARM
-from elbogap.papers.efvae.documents import Counts
 from elbogap.papers.efvae.settings import NewsgroupsTrain as Settings
-from elbogap.papers.efvae.text_vae import TextVae
+from elbogap.papers.efvae.text_vae import Counts, TextVae
 from elbogap.runtime import Run, torch_generator
 from elbogap.tables import read_arrays
 from elbogap.training import Work, descend, train
