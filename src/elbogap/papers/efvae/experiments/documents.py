@@ -20,9 +20,9 @@ Term = Callable[[np.ndarray], np.ndarray]
 
 CONVENTIONS: dict[str, Term] = {
     "minus_entropy": lambda x: xlogy(x, x),  # less the entropy of the document's own words
-    "base_measure": lambda x: gammaln(x + 1),  # with log [l! / prod_k x_k!] of eq. (13)
+    "base_measure": lambda x: gammaln(x + 1),  # with the base measure log [l! / prod_k x_k!] of eq. (13)
 }
-"""What is added to the raw NELBO is :func:`excess` of these terms."""
+"""Terms whose :func:`excess` is added to the raw NELBO."""
 
 
 def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame | dict[str, np.ndarray]]:
@@ -32,45 +32,45 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame | dict[str, np.n
         `documents`: for each part sparse rows (`_ends`, `_words`, `_counts`) and `_label`; `frequencies` f0
         `[V]`; `selection`, how words were ranked, and `data`, real or stand-in. `baselines`: per selection,
         part, and with or without the pseudo-word f0 in each document, the mean NELBO in nats of the unigram
-        model f0, `raw` and in both conventions; `most_omitted`, the largest number of training documents that
-        have a word that is left out.
+        model f0, `raw` and in both conventions.
 
     Raises:
         UserError: fewer words in the data than asked for.
     """
     data = load(run.inputs["data"])
     train = data.arrays["train"]
-    if settings.words > train.shape[1]:
-        raise UserError(
-            f"efvae.documents: {settings.words} words are asked for, the data has {train.shape[1]}"
-        )
+    if settings.words > (vocabulary := train.shape[1]):
+        raise UserError(f"efvae.documents: {settings.words} words are asked for, the data has {vocabulary}")
     arrays = {"selection": np.array(settings.selection), "data": np.array(data.kind)}
     baselines = []
     for selection in ("documents", "count"):
         kept = select(train, settings.words, selection)
         omitted = np.delete(document_frequencies(train), kept).max(initial=0)
         frequencies = smoothed_frequencies(train[:, kept])
-        if selection == settings.selection:
-            arrays["frequencies"] = frequencies
+        key = {"document": "efvae", "data": data.kind, "selection": selection, "words": len(kept)}
         for part in ("train", "test"):
-            counts = csr_array(data.arrays[part][:, kept])
-            for pseudo_word, extra in ((False, np.zeros_like(frequencies)), (True, frequencies)):
-                raw = -(counts @ np.log(frequencies) + extra @ np.log(frequencies))
-                nelbos = {name: raw + excess(counts, extra, term) for name, term in CONVENTIONS.items()}
-                baselines.append(
-                    {"document": "efvae", "data": data.kind, "selection": selection, "words": len(kept)}
-                    | {"most_omitted": omitted, "part": part, "pseudo_word": pseudo_word}
-                    | {"documents": counts.shape[0], "raw": raw.mean()}
-                    | {name: nelbo.mean() for name, nelbo in nelbos.items()}
-                )
+            counts = data.arrays[part][:, kept]
+            baselines += [
+                {**key, "most_omitted": omitted, "part": part, **_baseline(counts, frequencies, pseudo_word)}
+                for pseudo_word in (False, True)
+            ]
             if selection == settings.selection:
                 arrays |= {
+                    "frequencies": frequencies,
                     f"{part}_ends": counts.indptr[1:].astype(np.int64),
                     f"{part}_words": counts.indices.astype(np.int64),
                     f"{part}_counts": counts.data.astype(np.int32),
                     f"{part}_label": data.arrays[f"{part}_label"],
                 }
     return {"documents": arrays, "baselines": pd.DataFrame(baselines)}
+
+
+def _baseline(counts: csr_array, frequencies: np.ndarray, pseudo_word: bool) -> dict[str, object]:
+    """The unigram model's NELBO."""
+    extra = frequencies if pseudo_word else np.zeros_like(frequencies)
+    raw = -(counts @ np.log(frequencies) + extra @ np.log(frequencies))
+    nelbos = {name: (raw + excess(counts, extra, term)).mean() for name, term in CONVENTIONS.items()}
+    return {"pseudo_word": pseudo_word, "documents": counts.shape[0], "raw": raw.mean(), **nelbos}
 
 
 def select(counts: csr_array, words: int, selection: str) -> np.ndarray:

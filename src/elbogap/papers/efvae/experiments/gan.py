@@ -17,11 +17,10 @@ from elbogap.data.loaders import Dataset, load
 from elbogap.ensemble import minibatches
 from elbogap.errors import UserError
 from elbogap.nn.dcgan import Generator, ImageNetwork
-from elbogap.papers.efvae.celeba import Decoder
-from elbogap.papers.efvae.image_training import adam, curve
+from elbogap.papers.efvae.celeba import Decoder, adam, curve
 from elbogap.papers.efvae.settings import Gan as Settings
 from elbogap.runtime import Run, numpy_generator, torch_generator
-from elbogap.training import Work, descend, train
+from elbogap.training import Part, Work, descend, train
 
 WHITE = 255
 READ_AT_ONCE = 5000
@@ -39,7 +38,6 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame | dict[str, np.n
 
     Raises:
         UserError: fewer images than set, a minibatch larger than their number, or a bad image size.
-        OutOfTime: the time budget is spent.
     """
     data = load(run.inputs["data"])
     images = _images(settings, data).to(run.device)
@@ -68,18 +66,10 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame | dict[str, np.n
         descend(generator_loss, of_generator)
         return torch.stack([loss.detach(), generator_loss.detach()])[:, None]
 
-    records = train(
-        step,
-        steps=steps,
-        record_every=settings.record_steps,
-        parts={
-            "generator": generator,
-            "discriminator": discriminator,
-            "discriminator_optimiser": of_discriminator,
-            "generator_optimiser": of_generator,
-        },
-        work=Work.in_module(__name__, settings, run, "celeba-gan"),
-    )
+    parts: dict[str, Part] = {"generator": generator, "discriminator": discriminator}
+    parts |= {"discriminator_optimiser": of_discriminator, "generator_optimiser": of_generator}
+    work = Work.in_module(__name__, settings, run, "celeba-gan")
+    records = train(step, steps=steps, record_every=settings.record_steps, parts=parts, work=work)
     losses = curve(settings, steps, records, ["discriminator_loss", "generator_loss"])
     key = {"document": "efvae", "data": data.kind, "step": losses["step"]}
     return {
@@ -108,7 +98,7 @@ def _images(settings: Settings, data: Dataset) -> Tensor:
 
 def _reduced(images: np.ndarray, side: int) -> np.ndarray:
     """Images `[N, H, H, 3]` as `[N, 3, S, S]`."""
-    count, height = images.shape[:2]
+    count, height, *_ = images.shape
     if height % side:
         raise UserError(f"efvae.gan: images of side {height} cannot be reduced to side {side}")
     blocks = images.reshape(count, side, height // side, side, height // side, 3)

@@ -48,29 +48,25 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame]:
         if name.startswith("codes_"):
             codes |= read_arrays(path)
     table = _table(pd.concat(curves, ignore_index=True), unigram, read_table(run.inputs["published"]))
-    cells = table[table["part"] == "test"][["document", "data", *CELL]]
-    retrieval = cells.assign(**_retrieval(settings, cells, codes, documents))
-    return {"table": table, "retrieval": retrieval}
+    cells = table.loc[table["part"] == "test", ["document", "data", *CELL]]
+    return {"table": table, "retrieval": cells.assign(**_retrieval(settings, cells, codes, documents))}
 
 
 def _table(curves: pd.DataFrame, unigram: pd.DataFrame, published: pd.DataFrame) -> pd.DataFrame:
     """A row per part and cell, in the order of the document."""
-    raw = curves["nll"] + curves["kl"]
-    offsets = unigram[["minus_entropy", "base_measure"]].sub(unigram["raw"], axis=0)
-    curves = curves.assign(
-        nelbo=raw + curves["part"].map(offsets["minus_entropy"]),
-        base_measure=raw + curves["part"].map(offsets["base_measure"]),
-    )
     keys = ["part", *CELL]
+    raw = curves["nll"] + curves["kl"]
+    for column, convention in (("nelbo", "minus_entropy"), ("base_measure", "base_measure")):
+        curves[column] = raw + curves["part"].map(unigram[convention] - unigram["raw"])
     groups = curves.groupby(keys)
     last = curves.loc[groups["epoch"].idxmax()].set_index(keys)
     best = curves.loc[groups["nelbo"].idxmin()].set_index(keys)
-    own = published.set_index(keys)["nelbo"]
+    nelbo, own = best["nelbo"], published.set_index(keys)["nelbo"]
     by_encoder = own.unstack("encoder")
     ordered = (by_encoder["e1"] < by_encoder["e2"]) & (by_encoder["e2"] < by_encoder["e3"])
     table = last[["document", "data"]].assign(
         epochs=last["epoch"],
-        nelbo=best["nelbo"],
+        nelbo=nelbo,
         best_epoch=best["epoch"],
         nelbo_last=last["nelbo"],
         base_measure=best["base_measure"],
@@ -78,17 +74,11 @@ def _table(curves: pd.DataFrame, unigram: pd.DataFrame, published: pd.DataFrame)
         kl=last["kl"],
         published=own,
         published_ordered=ordered.reindex(last.index.droplevel("encoder"), fill_value=False).to_numpy(),
+        unigram=unigram["minus_entropy"].reindex(last.index, level="part"),
+        above_linear=nelbo - nelbo.unstack("hidden").reindex(columns=[0])[0],
+        overfit=(nelbo - nelbo.xs("train", level="part")).drop("train", level="part"),
     )
-    table = table.reset_index()
-    nelbo, part = table["nelbo"], table["part"]
-    linear = nelbo.where(table["hidden"] == 0).groupby([part, table["bits"], table["encoder"]])
-    training = nelbo.where(part == "train").groupby([table[name] for name in CELL])
-    table = table.assign(
-        unigram=part.map(unigram["minus_entropy"]),
-        above_linear=nelbo - linear.transform("first"),
-        overfit=(nelbo - training.transform("first")).where(part == "test"),
-    )
-    table = table.sort_values(keys, ascending=[False, True, True, True])  # train, then test
+    table = table.reset_index().sort_values(keys, ascending=[False, True, True, True])  # train, then test
     return table.set_index(["document", "data", *keys]).reset_index()
 
 
@@ -109,12 +99,12 @@ def _retrieval(
             hamming_precision(batch, train, own, labels, settings.neighbours)
             for batch, own in zip(test.split(QUERIES), queries.split(QUERIES), strict=True)
         ]
-        precisions.append(float(torch.cat(precision).mean()))
-    classes = int(max(labels.max(), queries.max())) + 1
-    chance = (torch.bincount(labels, minlength=classes)[queries] / len(labels)).mean()
+        precisions.append(torch.cat(precision).mean().item())
+    own_group = torch.bincount(labels, minlength=int(queries.max()) + 1)[queries]
+    chance = (own_group / len(labels)).mean().item()
     return {
         "neighbours": settings.neighbours,
         "queries": len(queries),
         "precision": precisions,
-        "chance": float(chance),
+        "chance": chance,
     }
