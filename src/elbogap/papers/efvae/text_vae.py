@@ -2,10 +2,8 @@
 
 p(z) is uniform on {0, 1}^L, p(x|z) multinomial with word probabilities softmax(f(z)), and q(z|x) is
 proportional to exp <z, g(x)>. The smoothed corpus distribution f0 is added to the counts c of each document:
-x = c + f0, longer than c by one word in all. The multinomial's base measure is left out.
-
-Deviation: the word biases start at log f0, where the model is the unigram; all else starts as torch's linear
-layers do. The document does not say where it starts.
+x = c + f0, longer than c by one word in all. The multinomial's base measure is left out. Deviation: the word
+biases start at log f0, where the model is the unigram; all else starts as torch's linear layers do.
 """
 
 from collections.abc import Iterator

@@ -1,10 +1,10 @@
 """The document's toy: a mixture of four Gaussians on the plane, and encoders of two independent bits.
 
 Deviations: the means are lost. The centre and an equilateral triangle around it with radius 2 and scale 1 are
-a calibration, not a reading: they give the published ELBOs, and other shapes may too. Expectations over the
-data are sums over lattices, which for smooth functions err by exp(-2 (pi s / h)^2) with spacing h and
-Gaussians of scale s (the best factorised q of each x jumps, which costs 1e-4); there is no training set.
-Networks see a coarse lattice that is shifted at random at each step, so that they cannot fit to its nodes.
+calibrated to the published ELBOs, and other shapes may give them too. There is no training set: expectations
+are sums over lattices, which for smooth functions err by exp(-2 (pi s / h)^2) with spacing h and Gaussians of
+scale s (the best factorised q of each x jumps, which costs 1e-4). Networks see a coarse lattice that is
+shifted at random at each step, so that they cannot fit to its nodes.
 """
 
 import math

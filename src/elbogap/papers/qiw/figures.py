@@ -1,15 +1,12 @@
 """Figures of document qiw, each a function of its tables."""
 
-from collections.abc import Mapping
-
 import numpy as np
 import pandas as pd
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 
 from elbogap import style
-
-Arrays = Mapping[str, np.ndarray]
+from elbogap.tables import Arrays
 
 LEVELS = 12
 SIDE = 28
@@ -18,7 +15,10 @@ SIDE = 28
 def fig01_posterior_2d(density: Arrays) -> Figure:
     """Figure 1: the target as contour lines, and q_IW for up to three k as filled contours."""
     axis, target = density["axis"], density["target"]
-    shown = _spread(density["k"])
+    order = density["k"].argsort()
+    log_ks = np.log(density["k"][order])
+    middle = abs(2 * log_ks - log_ks[0] - log_ks[-1]).argmin()
+    shown = order[sorted({0, int(middle), len(order) - 1})]  # the smallest, middle and largest k
     densities = density["q_iw"][shown]
     levels = np.linspace(0, max(target.max(), densities.max()), LEVELS)
     width = style.PAGE * (1 + len(shown)) / 4
@@ -36,13 +36,6 @@ def fig01_posterior_2d(density: Arrays) -> Figure:
     bar.ax.set_yticklabels([f"{level:.2f}" for level in levels[:: LEVELS // 3]])
     bar.set_label("density")
     return figure
-
-
-def _spread(ks: np.ndarray) -> list[int]:
-    """Indices of the smallest k, the one nearest to the middle of the logarithms, and the largest."""
-    from_middle = abs(2 * np.log(ks) - np.log(ks.min()) - np.log(ks.max()))
-    indices = {int(ks.argmin()), int(from_middle.argmin()), int(ks.argmax())}
-    return sorted(indices, key=lambda index: ks[index])
 
 
 def fig02_mnist_reconstructions(images: Arrays, reconstruction: pd.DataFrame) -> Figure:

@@ -1,8 +1,7 @@
 """The ground truth of the CelebA images: a DCGAN trained on the real ones (efvae, section 4.2).
 
 The document names no epoch; its replicators took the generator of epoch 44, before it collapsed. The last
-incomplete minibatch of an epoch is left out. Images are the central 148 x 148 pixels of the aligned ones, as
-is usual for CelebA; the tutorial keeps the whole width of 178.
+incomplete minibatch of an epoch is left out.
 """
 
 from functools import lru_cache

@@ -22,9 +22,6 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame | dict[str, np.n
     Returns:
         `model`: decoder and encoder; `training`: per record `elbo`, `log_likelihood` and `kl`, in nats per
         image, and `sigma`.
-
-    Raises:
-        UserError: the training diverged.
     """
     variant = run.keys["sigma"]
     arrays = read_arrays(run.inputs["ground_truth"])

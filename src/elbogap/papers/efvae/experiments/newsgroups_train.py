@@ -1,7 +1,7 @@
 """Train the text VAEs of one group of cells by ARM (efvae, Table 2 and appendix C.2).
 
-Deviations: Adam's rate and the size of minibatches are lost in the document, and those of the replication by
-Kyrylov, Bedi and Zang (2023) are taken. The last incomplete minibatch of each epoch is dropped.
+Deviations: learning rate and minibatch size are lost in the document; they are the replication's (Kyrylov,
+Bedi and Zang 2023). The last incomplete minibatch of each epoch is dropped.
 """
 
 from collections.abc import Mapping

@@ -19,9 +19,6 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame | dict[str, np.n
 
     Returns:
         `encoder`; `training`: per record `log_q` and the `entropy` of q(z|x), in nats per image.
-
-    Raises:
-        UserError: the training diverged.
     """
     arrays = read_arrays(run.inputs["ground_truth"])
     truth = Decoder.from_arrays(arrays).to(run.device)

@@ -1,11 +1,10 @@
 """The artificial example (section 4.1, Figure 2, C.1): what the ELBO does to a mixture of Gaussians.
 
 Encoders of two independent bits are trained at the ground-truth decoder, then decoder and encoder together
-from there. Deviations: means, optimiser and the number of samples are lost; see `toy_model` for the means and
-the data. Beside networks there is the best factorised q(z|x) of each x by itself, which has no amortisation
-error. The RBM's hidden units are named as they agree best with the ground truth; it is also rotated by a
-third of a turn where that helps, which the data do not tell apart. Panel (f), a sketch in the document, is
-measured here: bound and likelihood along the line from the ground truth to the decoder with the best ELBO.
+from there. Beside networks there is the best factorised q(z|x) of each x by itself, which has no amortisation
+error. Deviations: optimiser and number of samples are lost. The RBM's hidden units are named as they agree
+best with the ground truth; it is also rotated by a third of a turn where that helps, which the data do not
+tell apart.
 """
 
 import itertools
@@ -41,16 +40,14 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame | dict[str, np.n
     """Train all seeds and measure, in nats, by sums over lattices.
 
     Returns:
-        `table`, by `stage` (ground_truth: decoder fixed there; joint; rbm), `encoder` (network; best: the
-        best factorised q of each x; exact: the posterior) and `seed`. `maps`, by `map` (ground_truth; encoder
-        and posterior after joint training; rbm) and `seed`: where its most probable codes are those of the
-        others, as fractions of the data in the figure's square.
+        `table` by stage, encoder and seed; `maps`, by `map` and `seed`: where its most probable codes are
+        those of the others, as fractions of the data in the figure's square.
         `panels` of Figure 2, of the first seed: `axis` `[P]` in units of x, p*(z|x) of the ground truth
         `probabilities` `[P, P, 4]`, the most probable codes `<map>` `[P, P]` with x_1 along the first axis,
-        the means `means_<model>`, and `step`, `loglik` and `elbo` along the line.
-        `plane` of Figure 1: decoders truth + s d + t e with d towards the best decoder and e such that the
-        gradient of the likelihood there is in the plane; `along` s and `across` t, in units of x, `loglik`
-        and `gap` `[S, T]`, the coordinates `best` `[2]` of the best decoder, and the gradients there,
+        the means `means_<model>`, and `step`, `loglik` and `elbo` along the line of panel (f).
+        `plane` of Figure 1: `loglik` and `gap` `[S, T]` of decoders truth + s d + t e with d towards the best
+        decoder and e such that the gradient of the likelihood there is in the plane; `along` s and `across`
+        t, in units of x, `best` `[2]`, the coordinates of the best decoder, and the gradients there,
         `of_loglik` and `of_gap` `[2]`, in nats per unit.
     """
     data = Data.on_lattice(settings.spacing)

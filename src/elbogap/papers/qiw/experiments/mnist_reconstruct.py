@@ -19,7 +19,7 @@ from elbogap.inference.importance import resample
 from elbogap.models.image_vae import log_joint, posterior
 from elbogap.nn.mlp import MLP
 from elbogap.nn.store import Stored
-from elbogap.papers.qiw.classifier import predict
+from elbogap.papers.qiw.experiments.mnist_classifier import predict
 from elbogap.papers.qiw.settings import MnistReconstruct as Settings
 from elbogap.runtime import Run, numpy_generator, torch_generator
 

@@ -28,7 +28,8 @@ COMPONENTS = DiagonalGaussian(
 )
 Q = DiagonalGaussian(*torch.tensor([[0.0, 0.0], [1.0, 1.0]], dtype=torch.float64))
 BLOCK = 250  # batches times all grid points held at once
-KEY: dict[str, object] = {"document": "qiw", "target": "eight Gaussians"}
+KEYS = ["document", "target", "k"]
+RESOLUTION = 1e-6  # of the quadrature; for k = 1 nothing is sampled and the standard error is 0
 
 
 def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame | dict[str, np.ndarray]]:
@@ -42,18 +43,10 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame | dict[str, np.n
     `l_vae_marginal_mc` is about the bias that is left. `mass_mc` is the integral of the marginal q_IW.
     """
     grid = Grid.of(settings.points, settings.half_width)
-    transform = exact_importance.weight_transform(grid.q, grid.log_w)
-    batches = pd.DataFrame(
-        _monte_carlo(grid, k, batch_seed, settings)
-        for k in settings.ks
-        for batch_seed in range(settings.batch_seeds)
-    )
-    bounds = [
-        {**KEY, "k": k, "log_evidence": LOG_EVIDENCE}
-        | (exact := _exact(grid, transform, k))
-        | _summary(batches[batches["k"] == k], exact["l_iwae"])
-        for k in settings.ks
-    ]
+    transform = exact_importance.weight_transform(grid.log_q.exp() * grid.cell, grid.log_w)
+    seeds, key = range(settings.batch_seeds), {"document": "qiw", "target": "eight Gaussians"}
+    batches = pd.DataFrame(key | _monte_carlo(grid, k, seed, settings) for k in settings.ks for seed in seeds)
+    exact = pd.DataFrame(key | {"k": k} | _exact(grid, transform, k) for k in settings.ks)
     side, half_width = settings.figure_points, settings.figure_half_width
     figure = Grid.of(side, half_width)
     log_q_iw = [exact_importance.log_marginal(transform, figure.log_q, figure.log_w, k) for k in settings.ks]
@@ -63,7 +56,7 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame | dict[str, np.n
         "k": np.array(settings.ks),
         "q_iw": torch.stack(log_q_iw).exp().view(-1, side, side).numpy(),
     }
-    return {"bounds": pd.DataFrame(bounds), "batches": batches, "density": density}
+    return {"bounds": _bounds(exact, batches), "batches": batches, "density": density}
 
 
 def log_joint(z: Tensor) -> Tensor:
@@ -78,33 +71,23 @@ class Grid:
     cell: float
     log_q: Tensor
     log_joint: Tensor
+    log_w: Tensor
 
     @classmethod
     def of(cls, points: int, half_width: float) -> "Grid":
         """`points` per axis on [-half_width, half_width]^2."""
         axis = torch.linspace(-half_width, half_width, points, dtype=torch.float64)
         z = torch.cartesian_prod(axis, axis)
-        return cls(float(axis[1] - axis[0]) ** 2, Q.log_prob(z), log_joint(z))
-
-    @property
-    def q(self) -> Tensor:
-        """q's probability per cell, `[N]`."""
-        return self.log_q.exp() * self.cell
-
-    @property
-    def log_w(self) -> Tensor:
-        """log p(x, z) - log q(z | x), `[N]`."""
-        return self.log_joint - self.log_q
+        log_q, log_p = Q.log_prob(z), log_joint(z)
+        return cls(float(axis[1] - axis[0]) ** 2, log_q, log_p, log_p - log_q)
 
 
 def _exact(grid: Grid, transform: exact_importance.WeightTransform, k: int) -> dict[str, float]:
     log_density = exact_importance.log_marginal(transform, grid.log_q, grid.log_w, k)
     l_vae = float((log_density.exp() * (grid.log_joint - log_density)).sum() * grid.cell)
-    return {
-        "l_iwae": float(exact_importance.iwae(transform, k)),
-        "l_vae_marginal": l_vae,
-        "kl_q_iw_to_p": LOG_EVIDENCE - l_vae,
-    }
+    l_iwae = float(exact_importance.iwae(transform, k))
+    kl = LOG_EVIDENCE - l_vae
+    return {"log_evidence": LOG_EVIDENCE, "l_iwae": l_iwae, "l_vae_marginal": l_vae, "kl_q_iw_to_p": kl}
 
 
 def _monte_carlo(grid: Grid, k: int, batch_seed: int, settings: Settings) -> dict[str, object]:
@@ -123,7 +106,6 @@ def _monte_carlo(grid: Grid, k: int, batch_seed: int, settings: Settings) -> dic
             sums[half] += density.sum(0)
     halves = sums / (settings.batches / 2)
     return {
-        **KEY,
         "k": k,
         "batch_seed": batch_seed,
         "batches": settings.batches,
@@ -142,21 +124,23 @@ def _l_vae(grid: Grid, density: Tensor) -> float:
     return float((density * (grid.log_joint - density.log())).sum() * grid.cell)
 
 
-def _summary(batches: pd.DataFrame, l_iwae: float) -> dict[str, float]:
-    n, mean = batches["batches"].sum(), batches.mean(numeric_only=True)
+def _bounds(exact: pd.DataFrame, batches: pd.DataFrame) -> pd.DataFrame:
+    """Table 1."""
+    exact, by_k = exact.set_index(KEYS), batches.groupby(KEYS)
+    n, mean = by_k["batches"].sum(), by_k.mean(numeric_only=True)
     conditional_se, mass_se = (
-        math.sqrt(mean[name] / n) for name in ("l_vae_conditional_variance", "mass_variance")
+        (mean[f"{name}_variance"] / n) ** 0.5 for name in ("l_vae_conditional", "mass")
     )
-    resolution = 1e-6  # of the quadrature; for k = 1 nothing is sampled and the standard error is zero
-    return {
-        "l_vae_conditional": mean["l_vae_conditional"],
-        "l_vae_conditional_se": conditional_se,
-        "identity_z": (mean["l_vae_conditional"] - l_iwae) / max(conditional_se, resolution),
-        "l_vae_marginal_mc": mean["l_vae_marginal_mc"],
-        "l_vae_marginal_mc_se": batches["l_vae_marginal_mc"].sem(),
-        "l_vae_marginal_half": mean["l_vae_marginal_half"],
-        "mass_mc": mean["mass_mc"],
-        "mass_mc_se": mass_se,
-        "mass_z": (mean["mass_mc"] - 1) / max(mass_se, resolution),
-        "batches": n,
-    }
+    table = exact.assign(
+        l_vae_conditional=mean["l_vae_conditional"],
+        l_vae_conditional_se=conditional_se,
+        identity_z=(mean["l_vae_conditional"] - exact["l_iwae"]) / conditional_se.clip(lower=RESOLUTION),
+        l_vae_marginal_mc=mean["l_vae_marginal_mc"],
+        l_vae_marginal_mc_se=by_k["l_vae_marginal_mc"].sem(),
+        l_vae_marginal_half=mean["l_vae_marginal_half"],
+        mass_mc=mean["mass_mc"],
+        mass_mc_se=mass_se,
+        mass_z=(mean["mass_mc"] - 1) / mass_se.clip(lower=RESOLUTION),
+        batches=n,
+    )
+    return table.reset_index()
