@@ -1,5 +1,7 @@
 """Figures of document qiw, each a function of its tables."""
 
+from itertools import product
+
 import numpy as np
 import pandas as pd
 from matplotlib import pyplot as plt
@@ -32,9 +34,8 @@ def fig01_posterior_2d(density: Arrays) -> Figure:
         panel.set(aspect="equal", xticks=[], yticks=[])
         panel.spines[:].set_visible(True)
     figure.supxlabel(f"latent variables $z$, each panel $[-{axis[-1]:g}, {axis[-1]:g}]^2$", fontsize="medium")
-    bar = figure.colorbar(filled, ax=axes, shrink=0.8, aspect=14, pad=0.01, ticks=levels[:: LEVELS // 3])
-    bar.ax.set_yticklabels([f"{level:.2f}" for level in levels[:: LEVELS // 3]])
-    bar.set_label("density")
+    looks = {"shrink": 0.8, "aspect": 14, "pad": 0.01, "ticks": levels[:: LEVELS // 3], "format": "%.2f"}
+    figure.colorbar(filled, ax=axes, label="density", **looks)
     return figure
 
 
@@ -70,20 +71,18 @@ def fig03_posterior_1d(density: pd.DataFrame, histogram: pd.DataFrame) -> Figure
         "q": (style.GREEN, "--", "fitted $q(z \\mid x)$"),
         "q_iw": (style.BLACK, ":", "exact $q_{\\mathrm{IW}}(z \\mid x)$"),
     }
-    for row, (training, name) in zip(axes, {"svi": "SVI", "iw-svi": "IW-SVI"}.items(), strict=True):
-        for panel, k in zip(row, ks, strict=True):
-            bars, curves = (
-                table[(table["training"] == training) & (table["k"] == k)] for table in (histogram, density)
-            )
-            edges, label = [*bars["left"], bars["right"].iloc[-1]], "resampled draws"
-            panel.stairs(bars["density"], edges, fill=True, color=style.VERMILION, alpha=0.4, label=label)
-            for column, (colour, line, label) in looks.items():
-                panel.plot(curves["z"], curves[column], line, color=colour, label=label)
-            panel.set(xlim=(curves["z"].min(), curves["z"].max()), ylim=(0, None))
-        row[0].set_ylabel(f"q fitted by {name}\ndensity")
+    for panel, (training, k) in zip(axes.flat, product(("svi", "iw-svi"), ks), strict=True):
+        bars, curves = (
+            table[(table["training"] == training) & (table["k"] == k)] for table in (histogram, density)
+        )
+        edges, label = [*bars["left"], bars["right"].iloc[-1]], "resampled draws"
+        panel.stairs(bars["density"], edges, fill=True, color=style.VERMILION, alpha=0.4, label=label)
+        for column, (colour, line, label) in looks.items():
+            panel.plot(curves["z"], curves[column], line, color=colour, label=label)
+        panel.set(xlabel="latent variable $z$", ylabel=f"q fitted by {training.upper()}\ndensity")
+        panel.set(xlim=(curves["z"].min(), curves["z"].max()), ylim=(0, None))
+        panel.label_outer()
     for panel, k in zip(axes[0], ks, strict=True):
         panel.set_title(f"$K = {k}$")
-    for panel in axes[1]:
-        panel.set_xlabel("latent variable $z$")
     figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=4)
     return figure

@@ -1,8 +1,7 @@
 """A Gaussian fitted by the ELBO (SVI) and by the IWAE bound (IW-SVI), resampled (workshop draft, figure).
 
-Figure 3 here; the poster leaves it out. Deviation: the draft fits by stochastic gradients; here both bounds
-are integrated exactly and maximised by L-BFGS from several starts, so that q is the maximiser and not the end
-of one run.
+Deviation: the draft fits by stochastic gradients; here both bounds are integrated exactly and maximised by
+L-BFGS from several starts.
 """
 
 import math
@@ -26,25 +25,21 @@ SMALLEST, LARGEST = 0.2, 5.0  # standard deviations of q that are searched; the 
 def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame]:
     """Fit q and resample it: make `fits`, `density` (exact curves) and `histogram` (of resampled draws).
 
-    Keys: `training` (svi, iw-svi), `k`. The target is normalised, so log p(x) = 0. In nats: `l_vae` and
-    `l_iwae` of q, `kl_q_to_p`, `kl_q_iw_to_p`; in units of z: `q_mean`, `q_deviation`; densities per unit.
+    Keys: `training` (svi, iw-svi), `k`. The target is normalised, so log p(x) = 0. Bounds and divergences are
+    in nats, `q_mean` and `q_deviation` in units of z, densities per unit.
     """
     z = torch.linspace(-settings.half_width, settings.half_width, settings.points, dtype=torch.float64)
-    svi = _fit(z, 1, settings)
+    shown, svi = z.abs() <= settings.figure_half_width, _fit(z, 1, settings)
     fits, densities, histograms = [], [], []
     for k in settings.ks:
         for training, (mean, scale) in (("svi", svi), ("iw-svi", _fit(z, k, settings))):
             key = {"document": "qiw", "training": training, "k": k}
             fit, curves = _exact(z, mean, scale, k)
             fits.append(key | {"q_mean": mean, "q_deviation": scale} | fit)
-            shown = z.abs() <= settings.figure_half_width
             densities.append(pd.DataFrame(key | {name: curve[shown] for name, curve in curves.items()}))
             histograms.append(pd.DataFrame(key | _histogram(mean, scale, k, training, settings)))
-    return {
-        "fits": pd.DataFrame(fits),
-        "density": pd.concat(densities),
-        "histogram": pd.concat(histograms),
-    }
+    density, histogram = pd.concat(densities), pd.concat(histograms)
+    return {"fits": pd.DataFrame(fits), "density": density, "histogram": histogram}
 
 
 def log_target(z: Tensor) -> Tensor:
@@ -67,9 +62,7 @@ def _fit(z: Tensor, k: int, settings: Settings) -> tuple[float, float]:
     for start in settings.starts:
         end, found = lbfgs.minimise(loss, torch.tensor([start, 0.0], dtype=torch.float64), bounds=bounds)
         if not found.success:
-            raise UserError(
-                f"posterior_1d: the fit from mean {start} failed ({found.message}); change `starts`"
-            )
+            raise UserError(f"posterior_1d: the fit from {start} failed ({found.message}); change `starts`")
         ends.append((found.fun, *end.tolist()))
     _, mean, log_scale = min(ends)
     return mean, math.exp(log_scale)
