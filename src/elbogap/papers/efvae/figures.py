@@ -141,12 +141,7 @@ def _strips(pictures: Arrays, height: int, rows: Mapping[str, str]) -> Figure:
     inches = height * min(style.PAGE / columns, LARGEST_IMAGE) + 0.25
     figure, axes = plt.subplots(len(rows), 1, figsize=(style.PAGE, len(rows) * inches))
     for panel, (title, name) in zip(axes, rows.items(), strict=True):
-        images = pictures[name]
-        side = images.shape[1]
-        full = np.pad(images, ((0, height * columns - count), *[(0, 0)] * 3), constant_values=255)
-        tiles = full.reshape(height, columns, side, side, 3).transpose(0, 2, 1, 3, 4)
-        panel.imshow(tiles.reshape(height * side, columns * side, 3))
-        panel.set(title=title, xticks=[], yticks=[])
-        panel.spines[:].set_visible(False)
+        full = np.pad(pictures[name], ((0, height * columns - count), *[(0, 0)] * 3), constant_values=255)
+        style.mosaic(panel, full.reshape(height, columns, *full.shape[1:]), title)
     style.mark_stand_in(figure, pd.DataFrame({"data": [str(pictures["data"])]}))
     return figure

@@ -45,17 +45,15 @@ def fig02_mnist_reconstructions(images: Arrays, reconstruction: pd.DataFrame) ->
     samples = images["q"].shape[1]
     widths = {"width_ratios": [max(1, samples / 10), samples, samples]}
     figure, axes = plt.subplots(1, 3, figsize=(style.PAGE, 2.25), gridspec_kw=widths)
-    titles = ("image", "decoded draws of $q(z \\mid x)$", "decoded draws of $q_{\\mathrm{IW}}(z \\mid x)$")
-    mosaics = (images["real"][:, None], images["q"], images["q_iw"])
-    for panel, title, mosaic in zip(axes, titles, mosaics, strict=True):
-        rows, columns, _ = mosaic.shape
-        tiles = mosaic.reshape(rows, columns, SIDE, SIDE).transpose(0, 2, 1, 3)
-        panel.imshow(tiles.reshape(rows * SIDE, columns * SIDE), cmap="gray_r", vmin=0, vmax=1)
-        panel.set(title=title, xticks=[], yticks=[])
-        panel.spines[:].set_visible(False)
-    for panel, method in zip(axes[1:], ("q", "q_iw"), strict=True):
-        log_likelihood, agreement = measured.loc[method]
-        panel.set_xlabel(f"$\\log p(x \\mid z) = {log_likelihood:.1f}$ nats, same digit {agreement:.1%}")
+    for panel, name, title in zip(
+        axes, ("real", "q", "q_iw"), ("image", "q", "q_{\\mathrm{IW}}"), strict=True
+    ):
+        if name != "real":
+            title = f"decoded draws of ${title}(z \\mid x)$"
+            log_likelihood, agreement = measured.loc[name]
+            panel.set_xlabel(f"$\\log p(x \\mid z) = {log_likelihood:.1f}$ nats, same digit {agreement:.1%}")
+        tiles = images[name].reshape(len(images["real"]), -1, SIDE, SIDE)
+        style.mosaic(panel, tiles, title, cmap="gray_r", vmin=0, vmax=1)
     figure.get_layout_engine().set(wspace=0.04)
     style.mark_stand_in(figure, reconstruction)
     return figure

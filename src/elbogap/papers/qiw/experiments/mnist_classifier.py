@@ -41,20 +41,11 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame | dict[str, np.n
         warnings.simplefilter("ignore", ConvergenceWarning)  # the number of epochs is a setting
         classifier.fit(images.astype(np.float32), labels)
     kept, test = stored(classifier, data=np.array(data.kind)), data.arrays["test"]
-    accuracy = [
-        {
-            "document": "qiw",
-            "dataset": data.name,
-            "data": data.kind,
-            "binarisation": binarisation,
-            "test_images": len(test),
-            "test_accuracy": (predict(kept, torch.from_numpy(binary)) == data.arrays["test_label"]).mean(),
-        }
-        for binarisation, binary in {
-            "bernoulli": _bernoulli(test, random),
-            "threshold": test > WHITE / 2,
-        }.items()
-    ]
+    binarised = {"bernoulli": _bernoulli(test, random), "threshold": test > WHITE / 2}
+    read = np.stack([predict(kept, torch.from_numpy(binary)) for binary in binarised.values()])
+    accuracy: dict[str, object] = {"document": "qiw", "dataset": data.name, "data": data.kind}
+    accuracy |= {"binarisation": [*binarised], "test_images": len(test)}
+    accuracy["test_accuracy"] = (read == data.arrays["test_label"]).mean(1)
     return {"classifier": kept.to_arrays(), "accuracy": pd.DataFrame(accuracy)}
 
 

@@ -18,7 +18,10 @@ from elbogap.inference.importance import resample
 from elbogap.papers.qiw.settings import Posterior1D as Settings
 from elbogap.runtime import Run, torch_generator
 
-WEIGHTS, MEANS, VARIANCES = (0.3, 0.3, 0.4), (-2.0, 0.0, 4.0), (0.5, 1.0, 0.5)
+WEIGHTS, MEANS, VARIANCES = torch.tensor(
+    [[0.3, 0.3, 0.4], [-2.0, 0.0, 4.0], [0.5, 1.0, 0.5]], dtype=torch.float64
+)
+TARGET = MixtureSameFamily(Categorical(WEIGHTS), Normal(MEANS, VARIANCES.sqrt()))  # p(z | x)
 SMALLEST, LARGEST = 0.2, 5.0  # standard deviations of q that are searched; the quadrature resolves them
 
 
@@ -42,19 +45,15 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame]:
     return {"fits": pd.DataFrame(fits), "density": density, "histogram": histogram}
 
 
-def log_target(z: Tensor) -> Tensor:
-    """log p(z | x) of the three components, `[...]` to `[...]`."""
-    components = Normal(torch.tensor(MEANS, dtype=z.dtype), torch.tensor(VARIANCES, dtype=z.dtype).sqrt())
-    return MixtureSameFamily(Categorical(torch.tensor(WEIGHTS, dtype=z.dtype)), components).log_prob(z)
-
-
 def _fit(z: Tensor, k: int, settings: Settings) -> tuple[float, float]:
     """Mean and standard deviation of the Gaussian that maximises the bound of k draws."""
 
     def loss(parameters: Tensor) -> Tensor:
         log_q = Normal(parameters[0], parameters[1].exp()).log_prob(z)
         inside = log_q > -600  # a narrow q that the search passes has no mass beyond, but infinite weights
-        transform = exact_importance.weight_transform(log_q[inside].exp(), (log_target(z) - log_q)[inside])
+        transform = exact_importance.weight_transform(
+            log_q[inside].exp(), (TARGET.log_prob(z) - log_q)[inside]
+        )
         return -exact_importance.iwae(transform, k)
 
     ends, reach = [], settings.half_width / 2
@@ -71,7 +70,7 @@ def _fit(z: Tensor, k: int, settings: Settings) -> tuple[float, float]:
 def _exact(z: Tensor, mean: float, scale: float, k: int) -> tuple[dict[str, float], dict[str, np.ndarray]]:
     """Bounds and divergences of q, and curves along z."""
     step = float(z[1] - z[0])
-    log_q, log_p = Normal(mean, scale).log_prob(z), log_target(z)
+    log_q, log_p = Normal(mean, scale).log_prob(z), TARGET.log_prob(z)
     transform = exact_importance.weight_transform(log_q.exp(), log_p - log_q)
     log_q_iw = exact_importance.log_marginal(transform, log_q, log_p - log_q, k)
     fit = {
@@ -88,9 +87,9 @@ def _histogram(mean: float, scale: float, k: int, training: str, settings: Setti
     """Density of resampled draws per bin; draws outside the figure count in the total."""
     generator = torch_generator(settings.seed, "qiw.posterior_1d", training, k)
     z = mean + scale * torch.randn(k, settings.samples, dtype=torch.float64, generator=generator)
-    log_w = log_target(z) - Normal(mean, scale).log_prob(z)
+    log_w = TARGET.log_prob(z) - Normal(mean, scale).log_prob(z)
     kept = resample(z.unsqueeze(-1), log_w, generator).squeeze(-1).numpy()
-    edges = np.linspace(-settings.figure_half_width, settings.figure_half_width, settings.bins + 1)
-    counts, _ = np.histogram(kept, edges)
+    half_width = settings.figure_half_width
+    counts, edges = np.histogram(kept, settings.bins, (-half_width, half_width))
     density = counts / (settings.samples * np.diff(edges))
     return {"left": edges[:-1], "right": edges[1:], "samples": settings.samples, "density": density}
