@@ -25,7 +25,6 @@ from elbogap.papers.qiw.settings import MnistReconstruct as Settings
 from elbogap.runtime import Run, numpy_generator, torch_generator
 
 ROWS = 10_000  # decoder rows held at once
-
 COLUMNS = ["method", "draw_seed", "mean_log_p_x_given_z", "digit_agreement"]
 Networks = Mapping[str, MLP]
 
@@ -33,11 +32,9 @@ Networks = Mapping[str, MLP]
 def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame | dict[str, np.ndarray]]:
     """Reconstruct test images: the figure's pixel means (`images`) and Table 2 (`reconstruction`).
 
-    Keys: `method` (q, q_iw), `draw_seed`. `mean_log_p_x_given_z` is the mean over images with one draw each,
-    in nats, `digit_agreement` the fraction of images for which the classifier reads the same digit in the
-    decoded mean, thresholded at 1/2, and `test_iwae_s<S>` the IWAE bound with S draws on the first
-    `bound_images`, in nats per image. `images`: `real` uint8 `[images, 784]`; `q` and `q_iw` float32
-    `[images, samples, 784]`, pixel means.
+    `digit_agreement` is the fraction of images for which the classifier reads the same digit in the decoded
+    mean, thresholded at 1/2, `test_iwae_s<S>` the IWAE bound with S draws on the first `bound_images`, in nats
+    per image. `images`: `real` uint8 `[images, 784]`; `q` and `q_iw` float32 `[images, samples, 784]`.
     """
     networks = Stored.load(run.inputs["parameters"]).member(0, run.device)
     classifier = Stored.load(run.inputs["classifier"])

@@ -30,8 +30,7 @@ BETAS = (0.9, 0.999)
 def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame | dict[str, np.ndarray]]:
     """Train, and give the parameters (`parameters`) and the training curve (`curve`).
 
-    Columns of the curve: `step` and `epoch` at the end of each row's block of `record_every` steps, and
-    `train_iwae`, the mean IWAE bound with k draws over the minibatches of that block, in nats per image.
+    `train_iwae` is the mean IWAE bound with k draws over the steps up to `step`, in nats per image.
 
     Raises:
         UserError: a minibatch larger than the training set.

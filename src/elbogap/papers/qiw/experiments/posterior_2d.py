@@ -34,10 +34,9 @@ RESOLUTION = 1e-6  # of the quadrature; for k = 1 nothing is sampled and the sta
 def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame | dict[str, np.ndarray]]:
     """Make Figure 1's densities (`density`), Table 1 (`bounds`) and its Monte-Carlo repetitions (`batches`).
 
-    In nats: `l_iwae`, `l_vae_marginal`, `kl_q_iw_to_p` by quadrature; `l_vae_conditional` the mean over all
-    batches of L_VAE of the batch-conditional q_IW, and `identity_z` its distance from `l_iwae` in standard
-    errors; `*_mc` from the average of `batches` batches, mean over seeds. Its bias, of order 1 / batches, is
-    about the difference to `l_vae_marginal_half`, the same from half of them. `mass_mc` is q_IW's integral.
+    In nats, by quadrature and by sampling: `l_vae_conditional` is the mean over batches of L_VAE of the
+    batch-conditional q_IW, `*_mc` of the average over batches. The latter's bias, of order 1 / batches, is
+    about its difference to `l_vae_marginal_half`, the same from half of them. `mass_mc` is q_IW's integral.
     """
     grid = Grid.of(settings.points, settings.half_width)
     transform = exact_importance.weight_transform(grid.log_q.exp() * grid.cell, grid.log_w)
