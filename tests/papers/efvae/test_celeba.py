@@ -119,7 +119,7 @@ def test_the_gan_approaches_the_images(records: dict[str, Path], tmp_path: Path)
     standard deviation of 0.15: a single run decides nothing, since rounding is enough to change it.
     """
     names = [f"{number:06d}.jpg" for number in range(1, 301)]
-    real = gan._scaled(torch.from_numpy(gan._reduced(drawn(8, names), 16)))
+    real = torch.from_numpy(gan._reduced(drawn(8, names), 16)) / 127.5 - 1
     ratios = []
     for seed in range(4):
         errors, scales = [], []

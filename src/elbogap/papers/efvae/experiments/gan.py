@@ -58,7 +58,7 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame | dict[str, np.n
         epoch, k = divmod(i - 1, per_epoch)
         noise = torch_generator(settings.seed, "efvae.gan", "noise", i, device=run.device)
         z = torch.randn(settings.batch, settings.latent, generator=noise, device=run.device)
-        real, fake = _scaled(images[order(epoch)[k]]), generator(z)
+        real, fake = images[order(epoch)[k]].float() * (2 / WHITE) - 1, generator(z)
         loss = _cross_entropy(discriminator(real), 1.0) + _cross_entropy(discriminator(fake.detach()), 0.0)
         descend(loss, of_discriminator)
         generator_loss = _cross_entropy(discriminator(fake), 1.0)
@@ -88,11 +88,8 @@ def _images(settings: Settings, data: Dataset) -> Tensor:
         )
     random = numpy_generator(settings.seed, "efvae.gan", "images")
     chosen = names[random.permutation(len(names))[: settings.images]]
-    parts = [
-        _reduced(data.images(chosen[start : start + READ_AT_ONCE]), settings.side)
-        for start in range(0, len(chosen), READ_AT_ONCE)
-    ]
-    return torch.from_numpy(np.concatenate(parts))
+    parts = np.split(chosen, range(READ_AT_ONCE, len(chosen), READ_AT_ONCE))
+    return torch.from_numpy(np.concatenate([_reduced(data.images(part), settings.side) for part in parts]))
 
 
 def _reduced(images: np.ndarray, side: int) -> np.ndarray:
@@ -102,10 +99,6 @@ def _reduced(images: np.ndarray, side: int) -> np.ndarray:
         raise UserError(f"efvae.gan: images of side {height} cannot be reduced to side {side}")
     blocks = images.reshape(count, side, height // side, side, height // side, 3)
     return np.rint(blocks.mean((2, 4), dtype=np.float32)).astype(np.uint8).transpose(0, 3, 1, 2)
-
-
-def _scaled(images: Tensor) -> Tensor:
-    return images.float() * (2 / WHITE) - 1
 
 
 def _cross_entropy(logits: Tensor, label: float) -> Tensor:

@@ -31,6 +31,7 @@ VIEW = 4.0  # the figure shows [-4, 4]^2
 PATH = (-0.5, 2.0)  # from before the ground truth, 0, to beyond the decoder with the best ELBO, 1
 PLANE = ((-0.5, 2.5), (-1.25, 1.25))  # of Figure 1, along and across the way to that decoder, in units of x
 THIRD = 2 * math.pi / 3
+COMPARED = ("ground_truth", "posterior", "rbm")  # maps with which all others are compared
 
 Case = tuple[str, str, Tensor, ef.Bound]
 """Stage, encoder, means `[M, 4, 2]` and bounds `[M, N]` of all seeds."""
@@ -73,6 +74,8 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame | dict[str, np.n
         "rbm": rbm.log_joint(pixels).argmax(-1).expand(settings.seeds, -1),
     }
     square = (settings.pixels, settings.pixels)
+    step = torch.linspace(*PATH, settings.path_points, dtype=torch.float64)
+    loglik, elbo = _averages(data, TRUTH + step[:, None, None] * (best - TRUTH))
     panels = {
         "axis": axis,
         "probabilities": log_truth.softmax(-1).unflatten(0, square),
@@ -80,7 +83,9 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame | dict[str, np.n
         "means_ground_truth": TRUTH,
         "means_joint": joint[0],
         "means_rbm": rbm.decoder(),
-        **_line(settings, data, best),
+        "step": step,
+        "loglik": loglik,
+        "elbo": elbo,
     }
     return {
         "table": _table(data, cases),
@@ -121,11 +126,11 @@ def _rbm(settings: Settings, data: Data) -> ef.Harmonium:
     """The best of several searches for the Gaussian-Bernoulli RBM of maximal likelihood."""
     generator = torch_generator(settings.seed, "efvae.toy", "rbm")
     starts = torch.randn(settings.rbm_starts, 2 * BITS + 2 + BITS, generator=generator, dtype=torch.float64)
-    return harmonium(
-        toy_model.maximise(
-            lambda point: data.mass @ harmonium(point).log_joint(data.x).logsumexp(-1), *starts
-        )
-    )
+
+    def loglik(parameters: Tensor) -> Tensor:
+        return data.mass @ harmonium(parameters).log_joint(data.x).logsumexp(-1)
+
+    return harmonium(toy_model.maximise(loglik, *starts))
 
 
 def _aligned(rbm: ef.Harmonium, pixels: Tensor) -> ef.Harmonium:
@@ -151,10 +156,10 @@ def _table(data: Data, cases: Sequence[Case]) -> pd.DataFrame:
     for stage, encoder, means, bound in cases:
         best = bound if encoder == "exact" else data.best_bound(means)
         values = {"elbo": bound.elbo, "loglik": bound.log_evidence, "best_elbo": best.elbo}
-        columns = {name: (value @ data.mass).numpy() for name, value in values.items()}
+        averages = {name: value @ data.mass for name, value in values.items()}
         bend = means[:, 0] - means[:, 1] - means[:, 2] + means[:, 3]
         key = {"document": "efvae", "stage": stage, "encoder": encoder, "seed": range(len(means))}
-        frames.append(pd.DataFrame(key | columns | {"affine_distance": bend.norm(dim=1).numpy()}))
+        frames.append(pd.DataFrame(key | averages | {"affine_distance": bend.norm(dim=1)}))
     table = pd.concat(frames, ignore_index=True)
     ceiling = table.loc[table["stage"] == "ground_truth", "loglik"].max()
     return table.assign(gap=table["loglik"] - table["elbo"], approximation_error=ceiling - table["loglik"])
@@ -165,13 +170,6 @@ def _averages(data: Data, decoders: Tensor) -> Tensor:
     bounds = [data.best_bound(means) for means in decoders.flatten(0, -3)]
     averages = [torch.stack([data.mass @ bound.log_evidence, data.mass @ bound.elbo]) for bound in bounds]
     return torch.stack(averages, 1).unflatten(1, decoders.shape[:-2])
-
-
-def _line(settings: Settings, data: Data, best: Tensor) -> dict[str, Tensor]:
-    """Panel (f): likelihood and best ELBO along the line from the ground truth to the best decoder."""
-    step = torch.linspace(*PATH, settings.path_points, dtype=torch.float64)
-    loglik, elbo = _averages(data, TRUTH + step[:, None, None] * (best - TRUTH))
-    return {"step": step, "loglik": loglik, "elbo": elbo}
 
 
 def _plane(settings: Settings, data: Data, best: Tensor) -> dict[str, Tensor]:
@@ -207,15 +205,9 @@ def _agreements(decisions: Mapping[str, Tensor], weight: Tensor, pixels: int) ->
     """A row per map and seed; `centre_border` is the fraction of the border that has the centre's code."""
     border = torch.ones(pixels, pixels, dtype=torch.bool)
     border[1:-1, 1:-1] = False
-    rows: list[dict[str, object]] = []
-    for name, of_seeds in decisions.items():
-        for seed, codes in enumerate(of_seeds):
-            same = {other: codes == decisions[other][seed] for other in ("ground_truth", "posterior", "rbm")}
-            fractions = {
-                f"agreement_{other}": (weight @ equal.double()).item() for other, equal in same.items()
-            }
-            centre = (codes[border.flatten()] == 0).double().mean().item()
-            rows.append(
-                {"document": "efvae", "map": name, "seed": seed, **fractions, "centre_border": centre}
-            )
-    return pd.DataFrame(rows)
+    frames = []
+    for name, codes in decisions.items():
+        columns = {f"agreement_{other}": (codes == decisions[other]).double() @ weight for other in COMPARED}
+        columns["centre_border"] = (codes[:, border.flatten()] == 0).double().mean(-1)
+        frames.append(pd.DataFrame({"document": "efvae", "map": name, "seed": range(len(codes)), **columns}))
+    return pd.concat(frames, ignore_index=True)

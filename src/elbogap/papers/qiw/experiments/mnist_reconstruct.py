@@ -33,8 +33,8 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame | dict[str, np.n
     """Reconstruct test images: the figure's pixel means (`images`) and Table 2 (`reconstruction`).
 
     `digit_agreement` is the fraction of images for which the classifier reads the same digit in the decoded
-    mean, thresholded at 1/2, `test_iwae_s<S>` the IWAE bound with S draws on the first `bound_images`, in nats
-    per image. `images`: `real` uint8 `[images, 784]`; `q` and `q_iw` float32 `[images, samples, 784]`.
+    mean, thresholded at 1/2, `test_iwae_s<S>` the IWAE bound with S draws on the first `bound_images`, in
+    nats per image. `images`: `real` uint8 `[images, 784]`; `q`, `q_iw` float32 `[images, samples, 784]`.
     """
     networks = Stored.load(run.inputs["parameters"]).member(0, run.device)
     classifier = Stored.load(run.inputs["classifier"])
