@@ -79,8 +79,7 @@ class TextCells(Section):
     """Models that one job trains, one after the other."""
 
     encoders: Levels[Literal["e1", "e2", "e3"]] = setting(
-        "Encoders: e1 linear in counts, e2 two hidden layers on frequencies, e3 linear in frequencies.",
-        min_length=1,
+        "Encoders: linear in counts (e1), deep (e2) or linear (e3) in frequencies.", min_length=1
     )
     bits: Levels[Count] = setting("Lengths of the code.", min_length=1)
     hidden: Levels[Natural] = setting("Numbers of hidden layers of the decoder.", min_length=1)

@@ -22,13 +22,9 @@ from elbogap.tables import Arrays
 
 @dataclass(frozen=True)
 class Counts:
-    """Sparse word counts of N documents with E entries in all, on a device.
+    """Sparse counts: `words` and `values` of all entries, `[E]`; `starts`, each document's first, `[N]`.
 
-    Attributes:
-        starts: first entry of each document, `[N]`.
-        words: word of each entry, `[E]`.
-        values: count of each entry, `[E]`.
-        lengths: sum of the counts of each document, `[N]`.
+    `lengths` `[N]` are the sums of the documents' counts.
     """
 
     starts: Tensor
@@ -82,16 +78,10 @@ class TextVae(nn.Module):
         frequencies: Tensor,
         generator: torch.Generator,
     ) -> None:
-        """Draw the initial weights.
+        """Draw the initial weights of a model with L bits and any number of `hidden` layers of the decoder.
 
-        Args:
-            encoder: `e1` is linear in the counts; `e2` has two hidden layers, on frequencies x / l; `e3` is
-                linear in these.
-            bits: L.
-            hidden: hidden layers of the decoder.
-            width: units of each hidden layer.
-            frequencies: f0 `[V]`.
-            generator: source of the weights.
+        The encoder `e1` is linear in the counts, `e2` has two hidden layers, on frequencies x / l, `e3` is
+        linear in these. Hidden layers have `width` units; `frequencies` is f0 `[V]`.
         """
         super().__init__()
         self.bits, self.on_counts = bits, encoder == "e1"

@@ -88,11 +88,8 @@ class Data:
 class Population:
     """The expected ELBO of factorised encoders, and of decoders where they are trained, on shifted lattices.
 
-    Attributes:
-        means: of the decoder where it is not trained, `[4, 2]` or `[M, 4, 2]`; all is done on their device.
-        spacing: of the lattices, in units of x.
-        steps: K per epoch.
-        streams: each member's shifts.
+    `means` `[4, 2]` or `[M, 4, 2]` are those of a decoder that is not trained; all is done on their device.
+    The `streams` draw the shifts of each member, in each of the K `steps` per epoch.
     """
 
     means: Tensor

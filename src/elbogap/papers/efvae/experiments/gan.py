@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor
-from torch.nn.functional import binary_cross_entropy_with_logits
+from torch.nn import functional
 
 from elbogap.data.loaders import Dataset, load
 from elbogap.ensemble import minibatches
@@ -89,17 +89,17 @@ def _images(settings: Settings, data: Dataset) -> Tensor:
     random = numpy_generator(settings.seed, "efvae.gan", "images")
     chosen = names[random.permutation(len(names))[: settings.images]]
     parts = np.split(chosen, range(READ_AT_ONCE, len(chosen), READ_AT_ONCE))
-    return torch.from_numpy(np.concatenate([_reduced(data.images(part), settings.side) for part in parts]))
+    return torch.cat([_reduced(data.images(part), settings.side) for part in parts])
 
 
-def _reduced(images: np.ndarray, side: int) -> np.ndarray:
+def _reduced(images: np.ndarray, side: int) -> Tensor:
     """Images `[N, H, H, 3]` as `[N, 3, S, S]`."""
-    count, height, *_ = images.shape
+    height = images.shape[1]
     if height % side:
         raise UserError(f"efvae.gan: images of side {height} cannot be reduced to side {side}")
-    blocks = images.reshape(count, side, height // side, side, height // side, 3)
-    return np.rint(blocks.mean((2, 4), dtype=np.float32)).astype(np.uint8).transpose(0, 3, 1, 2)
+    channels_first = torch.from_numpy(images).permute(0, 3, 1, 2).float()
+    return functional.avg_pool2d(channels_first, height // side).round().byte()
 
 
 def _cross_entropy(logits: Tensor, label: float) -> Tensor:
-    return binary_cross_entropy_with_logits(logits, torch.full_like(logits, label))
+    return functional.binary_cross_entropy_with_logits(logits, torch.full_like(logits, label))

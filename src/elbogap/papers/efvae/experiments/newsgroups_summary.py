@@ -18,8 +18,7 @@ from elbogap.runtime import Run
 from elbogap.tables import Arrays, read_arrays, read_table
 
 CELL = ["bits", "hidden", "encoder"]
-QUERIES = 500
-"""Queries whose distances are held at once."""
+QUERIES = 500  # whose distances are held at once
 
 
 def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame]:
@@ -39,10 +38,8 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame]:
     selected = baselines["selection"] == str(documents["selection"])
     unigram = baselines[selected & baselines["pseudo_word"]].set_index("part")
     curves = [read_table(path) for name, path in run.inputs.items() if name.startswith("curves_")]
-    codes: dict[str, np.ndarray] = {}
-    for name, path in run.inputs.items():
-        if name.startswith("codes_"):
-            codes |= read_arrays(path)
+    trained = [read_arrays(path) for name, path in run.inputs.items() if name.startswith("codes_")]
+    codes = {cell: packed for of_job in trained for cell, packed in of_job.items()}
     table = _table(pd.concat(curves, ignore_index=True), unigram, read_table(run.inputs["published"]))
     cells = table.loc[table["part"] == "test", ["document", "data", *CELL]]
     return {"table": table, "retrieval": cells.assign(**_retrieval(settings, cells, codes, documents))}
@@ -83,24 +80,17 @@ def _retrieval(
 ) -> dict[str, object]:
     """Columns of the table of retrieval."""
     labels, queries = (torch.from_numpy(documents[f"{part}_label"]).long() for part in ("train", "test"))
-    if settings.neighbours > len(labels):
-        raise UserError(
-            f"efvae.newsgroups_summary: {settings.neighbours} neighbours among {len(labels)} documents"
-        )
+    if (neighbours := settings.neighbours) > len(labels):
+        raise UserError(f"efvae.newsgroups_summary: {neighbours} neighbours among {len(labels)} documents")
     precisions = []
     for bits, hidden, encoder in cells[CELL].itertuples(index=False, name=None):
         packed = (codes[f"{encoder}_{bits}_{hidden}_{part}"] for part in ("train", "test"))
         train, test = (torch.from_numpy(np.unpackbits(rows, axis=1, count=bits)).float() for rows in packed)
         precision = [
-            hamming_precision(batch, train, own, labels, settings.neighbours)
+            hamming_precision(batch, train, own, labels, neighbours)
             for batch, own in zip(test.split(QUERIES), queries.split(QUERIES), strict=True)
         ]
         precisions.append(torch.cat(precision).mean().item())
     own_group = torch.bincount(labels, minlength=int(queries.max()) + 1)[queries]
     chance = (own_group / len(labels)).mean().item()
-    return {
-        "neighbours": settings.neighbours,
-        "queries": len(queries),
-        "precision": precisions,
-        "chance": chance,
-    }
+    return {"neighbours": neighbours, "queries": len(queries), "precision": precisions, "chance": chance}

@@ -25,8 +25,6 @@ from elbogap.runtime import Run, torch_generator
 from elbogap.tables import read_arrays
 from elbogap.training import Part, Work, descend, train
 
-PARTS = ("train", "test")
-
 
 def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame | dict[str, np.ndarray]]:
     """Train the cells named `cells` (key) on the input `documents`.
@@ -41,16 +39,13 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame | dict[str, np.n
     """
     name = run.keys["cells"]
     if name not in settings.cells:
-        raise UserError(
-            f"efvae.newsgroups_train: no cells '{name}'; the settings have {', '.join(settings.cells)}"
-        )
+        known = ", ".join(settings.cells)
+        raise UserError(f"efvae.newsgroups_train: no cells '{name}'; the settings have {known}")
     group = settings.cells[name]
     arrays = read_arrays(run.inputs["documents"])
-    parts = {part: Counts.of(arrays, part, run.device) for part in PARTS}
-    if settings.batch > len(parts["train"]):
-        raise UserError(
-            f"efvae.newsgroups_train: batch {settings.batch} exceeds the {len(parts['train'])} documents"
-        )
+    parts = {part: Counts.of(arrays, part, run.device) for part in ("train", "test")}
+    if settings.batch > (count := len(parts["train"])):
+        raise UserError(f"efvae.newsgroups_train: batch {settings.batch} exceeds the {count} documents")
     frequencies = torch.from_numpy(arrays["frequencies"]).float()
     curves, codes = [], {}
     for encoder, bits, hidden in product(group.encoders, group.bits, group.hidden):
