@@ -11,15 +11,16 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 
 import torch
 from torch import Tensor
 
-from elbogap.ensemble import Batch, Stream
+from elbogap.ensemble import Batch, Stream, fit
 from elbogap.inference import exponential_family as ef
 from elbogap.inference.lbfgs import minimise
 from elbogap.nn.mlp import MLP
+from elbogap.training import Work
 
 BITS = 2
 CODES = 2**BITS
@@ -113,6 +114,11 @@ class Population:
         means = decoded(networks["decoder"]) if "decoder" in networks else self.means.to(x)
         log_q = ef.log_encoder(networks["encoder"](x), _codes(x.dtype, x.device))
         return (batch["weight"] * ef.enumerated(log_joint(x, means), log_q).elbo).sum(-1)
+
+    def maximise(self, networks: Mapping[str, MLP], work: Work, **options: Any) -> Mapping[str, MLP]:
+        """The networks trained, with the options of :func:`elbogap.ensemble.fit`."""
+        device = self.means.device.type
+        return fit(self, networks, record_epochs=1, work=work, device=device, **options).networks
 
 
 def decoded(decoder: MLP) -> Tensor:

@@ -18,7 +18,6 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from elbogap.ensemble import fit
 from elbogap.inference import exponential_family as ef
 from elbogap.nn.mlp import MLP
 from elbogap.papers.efvae import toy_model
@@ -103,16 +102,9 @@ def _trained(settings: Settings, run: Run) -> tuple[Mapping[str, MLP], Mapping[s
     def train(stage: str, networks: Mapping[str, MLP], rounds: int, rate: float) -> Mapping[str, MLP]:
         shifts = [partial(generator, stage, seed, device=run.device) for seed in seeds]
         means, spacing = TRUTH.to(run.device), settings.train_spacing
-        return fit(
-            toy_model.Population(means, spacing, settings.round_steps, shifts),
-            networks,
-            epochs=rounds,
-            learning_rate=rate,
-            final_fraction=settings.final_share,
-            record_epochs=1,
-            work=Work.in_module(__name__, settings, run, stage),
-            device=run.device,
-        ).networks
+        population = toy_model.Population(means, spacing, settings.round_steps, shifts)
+        work, final = Work.in_module(__name__, settings, run, stage), settings.final_share
+        return population.maximise(networks, work, epochs=rounds, learning_rate=rate, final_fraction=final)
 
     initial = [generator("initial", seed) for seed in seeds]
     encoder = MLP.independent([2, *settings.hidden, BITS], "relu", initial)
