@@ -10,8 +10,10 @@ from typing import Any
 os.environ["MPLBACKEND"] = "agg"
 
 import matplotlib as mpl
+import numpy as np
 import pandas as pd
 from cycler import cycler
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from elbogap import __version__
@@ -53,6 +55,14 @@ def applied() -> Iterator[None]:
         mpl.rcdefaults()
         mpl.rcParams.update(_SETTINGS)
         yield
+
+
+def mosaic(panel: Axes, images: np.ndarray, title: str, **options: Any) -> None:
+    """Show images `[R, C, H, W, ...]` in rows and columns."""
+    rows, columns, height, width, *channels = images.shape
+    panel.imshow(images.swapaxes(1, 2).reshape(rows * height, columns * width, *channels), **options)
+    panel.set(title=title, xticks=[], yticks=[])
+    panel.spines[:].set_visible(False)
 
 
 def mark_stand_in(figure: Figure, *frames: pd.DataFrame) -> None:

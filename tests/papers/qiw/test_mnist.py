@@ -16,8 +16,8 @@ from elbogap.errors import UserError
 from elbogap.models.image_vae import initial_networks
 from elbogap.nn.mlp import MLP
 from elbogap.nn.store import Stored
-from elbogap.papers.qiw.classifier import predict, stored
 from elbogap.papers.qiw.experiments import mnist_classifier, mnist_reconstruct, mnist_train
+from elbogap.papers.qiw.experiments.mnist_classifier import predict, stored
 from elbogap.papers.qiw.settings import MnistClassifier, MnistReconstruct, MnistTrain
 from elbogap.runtime import Run
 

@@ -31,7 +31,7 @@ def result() -> dict[str, pd.DataFrame]:
 
 def test_target_is_normalised_with_the_mixture_s_moments() -> None:
     z = torch.linspace(-15, 15, 3001, dtype=torch.float64)
-    density = posterior_1d.log_target(z).exp() * 0.01
+    density = posterior_1d.TARGET.log_prob(z).exp() * 0.01
     assert float(density.sum()) == pytest.approx(1, abs=1e-10)
     assert float((density * z).sum()) == pytest.approx(0.3 * -2 + 0.4 * 4, abs=1e-10)
     assert float((density * z**2).sum()) == pytest.approx(0.3 * 4.5 + 0.3 * 1 + 0.4 * 16.5, abs=1e-10)
@@ -40,7 +40,7 @@ def test_target_is_normalised_with_the_mixture_s_moments() -> None:
 @pytest.mark.parametrize("k", [1, 5])
 def test_fit_recovers_a_gaussian_target(monkeypatch: pytest.MonkeyPatch, k: int) -> None:
     """If the target is a Gaussian, every bound is largest, and tight, at the target itself."""
-    monkeypatch.setattr(posterior_1d, "log_target", lambda z: Normal(1.3, 0.8).log_prob(z))
+    monkeypatch.setattr(posterior_1d, "TARGET", Normal(1.3, 0.8))
     z = torch.linspace(-24, 24, 961, dtype=torch.float64)
     mean, deviation = posterior_1d._fit(z, k, SETTINGS)
     # the bound is flat at its top: L-BFGS stops within 1e-9 nats, which is 1e-3 in the parameters

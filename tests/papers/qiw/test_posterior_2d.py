@@ -51,7 +51,7 @@ def test_grid_is_fine_and_wide_enough() -> None:
 
 def _bounds(points: int, half_width: float) -> list[float]:
     grid = posterior_2d.Grid.of(points, half_width)
-    transform = posterior_2d.exact_importance.weight_transform(grid.q, grid.log_w)
+    transform = posterior_2d.exact_importance.weight_transform(grid.log_q.exp() * grid.cell, grid.log_w)
     return [value for k in SETTINGS.ks for value in posterior_2d._exact(grid, transform, k).values()]
 
 

@@ -1,4 +1,4 @@
-"""VAEs of images with the networks of a DCGAN (efvae, section 4.2).
+"""VAEs of images with the networks of a DCGAN (efvae, section 4.2), and how they are trained.
 
 p(z) = N(0, I), p(x|z) = N(G(z), sigma^2 I), q(z|x) = N(m(x), diag s(x)^2), x in [-1, 1]. The ground truth is
 such a model: the generator of a GAN, and image noise.
@@ -9,16 +9,20 @@ encoder is the usual one: statistics of the minibatch in training, running ones 
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Self
 
 import numpy as np
+import pandas as pd
 import torch
 from torch import Tensor, nn
 
 from elbogap.densities import gaussian_log_density
 from elbogap.nn import store
 from elbogap.nn.dcgan import Encoder, Generator
+from elbogap.papers.efvae.settings import CelebaTraining, ImageTraining
+from elbogap.tables import Arrays
+from elbogap.training import Part, Work, descend, train
 
 
 class Decoder(nn.Module):
@@ -44,20 +48,14 @@ class Decoder(nn.Module):
         """Fresh pairs z `[B, L]` and x `[B, 3, S, S]`."""
         z = self.prior(count, random)
         mean = self.generator(z)
-        noise = torch.randn(mean.shape, generator=random, device=random.device)
-        return z, mean + self.log_sigma.exp() * noise
-
-    def log_likelihood(self, x: Tensor, z: Tensor) -> Tensor:
-        """log p(x|z), `[B]`, in nats."""
-        mean = self.generator(z).flatten(1)
-        return gaussian_log_density(x.flatten(1), mean, 2 * self.log_sigma)
+        return z, mean + self.log_sigma.exp() * _noise(mean, random)
 
     def to_arrays(self) -> dict[str, np.ndarray]:
         """Everything that :meth:`from_arrays` needs."""
         return {"sigma": np.array(self.sigma), **store.joined({"generator": self.generator})}
 
     @classmethod
-    def from_arrays(cls, arrays: Mapping[str, np.ndarray]) -> Self:
+    def from_arrays(cls, arrays: Arrays) -> Self:
         """The decoder that :meth:`to_arrays` described; other arrays in the mapping are ignored."""
         return cls(Generator.from_arrays(store.part("generator", arrays)), float(arrays["sigma"]))
 
@@ -65,13 +63,51 @@ class Decoder(nn.Module):
 def elbo_terms(decoder: Decoder, encoder: Encoder, x: Tensor, random: torch.Generator) -> Tensor:
     """log p(x|z) at one draw z ~ q(z|x), and KL(q(z|x) || p(z)): the ELBO is the first less the second.
 
-    KL = 1/2 sum_l [m_l^2 + s_l^2 - 1 - 2 log s_l].
-
-    Returns:
-        `[2, B]`, in nats.
+    KL = 1/2 sum_l [m_l^2 + s_l^2 - 1 - 2 log s_l]. Both are in nats, `[2, B]`.
     """
     mean, log_scale = encoder.moments(x)
-    noise = torch.randn(mean.shape, generator=random, device=mean.device)
-    z = mean + log_scale.exp() * noise
+    z = mean + log_scale.exp() * _noise(mean, random)
+    decoded = decoder.generator(z).flatten(1)
+    log_likelihood = gaussian_log_density(x.flatten(1), decoded, 2 * decoder.log_sigma)
     kl = (0.5 * (mean.square() + (2 * log_scale).exp() - 1) - log_scale).sum(-1)
-    return torch.stack([decoder.log_likelihood(x, z), kl])
+    return torch.stack([log_likelihood, kl])
+
+
+def _noise(like: Tensor, random: torch.Generator) -> Tensor:
+    return torch.randn(like.shape, generator=random, device=like.device)
+
+
+def adam(settings: ImageTraining, *networks: nn.Module) -> torch.optim.Adam:
+    """The optimiser of all parameters that are to be trained."""
+    parameters = [value for network in networks for value in network.parameters() if value.requires_grad]
+    return torch.optim.Adam(parameters, lr=settings.learning_rate, betas=(settings.beta1, 0.999))
+
+
+def curve(settings: ImageTraining, steps: int, records: Tensor, columns: Sequence[str]) -> pd.DataFrame:
+    """The last `step` of each of the records `[R, C, 1]`, and means of the C columns over it."""
+    last = np.arange(1, len(records) + 1) * settings.record_steps
+    means = pd.DataFrame(records.squeeze(-1).numpy(), columns=columns)
+    return pd.DataFrame({"step": np.minimum(last, steps), **means})
+
+
+def maximise(
+    objective: Callable[[int], Sequence[Tensor]],
+    columns: Sequence[str],
+    networks: Mapping[str, nn.Module],
+    settings: CelebaTraining,
+    work: Work,
+) -> pd.DataFrame:
+    """Train networks in place by the first scalar of the objective of step i; the :func:`curve` of all.
+
+    Parameters that require no gradient stay as they are. `columns` are the names of the scalars.
+    """
+    optimiser = adam(settings, *networks.values())
+
+    def step(i: int) -> Tensor:
+        values = objective(i)
+        descend(-values[0], optimiser)
+        return torch.stack([value.detach() for value in values])[:, None]
+
+    parts: dict[str, Part] = {**networks, "optimiser": optimiser}
+    records = train(step, steps=settings.steps, record_every=settings.record_steps, parts=parts, work=work)
+    return curve(settings, settings.steps, records, columns)

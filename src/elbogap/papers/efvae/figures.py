@@ -1,12 +1,12 @@
 """Figures of document efvae, each a function of its tables."""
 
 from collections.abc import Mapping
+from itertools import product
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from matplotlib import pyplot as plt
-from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -49,6 +49,9 @@ def fig02_toy(panels: Arrays) -> Figure:
     figure, axes = plt.subplots(2, 3, figsize=(style.PAGE, 4.9))
     colours = np.array([to_rgb(colour) for colour in CODE_COLOURS])
     decided = {name: colours[panels[name]] for name in ("ground_truth", "encoder", "posterior", "rbm")}
+    axis = panels["axis"]
+    half = (axis[1] - axis[0]) / 2
+    ends = (axis[0] - half, axis[-1] + half)
     for panel, title, image, model in (
         (axes[0, 0], "(a) ground truth $p^*(z\\,|\\,x)$", panels["probabilities"] @ colours, "ground_truth"),
         (axes[0, 1], "(b) decisions by $p^*(z\\,|\\,x)$", decided["ground_truth"], "ground_truth"),
@@ -56,8 +59,14 @@ def fig02_toy(panels: Arrays) -> Figure:
         (axes[1, 0], "(d) model posterior $p_\\theta(z\\,|\\,x)$", decided["posterior"], "joint"),
         (axes[1, 1], "(e) RBM", decided["rbm"], "rbm"),
     ):
-        panel.set_title(title)
-        _draw_plane(panel, panels["axis"], image, panels[f"means_{model}"])
+        panel.imshow(image.swapaxes(0, 1), origin="lower", extent=(*ends, *ends), interpolation="nearest")
+        for number, mean in enumerate(panels[f"means_{model}"]):
+            panel.plot(*mean, "o", color=style.BLACK, markersize=3)
+            panel.annotate(
+                f"{number:02b}", mean, xytext=(3, 3), textcoords="offset points", fontsize=7,
+                color=style.BLACK, bbox={"facecolor": "white", "alpha": 0.7, "linewidth": 0, "pad": 0.6},
+            )  # fmt: skip
+        panel.set(title=title, xlabel="$x_1$", ylabel="$x_2$", xlim=ends, ylim=ends)
     panel = axes[1, 2]  # the bound is largest not where the likelihood is, but where the gap is smaller
     step, loglik, elbo = (panels[name] for name in ("step", "loglik", "elbo"))
     panel.fill_between(step, elbo, loglik, color=style.GREY, alpha=0.2, linewidth=0, label="KL gap")
@@ -71,20 +80,6 @@ def fig02_toy(panels: Arrays) -> Figure:
     return figure
 
 
-def _draw_plane(panel: Axes, axis: np.ndarray, image: np.ndarray, means: np.ndarray) -> None:
-    """Colours `[P, P, 3]`, x_1 along the first axis, and the model's means with their codes."""
-    half = (axis[1] - axis[0]) / 2
-    ends = (axis[0] - half, axis[-1] + half)
-    panel.imshow(image.swapaxes(0, 1), origin="lower", extent=(*ends, *ends), interpolation="nearest")
-    for number, mean in enumerate(means):
-        panel.plot(*mean, "o", color=style.BLACK, markersize=3)
-        panel.annotate(
-            f"{number:02b}", mean, xytext=(3, 3), textcoords="offset points", fontsize=7, color=style.BLACK,
-            bbox={"facecolor": "white", "alpha": 0.7, "linewidth": 0, "pad": 0.6},
-        )  # fmt: skip
-    panel.set(xlabel="$x_1$", ylabel="$x_2$", xlim=ends, ylim=ends)
-
-
 ENCODERS = {
     "e1": (style.BLUE, "o", "e1: linear, counts"),
     "e2": (style.VERMILION, "s", "e2: deep, frequencies"),
@@ -93,12 +88,7 @@ ENCODERS = {
 """How an encoder's models are drawn: colour, marker, label."""
 DEPTHS = {0: "linear decoder", 1: "1 hidden layer", 2: "2 hidden layers"}
 LAST: dict[str, Any] = {"linestyle": ":", "linewidth": 0.9}
-PUBLISHED: dict[str, Any] = {
-    "linestyle": "none",
-    "markerfacecolor": "none",
-    "markersize": 6,
-    "markeredgewidth": 0.8,
-}
+PUBLISHED: dict[str, Any] = {"linestyle": "", "fillstyle": "none", "markersize": 6, "markeredgewidth": 0.8}
 
 
 def fig_newsgroups(table: pd.DataFrame) -> Figure:
@@ -106,28 +96,25 @@ def fig_newsgroups(table: pd.DataFrame) -> Figure:
     depths = sorted(table["hidden"].unique())
     size = max(style.PAGE, 1.8 * len(depths)), 4.2
     figure, axes = plt.subplots(2, len(depths), figsize=size, sharex=True, sharey="row", squeeze=False)
-    for row, part in zip(axes, ("train", "test"), strict=True):
-        for panel, depth in zip(row, depths, strict=True):
-            shown = table[(table["part"] == part) & (table["hidden"] == depth)]
-            panel.axhline(shown["unigram"].iloc[0], color=style.GREY, linewidth=0.8, label="unigram")
-            for encoder, (colour, marker, label) in ENCODERS.items():
-                curve = shown[shown["encoder"] == encoder].sort_values("bits")
-                panel.plot(curve["bits"], curve["nelbo"], color=colour, marker=marker, label=label)
-                panel.plot(curve["bits"], curve["nelbo_last"], color=colour, **LAST)
-                panel.plot(curve["bits"], curve["published"], color=colour, marker=marker, **PUBLISHED)
-            panel.set_xscale("log", base=2)
-            panel.set_xticks(sorted(table["bits"].unique()))
-            panel.xaxis.set_major_formatter("{x:g}")
-        row[0].set_ylabel(f"{part} NELBO / nats")
-    for top, bottom, depth in zip(*axes, depths, strict=True):
-        top.set_title(DEPTHS.get(depth, f"{depth} hidden layers"))
-        bottom.set_xlabel("bits")
+    for panel, (part, depth) in zip(axes.flat, product(("train", "test"), depths), strict=True):
+        shown = table[(table["part"] == part) & (table["hidden"] == depth)].sort_values("bits")
+        panel.axhline(shown["unigram"].iloc[0], color=style.GREY, linewidth=0.8, label="unigram")
+        for encoder, (colour, marker, label) in ENCODERS.items():
+            curve = shown[shown["encoder"] == encoder]
+            panel.plot(curve["bits"], curve["nelbo"], color=colour, marker=marker, label=label)
+            panel.plot(curve["bits"], curve["nelbo_last"], color=colour, **LAST)
+            panel.plot(curve["bits"], curve["published"], color=colour, marker=marker, **PUBLISHED)
+        panel.set_xscale("log", base=2)
+        panel.set_xticks(sorted(table["bits"].unique()))
+        panel.xaxis.set_major_formatter("{x:g}")
+        panel.set(xlabel="bits", ylabel=f"{part} NELBO / nats")
+        panel.label_outer()
+    for panel, depth in zip(axes[0], depths, strict=True):
+        panel.set_title(DEPTHS.get(depth, f"{depth} hidden layers"))
     handles, _ = axes[0, 0].get_legend_handles_labels()
-    proxies = [
-        Line2D([], [], color=style.BLACK, label="after the last epoch", **LAST),
-        Line2D([], [], color=style.BLACK, marker="o", label="published", **PUBLISHED),
-    ]
-    figure.legend(handles=[*handles, *proxies], loc="outside lower center", ncols=3)
+    handles.append(Line2D([], [], color=style.BLACK, label="after the last epoch", **LAST))
+    handles.append(Line2D([], [], color=style.BLACK, marker="o", label="published", **PUBLISHED))
+    figure.legend(handles=handles, loc="outside lower center", ncols=3)
     style.mark_stand_in(figure, table)
     return figure
 
@@ -154,13 +141,7 @@ def _strips(pictures: Arrays, height: int, rows: Mapping[str, str]) -> Figure:
     inches = height * min(style.PAGE / columns, LARGEST_IMAGE) + 0.25
     figure, axes = plt.subplots(len(rows), 1, figsize=(style.PAGE, len(rows) * inches))
     for panel, (title, name) in zip(axes, rows.items(), strict=True):
-        images = pictures[name]
-        side = images.shape[1]
-        canvas = np.full((height * columns, *images.shape[1:]), 255, dtype=np.uint8)
-        canvas[:count] = images
-        tiles = canvas.reshape(height, columns, side, side, 3).transpose(0, 2, 1, 3, 4)
-        panel.imshow(tiles.reshape(height * side, columns * side, 3))
-        panel.set(title=title, xticks=[], yticks=[])
-        panel.spines[:].set_visible(False)
+        full = np.pad(pictures[name], ((0, height * columns - count), *[(0, 0)] * 3), constant_values=255)
+        style.mosaic(panel, full.reshape(height, columns, *full.shape[1:]), title)
     style.mark_stand_in(figure, pd.DataFrame({"data": [str(pictures["data"])]}))
     return figure

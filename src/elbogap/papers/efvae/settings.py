@@ -72,17 +72,14 @@ class Documents(Section):
     """Which words of 20 Newsgroups are kept."""
 
     words: Count = setting("Number of words.")
-    selection: Literal["documents", "count"] = setting(
-        "What ranks a word: the number of training documents that have it, or its count in all of them."
-    )
+    selection: Literal["documents", "count"] = setting("Words are ranked by training documents or by count.")
 
 
 class TextCells(Section):
     """Models that one job trains, one after the other."""
 
     encoders: Levels[Literal["e1", "e2", "e3"]] = setting(
-        "Encoders: e1 linear in counts, e2 two hidden layers on frequencies, e3 linear in frequencies.",
-        min_length=1,
+        "Encoders: linear in counts (e1), deep (e2) or linear (e3) in frequencies.", min_length=1
     )
     bits: Levels[Count] = setting("Lengths of the code.", min_length=1)
     hidden: Levels[Natural] = setting("Numbers of hidden layers of the decoder.", min_length=1)
@@ -130,9 +127,7 @@ class Gan(ImageTraining):
     side: Literal[8, 16, 32, 64] = setting("Width and height of the images.", unit="pixels")
     latent: Count = setting("Latent dimensions.")
     width: Count = setting("Channels of the layers next to the image, in both networks.")
-    sigma: Positive = setting(
-        "Standard deviation of the ground truth's image noise; pixels lie in [-1, 1].", unit="pixel value"
-    )
+    sigma: Positive = setting("Scale of the image noise; pixels lie in [-1, 1].", unit="pixel value")
     epochs: Count = setting("Passes through the training images; the last generator is kept.")
 
 
@@ -162,13 +157,10 @@ class EfvaeConfig(Section):
     """Document efvae."""
 
     toy: Toy = setting("The artificial example.")
-
     theory: Theory = setting("Consistency results on small models.")
-
     documents: Documents = setting("Which words of the documents Table 2 keeps.")
     newsgroups_train: NewsgroupsTrain = setting("Training for Table 2.")
     newsgroups_summary: NewsgroupsSummary = setting("Table 2, and retrieval by the codes.")
-
     gan: Gan = setting("The ground truth of the CelebA images.")
     pretrain: Pretrain = setting("Pre-training of its encoder by conditional likelihood.")
     joint: CelebaTraining = setting("Joint training of decoder and encoder by the ELBO.")

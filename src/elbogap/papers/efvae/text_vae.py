@@ -2,28 +2,72 @@
 
 p(z) is uniform on {0, 1}^L, p(x|z) multinomial with word probabilities softmax(f(z)), and q(z|x) is
 proportional to exp <z, g(x)>. The smoothed corpus distribution f0 is added to the counts c of each document:
-x = c + f0, longer than c by one word in all. The multinomial's base measure is left out.
-
-Deviation: the word biases start at log f0, where the model is the unigram; all else starts as torch's linear
-layers do. The document does not say where it starts.
+x = c + f0, longer than c by one word in all. The multinomial's base measure is left out. Deviation: the word
+biases start at log f0, where the model is the unigram; all else starts as torch's linear layers do.
 """
 
+from collections.abc import Iterator
+from dataclasses import dataclass
 from itertools import pairwise
-from typing import cast
+from typing import Self
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 from torch.nn.utils import skip_init
 
 from elbogap.inference.families.base import LogJoint
-from elbogap.papers.efvae.documents import Counts
+from elbogap.tables import Arrays
+
+
+@dataclass(frozen=True)
+class Counts:
+    """Sparse counts: `words` and `values` of all entries, `[E]`; `starts`, each document's first, `[N]`.
+
+    `lengths` `[N]` are the sums of the documents' counts.
+    """
+
+    starts: Tensor
+    words: Tensor
+    values: Tensor
+    lengths: Tensor
+
+    @classmethod
+    def of(cls, arrays: Arrays, part: str, device: str) -> Self:
+        """The documents of a part, from what :mod:`elbogap.papers.efvae.experiments.documents` stores."""
+        ends, words, values = (
+            torch.from_numpy(arrays[f"{part}_{name}"]).to(device) for name in ("ends", "words", "counts")
+        )
+        starts, totals = functional.pad(ends[:-1], (1, 0)), functional.pad(values.cumsum(0), (1, 0))
+        return cls(starts, words, values.float(), (totals[ends] - totals[starts]).float())
+
+    def __len__(self) -> int:
+        """The number N of documents."""
+        return len(self.starts)
+
+    def take(self, rows: Tensor) -> "Counts":
+        """The documents `rows`, in this order."""
+        sizes = functional.pad(self.starts, (0, 1), value=len(self.words)).diff()[rows]
+        starts = sizes.cumsum(0) - sizes
+        entries = (self.starts[rows] - starts).repeat_interleave(sizes)
+        entries += torch.arange(len(entries), device=entries.device)
+        return Counts(starts, self.words[entries], self.values[entries], self.lengths[rows])
+
+    def split(self, size: int) -> Iterator["Counts"]:
+        """Parts of `size` consecutive documents each; the last may have fewer."""
+        return map(self.take, torch.arange(len(self), device=self.starts.device).split(size))
+
+    def times(self, matrix: Tensor) -> Tensor:
+        """The sparse product with a matrix with one row per word, `[V, H]` to `[N, H]`, differentiable."""
+        return functional.embedding_bag(
+            self.words, matrix, self.starts, mode="sum", per_sample_weights=self.values
+        )
 
 
 class TextVae(nn.Module):
     """Encoder g and decoder f of one model."""
 
     frequencies: Tensor
-    topics: nn.Linear
 
     def __init__(
         self,
@@ -34,16 +78,10 @@ class TextVae(nn.Module):
         frequencies: Tensor,
         generator: torch.Generator,
     ) -> None:
-        """Draw the initial weights.
+        """Draw the initial weights of a model with L bits and any number of `hidden` layers of the decoder.
 
-        Args:
-            encoder: `e1` is linear in the counts; `e2` has two hidden layers, on frequencies x / l; `e3` is
-                linear in these.
-            bits: L.
-            hidden: hidden layers of the decoder.
-            width: units of each hidden layer.
-            frequencies: f0 `[V]`.
-            generator: source of the weights.
+        The encoder `e1` is linear in the counts, `e2` has two hidden layers, on frequencies x / l, `e3` is
+        linear in these. Hidden layers have `width` units; `frequencies` is f0 `[V]`.
         """
         super().__init__()
         self.bits, self.on_counts = bits, encoder == "e1"
@@ -53,9 +91,11 @@ class TextVae(nn.Module):
         # rows are words, as sparse products want them
         self.table = nn.Parameter(torch.empty(words, first).uniform_(-bound, bound, generator=generator))
         self.bias = nn.Parameter(torch.empty(first).uniform_(-bound, bound, generator=generator))
-        self.encoder = _layers([first, *inner], generator)
-        self.decoder = _layers([bits, *[width] * hidden], generator)
-        self.topics = cast(nn.Linear, _layers([width if hidden else bits, words], generator)[0])
+        self.encoder = nn.ModuleList(_linear(*sizes, generator) for sizes in pairwise([first, *inner]))
+        self.decoder = nn.ModuleList(
+            _linear(*sizes, generator) for sizes in pairwise([bits, *[width] * hidden])
+        )
+        self.topics = _linear(width if hidden else bits, words, generator)
         self.topics.bias.data.copy_(frequencies.log())
 
     def logits(self, counts: Counts) -> Tensor:
@@ -75,14 +115,13 @@ class TextVae(nn.Module):
         """
         to_hidden = self._times(counts, self.topics.weight)
         constant = self._times(counts, self.topics.bias.unsqueeze(-1)).squeeze(-1)
-        lengths = counts.lengths + 1
 
         def of_codes(codes: Tensor) -> Tensor:
             hidden = codes
             for layer in self.decoder:
                 hidden = layer(hidden).relu()
             scores = (to_hidden * hidden).sum(-1) + constant
-            return lengths * self.topics(hidden).logsumexp(-1) - scores
+            return (counts.lengths + 1) * self.topics(hidden).logsumexp(-1) - scores
 
         return of_codes
 
@@ -91,10 +130,9 @@ class TextVae(nn.Module):
         return counts.times(matrix) + self.frequencies @ matrix
 
 
-def _layers(sizes: list[int], generator: torch.Generator) -> nn.ModuleList:
-    """Linear layers from each size to the next, with torch's own distribution of the weights."""
-    layers = nn.ModuleList(skip_init(nn.Linear, inputs, outputs) for inputs, outputs in pairwise(sizes))
-    for layer, inputs in zip(layers, sizes, strict=False):
-        for parameter in layer.parameters():
-            parameter.data.uniform_(-(inputs**-0.5), inputs**-0.5, generator=generator)
-    return layers
+def _linear(inputs: int, outputs: int, generator: torch.Generator) -> nn.Linear:
+    """A layer with torch's own distribution of the weights."""
+    layer = skip_init(nn.Linear, inputs, outputs)
+    for parameter in layer.parameters():
+        parameter.data.uniform_(-(inputs**-0.5), inputs**-0.5, generator=generator)
+    return layer

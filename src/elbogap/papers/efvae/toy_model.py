@@ -1,25 +1,26 @@
 """The document's toy: a mixture of four Gaussians on the plane, and encoders of two independent bits.
 
 Deviations: the means are lost. The centre and an equilateral triangle around it with radius 2 and scale 1 are
-a calibration, not a reading: they give the published ELBOs, and other shapes may too. Expectations over the
-data are sums over lattices, which for smooth functions err by exp(-2 (pi s / h)^2) with spacing h and
-Gaussians of scale s (the best factorised q of each x jumps, which costs 1e-4); there is no training set.
-Networks see a coarse lattice that is shifted at random at each step, so that they cannot fit to its nodes.
+calibrated to the published ELBOs, and other shapes may give them too. There is no training set: expectations
+are sums over lattices, which for smooth functions err by exp(-2 (pi s / h)^2) with spacing h and Gaussians of
+scale s (the best factorised q of each x jumps, which costs 1e-4). Networks see a coarse lattice that is
+shifted at random at each step, so that they cannot fit to its nodes.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
-from typing import Self
+from functools import cache, partial
+from typing import Any, ClassVar, Self
 
 import torch
 from torch import Tensor
 
-from elbogap.ensemble import Batch, Stream
+from elbogap.ensemble import Batch, Stream, fit
 from elbogap.inference import exponential_family as ef
-from elbogap.nn.mlp import MLP, Network
-from elbogap.papers.efvae.search import maximise
+from elbogap.inference.lbfgs import minimise
+from elbogap.nn.mlp import MLP
+from elbogap.training import Work
 
 BITS = 2
 CODES = 2**BITS
@@ -30,6 +31,13 @@ TRAINED = 4.0  # the same in training, whose encoder has nothing to gain beyond
 HEIGHT = math.sqrt(0.75)
 TRUTH = RADIUS * torch.tensor([[0.0, 0.0], [-1.0, 0.0], [0.5, HEIGHT], [0.5, -HEIGHT]], dtype=torch.float64)
 """mu(z) of the ground truth p(z) = 1/4, p(x|z) = N(mu(z), scale^2 I); the first code is the centre."""
+SEARCH = {"maxiter": 5000, "maxfun": 10_000, "ftol": 1e-15, "gtol": 1e-9}
+
+
+def maximise(value: Callable[[Tensor], Tensor], *starts: Tensor) -> Tensor:
+    """The best local maximum of a differentiable function that L-BFGS finds from the starts, in float64."""
+    ends = [minimise(lambda point: -value(point), start, options=SEARCH)[0] for start in starts]
+    return max(ends, key=lambda point: value(point).item())
 
 
 def log_joint(x: Tensor, means: Tensor) -> Tensor:
@@ -52,12 +60,7 @@ def lattice(spacing: float, radius: float = RADIUS, reach: float = REACH) -> Ten
 
 @dataclass(frozen=True)
 class Data:
-    """Data on a lattice, and what decoders achieve on them.
-
-    Attributes:
-        x: nodes, `[N, 2]`.
-        mass: of the data at each node, `[N]`.
-    """
+    """Nodes x `[N, 2]` of a lattice, the data's mass at each, `[N]`, and what decoders achieve on them."""
 
     x: Tensor
     mass: Tensor
@@ -70,7 +73,7 @@ class Data:
 
     def bound(self, means: Tensor, encoder: MLP) -> ef.Bound:
         """Of each x, for decoders `[M, 4, 2]` with an encoder network each."""
-        return ef.enumerated(log_joint(self.x, means), measured(encoder, self.x))
+        return ef.enumerated(log_joint(self.x, means), encoder_log_prob(encoder, self.x))
 
     def best_bound(self, means: Tensor) -> ef.Bound:
         """The same with the best factorised q of each x, without any network, `[..., 4, 2]`."""
@@ -86,49 +89,41 @@ class Data:
 class Population:
     """The expected ELBO of factorised encoders, and of decoders where they are trained, on shifted lattices.
 
-    Attributes:
-        means: of the decoder, `[4, 2]` or `[M, 4, 2]` on the device, where it is not trained.
-        spacing: of the lattices, in units of x.
-        steps: K per epoch.
-        streams: each member's shifts.
-        device: where everything lives.
-        reported: nothing.
+    `means` `[4, 2]` or `[M, 4, 2]` are those of a decoder that is not trained; all is done on their device.
+    The `streams` draw the shifts of each member, in each of the K `steps` per epoch.
     """
 
     means: Tensor
     spacing: float
     steps: int
     streams: Sequence[Stream]
-    device: str
-    reported: tuple[str, ...] = ()
+
+    reported: ClassVar[tuple[str, ...]] = ()
 
     def prepare(self, epoch: int) -> Batch:
         """The nodes `x` `[M, K, N, 2]` and their `weight` `[M, K, N]`, of sum 1."""
-        shifts = [
-            torch.rand(self.steps, 1, 2, generator=stream(epoch), device=self.device, dtype=torch.float64)
-            for stream in self.streams
-        ]
-        nodes = lattice(self.spacing, reach=TRAINED).to(self.device)
-        x = nodes + self.spacing * (torch.stack(shifts) - 0.5)
-        log_p = log_joint(x, TRUTH.to(self.device)).logsumexp(-1)
-        return {"x": x.float(), "weight": log_p.softmax(-1).float()}
+        draw = partial(torch.rand, self.steps, 1, 2, device=self.means.device, dtype=torch.float64)
+        shifts = torch.stack([draw(generator=stream(epoch)) for stream in self.streams])
+        x = lattice(self.spacing, reach=TRAINED).to(self.means) + self.spacing * (shifts - 0.5)
+        weight = log_joint(x, TRUTH.to(self.means)).logsumexp(-1).softmax(-1)
+        return {"x": x.float(), "weight": weight.float()}
 
     def value(self, networks: Mapping[str, MLP], batch: Batch) -> Tensor:
         """The expected ELBO `[M]`; `networks` are `encoder` and, if it is trained, `decoder`."""
         x = batch["x"]
         means = decoded(networks["decoder"]) if "decoder" in networks else self.means.to(x)
-        bound = ef.enumerated(log_joint(x, means), encoded(networks["encoder"], x))
-        return (batch["weight"] * bound.elbo).sum(-1)
+        log_q = ef.log_encoder(networks["encoder"](x), _codes(x.dtype, x.device))
+        return (batch["weight"] * ef.enumerated(log_joint(x, means), log_q).elbo).sum(-1)
+
+    def maximise(self, networks: Mapping[str, MLP], work: Work, **options: Any) -> Mapping[str, MLP]:
+        """The networks trained, with the options of :func:`elbogap.ensemble.fit`."""
+        device = self.means.device.type
+        return fit(self, networks, record_epochs=1, work=work, device=device, **options).networks
 
 
 def decoded(decoder: MLP) -> Tensor:
     """mu(z) of constant networks, `[M, 4, 2]`."""
     return decoder(decoder.biases[0].new_zeros(decoder.members, 1, 0)).view(-1, CODES, 2)
-
-
-def encoded(encoder: Network, x: Tensor) -> Tensor:
-    """log q(z|x) of the networks, q ∝ exp <g(x), z>, z in {0, 1}^2; `[M, B, 2]` to `[M, B, 4]`."""
-    return ef.log_encoder(encoder(x), _codes(x.dtype, x.device))
 
 
 @cache
@@ -138,6 +133,7 @@ def _codes(dtype: torch.dtype, device: torch.device) -> Tensor:
 
 
 @torch.no_grad()
-def measured(encoder: MLP, x: Tensor) -> Tensor:
-    """log q(z|x) of all members in float64, `[N, 2]` to `[M, N, 4]`."""
-    return encoded(encoder, x.float()[None]).double().log_softmax(-1)
+def encoder_log_prob(encoder: MLP, x: Tensor) -> Tensor:
+    """log q(z|x) of all members, q ∝ exp <g(x), z>, z in {0, 1}^2, `[N, 2]` to `[M, N, 4]` in float64."""
+    natural = encoder(x.float()[None])
+    return ef.log_encoder(natural, _codes(natural.dtype, natural.device)).double().log_softmax(-1)

@@ -1,6 +1,6 @@
 """Figures of document qiw, each a function of its tables."""
 
-from collections.abc import Mapping
+from itertools import product
 
 import numpy as np
 import pandas as pd
@@ -8,8 +8,7 @@ from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 
 from elbogap import style
-
-Arrays = Mapping[str, np.ndarray]
+from elbogap.tables import Arrays
 
 LEVELS = 12
 SIDE = 28
@@ -18,7 +17,10 @@ SIDE = 28
 def fig01_posterior_2d(density: Arrays) -> Figure:
     """Figure 1: the target as contour lines, and q_IW for up to three k as filled contours."""
     axis, target = density["axis"], density["target"]
-    shown = _spread(density["k"])
+    order = density["k"].argsort()
+    log_ks = np.log(density["k"][order])
+    middle = abs(2 * log_ks - log_ks[0] - log_ks[-1]).argmin()
+    shown = order[sorted({0, int(middle), len(order) - 1})]  # the smallest, middle and largest k
     densities = density["q_iw"][shown]
     levels = np.linspace(0, max(target.max(), densities.max()), LEVELS)
     width = style.PAGE * (1 + len(shown)) / 4
@@ -32,17 +34,9 @@ def fig01_posterior_2d(density: Arrays) -> Figure:
         panel.set(aspect="equal", xticks=[], yticks=[])
         panel.spines[:].set_visible(True)
     figure.supxlabel(f"latent variables $z$, each panel $[-{axis[-1]:g}, {axis[-1]:g}]^2$", fontsize="medium")
-    bar = figure.colorbar(filled, ax=axes, shrink=0.8, aspect=14, pad=0.01, ticks=levels[:: LEVELS // 3])
-    bar.ax.set_yticklabels([f"{level:.2f}" for level in levels[:: LEVELS // 3]])
-    bar.set_label("density")
+    looks = {"shrink": 0.8, "aspect": 14, "pad": 0.01, "ticks": levels[:: LEVELS // 3], "format": "%.2f"}
+    figure.colorbar(filled, ax=axes, label="density", **looks)
     return figure
-
-
-def _spread(ks: np.ndarray) -> list[int]:
-    """Indices of the smallest k, the one nearest to the middle of the logarithms, and the largest."""
-    from_middle = abs(2 * np.log(ks) - np.log(ks.min()) - np.log(ks.max()))
-    indices = {int(ks.argmin()), int(from_middle.argmin()), int(ks.argmax())}
-    return sorted(indices, key=lambda index: ks[index])
 
 
 def fig02_mnist_reconstructions(images: Arrays, reconstruction: pd.DataFrame) -> Figure:
@@ -51,17 +45,15 @@ def fig02_mnist_reconstructions(images: Arrays, reconstruction: pd.DataFrame) ->
     samples = images["q"].shape[1]
     widths = {"width_ratios": [max(1, samples / 10), samples, samples]}
     figure, axes = plt.subplots(1, 3, figsize=(style.PAGE, 2.25), gridspec_kw=widths)
-    titles = ("image", "decoded draws of $q(z \\mid x)$", "decoded draws of $q_{\\mathrm{IW}}(z \\mid x)$")
-    mosaics = (images["real"][:, None], images["q"], images["q_iw"])
-    for panel, title, mosaic in zip(axes, titles, mosaics, strict=True):
-        rows, columns, _ = mosaic.shape
-        tiles = mosaic.reshape(rows, columns, SIDE, SIDE).transpose(0, 2, 1, 3)
-        panel.imshow(tiles.reshape(rows * SIDE, columns * SIDE), cmap="gray_r", vmin=0, vmax=1)
-        panel.set(title=title, xticks=[], yticks=[])
-        panel.spines[:].set_visible(False)
-    for panel, method in zip(axes[1:], ("q", "q_iw"), strict=True):
-        log_likelihood, agreement = measured.loc[method]
-        panel.set_xlabel(f"$\\log p(x \\mid z) = {log_likelihood:.1f}$ nats, same digit {agreement:.1%}")
+    for panel, name, title in zip(
+        axes, ("real", "q", "q_iw"), ("image", "q", "q_{\\mathrm{IW}}"), strict=True
+    ):
+        if name != "real":
+            title = f"decoded draws of ${title}(z \\mid x)$"
+            log_likelihood, agreement = measured.loc[name]
+            panel.set_xlabel(f"$\\log p(x \\mid z) = {log_likelihood:.1f}$ nats, same digit {agreement:.1%}")
+        tiles = images[name].reshape(len(images["real"]), -1, SIDE, SIDE)
+        style.mosaic(panel, tiles, title, cmap="gray_r", vmin=0, vmax=1)
     figure.get_layout_engine().set(wspace=0.04)
     style.mark_stand_in(figure, reconstruction)
     return figure
@@ -77,20 +69,18 @@ def fig03_posterior_1d(density: pd.DataFrame, histogram: pd.DataFrame) -> Figure
         "q": (style.GREEN, "--", "fitted $q(z \\mid x)$"),
         "q_iw": (style.BLACK, ":", "exact $q_{\\mathrm{IW}}(z \\mid x)$"),
     }
-    for row, (training, name) in zip(axes, {"svi": "SVI", "iw-svi": "IW-SVI"}.items(), strict=True):
-        for panel, k in zip(row, ks, strict=True):
-            bars, curves = (
-                table[(table["training"] == training) & (table["k"] == k)] for table in (histogram, density)
-            )
-            edges, label = [*bars["left"], bars["right"].iloc[-1]], "resampled draws"
-            panel.stairs(bars["density"], edges, fill=True, color=style.VERMILION, alpha=0.4, label=label)
-            for column, (colour, line, label) in looks.items():
-                panel.plot(curves["z"], curves[column], line, color=colour, label=label)
-            panel.set(xlim=(curves["z"].min(), curves["z"].max()), ylim=(0, None))
-        row[0].set_ylabel(f"q fitted by {name}\ndensity")
+    for panel, (training, k) in zip(axes.flat, product(("svi", "iw-svi"), ks), strict=True):
+        bars, curves = (
+            table[(table["training"] == training) & (table["k"] == k)] for table in (histogram, density)
+        )
+        edges, label = [*bars["left"], bars["right"].iloc[-1]], "resampled draws"
+        panel.stairs(bars["density"], edges, fill=True, color=style.VERMILION, alpha=0.4, label=label)
+        for column, (colour, line, label) in looks.items():
+            panel.plot(curves["z"], curves[column], line, color=colour, label=label)
+        panel.set(xlabel="latent variable $z$", ylabel=f"q fitted by {training.upper()}\ndensity")
+        panel.set(xlim=(curves["z"].min(), curves["z"].max()), ylim=(0, None))
+        panel.label_outer()
     for panel, k in zip(axes[0], ks, strict=True):
         panel.set_title(f"$K = {k}$")
-    for panel in axes[1]:
-        panel.set_xlabel("latent variable $z$")
     figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=4)
     return figure

@@ -33,9 +33,7 @@ class Posterior2D(Posterior):
 
     figure_points: Integer = setting("Grid points per axis of the figure.", ge=2)
     points: Integer = setting("Grid points per axis of the integrals.", ge=40)
-    batches: Integer = setting(
-        "Batches of other draws per seed, for the Monte-Carlo columns.", ge=4, multiple_of=2
-    )
+    batches: Integer = setting("Batches in a repetition of the Monte-Carlo columns.", ge=4, multiple_of=2)
     batch_seeds: Integer = setting("Independent repetitions of the Monte-Carlo columns.", ge=2)
 
 
@@ -98,7 +96,5 @@ class QiwConfig(Section):
     posterior_2d: Posterior2D = setting("Figure 1 and Table 1.")
     posterior_1d: Posterior1D = setting("Figure 3.")
     mnist_train: MnistTrain = setting("Training for Figure 2.")
-    mnist_classifier: MnistClassifier = setting(
-        "The classifier that reads the digits of Figure 2's reconstructions."
-    )
+    mnist_classifier: MnistClassifier = setting("The classifier that reads the digits of Figure 2.")
     mnist_reconstruct: MnistReconstruct = setting("Figure 2 and Table 2.")

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from elbogap.data.loaders import Dataset, load
 from elbogap.evaluation import fid
@@ -19,7 +20,7 @@ from elbogap.nn.dcgan import Encoder
 from elbogap.papers.efvae.celeba import Decoder, elbo_terms
 from elbogap.papers.efvae.settings import CelebaEvaluate as Settings
 from elbogap.runtime import Run, torch_generator
-from elbogap.tables import Arrays, read_arrays
+from elbogap.tables import read_arrays
 from elbogap.training import Work, tabulate, train
 
 Models = dict[str, tuple[Decoder, Encoder]]
@@ -30,34 +31,27 @@ TRUTH, REFERENCE = "ground_truth", "reference"
 def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame | dict[str, np.ndarray]]:
     """Evaluate `ground_truth` with its pre-trained `encoder`, and the jointly trained `fixed` and `learned`.
 
-    The input `inception` is the record of the Inception weights. All models see the same images x, and decode
-    the same z for the distance; the reference images are independent draws of the ground truth, so that its
-    own row is the floor that the number of images sets.
+    All models see the same images x, and decode the same z for the distance; the reference images are
+    independent draws of the ground truth, so that its own row is the floor that the number of images sets.
+    The input `inception` is the record of the Inception weights.
 
     Returns:
-        `table`: per model `elbo` with its standard error over images, its parts `log_likelihood` and `kl`, in
-        nats per image; `sigma`; `distance` in the features `features`, and as `fid` where these are
-        Inception's. `pictures`: uint8 `[N, S, S, 3]`: images, their re-decodings from mean and draw of the
-        pre-trained q(z|x), and samples of the decoders from the same z.
-
-    Raises:
-        OutOfTime: the time budget is spent.
+        `table`: per model `elbo` with its standard error over images, `log_likelihood` and `kl`, in nats per
+        image, and the `distance`. `pictures`: uint8 `[N, S, S, 3]`: images, their re-decodings from mean and
+        draw of the pre-trained q(z|x), and samples of the decoders from the same z.
     """
     truth, encoder, fixed, learned = (
         read_arrays(run.inputs[name]) for name in (TRUTH, "encoder", "fixed", "learned")
     )
-
-    def pair(arrays: Arrays) -> tuple[Decoder, Encoder]:
-        decoder = Decoder.from_arrays(arrays)
-        encoder = Encoder.from_arrays(store.part("encoder", arrays))
-        return decoder.to(run.device), encoder.to(run.device).eval()
-
-    models = {TRUTH: pair(truth | encoder), "elbo_fixed": pair(fixed), "elbo_learned": pair(learned)}
+    stored = {TRUTH: truth | encoder, "elbo_fixed": fixed, "elbo_learned": learned}
+    models: Models = {}
+    for name, arrays in stored.items():
+        q = Encoder.from_arrays(store.part("encoder", arrays))
+        models[name] = Decoder.from_arrays(arrays).to(run.device), q.to(run.device).eval()
     weights = load(run.inputs["inception"])
-    log_likelihood, kl = _terms(settings, run, models)
-    elbo = log_likelihood - kl
-    distances = _distances(settings, run, models, weights)
     real = weights.kind == "real"
+    log_likelihood, kl = _terms(settings, run, models)
+    elbo, distances = log_likelihood - kl, _distances(settings, run, models, weights)
     table = pd.DataFrame(
         {
             "document": "efvae",
@@ -84,15 +78,15 @@ def _terms(settings: Settings, run: Run, models: Models) -> np.ndarray:
 
     @torch.no_grad()
     def row(k: int) -> Tensor:
-        terms = torch.full((2, len(models), settings.batch), math.nan)
-        for number, pair in enumerate(models.values()):
+        terms = []
+        for pair in models.values():
             random = _stream(settings, run, "elbo", k)  # the same images and noise for all models
             _, x = models[TRUTH][0].draw(sizes[k], random)
-            terms[:, number, : sizes[k]] = elbo_terms(*pair, x, random).cpu()
-        return terms
+            terms.append(elbo_terms(*pair, x, random).cpu())
+        return functional.pad(torch.stack(terms, 1), (0, settings.batch - sizes[k]))
 
-    work = Work.in_module(__name__, settings, run, "celeba-elbo")
-    return torch.cat([*tabulate(row, rows=len(sizes), work=work)], -1)[..., : settings.images].numpy()
+    rows = tabulate(row, rows=len(sizes), work=Work.in_module(__name__, settings, run, "celeba-elbo"))
+    return torch.cat([*rows], -1)[..., : settings.images].numpy()
 
 
 def _distances(settings: Settings, run: Run, models: Models, weights: Dataset) -> list[float]:
@@ -109,7 +103,7 @@ def _distances(settings: Settings, run: Run, models: Models, weights: Dataset) -
     def step(i: int) -> Tensor:
         for name, decoder in decoders.items():
             random = _stream(settings, run, REFERENCE if name == REFERENCE else "samples", i - 1)
-            rows = features(fid.as_stored(_samples(decoder, sizes[i - 1], random)))
+            rows = features(fid.as_stored(decoder.generator(decoder.prior(sizes[i - 1], random))))
             statistics[name].update(rows)
         return rows.mean()
 
@@ -126,15 +120,10 @@ def _pictures(settings: Settings, run: Run, models: Models) -> dict[str, np.ndar
     mean, log_scale = encoder.moments(x)
     z = mean + log_scale.exp() * decoder.prior(settings.shown, random)
     images = {"x": x, "decoded_mean": decoder.generator(mean), "decoded_draw": decoder.generator(z)}
-    for name, (decoder, _) in models.items():
-        images[f"samples_{name}"] = _samples(decoder, settings.shown, _stream(settings, run, "shown"))
+    z = decoder.prior(settings.shown, _stream(settings, run, "shown"))
+    images |= {f"samples_{name}": decoder.generator(z) for name, (decoder, _) in models.items()}
     stored = {name: (fid.as_stored(values) * fid.LEVELS).round().byte() for name, values in images.items()}
     return {name: values.permute(0, 2, 3, 1).cpu().numpy() for name, values in stored.items()}
-
-
-def _samples(decoder: Decoder, count: int, random: torch.Generator) -> Tensor:
-    """Means G(z) of draws of the prior."""
-    return decoder.generator(decoder.prior(count, random))
 
 
 def _batches(count: int, batch: int) -> list[int]:

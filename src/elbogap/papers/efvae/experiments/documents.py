@@ -16,7 +16,13 @@ from elbogap.errors import UserError
 from elbogap.papers.efvae.settings import Documents as Settings
 from elbogap.runtime import Run
 
-PARTS = ("train", "test")
+Term = Callable[[np.ndarray], np.ndarray]
+
+CONVENTIONS: dict[str, Term] = {
+    "minus_entropy": lambda x: xlogy(x, x),  # less the entropy of the document's own words
+    "base_measure": lambda x: gammaln(x + 1),  # with the base measure log [l! / prod_k x_k!] of eq. (13)
+}
+"""Terms whose :func:`excess` is added to the raw NELBO."""
 
 
 def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame | dict[str, np.ndarray]]:
@@ -26,47 +32,50 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame | dict[str, np.n
         `documents`: for each part sparse rows (`_ends`, `_words`, `_counts`) and `_label`; `frequencies` f0
         `[V]`; `selection`, how words were ranked, and `data`, real or stand-in. `baselines`: per selection,
         part, and with or without the pseudo-word f0 in each document, the mean NELBO in nats of the unigram
-        model f0 in three conventions: `raw`, `minus_entropy` and `base_measure`; `most_omitted`, the largest
-        number of training documents that have a word that is left out.
+        model f0, `raw` and in both conventions.
 
     Raises:
         UserError: fewer words in the data than asked for.
     """
     data = load(run.inputs["data"])
-    vocabulary = data.arrays["train"].shape[1]
-    if settings.words > vocabulary:
+    train = data.arrays["train"]
+    if settings.words > (vocabulary := train.shape[1]):
         raise UserError(f"efvae.documents: {settings.words} words are asked for, the data has {vocabulary}")
-    baselines, chosen = [], {}
+    arrays = {"selection": np.array(settings.selection), "data": np.array(data.kind)}
+    baselines = []
     for selection in ("documents", "count"):
-        kept = select(data.arrays["train"], settings.words, selection)
-        parts = {part: csr_array(data.arrays[part][:, kept]) for part in PARTS}
-        if selection == settings.selection:
-            chosen = parts
-        omitted = np.delete(document_frequencies(data.arrays["train"]), kept).max(initial=0)
-        key = {"document": "efvae", "data": data.kind, "selection": selection}
-        facts = {"words": len(kept), "most_omitted": omitted}
-        baselines += [key | facts | row for row in _baselines(parts)]
-    arrays = {
-        f"{part}_{name}": values
-        for part, counts in chosen.items()
-        for name, values in (
-            ("ends", counts.indptr[1:].astype(np.int64)),
-            ("words", counts.indices.astype(np.int64)),
-            ("counts", counts.data.astype(np.int32)),
-            ("label", data.arrays[f"{part}_label"]),
-        )
-    }
-    arrays |= {
-        "frequencies": smoothed_frequencies(chosen["train"]),
-        "selection": np.array(settings.selection),
-        "data": np.array(data.kind),
-    }
+        kept = select(train, settings.words, selection)
+        omitted = np.delete(document_frequencies(train), kept).max(initial=0)
+        frequencies = smoothed_frequencies(train[:, kept])
+        key = {"document": "efvae", "data": data.kind, "selection": selection, "words": len(kept)}
+        for part in ("train", "test"):
+            counts = data.arrays[part][:, kept]
+            baselines += [
+                {**key, "most_omitted": omitted, "part": part, **_baseline(counts, frequencies, pseudo_word)}
+                for pseudo_word in (False, True)
+            ]
+            if selection == settings.selection:
+                arrays |= {
+                    "frequencies": frequencies,
+                    f"{part}_ends": counts.indptr[1:].astype(np.int64),
+                    f"{part}_words": counts.indices.astype(np.int64),
+                    f"{part}_counts": counts.data.astype(np.int32),
+                    f"{part}_label": data.arrays[f"{part}_label"],
+                }
     return {"documents": arrays, "baselines": pd.DataFrame(baselines)}
+
+
+def _baseline(counts: csr_array, frequencies: np.ndarray, pseudo_word: bool) -> dict[str, object]:
+    """The unigram model's NELBO."""
+    extra = frequencies if pseudo_word else np.zeros_like(frequencies)
+    raw = -(counts @ np.log(frequencies) + extra @ np.log(frequencies))
+    nelbos = {name: (raw + excess(counts, extra, term)).mean() for name, term in CONVENTIONS.items()}
+    return {"pseudo_word": pseudo_word, "documents": counts.shape[0], "raw": raw.mean(), **nelbos}
 
 
 def select(counts: csr_array, words: int, selection: str) -> np.ndarray:
     """The most frequent words, by the number of documents or by count, ascending; ties to the first."""
-    rank = document_frequencies(counts) if selection == "documents" else np.asarray(counts.sum(0)).ravel()
+    rank = document_frequencies(counts) if selection == "documents" else counts.sum(0)
     return np.sort(np.argsort(-rank, kind="stable")[:words])
 
 
@@ -75,56 +84,18 @@ def document_frequencies(counts: csr_array) -> np.ndarray:
     return np.bincount(counts.indices, minlength=counts.shape[1])
 
 
-def _baselines(parts: dict[str, csr_array]) -> list[dict[str, object]]:
-    """The unigram model's NELBO, by part and pseudo-word."""
-    frequencies = smoothed_frequencies(parts["train"])
-    log_p = np.log(frequencies)
-    return [
-        {
-            "part": part,
-            "pseudo_word": pseudo_word,
-            "documents": counts.shape[0],
-            "raw": raw.mean(),
-            "minus_entropy": (raw + log_likelihood_of_itself(counts, extra)).mean(),
-            "base_measure": (raw - log_base_measure(counts, extra)).mean(),
-        }
-        for part, counts in parts.items()
-        for pseudo_word, extra in ((False, np.zeros_like(frequencies)), (True, frequencies))
-        for raw in [-(counts @ log_p + extra @ log_p)]
-    ]
-
-
 def smoothed_frequencies(counts: csr_array) -> np.ndarray:
     """The corpus distribution f0, (count_k + 1 / V) normalised, `[V]` in float64."""
-    totals = np.asarray(counts.sum(0), dtype=float).ravel()
+    totals = counts.sum(0).astype(float)
     return (totals + 1 / len(totals)) / (totals.sum() + 1)
 
 
-def log_likelihood_of_itself(counts: csr_array, pseudo_word: np.ndarray) -> np.ndarray:
-    """sum_k x_k log(x_k / l) for x = c + f: minus length times entropy of the document itself, in nats.
+def excess(counts: csr_array, pseudo_word: np.ndarray, term: Term) -> np.ndarray:
+    """sum_k t(x_k) - t(sum_k x_k) of documents x = c + f, c `[N, V]` and f `[V]`, `[N]` in float64.
 
-    Args:
-        counts: c `[N, V]`.
-        pseudo_word: f `[V]`, nowhere negative.
-
-    Returns:
-        `[N]` in float64.
+    It is made without the dense x: the words that a document lacks have x_k = f_k.
     """
-    totals = np.asarray(counts.sum(1), dtype=float).ravel() + pseudo_word.sum()
-    return _summed(counts, pseudo_word, lambda x: xlogy(x, x)) - xlogy(totals, totals)
-
-
-def log_base_measure(counts: csr_array, pseudo_word: np.ndarray) -> np.ndarray:
-    """log [l! / prod_k x_k!] of eq. (13) for x = c + f, with the gamma function; as above, in nats."""
-    totals = np.asarray(counts.sum(1), dtype=float).ravel() + pseudo_word.sum()
-    return gammaln(totals + 1) - _summed(counts, pseudo_word, lambda x: gammaln(x + 1))
-
-
-def _summed(
-    counts: csr_array, pseudo_word: np.ndarray, term: Callable[[np.ndarray], np.ndarray]
-) -> np.ndarray:
-    """sum_k term(x_k) `[N]`, without the dense x: the words that a document lacks have x_k = f_k."""
     absent = term(pseudo_word)
     extra = term(counts.data + pseudo_word[counts.indices]) - absent[counts.indices]
     rows = csr_array((extra, counts.indices, counts.indptr), shape=counts.shape)
-    return np.asarray(rows.sum(1)).ravel() + absent.sum()
+    return rows.sum(1) + absent.sum() - term(counts.sum(1) + pseudo_word.sum())

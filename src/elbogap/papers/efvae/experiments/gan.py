@@ -1,8 +1,7 @@
 """The ground truth of the CelebA images: a DCGAN trained on the real ones (efvae, section 4.2).
 
 The document names no epoch; its replicators took the generator of epoch 44, before it collapsed. The last
-incomplete minibatch of an epoch is left out. Images are the central 148 x 148 pixels of the aligned ones, as
-is usual for CelebA; the tutorial keeps the whole width of 178.
+incomplete minibatch of an epoch is left out.
 """
 
 from functools import lru_cache
@@ -11,17 +10,16 @@ import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor
-from torch.nn.functional import binary_cross_entropy_with_logits
+from torch.nn import functional
 
 from elbogap.data.loaders import Dataset, load
 from elbogap.ensemble import minibatches
 from elbogap.errors import UserError
 from elbogap.nn.dcgan import Generator, ImageNetwork
-from elbogap.papers.efvae.celeba import Decoder
-from elbogap.papers.efvae.image_training import adam, curve
+from elbogap.papers.efvae.celeba import Decoder, adam, curve
 from elbogap.papers.efvae.settings import Gan as Settings
 from elbogap.runtime import Run, numpy_generator, torch_generator
-from elbogap.training import Work, descend, train
+from elbogap.training import Part, Work, descend, train
 
 WHITE = 255
 READ_AT_ONCE = 5000
@@ -39,7 +37,6 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame | dict[str, np.n
 
     Raises:
         UserError: fewer images than set, a minibatch larger than their number, or a bad image size.
-        OutOfTime: the time budget is spent.
     """
     data = load(run.inputs["data"])
     images = _images(settings, data).to(run.device)
@@ -61,25 +58,17 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame | dict[str, np.n
         epoch, k = divmod(i - 1, per_epoch)
         noise = torch_generator(settings.seed, "efvae.gan", "noise", i, device=run.device)
         z = torch.randn(settings.batch, settings.latent, generator=noise, device=run.device)
-        real, fake = _scaled(images[order(epoch)[k]]), generator(z)
+        real, fake = images[order(epoch)[k]].float() * (2 / WHITE) - 1, generator(z)
         loss = _cross_entropy(discriminator(real), 1.0) + _cross_entropy(discriminator(fake.detach()), 0.0)
         descend(loss, of_discriminator)
         generator_loss = _cross_entropy(discriminator(fake), 1.0)
         descend(generator_loss, of_generator)
         return torch.stack([loss.detach(), generator_loss.detach()])[:, None]
 
-    records = train(
-        step,
-        steps=steps,
-        record_every=settings.record_steps,
-        parts={
-            "generator": generator,
-            "discriminator": discriminator,
-            "discriminator_optimiser": of_discriminator,
-            "generator_optimiser": of_generator,
-        },
-        work=Work.in_module(__name__, settings, run, "celeba-gan"),
-    )
+    parts: dict[str, Part] = {"generator": generator, "discriminator": discriminator}
+    parts |= {"discriminator_optimiser": of_discriminator, "generator_optimiser": of_generator}
+    work = Work.in_module(__name__, settings, run, "celeba-gan")
+    records = train(step, steps=steps, record_every=settings.record_steps, parts=parts, work=work)
     losses = curve(settings, steps, records, ["discriminator_loss", "generator_loss"])
     key = {"document": "efvae", "data": data.kind, "step": losses["step"]}
     return {
@@ -99,25 +88,18 @@ def _images(settings: Settings, data: Dataset) -> Tensor:
         )
     random = numpy_generator(settings.seed, "efvae.gan", "images")
     chosen = names[random.permutation(len(names))[: settings.images]]
-    parts = [
-        _reduced(data.images(chosen[start : start + READ_AT_ONCE]), settings.side)
-        for start in range(0, len(chosen), READ_AT_ONCE)
-    ]
-    return torch.from_numpy(np.concatenate(parts))
+    parts = np.split(chosen, range(READ_AT_ONCE, len(chosen), READ_AT_ONCE))
+    return torch.cat([_reduced(data.images(part), settings.side) for part in parts])
 
 
-def _reduced(images: np.ndarray, side: int) -> np.ndarray:
+def _reduced(images: np.ndarray, side: int) -> Tensor:
     """Images `[N, H, H, 3]` as `[N, 3, S, S]`."""
-    count, height = images.shape[:2]
+    height = images.shape[1]
     if height % side:
         raise UserError(f"efvae.gan: images of side {height} cannot be reduced to side {side}")
-    blocks = images.reshape(count, side, height // side, side, height // side, 3)
-    return np.rint(blocks.mean((2, 4), dtype=np.float32)).astype(np.uint8).transpose(0, 3, 1, 2)
-
-
-def _scaled(images: Tensor) -> Tensor:
-    return images.float() * (2 / WHITE) - 1
+    channels_first = torch.from_numpy(images).permute(0, 3, 1, 2).float()
+    return functional.avg_pool2d(channels_first, height // side).round().byte()
 
 
 def _cross_entropy(logits: Tensor, label: float) -> Tensor:
-    return binary_cross_entropy_with_logits(logits, torch.full_like(logits, label))
+    return functional.binary_cross_entropy_with_logits(logits, torch.full_like(logits, label))

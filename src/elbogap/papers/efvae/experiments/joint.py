@@ -6,8 +6,7 @@ from torch import Tensor
 
 from elbogap.nn import store
 from elbogap.nn.dcgan import Encoder
-from elbogap.papers.efvae.celeba import Decoder, elbo_terms
-from elbogap.papers.efvae.image_training import maximise
+from elbogap.papers.efvae.celeba import Decoder, elbo_terms, maximise
 from elbogap.papers.efvae.settings import CelebaTraining as Settings
 from elbogap.runtime import Run, torch_generator
 from elbogap.tables import read_arrays
@@ -23,10 +22,6 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame | dict[str, np.n
     Returns:
         `model`: decoder and encoder; `training`: per record `elbo`, `log_likelihood` and `kl`, in nats per
         image, and `sigma`.
-
-    Raises:
-        UserError: the training diverged.
-        OutOfTime: the time budget is spent.
     """
     variant = run.keys["sigma"]
     arrays = read_arrays(run.inputs["ground_truth"])

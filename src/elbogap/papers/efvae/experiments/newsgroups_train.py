@@ -1,11 +1,11 @@
 """Train the text VAEs of one group of cells by ARM (efvae, Table 2 and appendix C.2).
 
-Deviations: Adam's rate and the size of minibatches are lost in the document, and those of the replication by
-Kyrylov, Bedi and Zang (2023) are taken. The last incomplete minibatch of each epoch is dropped.
+Deviations: learning rate and minibatch size are lost in the document; they are the replication's (Kyrylov,
+Bedi and Zang 2023). The last incomplete minibatch of each epoch is dropped.
 """
 
 from collections.abc import Mapping
-from functools import lru_cache
+from functools import lru_cache, partial
 from itertools import product
 from typing import Any
 
@@ -19,14 +19,11 @@ from elbogap.errors import UserError
 from elbogap.inference.families.bernoulli import BernoulliCodes
 from elbogap.inference.noise import draw
 from elbogap.inference.objectives.codes import ARM
-from elbogap.papers.efvae.documents import Counts
 from elbogap.papers.efvae.settings import NewsgroupsTrain as Settings
-from elbogap.papers.efvae.text_vae import TextVae
+from elbogap.papers.efvae.text_vae import Counts, TextVae
 from elbogap.runtime import Run, torch_generator
 from elbogap.tables import read_arrays
-from elbogap.training import Work, descend, train
-
-PARTS = ("train", "test")
+from elbogap.training import Part, Work, descend, train
 
 
 def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame | dict[str, np.ndarray]]:
@@ -39,34 +36,29 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame | dict[str, np.n
 
     Raises:
         UserError: a minibatch larger than the training set, or an unknown name.
-        OutOfTime: the time budget is spent.
     """
     name = run.keys["cells"]
     if name not in settings.cells:
-        raise UserError(
-            f"efvae.newsgroups_train: no cells '{name}'; the settings have {', '.join(settings.cells)}"
-        )
+        known = ", ".join(settings.cells)
+        raise UserError(f"efvae.newsgroups_train: no cells '{name}'; the settings have {known}")
     group = settings.cells[name]
     arrays = read_arrays(run.inputs["documents"])
-    parts = {part: Counts.of(arrays, part, run.device) for part in PARTS}
-    if settings.batch > len(parts["train"]):
-        raise UserError(
-            f"efvae.newsgroups_train: batch {settings.batch} exceeds the {len(parts['train'])} documents"
-        )
+    parts = {part: Counts.of(arrays, part, run.device) for part in ("train", "test")}
+    if settings.batch > (count := len(parts["train"])):
+        raise UserError(f"efvae.newsgroups_train: batch {settings.batch} exceeds the {count} documents")
     frequencies = torch.from_numpy(arrays["frequencies"]).float()
-    rows: list[dict[str, Any]] = []
-    codes = {}
+    curves, codes = [], {}
     for encoder, bits, hidden in product(group.encoders, group.bits, group.hidden):
         cell = f"{encoder}_{bits}_{hidden}"
         generator = torch_generator(settings.seed, "efvae.newsgroups", cell)
         vae = TextVae(encoder, bits, hidden, settings.width, frequencies, generator).to(run.device)
         key = {"data": str(arrays["data"]), "encoder": encoder, "bits": bits, "hidden": hidden}
-        rows += [{"document": "efvae"} | key | row for row in _train(settings, run, cell, vae, parts)]
+        curves += [{"document": "efvae"} | key | row for row in _train(settings, run, cell, vae, parts)]
         for part, counts in parts.items():
             with torch.no_grad():
                 logits = torch.cat([vae.logits(batch) for batch in counts.split(settings.batch)])
             codes[f"{cell}_{part}"] = np.packbits((logits > 0).cpu().numpy(), axis=1)
-    return {"curves": pd.DataFrame(rows), "codes": codes}
+    return {"curves": pd.DataFrame(curves), "codes": codes}
 
 
 def _train(
@@ -78,11 +70,12 @@ def _train(
     measured: list[dict[str, Any]] = []
     samples = [phase.samples for phase in settings.phases for _ in range(phase.epochs)]
     steps = len(documents) // settings.batch
+    stream = partial(torch_generator, settings.seed, "efvae.newsgroups", device=run.device)
 
     @lru_cache(maxsize=1)
     def batches(epoch: int) -> list[tuple[Counts, Tensor]]:
         """Minibatches of an epoch, from 0, each with its uniform noise `[S, B, L]`."""
-        random = torch_generator(settings.seed, "efvae.newsgroups", cell, epoch, device=run.device)
+        random = stream(cell, epoch)
         order = minibatches(len(documents), settings.batch, random)
         shape = (steps, samples[epoch], settings.batch, vae.bits)
         uniforms = torch.rand(shape, generator=random, device=run.device)
@@ -97,30 +90,22 @@ def _train(
         done = epoch + 1
         if k == steps - 1 and (done % settings.measure_epochs == 0 or done == len(samples)):
             for part, of_part in parts.items():
-                random = torch_generator(
-                    settings.seed, "efvae.newsgroups", "measure", part, device=run.device
-                )
-                nll, kl = measure(vae, of_part, settings.batch, random)
+                nll, kl = measure(vae, of_part, settings.batch, stream("measure", part))
                 measured.append({"epoch": done, "part": part, "nll": nll, "kl": kl})
         return elbo.detach()
 
-    train(
-        step,
-        steps=len(samples) * steps,
-        record_every=steps,
-        parts={"model": vae, "optimiser": optimiser, "measured": measured},
-        work=Work.in_module(__name__, settings, run, f"newsgroups-{cell}"),
-    )
+    state: dict[str, Part] = {"model": vae, "optimiser": optimiser, "measured": measured}
+    work = Work.in_module(__name__, settings, run, f"newsgroups-{cell}")
+    train(step, steps=len(samples) * steps, record_every=steps, parts=state, work=work)
     return measured
 
 
 @torch.no_grad()
-def measure(vae: TextVae, documents: Counts, batch: int, generator: torch.Generator) -> tuple[float, float]:
+def measure(vae: TextVae, documents: Counts, batch: int, generator: torch.Generator) -> list[float]:
     """Means over documents of the NLL at a code drawn from q(z|x), and of KL(q || p), in nats."""
     total = torch.zeros(2, dtype=torch.float64, device=documents.words.device)
     for counts in documents.split(batch):
         q = BernoulliCodes(vae.logits(counts))
         nll = vae.nll(counts)(q.sample(draw(q.noise(len(counts)), generator)))
         total += torch.stack([nll.double().sum(), q.kl_to_uniform().double().sum()])
-    nll_mean, kl_mean = (total / len(documents)).tolist()
-    return nll_mean, kl_mean
+    return (total / len(documents)).tolist()

@@ -7,8 +7,7 @@ from torch import Tensor
 from elbogap.densities import LOG_2PI, gaussian_log_density
 from elbogap.nn import store
 from elbogap.nn.dcgan import Encoder
-from elbogap.papers.efvae.celeba import Decoder
-from elbogap.papers.efvae.image_training import maximise
+from elbogap.papers.efvae.celeba import Decoder, maximise
 from elbogap.papers.efvae.settings import Pretrain as Settings
 from elbogap.runtime import Run, torch_generator
 from elbogap.tables import read_arrays
@@ -20,10 +19,6 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame | dict[str, np.n
 
     Returns:
         `encoder`; `training`: per record `log_q` and the `entropy` of q(z|x), in nats per image.
-
-    Raises:
-        UserError: the training diverged.
-        OutOfTime: the time budget is spent.
     """
     arrays = read_arrays(run.inputs["ground_truth"])
     truth = Decoder.from_arrays(arrays).to(run.device)

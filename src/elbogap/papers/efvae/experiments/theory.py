@@ -10,30 +10,26 @@ Some harmonium is as near to log p(x, z) as that: centre both conditionals over 
 -t; project it for each z, as a function of x, onto the span of (nu(x), 1) under the data's distribution,
 which keeps the decoder's part, makes the encoder's linear in (nu, 1), and lengthens nothing. The table
 has the nearest unnormalised harmonium, by least squares.
-
-Corollary 2 holds where the joint model is the harmonium's, whose prior depends on W, a and b. With the usual
-fixed uniform prior it does not: the posterior of a decoder that is affine in the bits has the term A(f(z)),
-|W z + a|^2 / 2 for Gaussians, which couples the bits.
 """
 
-import itertools
 import math
 from collections.abc import Iterator, Sequence
 from functools import partial
+from itertools import product
+from typing import Any
 
 import pandas as pd
 import torch
 from torch import Tensor
+from torch.distributions import MultivariateNormal, kl_divergence
 from torch.nn import functional
 
 from elbogap.densities import LOG_2PI
-from elbogap.ensemble import fit
 from elbogap.inference import exponential_family as ef
 from elbogap.nn.mlp import MLP
 from elbogap.papers.efvae import toy_model
-from elbogap.papers.efvae.search import maximise
 from elbogap.papers.efvae.settings import Theory as Settings
-from elbogap.papers.efvae.toy_model import BITS, TRUTH, Data, Population
+from elbogap.papers.efvae.toy_model import BITS, TRUTH, Data, maximise
 from elbogap.runtime import Run, torch_generator
 from elbogap.training import Work
 
@@ -46,26 +42,12 @@ LATENT = 2
 
 
 def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame]:
-    """Measure every statement; divergences, ELBOs and likelihoods are in nats.
+    """Measure every statement: gaps, ELBOs and likelihoods in nats, averages over the data, sums over codes.
 
     Returns:
-        `consistent` (Theorem 1), by `family` of x, `codes`, `model` and `bend`, the multiple of a random part
-        of f(z) beside the affine one: `affine_gap`, KL(q || p(z|x)) with the encoder W^T nu(x) + b, averaged
-        over x, and `best_gap` with the best factorised q of each x.
-        `encoder` (Corollary 1), by `decoder` of the toy, `width` and `seed`: the `gap` of an encoder
-        2-width-width-2 that was trained at this decoder, and the `best_gap`, the least of factorised
-        encoders.
-        `affine` (Corollary 2), by `model`, its `prior` and `encoder`: at the ELBO's optimum over affine
-        decoders the `elbo`, the `loglik`, their difference `gap`, the `best_loglik` of the same decoders and
-        how far `loglik` is below it, the `approximation_error`.
-        `flow` (Example A.1), by `sharpness`: the `gap`, the largest `log_difference` of q(z|x) and p(z|x),
-        and the columns of `bound`.
-        `bound` (Theorem 2), by `model` and `bend`: `alpha`, `epsilon`, the squared `distance` in log-space of
-        the decoder's joint model from the nearest unnormalised harmonium, that of q(z|x) from p(z|x),
-        `mismatch`, and the `bound` on both; all averages over the data and sums over codes.
-
-    Raises:
-        OutOfTime: the time budget is spent.
+        `consistent` (Theorem 1) and `bound` (Theorem 2), by `bend`, the multiple of a random part of f(z)
+        beside the affine one; `encoder` (Corollary 1), of encoders 2-width-width-2 trained at decoders of the
+        toy; `affine` (Corollary 2), the optimum of the ELBO over affine decoders; `flow` (Example A.1).
     """
     tables = {
         "consistent": _consistent(settings),
@@ -78,16 +60,15 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame]:
         "flow": [_flow(sharpness) for sharpness in settings.sharpness],
         "bound": _bound(settings),
     }
-    return {
-        name: pd.DataFrame([{"document": "efvae"} | row for row in rows]) for name, rows in tables.items()
-    }
+    return {name: pd.DataFrame(map(_plain, rows)) for name, rows in tables.items()}
 
 
-Row = dict[str, object]
+Row = dict[str, Any]
 
 
-def _floats(**values: Tensor) -> Row:
-    return {name: value.item() for name, value in values.items()}
+def _plain(row: Row) -> Row:
+    values = {name: value.item() if isinstance(value, Tensor) else value for name, value in row.items()}
+    return {"document": "efvae"} | values
 
 
 def _normal(settings: Settings, *purpose: str | int, size: tuple[int, ...]) -> Tensor:
@@ -95,96 +76,75 @@ def _normal(settings: Settings, *purpose: str | int, size: tuple[int, ...]) -> T
     return torch.randn(size, generator=generator, dtype=torch.float64)
 
 
-def _observations(settings: Settings) -> dict[str, tuple[ef.Family, Tensor]]:
-    """Families and values of x: all of a finite space, or some."""
+def _bent_models(
+    settings: Settings, family: ef.Family, codes: Tensor, x: Tensor, *streams: Sequence[str]
+) -> Iterator[tuple[Row, ef.Harmonium, Tensor]]:
+    """Number and bend, harmonium with random W, a and b, and log p(x, z) with the decoder bent away from it.
+
+    The decoder is W psi(z) + a + bend times something random; the prior is what b and A then make of it. The
+    streams are the purposes of the random numbers of the harmonium and of the bend.
+    """
+    of_harmonium, of_bend = streams
+    shapes = {"W": (x.shape[1], codes.shape[1]), "a": (x.shape[1],), "b": (codes.shape[1],)}
+    for model in range(settings.models):
+        w, a, b = (_normal(settings, name, *of_harmonium, model, size=size) for name, size in shapes.items())
+        affine = ef.Harmonium(family, codes, w, a, b)
+        direction = _normal(settings, *of_bend, model, size=(len(codes), x.shape[1]))
+        for bend in settings.bends:
+            natural = affine.decoder() + bend * direction
+            log_prior = family.size(x)[:, None] * family.log_partition(natural) + codes @ b
+            log_likelihood = ef.pairwise_log_density(family, x, natural)
+            yield {"model": model, "bend": bend}, affine, log_prior.log_softmax(-1) + log_likelihood
+
+
+def _consistent(settings: Settings) -> list[Row]:
     documents = torch.combinations(torch.arange(3), DRAWS, with_replacement=True)
-    return {
+    observations: dict[str, tuple[ef.Family, Tensor]] = {  # all x of a finite space, or some
         "gaussian": (ef.Gaussian(1.0), _normal(settings, "observations", size=(50, 4))),
         "bernoulli": (ef.Binary(), ef.binary_codes(4)),
         "categorical": (ef.Categorical(), torch.eye(5, dtype=torch.float64)),
         "multinomial": (ef.Multinomial(), functional.one_hot(documents, 3).sum(1).double()),
     }
-
-
-def _bent_models(
-    settings: Settings,
-    family: ef.Family,
-    codes: Tensor,
-    x: Tensor,
-    purpose: Sequence[str],
-    bent: Sequence[str],
-) -> Iterator[tuple[int, float, ef.Harmonium, Tensor]]:
-    """Number, bend, harmonium with random W, a and b, and log p(x, z) with the decoder bent away from it.
-
-    The decoder is W psi(z) + a + bend times something random; the prior is what b and A then make of it.
-    """
-    shapes = {"W": (x.shape[1], codes.shape[1]), "a": (x.shape[1],), "b": (codes.shape[1],)}
-    for model in range(settings.models):
-        w, a, b = (_normal(settings, name, *purpose, model, size=shape) for name, shape in shapes.items())
-        affine = ef.Harmonium(family, codes, w, a, b)
-        direction = _normal(settings, *bent, model, size=(len(codes), x.shape[1]))
-        for bend in settings.bends:
-            natural = affine.decoder() + bend * direction
-            log_prior = family.size(x)[:, None] * family.log_partition(natural) + codes @ b
-            log_likelihood = ef.pairwise_log_density(family, x, natural)
-            yield model, bend, affine, log_prior.log_softmax(-1) + log_likelihood
-
-
-def _consistent(settings: Settings) -> list[Row]:
-    rows = []
-    bits = ef.binary_codes(CODE_BITS)
-    for (name, (family, x)), (kind, low) in itertools.product(_observations(settings).items(), SPINS.items()):
-        codes, purpose = ef.binary_codes(CODE_BITS, low), (name, kind)
-        for model, bend, harmonium, log_joint in _bent_models(
-            settings, family, codes, x, purpose, ("bent", *purpose)
-        ):
-            affine = ef.enumerated(log_joint, ef.log_encoder(harmonium.encoder(x), codes)).gap.mean()
-            best = ef.enumerated(log_joint, ef.best_factorised(log_joint, bits)).gap.mean()
-            key = {"family": name, "codes": kind, "model": model, "bend": bend}
-            rows.append(key | _floats(affine_gap=affine, best_gap=best))
+    rows, bits = [], ef.binary_codes(CODE_BITS)
+    for (name, (family, x)), (kind, low) in product(observations.items(), SPINS.items()):
+        codes, streams = ef.binary_codes(CODE_BITS, low), ((name, kind), ("bent", name, kind))
+        for key, harmonium, log_joint in _bent_models(settings, family, codes, x, *streams):
+            row = {"family": name, "codes": kind, **key}
+            log_q = ef.log_encoder(harmonium.encoder(x), codes)
+            row["affine_gap"] = ef.enumerated(log_joint, log_q).gap.mean()
+            row["best_gap"] = ef.enumerated(log_joint, ef.best_factorised(log_joint, bits)).gap.mean()
+            rows.append(row)
     return rows
 
 
 def _encoder(settings: Settings, run: Run) -> list[Row]:
     sizes = settings.encoders
     data = Data.on_lattice(sizes.spacing)
-    decoders = {"ground_truth": TRUTH, "elbo_optimum": data.best_means()}
-    means = torch.stack(list(decoders.values()))
+    names, means = ("ground_truth", "elbo_optimum"), torch.stack([TRUTH, data.best_means()])
     best = data.best_bound(means).gap @ data.mass
-    members = list(itertools.product(range(len(means)), range(sizes.seeds)))
+    members = list(product(range(len(names)), range(sizes.seeds)))
     of_members = means.repeat_interleave(sizes.seeds, 0)
     generator = partial(torch_generator, settings.seed, "efvae.theory")
     shifts = [partial(generator, "shifts", *member, device=run.device) for member in members]
-    population = Population(of_members.to(run.device), sizes.train_spacing, sizes.steps, shifts, run.device)
-    rows = []
+    population = toy_model.Population(of_members.to(run.device), sizes.train_spacing, sizes.steps, shifts)
+    rate = {"learning_rate": sizes.learning_rate, "final_fraction": sizes.final_share}
+    rows: list[Row] = []
     for width in sizes.widths:
         initial = [generator("initial", *member) for member in members]
-        trained = fit(
-            population,
-            {"encoder": MLP.independent([2, width, width, BITS], "relu", initial)},
-            epochs=1,
-            learning_rate=sizes.learning_rate,
-            final_fraction=sizes.final_share,
-            record_epochs=1,
-            work=Work.in_module(__name__, settings, run, f"width-{width}"),
-            device=run.device,
-        )
-        gaps = data.bound(of_members, trained.networks["encoder"]).gap @ data.mass
+        networks = {"encoder": MLP.independent([2, width, width, BITS], "relu", initial)}
+        work = Work.in_module(__name__, settings, run, f"width-{width}")
+        trained = population.maximise(networks, work, epochs=1, **rate)
+        gaps = data.bound(of_members, trained["encoder"]).gap @ data.mass
         rows += [
-            {"decoder": list(decoders)[decoder], "width": width, "seed": seed}
-            | _floats(gap=gap, best_gap=best[decoder])
+            {"decoder": names[decoder], "width": width, "seed": seed, "gap": gap, "best_gap": best[decoder]}
             for (decoder, seed), gap in zip(members, gaps, strict=True)
         ]
     return rows
 
 
 def _optimum(elbo: Tensor, loglik: Tensor, best: Tensor) -> Row:
-    gap, error = loglik - elbo, best - loglik
-    return _floats(elbo=elbo, loglik=loglik, best_loglik=best, gap=gap, approximation_error=error)
-
-
-def _starts(settings: Settings, size: int, *purpose: str) -> Tensor:
-    return _normal(settings, "starts", *purpose, size=(settings.starts, size))
+    lacking = {"gap": loglik - elbo, "approximation_error": best - loglik}
+    return {"elbo": elbo, "loglik": loglik, "best_loglik": best, **lacking}
 
 
 def _linear_gaussian(settings: Settings) -> Row:
@@ -194,6 +154,7 @@ def _linear_gaussian(settings: Settings) -> Row:
     turn = torch.linalg.qr(_normal(settings, "axes", size=(observed, observed)))[0]
     covariance = turn @ torch.diag(variances) @ turn.mT
     mean = _normal(settings, "mean", size=(observed,))
+    data = MultivariateNormal(mean, covariance)
     identity = torch.eye(observed, dtype=torch.float64)
     sizes = [observed * latent, observed, 1, latent * observed, latent, latent]
 
@@ -212,12 +173,11 @@ def _linear_gaussian(settings: Settings) -> Row:
 
     def likelihood(w: Tensor, m: Tensor, variance: Tensor) -> Tensor:
         """E log N(x; m, W W^T + s I)."""
-        model = w @ w.mT + variance * identity
-        scatter = covariance + torch.outer(mean - m, mean - m)
-        fitted = torch.linalg.solve(model, scatter).trace()
-        return -0.5 * (observed * LOG_2PI + torch.logdet(model) + fitted)
+        model = MultivariateNormal(m, w @ w.mT + variance * identity)
+        return -kl_divergence(data, model) - data.entropy()
 
-    w, m, log_s, *_ = parts(end := maximise(elbo, *_starts(settings, sum(sizes), "linear")))
+    starts = _normal(settings, "starts", "linear", size=(settings.starts, sum(sizes)))
+    w, m, log_s, *_ = parts(end := maximise(elbo, *starts))
     kept, left = variances[:latent], variances[latent:].mean()  # Tipping and Bishop (1999)
     pca = turn[:, :latent] * (kept - left).sqrt()
     key = {"model": "linear Gaussian VAE", "prior": "standard Gaussian", "encoder": "affine"}
@@ -234,29 +194,29 @@ def _gaussian_bernoulli(settings: Settings, prior: str) -> list[Row]:
     data = Data.on_lattice(settings.spacing, means, radius)
     x, mass = data.x, data.mass
 
-    def of_model(parameters: Tensor) -> Tensor:
-        """log p(x, z)."""
+    def log_joint(parameters: Tensor) -> Tensor:
         rbm = toy_model.harmonium(parameters[:8])
         return rbm.log_joint(x) if prior == "harmonium" else toy_model.log_joint(x, rbm.decoder())
 
     def likelihood(parameters: Tensor) -> Tensor:
-        return mass @ of_model(parameters).logsumexp(-1)
+        return mass @ log_joint(parameters).logsumexp(-1)
 
-    def affine(parameters: Tensor) -> Tensor:
-        weight, bias = parameters[8:].split([2 * BITS, BITS])
-        log_q = ef.log_encoder(x @ weight.view(2, BITS) + bias, codes)
-        return mass @ ef.enumerated(of_model(parameters), log_q).elbo
+    def elbo(encoder: str, parameters: Tensor) -> Tensor:
+        joint = log_joint(parameters)
+        if encoder == "affine":
+            weight, bias = parameters[8:].split([2 * BITS, BITS])
+            log_q = ef.log_encoder(x @ weight.view(2, BITS) + bias, codes)
+        else:
+            log_q = ef.best_factorised(joint.detach(), codes)
+        return mass @ ef.enumerated(joint, log_q).elbo
 
-    def factorised(parameters: Tensor) -> Tensor:
-        joint = of_model(parameters)
-        return mass @ ef.enumerated(joint, ef.best_factorised(joint.detach(), codes)).elbo
-
-    best = maximise(likelihood, *_starts(settings, 8, "likelihood", prior))
-    starts, rows = list(_starts(settings, 14, "elbo", prior)), []
-    for encoder, elbo in {"affine": affine, "any factorised": factorised}.items():
-        end = maximise(elbo, *starts)
+    best = maximise(likelihood, *_normal(settings, "starts", "likelihood", prior, size=(settings.starts, 8)))
+    starts = [*_normal(settings, "starts", "elbo", prior, size=(settings.starts, 14))]
+    rows = []
+    for encoder in ("affine", "any factorised"):
+        end = maximise(partial(elbo, encoder), *starts)
         key = {"model": "Gaussian-Bernoulli", "prior": prior, "encoder": encoder}
-        rows.append(key | _optimum(elbo(end), likelihood(end), likelihood(best)))
+        rows.append(key | _optimum(elbo(encoder, end), likelihood(end), likelihood(best)))
         starts = [end[:8], best]  # the search with any encoder begins at both optima
     return rows
 
@@ -269,9 +229,9 @@ def _flow(sharpness: float) -> Row:
     log_q = ef.log_encoder(mapped, points)
     bound = ef.enumerated(log_joint, log_q)
     mass = bound.log_evidence.exp()
-    difference = (log_q - bound.log_posterior).abs().max()
-    findings = _floats(gap=mass @ bound.gap, log_difference=difference)
-    return {"sharpness": sharpness} | findings | _nearness(log_joint, log_q, points, points, mass)
+    row = {"sharpness": sharpness, "gap": mass @ bound.gap}
+    row["log_difference"] = (log_q - bound.log_posterior).abs().max()
+    return row | _nearness(log_joint, log_q, points, points, mass)
 
 
 def _nearness(log_joint: Tensor, log_q: Tensor, statistics: Tensor, codes: Tensor, mass: Tensor) -> Row:
@@ -281,24 +241,24 @@ def _nearness(log_joint: Tensor, log_q: Tensor, statistics: Tensor, codes: Tenso
     epsilon = mass @ bound.gap
     log_inverse = -alpha.log()
     constant = log_inverse.square() / (alpha * (log_inverse - 1 + alpha))
-    mismatch = mass @ (log_q - bound.log_posterior).square().sum(-1)
     nu, psi = (functional.pad(values, (0, 1), value=1.0) for values in (statistics, codes))
     design = torch.kron(nu, psi)  # nu_i psi_j, nu_i, psi_j and 1 of each pair, x first
     target, weight = log_joint.flatten(), mass.repeat_interleave(len(codes))
     root = weight.sqrt()[:, None]
     fitted = torch.linalg.lstsq(design * root, target[:, None] * root, driver="gelsd").solution
-    distance = weight @ (target - (design @ fitted)[:, 0]).square()
-    return _floats(
-        alpha=alpha, epsilon=epsilon, distance=distance, mismatch=mismatch, bound=constant * epsilon
-    )
+    return {
+        "alpha": alpha,
+        "epsilon": epsilon,
+        "distance": weight @ (target - (design @ fitted)[:, 0]).square(),
+        "mismatch": mass @ (log_q - bound.log_posterior).square().sum(-1),
+        "bound": constant * epsilon,
+    }
 
 
 def _bound(settings: Settings) -> list[Row]:
     """Bernoulli x, random data distributions, the best factorised q of each x."""
-    rows = []
-    x, codes = ef.binary_codes(4), ef.binary_codes(2)
-    for model, bend, _, log_joint in _bent_models(settings, ef.Binary(), codes, x, ["bound"], ["bound bent"]):
-        mass = _normal(settings, "data", model, size=(len(x),)).softmax(0)
-        nearness = _nearness(log_joint, ef.best_factorised(log_joint, codes), x, codes, mass)
-        rows.append({"model": model, "bend": bend} | nearness)
+    rows, x, codes = [], ef.binary_codes(4), ef.binary_codes(2)
+    for key, _, log_joint in _bent_models(settings, ef.Binary(), codes, x, ["bound"], ["bound bent"]):
+        mass = _normal(settings, "data", key["model"], size=(len(x),)).softmax(0)
+        rows.append(key | _nearness(log_joint, ef.best_factorised(log_joint, codes), x, codes, mass))
     return rows

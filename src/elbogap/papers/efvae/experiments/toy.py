@@ -1,11 +1,10 @@
 """The artificial example (section 4.1, Figure 2, C.1): what the ELBO does to a mixture of Gaussians.
 
 Encoders of two independent bits are trained at the ground-truth decoder, then decoder and encoder together
-from there. Deviations: means, optimiser and the number of samples are lost; see `toy_model` for the means and
-the data. Beside networks there is the best factorised q(z|x) of each x by itself, which has no amortisation
-error. The RBM's hidden units are named as they agree best with the ground truth; it is also rotated by a
-third of a turn where that helps, which the data do not tell apart. Panel (f), a sketch in the document, is
-measured here: bound and likelihood along the line from the ground truth to the decoder with the best ELBO.
+from there. Beside networks there is the best factorised q(z|x) of each x by itself, which has no amortisation
+error. Deviations: optimiser and number of samples are lost. The RBM's hidden units are named as they agree
+best with the ground truth; it is also rotated by a third of a turn where that helps, which the data do not
+tell apart.
 """
 
 import itertools
@@ -17,22 +16,13 @@ import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor
+from torch.nn import functional
 
-from elbogap.ensemble import fit
 from elbogap.inference import exponential_family as ef
 from elbogap.nn.mlp import MLP
-from elbogap.papers.efvae.search import maximise
+from elbogap.papers.efvae import toy_model
 from elbogap.papers.efvae.settings import Toy as Settings
-from elbogap.papers.efvae.toy_model import (
-    BITS,
-    TRUTH,
-    Data,
-    Population,
-    decoded,
-    harmonium,
-    log_joint,
-    measured,
-)
+from elbogap.papers.efvae.toy_model import BITS, TRUTH, Data, harmonium, log_joint
 from elbogap.runtime import Run, torch_generator
 from elbogap.training import Work
 
@@ -40,38 +30,31 @@ VIEW = 4.0  # the figure shows [-4, 4]^2
 PATH = (-0.5, 2.0)  # from before the ground truth, 0, to beyond the decoder with the best ELBO, 1
 PLANE = ((-0.5, 2.5), (-1.25, 1.25))  # of Figure 1, along and across the way to that decoder, in units of x
 THIRD = 2 * math.pi / 3
+COMPARED = ("ground_truth", "posterior", "rbm")  # maps with which all others are compared
+
+Case = tuple[str, str, Tensor, ef.Bound]
+"""Stage, encoder, means `[M, 4, 2]` and bounds `[M, N]` of all seeds."""
 
 
 def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame | dict[str, np.ndarray]]:
     """Train all seeds and measure, in nats, by sums over lattices.
 
     Returns:
-        `table`, by `stage` (ground_truth: decoder fixed there; joint; rbm), `encoder` (network; best: the
-        best factorised q of each x; exact: the posterior) and `seed`: the `elbo`, the decoder's `loglik`,
-        their difference `gap`, the `approximation_error` (eq. 2), the best likelihood, which is that of the
-        ground truth, less `loglik`, `best_elbo` with the best factorised q's at this decoder, and
-        `affine_distance`, the length of mu(00) - mu(01) - mu(10) + mu(11), which is 0 in consistent models.
-        `maps`: where the most probable code of a `map` (ground_truth; encoder and posterior after joint
-        training; rbm) is that of the ground truth, of the posterior and of the RBM, as fractions
-        `agreement_<other>` of the data in the figure's square; `centre_border`, the fraction of the square's
-        border that has the centre's code. By `seed`.
-        `panels`: what the figure shows, of the first seed: `axis` in units of x, p*(z|x) of the ground truth
+        `table` by stage, encoder and seed; `maps`, by `map` and `seed`: where its most probable codes are
+        those of the others, as fractions of the data in the figure's square.
+        `panels` of Figure 2, of the first seed: `axis` `[P]` in units of x, p*(z|x) of the ground truth
         `probabilities` `[P, P, 4]`, the most probable codes `<map>` `[P, P]` with x_1 along the first axis,
-        the means `means_<model>`, and `step`, `loglik` and `elbo` along the line.
-        `plane`, for Figure 1: decoders truth + s d + t e with d towards the best decoder and e such that the
-        gradient of the likelihood there is in the plane; `along` s and `across` t, in units of x, `loglik`
-        and `gap` `[S, T]`, the coordinates `best` `[2]` of the best decoder, and the gradients there,
+        the means `means_<model>`, and `step`, `loglik` and `elbo` along the line of panel (f).
+        `plane` of Figure 1: `loglik` and `gap` `[S, T]` of decoders truth + s d + t e with d towards the best
+        decoder and e such that the gradient of the likelihood there is in the plane; `along` s and `across`
+        t, in units of x, `best` `[2]`, the coordinates of the best decoder, and the gradients there,
         `of_loglik` and `of_gap` `[2]`, in nats per unit.
-
-    Raises:
-        OutOfTime: the time budget is spent.
     """
     data = Data.on_lattice(settings.spacing)
     best, (pixels, axis) = data.best_means(), _pixels(settings.pixels)
     pretrained, trained = _trained(settings, run)
-    encoder = trained["encoder"]
     with torch.no_grad():
-        joint = decoded(trained["decoder"]).double()
+        joint = toy_model.decoded(trained["decoder"]).double()
     rbm = _aligned(_rbm(settings, data), pixels)
     exact = rbm.log_joint(data.x)[None]
     fixed = TRUTH.expand_as(joint)
@@ -79,17 +62,19 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame | dict[str, np.n
         ("ground_truth", "best", TRUTH[None], data.best_bound(TRUTH[None])),
         ("joint", "best", best[None], data.best_bound(best[None])),
         ("ground_truth", "network", fixed, data.bound(fixed, pretrained["encoder"])),
-        ("joint", "network", joint, data.bound(joint, encoder)),
+        ("joint", "network", joint, data.bound(joint, trained["encoder"])),
         ("rbm", "exact", rbm.decoder()[None], ef.enumerated(exact, exact.log_softmax(-1))),
     ]
     log_truth = log_joint(pixels, TRUTH)
     decisions = {
         "ground_truth": log_truth.argmax(-1).expand(settings.seeds, -1),
-        "encoder": measured(encoder, pixels).argmax(-1),
+        "encoder": toy_model.encoder_log_prob(trained["encoder"], pixels).argmax(-1),
         "posterior": log_joint(pixels, joint).argmax(-1),
         "rbm": rbm.log_joint(pixels).argmax(-1).expand(settings.seeds, -1),
     }
     square = (settings.pixels, settings.pixels)
+    step = torch.linspace(*PATH, settings.path_points, dtype=torch.float64)
+    loglik, elbo = _averages(data, TRUTH + step[:, None, None] * (best - TRUTH))
     panels = {
         "axis": axis,
         "probabilities": log_truth.softmax(-1).unflatten(0, square),
@@ -97,7 +82,9 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame | dict[str, np.n
         "means_ground_truth": TRUTH,
         "means_joint": joint[0],
         "means_rbm": rbm.decoder(),
-        **_line(settings, data, best),
+        "step": step,
+        "loglik": loglik,
+        "elbo": elbo,
     }
     return {
         "table": _table(data, cases),
@@ -107,99 +94,35 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame | dict[str, np.n
     }
 
 
-Case = tuple[str, str, Tensor, ef.Bound]
-"""Stage, encoder, means `[M, 4, 2]` and bounds `[M, N]` of all seeds."""
-
-
-def _table(data: Data, cases: Sequence[Case]) -> pd.DataFrame:
-    rows = []
-    for stage, encoder, decoders, bound in cases:
-        elbos, logliks = bound.elbo @ data.mass, bound.log_evidence @ data.mass
-        for seed, (means, elbo, loglik) in enumerate(zip(decoders, elbos, logliks, strict=True)):
-            best = elbo if encoder == "exact" else data.best_bound(means).elbo @ data.mass
-            bend = (means[0] - means[1] - means[2] + means[3]).norm()
-            values = {"elbo": elbo, "loglik": loglik, "best_elbo": best, "affine_distance": bend}
-            key = {"document": "efvae", "stage": stage, "encoder": encoder, "seed": seed}
-            rows.append(key | {name: value.item() for name, value in values.items()})
-    table = pd.DataFrame(rows)
-    ceiling = table.loc[table["stage"] == "ground_truth", "loglik"].max()
-    return table.assign(gap=table["loglik"] - table["elbo"], approximation_error=ceiling - table["loglik"])
-
-
-def _averages(data: Data, decoders: Tensor) -> Tensor:
-    """Likelihood, ELBO of the best factorised q's, and their difference, `[..., 4, 2]` to `[3, ...]`."""
-    bounds = [data.best_bound(means) for means in decoders.flatten(0, -3)]
-    averages = [
-        [data.mass @ value for value in (bound.log_evidence, bound.elbo, bound.log_evidence - bound.elbo)]
-        for bound in bounds
-    ]
-    return torch.tensor(averages, dtype=torch.float64).mT.unflatten(1, decoders.shape[:-2])
-
-
-def _line(settings: Settings, data: Data, best: Tensor) -> dict[str, Tensor]:
-    """Panel (f): likelihood and best ELBO along the line from the ground truth to the best decoder."""
-    step = torch.linspace(*PATH, settings.path_points, dtype=torch.float64)
-    loglik, elbo, _ = _averages(data, TRUTH + step[:, None, None] * (best - TRUTH))
-    return {"step": step, "loglik": loglik, "elbo": elbo}
-
-
-def _plane(settings: Settings, data: Data, best: Tensor) -> dict[str, Tensor]:
-    """Figure 1, measured: likelihood and gap in the plane of decoders where both pull at the best one."""
-    point = best.clone().requires_grad_()
-    bound = data.best_bound(point)
-    value, elbo = data.mass @ bound.log_evidence, data.mass @ bound.elbo
-    (of_loglik,) = torch.autograd.grad(value, point, retain_graph=True)
-    (of_gap,) = torch.autograd.grad(value - elbo, point)
-    way = best - TRUTH
-    along = way / way.norm()
-    rest = of_loglik - (of_loglik * along).sum() * along
-    across = rest / rest.norm()
-    s, t = (torch.linspace(*ends, settings.plane_points, dtype=torch.float64) for ends in PLANE)
-    loglik, _, gap = _averages(data, TRUTH + s[:, None, None, None] * along + t[:, None, None] * across)
-    return {
-        "along": s,
-        "across": t,
-        "loglik": loglik,
-        "gap": gap,
-        "best": torch.stack([way.norm(), torch.zeros_like(way.norm())]),
-        "of_loglik": torch.stack([(of_loglik * axis).sum() for axis in (along, across)]),
-        "of_gap": torch.stack([(of_gap * axis).sum() for axis in (along, across)]),
-    }
-
-
 def _trained(settings: Settings, run: Run) -> tuple[Mapping[str, MLP], Mapping[str, MLP]]:
     """`encoder` after training at the ground-truth decoder; `encoder` and `decoder` after joint training."""
+    generator = partial(torch_generator, settings.seed, "efvae.toy")
     seeds = range(settings.seeds)
 
-    def stage(name: str, networks: Mapping[str, MLP], rounds: int, rate: float) -> Mapping[str, MLP]:
-        generator = partial(torch_generator, settings.seed, "efvae.toy", name)
-        streams = [partial(generator, seed, device=run.device) for seed in seeds]
-        spacing, steps = settings.train_spacing, settings.round_steps
-        return fit(
-            Population(TRUTH.to(run.device), spacing, steps, streams, run.device),
-            networks,
-            epochs=rounds,
-            learning_rate=rate,
-            final_fraction=settings.final_share,
-            record_epochs=1,
-            work=Work.in_module(__name__, settings, run, name),
-            device=run.device,
-        ).networks
+    def train(stage: str, networks: Mapping[str, MLP], rounds: int, rate: float) -> Mapping[str, MLP]:
+        shifts = [partial(generator, stage, seed, device=run.device) for seed in seeds]
+        means, spacing = TRUTH.to(run.device), settings.train_spacing
+        population = toy_model.Population(means, spacing, settings.round_steps, shifts)
+        work, final = Work.in_module(__name__, settings, run, stage), settings.final_share
+        return population.maximise(networks, work, epochs=rounds, learning_rate=rate, final_fraction=final)
 
-    generators = [torch_generator(settings.seed, "efvae.toy", "initial", seed) for seed in seeds]
-    encoder = MLP.independent([2, *settings.hidden, BITS], "relu", generators)
-    pretrained = stage("pretraining", {"encoder": encoder}, settings.pretrain_rounds, settings.pretrain_rate)
+    initial = [generator("initial", seed) for seed in seeds]
+    encoder = MLP.independent([2, *settings.hidden, BITS], "relu", initial)
+    pretrained = train("pretraining", {"encoder": encoder}, settings.pretrain_rounds, settings.pretrain_rate)
     decoder = MLP.constant(TRUTH.float().flatten().expand(settings.seeds, -1))
     both = {"encoder": pretrained["encoder"], "decoder": decoder}
-    return pretrained, stage("joint", both, settings.joint_rounds, settings.joint_rate)
+    return pretrained, train("joint", both, settings.joint_rounds, settings.joint_rate)
 
 
 def _rbm(settings: Settings, data: Data) -> ef.Harmonium:
     """The best of several searches for the Gaussian-Bernoulli RBM of maximal likelihood."""
     generator = torch_generator(settings.seed, "efvae.toy", "rbm")
     starts = torch.randn(settings.rbm_starts, 2 * BITS + 2 + BITS, generator=generator, dtype=torch.float64)
-    best = maximise(lambda point: data.mass @ harmonium(point).log_joint(data.x).logsumexp(-1), *starts)
-    return harmonium(best)
+
+    def loglik(parameters: Tensor) -> Tensor:
+        return data.mass @ harmonium(parameters).log_joint(data.x).logsumexp(-1)
+
+    return harmonium(toy_model.maximise(loglik, *starts))
 
 
 def _aligned(rbm: ef.Harmonium, pixels: Tensor) -> ef.Harmonium:
@@ -217,11 +140,51 @@ def _aligned(rbm: ef.Harmonium, pixels: Tensor) -> ef.Harmonium:
         sign = 1 - 2 * flip
         parts = rotation @ (w * sign)[:, order], rotation @ (a + w @ flip), (b * sign)[list(order)]
         candidates.append(harmonium(torch.cat([part.flatten() for part in parts])))
+    return max(candidates, key=lambda rbm: weight @ (rbm.log_joint(pixels).argmax(-1) == codes).double())
 
-    def agreement(model: ef.Harmonium) -> float:
-        return (weight @ (model.log_joint(pixels).argmax(-1) == codes).double()).item()
 
-    return max(candidates, key=agreement)
+def _table(data: Data, cases: Sequence[Case]) -> pd.DataFrame:
+    frames = []
+    for stage, encoder, means, bound in cases:
+        best = bound if encoder == "exact" else data.best_bound(means)
+        values = {"elbo": bound.elbo, "loglik": bound.log_evidence, "best_elbo": best.elbo}
+        averages = {name: value @ data.mass for name, value in values.items()}
+        bend = means[:, 0] - means[:, 1] - means[:, 2] + means[:, 3]
+        key = {"document": "efvae", "stage": stage, "encoder": encoder, "seed": range(len(means))}
+        frames.append(pd.DataFrame(key | averages | {"affine_distance": bend.norm(dim=1)}))
+    table = pd.concat(frames, ignore_index=True)
+    ceiling = table.loc[table["stage"] == "ground_truth", "loglik"].max()
+    return table.assign(gap=table["loglik"] - table["elbo"], approximation_error=ceiling - table["loglik"])
+
+
+def _averages(data: Data, decoders: Tensor) -> Tensor:
+    """Likelihood, and ELBO of the best factorised q's, of decoders `[..., 4, 2]`, `[2, ...]`."""
+    bounds = [data.best_bound(means) for means in decoders.flatten(0, -3)]
+    averages = [torch.stack([data.mass @ bound.log_evidence, data.mass @ bound.elbo]) for bound in bounds]
+    return torch.stack(averages, 1).unflatten(1, decoders.shape[:-2])
+
+
+def _plane(settings: Settings, data: Data, best: Tensor) -> dict[str, Tensor]:
+    """Figure 1: likelihood and gap in the plane of decoders where both pull at the best one."""
+    point = best.clone().requires_grad_()
+    loglik, elbo = _averages(data, point[None]).squeeze(1)
+    (of_loglik,) = torch.autograd.grad(loglik, point, retain_graph=True)
+    (of_gap,) = torch.autograd.grad(loglik - elbo, point)
+    way = best - TRUTH
+    along = way / way.norm()
+    rest = of_loglik - (of_loglik * along).sum() * along
+    axes = along, rest / rest.norm()
+    s, t = (torch.linspace(*ends, settings.plane_points, dtype=torch.float64) for ends in PLANE)
+    loglik, elbo = _averages(data, TRUTH + s[:, None, None, None] * axes[0] + t[:, None, None] * axes[1])
+    return {
+        "along": s,
+        "across": t,
+        "loglik": loglik,
+        "gap": loglik - elbo,
+        "best": functional.pad(way.norm()[None], (0, 1)),
+        "of_loglik": torch.stack([(of_loglik * axis).sum() for axis in axes]),
+        "of_gap": torch.stack([(of_gap * axis).sum() for axis in axes]),
+    }
 
 
 def _pixels(count: int) -> tuple[Tensor, Tensor]:
@@ -231,17 +194,12 @@ def _pixels(count: int) -> tuple[Tensor, Tensor]:
 
 
 def _agreements(decisions: Mapping[str, Tensor], weight: Tensor, pixels: int) -> pd.DataFrame:
-    """A row per map and seed."""
+    """A row per map and seed; `centre_border` is the fraction of the border that has the centre's code."""
     border = torch.ones(pixels, pixels, dtype=torch.bool)
     border[1:-1, 1:-1] = False
-    rows = [
-        {"document": "efvae", "map": name, "seed": seed}
-        | {
-            f"agreement_{other}": (weight @ (codes == decisions[other][seed]).double()).item()
-            for other in ("ground_truth", "posterior", "rbm")
-        }
-        | {"centre_border": (codes[border.flatten()] == 0).double().mean().item()}
-        for name, of_seeds in decisions.items()
-        for seed, codes in enumerate(of_seeds)
-    ]
-    return pd.DataFrame(rows)
+    frames = []
+    for name, codes in decisions.items():
+        columns = {f"agreement_{other}": (codes == decisions[other]).double() @ weight for other in COMPARED}
+        columns["centre_border"] = (codes[:, border.flatten()] == 0).double().mean(-1)
+        frames.append(pd.DataFrame({"document": "efvae", "map": name, "seed": range(len(codes)), **columns}))
+    return pd.concat(frames, ignore_index=True)

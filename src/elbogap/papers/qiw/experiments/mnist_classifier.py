@@ -11,9 +11,11 @@ import torch
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.neural_network import MLPClassifier
 from threadpoolctl import threadpool_limits
+from torch import Tensor
 
 from elbogap.data.loaders import load
-from elbogap.papers.qiw.classifier import predict, stored
+from elbogap.nn.mlp import MLP
+from elbogap.nn.store import Stored
 from elbogap.papers.qiw.settings import MnistClassifier as Settings
 from elbogap.runtime import Run, derive_seed, numpy_generator
 
@@ -40,21 +42,26 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame | dict[str, np.n
         classifier.fit(images.astype(np.float32), labels)
     kept, test = stored(classifier, data=np.array(data.kind)), data.arrays["test"]
     binarised = {"bernoulli": _bernoulli(test, random), "threshold": test > WHITE / 2}
-    right = {
-        name: predict(kept, torch.from_numpy(values)) == data.arrays["test_label"]
-        for name, values in binarised.items()
-    }
-    accuracy = pd.DataFrame(
-        {
-            "document": "qiw",
-            "dataset": data.name,
-            "data": data.kind,
-            "binarisation": list(right),
-            "test_images": len(test),
-            "test_accuracy": [float(values.mean()) for values in right.values()],
-        }
-    )
-    return {"classifier": kept.to_arrays(), "accuracy": accuracy}
+    read = np.stack([predict(kept, torch.from_numpy(binary)) for binary in binarised.values()])
+    accuracy: dict[str, object] = {"document": "qiw", "dataset": data.name, "data": data.kind}
+    accuracy |= {"binarisation": [*binarised], "test_images": len(test)}
+    accuracy["test_accuracy"] = (read == data.arrays["test_label"]).mean(1)
+    return {"classifier": kept.to_arrays(), "accuracy": pd.DataFrame(accuracy)}
+
+
+def stored(classifier: MLPClassifier, **values: np.ndarray) -> Stored:
+    """A fitted classifier with ReLU units as one of our networks, its `classes`, and more values."""
+    weights = [torch.from_numpy(weight)[None] for weight in classifier.coefs_]
+    biases = [torch.from_numpy(bias)[None, None] for bias in classifier.intercepts_]
+    network = MLP.from_tensors(weights, biases, "relu")
+    return Stored({"classifier": network}, {"classes": classifier.classes_, **values})
+
+
+@torch.no_grad()
+def predict(classifier: Stored, images: Tensor) -> np.ndarray:
+    """The most probable class of each image, `[N, 784]` in {0, 1} to `[N]`."""
+    logits = classifier.networks["classifier"](images.cpu().float()[None])[0]
+    return classifier.values["classes"][logits.argmax(-1).numpy()]
 
 
 def _bernoulli(grey: np.ndarray, random: np.random.Generator) -> np.ndarray:

@@ -5,6 +5,7 @@ As in the authors' code the figure shows pixel means for five test images chosen
 """
 
 from collections.abc import Mapping
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -19,57 +20,58 @@ from elbogap.inference.importance import resample
 from elbogap.models.image_vae import log_joint, posterior
 from elbogap.nn.mlp import MLP
 from elbogap.nn.store import Stored
-from elbogap.papers.qiw.classifier import predict
+from elbogap.papers.qiw.experiments.mnist_classifier import predict
 from elbogap.papers.qiw.settings import MnistReconstruct as Settings
 from elbogap.runtime import Run, numpy_generator, torch_generator
 
 ROWS = 10_000  # decoder rows held at once
-
+COLUMNS = ["method", "draw_seed", "mean_log_p_x_given_z", "digit_agreement"]
 Networks = Mapping[str, MLP]
 
 
 def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame | dict[str, np.ndarray]]:
     """Reconstruct test images: the figure's pixel means (`images`) and Table 2 (`reconstruction`).
 
-    Keys: `method` (q, q_iw), `draw_seed`. `mean_log_p_x_given_z`: mean over the images of log p(x | z) with
-    one draw per image, in nats. `digit_agreement`: fraction of images for which the classifier reads the same
-    digit in the decoded mean, thresholded at 1/2, as in the image. `test_iwae_s<S>`: IWAE bound with S draws
-    on the first `bound_images` of the images, in nats per image, a property of the model.
+    `digit_agreement` is the fraction of images for which the classifier reads the same digit in the decoded
+    mean, thresholded at 1/2, `test_iwae_s<S>` the IWAE bound with S draws on the first `bound_images`, in
+    nats per image. `images`: `real` uint8 `[images, 784]`; `q`, `q_iw` float32 `[images, samples, 784]`.
     """
     networks = Stored.load(run.inputs["parameters"]).member(0, run.device)
     classifier = Stored.load(run.inputs["classifier"])
     data = load(run.inputs["data"])
-    kinds = {data.kind, str(classifier.values["data"])}
     test = torch.from_numpy(data.arrays["test"]).to(run.device, torch.float32)
     # The test part is sorted by class, so its first rows are no sample of it.
     order = numpy_generator(settings.seed, "qiw.mnist_reconstruct", "images").permutation(len(test))
     images = test[torch.from_numpy(order[: settings.images]).to(run.device)]
+    stream = partial(torch_generator, settings.seed, "qiw.mnist_reconstruct", device=run.device)
     with torch.no_grad():
-        key = {
+        bound = _bound(networks, images[: settings.bound_images], settings.bound_samples, stream("bound"))
+        digits, rows = predict(classifier, images), []
+        for draw_seed in range(settings.repeats):
+            reconstructed = _reconstruct(networks, images, settings.k, stream("table", draw_seed))
+            for method, logits in reconstructed.items():
+                log_likelihood = bernoulli_log_likelihood(images, logits).double().mean().item()
+                agreement = (predict(classifier, logits > 0) == digits).mean()
+                rows.append((method, draw_seed, log_likelihood, agreement))
+        chosen = np.random.RandomState(settings.figure_seed).permutation(len(test))[: settings.figure_images]
+        real = test[torch.from_numpy(chosen).to(run.device)]
+        repeated = real.repeat_interleave(settings.figure_samples, 0)
+        means = {
+            method: logits.sigmoid().unflatten(0, (len(real), -1)).cpu().numpy()
+            for method, logits in _reconstruct(networks, repeated, settings.k, stream("figure")).items()
+        }
+    table = pd.DataFrame(
+        {
             "document": "qiw",
             "dataset": data.name,
-            "data": "real" if kinds == {"real"} else "stand-in",
+            "data": "real" if data.kind == str(classifier.values["data"]) == "real" else "stand-in",
             "k": settings.k,
             "images": len(images),
-            f"test_iwae_s{settings.bound_samples}": _bound(networks, images, settings, run),
+            f"test_iwae_s{settings.bound_samples}": bound,
+            **pd.DataFrame(rows, columns=COLUMNS),
         }
-        digits = predict(classifier, images)
-        rows = []
-        for draw_seed in range(settings.repeats):
-            generator = _generator(settings, run, "table", draw_seed)
-            for method, logits in _reconstruct(networks, images, settings.k, generator).items():
-                log_likelihood = bernoulli_log_likelihood(images, logits)
-                read = predict(classifier, logits > 0)
-                rows.append(
-                    {
-                        **key,
-                        "method": method,
-                        "draw_seed": draw_seed,
-                        "mean_log_p_x_given_z": float(log_likelihood.double().mean()),
-                        "digit_agreement": float((read == digits).mean()),
-                    }
-                )
-        return {"reconstruction": pd.DataFrame(rows), "images": _figure(networks, test, settings, run)}
+    )
+    return {"reconstruction": table, "images": {"real": real.cpu().numpy().astype(np.uint8), **means}}
 
 
 def _reconstruct(networks: Networks, images: Tensor, k: int, generator: torch.Generator) -> dict[str, Tensor]:
@@ -84,26 +86,9 @@ def _reconstruct(networks: Networks, images: Tensor, k: int, generator: torch.Ge
     return {method: torch.cat(blocks) for method, blocks in logits.items()}
 
 
-def _bound(networks: Networks, images: Tensor, settings: Settings, run: Run) -> float:
-    generator, samples = _generator(settings, run, "bound"), settings.bound_samples
+def _bound(networks: Networks, images: Tensor, samples: int, generator: torch.Generator) -> float:
     bounds = []
-    for block in images[: settings.bound_images].split(max(1, ROWS // samples)):
+    for block in images.split(max(1, ROWS // samples)):
         q, joint = posterior(networks["encoder"], block[None, None]), log_joint(networks["decoder"], block)
         bounds.append(estimate(joint, q, samples=samples, at_once=samples, generator=generator))
-    return float(torch.cat(bounds, -1).double().mean())
-
-
-def _figure(networks: Networks, test: Tensor, settings: Settings, run: Run) -> dict[str, np.ndarray]:
-    """`real` uint8 [images, 784]; `q` and `q_iw` float32 [images, samples, 784], pixel means in [0, 1]."""
-    random = np.random.RandomState(settings.figure_seed)
-    chosen = torch.from_numpy(random.permutation(len(test))[: settings.figure_images]).to(run.device)
-    real = test[chosen]
-    repeated = real.repeat_interleave(settings.figure_samples, 0)
-    logits = _reconstruct(networks, repeated, settings.k, _generator(settings, run, "figure"))
-    shape = settings.figure_images, settings.figure_samples, -1
-    means = {method: value.sigmoid().reshape(shape).cpu().numpy() for method, value in logits.items()}
-    return {"real": real.cpu().numpy().astype(np.uint8)} | means
-
-
-def _generator(settings: Settings, run: Run, *purpose: str | int) -> torch.Generator:
-    return torch_generator(settings.seed, "qiw.mnist_reconstruct", *purpose, device=run.device)
+    return torch.cat(bounds, -1).double().mean().item()

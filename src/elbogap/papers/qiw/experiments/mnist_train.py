@@ -2,13 +2,11 @@
 
 Networks, bound and optimiser follow the authors' code: softplus, Xavier-uniform weights, zero biases, Adam,
 images reshuffled each epoch. That the bound is averaged, not summed, over the minibatch is a guess; it
-matters because of Adam's large epsilon, which has TensorFlow's meaning here (:func:`torch_epsilon`). The
-framework's random numbers cannot be reproduced. The reduced scales use smaller minibatches, a larger learning
-rate, a small epsilon and fewer epochs.
+matters because of Adam's large epsilon, which has TensorFlow's meaning here (:func:`torch_epsilon`).
 """
 
-import functools
 import math
+from functools import lru_cache, partial
 
 import numpy as np
 import pandas as pd
@@ -24,7 +22,7 @@ from elbogap.models.image_vae import initial_networks, log_joint, posterior
 from elbogap.nn.store import Stored
 from elbogap.papers.qiw.settings import MnistTrain as Settings
 from elbogap.runtime import Run, numpy_generator, torch_generator
-from elbogap.training import Work, descend, train
+from elbogap.training import Part, Work, descend, train
 
 BETAS = (0.9, 0.999)
 
@@ -32,31 +30,29 @@ BETAS = (0.9, 0.999)
 def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame | dict[str, np.ndarray]]:
     """Train, and give the parameters (`parameters`) and the training curve (`curve`).
 
-    Columns of the curve: `step` and `epoch` at the end of each row's block of `record_every` steps, and
-    `train_iwae`, the mean IWAE bound with k draws over the minibatches of that block, in nats per image.
+    `train_iwae` is the mean IWAE bound with k draws over the steps up to `step`, in nats per image.
 
     Raises:
         UserError: a minibatch larger than the training set.
     """
     data = load(run.inputs["data"])
-    train_part = data.arrays["train"]
-    chosen = numpy_generator(settings.seed, "qiw.mnist_train", "subset").permutation(len(train_part))
-    images = torch.from_numpy(train_part[chosen[: settings.images]]).to(run.device, torch.float32)
+    images = data.arrays["train"]
+    chosen = numpy_generator(settings.seed, "qiw.mnist_train", "subset").permutation(len(images))
+    images = torch.from_numpy(images[chosen[: settings.images]]).to(run.device, torch.float32)
     steps_per_epoch = len(images) // settings.batch
     if not steps_per_epoch:
         raise UserError(f"qiw.mnist_train: batch {settings.batch} exceeds the {len(images)} training images")
 
-    weights = torch_generator(settings.seed, "qiw.mnist_train", "weights")
+    stream = partial(torch_generator, settings.seed, "qiw.mnist_train")
+    weights, generator = stream("weights"), stream("noise", device=run.device)
     hidden = settings.hidden
     networks = initial_networks(hidden, settings.latent, hidden, "softplus", lambda _: [weights])
     modules = nn.ModuleDict(networks).to(run.device)
-    generator = torch_generator(settings.seed, "qiw.mnist_train", "noise", device=run.device)
     optimiser = torch.optim.Adam(modules.parameters(), lr=settings.learning_rate, betas=BETAS)
 
-    @functools.lru_cache(maxsize=1)
+    @lru_cache(maxsize=1)
     def rows(epoch: int) -> Tensor:
-        order = torch_generator(settings.seed, "qiw.mnist_train", "order", epoch)
-        return minibatches(len(images), settings.batch, order).to(run.device)
+        return minibatches(len(images), settings.batch, stream("order", epoch)).to(run.device)
 
     def step(i: int) -> Tensor:
         epoch, k = divmod(i - 1, steps_per_epoch)
@@ -68,27 +64,15 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame | dict[str, np.n
         descend(-bound, optimiser)
         return bound.detach()
 
-    steps = settings.epochs * steps_per_epoch
-    bounds = train(
-        step,
-        steps=steps,
-        record_every=settings.record_every,
-        parts={"networks": modules, "optimiser": optimiser, "noise": generator},
-        work=Work.in_module(__name__, settings, run, "IWAE"),
-    )
-    step_numbers = np.minimum(np.arange(1, len(bounds) + 1) * settings.record_every, steps)
-    curve = pd.DataFrame(
-        {
-            "document": "qiw",
-            "dataset": data.name,
-            "data": data.kind,
-            "k": settings.k,
-            "step": step_numbers,
-            "epoch": step_numbers / steps_per_epoch,
-            "train_iwae": bounds.tolist(),
-        }
-    )
-    return {"parameters": Stored(networks, {"data": np.array(data.kind)}).to_arrays(), "curve": curve}
+    steps, every = settings.epochs * steps_per_epoch, settings.record_every
+    parts: dict[str, Part] = {"networks": modules, "optimiser": optimiser, "noise": generator}
+    work = Work.in_module(__name__, settings, run, "IWAE")
+    bounds = train(step, steps=steps, record_every=every, parts=parts, work=work)
+    last = np.minimum(np.arange(1, len(bounds) + 1) * every, steps)
+    curve = {"document": "qiw", "dataset": data.name, "data": data.kind, "k": settings.k, "step": last}
+    curve |= {"epoch": last / steps_per_epoch, "train_iwae": bounds.numpy()}
+    parameters = Stored(networks, {"data": np.array(data.kind)}).to_arrays()
+    return {"parameters": parameters, "curve": pd.DataFrame(curve)}
 
 
 def torch_epsilon(epsilon: float, step: int) -> float:

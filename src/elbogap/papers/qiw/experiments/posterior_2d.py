@@ -1,9 +1,8 @@
 """Density and bounds of q_IW on the eight-Gaussian target (Cremer et al. 2017, figure 1; table 1 is ours).
 
 The target and q = N(0, e I) are those of the authors' plotting code. Deviations: the marginal q_IW of the
-figure is exact (:mod:`elbogap.inference.exact_importance`), where the code averages 100 batches; it takes
-k - 1 other draws, where the code takes k and still divides by k. The document has no table: Table 1 measures
-its identity L_IWAE[q] = L_VAE[q_IW] for both readings of q_IW.
+figure is exact, where the code averages 100 batches; it takes k - 1 other draws, where the code takes k and
+still divides by k. Table 1 measures the identity L_IWAE[q] = L_VAE[q_IW] for both readings of q_IW.
 """
 
 import math
@@ -28,32 +27,22 @@ COMPONENTS = DiagonalGaussian(
 )
 Q = DiagonalGaussian(*torch.tensor([[0.0, 0.0], [1.0, 1.0]], dtype=torch.float64))
 BLOCK = 250  # batches times all grid points held at once
-KEY: dict[str, object] = {"document": "qiw", "target": "eight Gaussians"}
+KEYS = ["document", "target", "k"]
+RESOLUTION = 1e-6  # of the quadrature; for k = 1 nothing is sampled and the standard error is 0
 
 
 def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame | dict[str, np.ndarray]]:
     """Make Figure 1's densities (`density`), Table 1 (`bounds`) and its Monte-Carlo repetitions (`batches`).
 
-    In nats: `l_iwae`, `l_vae_marginal`, `kl_q_iw_to_p` by quadrature; `l_vae_conditional` the mean over all
-    batches of L_VAE of the batch-conditional q_IW, with its standard error, and `identity_z` its distance
-    from `l_iwae` in standard errors; `*_mc` from the average of `batches` batches, mean over seeds with the
-    standard error of that mean. The logarithm of an average over finitely many batches is biased by order
-    1 / batches; `l_vae_marginal_half` is the same from half the batches, so its difference to
-    `l_vae_marginal_mc` is about the bias that is left. `mass_mc` is the integral of the marginal q_IW.
+    In nats, by quadrature and by sampling: `l_vae_conditional` is the mean over batches of L_VAE of the
+    batch-conditional q_IW, `*_mc` of the average over batches. The latter's bias, of order 1 / batches, is
+    about its difference to `l_vae_marginal_half`, the same from half of them. `mass_mc` is q_IW's integral.
     """
     grid = Grid.of(settings.points, settings.half_width)
-    transform = exact_importance.weight_transform(grid.q, grid.log_w)
-    batches = pd.DataFrame(
-        _monte_carlo(grid, k, batch_seed, settings)
-        for k in settings.ks
-        for batch_seed in range(settings.batch_seeds)
-    )
-    bounds = [
-        {**KEY, "k": k, "log_evidence": LOG_EVIDENCE}
-        | (exact := _exact(grid, transform, k))
-        | _summary(batches[batches["k"] == k], exact["l_iwae"])
-        for k in settings.ks
-    ]
+    transform = exact_importance.weight_transform(grid.log_q.exp() * grid.cell, grid.log_w)
+    seeds, key = range(settings.batch_seeds), {"document": "qiw", "target": "eight Gaussians"}
+    batches = pd.DataFrame(key | _monte_carlo(grid, k, seed, settings) for k in settings.ks for seed in seeds)
+    exact = pd.DataFrame(key | {"k": k} | _exact(grid, transform, k) for k in settings.ks)
     side, half_width = settings.figure_points, settings.figure_half_width
     figure = Grid.of(side, half_width)
     log_q_iw = [exact_importance.log_marginal(transform, figure.log_q, figure.log_w, k) for k in settings.ks]
@@ -63,7 +52,7 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame | dict[str, np.n
         "k": np.array(settings.ks),
         "q_iw": torch.stack(log_q_iw).exp().view(-1, side, side).numpy(),
     }
-    return {"bounds": pd.DataFrame(bounds), "batches": batches, "density": density}
+    return {"bounds": _bounds(exact, batches), "batches": batches, "density": density}
 
 
 def log_joint(z: Tensor) -> Tensor:
@@ -78,33 +67,27 @@ class Grid:
     cell: float
     log_q: Tensor
     log_joint: Tensor
+    log_w: Tensor
 
     @classmethod
     def of(cls, points: int, half_width: float) -> "Grid":
         """`points` per axis on [-half_width, half_width]^2."""
         axis = torch.linspace(-half_width, half_width, points, dtype=torch.float64)
         z = torch.cartesian_prod(axis, axis)
-        return cls(float(axis[1] - axis[0]) ** 2, Q.log_prob(z), log_joint(z))
+        log_q, log_p = Q.log_prob(z), log_joint(z)
+        return cls(float(axis[1] - axis[0]) ** 2, log_q, log_p, log_p - log_q)
 
-    @property
-    def q(self) -> Tensor:
-        """q's probability per cell, `[N]`."""
-        return self.log_q.exp() * self.cell
-
-    @property
-    def log_w(self) -> Tensor:
-        """log p(x, z) - log q(z | x), `[N]`."""
-        return self.log_joint - self.log_q
+    def l_vae(self, density: Tensor, log_density: Tensor) -> Tensor:
+        """L_VAE of a distribution, `[..., N]` to `[...]`."""
+        return (density * (self.log_joint - log_density)).sum(-1) * self.cell
 
 
 def _exact(grid: Grid, transform: exact_importance.WeightTransform, k: int) -> dict[str, float]:
     log_density = exact_importance.log_marginal(transform, grid.log_q, grid.log_w, k)
-    l_vae = float((log_density.exp() * (grid.log_joint - log_density)).sum() * grid.cell)
-    return {
-        "l_iwae": float(exact_importance.iwae(transform, k)),
-        "l_vae_marginal": l_vae,
-        "kl_q_iw_to_p": LOG_EVIDENCE - l_vae,
-    }
+    l_vae = float(grid.l_vae(log_density.exp(), log_density))
+    l_iwae = float(exact_importance.iwae(transform, k))
+    kl = LOG_EVIDENCE - l_vae
+    return {"log_evidence": LOG_EVIDENCE, "l_iwae": l_iwae, "l_vae_marginal": l_vae, "kl_q_iw_to_p": kl}
 
 
 def _monte_carlo(grid: Grid, k: int, batch_seed: int, settings: Settings) -> dict[str, object]:
@@ -112,51 +95,47 @@ def _monte_carlo(grid: Grid, k: int, batch_seed: int, settings: Settings) -> dic
     generator = torch_generator(settings.seed, "qiw.posterior_2d", k, batch_seed)
     others = Q.rsample(noise.draw(Q.noise(settings.batches, k - 1), generator, dtype=torch.float64))
     log_others = (log_joint(others) - Q.log_prob(others)).unsqueeze(-1)
-    l_vae, mass = [], []
-    sums = torch.zeros(2, len(grid.log_q), dtype=torch.float64)
+    integrals, sums = [], torch.zeros(2, len(grid.log_q), dtype=torch.float64)
     for half, part in enumerate(log_others.chunk(2)):
         for block in part.split(BLOCK):
             log_density = log_conditional(grid.log_q, grid.log_w, block)
             density = log_density.exp()
-            l_vae.append((density * (grid.log_joint - log_density)).sum(-1) * grid.cell)
-            mass.append(density.sum(-1) * grid.cell)
+            integrals.append(torch.stack([grid.l_vae(density, log_density), density.sum(-1) * grid.cell]))
             sums[half] += density.sum(0)
+    l_vae, mass = torch.cat(integrals, 1)
     halves = sums / (settings.batches / 2)
+    estimates = torch.stack([halves.mean(0), *halves])
+    estimates = estimates / (estimates.sum(-1, keepdim=True) * grid.cell)  # whose bound is a distribution's
+    marginal, first, second = grid.l_vae(estimates, estimates.log()).tolist()
     return {
-        **KEY,
         "k": k,
         "batch_seed": batch_seed,
         "batches": settings.batches,
-        "l_vae_conditional": float(torch.cat(l_vae).mean()),
-        "l_vae_conditional_variance": float(torch.cat(l_vae).var()),
-        "l_vae_marginal_mc": _l_vae(grid, halves.mean(0)),
-        "l_vae_marginal_half": (_l_vae(grid, halves[0]) + _l_vae(grid, halves[1])) / 2,
-        "mass_mc": float(torch.cat(mass).mean()),
-        "mass_variance": float(torch.cat(mass).var()),
+        "l_vae_conditional": l_vae.mean().item(),
+        "l_vae_conditional_variance": l_vae.var().item(),
+        "l_vae_marginal_mc": marginal,
+        "l_vae_marginal_half": (first + second) / 2,
+        "mass_mc": mass.mean().item(),
+        "mass_variance": mass.var().item(),
     }
 
 
-def _l_vae(grid: Grid, density: Tensor) -> float:
-    """L_VAE of an estimated density, normalised first, so that it is the bound of a distribution."""
-    density = density / (density.sum() * grid.cell)
-    return float((density * (grid.log_joint - density.log())).sum() * grid.cell)
-
-
-def _summary(batches: pd.DataFrame, l_iwae: float) -> dict[str, float]:
-    n, mean = batches["batches"].sum(), batches.mean(numeric_only=True)
-    conditional_se, mass_se = (
-        math.sqrt(mean[name] / n) for name in ("l_vae_conditional_variance", "mass_variance")
+def _bounds(exact: pd.DataFrame, batches: pd.DataFrame) -> pd.DataFrame:
+    """Table 1."""
+    exact, by_k = exact.set_index(KEYS), batches.groupby(KEYS)
+    n, mean = by_k["batches"].sum(), by_k.mean(numeric_only=True)
+    l_vae, l_vae_se = mean["l_vae_conditional"], (mean["l_vae_conditional_variance"] / n) ** 0.5
+    mass, mass_se = mean["mass_mc"], (mean["mass_variance"] / n) ** 0.5
+    table = exact.assign(
+        l_vae_conditional=l_vae,
+        l_vae_conditional_se=l_vae_se,
+        identity_z=(l_vae - exact["l_iwae"]) / l_vae_se.clip(lower=RESOLUTION),
+        l_vae_marginal_mc=mean["l_vae_marginal_mc"],
+        l_vae_marginal_mc_se=by_k["l_vae_marginal_mc"].sem(),
+        l_vae_marginal_half=mean["l_vae_marginal_half"],
+        mass_mc=mass,
+        mass_mc_se=mass_se,
+        mass_z=(mass - 1) / mass_se.clip(lower=RESOLUTION),
+        batches=n,
     )
-    resolution = 1e-6  # of the quadrature; for k = 1 nothing is sampled and the standard error is zero
-    return {
-        "l_vae_conditional": mean["l_vae_conditional"],
-        "l_vae_conditional_se": conditional_se,
-        "identity_z": (mean["l_vae_conditional"] - l_iwae) / max(conditional_se, resolution),
-        "l_vae_marginal_mc": mean["l_vae_marginal_mc"],
-        "l_vae_marginal_mc_se": batches["l_vae_marginal_mc"].sem(),
-        "l_vae_marginal_half": mean["l_vae_marginal_half"],
-        "mass_mc": mean["mass_mc"],
-        "mass_mc_se": mass_se,
-        "mass_z": (mean["mass_mc"] - 1) / max(mass_se, resolution),
-        "batches": n,
-    }
+    return table.reset_index()
