@@ -234,7 +234,7 @@ def fit(
     best = None if monitor is None else _Best(monitor, trained)
     on_gpu = device == "cuda"
     rate = torch.tensor(learning_rate, device=device)
-    flat = _flatten(modules)
+    flat, slopes = _flatten(modules)
     optimiser: torch.optim.Optimizer
     if damped is None:
         first_rate = rate if on_gpu else learning_rate
@@ -242,10 +242,12 @@ def fit(
     else:
         optimiser = DampedRms(flat, _shares(trained, damped), rate)
 
+
     def update(batch: Batch) -> Tensor:
         value = objective.value(trained, batch)
-        optimiser.zero_grad(set_to_none=False)
-        (-value.sum()).backward()
+        found = torch.autograd.grad(-value.sum(), list(modules.parameters()), materialize_grads=True)
+        for part, gradient in zip(slopes, found, strict=True):
+            part.copy_(gradient)
         optimiser.step()
         return torch.stack([value.detach(), *(batch[name] for name in objective.reported)])
 
@@ -346,20 +348,19 @@ class _Best:
         self._kept = [kept.to(one.device) for kept, one in pairs]
 
 
-def _flatten(modules: nn.Module) -> nn.Parameter:
-    """Move all parameters into one tensor and their gradients into another, and give the one tensor.
+def _flatten(modules: nn.Module) -> tuple[nn.Parameter, list[Tensor]]:
+    """Move all parameters into one tensor; it, and the part of its gradient that belongs to each of them.
 
     An optimiser that walks over sixteen small tensors spends its time on starting operations.
     """
     parameters = list(modules.parameters())
-    sizes = [one.numel() for one in parameters]
-    flat = nn.Parameter(torch.cat([one.detach().flatten() for one in parameters]))
-    gradient = torch.zeros_like(flat)
-    flat.grad = gradient
-    for one, values, slopes in zip(parameters, flat.data.split(sizes), gradient.split(sizes), strict=True):
-        one.data = values.view_as(one)
-        one.grad = slopes.view_as(one)  # backward adds to it in place
-    return flat
+    sizes = [parameter.numel() for parameter in parameters]
+    flat = nn.Parameter(torch.cat([parameter.detach().flatten() for parameter in parameters]))
+    flat.grad = torch.zeros_like(flat)
+    for parameter, values in zip(parameters, flat.data.split(sizes), strict=True):
+        parameter.data = values.view_as(parameter)
+    slopes = zip(parameters, flat.grad.split(sizes), strict=True)
+    return flat, [slope.view_as(parameter) for parameter, slope in slopes]
 
 
 def _shares(networks: Mapping[str, MLP], multiples: Mapping[str, float]) -> Tensor:
@@ -370,6 +371,15 @@ def _shares(networks: Mapping[str, MLP], multiples: Mapping[str, float]) -> Tens
         for one in network.parameters()
     ]
     return torch.cat(parts)
+
+
+CACHED_ROWS = 10_000
+"""Rows of a step on a CPU: those of layers with tens of units then stay in its cache."""
+
+
+def members_at_once(rows: int, rows_of_each: int, device: str) -> int:
+    """How many members to train side by side: those of so many rows, on a CPU of at most `CACHED_ROWS`."""
+    return max(1, (min(rows, CACHED_ROWS) if device == "cpu" else rows) // rows_of_each)
 
 
 def in_chunks(

@@ -7,6 +7,10 @@ import torch
 from torch import Tensor
 
 
+CACHED = 2**16
+"""Elements at a time on a CPU, whose cache holds them through all operations of a step."""
+
+
 class DampedRms(torch.optim.Optimizer):
     """theta <- theta - rho r g / (1 + sqrt G), G <- d G + (1 - d) g^2, G starting as the first g^2.
 
@@ -36,7 +40,10 @@ class DampedRms(torch.optim.Optimizer):
             state["square"] = torch.zeros_like(gradient)
             state["made"] = torch.zeros((), device=gradient.device)
         weight = 1 - self._decay * (state["made"] > 0).to(gradient.dtype)
-        state["square"].lerp_(gradient.square(), weight)
         state["made"].add_(1)
-        step = self._shares * gradient / (1 + state["square"].sqrt())
-        self._parameter.sub_(step * self.param_groups[0]["lr"])
+        size = CACHED if gradient.device.type == "cpu" else gradient.numel()
+        parts = (part.split(size) for part in (self._parameter, gradient, state["square"], self._shares))
+        for parameter, slope, square, share in zip(*parts, strict=True):
+            square.lerp_(slope.square(), weight)
+            step = (share * slope).div_(square.sqrt().add_(1)).mul_(self.param_groups[0]["lr"])
+            parameter.sub_(step)

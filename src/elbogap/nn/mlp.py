@@ -25,12 +25,19 @@ Initialisation = Literal["pytorch", "xavier", "wide"]
 Network = Callable[[Tensor], Tensor]
 """M networks as a function of their inputs, `[M, ..., in]` to `[M, ..., out]`."""
 
+def _tanh(x: Tensor) -> Tensor:
+    """tanh x = 2 sigmoid(2 x) - 1, of which torch's vectorised sigmoid takes a quarter of the time."""
+    if torch.is_grad_enabled():
+        return torch.tanh(x)
+    return x.mul_(2).sigmoid_().mul_(2).sub_(1)
+
+
 ACTIVATIONS: Mapping[str, Callable[[Tensor], Tensor]] = {
     "identity": lambda x: x,
     "leaky_relu": functional.leaky_relu_,
     "relu": torch.relu_,
     "softplus": functional.softplus,
-    "tanh": torch.tanh_,
+    "tanh": _tanh,
 }
 
 _Backward = Callable[[Tensor, Tensor], Tensor]
@@ -44,7 +51,7 @@ _BACKWARD: Mapping[str, _Backward] = {
 }
 """The gradient through an activation, from its output; overwrites the gradient."""
 
-_NARROW = 8
+_NARROW = 16
 """Batched products with fewer columns than this run at a fraction of the speed of those with so few rows."""
 
 

@@ -98,7 +98,8 @@ class SoftmaxRegression:
     def log_likelihoods(self, z: Tensor, inputs: Tensor, labels: Tensor) -> Tensor:
         """log p(y_n|x_n, z_s) in nats of draws `[M, S, D]` at points `[M, N, F]`, `[M, N]`: `[M, N, S]`."""
         weights = z.unflatten(-1, (self.classes, -1)).flatten(1, 2)
-        logits = (inputs @ weights.mT).unflatten(-1, (-1, self.classes))
+        # this way round, as products with few columns are slow, forward and back
+        logits = (weights @ inputs.mT).mT.unflatten(-1, (-1, self.classes))
         chosen = labels[..., None, None].expand(*logits.shape[:-1], 1)
         return logits.gather(-1, chosen).squeeze(-1) - logits.logsumexp(-1)
 

@@ -11,7 +11,7 @@ from itertools import product
 import numpy as np
 
 from elbogap import provenance
-from elbogap.ensemble import Fit, fit, in_chunks
+from elbogap.ensemble import Fit, fit, in_chunks, members_at_once
 from elbogap.errors import UserError
 from elbogap.nn.mlp import MLP
 from elbogap.nn.store import Stored
@@ -41,7 +41,7 @@ def run(settings: Settings, run: Run) -> dict[str, dict[str, np.ndarray]]:
     truth = GroundTruth.load(run.keys["problem"], run.inputs["surrogate"])
     cell = Cell.parse(run.keys["cell"])
     members = list(product(range(settings.draws), range(settings.restarts)))
-    size = max(1, settings.rows // rows_per_step(cell, settings))
+    size = members_at_once(settings.rows, rows_per_step(cell, settings), run.device)
     fits = in_chunks(members, size, partial(_train, settings, run, truth, cell))
     uncounted = float(cell.samples or settings.points / settings.batch)
     passes = [
