@@ -173,28 +173,35 @@ def bernoulli_kl_to_uniform(logits: Tensor) -> Tensor:
 
 
 class _LogSumExp(torch.autograd.Function):
-    """torch's own, whose derivative is masked on the way back alone: bounds in training are made of it."""
+    """One exponential for value and derivative, which is masked: bounds in training are made of it."""
 
     @staticmethod
     def forward(ctx: Any, value: Tensor, dim: int) -> Tensor:
-        total = value.logsumexp(dim, keepdim=True)
+        top = value.amax(dim, keepdim=True)
+        top = torch.where(top.abs() < math.inf, top, 0)
+        terms = (value - top).exp_()
+        sums = terms.sum(dim, keepdim=True)
+        total = sums.log() + top
         ctx.save_for_backward(value, total)
+        ctx.terms, ctx.sums = terms, sums
         return total
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
         value, total = ctx.saved_tensors
         finite = total.abs() < math.inf
-        share = torch.where(finite, value - total, -math.inf).exp()  # NaN here would be one of the next order
-        return torch.where(finite, gradient, 0) * share, None
+        if torch.is_grad_enabled():  # NaN here would be one of the next order
+            share = torch.where(finite, value - total, -math.inf).exp()
+            return torch.where(finite, gradient, 0) * share, None
+        return torch.where(finite, gradient / ctx.sums, 0) * torch.where(finite, ctx.terms, 0), None
 
 
 def log_sum_exp(value: Tensor, dim: int) -> Tensor:
     """log sum_k exp v_k over one axis, without overflow."""
-    if not transformed():
-        return _LogSumExp.apply(value, dim).squeeze(dim)
     if not value.shape[dim]:
         return value.logsumexp(dim)
+    if not transformed():
+        return _LogSumExp.apply(value, dim).squeeze(dim)
     finite = _finite(value, dim)
     total = torch.where(finite, value, 0).logsumexp(dim, keepdim=True)
     return torch.where(finite, total, value.detach().amax(dim, keepdim=True)).squeeze(dim)

@@ -242,7 +242,6 @@ def fit(
     else:
         optimiser = DampedRms(flat, _shares(trained, damped), rate)
 
-
     def update(batch: Batch) -> Tensor:
         value = objective.value(trained, batch)
         found = torch.autograd.grad(-value.sum(), list(modules.parameters()), materialize_grads=True)

@@ -43,7 +43,7 @@ def fit(
         q*, without gradient.
     """
     parameters = [value.detach().clone().requires_grad_() for value in (start.mean, start.log_variance)]
-    optimiser = torch.optim.Adam(parameters, lr=learning_rate)
+    optimiser = torch.optim.Adam(parameters, lr=learning_rate, fused=True)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, max(1, steps))
     q, objective = DiagonalGaussian(*parameters), IWAE(doubly_reparameterised=True)
     for _ in range(steps):

@@ -6,7 +6,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-
 CACHED = 2**16
 """Elements at a time on a CPU, whose cache holds them through all operations of a step."""
 

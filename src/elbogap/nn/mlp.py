@@ -25,6 +25,7 @@ Initialisation = Literal["pytorch", "xavier", "wide"]
 Network = Callable[[Tensor], Tensor]
 """M networks as a function of their inputs, `[M, ..., in]` to `[M, ..., out]`."""
 
+
 def _tanh(x: Tensor) -> Tensor:
     """tanh x = 2 sigmoid(2 x) - 1, of which torch's vectorised sigmoid takes a quarter of the time."""
     if torch.is_grad_enabled():

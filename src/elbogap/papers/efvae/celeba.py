@@ -80,7 +80,7 @@ def _noise(like: Tensor, random: torch.Generator) -> Tensor:
 def adam(settings: ImageTraining, *networks: nn.Module) -> torch.optim.Adam:
     """The optimiser of all parameters that are to be trained."""
     parameters = [value for network in networks for value in network.parameters() if value.requires_grad]
-    return torch.optim.Adam(parameters, lr=settings.learning_rate, betas=(settings.beta1, 0.999))
+    return torch.optim.Adam(parameters, lr=settings.learning_rate, betas=(settings.beta1, 0.999), fused=True)
 
 
 def curve(settings: ImageTraining, steps: int, records: Tensor, columns: Sequence[str]) -> pd.DataFrame:

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils import skip_init
 
+from elbogap.densities import log_sum_exp
 from elbogap.inference.families.base import LogJoint
 from elbogap.tables import Arrays
 
@@ -121,7 +122,7 @@ class TextVae(nn.Module):
             for layer in self.decoder:
                 hidden = layer(hidden).relu()
             scores = (to_hidden * hidden).sum(-1) + constant
-            return (counts.lengths + 1) * self.topics(hidden).logsumexp(-1) - scores
+            return (counts.lengths + 1) * log_sum_exp(self.topics(hidden), -1) - scores
 
         return of_codes
 

@@ -48,7 +48,7 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame | dict[str, np.n
     hidden = settings.hidden
     networks = initial_networks(hidden, settings.latent, hidden, "softplus", lambda _: [weights])
     modules = nn.ModuleDict(networks).to(run.device)
-    optimiser = torch.optim.Adam(modules.parameters(), lr=settings.learning_rate, betas=BETAS)
+    optimiser = torch.optim.Adam(modules.parameters(), lr=settings.learning_rate, betas=BETAS, fused=True)
 
     @lru_cache(maxsize=1)
     def rows(epoch: int) -> Tensor:
