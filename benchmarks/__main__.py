@@ -2,7 +2,7 @@
 
 Every contender of a group is run in turn, several times over, in one process, so that other load on the
 machine falls on all of them alike; the median counts. Writes results/bench/speed.csv and training.csv with
-their provenance, and a picture of each.
+their provenance, and a picture of each; and account.csv, what the time of the runs in results/ was spent on.
 """
 
 import argparse
@@ -16,7 +16,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from benchmarks import training
+from benchmarks import account, training
 from elbogap import provenance, style, tables
 from elbogap.data.synthetic import problem
 from elbogap.densities import log_mean_exp, pairwise_gaussian_log_density
@@ -138,6 +138,8 @@ def main() -> None:
     cores = available_cores()
     parser.add_argument("--threads", type=int, default=cores, help=f"of torch ({cores})")
     parser.add_argument("--seed", type=int, default=0)
+    made = [path.parent for path in sorted(Path("results").glob("*/benchmarks"))]
+    parser.add_argument("--runs", type=Path, nargs="*", default=made, metavar="RESULTS")
     parser.add_argument("--folder", type=Path, default=Path("results/bench"))
     options = parser.parse_args()
     set_up(options.threads)
@@ -159,13 +161,17 @@ def main() -> None:
         ]
     )
     training_table = training.measure(options.training_points, options.seconds, options.rounds, options.seed)
-    for name, one, draw in (("speed", table, picture), ("training", training_table, training.picture)):
+    measured = [("speed", table, picture), ("training", training_table, training.picture)]
+    if options.runs:
+        runs = pd.concat([account.measure(results) for results in options.runs], ignore_index=True)
+        measured.append(("account", runs, account.picture))
+    for name, one, draw in measured:
         print(one.to_string(index=False))
         record = provenance.collect(
             source=provenance.source("elbogap.papers.mapa.experiments.train"),
             command=sys.argv,
             scale="bench",
-            settings=vars(options) | {"folder": str(options.folder)},
+            settings=vars(options) | {"folder": str(options.folder), "runs": [*map(str, options.runs)]},
             inputs={},
             run={"threads": options.threads, "peak_memory_mib": round(peak_memory_mib(), 1)},
         )

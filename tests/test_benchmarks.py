@@ -1,19 +1,36 @@
 """The benchmarks run, tiny, and leave a table with provenance and a picture."""
 
+import json
 import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pandas as pd
+import pytest
 
 ROOT = Path(__file__).parents[1]
 
 
-def test_they_run_and_agree(tmp_path: Path) -> None:
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    """A run of two jobs of one rule."""
+    results = tmp_path / "results" / "mine"
+    (results / "benchmarks").mkdir(parents=True)
+    for name, seconds in (("one", 3.0), ("two", 5.0)):
+        table = results / f"{name}.csv"
+        words = f"--outputs table={table}"
+        record = {"rule_name": "train", "wildcards": {"cell": name}, "s": seconds, "params": {"files": words}}
+        (results / f"benchmarks/{name}.jsonl").write_text(json.dumps(record), encoding="utf-8")
+        spent = {"spent_s": {"training": seconds / 2, "writing": 0.5}}
+        table.with_name(f"{name}.csv.provenance.json").write_text(json.dumps(spent), encoding="utf-8")
+    return results
+
+
+def test_they_run_and_agree(tmp_path: Path, run: Path) -> None:
     subprocess.run(
         [sys.executable, "-m", "benchmarks", "--points", "300", "--training-points", "200",
-         "--seconds", "0.02", "--rounds", "1", "--folder", str(tmp_path)],
+         "--seconds", "0.02", "--rounds", "1", "--folder", str(tmp_path), "--runs", str(run)],
         cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT / "src")}, check=True, capture_output=True,
     )  # fmt: skip
     table = pd.read_csv(tmp_path / "speed.csv").set_index("contender")
@@ -25,6 +42,11 @@ def test_they_run_and_agree(tmp_path: Path) -> None:
     assert training["flops_share"].between(0, 1.5).all()
     plain = training["contender"] == "plain loop"
     assert training.loc[plain, "ratio"].tolist() == [1, 1, 1]
-    for name in ("speed", "training"):
+    (account,) = pd.read_csv(tmp_path / "account.csv").to_dict("records")
+    assert account == {
+        "scale": "mine", "rule": "train", "jobs": 2, "wall": 8, "start-up": 3, "data": 0, "training": 4,
+        "evaluation": 0, "writing": 1,
+    }  # fmt: skip
+    for name in ("speed", "training", "account"):
         assert (tmp_path / f"{name}.png").stat().st_size > 0
         assert (tmp_path / f"{name}.csv.provenance.json").is_file()

@@ -39,6 +39,7 @@ from elbogap.errors import TRY_AGAIN, OutOfTime, UserError, circumstance, did_yo
 from elbogap.modules import experiment_module, experiments, figures_module
 from elbogap.report import commands as report_commands
 from elbogap.runtime import Run, limit_torch_threads, peak_memory_mib, set_up
+from elbogap.stopwatch import spending
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -187,7 +188,8 @@ def _experiment(options: argparse.Namespace) -> None:
         if options.profile:
             _profile(module, settings, run, options)
             return
-        results = module.run(settings, run)
+        with spending("evaluation"):
+            results = module.run(settings, run)
     if set(results) != set(outputs):
         raise UserError(f"{options.name} makes {sorted(results)}, but --outputs names {sorted(outputs)}")
     device, peak_gpu_memory = _gpu(run.device)
@@ -264,7 +266,8 @@ def _figure(options: argparse.Namespace) -> None:
         for key, path in inputs.items()
     }
     with style.applied():
-        save = partial(style.save, draw(**values), source=f"{name}.{function}")
+        with spending("evaluation"):
+            save = partial(style.save, draw(**values), source=f"{name}.{function}")
         _refuse_undeclared(name, of_the_runner)
         cost = {"peak_memory_mib": round(peak_memory_mib(), 1)}
         record = provenance.collect(source=source, scale=options.scale, inputs=digests, run=cost)

@@ -20,6 +20,7 @@ from elbogap import digest
 from elbogap.checksums import listed, sha256
 from elbogap.errors import UserError
 from elbogap.files import writing
+from elbogap.stopwatch import spending, spent
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -100,6 +101,8 @@ def collect(
 def publish(record: Mapping[str, Any], outputs: Mapping[Path, Callable[[Path], object]]) -> None:
     """Write the outputs of a command, and beside each the record with the SHA-256 of all, as `outputs`.
 
+    The record also tells the seconds that the process spent on what, as `spent_s`.
+
     Each output is written under another name first; then the records appear, and at last the outputs. Killed
     at any moment, this leaves no result without a record, and beside an old result its own record or one with
     another SHA-256.
@@ -116,14 +119,14 @@ def publish(record: Mapping[str, Any], outputs: Mapping[Path, Callable[[Path], o
     for name, uses in Counter(path.name for path in outputs).items():
         if uses > 1:
             raise UserError(f"two outputs are called {name}; give each a name of its own")
-    with ExitStack() as stack:
+    with ExitStack() as stack, spending("writing"):
         digests = {}
         for path, write in outputs.items():
             temporary = stack.enter_context(writing(path))
             write(temporary)
             digests[path.name] = sha256(temporary)
         for path in outputs:
-            tables.write({**record, "outputs": digests}, path_for(path))
+            tables.write({**record, "outputs": digests, "spent_s": spent()}, path_for(path))
 
 
 def read(result: Path) -> dict[str, Any]:
@@ -168,6 +171,7 @@ def verify(result: Path) -> str:
     return found
 
 
+@spending("data")
 def verified(inputs: Iterable[Path]) -> dict[str, str]:
     """The SHA-256 of each input by its path. Results are compared with their provenance, texts have none.
 

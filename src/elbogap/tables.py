@@ -13,6 +13,7 @@ import pandas as pd
 
 from elbogap.errors import UserError
 from elbogap.files import writing
+from elbogap.stopwatch import spending
 
 Arrays = Mapping[str, np.ndarray]
 
@@ -80,7 +81,8 @@ def read_json(path: Path) -> Any:
 @contextmanager
 def _one_line_if_unreadable(path: Path, form: str) -> Iterator[None]:
     try:
-        yield
+        with spending("data"):
+            yield
     except FileNotFoundError as error:
         raise UserError(f"{path} is missing; build it first") from error
     except MemoryError:

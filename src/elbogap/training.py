@@ -24,6 +24,7 @@ from elbogap.config.sections import Resumable
 from elbogap.errors import OutOfTime, UserError
 from elbogap.files import atomic, rename
 from elbogap.runtime import Run, Watch
+from elbogap.stopwatch import spending
 
 
 class Stateful(Protocol):
@@ -94,6 +95,7 @@ def tabulate(row: Callable[[int], Tensor], *, rows: int, work: Work) -> Tensor:
     return _loop(lambda i: row(i - 1), rows, 1, {}, work, "row")
 
 
+@spending("training")
 def train(
     step: Callable[[int], Tensor],
     *,

@@ -14,6 +14,7 @@ from elbogap.data.registry import DEFINITIONS
 from elbogap.data.sources import File
 from elbogap.data.verify import WrongContent, verify
 from elbogap.errors import UserError
+from elbogap.stopwatch import spending
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,7 @@ class Dataset:
     images: Callable[[Iterable[str]], np.ndarray] | None = None
 
 
+@spending("data")
 def load(record_path: Path) -> Dataset:
     """The data set that a record describes.
 
