@@ -25,7 +25,7 @@ def proposal(
     floor: float,
     generator: torch.Generator,
 ) -> DiagonalGaussian:
-    """N(m, diag (w s)^2), `[..., 1, B, D]`, with mean m and standard deviation s of the states after burn-in.
+    """N(m, diag (w s)^2), with mean m and scale s of the states of Markov chains after burn-in.
 
     Each chain adapts its own step size during the burn-in.
 
@@ -36,16 +36,17 @@ def proposal(
         kept: iterations whose states give the moments, 2 at least.
         step_size: leapfrog step at the beginning, a number or broadcast against `[..., 1, B]`.
         widening: w.
-        floor: least standard deviation s.
+        floor: least scale s.
         generator: source of momenta and uniforms.
+
+    Returns:
+        Gaussians with parameters `[..., 1, B, D]`.
 
     Raises:
         UserError: too few iterations; see also :func:`elbogap.inference.hmc.sample`.
     """
     if kept < 2 or burn_in < 0:
-        raise UserError(
-            f"moments need 2 kept iterations at least, after 0 or more; got {kept} after {burn_in}"
-        )
+        raise UserError(f"a proposal needs 2 kept iterations at least; got {kept} after {burn_in}")
     chains = start.detach().unsqueeze(-3)
     chain = hmc.sample(
         log_joint,
@@ -53,7 +54,6 @@ def proposal(
         hmc.Noise.draw(burn_in + kept, chains, generator),
         step_size=chains.new_ones(chains.shape[:-1]) * step_size,
         adapting=burn_in,
-        adaptation=hmc.Adaptation(),
     )
     states = chain.draws[burn_in:]
     scale = states.std(0).clamp(min=floor) * widening
