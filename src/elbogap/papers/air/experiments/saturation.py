@@ -53,8 +53,8 @@ def _of_dataset(settings: Settings, run: Run, dataset: str, grid: Sequence[Estim
     best = max(range(len(grid)), key=lambda i: (grid[i].steps, grid[i].step_samples, grid[i].samples))
     below = values[best] - values
     key = {"document": "air", "dataset": dataset, "data": str(arrays["data"])}
-    rows = [key | one.model_dump(include={"steps", "step_samples", "samples"}) for one in grid]
-    return pd.DataFrame(rows).assign(
+    levels = [key | estimator.model_dump(exclude={"learning_rate"}) for estimator in grid]
+    return pd.DataFrame(levels).assign(
         images=len(images),
         loglik=values.mean(1),
         below_best=below.mean(1),
