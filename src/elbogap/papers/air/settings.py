@@ -32,7 +32,7 @@ def _refuse_others(key: str, names: Iterable[Any], other: str, known: Iterable[A
 
 
 class Split(Section):
-    """Sizes of the three parts of a data set; parts that have fewer images are taken whole."""
+    """Sizes of the parts of a data set; parts that have fewer images are taken whole."""
 
     train: Integer = setting("Training images.", ge=10)
     valid: Integer = setting("Images for early stopping and for the choice of strengths.", ge=2)
@@ -49,7 +49,7 @@ class Images(Section):
 
     @property
     def sizes(self) -> dict[str, Split]:
-        """By data set."""
+        """The splits, by data set."""
         return self.__pydantic_extra__
 
     @model_validator(mode="after")
@@ -105,10 +105,18 @@ class Train(Resumable):
     rows: Count = setting("Decoder rows that the members trained together may take per step.")
     seed: Seed = setting("Base seed of weights, minibatches and noise.")
 
+    def cells_of(self, dataset: str) -> list[tuple[str, Cell]]:
+        """What is trained on a data set, by name."""
+        return [(name, cell) for name, cell in self.cells.items() if dataset in cell.datasets]
+
     def layers(self, dataset: str, cell: Cell) -> Architecture:
         """Hidden layers of the cell's networks on a data set."""
         own = self.architectures[dataset]
         return own.model_copy(update={"encoder": self.large_encoder}) if cell.large_encoder else own
+
+    def iterations(self, cell: Cell) -> int:
+        """Length of the cell's training in steps."""
+        return cell.rounds * self.round_steps
 
 
 class Estimator(Section):
@@ -204,16 +212,11 @@ class AirConfig(Section):
     theory: Theory = setting("The theory, on small problems.")
 
     @model_validator(mode="after")
-    def _parts_agree(self) -> Self:
+    def _parts_agree_and_figures_have_cells(self) -> Self:
         datasets = {name for cell in self.train.cells.values() for name in cell.datasets}
         _refuse_others("train.cells", datasets, "images", self.images.sizes)
         _refuse_others("train.cells", datasets, "train.architectures", self.train.architectures)
         _refuse_others("saturation.cells", self.saturation.cells, "train.cells", self.train.cells)
-        return self
-
-    @model_validator(mode="after")
-    def _figures_have_cells(self) -> Self:
-        """Refuse a training that leaves a figure empty."""
         elbo = [cell for cell in self.train.cells.values() if cell.k == 1 and not cell.large_encoder]
         if not any(cell.m == 1 and (cell.alphas or cell.norms) for cell in elbo):
             raise ValueError("train.cells has no regularised cell with k = 1 and m = 1, which Figure 1 shows")
