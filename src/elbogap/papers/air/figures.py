@@ -15,6 +15,7 @@ from elbogap import style
 from elbogap.papers.air.datasets import DATASETS
 from elbogap.papers.air.methods import PLAIN, REGULARISERS
 
+ORDINARY = "m == 1 and encoder == 'standard'"
 FOUND: dict[str, Any] = {
     "linestyle": "none", "marker": "o", "markersize": 3, "markerfacecolor": "white", "markeredgewidth": 0.8
 }  # fmt: skip
@@ -27,8 +28,7 @@ def fig01_strength(strengths: pd.DataFrame) -> Figure:
 
     From the unregularised model on, with bootstrap intervals; a ring around the chosen strength.
     """
-    shown = _ordinary(strengths)
-    shown = shown[shown["k"] == 1]
+    shown = strengths[strengths["k"] == 1].query(ORDINARY)
     methods = _methods(shown)
     rows = dict.fromkeys((method for method, _ in methods), "gain in $\\log p(x)$ / nats")
     figure, panels = _grid(shown, rows, 1.9)
@@ -49,7 +49,7 @@ def fig01_strength(strengths: pd.DataFrame) -> Figure:
 
 def fig02_strength_by_k(strengths: pd.DataFrame) -> Figure:
     """How far each strength lies below the best one, for several k; a column per data set."""
-    shown = _ordinary(strengths)
+    shown = strengths.query(ORDINARY)
     ks = sorted(shown["k"].unique())
     rows = {method: f"{_label(*method)}\n$\\log p(x)$ less best / nats" for method in _methods(shown)}
     figure, panels = _grid(shown, rows, 1.8)
@@ -83,11 +83,6 @@ def fig04_gradient_samples(curves: pd.DataFrame) -> Figure:
     axes[0, 0].set_ylim(bottom=lowest - 0.6 * abs(curves["test_bound"].max() - lowest) - 10)
     style.mark_stand_in(figure, curves)
     return figure
-
-
-def _ordinary(strengths: pd.DataFrame) -> pd.DataFrame:
-    """Models with the standard encoder, trained with one sample per gradient."""
-    return strengths[(strengths["m"] == 1) & (strengths["encoder"] == "standard")]
 
 
 def _grid(

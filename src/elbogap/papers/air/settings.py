@@ -73,9 +73,7 @@ class Cell(Section):
     m: Count = setting("Copies of the bound, with their own draws of z, that are averaged.")
     large_encoder: bool = setting("Whether encoders have the large layers.")
     alphas: Levels[Share] = setting("Weights alpha of the denoising term, one method each.")
-    noise: Levels[Positive] = setting(
-        "Standard deviations sigma of the encoder's input noise.", unit="pixel value"
-    )
+    noise: Levels[Positive] = setting("Scales sigma of the encoder's input noise.", unit="pixel value")
     norms: Levels[Positive] = setting("Bounds H on the norms of the encoder's weight columns.")
     rounds: Count = setting("Length of the training.", unit="rounds")
     seeds: Count = setting("Independent repetitions.")
@@ -141,9 +139,7 @@ class Evaluate(Section):
 class Saturation(Section):
     """How far the estimate of the likelihood has converged."""
 
-    cells: Levels[str] = setting(
-        "The cells whose unregularised first models are evaluated, on every data set they have.", min_length=1
-    )
+    cells: Levels[str] = setting("Cells whose first model is evaluated, on all data sets.", min_length=1)
     images: Integer = setting("Test images, at most.", ge=2)
     steps: Levels[Natural] = setting("Numbers T of gradient steps.", min_length=1)
     step_samples: Levels[Count] = setting("Numbers k' of samples per gradient step.", min_length=1)
@@ -172,23 +168,15 @@ class Theory(Section):
     """Lemma 1, Theorem 1, Propositions 1 to 3 and appendix B, measured where the optimum is known."""
 
     observations: Levels[Real] = setting("The training observations, all different.", unit="x", min_length=2)
-    sigmas: Levels[Positive] = setting(
-        "Standard deviations of the input noise, all different.", unit="x", min_length=2
-    )
-    figure_sigmas: Levels[Positive] = setting(
-        "Those of the sigmas whose encoders and decoders the figure shows.", unit="x", min_length=1
-    )
+    sigmas: Levels[Positive] = setting("Scales of the input noise, all different.", unit="x", min_length=2)
+    figure_sigmas: Levels[Positive] = setting("Those that the figure shows.", unit="x", min_length=1)
     nodes: Integer = setting("Grid points over the noisy observation.", ge=20)
     latent_nodes: Integer = setting("Grid points over the latent variable.", ge=20)
     starts: Count = setting("Random starts of each optimisation.")
     models: Count = setting("Random models whose regulariser is measured.")
-    alphas: Levels[Share] = setting(
-        "Weights of the denoising term in the regulariser (eq. 16) of affine encoders.", min_length=1
-    )
+    alphas: Levels[Share] = setting("Weights of denoising (eq. 16), of affine encoders.", min_length=1)
     ks: Levels[Count] = setting("Numbers of importance samples k.", min_length=2)
-    importance_sigmas: Levels[Positive] = setting(
-        "Standard deviations of the input noise under which k varies, beside infinite noise.", unit="x"
-    )
+    importance_sigmas: Levels[Positive] = setting("Those where k varies, beside infinity.", unit="x")
     importance_nodes: Integer = setting("Grid points over the noisy observation where k varies.", ge=10)
     pixels: Count = setting("Bits of each observation of Proposition 2.")
     perturbations: Integer = setting("Perturbed inputs in appendix B.", ge=2)

@@ -33,13 +33,12 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame]:
     """Summarise inputs `evaluation_<dataset>_<cell>` with their `images_<dataset>_<cell>`, and `curves_...`.
 
     Returns:
-        `strengths`: per data set, cell, method and strength means over seeds and their spread, the gain in
-        `test_loglik` and the change of `test_gap` against the unregularised model, and `loss`, how far it
-        lies below the best strength; `shapes`: of these curves over strength, see :func:`_shapes`; `tab01`,
-        `tab02`, `tab03`: the chosen strengths for k = 1, 8, 64; `tab04`: the same for all k where a large
-        encoder was trained; `tab07`: searched ranges and chosen strengths; `curves`: training curves,
-        averaged over seeds, of what was trained with several m; `gradient_samples`: of these the largest and
-        the last `test_bound`, and `fall`, their difference in nats.
+        `strengths`: means over seeds and their spread, the gain in `test_loglik` and the change of `test_gap`
+        against the unregularised model, and `loss` against the best strength; `shapes` of these curves over
+        strength (:func:`_shapes`); `tab01` to `tab03`: the chosen strengths for k = 1, 8, 64; `tab04`: the
+        same for all k where a large encoder was trained; `tab07`: searched and chosen strengths; `curves`:
+        training curves, averaged over seeds, of what was trained with several m; `gradient_samples`: their
+        largest and last `test_bound`, and `fall`, the difference in nats.
 
     Raises:
         UserError: there is no evaluation.
@@ -47,35 +46,30 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame]:
     names = sorted(name.removeprefix("evaluation_") for name in run.inputs if name.startswith("evaluation_"))
     if not names:
         raise UserError("air.summary: no evaluations; the settings of air.train name no cells")
-    strengths = pd.concat(
-        _strengths(
-            settings,
-            read_table(run.inputs[f"evaluation_{name}"]),
-            read_arrays(run.inputs[f"images_{name}"])["loglik"],
-        )
-        for name in names
-    ).sort_values([*CELL, *METHOD, "strength"], ignore_index=True)
+    strengths = pd.concat(_strengths(settings, run, name) for name in names)
+    strengths = strengths.sort_values([*CELL, *METHOD, "strength"], ignore_index=True)
     single = strengths[strengths["m"] == 1]
     standard = single[single["encoder"] == "standard"]
     chosen = single.loc[single["chosen"], SHOWN]
     ordinary, large = (chosen[chosen["encoder"] == encoder] for encoder in ("standard", "large"))
     beside = ordinary.merge(large[["dataset", "k"]].drop_duplicates())
-    curves = _gradient_samples(
-        pd.concat(read_table(path) for name, path in run.inputs.items() if name.startswith("curves_"))
-    )
+    curves = [read_table(path) for name, path in run.inputs.items() if name.startswith("curves_")]
+    several = _gradient_samples(pd.concat(curves))
     return {
         "strengths": strengths,
         "shapes": pd.DataFrame(_shapes(standard)),
         **{name: ordinary[ordinary["k"] == k].reset_index(drop=True) for name, k in KS.items()},
         "tab04": pd.concat([large, beside]).sort_values(["dataset", "k", "encoder"], ignore_index=True),
         "tab07": _ranges(standard),
-        "curves": curves,
-        "gradient_samples": _overfitting(curves),
+        "curves": several,
+        "gradient_samples": _overfitting(several),
     }
 
 
-def _strengths(settings: Settings, table: pd.DataFrame, loglik: np.ndarray) -> pd.DataFrame:
-    """A row per method and strength of one cell."""
+def _strengths(settings: Settings, run: Run, name: str) -> pd.DataFrame:
+    """A row per method and strength of one cell on one data set."""
+    table = read_table(run.inputs[f"evaluation_{name}"])
+    loglik = read_arrays(run.inputs[f"images_{name}"])["loglik"]
     images = loglik.shape[1]
     random = numpy_generator(settings.seed, "air.summary", images)  # one cell's resamples are another's
     resamples = random.integers(images, size=(settings.resamples, images))
@@ -149,9 +143,8 @@ def _gradient_samples(curves: pd.DataFrame) -> pd.DataFrame:
     """Training curves, averaged over seeds, of the methods and strengths that have a curve with m > 1."""
     elbo = curves[(curves["k"] == 1) & (curves["encoder"] == "standard")]
     several = elbo.loc[elbo["m"] > 1, ["dataset", *METHOD, "strength"]].drop_duplicates()
-    key = [*DATA, *METHOD, "strength", "m", "step", "passes"]
-    bounds = ["train_bound", "valid_bound", "test_bound"]
-    return elbo.merge(several).groupby(key, as_index=False)[bounds].mean()
+    groups = elbo.merge(several).groupby([*DATA, *METHOD, "strength", "m", "step", "passes"], as_index=False)
+    return groups[["train_bound", "valid_bound", "test_bound"]].mean()
 
 
 def _overfitting(curves: pd.DataFrame) -> pd.DataFrame:

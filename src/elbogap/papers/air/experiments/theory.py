@@ -4,11 +4,10 @@ An encoder or decoder of infinite capacity is free at every node of a quadrature
 values from random starts under the objective as the document states it; what it finds is compared with the
 theorem's formula, or, where there is none, is the best of several starts.
 
-Deviations: posteriors p(z|x_i) are drawn at random and not derived from a decoder; any posteriors belong to
-some model. A Gaussian is searched over mean and log-variance, which range freely, and compared in natural
-parameters. With infinite capacity the partial regulariser (eq. 16) is alpha R(theta; sigma), because noisy
-inputs miss the observations with probability one; alpha is varied for encoders that are affine in x, a
-family that is closed under input translation too, and for which nothing is known in closed form.
+Deviations: posteriors p(z|x_i) are drawn at random, since any posteriors belong to some model. A Gaussian is
+searched over mean and log-variance and compared in natural parameters. With infinite capacity the partial
+regulariser (eq. 16) is alpha R(theta; sigma), because noisy inputs miss the observations with probability
+one; alpha is varied for encoders that are affine in x, a family that is closed under input translation too.
 """
 
 import math
@@ -71,22 +70,16 @@ class Family:
 
 
 def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame]:
-    """Measure every statement.
-
-    Divergences, bounds and regularisers are in nats; `sigma`, `x` are in units of the observations (bits in
-    `generator`), where infinite noise is `inf`; natural parameters in units of their family.
+    """Measure every statement; divergences, bounds and regularisers in nats, sigma in units of x.
 
     Returns:
-        `encoder` (Lemma 1, Theorem 1), by `family` and `sigma`: `kl` and `natural_difference`, the largest
-        over the nodes, `excess`, `slope`, its Lipschitz `bound`, and `missed`, the fraction of searches that
-        ended elsewhere, of `starts` per node; `encoder_curves` along `x`; `posteriors` p(z|x_i).
-        `strength` (Proposition 1, eq. 16): R(theta; sigma, alpha) by `encoder` (any, affine), `family`,
-        `model`, `alpha` and `sigma`.
-        `generator` (Proposition 2), by `sigma` and `start`: the largest `difference` from eq. 19, `excess`,
-        and the `distance` from the data's means, over z and pixels; `generator_curves` along `z` by `pixel`.
-        `attenuation` (Proposition 3): R(theta; sigma, k) by `model`, `sigma` and `k`.
-        `bounds` (appendix B), by `sigma`: both bounds, their `difference`, the `mutual_information`, the
-        `discrepancy` of these two, the `perturbation_entropy` and the `log_evidence`.
+        `encoder`: the largest `kl` and `natural_difference` from the formula, `excess` over it, `slope`, its
+        Lipschitz `bound`, and `missed`, the fraction of searches that ended elsewhere, of `starts` per node;
+        `encoder_curves` along `x`; `posteriors` p(z|x_i). `strength`: R(theta; sigma, alpha) of any encoder
+        and of affine ones. `generator`: the largest `difference` from eq. 19, `excess`, and the `distance`
+        from the data's means; `generator_curves` along `z` by `pixel`. `attenuation`: R(theta; sigma, k).
+        `bounds`: both, their `difference`, the `mutual_information`, the `discrepancy` of these two, the
+        `perturbation_entropy` and the `log_evidence`.
 
     Raises:
         UserError: a grid too coarse, or an optimisation that fails.
@@ -103,10 +96,8 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame]:
     return tables
 
 
-# Lemma 1 and Theorem 1
-
-
 def _encoder(settings: Settings) -> dict[str, pd.DataFrame]:
+    """Lemma 1 and Theorem 1."""
     observations = _tensor(settings.observations)
     rows, curves, points = [], [], []
     for family in FAMILIES:
@@ -144,10 +135,7 @@ def noisy(observations: Tensor, sigma: float, nodes: int, reach: float) -> tuple
     """Nodes `[Q]` for the noisy x~, and the mass (1/N) N(x~; x_i, sigma^2) dx~ of each x_i there, `[Q, N]`.
 
     They extend `reach` standard deviations beyond the observations `[N]`. Infinite noise, which leaves no
-    trace of i, has a single node.
-
-    Raises:
-        UserError: the nodes are too far apart for sigma.
+    trace of i, has a single node. A UserError says that the nodes are too far apart for sigma.
     """
     count = len(observations)
     if math.isinf(sigma):
@@ -178,11 +166,8 @@ def _denoising_objective(family: Family, posteriors: Tensor, mass: Tensor, encod
     return (mass * family.kl(encoder.unsqueeze(-2), posteriors.unsqueeze(-3))).sum(-1)
 
 
-# Proposition 1 and equation 16
-
-
 def _strength_of_any(settings: Settings) -> Iterator[pd.DataFrame]:
-    """R(theta; sigma) of encoders of infinite capacity, with the optimum of Theorem 1."""
+    """Proposition 1: R(theta; sigma) of encoders of infinite capacity, with the optimum of Theorem 1."""
     observations = _tensor(settings.observations)
     for family, sigma in product(FAMILIES, settings.sigmas):
         posteriors = family.draw(settings.seed, "models", settings.models, len(observations))
@@ -195,7 +180,7 @@ def _strength_of_any(settings: Settings) -> Iterator[pd.DataFrame]:
 
 
 def _strength_of_affine(settings: Settings) -> Iterator[pd.DataFrame]:
-    """R(theta; sigma, alpha) of encoders that are affine in x, by L-BFGS: the best of the starts."""
+    """Equation 16: R(theta; sigma, alpha) of encoders that are affine in x, the best of the starts."""
     observations = _tensor(settings.observations)
     for family, alpha, sigma in product(FAMILIES, settings.alphas, settings.sigmas):
         posteriors = family.draw(settings.seed, "models", settings.models, len(observations))
@@ -224,11 +209,8 @@ def affine_regularisers(
     return values(_minimise(lambda free: values(free).sum(), start))
 
 
-# Proposition 2
-
-
 def _generator(settings: Settings) -> dict[str, pd.DataFrame]:
-    """Bernoulli decoders that are free at every node of z, for the best Gaussian encoders of noise sigma."""
+    """Proposition 2: Bernoulli decoders, free at every node of z, for the best Gaussian encoders."""
     count = len(settings.observations)
     data = (_randn(settings.seed, "pixels", count, settings.pixels) > 0).double()
     natural = GAUSSIAN.natural(GAUSSIAN.draw(settings.seed, "posteriors", count))
@@ -236,15 +218,15 @@ def _generator(settings: Settings) -> dict[str, pd.DataFrame]:
     for sigma in settings.sigmas:
         regression = denoising.natural_parameters(data, data, natural, sigma)
         mean, log_variance = GAUSSIAN.coordinates(regression).unbind(1)
-        scale = (0.5 * log_variance).exp()
-        z = _grid(mean, scale, settings.latent_nodes, SEARCHED)
-        log_q = Normal(mean, scale).log_prob(z[:, None])
+        q = Normal(mean, (0.5 * log_variance).exp())
+        z = _grid(q.loc, q.scale, settings.latent_nodes, SEARCHED)
+        log_q = q.log_prob(z[:, None])
         mass = log_q.exp() * (z[1] - z[0]) / count
         formula = denoising.generator_means(log_q, data)
         value = partial(_reconstruction, data, mass)
         for start in range(settings.starts):
-            angles = _randn(settings.seed, f"decoder {start}", len(z), settings.pixels)
-            means = _optimised_decoder(data, mass, angles)
+            angle = _randn(settings.seed, f"decoder {start}", len(z), settings.pixels)
+            means = _optimised_decoder(data, mass, angle)
             rows.append(
                 {"sigma": sigma, "start": start}
                 | _floats(
@@ -262,16 +244,12 @@ def _generator(settings: Settings) -> dict[str, pd.DataFrame]:
 
 
 def _optimised_decoder(data: Tensor, mass: Tensor, start: Tensor) -> Tensor:
-    """The Bernoulli means, free at every node, of the largest bound (eq. 5), `[Q, D]`, from start angles.
+    """The Bernoulli means of the largest bound (eq. 5), `[Q, D]`, searched from angles whose sin^2 they are.
 
-    A Bernoulli likelihood bends the same everywhere in an angle whose sin^2 is the mean; in the logits of
-    means near 0 or 1 it hardly bends, and L-BFGS would need thousands of steps.
+    A Bernoulli likelihood bends the same everywhere in the angle; it hardly bends in the logits of means near
+    0 or 1, and L-BFGS would need thousands of steps.
     """
-
-    def loss(angle: Tensor) -> Tensor:
-        return -_reconstruction(data, mass, angle.sin().square())
-
-    return _minimise(loss, start, mass).sin() ** 2
+    return _minimise(lambda angle: -_reconstruction(data, mass, angle.sin().square()), start, mass).sin() ** 2
 
 
 def _reconstruction(data: Tensor, mass: Tensor, means: Tensor) -> Tensor:
@@ -279,10 +257,8 @@ def _reconstruction(data: Tensor, mass: Tensor, means: Tensor) -> Tensor:
     return (torch.xlogy(mass @ data, means) + torch.xlogy(mass @ (1 - data), 1 - means)).sum()
 
 
-# Proposition 3
-
-
 def _attenuation(settings: Settings) -> Iterator[pd.DataFrame]:
+    """Proposition 3."""
     observations = _tensor(settings.observations)
     posteriors = CATEGORICAL.draw(settings.seed, "models", settings.models, len(observations))
     for sigma in (*settings.importance_sigmas, math.inf):
@@ -320,13 +296,10 @@ def _counts(k: int) -> Tensor:
     return _tensor([(a, b, k - a - b) for a in range(k + 1) for b in range(k + 1 - a)])
 
 
-# Appendix B
-
-
 def _bounds(sigma: float, settings: Settings) -> dict[str, float]:
-    """Both bounds of z ~ N(0, 1), x|z ~ N(z, 1/4), with q(z|x~) the exact posterior at the perturbed x~.
+    """Appendix B: bounds of z ~ N(0, 1), x|z ~ N(z, 1/4), with q(z|x~) the exact posterior at x~.
 
-    The perturbed inputs are the Gauss-Hermite nodes of the noise. The mutual information of z and x~ is
+    The perturbed inputs x~ are the Gauss-Hermite nodes of the noise. The mutual information of z and x~ is
     H(z) - H(z|x~), by adaptive quadrature and in closed form, and knows nothing of the model.
     """
     nodes, weights = np.polynomial.hermite_e.hermegauss(settings.perturbations)
@@ -355,7 +328,7 @@ def _bounds(sigma: float, settings: Settings) -> dict[str, float]:
 
 
 def _entropy_of_mixture(means: Tensor, probability: Tensor) -> float:
-    """Of z, in nats, by SciPy's adaptive quadrature between neighbouring means and beyond the outermost."""
+    """H(z) in nats, by SciPy's adaptive quadrature between neighbouring means and beyond the outermost."""
 
     def integrand(z: float) -> float:
         density = (probability * Normal(means, SCALE).log_prob(_tensor(z)).exp()).sum()
@@ -365,17 +338,11 @@ def _entropy_of_mixture(means: Tensor, probability: Tensor) -> float:
     return quad(integrand, low, high, points=means.tolist(), epsabs=1e-11, limit=500)[0]
 
 
-# What the statements share
-
-
 def _minimise(loss: Callable[[Tensor], Tensor], start: Tensor, mass: Tensor | None = None) -> Tensor:
-    """Where L-BFGS from `start`, `[..., Q, P]`, ends.
+    """Where L-BFGS from `start`, `[..., Q, P]`, ends; a UserError where the gradient is not 0 there.
 
     A node of little mass `[Q, N]` bends the loss little; in units of the root of its mass all bend alike, and
     far fewer steps are needed.
-
-    Raises:
-        UserError: it stopped where the gradient is not 0.
     """
     unit = torch.ones(()) if mass is None else mass.sum(1, keepdim=True).sqrt()
     options = {"maxiter": 20_000, "maxfun": 50_000, "maxcor": 30, "ftol": 0, "gtol": 1e-9}
@@ -387,7 +354,7 @@ def _minimise(loss: Callable[[Tensor], Tensor], start: Tensor, mass: Tensor | No
 
 
 def _grid(mean: Tensor, scale: Tensor, nodes: int, reach: float) -> Tensor:
-    """Equidistant nodes that cover Gaussians N(m_i, s_i^2) and resolve the narrowest."""
+    """Equidistant nodes that cover Gaussians N(m_i, s_i^2) and resolve the narrowest, or a UserError."""
     low, high = float((mean - reach * scale).min()), float((mean + reach * scale).max())
     least = 1 + math.ceil(WIDTHS * (high - low) / float(scale.min()))
     if nodes < least:
