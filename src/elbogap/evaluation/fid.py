@@ -31,18 +31,12 @@ class Statistics(nn.Module):
 
     With n = n_a + n_b and d = m_b - m_a: m = m_a + d n_b / n, S = S_a + S_b + d d^T n_a n_b / n
     (Chan, Golub, LeVeque 1983).
-
-    Attributes:
-        count: number of rows so far.
-        mean: `[F]`.
-        scatter: sum of the outer products of differences from the mean, `[F, F]`.
-        not_finite: number of rows with a feature that is not finite, which spoil mean and scatter.
     """
 
-    count: Tensor
-    mean: Tensor
-    scatter: Tensor
-    not_finite: Tensor
+    count: Tensor  # rows so far
+    mean: Tensor  # [F]
+    scatter: Tensor  # sum of the outer products of differences from the mean, [F, F]
+    not_finite: Tensor  # rows with a feature that is not finite, which spoil mean and scatter
 
     def __init__(self, features: int, device: str = "cpu") -> None:
         """Of no rows yet, with F features."""
@@ -67,11 +61,7 @@ class Statistics(nn.Module):
         self.not_finite = self.not_finite + (~rows.isfinite().all(1)).sum()
 
     def covariance(self) -> Tensor:
-        """The unbiased covariance matrix, `[F, F]`.
-
-        Raises:
-            UserError: there are fewer than two rows.
-        """
+        """The unbiased covariance matrix, `[F, F]`; a UserError for fewer than two rows."""
         if self.count < 2:
             raise UserError(f"a covariance needs two images at least, there are {self.count:.0f}")
         return self.scatter / (self.count - 1)
@@ -82,12 +72,10 @@ def distance(a: Statistics, b: Statistics) -> float:
 
     In squared units of the features. Estimated from n images it is too large, by about a constant over n
     (Binkowski et al. 2018): compare distances of equal n, and with that of two independent sets from one
-    source. From fewer images than features the covariances are singular; SciPy's root then has about half of
-    the digits, and where it is not finite, 1e-6 is added to the diagonals of both, as pytorch-fid does.
+    source. From fewer images than features the covariances are singular, and about half of the digits right.
 
     Raises:
-        UserError: fewer than two images in a set, features that are not finite, or a matrix root that is not
-            real.
+        UserError: fewer than two images in a set, features that are not finite, or a root that is not real.
     """
     if a.not_finite or b.not_finite:
         raise UserError(
@@ -127,10 +115,7 @@ def inception_features(weights: Dataset, device: str = "cpu") -> Features:
 def inception_state(weights: Dataset) -> dict[str, Tensor]:
     """The weights of the data set `fid_inception` under the names that pytorch-fid uses.
 
-    The classifier, which no feature depends on, is 0 if the file lacks it.
-
-    Raises:
-        UserError: the file is no such network.
+    Of the TorchScript file, which lacks the classifier, 0 for that. A UserError if it is no such network.
     """
     (path,) = weights.files
     if weights.record["variant"] == "canonical":

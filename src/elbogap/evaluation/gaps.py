@@ -38,17 +38,11 @@ ROWS = 64  # observations per block; sorted by m, they need a short stretch of t
 
 @dataclass(frozen=True)
 class Optimum:
-    """The Gaussian of largest ELBO for each of N observations.
+    """The Gaussian of largest ELBO for each of N observations."""
 
-    Attributes:
-        q: with parameters `[N, 1]`.
-        elbo: its ELBO `[N]`, in nats.
-        gradient: length of the ELBO's gradient in (m / s, log s) `[N]`, in nats; 0 at an exact maximum.
-    """
-
-    q: DiagonalGaussian
-    elbo: Tensor
-    gradient: Tensor
+    q: DiagonalGaussian  # with parameters [N, 1]
+    elbo: Tensor  # [N], in nats
+    gradient: Tensor  # length of the ELBO's in (m / s, log s), [N], in nats; 0 at an exact maximum
 
 
 def gaussian_elbo(
@@ -137,9 +131,8 @@ class _Table:
     def terms(self, rows: Tensor, q: Tensor) -> Iterator[tuple[Tensor, slice, Tensor, Tensor]]:
         """The sums E_q log p(x|z) for observations `rows` under their q `[R]`, term by term.
 
-        Yields:
-            For Gaussians with about the same mean: their indices `[B]`, the panels that they reach, u at the
-            nodes of these panels `[B, P order]`, and q(z) dz log p(x|z) there.
+        For Gaussians with about the same mean: their indices `[B]`, the panels that they reach, u at the
+        nodes of these panels `[B, P order]`, and q(z) dz log p(x|z) there.
         """
         low, high = _reach(q)
         for part in torch.argsort(q[:, 0], stable=True).split(ROWS):
@@ -184,8 +177,7 @@ class _Table:
 def _settled(table: _Table, rows: Tensor, q: Tensor, iterations: int) -> Tensor:
     """Newton's method from each q, on panels whose halving changes no ELBO by more than the tolerance.
 
-    Returns:
-        m, log s, ELBO and the length of its gradient where it ends, `[R, 4]`.
+    It ends in m, log s, ELBO and the length of its gradient, `[R, 4]`.
     """
     _refuse_not_finite(q)
     ends = torch.cat([q, torch.full_like(q, -math.inf)], 1)
@@ -218,9 +210,7 @@ def _changes(table: _Table, rows: Tensor, q: Tensor) -> tuple[Tensor, Tensor]:
 def _ascend(table: _Table, rows: Tensor, q: Tensor, iterations: int) -> tuple[Tensor, _Table]:
     """Newton's method with Levenberg's damping, all rows at once; each stops at its own maximum.
 
-    Returns:
-        m, log s, ELBO and the length of its gradient where the rows stopped, `[R, 4]`, and the table on
-        panels that are narrow against all Gaussians on the way.
+    Where they stopped as `[R, 4]`, and the table on panels that are narrow against all Gaussians on the way.
     """
     q, table = q.clone(), table.fitted(q)
     value = table.expansion(rows, q)

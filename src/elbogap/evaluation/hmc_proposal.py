@@ -1,8 +1,8 @@
 """log p(x) by importance sampling from a Gaussian with the moments of Markov chains: one proposal for any q.
 
-Estimates that use a method's own q compare how good that q is as a proposal, and those of SIVI and UIVI,
-which divide by an estimate of q, lie too high by E log(1 / q^) >= log(1 / q). This one depends on q only
-through where the chains start (Ruiz and Titsias 2019, code).
+Estimates with a method's own q compare how good that q is as a proposal, and those of SIVI and UIVI, which
+divide by an estimate of q, lie too high. This one depends on q only through where the chains start (Ruiz and
+Titsias 2019, code).
 """
 
 import torch
@@ -32,12 +32,9 @@ def proposal(
     Args:
         log_joint: log p(x, z) of draws `[..., S, B, D]`, differentiable in z.
         start: where the chain of each observation begins, `[..., B, D]`.
-        burn_in: iterations that are dropped.
-        kept: iterations whose states give the moments, 2 at least.
+        burn_in: iterations that are dropped, before `kept` ones, 2 at least, that give the moments.
         step_size: leapfrog step at the beginning, a number or broadcast against `[..., 1, B]`.
-        widening: w.
-        floor: least scale s.
-        generator: source of momenta and uniforms.
+        widening: w; `floor` is the least s.
 
     Returns:
         Gaussians with parameters `[..., 1, B, D]`.

@@ -18,7 +18,6 @@ neighbouring nodes of the first panels.
 """
 
 import math
-from collections.abc import Iterator
 from functools import lru_cache
 
 import numpy as np
@@ -94,16 +93,19 @@ def _log_evidence(
     panels = _traced(decoder, log_likelihood, x[:1], _first_panels(law.codes), narrow)
     shift, settled = torch.zeros_like(x[:, 0]), torch.zeros_like(x[:, 0])
     smallest = torch.finfo(torch.float64).tiny
+    most = MOST_TERMS if x.device.type == "cpu" else GPU_TERMS
     for trial in range(ROUNDS):
         moments = _moments(law, panels)
+        outputs = _outputs(decoder, _nodes(panels).reshape(-1, 1))
         parts, error = x.new_empty(len(x), len(panels)), x.new_zeros(len(panels))
-        for rows, log_values in _log_values(decoder, log_likelihood, x, panels):
+        for rows in torch.arange(len(x), device=x.device).split(max(1, most // len(outputs))):
+            log_values = log_likelihood(x[rows], outputs)
             if trial == 0:  # these nodes are close enough for later values not to exceed theirs by much
                 shift[rows] = log_values.amax(1)
             values = log_values.sub_(shift[rows, None]).clamp_(min=LOWEST).exp_().unflatten(1, (-1, ORDER))
             coefficients = values @ _coefficients(x.device)
-            parts[rows] = (coefficients * moments).sum(-1)
-            total = (settled[rows] + parts[rows].sum(1)).clamp(min=smallest)
+            parts[rows] = masses = (coefficients * moments).sum(-1)
+            total = (settled[rows] + masses.sum(1)).clamp(min=smallest)
             last = coefficients[..., -2:].abs().amax(-1)
             error = torch.maximum(error, (last / total[:, None]).amax(0) * moments[:, 0])
         if error.isnan().any():  # some p(x|f) underflows at every node: no refinement helps
@@ -115,17 +117,6 @@ def _log_evidence(
         panels = panels[~done].halved()
         refuse_too_many(len(panels))
     raise Unresolved(f"quadrature did not settle in {ROUNDS} halvings; raise the tolerance of {tolerance:g}")
-
-
-def _log_values(
-    decoder: Decoder, log_likelihood: PairwiseLogLikelihood, x: Tensor, panels: Panels
-) -> Iterator[tuple[slice, Tensor]]:
-    """log p(x|f(c)) at all nodes, a block of observations at a time: their rows and `[B, P n]`."""
-    outputs = _outputs(decoder, _nodes(panels).reshape(-1, 1))
-    size = max(1, (MOST_TERMS if x.device.type == "cpu" else GPU_TERMS) // len(outputs))
-    for start in range(0, len(x), size):
-        rows = slice(start, min(start + size, len(x)))
-        yield rows, log_likelihood(x[rows], outputs)
 
 
 def _first_panels(codes: Tensor) -> Panels:

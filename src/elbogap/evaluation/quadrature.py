@@ -119,18 +119,12 @@ def adapted_panels(
     rounds: int = 60,
     block: int = 1024,
 ) -> Panels:
-    """Panels on which int p(x|z) N(z; 0, 1) dz is settled for every given x.
+    """Panels on which int p(x|z) N(z; 0, 1) dz is settled for every x `[N, D]`, `block` of them at a time.
 
     A panel is halved, at most `rounds` times, while its two halves differ from the whole by more than
     1e-10 p(x) for any x, or while a mode that matters can hide between nodes (module docstring). The halves
-    are kept, whose error is far smaller than that difference.
-
-    Args:
-        decoder: see :data:`Decoder`.
-        log_likelihood: see :data:`PairwiseLogLikelihood`.
-        x: observations `[N, D]`, `block` of which are held in memory at once.
-        bound: the panels cover [-bound, bound], all but e^-52 of N(0, 1) for 10; it is doubled while the
-            integrand of some x has not decayed there.
+    are kept, whose error is far smaller than that difference. The panels cover [-bound, bound], all but e^-52
+    of N(0, 1) for 10; it is doubled while the integrand of some x has not decayed there.
 
     Raises:
         Unresolved: the integrand does not settle within `rounds`, or is not finite.
@@ -222,11 +216,7 @@ def _log_terms(
 
 
 def halve_while(rough: Callable[[Panels], Tensor], panels: Panels, rounds: int) -> Panels:
-    """Panels that are halved, with their halves, while a function of panels gives True in its `[P]`.
-
-    Raises:
-        Unresolved: some still are after `rounds`, or they are more than memory holds.
-    """
+    """Panels that are halved, and their halves, while `rough` says so by a mask `[P]`, else `Unresolved`."""
     settled = panels[:0]
     for _ in range(rounds + 1):
         halving = rough(panels)
@@ -260,13 +250,11 @@ def _traced(
 def _hiding_places(
     decoder: Decoder, log_likelihood: PairwiseLogLikelihood, anchor: Tensor, panels: Panels
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Neighbouring nodes between which a mode can hide (second check).
+    """Neighbouring nodes between which a mode can hide (second check): index of the left one, `[K]`.
 
-    Returns:
-        The index of the left node of each such pair `[K]`; how far the logarithm of the mass between them can
-        exceed the larger of the pair's two quadrature terms `[K]`; and how far the logarithm of each node's
-        term `[P order]` can exceed the mass around it, because the node may be on top of a mode
-        exp(-2 gap t^2), t the distance over the spacing, which is narrower than the node's weight.
+    Also how far the logarithm of the mass between them can exceed the larger of their two terms, `[K]`, and
+    how far that of each node's term can exceed the mass around it, `[P order]`: the node may be on top of a
+    mode exp(-2 gap t^2), t the distance over the spacing, which is narrower than the node's weight.
     """
     points, weights = _lobatto(panels.order)
     outputs = decoder(panels.nodes()[0]).unflatten(0, (len(panels), -1))

@@ -15,7 +15,7 @@ from elbogap import style
 from elbogap.papers.air.datasets import DATASETS
 from elbogap.papers.air.methods import PLAIN, REGULARISERS
 
-ORDINARY = "m == 1 and encoder == 'standard'"
+ORDINARY = "m == 1 and encoder == 'standard'"  # the models of Figures 1 and 2
 FOUND: dict[str, Any] = {
     "linestyle": "none", "marker": "o", "markersize": 3, "markerfacecolor": "white", "markeredgewidth": 0.8
 }  # fmt: skip
