@@ -29,6 +29,7 @@ from elbogap.densities import standard_gaussian_log_density
 from elbogap.errors import Unresolved
 from elbogap.evaluation.quadrature import (
     MOST_TERMS,
+    ROUNDS,
     Decoder,
     PairwiseLogLikelihood,
     Panels,
@@ -42,7 +43,6 @@ ORDER = 16  # nodes per panel
 LENGTH = 2.5  # of the decoder's curve on one panel, in standard deviations of the noise
 FIRST = 48  # panels of equal width, and as many of equal mass, to begin with
 JUMP = 1e-12  # width below which a panel is left as it is, relative to the range of the codes
-ROUNDS = 60
 BOUNDS = (10.0, 20.0, 37.0)  # of z; N(0, 1) leaves e^-52, e^-204 and e^-689 outside
 LOWEST = -600.0  # logarithm below which values count as e^-600: smaller ones are denormal, and slow
 GPU_TERMS = 32 * MOST_TERMS  # log-densities held in memory at once on a GPU
@@ -143,7 +143,7 @@ def _traced(
         distance = 2 * gap.clamp(min=0).sqrt()  # of neighbouring outputs, in standard deviations
         return (distance.sum(1) > LENGTH) & (panels.width > narrow)
 
-    return halve_while(long, panels, ROUNDS)
+    return halve_while(long, panels)
 
 
 def _moments(law: MonotoneMap, panels: Panels) -> Tensor:

@@ -48,6 +48,7 @@ APART = 1.0  # gap between neighbouring outputs: two standard deviations, betwee
 RISE = 3.0  # nats by which a log-integrand may rise between two nodes and still be seen from them
 REMOTE = 32  # observations for which the third check is made
 JUMP = 1e-12  # width in z below which a step of the decoder counts as a discontinuity
+ROUNDS = 60  # halvings in a row
 MOST_PANELS = 2**18
 MOST_TERMS = 2**20  # log-densities held in memory at once, small enough for fast caches
 
@@ -111,34 +112,28 @@ class Panels:
 
 @torch.no_grad()
 def adapted_panels(
-    decoder: Decoder,
-    log_likelihood: PairwiseLogLikelihood,
-    x: Tensor,
-    *,
-    bound: float = 10.0,
-    rounds: int = 60,
-    block: int = 1024,
+    decoder: Decoder, log_likelihood: PairwiseLogLikelihood, x: Tensor, bound: float = 10.0, block: int = 1024
 ) -> Panels:
     """Panels on which int p(x|z) N(z; 0, 1) dz is settled for every x `[N, D]`, `block` of them at a time.
 
-    A panel is halved, at most `rounds` times, while its two halves differ from the whole by more than
+    A panel is halved, at most `ROUNDS` times, while its two halves differ from the whole by more than
     1e-10 p(x) for any x, or while a mode that matters can hide between nodes (module docstring). The halves
     are kept, whose error is far smaller than that difference. The panels cover [-bound, bound], all but e^-52
     of N(0, 1) for 10; it is doubled while the integrand of some x has not decayed there.
 
     Raises:
-        Unresolved: the integrand does not settle within `rounds`, or is not finite.
+        Unresolved: the integrand does not settle, or is not finite.
     """
     x = x.double()
     log_terms_of = partial(_log_terms, decoder, log_likelihood, block=block)
     first_panels = Panels.uniform(bound, math.ceil(2 * PER_UNIT * bound), ORDER)
-    waiting = _traced(decoder, log_likelihood, x[:1], first_panels, rounds)
+    waiting = _traced(decoder, log_likelihood, x[:1], first_panels)
     settled = waiting[:0]
-    masses = [(terms.logsumexp(-1), terms.amax((1, 2))) for terms in log_terms_of(x, waiting)]
-    whole, peaks = map(torch.cat, zip(*masses, strict=True))
-    remote = x[(lowest := peaks.argsort(stable=True)[:REMOTE])]
+    pairs = [(terms.logsumexp(-1), terms.amax((1, 2))) for terms in log_terms_of(x, waiting)]
+    whole, peaks = map(torch.cat, zip(*pairs, strict=True))
+    remote = peaks.argsort(stable=True)[:REMOTE]
     log_settled = torch.full((len(x),), -math.inf, dtype=torch.float64)
-    for _ in range(rounds):
+    for _ in range(ROUNDS):
         halves = waiting.halved()
         change = torch.zeros(len(waiting), dtype=torch.float64)
         first, rise, excess = _hiding_places(decoder, log_likelihood, x[:1], halves)
@@ -163,8 +158,8 @@ def adapted_panels(
             )
         done = change <= TOLERANCE
         done[first[hidden > math.log(TOLERANCE)] // (2 * ORDER)] = False
-        steep = _mass_under_lines(torch.cat([*log_terms_of(remote, halves)]), halves)
-        steep = steep - torch.cat(totals)[lowest] > math.log(TOLERANCE)
+        steep = _mass_under_lines(torch.cat([*log_terms_of(x[remote], halves)]), halves)
+        steep = steep - torch.cat(totals)[remote] > math.log(TOLERANCE)
         done &= ~steep.any(0).unflatten(0, (-1, 2)).any(1)
         kept = done.repeat_interleave(2)
         whole = torch.cat(fine)
@@ -175,11 +170,11 @@ def adapted_panels(
         waiting, whole = halves[~kept], whole[:, ~kept]
         refuse_too_many(len(settled) + 2 * len(waiting))
     else:
-        raise Unresolved(f"quadrature did not settle in {rounds} halvings; allow more rounds")
+        raise Unresolved(f"quadrature did not settle in {ROUNDS} halvings; the decoder varies too fast")
     ends = torch.tensor([[-bound], [bound]], dtype=torch.float64)
     for some, log_p in zip(x.split(block), log_settled.split(block), strict=True):
         if (log_posterior(ends, decoder, log_likelihood, some, log_p) > math.log(TOLERANCE)).any():
-            return adapted_panels(decoder, log_likelihood, x, bound=2 * bound, rounds=rounds, block=block)
+            return adapted_panels(decoder, log_likelihood, x, bound=2 * bound, block=block)
     return settled
 
 
@@ -215,22 +210,20 @@ def _log_terms(
         yield log_terms.unflatten(1, (-1, panels.order))
 
 
-def halve_while(rough: Callable[[Panels], Tensor], panels: Panels, rounds: int) -> Panels:
+def halve_while(rough: Callable[[Panels], Tensor], panels: Panels) -> Panels:
     """Panels that are halved, and their halves, while `rough` says so by a mask `[P]`, else `Unresolved`."""
     settled = panels[:0]
-    for _ in range(rounds + 1):
+    for _ in range(ROUNDS + 1):
         halving = rough(panels)
         settled, panels = settled.joined(panels[~halving]), panels[halving].halved()
         if len(panels) == 0:
             return settled
         refuse_too_many(len(settled) + len(panels))
-    raise Unresolved(
-        f"quadrature did not settle in {rounds} halvings of the decoder's curve; allow more rounds"
-    )
+    raise Unresolved(f"quadrature did not settle in {ROUNDS} halvings of the decoder's curve")
 
 
 def _traced(
-    decoder: Decoder, log_likelihood: PairwiseLogLikelihood, anchor: Tensor, panels: Panels, rounds: int
+    decoder: Decoder, log_likelihood: PairwiseLogLikelihood, anchor: Tensor, panels: Panels
 ) -> Panels:
     """Halve panels until the decoder's outputs at the quarters' nodes are on the polyline (first check)."""
     points = _lobatto(panels.order)[0].numpy()
@@ -244,7 +237,7 @@ def _traced(
         gap = jensen_gap(log_likelihood, anchor, fine, polyline).unflatten(0, (len(panels), -1))
         return (gap > TRACED).any(1) & (panels.width > JUMP)
 
-    return halve_while(rough, panels, rounds)
+    return halve_while(rough, panels)
 
 
 def _hiding_places(
