@@ -27,16 +27,8 @@ from torch.special import log_ndtr, ndtr
 
 from elbogap.densities import standard_gaussian_log_density
 from elbogap.errors import Unresolved
-from elbogap.evaluation.quadrature import (
-    MOST_TERMS,
-    ROUNDS,
-    Decoder,
-    PairwiseLogLikelihood,
-    Panels,
-    halve_while,
-    jensen_gap,
-    refuse_too_many,
-)
+from elbogap.evaluation import quadrature
+from elbogap.evaluation.quadrature import Decoder, PairwiseLogLikelihood, Panels
 from elbogap.inference.prior_recovery import MonotoneMap
 
 ORDER = 16  # nodes per panel
@@ -45,7 +37,7 @@ FIRST = 48  # panels of equal width, and as many of equal mass, to begin with
 JUMP = 1e-12  # width below which a panel is left as it is, relative to the range of the codes
 BOUNDS = (10.0, 20.0, 37.0)  # of z; N(0, 1) leaves e^-52, e^-204 and e^-689 outside
 LOWEST = -600.0  # logarithm below which values count as e^-600: smaller ones are denormal, and slow
-GPU_TERMS = 32 * MOST_TERMS  # log-densities held in memory at once on a GPU
+GPU_TERMS = 32 * quadrature.MOST_TERMS  # log-densities held in memory at once on a GPU
 
 
 @torch.no_grad()
@@ -93,8 +85,8 @@ def _log_evidence(
     panels = _traced(decoder, log_likelihood, x[:1], _first_panels(law.codes), narrow)
     shift, settled = torch.zeros_like(x[:, 0]), torch.zeros_like(x[:, 0])
     smallest = torch.finfo(torch.float64).tiny
-    most = MOST_TERMS if x.device.type == "cpu" else GPU_TERMS
-    for trial in range(ROUNDS):
+    most = quadrature.MOST_TERMS if x.device.type == "cpu" else GPU_TERMS
+    for trial in range(quadrature.ROUNDS):
         moments = _moments(law, panels)
         outputs = _outputs(decoder, _nodes(panels).reshape(-1, 1))
         parts, error = x.new_empty(len(x), len(panels)), x.new_zeros(len(panels))
@@ -115,8 +107,10 @@ def _log_evidence(
         if done.all():
             return shift + settled.log()
         panels = panels[~done].halved()
-        refuse_too_many(len(panels))
-    raise Unresolved(f"quadrature did not settle in {ROUNDS} halvings; raise the tolerance of {tolerance:g}")
+        quadrature.refuse_too_many(len(panels))
+    raise Unresolved(
+        f"quadrature did not settle in {quadrature.ROUNDS} halvings; raise the tolerance of {tolerance:g}"
+    )
 
 
 def _first_panels(codes: Tensor) -> Panels:
@@ -139,11 +133,11 @@ def _traced(
         codes = torch.cat([panels.left[:, None], inner, panels.right[:, None]], 1)
         outputs = _outputs(decoder, codes.view(-1, 1)).unflatten(0, codes.shape)
         ends = (side.flatten(0, 1) for side in (outputs[:, :-1], outputs[:, 1:]))
-        gap = jensen_gap(log_likelihood, anchor, *ends).view(len(panels), -1)
+        gap = quadrature.jensen_gap(log_likelihood, anchor, *ends).view(len(panels), -1)
         distance = 2 * gap.clamp(min=0).sqrt()  # of neighbouring outputs, in standard deviations
         return (distance.sum(1) > LENGTH) & (panels.width > narrow)
 
-    return halve_while(long, panels)
+    return quadrature.halve_while(long, panels)
 
 
 def _moments(law: MonotoneMap, panels: Panels) -> Tensor:

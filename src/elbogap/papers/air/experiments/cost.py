@@ -11,14 +11,15 @@ from torch import Tensor
 
 from elbogap.papers.air.experiments.images import unpack
 from elbogap.papers.air.methods import methods
-from elbogap.papers.air.settings import Cost, CostOfTraining
+from elbogap.papers.air.settings import Cost
+from elbogap.papers.air.settings import CostOfTraining as Settings
 from elbogap.papers.air.training import Training
 from elbogap.runtime import Run
 from elbogap.tables import read_arrays
 from elbogap.training import Work
 
 
-def run(settings: CostOfTraining, run: Run) -> dict[str, pd.DataFrame]:
+def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame]:
     """Time every cell and method of `settings.train` on the inputs `<dataset>`, images.
 
     Returns:

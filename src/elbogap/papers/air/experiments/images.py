@@ -41,11 +41,11 @@ def run(settings: Settings, run: Run) -> dict[str, dict[str, np.ndarray]]:
         train = parts["train"][random.permutation(len(parts["train"]))]
         held_out = min(split.valid, len(train) // 2)
         parts |= {"train": train[held_out:], "valid": train[:held_out]}
-    found = {"data": np.array(data.kind), "dataset": np.array(name)}
     for part in PARTS:
         chosen = random.permutation(len(parts[part]))[: getattr(split, part)]
-        found[part] = np.packbits(parts[part][chosen].astype(bool), axis=1)
-    return {"images": found}
+        parts[part] = np.packbits(parts[part][chosen].astype(bool), axis=1)
+    images = {part: parts[part] for part in PARTS}
+    return {"images": images | {"data": np.array(data.kind), "dataset": np.array(name)}}
 
 
 def unpack(arrays: Arrays, part: str, count: int | None = None) -> np.ndarray:
