@@ -22,7 +22,7 @@ from torch import Tensor
 
 from elbogap.densities import LOG_2PI, standard_gaussian_log_density
 from elbogap.errors import Unresolved
-from elbogap.evaluation.quadrature import Decoder, PairwiseLogLikelihood, Panels
+from elbogap.evaluation.quadrature import Decoder, PairwiseLogLikelihood, Panels, halve_while
 from elbogap.inference.families.gaussian import DiagonalGaussian
 
 REACH = 8.0  # q is integrated over m +- 8 s; what that leaves out weighs exp(-32) = 1e-14
@@ -119,12 +119,11 @@ class _Table:
                 edges, _ = (end + sign * width * (2**steps - 1)).sort()
                 panels = panels.joined(Panels(edges[:-1], edges[1:], panels.order))
 
-        def too_wide() -> Tensor:
+        def too_wide(panels: Panels) -> Tensor:
             reached = (panels.right > low[:, None]) & (panels.left < high[:, None])
             return (reached & (panels.width > WIDEST * q[:, 1:].exp())).any(0)
 
-        while (rough := too_wide()).any():
-            panels = panels.refined(rough)
+        panels = halve_while(too_wide, panels)
         return self if len(panels) == len(self.panels) else self.on(panels)
 
     @torch.no_grad()
@@ -177,7 +176,7 @@ class _Table:
 def _settled(table: _Table, rows: Tensor, q: Tensor, iterations: int) -> Tensor:
     """Newton's method from each q, on panels whose halving changes no ELBO by more than the tolerance.
 
-    It ends in m, log s, ELBO and the length of its gradient, `[R, 4]`.
+    Returns m, log s, the ELBO and the length of its gradient at the ends, `[R, 4]`.
     """
     _refuse_not_finite(q)
     ends = torch.cat([q, torch.full_like(q, -math.inf)], 1)
@@ -189,7 +188,7 @@ def _settled(table: _Table, rows: Tensor, q: Tensor, iterations: int) -> Tensor:
         if len(waiting) == 0:
             return ends
         rough = by_panel > TOLERANCE / len(by_panel)
-        table = table.on(table.panels.refined(rough))
+        table = table.on(table.panels[~rough].joined(table.panels[rough].halved()))
     raise Unresolved(
         f"gaps: expectations under q did not settle in {ROUNDS} halvings; the decoder varies too fast"
     )
@@ -210,7 +209,8 @@ def _changes(table: _Table, rows: Tensor, q: Tensor) -> tuple[Tensor, Tensor]:
 def _ascend(table: _Table, rows: Tensor, q: Tensor, iterations: int) -> tuple[Tensor, _Table]:
     """Newton's method with Levenberg's damping, all rows at once; each stops at its own maximum.
 
-    Where they stopped as `[R, 4]`, and the table on panels that are narrow against all Gaussians on the way.
+    Returns the ends as :func:`_settled` does, and the table with panels that are narrow against all Gaussians
+    on the way.
     """
     q, table = q.clone(), table.fitted(q)
     value = table.expansion(rows, q)

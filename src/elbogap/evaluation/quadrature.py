@@ -105,10 +105,6 @@ class Panels:
         """These panels and others of the same order."""
         return Panels(torch.cat([self.left, others.left]), torch.cat([self.right, others.right]), self.order)
 
-    def refined(self, rough: Tensor) -> "Panels":
-        """Those that are not rough, then the halves of those that are, by a mask `[P]`."""
-        return self[~rough].joined(self[rough].halved())
-
 
 @torch.no_grad()
 def adapted_panels(
@@ -172,8 +168,8 @@ def adapted_panels(
     else:
         raise Unresolved(f"quadrature did not settle in {ROUNDS} halvings; the decoder varies too fast")
     ends = torch.tensor([[-bound], [bound]], dtype=torch.float64)
-    for some, log_p in zip(x.split(block), log_settled.split(block), strict=True):
-        if (log_posterior(ends, decoder, log_likelihood, some, log_p) > math.log(TOLERANCE)).any():
+    for part, log_p in zip(x.split(block), log_settled.split(block), strict=True):
+        if (log_posterior(ends, decoder, log_likelihood, part, log_p) > math.log(TOLERANCE)).any():
             return adapted_panels(decoder, log_likelihood, x, bound=2 * bound, block=block)
     return settled
 
@@ -211,7 +207,7 @@ def _log_terms(
 
 
 def halve_while(rough: Callable[[Panels], Tensor], panels: Panels) -> Panels:
-    """Panels that are halved, and their halves, while `rough` says so by a mask `[P]`, else `Unresolved`."""
+    """Panels, halved until none is rough by a mask `[P]`; `Unresolved` after `ROUNDS` halvings in a row."""
     settled = panels[:0]
     for _ in range(ROUNDS + 1):
         halving = rough(panels)
@@ -219,7 +215,7 @@ def halve_while(rough: Callable[[Panels], Tensor], panels: Panels) -> Panels:
         if len(panels) == 0:
             return settled
         refuse_too_many(len(settled) + len(panels))
-    raise Unresolved(f"quadrature did not settle in {ROUNDS} halvings of the decoder's curve")
+    raise Unresolved(f"quadrature did not settle in {ROUNDS} halvings; the decoder varies too fast")
 
 
 def _traced(
