@@ -77,9 +77,8 @@ def gaussian(mean: list[float], covariance: list[list[float]]) -> fid.Statistics
     """Statistics as of very many draws of a Gaussian."""
     found = fid.Statistics(len(mean))
     scatter = 1000 * torch.tensor(covariance, dtype=torch.float64)
-    found.load_state_dict(
-        {"count": 1001, "mean": torch.tensor(mean), "scatter": scatter, "not_finite": torch.tensor(0)}
-    )
+    number, mean = torch.tensor(1001), torch.tensor(mean)
+    found.load_state_dict({"count": number, "mean": mean, "scatter": scatter, "not_finite": torch.tensor(0)})
     return found
 
 

@@ -99,7 +99,7 @@ def test_a_linear_decoder_has_no_approximation_gap() -> None:
 
 def test_derivatives_are_those_of_the_elbo() -> None:
     x, q = observations(parabola, 20), gaps._coordinates(some_gaussians(20))
-    table = gaps._Table.build(parabola, LIKELIHOOD, x, Panels.uniform(12.0, 400, 10))
+    table = gaps._Table(parabola, LIKELIHOOD, x, Panels.uniform(12.0, 400, 10))
     rows, h = torch.arange(20), 1e-3
     m, log_s = q.unbind(1)
 

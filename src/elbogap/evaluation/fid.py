@@ -1,14 +1,11 @@
 """The Frechet inception distance (Heusel et al. 2017) of images that are streamed, never stored.
 
-Network and distance are pytorch-fid's own (Seitzer 2020); the weights come from the data layer, so nothing is
-downloaded here. The statistics are sums over batches, so they need no memory for features, and are a part of
-loops that may be killed.
+Network and distance are pytorch-fid's own (Seitzer 2020); the weights come from the data layer.
 """
 
 import contextlib
 import warnings
 from collections.abc import Callable
-from typing import Any
 from unittest import mock
 
 import torch
@@ -29,25 +26,24 @@ INCEPTION, TINY = 2048, 16
 LEVELS = 255
 
 
-class Statistics:
-    """Number, mean and scatter of features, accumulated in float64.
+class Statistics(nn.Module):
+    """Number, mean and scatter of features, accumulated in float64; its state is what checkpoints keep.
 
     With n = n_a + n_b and d = m_b - m_a: m = m_a + d n_b / n, S = S_a + S_b + d d^T n_a n_b / n
     (Chan, Golub, LeVeque 1983).
-
-    Attributes:
-        count: number of rows so far.
-        mean: `[F]`.
-        scatter: sum of the outer products of differences from the mean, `[F, F]`.
-        not_finite: number of rows with a feature that is not finite, which spoil mean and scatter.
     """
+
+    count: Tensor  # rows so far
+    mean: Tensor  # [F]
+    scatter: Tensor  # sum of the outer products of differences from the mean, [F, F]
+    not_finite: Tensor  # rows with a feature that is not finite, which spoil mean and scatter
 
     def __init__(self, features: int, device: str = "cpu") -> None:
         """Of no rows yet, with F features."""
-        self.count = 0
-        self.mean = torch.zeros(features, dtype=torch.float64, device=device)
-        self.scatter = torch.zeros(features, features, dtype=torch.float64, device=device)
-        self.not_finite = torch.zeros((), dtype=torch.long, device=device)
+        super().__init__()
+        shapes = {"count": (), "mean": (features,), "scatter": (features, features), "not_finite": ()}
+        for name, shape in shapes.items():
+            self.register_buffer(name, torch.zeros(shape, dtype=torch.float64, device=device))
 
     def update(self, features: Tensor) -> None:
         """Take in features `[B, F]`."""
@@ -65,55 +61,35 @@ class Statistics:
         self.not_finite = self.not_finite + (~rows.isfinite().all(1)).sum()
 
     def covariance(self) -> Tensor:
-        """The unbiased covariance matrix, `[F, F]`.
-
-        Raises:
-            UserError: there are fewer than two rows.
-        """
+        """The unbiased covariance matrix, `[F, F]`; a UserError for fewer than two rows."""
         if self.count < 2:
-            raise UserError(f"a covariance needs two images at least, there are {self.count}")
+            raise UserError(f"a covariance needs two images at least, there are {self.count:.0f}")
         return self.scatter / (self.count - 1)
-
-    def state_dict(self) -> dict[str, Any]:
-        """Everything that :meth:`update` changes."""
-        return {name: getattr(self, name) for name in ("count", "mean", "scatter", "not_finite")}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take over what :meth:`state_dict` returned."""
-        self.count = state["count"]
-        self.mean, self.scatter = state["mean"].to(self.mean), state["scatter"].to(self.scatter)
-        self.not_finite = state["not_finite"].to(self.not_finite)
 
 
 def distance(a: Statistics, b: Statistics) -> float:
     """d^2 = |m_a - m_b|^2 + tr(C_a + C_b - 2 (C_a C_b)^(1/2)), the Frechet distance of two Gaussians.
 
-    Estimated from n images it is too large, by about a constant over n (Binkowski et al. 2018): compare
-    distances of equal n, and with that of two independent sets from one source.
-
-    From fewer images than features the covariances are singular. The root is SciPy's all the same, with about
-    half of the digits; where that is not finite, 1e-6 is added to the diagonals of both, as pytorch-fid does.
-
-    Returns:
-        The squared distance, in squared units of the features.
+    In squared units of the features. Estimated from n images it is too large, by about a constant over n
+    (Binkowski et al. 2018): compare distances of equal n, and with that of two independent sets from one
+    source. From fewer images than features the covariances are singular, and about half of the digits right.
 
     Raises:
-        UserError: fewer than two images in a set, features that are not finite, or a matrix root that is not
-            real.
+        UserError: fewer than two images in a set, features that are not finite, or a root that is not real.
     """
-    spoilt = [int(one.not_finite) for one in (a, b)]
-    if any(spoilt):
+    if a.not_finite or b.not_finite:
         raise UserError(
-            f"Frechet distance: {spoilt[0]} of the {a.count} images of the first set and {spoilt[1]} of the "
-            f"{b.count} of the second have features that are not finite; check the images and what made them"
+            f"Frechet distance: {a.not_finite:.0f} of the {a.count:.0f} images of the first set and "
+            f"{b.not_finite:.0f} of the {b.count:.0f} of the second have features that are not finite; check "
+            "the images and what made them"
         )
-    moments = [value.cpu().numpy() for one in (a, b) for value in (one.mean, one.covariance())]
+    moments = [value.cpu().numpy() for part in (a, b) for value in (part.mean, part.covariance())]
     try:
         with warnings.catch_warnings(), contextlib.redirect_stdout(None):
             warnings.simplefilter("ignore")  # of singular matrices, whose result is stated above
             return float(calculate_frechet_distance(*moments))
     except (ValueError, AssertionError) as error:
-        raise UserError(f"Frechet distance of {a.count} and {b.count} images: {error}") from error
+        raise UserError(f"Frechet distance of {a.count:.0f} and {b.count:.0f} images: {error}") from error
 
 
 def as_stored(images: Tensor) -> Tensor:
@@ -122,12 +98,7 @@ def as_stored(images: Tensor) -> Tensor:
 
 
 def inception_features(weights: Dataset, device: str = "cpu") -> Features:
-    """The `INCEPTION` features of the last pooling layer of the standard network.
-
-    Args:
-        weights: the data set `fid_inception`, real.
-        device: where the images are.
-    """
+    """The `INCEPTION` features of the standard network's last pooling layer."""
     state = inception_state(weights)
     # pytorch-fid has no other way to take weights than to download them
     with mock.patch.object(inception, "load_state_dict_from_url", return_value=state):
@@ -144,10 +115,7 @@ def inception_features(weights: Dataset, device: str = "cpu") -> Features:
 def inception_state(weights: Dataset) -> dict[str, Tensor]:
     """The weights of the data set `fid_inception` under the names that pytorch-fid uses.
 
-    The classifier, which no feature depends on, is 0 if the file lacks it.
-
-    Raises:
-        UserError: the file is no such network.
+    Of the TorchScript file, which lacks the classifier, 0 for that. A UserError if it is no such network.
     """
     (path,) = weights.files
     if weights.record["variant"] == "canonical":

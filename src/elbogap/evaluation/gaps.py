@@ -1,28 +1,28 @@
-"""What a Gaussian q(z|x) loses against log p(x), and what the best Gaussian loses, for one-dimensional z.
+"""The approximation gap and the amortisation gap of a Gaussian q(z|x) for a one-dimensional z ~ N(0, 1).
 
-For q = N(m, s^2) and the posterior p(z|x) of a decoder with z ~ N(0, 1),
+For q = N(m, s^2) and the posterior p(z|x) of a decoder,
 
     log p(x) - ELBO[q] = KL(q || p(z|x)) = approximation gap + amortisation gap,
 
 where the approximation gap is the divergence of the best Gaussian for that x, and the amortisation gap is
 what the encoder loses against it (Cremer et al. 2018, "Inference suboptimality in variational autoencoders").
 
-Expectations under q are sums over quadrature panels that all observations share, so that the decoder is
-evaluated once per node; panels are halved until they are narrow against q and no expectation changes. The
-derivatives of an expectation with respect to m and log s are sums over the same nodes with polynomials in
-u = (z - m) / s as further weights, so that Newton's method needs no derivative of the decoder.
+Expectations under q are sums over quadrature panels that all observations share; panels are halved until they
+are narrow against q and no expectation changes. Derivatives with respect to m and log s are sums over the
+same nodes, weighted by polynomials in u = (z - m) / s: Newton's method needs no derivative of the decoder.
 """
 
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from elbogap.densities import LOG_2PI, standard_gaussian_log_density
 from elbogap.errors import Unresolved
-from elbogap.evaluation.quadrature import Decoder, PairwiseLogLikelihood, Panels
+from elbogap.evaluation.quadrature import Decoder, PairwiseLogLikelihood, Panels, halve_while
 from elbogap.inference.families.gaussian import DiagonalGaussian
 
 REACH = 8.0  # q is integrated over m +- 8 s; what that leaves out weighs exp(-32) = 1e-14
@@ -32,23 +32,17 @@ ROUNDS = 40
 ITERATIONS = 200
 ROUNDING = 1e-13  # relative error of an ELBO that does not count as a step downhill
 STATIONARY = 1e-6  # length of the gradient at which a maximum counts as found, about 1e-12 nats below it
-MINOR = 1e-3  # mass of a mode that is no start: a Gaussian inside it has a divergence of log 1000 = 6.9 nats
+MINOR = 1e-3  # least mass of a mode that is a start: a Gaussian inside it diverges by log 1000 = 6.9 nats
 ROWS = 64  # observations per block; sorted by m, they need a short stretch of the latent line
 
 
 @dataclass(frozen=True)
 class Optimum:
-    """The best Gaussian of each observation.
+    """The Gaussian of largest ELBO for each of N observations."""
 
-    Attributes:
-        q: where the ELBO is largest, with parameters `[N, 1]`.
-        elbo: its value there `[N]`, in nats.
-        gradient: length of its gradient there in (m / s, log s) `[N]`, in nats; 0 at an exact maximum.
-    """
-
-    q: DiagonalGaussian
-    elbo: Tensor
-    gradient: Tensor
+    q: DiagonalGaussian  # with parameters [N, 1]
+    elbo: Tensor  # [N], in nats
+    gradient: Tensor  # length of the ELBO's in (m / s, log s), [N], in nats; 0 at an exact maximum
 
 
 def gaussian_elbo(
@@ -56,17 +50,13 @@ def gaussian_elbo(
 ) -> Tensor:
     """E_q log p(x|z) - KL(q || N(0, 1)) for each x and its own q, without Monte Carlo, `[N]` in nats.
 
-    Args:
-        decoder: see `quadrature.Decoder`.
-        log_likelihood: see `quadrature.PairwiseLogLikelihood`.
-        x: observations `[N, D]`.
-        panels: panels on which p(x|z) p(z) is settled for every x, of `quadrature.adapted_panels`.
-        q: N Gaussians, with parameters `[N, 1]`.
+    For a :data:`~elbogap.evaluation.quadrature.Decoder`, observations `[N, D]`, panels on which p(x|z) p(z)
+    is settled for every x, of `quadrature.adapted_panels`, and N Gaussians with parameters `[N, 1]`.
 
     Raises:
         Unresolved: an expectation does not settle, or something is not finite.
     """
-    table = _Table.build(decoder, log_likelihood, x.double(), panels)
+    table = _Table(decoder, log_likelihood, x.double(), panels)
     return _settled(table, torch.arange(len(x)), _coordinates(q), iterations=0)[:, 2].contiguous()
 
 
@@ -77,17 +67,16 @@ def best_gaussians(
 
     The starts are the given Gaussians, so that the optimum is no worse than they are, and Gaussians with the
     moments of the posterior and of each of its modes, a mode being what lies between two minima of the
-    density. A maximum that none of them leads to would be missed. Arguments are those of
+    density. A maximum that none of them leads to would be missed. Arguments and errors are those of
     :func:`gaussian_elbo`.
-
-    Raises:
-        Unresolved: an expectation does not settle, or something is not finite.
     """
-    table = _Table.build(decoder, log_likelihood, x.double(), panels)
+    table = _Table(decoder, log_likelihood, x.double(), panels)
     rows, starts = _posterior_starts(table)
     rows = torch.cat([torch.arange(len(x)), rows])
     ends = _settled(table, rows, torch.cat([_coordinates(q), starts]), ITERATIONS)
-    mean, log_scale, elbo, gradient = ends[_first_largest(ends[:, 2], rows)].mT.contiguous()
+    falling = torch.argsort(ends[:, 2], descending=True, stable=True)
+    _, first = np.unique(rows[falling], return_index=True)  # the largest ELBO of each observation
+    mean, log_scale, elbo, gradient = ends[falling[first]].mT.contiguous()
     return Optimum(DiagonalGaussian(mean[:, None], 2 * log_scale[:, None]), elbo, gradient)
 
 
@@ -96,56 +85,53 @@ def _coordinates(q: DiagonalGaussian) -> Tensor:
     return torch.cat([q.mean, 0.5 * q.log_variance], 1)
 
 
-@dataclass(frozen=True)
+def _reach(q: Tensor) -> tuple[Tensor, Tensor]:
+    """m - 8 s and m + 8 s."""
+    mean, scale = q[:, 0], q[:, 1].exp()
+    return mean - REACH * scale, mean + REACH * scale
+
+
 class _Table:
-    """A decoder's outputs at the nodes of panels from left to right.
+    """A decoder's outputs at the nodes of panels from left to right; the nodes' weights are without prior."""
 
-    Attributes:
-        decoder: the decoder.
-        log_likelihood: of observations under outputs.
-        x: observations `[N, D]`.
-        panels: the panels, from left to right.
-        z: nodes `[Q]`.
-        log_weight: logarithms of the nodes' weights `[Q]`, without the prior.
-        outputs: the decoder's outputs at the nodes `[Q, ...]`.
-    """
-
-    decoder: Decoder
-    log_likelihood: PairwiseLogLikelihood
-    x: Tensor
-    panels: Panels
-    z: Tensor
-    log_weight: Tensor
-    outputs: Tensor
-
-    @classmethod
     @torch.no_grad()
-    def build(
-        cls, decoder: Decoder, log_likelihood: PairwiseLogLikelihood, x: Tensor, panels: Panels
-    ) -> "_Table":
-        panels = panels[torch.argsort(panels.left)]
-        z, log_weight = panels.nodes()
-        log_weight = log_weight - standard_gaussian_log_density(z)
-        return cls(decoder, log_likelihood, x, panels, z[:, 0], log_weight, decoder(z).double())
+    def __init__(
+        self, decoder: Decoder, log_likelihood: PairwiseLogLikelihood, x: Tensor, panels: Panels
+    ) -> None:
+        self.decoder, self.log_likelihood, self.x = decoder, log_likelihood, x
+        self.panels = panels[torch.argsort(panels.left)]
+        z, log_weight = self.panels.nodes()
+        self.z, self.log_weight = z[:, 0], log_weight - standard_gaussian_log_density(z)
+        self.outputs = decoder(z).double()
 
     def on(self, panels: Panels) -> "_Table":
         """The same on other panels."""
-        return _Table.build(self.decoder, self.log_likelihood, self.x, panels)
+        return _Table(self.decoder, self.log_likelihood, self.x, panels)
 
     def fitted(self, q: Tensor) -> "_Table":
-        """With further panels out to where q has mass, and halved ones where they are wide against q."""
-        panels = _covering(self.panels, q)
-        while (rough := _too_wide(panels, q)).any():
-            panels = panels[~rough].joined(panels[rough].halved())
+        """With panels out to where q has mass, ever wider ones, and halved ones where they are wide for q."""
+        panels = self.panels
+        low, high = _reach(q)
+        first, last, width = panels.left.min(), panels.right.max(), float(panels.width.max())
+        for end, beyond, sign in ((first, first - low.min(), -1), (last, high.max() - last, 1)):
+            if beyond > 0:
+                steps = torch.arange(2 + math.log2(1 + float(beyond) / width), dtype=torch.float64)
+                edges, _ = (end + sign * width * (2**steps - 1)).sort()
+                panels = panels.joined(Panels(edges[:-1], edges[1:], panels.order))
+
+        def too_wide(panels: Panels) -> Tensor:
+            reached = (panels.right > low[:, None]) & (panels.left < high[:, None])
+            return (reached & (panels.width > WIDEST * q[:, 1:].exp())).any(0)
+
+        panels = halve_while(too_wide, panels)
         return self if len(panels) == len(self.panels) else self.on(panels)
 
     @torch.no_grad()
-    def weights(self, q: Tensor) -> Iterator[tuple[Tensor, slice, Tensor, Tensor]]:
-        """The weights q(z) dz of the nodes, for Gaussians with about the same mean at a time.
+    def terms(self, rows: Tensor, q: Tensor) -> Iterator[tuple[Tensor, slice, Tensor, Tensor]]:
+        """The sums E_q log p(x|z) for observations `rows` under their q `[R]`, term by term.
 
-        Yields:
-            Which Gaussians `[B]`, the panels that they reach, u at the nodes of these panels `[B, P order]`,
-            and the weights there.
+        For Gaussians with about the same mean: their indices `[B]`, the panels that they reach, u at the
+        nodes of these panels `[B, P order]`, and q(z) dz log p(x|z) there.
         """
         low, high = _reach(q)
         for part in torch.argsort(q[:, 0], stable=True).split(ROWS):
@@ -155,64 +141,44 @@ class _Table:
             mean, log_s = q[part, :1], q[part, 1:]
             u = (self.z[nodes] - mean) * (-log_s).exp()
             weight = (-0.5 * (u.square() + LOG_2PI) + self.log_weight[nodes] - log_s).exp_()
-            yield part, slice(first, last), u, weight
-
-    @torch.no_grad()
-    def terms(self, rows: Tensor, part: Tensor, panels: slice, weight: Tensor) -> Tensor:
-        """The sum of E_q log p(x|z) term by term, `[B, P order]`, at what :meth:`weights` yields."""
-        nodes = slice(panels.start * self.panels.order, panels.stop * self.panels.order)
-        return weight * self.log_likelihood(self.x[rows[part]], self.outputs[nodes])
+            log_likelihood = self.log_likelihood(self.x[rows[part]], self.outputs[nodes])
+            yield part, slice(first, last), u, weight * log_likelihood
 
     def expansion(self, rows: Tensor, q: Tensor) -> Tensor:
-        """The ELBO of observations `rows` under their q `[R]`, to second order in a = dm / s and b = d log s.
-
-        Returns:
-            Its value and derivatives in a, b, aa, ab, bb, `[R, 6]`.
-        """
+        """ELBOs and their derivatives a, b, aa, ab, bb in a = dm / s and b = d log s, `[R, 6]`."""
         power = torch.empty(len(rows), 5, dtype=torch.float64)
-        for part, panels, u, weight in self.weights(q):
-            terms = self.terms(rows, part, panels, weight)
+        for part, _, u, terms in self.terms(rows, q):
             for order in range(5):
                 power[part, order] = terms.sum(1)
-                terms = terms.mul_(u)
-        if not power.isfinite().all():
-            raise _not_finite()
-        one, u1, u2, u3, u4 = power.unbind(1)
+                terms.mul_(u)
+        _refuse_not_finite(power)
+        u0, u1, u2, u3, u4 = power.unbind(1)
         m, log_s = q.unbind(1)
         s = log_s.exp()
         value = [
-            one + log_s + 0.5 * (1 - m**2 - s**2),
+            u0 + log_s + 0.5 * (1 - m**2 - s**2),
             u1 - m * s,
-            u2 - one + 1 - s**2,
-            u2 - one - s**2,
+            u2 - u0 + 1 - s**2,
+            u2 - u0 - s**2,
             u3 - 3 * u1,
-            u4 - 4 * u2 + one - 2 * s**2,
+            u4 - 4 * u2 + u0 - 2 * s**2,
         ]
         return torch.stack(value, 1)
 
     def by_panel(self, rows: Tensor, q: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
         """What every panel contributes to E_q log p(x|z): which Gaussians `[B]`, and values `[B, P]`."""
-        for part, panels, _, weight in self.weights(q):
+        for part, panels, _, terms in self.terms(rows, q):
             values = torch.zeros(len(part), len(self.panels), dtype=torch.float64)
-            terms = self.terms(rows, part, panels, weight)
             values[:, panels] = terms.unflatten(1, (-1, self.panels.order)).sum(2)
             yield part, values
-
-
-def _reach(q: Tensor) -> tuple[Tensor, Tensor]:
-    """m - 8 s and m + 8 s."""
-    mean, scale = q[:, 0], q[:, 1].exp()
-    return mean - REACH * scale, mean + REACH * scale
 
 
 def _settled(table: _Table, rows: Tensor, q: Tensor, iterations: int) -> Tensor:
     """Newton's method from each q, on panels whose halving changes no ELBO by more than the tolerance.
 
-    Returns:
-        m, log s, ELBO and the length of its gradient where it ends, `[R, 4]`.
+    Returns m, log s, the ELBO and the length of its gradient at the ends, `[R, 4]`.
     """
-    if not q.isfinite().all():
-        raise _not_finite()
+    _refuse_not_finite(q)
     ends = torch.cat([q, torch.full_like(q, -math.inf)], 1)
     waiting = torch.arange(len(rows))
     for _ in range(ROUNDS):
@@ -226,29 +192,6 @@ def _settled(table: _Table, rows: Tensor, q: Tensor, iterations: int) -> Tensor:
     raise Unresolved(
         f"gaps: expectations under q did not settle in {ROUNDS} halvings; the decoder varies too fast"
     )
-
-
-def _covering(panels: Panels, q: Tensor) -> Panels:
-    """The panels, and ever wider ones beyond them out to where q has mass."""
-    low, high = _reach(q)
-    width = float((panels.right - panels.left).max())
-    for end, beyond, sign in (
-        (panels.left.min(), float(panels.left.min() - low.min()), -1),
-        (panels.right.max(), float(high.max() - panels.right.max()), 1),
-    ):
-        if beyond > 0:
-            steps = torch.arange(2 + math.log2(1 + beyond / width), dtype=torch.float64)
-            edges, _ = (end + sign * width * (2**steps - 1)).sort()
-            panels = panels.joined(Panels(edges[:-1], edges[1:], panels.order))
-    return panels
-
-
-def _too_wide(panels: Panels, q: Tensor) -> Tensor:
-    """Whether a panel is too wide for a Gaussian that reaches it, `[P]`."""
-    low, high = (end[:, None] for end in _reach(q))
-    widest = WIDEST * q[:, 1:].exp()
-    reached = (panels.right > low) & (panels.left < high)
-    return (reached & (panels.right - panels.left > widest)).any(0)
 
 
 def _changes(table: _Table, rows: Tensor, q: Tensor) -> tuple[Tensor, Tensor]:
@@ -266,9 +209,8 @@ def _changes(table: _Table, rows: Tensor, q: Tensor) -> tuple[Tensor, Tensor]:
 def _ascend(table: _Table, rows: Tensor, q: Tensor, iterations: int) -> tuple[Tensor, _Table]:
     """Newton's method with Levenberg's damping, all rows at once; each stops at its own maximum.
 
-    Returns:
-        m, log s, ELBO and the length of its gradient where the rows stopped, `[R, 4]`, and the table on
-        panels that are narrow against all Gaussians on the way.
+    Returns the ends as :func:`_settled` does, and the table with panels that are narrow against all Gaussians
+    on the way.
     """
     q, table = q.clone(), table.fitted(q)
     value = table.expansion(rows, q)
@@ -303,15 +245,14 @@ def _newton_step(value: Tensor, damping: Tensor) -> tuple[Tensor, Tensor]:
 @torch.no_grad()
 def _posterior_starts(table: _Table) -> tuple[Tensor, Tensor]:
     """Moments of the posterior and of its modes: for each start the index of its x, and m and log s."""
-    width = table.panels.right - table.panels.left
     log_weight = table.log_weight + standard_gaussian_log_density(table.z[:, None])
-    rows, means, variances = [], [], []
+    starts = []
     for part in torch.arange(len(table.x)).split(ROWS):
         mass = (table.log_likelihood(table.x[part], table.outputs) + log_weight).softmax(1)
         moments = [
             (mass * table.z**power).unflatten(1, (-1, table.panels.order)).sum(2) for power in range(3)
         ]
-        density = moments[0] / width
+        density = moments[0] / table.panels.width
         # A minimum is a panel below its left neighbour and not above its right one; a mode ends before it.
         minimum = torch.zeros_like(density, dtype=torch.long)
         minimum[:, 1:-1] = (density[:, 1:-1] < density[:, :-2]) & (density[:, 1:-1] <= density[:, 2:])
@@ -323,23 +264,14 @@ def _posterior_starts(table: _Table) -> tuple[Tensor, Tensor]:
         kept = (total > MINOR) & (total < 1 - MINOR)
         kept[:, 0] = True
         row, column = kept.nonzero().unbind(1)
-        mean = first[row, column] / total[row, column]
-        rows.append(part[row])
-        means.append(mean)
-        variances.append(second[row, column] / total[row, column] - mean**2)
-    # Rounding may leave nothing of the variance of a mode that is narrow and far from 0.
-    log_scales = torch.cat(variances).clamp_min(1e-20).sqrt().log()
-    return torch.cat(rows), torch.stack([torch.cat(means), log_scales], 1)
+        mean, square = (moment[row, column] / total[row, column] for moment in (first, second))
+        # Rounding may leave nothing of the variance of a mode that is narrow and far from 0.
+        log_scale = (square - mean**2).clamp_min(1e-20).sqrt().log()
+        starts.append((part[row], torch.stack([mean, log_scale], 1)))
+    rows, q = map(torch.cat, zip(*starts, strict=True))
+    return rows, q
 
 
-def _first_largest(values: Tensor, groups: Tensor) -> Tensor:
-    """Index of the largest value of each group, groups in ascending order."""
-    order = torch.argsort(values, descending=True, stable=True)
-    order = order[torch.argsort(groups[order], stable=True)]
-    new = torch.ones(len(order), dtype=torch.bool)
-    new[1:] = groups[order].diff() != 0
-    return order[new]
-
-
-def _not_finite() -> Unresolved:
-    return Unresolved("gaps: the decoder or the encoder is not finite; check the weights and the data")
+def _refuse_not_finite(values: Tensor) -> None:
+    if not values.isfinite().all():
+        raise Unresolved("gaps: the decoder or the encoder is not finite; check the weights and the data")

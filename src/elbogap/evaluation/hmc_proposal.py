@@ -1,8 +1,8 @@
 """log p(x) by importance sampling from a Gaussian with the moments of Markov chains: one proposal for any q.
 
-Estimates that use a method's own q compare how good that q is as a proposal, and those of SIVI and UIVI,
-which divide by an estimate of q, lie too high by E log(1 / q^) >= log(1 / q). This one depends on q only
-through where the chains start (Ruiz and Titsias 2019, code).
+Estimates with a method's own q compare how good that q is as a proposal, and those of SIVI and UIVI, which
+divide by an estimate of q, lie too high. This one depends on q only through where the chains start (Ruiz and
+Titsias 2019, code).
 """
 
 import torch
@@ -25,27 +25,25 @@ def proposal(
     floor: float,
     generator: torch.Generator,
 ) -> DiagonalGaussian:
-    """N(m, diag (w s)^2), `[..., 1, B, D]`, with mean m and standard deviation s of the states after burn-in.
+    """N(m, diag (w s)^2), with mean m and scale s of the states of Markov chains after burn-in.
 
     Each chain adapts its own step size during the burn-in.
 
     Args:
         log_joint: log p(x, z) of draws `[..., S, B, D]`, differentiable in z.
         start: where the chain of each observation begins, `[..., B, D]`.
-        burn_in: iterations that are dropped.
-        kept: iterations whose states give the moments, 2 at least.
+        burn_in: iterations that are dropped, before `kept` ones, 2 at least, that give the moments.
         step_size: leapfrog step at the beginning, a number or broadcast against `[..., 1, B]`.
-        widening: w.
-        floor: least standard deviation s.
-        generator: source of momenta and uniforms.
+        widening: w; `floor` is the least s.
+
+    Returns:
+        Gaussians with parameters `[..., 1, B, D]`.
 
     Raises:
         UserError: too few iterations; see also :func:`elbogap.inference.hmc.sample`.
     """
     if kept < 2 or burn_in < 0:
-        raise UserError(
-            f"moments need 2 kept iterations at least, after 0 or more; got {kept} after {burn_in}"
-        )
+        raise UserError(f"a proposal needs 2 kept iterations at least; got {kept} after {burn_in}")
     chains = start.detach().unsqueeze(-3)
     chain = hmc.sample(
         log_joint,
@@ -53,7 +51,6 @@ def proposal(
         hmc.Noise.draw(burn_in + kept, chains, generator),
         step_size=chains.new_ones(chains.shape[:-1]) * step_size,
         adapting=burn_in,
-        adaptation=hmc.Adaptation(),
     )
     states = chain.draws[burn_in:]
     scale = states.std(0).clamp(min=floor) * widening

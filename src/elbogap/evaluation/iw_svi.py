@@ -1,8 +1,8 @@
 """Importance-weighted stochastic variational inference: log p(x) by a Gaussian q fitted to each x on its own.
 
-An amortised encoder may be far from the best q(z|x). The estimate here depends on it only through where the
-fit starts, so that models with different encoders are compared fairly (Shu et al. 2018, appendix C, eq. 40 to
-42). Draws of B observations are `[..., S, B, D]`, and parameters of q `[..., 1, B, D]`.
+The estimate depends on an amortised encoder only through where the fit starts, so that models with different
+encoders are compared fairly (Shu et al. 2018, appendix C, eq. 40 to 42). Draws of B observations are
+`[..., S, B, D]`, and parameters of q `[..., 1, B, D]`.
 """
 
 import math
@@ -28,19 +28,9 @@ def fit(
 ) -> DiagonalGaussian:
     """q*_x = argmax_q E log (1/k') sum_s p(x, z_s) / q(z_s|x) of each observation by itself (eq. 42).
 
-    T steps of Adam on mean and log-variance with doubly reparameterised gradients, whose noise vanishes where
-    q is the posterior. The rate falls to 0 along half a cosine, so that the last draws do not decide.
-
-    Args:
-        log_joint: log p(x, z), differentiable in z.
-        start: where to begin, such as the encoder's q.
-        samples: number k' of draws per step.
-        steps: number T of steps; 0 gives `start` back.
-        learning_rate: learning rate of the first step.
-        generator: source of the draws.
-
-    Returns:
-        q*, without gradient.
+    T `steps` of Adam on mean and log-variance from the Gaussian `start`, with k' `samples` each and doubly
+    reparameterised gradients, whose noise vanishes where q is the posterior. The learning rate falls to 0 on
+    a cosine schedule, so that the last draws do not decide. T = 0 gives `start` back; q* has no gradient.
     """
     parameters = [value.detach().clone().requires_grad_() for value in (start.mean, start.log_variance)]
     optimiser = torch.optim.Adam(parameters, lr=learning_rate, fused=True)
@@ -61,15 +51,7 @@ def estimate(
 ) -> Tensor:
     """log (1/k) sum_s p(x, z_s) / q(z_s|x), z_s ~ q (eq. 40 and 41); below log p(x) on average.
 
-    Args:
-        log_joint: log p(x, z).
-        q: the proposal of each observation.
-        samples: number k of draws.
-        at_once: draws held in memory at once.
-        generator: source of the draws.
-
-    Returns:
-        `[..., B]`, in nats.
+    Of k `samples`, `at_once` of which are held in memory: `[..., B]`, in nats.
 
     Raises:
         UserError: no draw.

@@ -1,9 +1,9 @@
 """Exact log p(x) where the latent's law is that of h(z), z ~ N(0, 1), with h monotone and piecewise linear.
 
-For h the quantile map of N codes, p(x|f(h(z))) has a kink in z at each of N knots, at which adaptive halving
-stalls. As a function of the code c = h(z) the integrand p(x|f(c)) is as smooth as f, and all roughness is in
-the measure mu, the law of c: N(z(c)) dz between knots and point masses where h is flat. mu does not depend on
-x, so product integration splits the two. On each panel p(x|f(c)) is interpolated at Gauss-Legendre nodes,
+For h the quantile map of N codes, p(x|f(h(z))) has a kink in z at each of N knots. As a function of the code
+c = h(z) the integrand p(x|f(c)) is as smooth as f, and all roughness is in the measure mu, the law of c:
+N(z(c)) dz between knots and point masses where h is flat. mu does not depend on x, so product integration
+splits the two. On each panel p(x|f(c)) is interpolated at Gauss-Legendre nodes,
 
     p(x|f(c)) = sum_k a_k(x) P_k(t(c)),   int p(x|f(c)) dmu(c) = sum_k a_k(x) int P_k(t(c)) dmu(c),
 
@@ -13,12 +13,11 @@ edges. The number of nodes at which p(x|f) is needed then depends on f alone, no
 Panels are halved, first, until the decoder's curve on each is at most `LENGTH` standard deviations of the
 noise long, whatever x, so that no mode can hide between nodes; then while the last two coefficients a_k(x)
 times the panel's mass matter for any x. Lengths are roots of the Jensen gap (see
-:mod:`elbogap.evaluation.quadrature`). What remains is an excursion of the decoder between neighbouring
-nodes of the first panels that leaves no trace at them.
+:mod:`elbogap.evaluation.quadrature`). Not seen are excursions of the decoder that begin and end between
+neighbouring nodes of the first panels.
 """
 
 import math
-from collections.abc import Iterator
 from functools import lru_cache
 
 import numpy as np
@@ -28,24 +27,17 @@ from torch.special import log_ndtr, ndtr
 
 from elbogap.densities import standard_gaussian_log_density
 from elbogap.errors import Unresolved
-from elbogap.evaluation.quadrature import (
-    MOST_TERMS,
-    Decoder,
-    PairwiseLogLikelihood,
-    Panels,
-    jensen_gap,
-    refuse_too_many,
-)
+from elbogap.evaluation import quadrature
+from elbogap.evaluation.quadrature import Decoder, PairwiseLogLikelihood, Panels
 from elbogap.inference.prior_recovery import MonotoneMap
 
 ORDER = 16  # nodes per panel
 LENGTH = 2.5  # of the decoder's curve on one panel, in standard deviations of the noise
 FIRST = 48  # panels of equal width, and as many of equal mass, to begin with
 JUMP = 1e-12  # width below which a panel is left as it is, relative to the range of the codes
-ROUNDS = 60
 BOUNDS = (10.0, 20.0, 37.0)  # of z; N(0, 1) leaves e^-52, e^-204 and e^-689 outside
 LOWEST = -600.0  # logarithm below which values count as e^-600: smaller ones are denormal, and slow
-GPU_TERMS = 32 * MOST_TERMS  # log-densities held in memory at once on a GPU
+GPU_TERMS = 32 * quadrature.MOST_TERMS  # log-densities held in memory at once on a GPU
 
 
 @torch.no_grad()
@@ -53,7 +45,7 @@ def log_evidence(
     decoder: Decoder,
     log_likelihood: PairwiseLogLikelihood,
     x: Tensor,
-    law: MonotoneMap | None,
+    law: MonotoneMap | None = None,
     *,
     tolerance: float = 1e-8,
 ) -> Tensor:
@@ -63,79 +55,62 @@ def log_evidence(
         decoder: f, from codes `[Q, 1]` to what the likelihood needs, `[Q, ...]`; it is given float64.
         log_likelihood: log p(x_b|f_q) of all pairs.
         x: observations `[N, D]`.
-        law: h, or None for h(z) = z.
+        law: h, or None for h(z) = z. The integral then ends at `BOUNDS`: the first of them or, for an x whose
+            integrand has not decayed there, the next; beyond the last N(0, 1) has no mass in float64.
         tolerance: largest interpolation error on one panel, relative to p(x).
 
     Raises:
         Unresolved: the decoder varies too fast for its noise, or is not finite.
     """
-    if law is None:
-        return standard_log_evidence(decoder, log_likelihood, x, tolerance=tolerance)
     x = x.double()
-    law = law.to(x.device)
-    if law.codes[0] == law.codes[-1]:
-        return log_likelihood(x, decoder(law.codes[:1, None]))[:, 0]
-    narrow = JUMP * (law.codes[-1] - law.codes[0])
-    panels = _traced(decoder, log_likelihood, x[:1], _first_panels(law.codes), narrow)
-    shift, settled = torch.zeros_like(x[:, 0]), torch.zeros_like(x[:, 0])
-    smallest = torch.finfo(torch.float64).tiny
-    for trial in range(ROUNDS):
-        moments = _moments(law, panels)
-        parts, error = x.new_empty(len(x), len(panels)), x.new_zeros(len(panels))
-        for rows, log_values in _log_values(decoder, log_likelihood, x, panels):
-            if trial == 0:  # these nodes are close enough for later values not to exceed theirs by much
-                shift[rows] = log_values.amax(1)
-            values = log_values.sub_(shift[rows, None]).clamp_(min=LOWEST).exp_().unflatten(1, (-1, ORDER))
-            coefficients = values @ _coefficients(x.device)
-            parts[rows] = (coefficients * moments).sum(-1)
-            total = (settled[rows] + parts[rows].sum(1)).clamp(min=smallest)
-            last = coefficients[..., -2:].abs().amax(-1)
-            error = torch.maximum(error, (last / total[:, None]).amax(0) * moments[:, 0])
-        if error.isnan().any():  # some p(x|f) underflows at every node: no refinement helps
-            raise Unresolved("quadrature: the likelihood is not finite; check the weights and the data")
-        done = (error <= tolerance) | (panels.right - panels.left <= narrow)
-        settled += parts[:, done].sum(1)
-        if done.all():
-            return shift + settled.log()
-        panels = panels[~done].halved()
-        refuse_too_many(len(panels))
-    raise Unresolved(f"quadrature did not settle in {ROUNDS} halvings; raise the tolerance of {tolerance:g}")
-
-
-@torch.no_grad()
-def standard_log_evidence(
-    decoder: Decoder, log_likelihood: PairwiseLogLikelihood, x: Tensor, *, tolerance: float = 1e-8
-) -> Tensor:
-    """log p(x) = log int p(x|f(z)) N(z; 0, 1) dz, which is :func:`log_evidence` with h(z) = z.
-
-    The integral ends at `BOUNDS`, the first of them or, for an x whose integrand has not decayed there, the
-    next; beyond the last N(0, 1) has no mass in float64.
-
-    Raises:
-        Unresolved: see :func:`log_evidence`.
-    """
-    x = x.double()
+    if law is not None:
+        return _log_evidence(decoder, log_likelihood, x, law.to(x.device), tolerance)
     log_p, waiting = torch.empty_like(x[:, 0]), torch.arange(len(x), device=x.device)
     for bound in BOUNDS:
-        own, ends = x[waiting], torch.tensor([[-bound], [bound]], dtype=torch.float64, device=x.device)
-        law = MonotoneMap.identity(bound)
-        log_p[waiting] = log_evidence(decoder, log_likelihood, own, law, tolerance=tolerance)
-        beyond = log_likelihood(own, decoder(ends)).amax(1) + log_ndtr(-ends[1])
+        own, law = x[waiting], MonotoneMap.identity(bound).to(x.device)
+        log_p[waiting] = _log_evidence(decoder, log_likelihood, own, law, tolerance)
+        beyond = log_likelihood(own, decoder(law.codes[[0, -1], None])).amax(1) + log_ndtr(-law.codes[-1])
         waiting = waiting[beyond - log_p[waiting] > math.log(tolerance)]
         if not len(waiting):
             break
     return log_p
 
 
-def _log_values(
-    decoder: Decoder, log_likelihood: PairwiseLogLikelihood, x: Tensor, panels: Panels
-) -> Iterator[tuple[slice, Tensor]]:
-    """log p(x|f(c)) at all nodes, a block of observations at a time: their rows and `[B, P n]`."""
-    outputs = _outputs(decoder, _nodes(panels).reshape(-1, 1))
-    size = max(1, (MOST_TERMS if x.device.type == "cpu" else GPU_TERMS) // len(outputs))
-    for start in range(0, len(x), size):
-        rows = slice(start, min(start + size, len(x)))
-        yield rows, log_likelihood(x[rows], outputs)
+def _log_evidence(
+    decoder: Decoder, log_likelihood: PairwiseLogLikelihood, x: Tensor, law: MonotoneMap, tolerance: float
+) -> Tensor:
+    if law.codes[0] == law.codes[-1]:
+        return log_likelihood(x, decoder(law.codes[:1, None]))[:, 0]
+    narrow = JUMP * (law.codes[-1] - law.codes[0])
+    panels = _traced(decoder, log_likelihood, x[:1], _first_panels(law.codes), narrow)
+    shift, settled = torch.zeros_like(x[:, 0]), torch.zeros_like(x[:, 0])
+    smallest = torch.finfo(torch.float64).tiny
+    most = quadrature.MOST_TERMS if x.device.type == "cpu" else GPU_TERMS
+    for trial in range(quadrature.ROUNDS):
+        moments = _moments(law, panels)
+        outputs = _outputs(decoder, _nodes(panels).reshape(-1, 1))
+        parts, error = x.new_empty(len(x), len(panels)), x.new_zeros(len(panels))
+        for rows in torch.arange(len(x), device=x.device).split(max(1, most // len(outputs))):
+            log_values = log_likelihood(x[rows], outputs)
+            if trial == 0:  # these nodes are close enough for later values not to exceed theirs by much
+                shift[rows] = log_values.amax(1)
+            values = log_values.sub_(shift[rows, None]).clamp_(min=LOWEST).exp_().unflatten(1, (-1, ORDER))
+            coefficients = values @ _coefficients(x.device)
+            parts[rows] = masses = (coefficients * moments).sum(-1)
+            total = (settled[rows] + masses.sum(1)).clamp(min=smallest)
+            last = coefficients[..., -2:].abs().amax(-1)
+            error = torch.maximum(error, (last / total[:, None]).amax(0) * moments[:, 0])
+        if error.isnan().any():  # some p(x|f) underflows at every node: no refinement helps
+            raise Unresolved("quadrature: the likelihood is not finite; check the weights and the data")
+        done = (error <= tolerance) | (panels.width <= narrow)
+        settled += parts[:, done].sum(1)
+        if done.all():
+            return shift + settled.log()
+        panels = panels[~done].halved()
+        quadrature.refuse_too_many(len(panels))
+    raise Unresolved(
+        f"quadrature did not settle in {quadrature.ROUNDS} halvings; raise the tolerance of {tolerance:g}"
+    )
 
 
 def _first_panels(codes: Tensor) -> Panels:
@@ -152,22 +127,17 @@ def _traced(
     decoder: Decoder, log_likelihood: PairwiseLogLikelihood, anchor: Tensor, panels: Panels, narrow: Tensor
 ) -> Panels:
     """Halve panels until the decoder's curve, followed through their halves' nodes, is short on each."""
-    settled = panels[:0]
-    while len(panels):
-        refuse_too_many(len(settled) + len(panels))
+
+    def long(panels: Panels) -> Tensor:
         inner = _nodes(panels.halved()).view(len(panels), -1)
         codes = torch.cat([panels.left[:, None], inner, panels.right[:, None]], 1)
         outputs = _outputs(decoder, codes.view(-1, 1)).unflatten(0, codes.shape)
         ends = (side.flatten(0, 1) for side in (outputs[:, :-1], outputs[:, 1:]))
-        length = _distance(log_likelihood, anchor, *ends).view(len(panels), -1).sum(1)
-        long = (length > LENGTH) & (panels.right - panels.left > narrow)
-        settled, panels = settled.joined(panels[~long]), panels[long].halved()
-    return settled
+        gap = quadrature.jensen_gap(log_likelihood, anchor, *ends).view(len(panels), -1)
+        distance = 2 * gap.clamp(min=0).sqrt()  # of neighbouring outputs, in standard deviations
+        return (distance.sum(1) > LENGTH) & (panels.width > narrow)
 
-
-def _distance(log_likelihood: PairwiseLogLikelihood, anchor: Tensor, left: Tensor, right: Tensor) -> Tensor:
-    """Distance |f - g| of outputs `[Q, ...]` in standard deviations, twice the root of their Jensen gap."""
-    return 2 * jensen_gap(log_likelihood, anchor, left, right).clamp(min=0).sqrt()
+    return quadrature.halve_while(long, panels)
 
 
 def _moments(law: MonotoneMap, panels: Panels) -> Tensor:
@@ -225,7 +195,7 @@ def _outputs(decoder: Decoder, codes: Tensor) -> Tensor:
 def _nodes(panels: Panels) -> Tensor:
     """The nodes of each panel, `[P, n]`."""
     points, _ = _gauss(panels.left.device)
-    half = 0.5 * (panels.right - panels.left)
+    half = 0.5 * panels.width
     return panels.left[:, None] + half[:, None] * (1 + points)
 
 

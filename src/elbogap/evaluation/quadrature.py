@@ -1,41 +1,36 @@
-"""Exact log p(x) and p(z|x) where the latent z ~ N(0, 1) is one-dimensional: the oracle for all estimates.
+"""Exact log p(x) and p(z|x) for a one-dimensional latent z ~ N(0, 1): the oracle for all estimates.
 
-p(x) = int p(x|z) N(z; 0, 1) dz is computed in float64 with Gauss-Lobatto panels that are halved where the
-integrand of some x still changes. The trapezoid rule converges faster on a smooth integrand, but it must be
-fine everywhere to be fine at a step: decoders here climb from plateau to plateau within 0.04 units of z or
-have kinks (ReLU), where equidistant nodes converge like h or h^2, while halving costs a few panels per factor
-two. All x share one set of nodes: the decoder is evaluated once per node.
+p(x) = int p(x|z) N(z; 0, 1) dz is computed in float64 on Gauss-Lobatto panels, which are halved where the
+integrand of some x still changes: a step or kink (ReLU) of the decoder then costs a few panels, while
+equidistant nodes would have to be fine everywhere. All x share the nodes, at which the decoder is evaluated
+once.
 
-Integrals that no longer change do not show that nothing was missed: a posterior mode narrower than the node
-spacing can lie between all nodes. Two checks exclude that. They rest on log p(x|z) being concave in the
-decoder's outputs f and having, between two outputs, a Jensen gap that is the same for all x,
+An integral that no longer changes may still miss a posterior mode narrower than the node spacing. Three
+checks exclude that. They assume that l(x, f) = log p(x|f) is concave in the decoder's outputs f, and that the
+Jensen gap between two outputs is the same for all x,
 
-    gap(f, g) = 2 l(x, (f + g) / 2) - l(x, f) - l(x, g),    l(x, f) = log p(x|f),
+    gap(f, g) = 2 l(x, (f + g) / 2) - l(x, f) - l(x, g),
 
-as it is for exponential families: |f - g|^2 / (4 sigma^2) for a Gaussian of fixed variance.
+as for exponential families: |f - g|^2 / (4 sigma^2) for a Gaussian of fixed variance.
 
-1. The decoder's curve is traced, whatever x: panels are halved until the polyline through the outputs at the
-   nodes is within half a standard deviation of the curve (gap 1/16).
-2. On a segment of the polyline from f to g, concavity gives l(x, .) <= max(l(x, f), l(x, g)) + gap(f, g): the
-   line through the middle and one end bounds the other half. Where neighbouring outputs differ by more than
-   two standard deviations (gap 1), the panel is halved while the mass under this bound matters for any x.
+1. The polyline through the outputs at the nodes is within half a standard deviation of the decoder's curve
+   (gap 1/16).
+2. Concavity gives l(x, .) <= max(l(x, f), l(x, g)) + gap(f, g) on the segment from f to g. Where neighbouring
+   outputs are more than two standard deviations apart (gap 1), the mass under this bound matters for no x.
 3. For an x that lies r standard deviations off the curve, a bend of the curve by one standard deviation
-   counts r nats, which the first check ignores. For the most remote x, those with the lowest peaks, the lines
-   through neighbouring nodes are therefore extended: they bound a log-integrand that is concave between two
-   nodes and beside them, and the panel is halved while the mass under a line that rises by more than 3 nats
-   matters.
+   counts r nats, which the first check ignores. For the 32 x with the lowest peaks, the lines through
+   neighbouring nodes are therefore extended, which bounds a log-integrand that is concave there; the mass
+   under a line that rises by more than 3 nats must not matter.
 
-What remains: an excursion of the decoder that begins and ends between neighbouring nodes of the first scan
-(160 panels of 40 nodes, at most 0.0052 units of z apart) and leaves no trace at them is not seen, nor is a
-step within 1e-12 units of z, which counts as a discontinuity. For likelihoods that are not concave in the
-outputs, or whose gap depends on x, the bounds are estimates. Check 3 is made for 32 of the x; it matters
-where r exceeds some hundred.
+Not seen are excursions of the decoder that begin and end between neighbouring nodes of the first panels, at
+most 0.0052 units of z apart; a step within 1e-12 units counts as a discontinuity. Where the likelihood breaks
+the assumptions, the bounds are estimates.
 """
 
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
 
 import numpy as np
 import torch
@@ -45,11 +40,15 @@ from torch.nn import functional
 from elbogap.densities import standard_gaussian_log_density
 from elbogap.errors import Unresolved
 
+ORDER = 10  # nodes per panel
+PER_UNIT = 8  # panels per unit of z to begin with
+TOLERANCE = 1e-10  # change of p(x) by halving one panel, relative to p(x), that does not matter
 TRACED = 1 / 16  # gap between the decoder's curve and its polyline: half a standard deviation
 APART = 1.0  # gap between neighbouring outputs: two standard deviations, between which no mode can hide
 RISE = 3.0  # nats by which a log-integrand may rise between two nodes and still be seen from them
 REMOTE = 32  # observations for which the third check is made
 JUMP = 1e-12  # width in z below which a step of the decoder counts as a discontinuity
+ROUNDS = 60  # halvings in a row
 MOST_PANELS = 2**18
 MOST_TERMS = 2**20  # log-densities held in memory at once, small enough for fast caches
 
@@ -63,13 +62,7 @@ PairwiseLogLikelihood = Callable[[Tensor, Tensor], Tensor]
 
 @dataclass(frozen=True)
 class Panels:
-    """Gauss-Lobatto panels on the latent line.
-
-    Attributes:
-        left: left ends `[P]`, float64.
-        right: right ends `[P]`.
-        order: nodes per panel.
-    """
+    """Gauss-Lobatto panels on the latent line: left and right ends `[P]` in float64, and nodes per panel."""
 
     left: Tensor
     right: Tensor
@@ -85,10 +78,15 @@ class Panels:
         edges = torch.linspace(-bound, bound, count + 1, dtype=torch.float64)
         return cls(edges[:-1], edges[1:], order)
 
+    @property
+    def width(self) -> Tensor:
+        """Of each panel, `[P]`."""
+        return self.right - self.left
+
     def nodes(self) -> tuple[Tensor, Tensor]:
         """Nodes z `[P order, 1]` and log-weights that include the prior, log w + log N(z; 0, 1)."""
         points, weights = _lobatto(self.order)
-        half = 0.5 * (self.right - self.left)
+        half = 0.5 * self.width
         z = (0.5 * (self.left + self.right)[:, None] + half[:, None] * points).reshape(-1, 1)
         log_width = (half[:, None] * weights).log().reshape(-1)
         return z, log_width + standard_gaussian_log_density(z)
@@ -110,55 +108,34 @@ class Panels:
 
 @torch.no_grad()
 def adapted_panels(
-    decoder: Decoder,
-    log_likelihood: PairwiseLogLikelihood,
-    x: Tensor,
-    *,
-    tolerance: float = 1e-10,
-    bound: float = 10.0,
-    initial: int = 160,
-    order: int = 10,
-    rounds: int = 60,
-    block: int = 1024,
+    decoder: Decoder, log_likelihood: PairwiseLogLikelihood, x: Tensor, bound: float = 10.0, block: int = 1024
 ) -> Panels:
-    """Panels on which int p(x|z) N(z; 0, 1) dz is settled for every given x.
+    """Panels on which int p(x|z) N(z; 0, 1) dz is settled for every x `[N, D]`, `block` of them at a time.
 
-    A panel is halved while its two halves differ from the whole by more than `tolerance` p(x) for any x, or
-    while a mode that matters can hide between nodes (module docstring); what is kept are the halves, whose
-    error is far smaller than that difference.
-
-    Args:
-        decoder: see :data:`Decoder`.
-        log_likelihood: see :data:`PairwiseLogLikelihood`.
-        x: observations `[N, D]`.
-        tolerance: largest change per panel, relative to p(x).
-        bound: the panels cover [-bound, bound]; N(0, 1) leaves e^-52 outside of 10. Where the integrand of
-            some x has not decayed there, the bound is doubled.
-        initial: panels to begin with, within `bound`.
-        order: nodes per panel.
-        rounds: most halvings in a row; a panel is then 2^-rounds of its first width.
-        block: observations held in memory at once.
+    A panel is halved, at most `ROUNDS` times, while its two halves differ from the whole by more than
+    1e-10 p(x) for any x, or while a mode that matters can hide between nodes (module docstring). The halves
+    are kept, whose error is far smaller than that difference. The panels cover [-bound, bound], all but e^-52
+    of N(0, 1) for 10; it is doubled while the integrand of some x has not decayed there.
 
     Raises:
-        Unresolved: the integrand does not settle within `rounds`, or is not finite.
+        Unresolved: the integrand does not settle, or is not finite.
     """
     x = x.double()
-    waiting = _traced(decoder, log_likelihood, x[:1], Panels.uniform(bound, initial, order), rounds)
+    log_terms_of = partial(_log_terms, decoder, log_likelihood, block=block)
+    first_panels = Panels.uniform(bound, math.ceil(2 * PER_UNIT * bound), ORDER)
+    waiting = _traced(decoder, log_likelihood, x[:1], first_panels)
     settled = waiting[:0]
-    coarse, peaks = [], []
-    for terms in _log_terms(decoder, log_likelihood, x, waiting, block):
-        coarse.append(torch.logsumexp(terms, -1))
-        peaks.append(terms.amax((1, 2)))
-    whole, remote = torch.cat(coarse), torch.cat(peaks).argsort(stable=True)[:REMOTE]
+    pairs = [(terms.logsumexp(-1), terms.amax((1, 2))) for terms in log_terms_of(x, waiting)]
+    whole, peaks = map(torch.cat, zip(*pairs, strict=True))
+    remote = peaks.argsort(stable=True)[:REMOTE]
     log_settled = torch.full((len(x),), -math.inf, dtype=torch.float64)
-    for _ in range(rounds):
+    for _ in range(ROUNDS):
         halves = waiting.halved()
         change = torch.zeros(len(waiting), dtype=torch.float64)
         first, rise, excess = _hiding_places(decoder, log_likelihood, x[:1], halves)
         hidden = torch.full_like(rise, -math.inf)
-        fine, totals = [], []
-        start = 0
-        for terms in _log_terms(decoder, log_likelihood, x, halves, block):
+        fine, totals, start = [], [], 0
+        for terms in log_terms_of(x, halves):
             parts = torch.logsumexp(terms, -1)
             rows = slice(start, start := start + len(parts))
             terms = terms.flatten(1)
@@ -175,10 +152,10 @@ def adapted_panels(
             raise Unresolved(
                 "quadrature: the decoder or likelihood is not finite; check the weights and the data"
             )
-        done = change <= tolerance
-        done[first[hidden > math.log(tolerance)] // (2 * order)] = False
-        log_terms = torch.cat(list(_log_terms(decoder, log_likelihood, x[remote], halves, block)))
-        steep = _mass_under_lines(log_terms, halves) - torch.cat(totals)[remote] > math.log(tolerance)
+        done = change <= TOLERANCE
+        done[first[hidden > math.log(TOLERANCE)] // (2 * ORDER)] = False
+        steep = _mass_under_lines(torch.cat([*log_terms_of(x[remote], halves)]), halves)
+        steep = steep - torch.cat(totals)[remote] > math.log(TOLERANCE)
         done &= ~steep.any(0).unflatten(0, (-1, 2)).any(1)
         kept = done.repeat_interleave(2)
         whole = torch.cat(fine)
@@ -189,15 +166,11 @@ def adapted_panels(
         waiting, whole = halves[~kept], whole[:, ~kept]
         refuse_too_many(len(settled) + 2 * len(waiting))
     else:
-        raise Unresolved(f"quadrature did not settle in {rounds} halvings; allow more rounds")
+        raise Unresolved(f"quadrature did not settle in {ROUNDS} halvings; the decoder varies too fast")
     ends = torch.tensor([[-bound], [bound]], dtype=torch.float64)
-    at_ends = (
-        log_posterior(ends, decoder, log_likelihood, rows, log_p)
-        for rows, log_p in zip(x.split(block), log_settled.split(block), strict=True)
-    )
-    if any((values > math.log(tolerance)).any() for values in at_ends):
-        same: dict[str, Any] = {"tolerance": tolerance, "order": order, "rounds": rounds, "block": block}
-        return adapted_panels(decoder, log_likelihood, x, bound=2 * bound, initial=2 * initial, **same)
+    for part, log_p in zip(x.split(block), log_settled.split(block), strict=True):
+        if (log_posterior(ends, decoder, log_likelihood, part, log_p) > math.log(TOLERANCE)).any():
+            return adapted_panels(decoder, log_likelihood, x, bound=2 * bound, block=block)
     return settled
 
 
@@ -216,18 +189,9 @@ def log_posterior(
 ) -> Tensor:
     """log p(z|x) = log p(x|z) + log N(z; 0, 1) - log p(x), the posterior density (document mapa, eq. 41).
 
-    Args:
-        z: latent values `[Q, 1]`.
-        decoder: see :data:`Decoder`.
-        log_likelihood: see :data:`PairwiseLogLikelihood`.
-        x: observations `[N, D]`.
-        log_p: log p(x) `[N]`, from :func:`log_evidence`.
-
-    Returns:
-        `[N, Q]`, nats per unit of z.
+    For latent values `[Q, 1]`, observations `[N, D]` and their log p(x) `[N]`: `[N, Q]`, nats per unit of z.
     """
-    outputs = decoder(z.double())
-    likelihood = log_likelihood(x.double(), outputs)
+    likelihood = log_likelihood(x.double(), decoder(z.double()))
     return likelihood + standard_gaussian_log_density(z.double()) - log_p[:, None]
 
 
@@ -242,46 +206,50 @@ def _log_terms(
         yield log_terms.unflatten(1, (-1, panels.order))
 
 
+def halve_while(rough: Callable[[Panels], Tensor], panels: Panels) -> Panels:
+    """Panels, halved until none is rough by a mask `[P]`; `Unresolved` after `ROUNDS` halvings in a row."""
+    settled = panels[:0]
+    for _ in range(ROUNDS + 1):
+        halving = rough(panels)
+        settled, panels = settled.joined(panels[~halving]), panels[halving].halved()
+        if len(panels) == 0:
+            return settled
+        refuse_too_many(len(settled) + len(panels))
+    raise Unresolved(f"quadrature did not settle in {ROUNDS} halvings; the decoder varies too fast")
+
+
 def _traced(
-    decoder: Decoder, log_likelihood: PairwiseLogLikelihood, anchor: Tensor, panels: Panels, rounds: int
+    decoder: Decoder, log_likelihood: PairwiseLogLikelihood, anchor: Tensor, panels: Panels
 ) -> Panels:
     """Halve panels until the decoder's outputs at the quarters' nodes are on the polyline (first check)."""
     points = _lobatto(panels.order)[0].numpy()
     between = np.concatenate([(points + shift) / 4 for shift in (-3, -1, 1, 3)])
     chords = torch.from_numpy(np.stack([np.interp(between, points, unit) for unit in np.eye(len(points))], 1))
-    settled = panels[:0]
-    for _ in range(rounds + 1):
+
+    def rough(panels: Panels) -> Tensor:
         coarse = decoder(panels.nodes()[0]).double().unflatten(0, (len(panels), -1))
         fine = decoder(panels.halved().halved().nodes()[0]).double()
         polyline = (chords @ coarse.flatten(2)).view_as(fine)
         gap = jensen_gap(log_likelihood, anchor, fine, polyline).unflatten(0, (len(panels), -1))
-        rough = (gap > TRACED).any(1) & (panels.right - panels.left > JUMP)
-        settled, panels = settled.joined(panels[~rough]), panels[rough].halved()
-        if len(panels) == 0:
-            return settled
-        refuse_too_many(len(settled) + len(panels))
-    raise Unresolved(
-        f"quadrature did not settle in {rounds} halvings of the decoder's curve; allow more rounds"
-    )
+        return (gap > TRACED).any(1) & (panels.width > JUMP)
+
+    return halve_while(rough, panels)
 
 
 def _hiding_places(
     decoder: Decoder, log_likelihood: PairwiseLogLikelihood, anchor: Tensor, panels: Panels
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Neighbouring nodes between which a mode can hide (second check).
+    """Neighbouring nodes between which a mode can hide (second check): index of the left one, `[K]`.
 
-    Returns:
-        The index of the left node of each such pair `[K]`; how far the logarithm of the mass between them can
-        exceed the larger of the pair's two quadrature terms `[K]`; and how far the logarithm of each node's
-        term `[P order]` can exceed the mass around it, because the node may be on top of a mode
-        exp(-2 gap t^2), t the distance over the spacing, which is narrower than the node's weight.
+    Also how far the logarithm of the mass between them can exceed the larger of their two terms, `[K]`, and
+    how far that of each node's term can exceed the mass around it, `[P order]`: the node may be on top of a
+    mode exp(-2 gap t^2), t the distance over the spacing, which is narrower than the node's weight.
     """
     points, weights = _lobatto(panels.order)
     outputs = decoder(panels.nodes()[0]).unflatten(0, (len(panels), -1))
     gap = jensen_gap(log_likelihood, anchor, outputs[:, :-1].flatten(0, 1), outputs[:, 1:].flatten(0, 1))
     gap = gap.unflatten(0, (len(panels), -1))
-    wide = panels.right - panels.left > JUMP
-    panel, pair = ((gap > APART) & wide[:, None]).nonzero().unbind(1)
+    panel, pair = ((gap > APART) & (panels.width > JUMP)[:, None]).nonzero().unbind(1)
     per_weight = points.diff() / torch.minimum(weights[:-1], weights[1:])
     around = torch.maximum(functional.pad(gap, (0, 1)), functional.pad(gap, (1, 0)))
     excess = 0.5 * (around * 2 / math.pi).clamp(min=1).log()
@@ -291,15 +259,11 @@ def _hiding_places(
 def _mass_under_lines(log_terms: Tensor, panels: Panels) -> Tensor:
     """Upper bound for the logarithm of a mode's mass between two nodes of each panel (third check).
 
-    Args:
-        log_terms: logarithms of the quadrature's terms `[K, P, order]`.
-        panels: the P panels.
-
-    Returns:
-        `[K, P]`, -inf where no line rises by more than `RISE` nats.
+    Of the logarithms of the quadrature's terms `[K, P, order]`; `[K, P]`, -inf where no line rises by more
+    than `RISE` nats.
     """
     points, weights = _lobatto(panels.order)
-    half = 0.5 * (panels.right - panels.left)
+    half = 0.5 * panels.width
     height = log_terms - weights.log() - half.log()[:, None]
     spacing = points.diff()
     slope = height.diff() / spacing
@@ -307,8 +271,8 @@ def _mass_under_lines(log_terms: Tensor, panels: Panels) -> Tensor:
     line[..., 1:] = height[..., 1:-1] + slope[..., :-1] * spacing[1:]
     line[..., :-1] = torch.maximum(line[..., :-1], height[..., 1:-1] - slope[..., 1:] * spacing[:-1])
     hides = line - torch.maximum(height[..., 1:], height[..., :-1]) > RISE
-    hides &= (panels.right - panels.left > JUMP)[:, None]
-    mass = (line + spacing.log()).where(hides, torch.tensor(-math.inf, dtype=line.dtype)).amax(-1)
+    hides &= (panels.width > JUMP)[:, None]
+    mass = (line + spacing.log()).where(hides, -math.inf).amax(-1)
     return mass + half.log()
 
 
@@ -319,11 +283,7 @@ def jensen_gap(log_likelihood: PairwiseLogLikelihood, anchor: Tensor, left: Tens
 
 
 def refuse_too_many(panels: int) -> None:
-    """Stop what would exhaust memory.
-
-    Raises:
-        Unresolved: more than `MOST_PANELS` panels.
-    """
+    """Raise `Unresolved` for more than `MOST_PANELS` panels, which would exhaust memory."""
     if panels > MOST_PANELS:
         raise Unresolved(
             f"quadrature needs more than {MOST_PANELS} panels: the decoder varies too fast for this noise; "

@@ -14,15 +14,7 @@ def hamming_precision(
     With n_d documents at distance d, m_d of them with the query's label, and t_d = how many of these n_d are
     among the R nearest, it is sum_d t_d m_d / n_d / R. Few bits make many ties.
 
-    Args:
-        queries: codes in {0, 1}, `[Q, L]`.
-        documents: codes in {0, 1}, `[N, L]`.
-        query_labels: `[Q]`.
-        labels: `[N]`.
-        neighbours: R, from 1 to N.
-
-    Returns:
-        `[Q]` in float64.
+    Of codes in {0, 1}, `[Q, L]` and `[N, L]`, and labels `[Q]` and `[N]`: `[Q]` in float64.
 
     Raises:
         UserError: R is not from 1 to N.

@@ -162,7 +162,7 @@ def test_regularisers_do_not_fall_with_the_noise_or_its_share(result: dict[str, 
 
 def test_with_boundless_noise_one_distribution_serves_all() -> None:
     endless = SETTINGS.model_copy(update={"sigmas": (1e4,)})
-    rows = pd.DataFrame(theory._strength_of_any(endless)).set_index(["family", "model"])["regulariser"]
+    rows = pd.concat(theory._strength_of_any(endless)).set_index(["family", "model"])["regulariser"]
     logits = CATEGORICAL.draw(SETTINGS.seed, "models", SETTINGS.models, len(SETTINGS.observations))
     np.testing.assert_allclose(rows["categorical"], least_shared_divergence(logits), rtol=1e-6, atol=1e-12)
 

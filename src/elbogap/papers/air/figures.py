@@ -15,16 +15,20 @@ from elbogap import style
 from elbogap.papers.air.datasets import DATASETS
 from elbogap.papers.air.methods import PLAIN, REGULARISERS
 
+ORDINARY = "m == 1 and encoder == 'standard'"  # the models of Figures 1 and 2
 FOUND: dict[str, Any] = {
     "linestyle": "none", "marker": "o", "markersize": 3, "markerfacecolor": "white", "markeredgewidth": 0.8
 }  # fmt: skip
 """How an optimum that was found by search looks, on the line of its formula."""
+DOTTED: dict[str, Any] = {"color": style.BLACK, "linestyle": ":", "linewidth": 0.9}
 
 
 def fig01_strength(strengths: pd.DataFrame) -> Figure:
-    """Gain in log-likelihood over the unregularised model against strength, k = 1; a column per data set."""
-    shown = _ordinary(strengths)
-    shown = shown[shown["k"] == 1]
+    """Gain in log-likelihood over the unregularised model against strength, k = 1; a column per data set.
+
+    From the unregularised model on, with bootstrap intervals; a ring around the chosen strength.
+    """
+    shown = strengths[strengths["k"] == 1].query(ORDINARY)
     methods = _methods(shown)
     rows = dict.fromkeys((method for method, _ in methods), "gain in $\\log p(x)$ / nats")
     figure, panels = _grid(shown, rows, 1.9)
@@ -32,7 +36,12 @@ def fig01_strength(strengths: pd.DataFrame) -> Figure:
         levels = _strength_axis(panel, own, name)
         panel.axhline(0, color=style.GREY, linewidth=0.8, zorder=0)
         for alpha, curve in own[own["method"] == name].groupby("alpha"):
-            _draw_gain(panel, curve, levels, f"C{methods.index((name, alpha))}", _label(name, alpha))
+            curve, color = _by_level(curve, levels), f"C{methods.index((name, alpha))}"
+            gain, chosen = curve["gain"], curve.loc[curve["chosen"].astype(bool), "gain"]
+            panel.plot([0, *gain.index], [0, *gain], color=color, label=_label(name, alpha))
+            intervals = [gain - curve["gain_low"], curve["gain_high"] - gain]
+            panel.errorbar(gain.index, gain, yerr=intervals, fmt="o", color=color, capsize=2, elinewidth=0.8)
+            panel.plot(chosen, "o", markersize=8, markerfacecolor="none", color=color)
         if len(levels) > 1:
             panel.legend(loc="best")
     return figure
@@ -40,37 +49,30 @@ def fig01_strength(strengths: pd.DataFrame) -> Figure:
 
 def fig02_strength_by_k(strengths: pd.DataFrame) -> Figure:
     """How far each strength lies below the best one, for several k; a column per data set."""
-    shown = _ordinary(strengths)
+    shown = strengths.query(ORDINARY)
     ks = sorted(shown["k"].unique())
     rows = {method: f"{_label(*method)}\n$\\log p(x)$ less best / nats" for method in _methods(shown)}
     figure, panels = _grid(shown, rows, 1.8)
     for panel, own, (method, alpha) in panels:
         levels = _strength_axis(panel, own, method)
+        regularised = (own["method"] == method) & (own["alpha"] == alpha)
         for number, k in enumerate(ks):
-            of_k = own[own["k"] == k]
-            plain, curve = of_k[of_k["method"] == PLAIN], of_k[of_k["method"] == method]
-            curve = curve[curve["alpha"] == alpha]
-            if len(curve):
-                best = max(curve["test_loglik"].max(), plain["test_loglik"].iloc[0])
-                below = _by_level(pd.concat([plain, curve]), levels)["test_loglik"] - best
+            curve = own[(own["k"] == k) & (regularised | (own["method"] == PLAIN))]
+            if regularised[curve.index].any():
+                loglik = _by_level(curve, levels)["test_loglik"]
                 marker = "osv"[number % 3]
-                panel.plot(below, f"{marker}-", color=f"C{number}", label=f"$k = {k}$")
+                panel.plot(loglik - loglik.max(), f"{marker}-", color=f"C{number}", label=f"$k = {k}$")
     panels[0][0].legend(loc="lower left")
     return figure
 
 
 def fig04_gradient_samples(curves: pd.DataFrame) -> Figure:
     """The amortised test ELBO in training with m samples per gradient; a panel per data set and method."""
-    panels = [
-        (dataset, key, own)
-        for dataset in DATASETS
-        for key, own in curves[curves["dataset"] == dataset].groupby(["method", "alpha", "strength"])
-    ]
-    panels.sort(key=lambda panel: (panel[0], panel[1][0] != PLAIN))
-    figure, axes = plt.subplots(
-        1, len(panels), figsize=(2.4 * len(panels) + 0.6, 2.4), sharey=True, squeeze=False
-    )
-    for panel, (dataset, (method, alpha, strength), own) in zip(axes[0], panels, strict=True):
+    parts = list(curves.groupby(["dataset", "method", "alpha", "strength"]))
+    parts.sort(key=lambda part: (part[0][0], part[0][1] != PLAIN))
+    size = (2.4 * len(parts) + 0.6, 2.4)
+    figure, axes = plt.subplots(1, len(parts), figsize=size, sharey=True, squeeze=False)
+    for panel, ((dataset, method, alpha, strength), own) in zip(axes[0], parts, strict=True):
         for number, (m, curve) in enumerate(own.groupby("m")):
             panel.plot(curve["passes"], curve["test_bound"], color=f"C{number}", label=f"$m = {m}$")
         title = "VAE" if method == PLAIN else f"DVAE, $\\alpha = {alpha:g}$, $\\sigma = {strength:g}$"
@@ -81,11 +83,6 @@ def fig04_gradient_samples(curves: pd.DataFrame) -> Figure:
     axes[0, 0].set_ylim(bottom=lowest - 0.6 * abs(curves["test_bound"].max() - lowest) - 10)
     style.mark_stand_in(figure, curves)
     return figure
-
-
-def _ordinary(strengths: pd.DataFrame) -> pd.DataFrame:
-    """Models with the standard encoder, trained with one sample per gradient."""
-    return strengths[(strengths["m"] == 1) & (strengths["encoder"] == "standard")]
 
 
 def _grid(
@@ -129,17 +126,6 @@ def _by_level(curve: pd.DataFrame, levels: list[float]) -> pd.DataFrame:
     return curve.set_index(curve["strength"].map(levels.index)).sort_index()
 
 
-def _draw_gain(panel: Axes, curve: pd.DataFrame, levels: list[float], color: str, label: str) -> None:
-    """From the unregularised model on, with bootstrap intervals; a ring around the chosen strength."""
-    curve = _by_level(curve, levels)
-    gain = curve["gain"]
-    panel.plot([0, *curve.index], [0, *gain], color=color, label=label)
-    intervals = [gain - curve["gain_low"], curve["gain_high"] - gain]
-    panel.errorbar(curve.index, gain, yerr=intervals, fmt="o", color=color, capsize=2, elinewidth=0.8)
-    chosen = gain[curve["chosen"].astype(bool)]
-    panel.plot(chosen.index, chosen, "o", markersize=8, markerfacecolor="none", color=color)
-
-
 def fig_theory(
     encoder_curves: pd.DataFrame,
     posteriors: pd.DataFrame,
@@ -177,7 +163,7 @@ def _draw_decoders(panel: Axes, curves: pd.DataFrame) -> None:
     """The first pixel."""
     curves = curves[curves["pixel"] == curves["pixel"].min()]
     _draw_search(panel, curves, "z", "formula")
-    _dotted(panel, curves["data_mean"].iloc[0], "data mean")
+    panel.axhline(curves["data_mean"].iloc[0], **DOTTED, label="data mean")
     panel.set(title="(d) Proposition 2: decoder", xlabel="latent $z$", ylabel="pixel mean $\\mu(z)$")
     panel.set(ylim=(-0.02, 1.02), yticks=[0, 0.5, 1])
     _legend_above(panel)
@@ -244,14 +230,10 @@ def _draw_bounds(panel: Axes, bounds: pd.DataFrame) -> None:
     panel.plot(bounds["difference"], color="C0", label=difference)
     panel.plot(bounds["mutual_information"], color="C3", **FOUND, label="$I(z; \\tilde x \\mid x)$")
     entropy = bounds["perturbation_entropy"].iloc[0]
-    _dotted(panel, entropy, "$H(\\tilde x \\mid x)$", zorder=0)
+    panel.axhline(entropy, **DOTTED, label="$H(\\tilde x \\mid x)$", zorder=0)
     panel.set(title="(f) Appendix B", ylabel="difference of bounds / nats", ylim=(0, 1.08 * entropy))
     panel.legend(loc="lower right", handlelength=1.2, borderpad=0)
     _noise_axis(panel)
-
-
-def _dotted(panel: Axes, height: float, label: str, **look: Any) -> None:
-    panel.axhline(height, color=style.BLACK, linestyle=":", linewidth=0.9, label=label, **look)
 
 
 def _noise_axis(panel: Axes) -> None:

@@ -1,28 +1,19 @@
 """The methods of document air, named here alone: how the encoder is regularised, and how strongly."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from elbogap.papers.air.settings import Cell
 
 
-@dataclass(frozen=True)
-class Regulariser:
-    """A way to keep the encoder smooth, as tables and figures show it.
+class Regulariser(NamedTuple):
+    """A way to keep the encoder smooth, as tables and figures show it."""
 
-    Attributes:
-        parameter: what sets its strength, in tables.
-        axis: the same in figures.
-        none: the tick of no regularisation there.
-        rising: whether a larger parameter is stronger.
-        label: of a line in figures; takes `alpha`.
-    """
-
-    parameter: str
-    axis: str
-    none: str
-    rising: bool
-    label: str
+    parameter: str  # what sets its strength, in tables
+    axis: str  # the same in figures
+    none: str  # the tick of no regularisation there
+    rising: bool  # whether a larger parameter is stronger
+    label: str  # of a line in figures; takes `alpha`
 
 
 PLAIN, DENOISING, WEIGHT_NORM = "plain", "denoising", "weight_norm"
@@ -34,19 +25,12 @@ REGULARISERS = {
 }
 
 
-@dataclass(frozen=True)
-class Method:
-    """No regularisation, or one way with all its strengths.
+class Method(NamedTuple):
+    """No regularisation, or one way with all its strengths."""
 
-    Attributes:
-        name: `plain`, or one of the regularisers.
-        alpha: weight of the denoising term (eq. 16); 0 without it.
-        strengths: sigma for `denoising`, H for `weight_norm`; 0 for `plain`.
-    """
-
-    name: str
-    alpha: float
-    strengths: tuple[float, ...]
+    name: str  # `plain`, or one of the regularisers
+    alpha: float  # weight of the denoising term (eq. 16); 0 without it
+    strengths: tuple[float, ...]  # sigma for `denoising`, H for `weight_norm`; 0 for `plain`
 
 
 def methods(cell: Cell) -> Iterator[Method]:

@@ -32,7 +32,7 @@ def _refuse_others(key: str, names: Iterable[Any], other: str, known: Iterable[A
 
 
 class Split(Section):
-    """Sizes of the three parts of a data set; parts that have fewer images are taken whole."""
+    """Sizes of the parts of a data set; parts that have fewer images are taken whole."""
 
     train: Integer = setting("Training images.", ge=10)
     valid: Integer = setting("Images for early stopping and for the choice of strengths.", ge=2)
@@ -49,7 +49,7 @@ class Images(Section):
 
     @property
     def sizes(self) -> dict[str, Split]:
-        """By data set."""
+        """The splits, by data set."""
         return self.__pydantic_extra__
 
     @model_validator(mode="after")
@@ -73,9 +73,7 @@ class Cell(Section):
     m: Count = setting("Copies of the bound, with their own draws of z, that are averaged.")
     large_encoder: bool = setting("Whether encoders have the large layers.")
     alphas: Levels[Share] = setting("Weights alpha of the denoising term, one method each.")
-    noise: Levels[Positive] = setting(
-        "Standard deviations sigma of the encoder's input noise.", unit="pixel value"
-    )
+    noise: Levels[Positive] = setting("Scales sigma of the encoder's input noise.", unit="pixel value")
     norms: Levels[Positive] = setting("Bounds H on the norms of the encoder's weight columns.")
     rounds: Count = setting("Length of the training.", unit="rounds")
     seeds: Count = setting("Independent repetitions.")
@@ -105,10 +103,18 @@ class Train(Resumable):
     rows: Count = setting("Decoder rows that the members trained together may take per step.")
     seed: Seed = setting("Base seed of weights, minibatches and noise.")
 
+    def cells_of(self, dataset: str) -> list[tuple[str, Cell]]:
+        """What is trained on a data set, by name."""
+        return [(name, cell) for name, cell in self.cells.items() if dataset in cell.datasets]
+
     def layers(self, dataset: str, cell: Cell) -> Architecture:
         """Hidden layers of the cell's networks on a data set."""
         own = self.architectures[dataset]
         return own.model_copy(update={"encoder": self.large_encoder}) if cell.large_encoder else own
+
+    def iterations(self, cell: Cell) -> int:
+        """Length of the cell's training in steps."""
+        return cell.rounds * self.round_steps
 
 
 class Estimator(Section):
@@ -133,9 +139,7 @@ class Evaluate(Section):
 class Saturation(Section):
     """How far the estimate of the likelihood has converged."""
 
-    cells: Levels[str] = setting(
-        "The cells whose unregularised first models are evaluated, on every data set they have.", min_length=1
-    )
+    cells: Levels[str] = setting("Cells whose first model is evaluated, on all data sets.", min_length=1)
     images: Integer = setting("Test images, at most.", ge=2)
     steps: Levels[Natural] = setting("Numbers T of gradient steps.", min_length=1)
     step_samples: Levels[Count] = setting("Numbers k' of samples per gradient step.", min_length=1)
@@ -165,23 +169,15 @@ class Theory(Section):
     """Lemma 1, Theorem 1, Propositions 1 to 3 and appendix B, measured where the optimum is known."""
 
     observations: Levels[Real] = setting("The training observations, all different.", unit="x", min_length=2)
-    sigmas: Levels[Positive] = setting(
-        "Standard deviations of the input noise, all different.", unit="x", min_length=2
-    )
-    figure_sigmas: Levels[Positive] = setting(
-        "Those of the sigmas whose encoders and decoders the figure shows.", unit="x", min_length=1
-    )
+    sigmas: Levels[Positive] = setting("Scales of the input noise, all different.", unit="x", min_length=2)
+    figure_sigmas: Levels[Positive] = setting("Sigmas that the figure shows.", unit="x", min_length=1)
     nodes: Integer = setting("Grid points over the noisy observation.", ge=20)
     latent_nodes: Integer = setting("Grid points over the latent variable.", ge=20)
     starts: Count = setting("Random starts of each optimisation.")
     models: Count = setting("Random models whose regulariser is measured.")
-    alphas: Levels[Share] = setting(
-        "Weights of the denoising term in the regulariser (eq. 16) of affine encoders.", min_length=1
-    )
+    alphas: Levels[Share] = setting("Weights of denoising (eq. 16), of affine encoders.", min_length=1)
     ks: Levels[Count] = setting("Numbers of importance samples k.", min_length=2)
-    importance_sigmas: Levels[Positive] = setting(
-        "Standard deviations of the input noise under which k varies, beside infinite noise.", unit="x"
-    )
+    importance_sigmas: Levels[Positive] = setting("Noise scales where k varies, beside infinity.", unit="x")
     importance_nodes: Integer = setting("Grid points over the noisy observation where k varies.", ge=10)
     pixels: Count = setting("Bits of each observation of Proposition 2.")
     perturbations: Integer = setting("Perturbed inputs in appendix B.", ge=2)
@@ -205,16 +201,11 @@ class AirConfig(Section):
     theory: Theory = setting("The theory, on small problems.")
 
     @model_validator(mode="after")
-    def _parts_agree(self) -> Self:
+    def _parts_agree_and_figures_have_cells(self) -> Self:
         datasets = {name for cell in self.train.cells.values() for name in cell.datasets}
         _refuse_others("train.cells", datasets, "images", self.images.sizes)
         _refuse_others("train.cells", datasets, "train.architectures", self.train.architectures)
         _refuse_others("saturation.cells", self.saturation.cells, "train.cells", self.train.cells)
-        return self
-
-    @model_validator(mode="after")
-    def _figures_have_cells(self) -> Self:
-        """Refuse a training that leaves a figure empty."""
         elbo = [cell for cell in self.train.cells.values() if cell.k == 1 and not cell.large_encoder]
         if not any(cell.m == 1 and (cell.alphas or cell.norms) for cell in elbo):
             raise ValueError("train.cells has no regularised cell with k = 1 and m = 1, which Figure 1 shows")

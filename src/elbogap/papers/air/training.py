@@ -25,7 +25,8 @@ Member = tuple[int, float]
 class Training:
     """What is trained together. Members of equal seed share initial weights, minibatches and noise.
 
-    The noise of the inputs is scaled by sigma, so that strengths are compared on common random numbers.
+    Input noise is scaled by sigma, so that strengths are compared on common random numbers; the m copies of
+    the bound share it.
     """
 
     settings: Train
@@ -34,43 +35,24 @@ class Training:
     method: Method
     members: Sequence[Member]
 
-    @property
-    def strengths(self) -> list[float]:
-        """Of each member."""
-        return [strength for _, strength in self.members]
-
-    @property
-    def keys(self) -> list[dict[str, str | float]]:
-        """Key columns of each member."""
-        name, alpha = self.method.name, self.method.alpha
-        return [
-            {"method": name, "alpha": alpha, "strength": strength, "seed": seed}
-            for seed, strength in self.members
-        ]
-
     def initial_networks(self) -> dict[str, MLP]:
         """Encoder and decoder, alike for equal seeds."""
-        layers = self.settings.layers(self.dataset, self.cell)
+        settings, layers = self.settings, self.settings.layers(self.dataset, self.cell)
+        widths = (layers.encoder, settings.latent, layers.decoder)
+        seeds, strengths = zip(*self.members, strict=True)
         networks = image_vae.initial_networks(
-            layers.encoder,
-            self.settings.latent,
-            layers.decoder,
-            self.settings.activation,
-            lambda name: [self._stream(name)(seed) for seed, _ in self.members],
+            *widths, settings.activation, lambda name: list(map(self._stream(name), seeds))
         )
         if self.method.name == WEIGHT_NORM:
-            networks["encoder"] = NormBoundedMLP.around(networks["encoder"], self.strengths)
+            networks["encoder"] = NormBoundedMLP.around(networks["encoder"], strengths)
         return networks
 
     def objective(self, images: Tensor) -> Variational:
-        """The mean of m copies of L_k of the method, on training images `[N, 784]`.
-
-        The copies have draws of z of their own and the same noise of the inputs.
-        """
+        """The mean of m copies of L_k on training images `[N, 784]`, with draws of z of their own."""
         settings, cell, device = self.settings, self.cell, images.device.type
         objective = Denoising(image_vae.bound(cell.k), self.method.alpha, images.shape[1])
-        scale = torch.tensor(self.strengths, device=device)
-        seeds = sorted({seed for seed, _ in self.members})
+        of_members, strengths = zip(*self.members, strict=True)
+        scale, seeds = torch.tensor(strengths, device=device), sorted(set(of_members))
         noises, orders = (
             [self._stream(purpose, seed, device=device) for seed in seeds] for purpose in ("noise", "order")
         )
@@ -88,7 +70,7 @@ class Training:
             streams=noises,
             orders=[partial(rows, order) for order in orders],
             steps=settings.round_steps,
-            seeds=torch.tensor([seeds.index(seed) for seed, _ in self.members], device=device),
+            seeds=torch.tensor([seeds.index(seed) for seed in of_members], device=device),
         )
 
     def rows_per_member(self) -> int:

@@ -28,36 +28,25 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame]:
         `device`.
     """
     train, timing, rows = settings.train, settings.timing, []
+    device = torch.cuda.get_device_name() if run.device == "cuda" else "cpu"
     known: dict[tuple[object, ...], float] = {}  # the data sets share architectures
     for dataset, path in run.inputs.items():
         images = torch.from_numpy(unpack(read_arrays(path), "train")).to(run.device)
-        for name in timing.cells:
-            cell = train.cells[name]
-            for method in methods(cell) if dataset in cell.datasets else ():
+        for name, cell in train.cells_of(dataset):
+            for method in methods(cell) if name in timing.cells else ():
                 shape = (train.layers(dataset, cell), cell.k, cell.m, method.name, method.alpha)
                 if shape not in known:
                     members = [(seed, method.strengths[0]) for seed in range(timing.members)]
                     training = Training(train, dataset, cell, method, members)
                     known[shape] = _seconds_per_step(training, timing, images, run)
-                seconds = known[shape]
-                steps, models = cell.rounds * train.round_steps, cell.seeds * len(method.strengths)
+                seconds, iterations = known[shape], train.iterations(cell)
+                models = cell.seeds * len(method.strengths)
+                hours = seconds * iterations * models / 3600
                 rows.append(
-                    {
-                        "document": "air",
-                        "dataset": dataset,
-                        "cell": name,
-                        "k": cell.k,
-                        "m": cell.m,
-                        "method": method.name,
-                        "alpha": method.alpha,
-                        "device": torch.cuda.get_device_name() if run.device == "cuda" else "cpu",
-                        "threads": run.threads,
-                        "members": timing.members,
-                        "seconds_per_1000_steps": 1000 * seconds,
-                        "iterations": steps,
-                        "models": models,
-                        "hours": seconds * steps * models / 3600,
-                    }
+                    {"document": "air", "dataset": dataset, "cell": name, "k": cell.k, "m": cell.m}
+                    | {"method": method.name, "alpha": method.alpha, "device": device, "threads": run.threads}
+                    | {"members": timing.members, "seconds_per_1000_steps": 1000 * seconds}
+                    | {"iterations": iterations, "models": models, "hours": hours}
                 )
     return {"cost": pd.DataFrame(rows)}
 

@@ -1,10 +1,11 @@
 """Test likelihoods and amortised bounds of all models of one cell (air, Tables 1 to 4, Figures 1 and 2).
 
 log p(x) is estimated by IW-SVI (appendix C), whose k, k' and T are lost. The inference gap is that estimate
-less the amortised bound L_k, both with clean encoder inputs: noise belongs to training alone.
+less the amortised bound L_k, both with clean encoder inputs.
 """
 
 from collections.abc import Mapping
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -40,8 +41,7 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame | dict[str, np.n
     valid, test = (torch.from_numpy(unpack(arrays, part)).to(run.device) for part in ("valid", "test"))
     models, curves = Stored.load(run.inputs["models"]), read_table(run.inputs["curves"])
     k = int(curves["k"].iloc[0])
-    estimator = settings.estimator
-    amortised = estimator.model_copy(update={"steps": 0})
+    amortised, rows = settings.estimator.model_copy(update={"steps": 0}), settings.rows
 
     def row(m: int) -> Tensor:
         networks = models.member(m, run.device)
@@ -50,35 +50,28 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame | dict[str, np.n
             key = (settings.seed, "air.evaluate", run.keys["dataset"], purpose)
             return torch_generator(*key, device=run.device)
 
-        def bound(images: Tensor, k: int, draws: int, purpose: str) -> Tensor:
-            own = generator(purpose)
-            return bounds(networks, images, k=k, draws=draws, rows=settings.rows, generator=own)[0]
-
-        test_bound = bound(test, k, settings.bound_draws, "bound")
-        valid_bound = bound(valid, settings.valid_samples, 1, "valid")
-        loglik = log_likelihood(networks, test, estimator, settings.rows, generator("iw-svi"))
-        iwae = log_likelihood(networks, test, amortised, settings.rows, generator("iwae"))
-        return torch.stack([loglik, iwae, test_bound, valid_bound.mean().expand(len(test))]).cpu()
+        bound = partial(bounds, networks, rows=rows)
+        of_test = bound(test, k=k, draws=settings.bound_draws, generator=generator("bound"))[0]
+        of_valid = bound(valid, k=settings.valid_samples, draws=1, generator=generator("valid"))
+        loglik = log_likelihood(networks, test, settings.estimator, rows, generator("iw-svi"))
+        iwae = log_likelihood(networks, test, amortised, rows, generator("iwae"))
+        return torch.stack([loglik, iwae, of_test, of_valid.mean().expand(len(test))]).cpu()
 
     label = f"{run.keys['dataset']}-{run.keys['cell']}-evaluation"
     work = Work.of(run, label, provenance.identity(__name__, settings, run))
     members = len(models.values["kept_step"])
     loglik, iwae, bound, valid_bounds = tabulate(row, rows=members, work=work).permute(1, 0, 2).numpy()
     cell = ["document", "dataset", "data", "cell", "k", "m", "encoder"]
-    table = (
-        curves.loc[[0] * members, cell]
-        .reset_index(drop=True)
-        .assign(
-            **models.values,
-            valid_bound=valid_bounds[:, 0],
-            test_images=loglik.shape[1],
-            test_loglik=loglik.mean(1),
-            test_loglik_se=loglik.std(1, ddof=1) / np.sqrt(loglik.shape[1]),
-            test_bound=bound.mean(1),
-            test_gap=(loglik - bound).mean(1),
-            test_iwae=iwae.mean(1),
-            iw_svi_share=(loglik >= iwae).mean(1),
-        )
+    table = pd.DataFrame(curves[cell].iloc[0].to_dict(), index=range(members)).assign(
+        **models.values,
+        valid_bound=valid_bounds[:, 0],
+        test_images=loglik.shape[1],
+        test_loglik=loglik.mean(1),
+        test_loglik_se=loglik.std(1, ddof=1) / np.sqrt(loglik.shape[1]),
+        test_bound=bound.mean(1),
+        test_gap=(loglik - bound).mean(1),
+        test_iwae=iwae.mean(1),
+        iw_svi_share=(loglik >= iwae).mean(1),
     )
     return {"evaluation": table, "images": {"loglik": loglik, "bound": bound}}
 
@@ -87,21 +80,13 @@ def log_likelihood(
     networks: Mapping[str, MLP], images: Tensor, estimator: Estimator, rows: int, generator: torch.Generator
 ) -> Tensor:
     """Log p(x) of each image under one model by IW-SVI, `[N]` in nats, with `rows` decoder rows at once."""
+    fit = {"steps": estimator.steps, "samples": estimator.step_samples}
     estimates = []
-    for some in images.split(max(1, rows // estimator.step_samples)):
-        joint = log_joint(networks["decoder"], some)
+    for part in images.split(max(1, rows // estimator.step_samples)):
+        joint = log_joint(networks["decoder"], part)
         with torch.no_grad():
-            start = posterior(networks["encoder"], some[None, None])
-        q = iw_svi.fit(
-            joint,
-            start,
-            samples=estimator.step_samples,
-            steps=estimator.steps,
-            learning_rate=estimator.learning_rate,
-            generator=generator,
-        )
-        at_once = max(1, rows // len(some))
-        estimates.append(
-            iw_svi.estimate(joint, q, samples=estimator.samples, at_once=at_once, generator=generator)
-        )
+            q = posterior(networks["encoder"], part[None, None])
+        q = iw_svi.fit(joint, q, **fit, learning_rate=estimator.learning_rate, generator=generator)
+        draws = {"samples": estimator.samples, "at_once": max(1, rows // len(part))}
+        estimates.append(iw_svi.estimate(joint, q, **draws, generator=generator))
     return torch.cat(estimates, -1)[0]

@@ -1,7 +1,7 @@
 """Binary images of a data set in three parts, chosen and binarised once for all experiments (air, Table 5).
 
-The document holds out its validation part at random; the fixed-binarised MNIST and the silhouettes come with
-one, which is used. Silhouettes are 1 - x, so that 1 is the object. Table 5's numbers are lost.
+Table 5's numbers are lost. The document holds out its validation part at random; the one that fixed-binarised
+MNIST and the silhouettes come with is used here.
 """
 
 import numpy as np
@@ -9,9 +9,8 @@ import numpy as np
 from elbogap.data import formats
 from elbogap.data.loaders import load
 from elbogap.errors import UserError
-from elbogap.papers.air.datasets import DATASETS, Dataset
+from elbogap.papers.air.datasets import DATASETS
 from elbogap.papers.air.settings import Images as Settings
-from elbogap.papers.air.settings import Split
 from elbogap.runtime import Run, numpy_generator
 from elbogap.tables import Arrays
 
@@ -31,35 +30,24 @@ def run(settings: Settings, run: Run) -> dict[str, dict[str, np.ndarray]]:
     name = run.keys["dataset"]
     if name not in settings.sizes:
         raise UserError(f"air.images: no data set '{name}'; the settings have {', '.join(settings.sizes)}")
-    split = settings.sizes[name]
-    data = load(run.inputs["data"])
-    random = numpy_generator(settings.seed, "air.images", name)
-    parts, packed = _binary(data.arrays, DATASETS[name], split, random), {}
+    split, dataset = settings.sizes[name], DATASETS[name]
+    data, random = load(run.inputs["data"]), numpy_generator(settings.seed, "air.images", name)
+    parts = {part: data.arrays[part] for part in PARTS if part in data.arrays}
+    for part, pixels in parts.items():
+        if dataset.grey:
+            pixels = random.random(pixels.shape, dtype=np.float32) * WHITE < pixels
+        parts[part] = 1 - pixels if dataset.inverted else pixels
+    if "valid" not in parts:
+        train = parts["train"][random.permutation(len(parts["train"]))]
+        held_out = min(split.valid, len(train) // 2)
+        parts |= {"train": train[held_out:], "valid": train[:held_out]}
     for part in PARTS:
         chosen = random.permutation(len(parts[part]))[: getattr(split, part)]
-        packed[part] = np.packbits(parts[part][chosen].astype(bool), axis=1)
-    return {"images": packed | {"data": np.array(data.kind), "dataset": np.array(name)}}
+        parts[part] = np.packbits(parts[part][chosen].astype(bool), axis=1)
+    images = {part: parts[part] for part in PARTS}
+    return {"images": images | {"data": np.array(data.kind), "dataset": np.array(name)}}
 
 
 def unpack(arrays: Arrays, part: str, count: int | None = None) -> np.ndarray:
     """Images of a part, the first `count` or all: float32 `[N, 784]` in {0, 1}."""
     return formats.bits(arrays[part][:count]).astype(np.float32)
-
-
-def _binary(
-    arrays: Arrays, dataset: Dataset, split: Split, random: np.random.Generator
-) -> dict[str, np.ndarray]:
-    """All images of the three parts in {0, 1}."""
-    parts = {part: arrays[part] for part in PARTS if part in arrays}
-    if dataset.grey:
-        parts = {
-            part: random.random(values.shape, dtype=np.float32) * WHITE < values
-            for part, values in parts.items()
-        }
-    if dataset.inverted:
-        parts = {part: 1 - values for part, values in parts.items()}
-    if "valid" not in parts:
-        train = parts["train"][random.permutation(len(parts["train"]))]
-        held_out = min(split.valid, len(train) // 2)
-        parts |= {"train": train[held_out:], "valid": train[:held_out]}
-    return parts

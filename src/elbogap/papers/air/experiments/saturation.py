@@ -1,7 +1,5 @@
 """Whether IW-SVI has converged in its samples and gradient steps (air, appendix C; the settings are lost)."""
 
-from collections.abc import Sequence
-
 import pandas as pd
 import torch
 from torch import Tensor
@@ -28,18 +26,18 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame]:
     Raises:
         OutOfTime: the time budget is spent.
     """
+    datasets = [name.removeprefix("models_") for name in run.inputs if name.startswith("models_")]
+    tables = [_of_dataset(settings, run, dataset) for dataset in datasets]
+    return {"saturation": pd.concat(tables, ignore_index=True)}
+
+
+def _of_dataset(settings: Settings, run: Run, dataset: str) -> pd.DataFrame:
     grid = [
         Estimator(steps=t, step_samples=s, samples=k, learning_rate=settings.learning_rate)
         for t in settings.steps
         for s in (settings.step_samples if t else settings.step_samples[:1])
         for k in settings.samples
     ]
-    datasets = [name.removeprefix("models_") for name in run.inputs if name.startswith("models_")]
-    tables = [_of_dataset(settings, run, dataset, grid) for dataset in datasets]
-    return {"saturation": pd.concat(tables, ignore_index=True)}
-
-
-def _of_dataset(settings: Settings, run: Run, dataset: str, grid: Sequence[Estimator]) -> pd.DataFrame:
     arrays = read_arrays(run.inputs[f"images_{dataset}"])
     images = torch.from_numpy(unpack(arrays, "test", settings.images)).to(run.device)
     networks = Stored.load(run.inputs[f"models_{dataset}"]).member(0, run.device)
@@ -50,11 +48,11 @@ def _of_dataset(settings: Settings, run: Run, dataset: str, grid: Sequence[Estim
 
     work = Work.of(run, f"{dataset}-saturation", provenance.identity(__name__, settings, run))
     values = tabulate(row, rows=len(grid), work=work).numpy()
-    best = max(range(len(grid)), key=lambda i: (grid[i].steps, grid[i].step_samples, grid[i].samples))
-    below = values[best] - values
     key = {"document": "air", "dataset": dataset, "data": str(arrays["data"])}
-    rows = [key | one.model_dump(include={"steps", "step_samples", "samples"}) for one in grid]
-    return pd.DataFrame(rows).assign(
+    levels = pd.DataFrame([key | asked.model_dump(exclude={"learning_rate"}) for asked in grid])
+    best = levels.sort_values(["steps", "step_samples", "samples"]).index[-1]
+    below = values[best] - values
+    return levels.assign(
         images=len(images),
         loglik=values.mean(1),
         below_best=below.mean(1),

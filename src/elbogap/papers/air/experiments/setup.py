@@ -22,25 +22,15 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame]:
         key = {"document": "air", "dataset": dataset, "data": str(arrays["data"])}
         sizes = {part: len(arrays[part]) for part in PARTS}
         splits.append(key | sizes | {"ink": float(unpack(arrays, "train").mean())})
-        for name, cell in settings.cells.items():
-            if dataset in cell.datasets:
-                layers = settings.layers(dataset, cell)
-                iterations = cell.rounds * settings.round_steps
-                rows.append(
-                    {
-                        **key,
-                        "cell": name,
-                        "k": cell.k,
-                        "m": cell.m,
-                        "encoder": "-".join(map(str, [*layers.encoder, settings.latent])),
-                        "decoder": "-".join(map(str, [*layers.decoder, PIXELS])),
-                        "activation": settings.activation,
-                        "learning_rate": settings.learning_rate,
-                        "final_learning_rate": settings.learning_rate * settings.final_share,
-                        "iterations": iterations,
-                        "batch": settings.batch,
-                        "passes": iterations * settings.batch / sizes["train"],
-                        "seeds": cell.seeds,
-                    }
-                )
+        for name, cell in settings.cells_of(dataset):
+            layers, iterations = settings.layers(dataset, cell), settings.iterations(cell)
+            encoder, decoder = [*layers.encoder, settings.latent], [*layers.decoder, PIXELS]
+            rows.append(
+                {**key, "cell": name, "k": cell.k, "m": cell.m}
+                | {"encoder": "-".join(map(str, encoder)), "decoder": "-".join(map(str, decoder))}
+                | {"activation": settings.activation, "learning_rate": settings.learning_rate}
+                | {"final_learning_rate": settings.learning_rate * settings.final_share}
+                | {"iterations": iterations, "batch": settings.batch}
+                | {"passes": iterations * settings.batch / sizes["train"], "seeds": cell.seeds}
+            )
     return {"splits": pd.DataFrame(splits), "settings": pd.DataFrame(rows)}

@@ -1,8 +1,7 @@
 """Tables of the document from the evaluations of all cells (air, Tables 1 to 4 and 7, Figures 1 and 2).
 
-Per method the strength of the largest validation bound, averaged over seeds, is chosen. The document's cells
-hold log-likelihood, bound and inference gap; here stand standard errors beside them, and the gain over the
-unregularised model with a bootstrap interval over the test images, which all methods share.
+Per method the strength of the largest validation bound, averaged over seeds, is chosen. The gain over the
+unregularised model has a bootstrap interval over the test images, which all methods share.
 """
 
 from collections.abc import Iterator
@@ -34,53 +33,43 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame]:
     """Summarise inputs `evaluation_<dataset>_<cell>` with their `images_<dataset>_<cell>`, and `curves_...`.
 
     Returns:
-        `strengths`: per data set, cell, method and strength means over seeds and their spread, the gain in
-        `test_loglik` and the change of `test_gap` against the unregularised model, and `loss`, how far it
-        lies below the best strength; `shapes`: of these curves over strength, see :func:`_shapes`; `tab01`,
-        `tab02`, `tab03`: the chosen strengths for k = 1, 8, 64; `tab04`: the same for all k where a large
-        encoder was trained; `tab07`: searched ranges and chosen strengths; `curves`: training curves,
-        averaged over seeds, of what was trained with several m; `gradient_samples`: of these the largest and
-        the last `test_bound`, and `fall`, their difference in nats.
+        `strengths`: means over seeds and their spread, the gain in `test_loglik` and the change of `test_gap`
+        against the unregularised model, and `loss` against the best strength; `shapes` of these curves over
+        strength (:func:`_shapes`); `tab01` to `tab03`: the chosen strengths for k = 1, 8, 64; `tab04`: the
+        same for all k where a large encoder was trained; `tab07`: searched and chosen strengths; `curves`:
+        training curves, averaged over seeds, of what was trained with several m; `gradient_samples`: their
+        largest and last `test_bound`, and `fall`, the difference in nats.
 
     Raises:
-        UserError: nothing was trained that a table is to show.
+        UserError: there is no evaluation.
     """
     names = sorted(name.removeprefix("evaluation_") for name in run.inputs if name.startswith("evaluation_"))
     if not names:
         raise UserError("air.summary: no evaluations; the settings of air.train name no cells")
-    strengths = pd.concat(
-        _strengths(
-            settings,
-            read_table(run.inputs[f"evaluation_{name}"]),
-            read_arrays(run.inputs[f"images_{name}"])["loglik"],
-        )
-        for name in names
-    ).sort_values([*CELL, *METHOD, "strength"], ignore_index=True)
+    strengths = pd.concat(_strengths(settings, run, name) for name in names)
+    strengths = strengths.sort_values([*CELL, *METHOD, "strength"], ignore_index=True)
     single = strengths[strengths["m"] == 1]
     standard = single[single["encoder"] == "standard"]
     chosen = single.loc[single["chosen"], SHOWN]
     ordinary, large = (chosen[chosen["encoder"] == encoder] for encoder in ("standard", "large"))
     beside = ordinary.merge(large[["dataset", "k"]].drop_duplicates())
-    curves = _gradient_samples(
-        pd.concat(read_table(path) for name, path in run.inputs.items() if name.startswith("curves_"))
-    )
-    if curves.empty or not (single["method"] != PLAIN).any():
-        raise UserError(
-            "air.summary: add a cell with m > 1 and one with regularised methods to air.train.cells"
-        )
+    curves = [read_table(path) for name, path in run.inputs.items() if name.startswith("curves_")]
+    several = _gradient_samples(pd.concat(curves))
     return {
         "strengths": strengths,
         "shapes": pd.DataFrame(_shapes(standard)),
         **{name: ordinary[ordinary["k"] == k].reset_index(drop=True) for name, k in KS.items()},
         "tab04": pd.concat([large, beside]).sort_values(["dataset", "k", "encoder"], ignore_index=True),
-        "tab07": pd.DataFrame(_ranges(standard)),
-        "curves": curves,
-        "gradient_samples": pd.DataFrame(_overfitting(curves)),
+        "tab07": _ranges(standard),
+        "curves": several,
+        "gradient_samples": _overfitting(several),
     }
 
 
-def _strengths(settings: Settings, table: pd.DataFrame, loglik: np.ndarray) -> pd.DataFrame:
-    """A row per method and strength of one cell."""
+def _strengths(settings: Settings, run: Run, name: str) -> pd.DataFrame:
+    """A row per method and strength of one cell on one data set."""
+    table = read_table(run.inputs[f"evaluation_{name}"])
+    loglik = read_arrays(run.inputs[f"images_{name}"])["loglik"]
     images = loglik.shape[1]
     random = numpy_generator(settings.seed, "air.summary", images)  # one cell's resamples are another's
     resamples = random.integers(images, size=(settings.resamples, images))
@@ -108,9 +97,8 @@ def _strengths(settings: Settings, table: pd.DataFrame, loglik: np.ndarray) -> p
     # no regularisation is a strength too
     best = found.groupby(METHOD)["test_loglik"].transform("max").clip(lower=unregularised["test_loglik"])
     found["loss"] = best - found["test_loglik"]
-    valid = found["valid_bound"].fillna(-np.inf)  # that of a diverged model
-    by_method = valid.groupby([found[name] for name in METHOD])
-    found["chosen"] = by_method.rank(ascending=False, method="first") == 1
+    validity = found.groupby(METHOD)["valid_bound"]  # NaN of a diverged model, which comes last
+    found["chosen"] = validity.rank(ascending=False, method="first", na_option="bottom") == 1
     return found
 
 
@@ -139,36 +127,31 @@ def _shapes(standard: pd.DataFrame) -> Iterator[dict[str, object]]:
             }
 
 
-def _ranges(standard: pd.DataFrame) -> Iterator[dict[str, object]]:
+def _ranges(standard: pd.DataFrame) -> pd.DataFrame:
     """Table 7: what was searched and what was chosen, per method, k and data set."""
-    key = [*DATA, *METHOD, "k"]
-    for values, searched in standard[standard["method"] != PLAIN].groupby(key):
-        yield dict(zip(key, values, strict=True)) | {
-            "parameter": REGULARISERS[values[3]].parameter,
-            "smallest": searched["strength"].min(),
-            "largest": searched["strength"].max(),
-            "searched": len(searched),
-            "chosen": searched.loc[searched["chosen"], "strength"].iloc[0],
-        }
+    regularised, key = standard[standard["method"] != PLAIN], [*DATA, *METHOD, "k"]
+    chosen = regularised.loc[regularised["chosen"], [*key, "strength"]].rename(columns={"strength": "chosen"})
+    searched = regularised.groupby(key, as_index=False).agg(
+        smallest=("strength", "min"), largest=("strength", "max"), searched=("strength", "size")
+    )
+    parameters = searched["method"].map({name: kind.parameter for name, kind in REGULARISERS.items()})
+    searched.insert(len(key), "parameter", parameters)
+    return searched.merge(chosen)
 
 
 def _gradient_samples(curves: pd.DataFrame) -> pd.DataFrame:
     """Training curves, averaged over seeds, of the methods and strengths that have a curve with m > 1."""
     elbo = curves[(curves["k"] == 1) & (curves["encoder"] == "standard")]
     several = elbo.loc[elbo["m"] > 1, ["dataset", *METHOD, "strength"]].drop_duplicates()
-    key = [*DATA, *METHOD, "strength", "m", "step", "passes"]
-    bounds = ["train_bound", "valid_bound", "test_bound"]
-    return elbo.merge(several).groupby(key, as_index=False)[bounds].mean()
+    groups = elbo.merge(several).groupby([*DATA, *METHOD, "strength", "m", "step", "passes"], as_index=False)
+    return groups[["train_bound", "valid_bound", "test_bound"]].mean()
 
 
-def _overfitting(curves: pd.DataFrame) -> Iterator[dict[str, object]]:
-    """How far the test bound falls from its largest value to the end of training."""
-    key = [*DATA, *METHOD, "strength", "m"]
-    for values, curve in curves.groupby(key):
-        largest, last = curve["test_bound"].max(), curve.sort_values("step")["test_bound"].iloc[-1]
-        yield dict(zip(key, values, strict=True)) | {
-            "steps": curve["step"].max(),
-            "largest": largest,
-            "last": last,
-            "fall": largest - last,
-        }
+def _overfitting(curves: pd.DataFrame) -> pd.DataFrame:
+    """How far the test bound falls from its largest value to the end of training; curves end with that."""
+    found = curves.groupby([*DATA, *METHOD, "strength", "m"], as_index=False).agg(
+        steps=("step", "max"),
+        largest=("test_bound", "max"),
+        last=("test_bound", lambda bound: bound.iloc[-1]),
+    )
+    return found.assign(fall=found["largest"] - found["last"])

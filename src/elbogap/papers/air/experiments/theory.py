@@ -1,14 +1,13 @@
 """Each statement of the theory against brute force, on problems small enough for it (air, sections 3, 4, B).
 
-An encoder or decoder of infinite capacity is one whose values at the nodes of a quadrature grid are all free;
-L-BFGS searches them from random starts under the objective as the document states it, and what it finds is
-compared with the theorem's formula. Optima without a formula are the best of several starts.
+An encoder or decoder of infinite capacity is free at every node of a quadrature grid. L-BFGS searches these
+values from random starts under the objective as the document states it; what it finds is compared with the
+theorem's formula, or, where there is none, is the best of several starts.
 
-Deviations: posteriors p(z|x_i) are drawn at random and not derived from a decoder; any posteriors belong to
-some model. A Gaussian is searched over mean and log-variance, which range freely, and compared in natural
-parameters. With infinite capacity the partial regulariser (eq. 16) is alpha R(theta; sigma), because noisy
-inputs miss the observations with probability one; alpha is varied for encoders that are affine in x, a
-family that is closed under input translation too, and for which nothing is known in closed form.
+Deviations: posteriors p(z|x_i) are drawn at random, since any posteriors belong to some model. A Gaussian is
+searched over mean and log-variance and compared in natural parameters. With infinite capacity the partial
+regulariser (eq. 16) is alpha R(theta; sigma), because noisy inputs miss the observations with probability
+one; alpha is varied for encoders that are affine in x, a family that is closed under input translation too.
 """
 
 import math
@@ -43,8 +42,6 @@ STATIONARY = 1e-5  # largest gradient of an optimum: rounding of the value hides
 
 SLOPE, VARIANCE, OBSERVED = 0.8, 0.2, 1.0  # appendix B: p(z|x) = N(0.8 x, 0.2), at x = 1
 SCALE = math.sqrt(VARIANCE)
-STRENGTH = ["encoder", "family", "model", "alpha", "sigma", "regulariser"]
-"""Columns of the table of Proposition 1."""
 
 _tensor = partial(torch.tensor, dtype=torch.float64)
 
@@ -55,49 +52,43 @@ class Family:
 
     Attributes:
         name: as in the tables.
-        spread: standard deviations of the coordinates of random members.
+        scales: standard deviations of the coordinates of random members.
         natural: from coordinates that range over all of R^2 to natural parameters, `[..., 2]` to `[..., 2]`.
         coordinates: its inverse.
         kl: KL(q || p) of members given by coordinates, in nats, `[..., 2]` to `[...]`.
     """
 
     name: str
-    spread: tuple[float, float]
+    scales: tuple[float, float]
     natural: Callable[[Tensor], Tensor]
     coordinates: Callable[[Tensor], Tensor]
     kl: Callable[[Tensor, Tensor], Tensor]
 
     def draw(self, seed: int, purpose: str, *shape: int) -> Tensor:
         """Coordinates of random members, `[*shape, 2]`."""
-        return _randn(seed, f"{self.name} {purpose}", *shape, 2) * _tensor(self.spread)
+        return _randn(seed, f"{self.name} {purpose}", *shape, 2) * _tensor(self.scales)
 
 
 def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame]:
-    """Measure every statement.
-
-    Divergences, bounds and regularisers are in nats; `sigma`, `x` are in units of the observations (bits in
-    `generator`), where infinite noise is `inf`; natural parameters in units of their family.
+    """Measure every statement; divergences, bounds and regularisers in nats, sigma in units of x.
 
     Returns:
-        `encoder` (Lemma 1, Theorem 1), by `family` and `sigma`: `kl` and `natural_difference`, the largest
-        over the nodes, `excess`, `slope`, its Lipschitz `bound`, and `missed`, the fraction of searches that
-        ended elsewhere, of `starts` per node; `encoder_curves` along `x`; `posteriors` p(z|x_i).
-        `strength` (Proposition 1, eq. 16): R(theta; sigma, alpha) by `encoder` (any, affine), `family`,
-        `model`, `alpha` and `sigma`.
-        `generator` (Proposition 2), by `sigma` and `start`: the largest `difference` from eq. 19, `excess`,
-        and the `distance` from the data's means, over z and pixels; `generator_curves` along `z` by `pixel`.
-        `attenuation` (Proposition 3): R(theta; sigma, k) by `model`, `sigma` and `k`.
-        `bounds` (appendix B), by `sigma`: both bounds, their `difference`, the `mutual_information`, the
-        `discrepancy` of these two, the `perturbation_entropy` and the `log_evidence`.
+        `encoder`: the largest `kl` and `natural_difference` from the formula, `excess` over it, `slope`, its
+        Lipschitz `bound`, and `missed`, the fraction of searches that ended elsewhere, of `starts` per node;
+        `encoder_curves` along `x`; `posteriors` p(z|x_i). `strength`: R(theta; sigma, alpha) of any encoder
+        and of affine ones. `generator`: the largest `difference` from eq. 19, `excess`, and the `distance`
+        from the data's means; `generator_curves` along `z` by `pixel`. `attenuation`: R(theta; sigma, k).
+        `bounds`: both, their `difference`, the `mutual_information`, the `discrepancy` of these two, the
+        `perturbation_entropy` and the `log_evidence`.
 
     Raises:
         UserError: a grid too coarse, or an optimisation that fails.
     """
     tables = {
         **_encoder(settings),
-        "strength": pd.DataFrame([*_strength_of_any(settings), *_strength_of_affine(settings)])[STRENGTH],
+        "strength": pd.concat([*_strength_of_any(settings), *_strength_of_affine(settings)]),
         **_generator(settings),
-        "attenuation": pd.DataFrame(_attenuation(settings)),
+        "attenuation": pd.concat(_attenuation(settings)),
         "bounds": pd.DataFrame([_bounds(sigma, settings) for sigma in settings.sigmas]),
     }
     for table in tables.values():
@@ -105,54 +96,46 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame]:
     return tables
 
 
-# Lemma 1 and Theorem 1
-
-
 def _encoder(settings: Settings) -> dict[str, pd.DataFrame]:
+    """Lemma 1 and Theorem 1."""
     observations = _tensor(settings.observations)
     rows, curves, points = [], [], []
     for family in FAMILIES:
         posteriors = family.draw(settings.seed, "posteriors", len(observations))
         natural = family.natural(posteriors)
-        first, second = natural.unbind(1)
-        points.append(_table(family=family.name, x=observations, natural_1=first, natural_2=second))
+        parameters = pd.DataFrame(natural.numpy(), columns=["natural_1", "natural_2"])
+        points.append(pd.DataFrame({"family": family.name, "x": observations}).join(parameters))
         for sigma in settings.sigmas:
             x, mass = noisy(observations, sigma, settings.nodes, SEARCHED)
             regression = denoising.natural_parameters(x[:, None], observations[:, None], natural, sigma)
-            formula = _denoising_objective(family, family.coordinates(regression), posteriors, mass)
+            formula = family.coordinates(regression)
             start = family.draw(settings.seed, "start", settings.starts, len(x))
             found, missed = optimised_encoder(family, posteriors, mass, start)
-            optimum, eta = _denoising_objective(family, found, posteriors, mass), family.natural(found)
+            objective, eta = partial(_denoising_objective, family, posteriors, mass), family.natural(found)
             key = {"family": family.name, "sigma": sigma}
             rows.append(
-                key
-                | {"starts": settings.starts}
+                {**key, "starts": settings.starts}
                 | _floats(
-                    kl=family.kl(found, family.coordinates(regression)).max(),
+                    kl=family.kl(found, formula).max(),
                     natural_difference=(eta - regression).abs().max(),
-                    excess=(optimum - formula).sum(),
+                    excess=(objective(found) - objective(formula)).sum(),
                     slope=(eta.diff(dim=0).norm(dim=1) / x.diff()).max(),
                     bound=denoising.lipschitz_bound(observations[:, None], natural, sigma),
                     missed=missed,
                 )
             )
             if sigma in settings.figure_sigmas:
-                curves.append(_table(**key, x=x, optimised=eta[:, 0], kernel_regression=regression[:, 0]))
-    return {
-        "encoder": pd.DataFrame(rows),
-        "encoder_curves": pd.concat(curves, ignore_index=True),
-        "posteriors": pd.concat(points, ignore_index=True),
-    }
+                curve = {"x": x, "optimised": eta[:, 0], "kernel_regression": regression[:, 0]}
+                curves.append(pd.DataFrame(key | curve))
+    tables = {"encoder_curves": pd.concat(curves), "posteriors": pd.concat(points)}
+    return {"encoder": pd.DataFrame(rows), **tables}
 
 
 def noisy(observations: Tensor, sigma: float, nodes: int, reach: float) -> tuple[Tensor, Tensor]:
     """Nodes `[Q]` for the noisy x~, and the mass (1/N) N(x~; x_i, sigma^2) dx~ of each x_i there, `[Q, N]`.
 
     They extend `reach` standard deviations beyond the observations `[N]`. Infinite noise, which leaves no
-    trace of i, has a single node.
-
-    Raises:
-        UserError: the nodes are too far apart for sigma.
+    trace of i, has a single node. A UserError says that the nodes are too far apart for sigma.
     """
     count = len(observations)
     if math.isinf(sigma):
@@ -167,44 +150,44 @@ def optimised_encoder(
     """The encoder, free at every node, of the largest denoising objective (eq. 13), as coordinates `[Q, 2]`.
 
     A step of L-BFGS can throw a node so far that its q(z|x~) is all but certain, where the objective is flat.
-    Nodes do not touch each other, so each takes the best of the starts `[S, Q, 2]`; also returned is the
-    fraction of all starts at all nodes that ended more than 1e-6 nats per unit of mass above the best.
+    Each node takes the best of its starts `[S, Q, 2]`; also returned is the fraction of all starts at all
+    nodes that ended more than 1e-6 nats per unit of mass above the best.
     """
-    ends = _minimise(lambda free: _denoising_objective(family, free, posteriors, mass).sum(), start, mass)
-    values = _denoising_objective(family, ends, posteriors, mass) / mass.sum(1)
+    objective = partial(_denoising_objective, family, posteriors, mass)
+    ends = _minimise(lambda free: objective(free).sum(), start, mass)
+    values = objective(ends) / mass.sum(1)
     least, best = values.min(0)
     missed = (values > least + 1e-6).double().mean()
     return ends.gather(0, best[None, :, None].expand(1, -1, 2))[0], missed
 
 
-def _denoising_objective(family: Family, encoder: Tensor, posteriors: Tensor, mass: Tensor) -> Tensor:
+def _denoising_objective(family: Family, posteriors: Tensor, mass: Tensor, encoder: Tensor) -> Tensor:
     """What each node adds to the mean of KL(f(x~) || p(z|x_i)), log p less objective (eq. 13), `[..., Q]`."""
     return (mass * family.kl(encoder.unsqueeze(-2), posteriors.unsqueeze(-3))).sum(-1)
 
 
-# Proposition 1 and equation 16
-
-
-def _strength_of_any(settings: Settings) -> Iterator[dict[str, object]]:
-    """R(theta; sigma) of encoders of infinite capacity, with the optimum of Theorem 1."""
+def _strength_of_any(settings: Settings) -> Iterator[pd.DataFrame]:
+    """Proposition 1: R(theta; sigma) of encoders of infinite capacity, with the optimum of Theorem 1."""
     observations = _tensor(settings.observations)
     for family, sigma in product(FAMILIES, settings.sigmas):
         posteriors = family.draw(settings.seed, "models", settings.models, len(observations))
         x, mass = noisy(observations, sigma, settings.nodes, INTEGRATED)
         natural = family.natural(posteriors)
         optimum = denoising.natural_parameters(x[:, None], observations[:, None], natural, sigma)
-        values = _denoising_objective(family, family.coordinates(optimum), posteriors, mass).sum(-1)
-        yield from _by_model(values, encoder="any", family=family.name, alpha=1.0, sigma=sigma)
+        values = _denoising_objective(family, posteriors, mass, family.coordinates(optimum)).sum(-1)
+        key = {"encoder": "any", "family": family.name, "model": range(len(values))}
+        yield pd.DataFrame({**key, "alpha": 1.0, "sigma": sigma, "regulariser": values})
 
 
-def _strength_of_affine(settings: Settings) -> Iterator[dict[str, object]]:
-    """R(theta; sigma, alpha) of encoders that are affine in x, by L-BFGS: the best of the starts."""
+def _strength_of_affine(settings: Settings) -> Iterator[pd.DataFrame]:
+    """Equation 16: R(theta; sigma, alpha) of encoders that are affine in x, the best of the starts."""
     observations = _tensor(settings.observations)
     for family, alpha, sigma in product(FAMILIES, settings.alphas, settings.sigmas):
         posteriors = family.draw(settings.seed, "models", settings.models, len(observations))
         start = family.draw(settings.seed, "affine", settings.starts, settings.models, 2)
         values = affine_regularisers(family, posteriors, observations, sigma, alpha, start).amin(0)
-        yield from _by_model(values, encoder="affine", family=family.name, alpha=alpha, sigma=sigma)
+        key = {"encoder": "affine", "family": family.name, "model": range(len(values))}
+        yield pd.DataFrame({**key, "alpha": alpha, "sigma": sigma, "regulariser": values})
 
 
 def affine_regularisers(
@@ -212,8 +195,8 @@ def affine_regularisers(
 ) -> Tensor:
     """E_x[alpha E_e KL(f(x + e) || p) + (1 - alpha) KL(f(x) || p)] (eq. 16) where L-BFGS ends, in nats.
 
-    Posteriors are `[M, N, 2]`, observations `[N]`; an encoder has the coordinates a + b x, and the search
-    starts from a and b, `[S, M, 2, 2]`, and ends in `[S, M]`.
+    Of posteriors `[M, N, 2]`, observations `[N]` and encoders a + b x, which start from a and b
+    `[S, M, 2, 2]`: `[S, M]`.
     """
     noise = torch.linspace(-INTEGRATED, INTEGRATED, 81, dtype=torch.float64)
     x = torch.cat([observations[:, None], observations[:, None] + sigma * noise], 1)
@@ -226,76 +209,73 @@ def affine_regularisers(
     return values(_minimise(lambda free: values(free).sum(), start))
 
 
-# Proposition 2
-
-
 def _generator(settings: Settings) -> dict[str, pd.DataFrame]:
-    """Bernoulli decoders that are free at every node of z, for the best Gaussian encoders of noise sigma."""
+    """Proposition 2: Bernoulli decoders, free at every node of z, for the best Gaussian encoders."""
     count = len(settings.observations)
     data = (_randn(settings.seed, "pixels", count, settings.pixels) > 0).double()
     natural = GAUSSIAN.natural(GAUSSIAN.draw(settings.seed, "posteriors", count))
     rows, curves = [], []
     for sigma in settings.sigmas:
-        mean, log_variance = GAUSSIAN.coordinates(
-            denoising.natural_parameters(data, data, natural, sigma)
-        ).unbind(1)
-        scale = (0.5 * log_variance).exp()
-        z = _grid(mean, scale, settings.latent_nodes, SEARCHED)
-        log_q = Normal(mean, scale).log_prob(z[:, None])
+        regression = denoising.natural_parameters(data, data, natural, sigma)
+        mean, log_variance = GAUSSIAN.coordinates(regression).unbind(1)
+        q = Normal(mean, (0.5 * log_variance).exp())
+        z = _grid(q.loc, q.scale, settings.latent_nodes, SEARCHED)
+        log_q = q.log_prob(z[:, None])
         mass = log_q.exp() * (z[1] - z[0]) / count
         formula = denoising.generator_means(log_q, data)
+        value = partial(_reconstruction, data, mass)
         for start in range(settings.starts):
-            first = _randn(settings.seed, f"decoder {start}", len(z), settings.pixels)
-            means = optimised_decoder(data, mass, first)
+            angle = _randn(settings.seed, f"decoder {start}", len(z), settings.pixels)
+            means = _optimised_decoder(data, mass, angle)
             rows.append(
                 {"sigma": sigma, "start": start}
                 | _floats(
                     difference=(means - formula).abs().max(),
-                    excess=_reconstruction(data, means, mass) - _reconstruction(data, formula, mass),
+                    excess=value(means) - value(formula),
                     distance=(mass.sum(1) @ (means - data.mean(0)).abs()).mean() / mass.sum(),
                 )
             )
             if start == 0 and sigma in settings.figure_sigmas:
-                for pixel in range(settings.pixels):
-                    key = {"sigma": sigma, "pixel": pixel, "data_mean": float(data[:, pixel].mean())}
-                    curves.append(_table(**key, z=z, optimised=means[:, pixel], formula=formula[:, pixel]))
-    return {"generator": pd.DataFrame(rows), "generator_curves": pd.concat(curves, ignore_index=True)}
+                for pixel, data_mean in enumerate(data.mean(0).tolist()):
+                    key = {"sigma": sigma, "pixel": pixel, "data_mean": data_mean, "z": z}
+                    curve = {"optimised": means[:, pixel], "formula": formula[:, pixel]}
+                    curves.append(pd.DataFrame({**key, **curve}))
+    return {"generator": pd.DataFrame(rows), "generator_curves": pd.concat(curves)}
 
 
-def optimised_decoder(data: Tensor, mass: Tensor, start: Tensor) -> Tensor:
-    """The Bernoulli means, free at every node, of the largest bound (eq. 5), `[Q, D]`.
+def _optimised_decoder(data: Tensor, mass: Tensor, start: Tensor) -> Tensor:
+    """The Bernoulli means of the largest bound (eq. 5), `[Q, D]`, searched from angles whose sin^2 they are.
 
-    They are searched as sin^2 of an angle, in which a Bernoulli likelihood bends the same everywhere; the
-    logits of means near 0 or 1 hardly bend it, and L-BFGS would need thousands of steps.
-    Data are bits `[N, D]`, masses q(z|x_i) dz / N at the nodes `[Q, N]`, and the start angles `[Q, D]`.
+    A Bernoulli likelihood bends the same everywhere in the angle; it hardly bends in the logits of means near
+    0 or 1, and L-BFGS would need thousands of steps.
     """
-    return _minimise(lambda angle: -_reconstruction(data, angle.sin().square(), mass), start, mass).sin() ** 2
+    return _minimise(lambda angle: -_reconstruction(data, mass, angle.sin().square()), start, mass).sin() ** 2
 
 
-def _reconstruction(data: Tensor, means: Tensor, mass: Tensor) -> Tensor:
+def _reconstruction(data: Tensor, mass: Tensor, means: Tensor) -> Tensor:
     """The part of the bound that depends on the decoder, E_x E_q log p(x|z), a scalar in nats."""
     return (torch.xlogy(mass @ data, means) + torch.xlogy(mass @ (1 - data), 1 - means)).sum()
 
 
-# Proposition 3
-
-
-def _attenuation(settings: Settings) -> Iterator[dict[str, object]]:
+def _attenuation(settings: Settings) -> Iterator[pd.DataFrame]:
+    """Proposition 3."""
     observations = _tensor(settings.observations)
     posteriors = CATEGORICAL.draw(settings.seed, "models", settings.models, len(observations))
     for sigma in (*settings.importance_sigmas, math.inf):
         x, mass = noisy(observations, sigma, settings.importance_nodes, SEARCHED)
         start = CATEGORICAL.draw(settings.seed, "proposal", settings.starts, settings.models, len(x))
         for k in settings.ks:
-            yield from _by_model(importance_regulariser(posteriors, mass, k, start), sigma=sigma, k=k)
+            values = importance_regulariser(posteriors, mass, k, start)
+            key = {"model": range(len(values)), "sigma": sigma, "k": k}
+            yield pd.DataFrame({**key, "regulariser": values})
 
 
 def importance_regulariser(posteriors: Tensor, mass: Tensor, k: int, start: Tensor) -> Tensor:
-    """R(theta; sigma, k) (eq. 23) of encoders free at every node, each the best of the starts, `[M]` in nats.
+    """R(theta; sigma, k) (eq. 23) of encoders free at every node, each the best of the starts, in nats.
 
     By eq. 21 it is the least average of log p(x) - L_k, without approximation: the k draws count only by how
-    often they hit each category, and all such counts are enumerated. Posteriors are `[M, N, 2]`, starts
-    `[S, M, Q, 2]`.
+    often they hit each category, and all such counts are enumerated. Of posteriors `[M, N, 2]` and starts
+    `[S, M, Q, 2]`: `[M]`.
     """
     counts = _counts(k)
     ways = math.lgamma(k + 1) - torch.lgamma(counts + 1).sum(1)
@@ -316,13 +296,10 @@ def _counts(k: int) -> Tensor:
     return _tensor([(a, b, k - a - b) for a in range(k + 1) for b in range(k + 1 - a)])
 
 
-# Appendix B
-
-
 def _bounds(sigma: float, settings: Settings) -> dict[str, float]:
-    """Both bounds of z ~ N(0, 1), x|z ~ N(z, 1/4), with q(z|x~) the exact posterior at the perturbed x~.
+    """Appendix B: bounds of z ~ N(0, 1), x|z ~ N(z, 1/4), with q(z|x~) the exact posterior at x~.
 
-    The perturbed inputs are the Gauss-Hermite nodes of the noise. The mutual information of z and x~ is
+    The perturbed inputs x~ are the Gauss-Hermite nodes of the noise. The mutual information of z and x~ is
     H(z) - H(z|x~), by adaptive quadrature and in closed form, and knows nothing of the model.
     """
     nodes, weights = np.polynomial.hermite_e.hermegauss(settings.perturbations)
@@ -351,7 +328,7 @@ def _bounds(sigma: float, settings: Settings) -> dict[str, float]:
 
 
 def _entropy_of_mixture(means: Tensor, probability: Tensor) -> float:
-    """Of z, in nats, by SciPy's adaptive quadrature between neighbouring means and beyond the outermost."""
+    """H(z) in nats, by SciPy's adaptive quadrature between neighbouring means and beyond the outermost."""
 
     def integrand(z: float) -> float:
         density = (probability * Normal(means, SCALE).log_prob(_tensor(z)).exp()).sum()
@@ -361,17 +338,11 @@ def _entropy_of_mixture(means: Tensor, probability: Tensor) -> float:
     return quad(integrand, low, high, points=means.tolist(), epsabs=1e-11, limit=500)[0]
 
 
-# What the statements share
-
-
 def _minimise(loss: Callable[[Tensor], Tensor], start: Tensor, mass: Tensor | None = None) -> Tensor:
-    """Where L-BFGS from `start`, `[..., Q, P]`, ends.
+    """Where L-BFGS from `start`, `[..., Q, P]`, ends; a UserError where the gradient is not 0 there.
 
     A node of little mass `[Q, N]` bends the loss little; in units of the root of its mass all bend alike, and
     far fewer steps are needed.
-
-    Raises:
-        UserError: it stopped where the gradient is not 0.
     """
     unit = torch.ones(()) if mass is None else mass.sum(1, keepdim=True).sqrt()
     options = {"maxiter": 20_000, "maxfun": 50_000, "maxcor": 30, "ftol": 0, "gtol": 1e-9}
@@ -383,7 +354,7 @@ def _minimise(loss: Callable[[Tensor], Tensor], start: Tensor, mass: Tensor | No
 
 
 def _grid(mean: Tensor, scale: Tensor, nodes: int, reach: float) -> Tensor:
-    """Equidistant nodes that cover Gaussians N(m_i, s_i^2) and resolve the narrowest."""
+    """Equidistant nodes that cover Gaussians N(m_i, s_i^2) and resolve the narrowest, or a UserError."""
     low, high = float((mean - reach * scale).min()), float((mean + reach * scale).max())
     least = 1 + math.ceil(WIDTHS * (high - low) / float(scale.min()))
     if nodes < least:
@@ -397,21 +368,8 @@ def _randn(seed: int, purpose: str, *shape: int) -> Tensor:
     return torch.randn(shape, dtype=torch.float64, generator=torch_generator(seed, "air.theory", purpose))
 
 
-def _by_model(regularisers: Tensor, **key: object) -> Iterator[dict[str, object]]:
-    """A row for each of M models."""
-    for model, value in enumerate(regularisers.tolist()):
-        yield {"model": model} | key | {"regulariser": value}
-
-
 def _floats(**values: Tensor | float) -> dict[str, float]:
     return {name: float(value) for name, value in values.items()}
-
-
-def _table(**columns: object) -> pd.DataFrame:
-    """Columns of tensors `[Q]`, and of numbers and names that are the same in each row."""
-    return pd.DataFrame(
-        {name: value.numpy() if isinstance(value, Tensor) else value for name, value in columns.items()}
-    )
 
 
 def _log_probabilities(logits: Tensor) -> Tensor:

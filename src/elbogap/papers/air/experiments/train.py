@@ -28,8 +28,6 @@ from elbogap.runtime import Run, torch_generator
 from elbogap.tables import read_arrays
 from elbogap.training import Work
 
-Trained = tuple[Training, Fit]
-
 
 def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame | dict[str, np.ndarray]]:
     """Train the cell `cell` on the data set `dataset` (keys), whose images are the input `images`.
@@ -54,47 +52,35 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame | dict[str, np.n
     images = {
         part: torch.from_numpy(unpack(arrays, part, count)).to(run.device) for part, count in counts.items()
     }
-    if settings.batch > len(images["train"]):
-        raise UserError(
-            f"air.train: batch {settings.batch} exceeds the {len(images['train'])} training images"
-        )
-    trained: list[Trained] = []
+    count = len(images["train"])
+    if settings.batch > count:
+        raise UserError(f"air.train: batch {settings.batch} exceeds the {count} training images")
+    fits: list[Fit] = []
+    keys: list[tuple[str, float, float, int]] = []
     for method in methods(cell):
         members = list(product(range(cell.seeds), method.strengths))
         training = Training(settings, dataset, cell, method, members)
         size = max(1, settings.rows // training.rows_per_member())
-        trained += in_chunks(members, size, partial(_train, training, images, run))
+        fits += in_chunks(members, size, partial(_train, training, images, run))
+        keys += [(method.name, method.alpha, strength, seed) for seed, strength in members]
+    table = pd.DataFrame(keys, columns=["method", "alpha", "strength", "seed"])
     every = settings.measure_rounds
-    measured = np.minimum(np.arange(every, cell.rounds + every, every), cell.rounds) * settings.round_steps
-    key: dict[str, object] = {
-        "document": "air",
-        "dataset": dataset,
-        "data": str(arrays["data"]),
-        "cell": name,
-    }
-    key |= {"k": cell.k, "m": cell.m, "encoder": "large" if cell.large_encoder else "standard"}
-    curves = [
-        pd.DataFrame(
-            {
-                **key,
-                **of_member,
-                "step": measured,
-                "passes": measured * settings.batch / len(images["train"]),
-                "train_bound": fit.values[m],
-                "valid_bound": fit.measured["valid"][m],
-                "test_bound": fit.measured["test"][m],
-            }
-        )
-        for training, fit in trained
-        for m, of_member in enumerate(training.keys)
-    ]
-    return {
-        "models": _stored(trained, measured).to_arrays(),
-        "curves": pd.concat(curves, ignore_index=True),
-    }
+    step = np.minimum(np.arange(every, cell.rounds + every, every), cell.rounds) * settings.round_steps
+    kept = np.concatenate([fit.kept for fit in fits])
+    networks = {name: MLP.joined([fit.networks[name] for fit in fits]) for name in ("encoder", "decoder")}
+    values = {name: np.array(column.tolist()) for name, column in table.items()}
+    models = Stored(networks, values | {"kept_step": np.where(kept < 0, -1, step[kept])})
+    key = {"document": "air", "dataset": dataset, "data": str(arrays["data"]), "cell": name, "k": cell.k}
+    key |= {"m": cell.m, "encoder": "large" if cell.large_encoder else "standard"}
+    curves = pd.DataFrame(key, index=table.index).join(table)
+    curves = curves.merge(pd.DataFrame({"step": step, "passes": step * settings.batch / count}), how="cross")
+    curves["train_bound"] = np.concatenate([fit.values.ravel() for fit in fits])
+    for part in ("valid", "test"):
+        curves[f"{part}_bound"] = np.concatenate([fit.measured[part].ravel() for fit in fits])
+    return {"models": models.to_arrays(), "curves": curves}
 
 
-def _train(training: Training, images: Mapping[str, Tensor], run: Run, members: Sequence[Member]) -> Trained:
+def _train(training: Training, images: Mapping[str, Tensor], run: Run, members: Sequence[Member]) -> Fit:
     """Train some of a method's members."""
     training = replace(training, members=members)
     settings, dataset, method = training.settings, training.dataset, training.method
@@ -116,21 +102,10 @@ def _train(training: Training, images: Mapping[str, Tensor], run: Run, members: 
 
     (seed, strength), number = members[0], len(members)
     label = f"{dataset}-{run.keys['cell']}-{method.name}{method.alpha:g}-{seed}.{strength:g}-{number}"
-    found = training.fit(
+    return training.fit(
         images["train"],
         epochs=training.cell.rounds,
         record_epochs=settings.measure_rounds,
         monitor=Monitor(settings.measure_rounds, measure, select="valid"),
         work=Work.in_module(__name__, settings, run, label),
     )
-    return training, found
-
-
-def _stored(trained: Sequence[Trained], measured: np.ndarray) -> Stored:
-    """All members, with the networks of the best of the measured steps."""
-    keys = pd.DataFrame([key for training, _ in trained for key in training.keys])
-    kept = np.concatenate([np.where(fit.kept < 0, -1, measured[fit.kept]) for _, fit in trained])
-    names = ("encoder", "decoder")
-    networks = {name: MLP.joined([fit.networks[name] for _, fit in trained]) for name in names}
-    values = {name: np.array(column.tolist()) for name, column in keys.items()}
-    return Stored(networks, values | {"kept_step": kept})
