@@ -25,12 +25,7 @@ def grid(codes: Tensor, nodes: int) -> Tensor:
 def over_indices(
     model: Model, codes: Tensor, x: Tensor, block: int
 ) -> Iterator[tuple[Tensor, Tensor, Tensor, Tensor]]:
-    """What MAPA approximates, and MAPA.
-
-    Yields:
-        A block of x `[B, 2]`, and log p(x_n|f(z_i)), log p(i|x_n, Z) (eq. 7) and log q(i|n) (eq. 8),
-        `[B, N]`.
-    """
+    """Blocks of x `[B, 2]` and log p(x_n|f(z_i)), log p(i|x_n, Z) (eq. 7), log q(i|n) (eq. 8), `[B, N]`."""
     outputs = model.decode(codes)
     for rows in x.split(block):
         log_likelihood = model.log_likelihood(rows, outputs)

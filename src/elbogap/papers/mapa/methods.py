@@ -1,7 +1,7 @@
 """The methods of document mapa, each named once, and the cells of its grid: a method with its budget.
 
-What a method is made of is named here and built in :mod:`elbogap.papers.mapa.training`. Nothing here needs
-torch: settings, rules and figures read names, budgets and labels from here.
+What a method is made of is named here and built in :mod:`elbogap.papers.mapa.training`: settings, rules and
+figures read names, budgets and labels from here, without torch.
 """
 
 import re
@@ -35,10 +35,10 @@ class Method:
     Attributes:
         name: column `method`, and the beginning of the names of cells.
         label: in figures.
-        budget: what it takes.
+        budget: what it takes; MAPA without a budget has k = N.
         posterior: q(z|x), one of `training.POSTERIORS`; None for MAPA.
         objective: one of `training.OBJECTIVES`, for methods with q(z|x).
-        proposal: q(i|n), one of `training.PROPOSALS`, for MAPA; without a budget it takes k = N.
+        proposal: q(i|n), one of `training.PROPOSALS`, for MAPA.
         reading: how k counts.
     """
 
@@ -79,7 +79,7 @@ CELL = "|".join(method.pattern for method in METHODS.values())
 
 
 def split(samples: int, fraction: float, reading: Reading) -> tuple[int, int]:
-    """The number k of certain terms, at least 1, and of drawn terms for a budget S, k being a part of S."""
+    """The number k of certain terms, a fraction of the budget S but at least 1, and that of drawn terms."""
     k = max(1, round(fraction * samples))
     return k, samples - k if reading == "within" else samples
 
@@ -102,11 +102,7 @@ class Cell:
 
     @classmethod
     def parse(cls, name: str) -> "Cell":
-        """The cell of a name.
-
-        Raises:
-            UserError: there is none.
-        """
+        """The cell of a name; raises UserError if there is none."""
         for method in METHODS.values():
             if match := re.fullmatch(method.pattern, name):
                 numbers = [int(number) for number in match.groups()]

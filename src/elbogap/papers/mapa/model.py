@@ -11,7 +11,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from elbogap.data.synthetic import problem
+from elbogap.data import synthetic
 from elbogap.densities import isotropic_gaussian_log_density, pairwise_gaussian_log_density
 from elbogap.errors import UserError
 from elbogap.evaluation.pushforward import log_evidence
@@ -20,7 +20,7 @@ from elbogap.inference.objectives.base import StandardNormalPrior
 from elbogap.inference.prior_recovery import MonotoneMap, quantile_map
 from elbogap.nn.mlp import MLP
 from elbogap.nn.store import Stored
-from elbogap.papers.mapa.methods import NETWORK, QUANTILE_MAP, STANDARD, Cell
+from elbogap.papers.mapa.methods import QUANTILE_MAP, STANDARD, Cell
 from elbogap.runtime import numpy_generator
 
 Part = Literal["train", "valid", "test"]
@@ -28,16 +28,8 @@ Part = Literal["train", "valid", "test"]
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Model:
-    """A decoder with its noise and its way to a standard normal prior, in float64.
+    """A decoder f, one network, with its noise and the law h of its codes, in float64; None is h(z) = z."""
 
-    Attributes:
-        name: for messages.
-        decoder: f, one network.
-        noise_variance: sigma^2.
-        law: h, or None for h(z) = z.
-    """
-
-    name: str
     decoder: MLP
     noise_variance: float
     law: MonotoneMap | None = None
@@ -73,18 +65,24 @@ class Model:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class GroundTruth(Model):
-    """The model whose decoder is known, the surrogate of a problem's; its name is that of the problem."""
+    """The surrogate of a problem's decoder, as experiment `mapa.surrogate` stored it."""
+
+    problem: str
 
     @classmethod
     def load(cls, name: str, path: Path) -> Self:
-        """The surrogate that experiment `mapa.surrogate` stored."""
+        """The ground truth of problem `name`."""
         decoder = Stored.load(path).networks["decoder"].double()
-        return cls(name=name, decoder=decoder, noise_variance=problem(name).noise_variance)
+        return cls(problem=name, decoder=decoder, noise_variance=synthetic.problem(name).noise_variance)
+
+    def key(self) -> dict[str, object]:
+        """Columns `document`, `problem`."""
+        return {"document": "mapa", "problem": self.problem}
 
     def data_set(self, points: int, seed: int, draw: int, part: Part = "train") -> tuple[Tensor, Tensor]:
         """Latent values z `[N, 1]` and observations x `[N, 2]` of a draw; draws and parts are independent."""
         keys = () if part == "train" else (part,)
-        generator = numpy_generator(seed, "mapa data set", self.name, draw, *keys)
+        generator = numpy_generator(seed, "mapa data set", self.problem, draw, *keys)
         z = torch.from_numpy(generator.standard_normal((points, 1)))
         noise = torch.from_numpy(generator.standard_normal((points, 2)))
         return z, self.decode(z) + np.sqrt(self.noise_variance) * noise
@@ -95,7 +93,8 @@ class Trained(Model):
     """A model that experiment `mapa.train` made.
 
     Attributes:
-        cell: its cell.
+        truth: what made its data.
+        cell: its method with its budget.
         draw: number of its data set.
         restart: number of its restart.
         encoder: of x; one network, whose outputs are the heads of q(z|x), or the code g(x) for MAPA.
@@ -107,6 +106,7 @@ class Trained(Model):
         seed: base seed of its data sets.
     """
 
+    truth: GroundTruth
     cell: Cell
     draw: int
     restart: int
@@ -118,6 +118,11 @@ class Trained(Model):
     batch: int
     seed: int
 
+    @property
+    def name(self) -> str:
+        """For messages, e.g. `vae-1.0`: its cell, draw and restart."""
+        return f"{self.cell.name}-{self.draw}.{self.restart}"
+
     @torch.no_grad()
     def encode(self, x: Tensor) -> Tensor:
         """The heads of q(z|x), or g(x) `[..., 1]`, of x `[..., 2]`."""
@@ -127,33 +132,25 @@ class Trained(Model):
         """Columns `cell`, `method`, `S`, `k_share`, `draw`, `restart`."""
         return {"cell": self.cell.name, **self.cell.key(), "draw": self.draw, "restart": self.restart}
 
-    def training_set(self, truth: GroundTruth) -> tuple[Tensor, Tensor]:
-        """Latent values z `[N, 1]` and observations x `[N, 2]`."""
-        return truth.data_set(self.points, self.seed, self.draw)
+    def data_set(self, part: Part = "train", points: int | None = None) -> tuple[Tensor, Tensor]:
+        """Latent values z `[N, 1]` and observations x `[N, 2]`: its training set, or others of its draw."""
+        return self.truth.data_set(points or self.points, self.seed, self.draw, part)
 
-    def held_out(self, truth: GroundTruth, points: int, part: Part) -> Tensor:
-        """Observations of its draw on which it was not trained, `[N, 2]`."""
-        return truth.data_set(points, self.seed, self.draw, part)[1]
-
-    def recovered(self, x: Tensor) -> Self:
-        """The same with the exact quantile map of its codes of x `[N, 2]` as h, unless its prior is standard.
+    def recovered(self) -> Self:
+        """The same with the exact quantile map of its codes of the training set as h, unless it has a prior.
 
         Raises:
             UserError: a code is not finite.
         """
-        if self.prior == STANDARD:
+        if self.prior is not None:
             return self
-        return replace(self, law=quantile_map(self.encode(x)[:, 0]), prior=QUANTILE_MAP)
+        return replace(self, law=quantile_map(self.encode(self.data_set()[1])[:, 0]), prior=QUANTILE_MAP)
 
-    def distilled(self, decoder: MLP) -> Self:
-        """The same with a network in place of f o h."""
-        return replace(self, decoder=decoder, law=None, prior=NETWORK)
-
-    def diverged(self, x: Tensor) -> bool:
-        """Whether a weight, or a reconstruction of its data x `[N, 2]`, is not finite in single precision."""
+    def diverged(self) -> bool:
+        """Whether a weight, or a reconstruction of its training set, is not finite in single precision."""
         values: list[Tensor] = [*self.decoder.parameters(), *self.encoder.parameters()]
         if self.prior is None:
-            codes = self.encode(x)
+            codes = self.encode(self.data_set()[1])
             values += [codes, self.decode(codes)]
         return not all(value.float().isfinite().all() for value in values)
 
@@ -162,37 +159,29 @@ def load(truth: GroundTruth, name: str, path: Path) -> list[Trained]:
     """The models of cell `name` that experiment `mapa.train` stored, ordered by draw, then restart."""
     stored, cell = Stored.load(path), Cell.parse(name)
     values = stored.values
-    models = []
-    for m, (draw, restart) in enumerate(
-        zip(values["draw"].tolist(), values["restart"].tolist(), strict=True)
-    ):
-        networks = stored.member(m)
-        models.append(
-            Trained(
-                name=f"{name}-{draw}.{restart}",
-                cell=cell,
-                draw=draw,
-                restart=restart,
-                decoder=networks["decoder"].double(),
-                encoder=networks["encoder"].double(),
-                noise_variance=truth.noise_variance,
-                prior=STANDARD if cell.method.posterior else None,
-                bound=float(values["bound"][m, -1]),
-                passes=float(values["passes"][m]),
-                points=int(values["points"]),
-                batch=int(values["batch"]),
-                seed=int(values["seed"]),
-            )
+    decoder, encoder = (stored.networks[part].double() for part in ("decoder", "encoder"))
+    return [
+        Trained(
+            decoder=decoder.select([m]),
+            encoder=encoder.select([m]),
+            noise_variance=truth.noise_variance,
+            truth=truth,
+            cell=cell,
+            draw=draw,
+            restart=restart,
+            prior=STANDARD if cell.method.posterior else None,
+            bound=float(values["bound"][m, -1]),
+            passes=float(values["passes"][m]),
+            points=int(values["points"]),
+            batch=int(values["batch"]),
+            seed=int(values["seed"]),
         )
-    return models
+        for m, (draw, restart) in enumerate(np.stack([values["draw"], values["restart"]], 1).tolist())
+    ]
 
 
 def of_the_same_data(experiment: str, models: Sequence[Trained]) -> Trained:
-    """Any of the models, all of which have the same data sets.
-
-    Raises:
-        UserError: they have not.
-    """
+    """Any of the models; raises UserError unless all have the same data sets."""
     if len({(model.points, model.seed) for model in models}) != 1:
         raise UserError(
             f"mapa.{experiment}: the cells were trained on different data sets; rebuild their models"
@@ -201,14 +190,11 @@ def of_the_same_data(experiment: str, models: Sequence[Trained]) -> Trained:
 
 
 def selected(
-    truth: GroundTruth, density: pd.DataFrame, models: Sequence[Trained], draws: Iterable[int] | None = None
+    density: pd.DataFrame, models: Sequence[Trained], draws: Iterable[int] | None = None
 ) -> list[Trained]:
-    """The best restarts of a cell by validation likelihood, in the order of the data draws.
-
-    Where the prior is recovered, it is by the exact quantile map.
+    """The best restarts of a cell by validation likelihood, with a prior, in the order of the data draws.
 
     Args:
-        truth: the ground truth of the problem.
         density: table of experiment `mapa.density`.
         models: those of the cell.
         draws: the data draws wanted; all if none are named.
@@ -216,17 +202,16 @@ def selected(
     Raises:
         UserError: the table has no selected model of the cell and draw, or names a model that there is not.
     """
-    cell = models[0].cell
+    cell, members = models[0].cell, {(model.draw, model.restart): model for model in models}
     ours = (density["cell"] == cell.name) & (density["prior"] == cell.method.priors[0]) & density["selected"]
     restarts = density[ours].set_index("draw")["restart"]
-    members = {(model.draw, model.restart): model for model in models}
     chosen = []
     for draw in sorted({model.draw for model in models}) if draws is None else draws:
         model = members.get((draw, restarts.get(draw)))
         if model is None:
             raise UserError(
-                f"no selected model of {cell.name} on data set {draw} of {truth.name}; rebuild the table of "
-                "densities, or ask for fewer draws"
+                f"no selected model of {cell.name} on data set {draw} of {models[0].truth.problem}; rebuild "
+                "the table of densities, or ask for fewer draws"
             )
-        chosen.append(model.recovered(model.training_set(truth)[1]))
+        chosen.append(model.recovered())
     return chosen

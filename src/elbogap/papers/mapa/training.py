@@ -9,7 +9,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor
@@ -34,14 +34,8 @@ Member = tuple[int, int]
 """A data draw and a restart."""
 
 
-@dataclass(frozen=True)
-class Posterior:
-    """How an encoder makes q(z|x).
-
-    Attributes:
-        outputs: of the encoder.
-        family: q(z|x_b) for draws `[..., S, B, 1]` from the encoder's outputs `[..., B, outputs]`.
-    """
+class Posterior(NamedTuple):
+    """How an encoder with so many outputs, `[..., B, outputs]`, makes q(z|x_b) of draws `[..., S, B, 1]`."""
 
     outputs: int
     family: Callable[[Tensor], Family]
@@ -68,12 +62,12 @@ PROPOSALS: Mapping[str, Callable[[GroundTruth, Tensor, Tensor], Tensor]] = {
 
 
 def encoder_outputs(cell: Cell) -> int:
-    """Those that q(z|x) takes, or the code g(x)."""
+    """As many as q(z|x) takes, or one, the code g(x)."""
     return POSTERIORS[cell.method.posterior].outputs if cell.method.posterior else 1
 
 
 def networks(settings: Train, problem: str, cell: Cell, members: Sequence[Member]) -> dict[str, MLP]:
-    """Decoder, and encoder of q(z|x) or of codes g(x); decoders start alike in all methods."""
+    """Decoder and encoder of each member; decoders start alike in all methods."""
     sizes = {"decoder": [1, *settings.hidden, 2], "encoder": [2, *settings.hidden, encoder_outputs(cell)]}
     return {
         name: MLP.independent(
@@ -87,14 +81,7 @@ def networks(settings: Train, problem: str, cell: Cell, members: Sequence[Member
 
 @dataclass(frozen=True)
 class TrainingSets:
-    """What members are trained on.
-
-    Attributes:
-        x: of each member, `[M, N, 2]`, float32.
-        noise_variance: sigma^2.
-        batch: observations per step.
-        streams: generator of each member by epoch, on the device of the data.
-    """
+    """Each member's data x `[M, N, 2]`, float32, and its generator by epoch, on the device of the data."""
 
     x: Tensor
     noise_variance: float
@@ -120,23 +107,19 @@ def objective(
     settings: Train, truth: GroundTruth, cell: Cell, members: Sequence[Member], device: str
 ) -> Objective:
     """The cell's objective on the members' data sets."""
-    draws = sorted({draw for draw, _ in members})
-    x = {draw: truth.data_set(settings.points, settings.seed, draw)[1].float() for draw in draws}
+    draws = [draw for draw, _ in members]
+    x = {draw: truth.data_set(settings.points, settings.seed, draw)[1].float() for draw in set(draws)}
+    keys = (settings.seed, "mapa.train", truth.problem, "epoch")
     sets = TrainingSets(
-        torch.stack([x[draw] for draw, _ in members]).to(device),
+        torch.stack([x[draw] for draw in draws]).to(device),
         truth.noise_variance,
         settings.batch,
-        [
-            partial(torch_generator, settings.seed, "mapa.train", truth.name, "epoch", *member, device=device)
-            for member in members
-        ],
+        [partial(torch_generator, *keys, *member, device=device) for member in members],
     )
     if cell.fraction is None:
         return of_cell(cell, sets)
-    proposals = {
-        draw: proposal(truth, cell, settings.points, settings.seed, draw).to(device) for draw in draws
-    }
-    return of_cell(cell, sets, [proposals[draw] for draw, _ in members])
+    q = {draw: proposal(truth, cell, settings.points, settings.seed, draw).to(device) for draw in set(draws)}
+    return of_cell(cell, sets, [q[draw] for draw in draws])
 
 
 def of_cell(cell: Cell, sets: TrainingSets, proposals: Sequence[Proposal] = ()) -> Objective:
@@ -156,14 +139,9 @@ def variational(
     sets: TrainingSets,
     decoder: Callable[[Mapping[str, MLP]], Network],
 ) -> Variational:
-    """An objective over q(z|x) with S draws for each observation.
+    """An objective over q(z|x), a :class:`Posterior`'s family of the network `encoder`, with S draws per x.
 
-    Args:
-        objective: what is maximised.
-        family: see :class:`Posterior`; its encoder is the network `encoder`.
-        samples: S.
-        sets: the data.
-        decoder: f of all members, from the networks.
+    The decoder makes f of all members from the networks.
     """
 
     def log_joint(networks: Mapping[str, MLP], batch: Batch) -> StandardNormalPrior:
@@ -192,7 +170,7 @@ def variational(
 def proposal(truth: GroundTruth, cell: Cell, points: int, seed: int, draw: int) -> Proposal:
     """q(i|n) on a training set, with the k certain terms that training takes, ties included."""
     log_q = PROPOSALS[cell.method.proposal](truth, *truth.data_set(points, seed, draw))
-    return Proposal.prepare(log_q, cell.terms(points)[0], torch_generator(seed, "ties", truth.name, draw))
+    return Proposal.prepare(log_q, cell.terms(points)[0], torch_generator(seed, "ties", truth.problem, draw))
 
 
 @dataclass(frozen=True)
@@ -209,12 +187,12 @@ class AllTerms:
         return self.sets.steps
 
     def prepare(self, epoch: int) -> Batch:
-        """`x` `[M, K, B, 2]` and all `points` `[M, K, N, 2]`."""
+        """Batches `x` `[M, K, B, 2]`, and all `points` at each step, `[M, K, N, 2]`."""
         rows = torch.stack([self.sets.rows(stream(epoch)) for stream in self.sets.streams])
         return {"x": rows_of(self.sets.x, rows), "points": self.every_point()}
 
     def every_point(self) -> Tensor:
-        """All points at each step, `[M, K, N, 2]`."""
+        """What `points` are, without a copy."""
         return self.sets.x[:, None].expand(-1, self.steps, -1, -1)
 
     def value(self, networks: Mapping[str, Network], batch: Batch) -> Tensor:
@@ -229,10 +207,10 @@ class AllTerms:
 
 @dataclass(frozen=True)
 class SomeTerms(AllTerms):
-    """MAPA's bound: terms chosen by each data set's proposal, networks run once per distinct point.
+    """MAPA's bound: terms chosen by each member's proposal, networks run once per distinct point.
 
     Attributes:
-        proposals: of each member, on the device of the data; equal data sets share theirs.
+        proposals: of each member, on the device of the data.
         samples: terms drawn beside the certain ones.
     """
 
@@ -242,13 +220,12 @@ class SomeTerms(AllTerms):
     reported: ClassVar[tuple[str, ...]] = ("passes",)
 
     def prepare(self, epoch: int) -> Batch:
-        """What a step needs.
+        """Batches `x` `[M, K, B, 2]` with their terms.
 
-        Returns:
-            `x` `[M, K, B, 2]`; `points` `[M, K, U, 2]`, the distinct points that the step's terms ask for,
-            padded with the first point; `terms` `[M, K, B, T]`, places of the terms among all members'
-            points in one row; `log_weights` `[M, K, B, T]`; `passes` `[M, K]`, the number of distinct points
-            over B. On a GPU `points` are all N, since shapes must not change and most are asked for.
+        `points` `[M, K, U, 2]` are the distinct ones that a step's terms ask for, padded with the first
+        point; on a GPU all N, since shapes must not change and most are asked for. `terms` `[M, K, B, T]`
+        are places among all members' points in one row; `log_weights` `[M, K, B, T]`; `passes` `[M, K]` is
+        the number of distinct points over B.
         """
         sets, chosen, indices, log_weights = self.sets, [], [], []
         for proposal, stream in zip(self.proposals, sets.streams, strict=True):

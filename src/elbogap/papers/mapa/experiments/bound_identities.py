@@ -30,13 +30,14 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame]:
         of which the first is 0 for k = N and the second for k = 1 without samples. Also `N`, and whether
         k = N as `all_terms`.
     """
-    rows = []
-    for name, path in tqdm(run.inputs.items(), desc="identities", mininterval=5):
-        rows += _rows(GroundTruth.load(name, path), settings)
-    return {"identities": pd.DataFrame(rows)}
+    tables = [
+        _identities(GroundTruth.load(name, path), settings)
+        for name, path in tqdm(run.inputs.items(), desc="identities", mininterval=5)
+    ]
+    return {"identities": pd.concat(tables, ignore_index=True)}
 
 
-def _rows(truth: GroundTruth, settings: Settings) -> list[dict[str, object]]:
+def _identities(truth: GroundTruth, settings: Settings) -> pd.DataFrame:
     count = settings.points
     z, x = truth.data_set(count, settings.seed, draw=0)
     log_likelihood = truth.log_likelihood(x, truth.decode(z))
@@ -47,20 +48,18 @@ def _rows(truth: GroundTruth, settings: Settings) -> list[dict[str, object]]:
     rows = []
     for k in (*(k for k in settings.terms if k < count), count):
         for samples in settings.samples:
-            generator = torch_generator(settings.seed, "mapa bound", truth.name, k, samples)
-            repetitions = settings.repetitions if samples > 0 and k < count else 1
+            generator = torch_generator(settings.seed, "mapa bound", truth.problem, k, samples)
             estimates = []
-            for _ in range(repetitions):
+            for _ in range(settings.repetitions if samples > 0 and k < count else 1):
                 q = Proposal.prepare(log_q, k, generator)
                 drawn = noise.draw(MAPA().noise(samples, count), generator, dtype=torch.float64)
                 estimates.append(MAPA().estimate(q, log_joint, drawn).value)
             bounds = torch.stack(estimates)
             means = bounds.mean(1)
-            error = float(means.std() / math.sqrt(repetitions)) if repetitions > 1 else 0.0
+            error = float(means.std() / math.sqrt(len(means))) if len(means) > 1 else 0.0
             rows.append(
                 {
-                    "document": "mapa",
-                    "problem": truth.name,
+                    **truth.key(),
                     "N": count,
                     "k": k,
                     "sampled": samples,
@@ -74,4 +73,4 @@ def _rows(truth: GroundTruth, settings: Settings) -> list[dict[str, object]]:
                     "minus_autoencoder": float((bounds - autoencoder).abs().max()),
                 }
             )
-    return rows
+    return pd.DataFrame(rows)

@@ -7,7 +7,6 @@ which is what its bound bounds; q and the k certain terms are those of training.
 """
 
 import math
-from functools import partial
 
 import pandas as pd
 import torch
@@ -32,15 +31,8 @@ from elbogap.tables import read_table
 from elbogap.training import Work, tabulate
 
 METRICS = (
-    "log_likelihood",
-    "bound",
-    "bound_gap",
-    "bound_gap_se",
-    "inference_gap",
-    "approximation_gap",
-    "amortisation_gap",
-    "largest_gradient",
-    "recovery_gap",
+    *("log_likelihood", "bound", "bound_gap", "bound_gap_se", "inference_gap", "approximation_gap"),
+    *("amortisation_gap", "largest_gradient", "recovery_gap"),
 )
 BLOCK = 500  # observations of MAPA held in memory at once
 MOST_ROWS = 2**15  # decoder evaluations of IWAE held in memory at once
@@ -64,53 +56,53 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame]:
     """
     truth = GroundTruth.load(run.keys["problem"], run.inputs["surrogate"])
     density = read_table(run.inputs["density"])
-    models = [
-        model
-        for name in settings.cells
-        for model in selected(truth, density, load(truth, name, run.inputs[name]))
-    ]
+    cells = [load(truth, name, run.inputs[name]) for name in settings.cells]
+    models = [model for cell in cells for model in selected(density, cell)]
 
     def row(i: int) -> Tensor:
+        model, metrics = models[i], {}
+        generator = torch_generator(settings.seed, "mapa.gaps", truth.problem, model.cell.name, model.draw)
+        measure = _of_posterior if model.cell.method.posterior else _of_proposal
         try:
-            metrics = measure(settings, truth, models[i])
+            metrics = measure(settings, model, generator)
         except Unresolved as why:
-            print(f"{truth.name}: {models[i].cell.name} on data set {models[i].draw} has no gaps: {why}")
-            metrics = {}
+            print(f"{truth.problem}: {model.cell.name} on data set {model.draw} has no gaps: {why}")
         return torch.tensor([metrics.get(metric, math.nan) for metric in METRICS], dtype=torch.float64)
 
-    work = Work.of(run, f"{truth.name}-gaps", provenance.identity(__name__, settings, run))
-    values = tabulate(row, rows=len(models), work=work)
+    work = Work.of(run, f"{truth.problem}-gaps", provenance.identity(__name__, settings, run))
+    values = tabulate(row, rows=len(models), work=work).tolist()
     rows = [
         {
-            "document": "mapa",
-            "problem": truth.name,
+            **truth.key(),
             **model.key(),
             "observations": "test" if model.cell.method.posterior else "training",
             "points": settings.test_points if model.cell.method.posterior else model.points,
             **dict(zip(METRICS, metrics, strict=True)),
         }
-        for model, metrics in zip(models, values.tolist(), strict=True)
+        for model, metrics in zip(models, values, strict=True)
     ]
     return {"gaps": pd.DataFrame(rows).astype({"S": "Int64"})}
 
 
-def measure(settings: Settings, truth: GroundTruth, model: Trained) -> dict[str, float]:
-    """The :data:`METRICS` of one model, those that it has."""
-    generator = torch_generator(settings.seed, "mapa.gaps", truth.name, model.cell.name, model.draw)
-    of_method = _of_posterior if model.cell.method.posterior else _of_proposal
-    return of_method(settings, truth, model, generator)
-
-
-def _of_posterior(
-    settings: Settings, truth: GroundTruth, model: Trained, generator: torch.Generator
-) -> dict[str, float]:
+def _of_posterior(settings: Settings, model: Trained, generator: torch.Generator) -> dict[str, float]:
     """Gaps of q(z|x); those of a Gaussian one by quadrature."""
-    x, method = model.held_out(truth, settings.test_points, "test"), model.cell.method
+    (_, x), method = model.data_set("test", settings.test_points), model.cell.method
     panels = quadrature.adapted_panels(model.decode, model.log_likelihood, x)
     problem = (model.decode, model.log_likelihood, x, panels)
-    log_p, outputs = quadrature.log_evidence(*problem), model.encode(x)
-    q = POSTERIORS[method.posterior or ""].family(outputs)
-    repeated = partial(_repeated, settings.samples, model, x, outputs, generator)
+    log_p, outputs, samples = quadrature.log_evidence(*problem), model.encode(x), model.cell.samples or 1
+    family = POSTERIORS[method.posterior or ""].family
+
+    def repeated(objective: Objective) -> Tensor:
+        """Means over x of an objective with the cell's S, one per repetition `[R]`."""
+        totals = torch.zeros(settings.samples, dtype=torch.float64)
+        for part in torch.arange(len(x)).split(max(1, MOST_ROWS // (samples * settings.samples))):
+            q = family(outputs[part])
+            drawn = noise.draw(q.noise(settings.samples, samples, len(part)), generator, dtype=torch.float64)
+            of_x = objective.estimate(q, model.log_joint(x[part]), drawn).value
+            totals += (of_x.mean(1) if of_x.ndim > 2 else of_x).sum(1)
+        return totals / len(x)
+
+    q = family(outputs)
     if isinstance(q, DiagonalGaussian):
         gaussians = DiagonalGaussian(q.mean[0], q.log_variance[0])
         of_x, best = gaussian_elbo(*problem, gaussians), best_gaussians(*problem, gaussians)
@@ -124,34 +116,13 @@ def _of_posterior(
     else:
         elbo = repeated(ELBO())
         gaps = {"inference_gap": float(log_p.mean() - elbo.mean())}
-    return _bound(log_p, elbo if model.cell.samples == 1 else repeated(OBJECTIVES[method.objective])) | gaps
+    return _bound(log_p, elbo if samples == 1 else repeated(OBJECTIVES[method.objective])) | gaps
 
 
-def _repeated(
-    repetitions: int,
-    model: Trained,
-    x: Tensor,
-    outputs: Tensor,
-    generator: torch.Generator,
-    objective: Objective,
-) -> Tensor:
-    """Means over x of an objective with the cell's S, one per repetition `[R]`."""
-    samples, family = model.cell.samples or 1, POSTERIORS[model.cell.method.posterior or ""].family
-    totals = torch.zeros(repetitions, dtype=torch.float64)
-    for part in torch.arange(len(x)).split(max(1, MOST_ROWS // (samples * repetitions))):
-        q = family(outputs[part])
-        drawn = noise.draw(q.noise(repetitions, samples, len(part)), generator, dtype=torch.float64)
-        of_x = objective.estimate(q, model.log_joint(x[part]), drawn).value
-        totals += (of_x.mean(1) if of_x.ndim > 2 else of_x).sum(1)
-    return totals / len(x)
-
-
-def _of_proposal(
-    settings: Settings, truth: GroundTruth, model: Trained, generator: torch.Generator
-) -> dict[str, float]:
+def _of_proposal(settings: Settings, model: Trained, generator: torch.Generator) -> dict[str, float]:
     """Gaps of q(i|n), under the empiricalised model."""
-    _, x = model.training_set(truth)
-    q = proposal(truth, model.cell, model.points, model.seed, model.draw)
+    _, x = model.data_set()
+    q = proposal(model.truth, model.cell, model.points, model.seed, model.draw)
     (_, samples), outputs = model.cell.terms(model.points), model.decode(model.encode(x))
     log_p, inference = [], []
     totals = torch.zeros(settings.samples, dtype=torch.float64)

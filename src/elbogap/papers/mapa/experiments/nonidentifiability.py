@@ -12,7 +12,6 @@ The document states neither the observations nor how different the decoders are;
 
 import math
 from collections.abc import Sequence
-from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -29,20 +28,6 @@ from elbogap.runtime import Run, torch_generator
 
 BOUND = 8.0  # grids for integrals over the prior cover [-8, 8], all but e^-34 of it
 BLOCK = 500  # observations held in memory at once
-
-GROUND_TRUTH, MEAN, DRAW = "ground truth", "mean-field mean", "posterior draw"
-
-
-class Variant(NamedTuple):
-    """A model with codes `z` `[N, 1]` of all observations, and its columns.
-
-    The codes are the values that made the data, q(z|x)'s means, or draws from p(z|x). Columns are `variant`,
-    1 for the ground truth and 2 for the learned model, `codes`, `restart` and `test_kl`.
-    """
-
-    model: Model
-    z: Tensor
-    columns: dict[str, Any]
 
 
 def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame | dict[str, np.ndarray]]:
@@ -62,49 +47,47 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame | dict[str, np.n
     """
     truth = GroundTruth.load(run.keys["problem"], run.inputs["surrogate"])
     models = [model for model in load(truth, "vae", run.inputs["models"]) if model.draw == 0]
-    z, x = models[0].training_set(truth)
-    learned = best_by_validation(truth, models, models[0].held_out(truth, settings.valid_points, "valid"))
-    test = learned.held_out(truth, settings.valid_points, "test")
+    z, x = models[0].data_set()
+    learned = best_by_validation(models, models[0].data_set("valid", settings.valid_points)[1])
+    _, test = learned.data_set("test", settings.valid_points)
     test_kl = float(truth.log_evidence(test).mean()) - float(learned.log_evidence(test).mean())
-    generator = torch_generator(settings.seed, "posterior draws", truth.name)
-    of_truth = {"variant": 1, "codes": GROUND_TRUTH, "restart": None, "test_kl": 0.0}
-    of_learned = {"variant": 2, "restart": learned.restart, "test_kl": test_kl}
-    variants = (
-        Variant(truth, z, of_truth),
-        Variant(learned, learned.encode(x)[:, :1], of_learned | {"codes": MEAN}),
-        Variant(learned, posterior_draws(learned, x, generator), of_learned | {"codes": DRAW}),
-    )
+    mean = learned.encode(x)[:, :1]
+    draw = posterior_draws(learned, x, torch_generator(settings.seed, "posterior draws", truth.problem))
     shown = of_ranks(z, settings.quantiles)
-    codes = torch.stack([variant.z[:, 0] for variant in variants[:2]])
+    codes = torch.cat([z, mean], 1).T
     nodes = grid(codes, settings.grid)
-    first, second = (curves(variant.model, variant.z, x, shown, nodes) for variant in variants[:2])
+    first, second = curves(truth, z, x, shown, nodes), curves(learned, mean, x, shown, nodes)
     arrays = {
         "z": codes,
         "z_shown": codes[:, shown],
         "grid": nodes[:, 0],
-        "decoder": torch.stack([variant.model.decode(nodes) for variant in variants[:2]]),
+        "decoder": torch.stack([truth.decode(nodes), learned.decode(nodes)]),
         **{name: torch.stack([first[name], second[name]]) for name in ("true", "empiricalised")},
         **{name: first[name] for name in ("prior", "mapa")},
     }
+    of_shown = {"z_gt": z[shown, 0].numpy(), "x1": x[shown, 0].numpy(), "x2": x[shown, 1].numpy()}
     tables = []
-    for variant in variants:
-        measures = _measures(truth, variant, x)
-        of_shown = measures.iloc[shown.numpy()].assign(
-            observation=[f"rank {quantile:g}" for quantile in settings.quantiles],
-            z_gt=z[shown, 0].numpy(),
-            x1=x[shown, 0].numpy(),
-            x2=x[shown, 1].numpy(),
+    for variant, kind, model, own in (
+        (1, "ground truth", truth, z),
+        (2, "mean-field mean", learned, mean),
+        (2, "posterior draw", learned, draw),
+    ):
+        measures = _measures(model, own, x)
+        rows = measures.iloc[shown.numpy()].assign(
+            observation=[f"rank {quantile:g}" for quantile in settings.quantiles], **of_shown
         )
-        rows = pd.concat([of_shown, measures.mean().to_frame().T.assign(observation="mean")])
-        distance = _decoder_distance(truth, variant.model)
-        rows = rows.assign(
-            document="mapa",
-            problem=truth.name,
-            **variant.columns,
-            decoder_distance=distance,
-            decoder_distance_to_noise=distance / math.sqrt(truth.noise_variance),
+        distance = _decoder_distance(truth, model)
+        tables.append(
+            pd.concat([rows, measures.mean().to_frame().T.assign(observation="mean")]).assign(
+                **truth.key(),
+                variant=variant,
+                codes=kind,
+                restart=learned.restart if model is learned else None,
+                test_kl=test_kl if model is learned else 0.0,
+                decoder_distance=distance,
+                decoder_distance_to_noise=distance / math.sqrt(truth.noise_variance),
+            )
         )
-        tables.append(rows)
     keys = ["document", "problem", "variant", "codes", "observation"]
     points = pd.concat(tables, ignore_index=True)
     return {
@@ -113,18 +96,14 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame | dict[str, np.n
     }
 
 
-def best_by_validation(truth: GroundTruth, models: Sequence[Trained], valid: Tensor) -> Trained:
-    """The model with the largest validation likelihood.
-
-    Raises:
-        UserError: no model has one.
-    """
+def best_by_validation(models: Sequence[Trained], valid: Tensor) -> Trained:
+    """The model with the largest validation likelihood; raises UserError if no model has one."""
     logliks = {}
     for model in models:
         try:
             logliks[model] = float(model.log_evidence(valid).mean())
         except Unresolved as error:
-            print(f"{truth.name}: restart {model.restart} is left out: {error}")
+            print(f"{model.truth.problem}: restart {model.restart} is left out: {error}")
     if not logliks:
         raise UserError("mapa.nonidentifiability: no restart has a likelihood; lower the learning rate")
     return max(logliks, key=logliks.__getitem__)
@@ -148,16 +127,15 @@ def posterior_draws(model: Model, x: Tensor, generator: torch.Generator, cells: 
     return middles[torch.cat(chosen)] + width * shift
 
 
-def _measures(truth: GroundTruth, variant: Variant, x: Tensor) -> pd.DataFrame:
+def _measures(model: Model, codes: Tensor, x: Tensor) -> pd.DataFrame:
     """The measures of all N observations, one row each."""
     of_blocks = [
         torch.stack([categorical_kl(log_p, log_q), categorical_kl(log_q, log_p)])
-        for _, _, log_p, log_q in over_indices(variant.model, variant.z, x, BLOCK)
+        for _, _, log_p, log_q in over_indices(model, codes, x, BLOCK)
     ]
     p_to_q, q_to_p = torch.cat(of_blocks, 1).numpy()
-    square = (x - variant.model.decode(variant.z)).square().sum(-1)
-    distance = (square / (2 * truth.noise_variance)).numpy()
-    return pd.DataFrame({"kl_p_to_q": p_to_q, "kl_q_to_p": q_to_p, "distance_to_noise": distance})
+    distance = (x - model.decode(codes)).square().sum(-1) / (2 * model.noise_variance)
+    return pd.DataFrame({"kl_p_to_q": p_to_q, "kl_q_to_p": q_to_p, "distance_to_noise": distance.numpy()})
 
 
 def _decoder_distance(first: Model, second: Model, panels: int = 1000) -> float:

@@ -5,6 +5,8 @@ as if equal, but they differ by -log p(z_i) + [log p(x) - log p_N(x)], where p_N
 the empiricalised evidence: 0.92 + z_i^2 / 2 nats and a constant per x, p_N's Monte-Carlo error.
 """
 
+from itertools import product
+
 import numpy as np
 import pandas as pd
 import torch
@@ -35,20 +37,23 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame]:
         square over n of the rest, log p(x_n) - log p_N(x_n), and `offset_within_error` the fraction of n for
         which it is at most two standard errors of p_N, 2 sqrt([int p(x|z)^2 p(z) dz / p(x)^2 - 1] / N).
     """
-    cells = [(draw, name) for draw in range(settings.draws) for name in run.inputs]
-    truths = {name: GroundTruth.load(name, path) for name, path in run.inputs.items()}
+    truths = [GroundTruth.load(name, path) for name, path in run.inputs.items()]
+    cells = list(product(range(settings.draws), truths))
     rows = [
-        {"document": "mapa", "problem": name, "draw": draw, **_measure(truths[name], draw, settings)}
-        for draw, name in tqdm(cells, desc="posteriors", mininterval=5)
+        {**truth.key(), "draw": draw, "points": settings.points, **_means(truth, draw, settings)}
+        for draw, truth in tqdm(cells, desc="posteriors", mininterval=5)
     ]
     table = pd.DataFrame(rows)
+    table["offset_rms"] **= 0.5
+    table["kl_share"] = table["kl_p_to_q"] / table["kl_p_to_uniform"]
     clusters = table[table["problem"] == "clusters"].set_index("draw")
     for measure in ("kl_p_to_q", "kl_share", "decorrelation"):
         table[f"{measure}_over_clusters"] = table[measure] / table["draw"].map(clusters[measure])
     return {"posterior_kl": table}
 
 
-def _measure(truth: GroundTruth, draw: int, settings: Settings) -> dict[str, float]:
+def _means(truth: GroundTruth, draw: int, settings: Settings) -> dict[str, float]:
+    """Over the observations; of the offset's square as `offset_rms`."""
     z, x = truth.data_set(settings.points, settings.seed, draw)
     log_prior = standard_gaussian_log_density(z)
     panels = quadrature.adapted_panels(truth.decode, truth.log_likelihood, x, block=settings.block)
@@ -74,9 +79,7 @@ def _measure(truth: GroundTruth, draw: int, settings: Settings) -> dict[str, flo
         }
         for name, value in values.items():
             sums[name] = sums.get(name, 0.0) + float(value.sum())
-    means = {name: total / len(x) for name, total in sums.items()}
-    fraction = means["kl_p_to_q"] / means["kl_p_to_uniform"]
-    return {"points": len(x), **means, "offset_rms": means["offset_rms"] ** 0.5, "kl_share": fraction}
+    return {name: total / len(x) for name, total in sums.items()}
 
 
 def _correlation(left: Tensor, right: Tensor) -> Tensor:

@@ -29,8 +29,7 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame | dict[str, np.n
     drawn = {name: value.numpy() for name, value in curves(truth, z, x, index, nodes).items()}
     points = pd.DataFrame(
         {
-            "document": "mapa",
-            "problem": truth.name,
+            **truth.key(),
             "quantile": settings.quantiles,
             "index": index.numpy(),
             "z": z[index, 0].numpy(),

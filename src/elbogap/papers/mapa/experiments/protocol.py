@@ -11,7 +11,7 @@ import math
 import time
 from collections.abc import Sequence
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -25,7 +25,7 @@ from elbogap.inference import noise
 from elbogap.inference.families.mixture import GaussianMixture
 from elbogap.inference.objectives.elbo import IWAE
 from elbogap.nn.mlp import MLP, Network
-from elbogap.papers.mapa.model import GroundTruth, Model, Trained, load, of_the_same_data, selected
+from elbogap.papers.mapa.model import GroundTruth, Model, load, of_the_same_data, selected
 from elbogap.papers.mapa.settings import Protocol as Settings
 from elbogap.papers.mapa.training import TrainingSets, variational
 from elbogap.runtime import Run, torch_generator
@@ -39,34 +39,17 @@ TERMS = {"cpu": 2**18, "cuda": 2**26}  # draws times components held in memory a
 
 
 class Case(NamedTuple):
-    """A model whose likelihood is estimated, its cell or :data:`GROUND_TRUTH`, and its data set.
-
-    `train` is `[N, 2]`, `test` `[T, 2]`.
-    """
+    """A model whose likelihood is estimated, its columns from `cell` to `restart`, and its `[N, 2]` data."""
 
     model: Model
-    cell: str
-    draw: int
+    columns: dict[str, Any]
     train: Tensor
     test: Tensor
 
-    def columns(self) -> dict[str, object]:
-        """Columns `cell`, `method`, `S`, `k_share`, `draw` and `restart`."""
-        if isinstance(self.model, Trained):
-            return self.model.key()
-        key: dict[str, object] = {"cell": self.cell, "method": self.cell, "S": None, "k_share": None}
-        return key | {"draw": self.draw, "restart": None}
-
-
-class Encoded(NamedTuple):
-    """A case with its mixture encoder.
-
-    `seconds` is its part of the fit's wall time, or NaN where an earlier run did part of the fit.
-    """
-
-    case: Case
-    encoder: MLP
-    seconds: float
+    @property
+    def key(self) -> tuple[str, int]:
+        """Its cell or :data:`GROUND_TRUTH`, and its data set."""
+        return self.columns["cell"], self.columns["draw"]
 
 
 def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame | dict[str, object]]:
@@ -87,14 +70,47 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame | dict[str, obje
         OutOfTime: the time budget is spent.
     """
     truth = GroundTruth.load(run.keys["problem"], run.inputs["surrogate"])
+    of_cells = cases(settings, run, truth)
     size = max(1, ROWS[run.device] // (settings.samples * settings.batch))
-    encoded = [
-        fitted
-        for of_cell in cases(settings, run, truth)
-        for chunk in in_chunks(of_cell, size, partial(_fit, settings, run, truth))
-        for fitted in chunk
-    ]
-    return _results(settings, truth, encoded, _evaluate(settings, run, truth, encoded))
+    chunks = [in_chunks(of_cell, size, partial(_fit, settings, run, truth)) for of_cell in of_cells]
+    every = [case for of_cell in of_cells for case in of_cell]
+    encoded = [fitted for of_cell in chunks for chunk in of_cell for fitted in chunk]
+
+    def row(i: int) -> Tensor:
+        """Bound and exact value of log p(x) of every test observation, and their seconds, `[2 T + 2]`."""
+        key = (settings.seed, "mapa.protocol", "bound", truth.problem, *every[i].key)
+        generator, start = torch_generator(*key, device=run.device), time.perf_counter()
+        bound = bound_of(settings, every[i].model, every[i].test, encoded[i][0], generator)
+        middle = time.perf_counter()
+        exact = every[i].model.log_evidence(every[i].test)
+        seconds = torch.tensor([middle - start, time.perf_counter() - middle], dtype=torch.float64)
+        return torch.cat([bound, exact, seconds])
+
+    work = Work.of(run, f"{truth.problem}-bounds", provenance.identity(__name__, settings, run))
+    values = tabulate(row, rows=len(every), work=work).numpy()
+    count = settings.test_points
+    bounds, exact, seconds = np.split(values, [count, 2 * count], axis=1)
+    bias = bounds - exact
+    true = [case.columns["draw"] for case in every]  # rows of the ground truth: they come first, by draw
+    table = pd.DataFrame([{**truth.key(), **case.columns, "points": count} for case in every]).assign(
+        loglik_protocol=bounds.mean(1),
+        loglik_quadrature=exact.mean(1),
+        bias=bias.mean(1),
+        bias_se=bias.std(1, ddof=1) / math.sqrt(count) if count > 1 else math.nan,
+        kl_protocol=(bounds[true] - bounds).mean(1),
+        kl_quadrature=(exact[true] - exact).mean(1),
+        kl_difference=lambda own: own["kl_protocol"] - own["kl_quadrature"],
+    )
+    timings = []
+    for case, (_, fit_s), (bound_s, quadrature_s) in zip(every, encoded, seconds.tolist(), strict=True):
+        times = {"fit_s": fit_s, "bound_s": bound_s, "quadrature_s": quadrature_s}
+        times["ratio"] = (fit_s + bound_s) / quadrature_s
+        known = {name: None if math.isnan(value) else value for name, value in times.items()}
+        timings.append({"cell": case.key[0], "draw": case.key[1], **known})
+    return {
+        "protocol": table.astype({"S": "Int64", "k_share": "Float64", "restart": "Int64"}),
+        "timing": {"problem": truth.problem, "models": timings},
+    }
 
 
 def cases(settings: Settings, run: Run, truth: GroundTruth) -> list[list[Case]]:
@@ -111,18 +127,16 @@ def cases(settings: Settings, run: Run, truth: GroundTruth) -> list[list[Case]]:
             f"mapa.protocol: batch {settings.batch} exceeds the {any_model.points} training points"
         )
 
-    def case(model: Model, cell: str, draw: int) -> Case:
-        _, x = truth.data_set(any_model.points, any_model.seed, draw)
-        _, test = truth.data_set(settings.test_points, any_model.seed, draw, "test")
-        return Case(model, cell, draw, x, test)
+    def case(model: Model, columns: dict[str, Any]) -> Case:
+        _, x = truth.data_set(any_model.points, any_model.seed, columns["draw"])
+        _, test = truth.data_set(settings.test_points, any_model.seed, columns["draw"], "test")
+        return Case(model, columns, x, test)
 
     draws = range(settings.draws)
+    of_truth = {"cell": GROUND_TRUTH, "method": GROUND_TRUTH, "S": None, "k_share": None}
     return [
-        [case(truth, GROUND_TRUTH, draw) for draw in draws],
-        *(
-            [case(model, model.cell.name, model.draw) for model in selected(truth, density, models, draws)]
-            for models in cells
-        ),
+        [case(truth, {**of_truth, "draw": draw, "restart": None}) for draw in draws],
+        *([case(model, model.key()) for model in selected(density, models, draws)] for models in cells),
     ]
 
 
@@ -138,9 +152,12 @@ def means(models: Sequence[Model], device: str) -> Network:
     return of_models
 
 
-def _fit(settings: Settings, run: Run, truth: GroundTruth, cases: Sequence[Case]) -> list[Encoded]:
-    """Fit the mixture encoders of some cases of a cell."""
-    keys = [(truth.name, case.cell, case.draw) for case in cases]
+def _fit(settings: Settings, run: Run, truth: GroundTruth, cases: Sequence[Case]) -> list[tuple[MLP, float]]:
+    """The mixture encoders of some cases of a cell, each with its part of the fit's wall time in seconds.
+
+    The time is NaN where an earlier run did part of the fit.
+    """
+    keys = [(truth.problem, *case.key) for case in cases]
     streams = [
         partial(torch_generator, settings.seed, "mapa.protocol", "epoch", *key, device=run.device)
         for key in keys
@@ -150,8 +167,8 @@ def _fit(settings: Settings, run: Run, truth: GroundTruth, cases: Sequence[Case]
     sets = TrainingSets(x.to(run.device), truth.noise_variance, settings.batch, streams)
     family, decoder = partial(GaussianMixture.from_heads, dimensions=1), means(models, run.device)
     sizes = [2, *settings.hidden, 3 * settings.components]
-    label = f"{truth.name}-{cases[0].cell}-{cases[0].draw}-{len(cases)}"
-    work = _work(settings, run, label, CHECKPOINT_SECONDS)
+    label = "-".join(map(str, (*keys[0], len(cases))))
+    work = Work.of(run, label, provenance.identity(__name__, settings, run), CHECKPOINT_SECONDS)
     whole, start = not work.checkpoint.exists(), time.perf_counter()
     encoder = fit(
         variational(IWAE(), family, settings.samples, sets, lambda networks: decoder),
@@ -163,28 +180,12 @@ def _fit(settings: Settings, run: Run, truth: GroundTruth, cases: Sequence[Case]
         device=run.device,
     ).networks["encoder"]
     seconds = (time.perf_counter() - start) / len(cases) if whole else math.nan
-    return [Encoded(case, encoder.select([m]), seconds) for m, case in enumerate(cases)]
-
-
-def _evaluate(settings: Settings, run: Run, truth: GroundTruth, encoded: Sequence[Encoded]) -> np.ndarray:
-    """Bound and exact value of log p(x) of every test observation, and their seconds, `[cases, 2 T + 2]`."""
-
-    def row(i: int) -> Tensor:
-        case = encoded[i].case
-        key = (settings.seed, "mapa.protocol", "bound", truth.name, case.cell, case.draw)
-        start = time.perf_counter()
-        bound = bound_of(settings, case, encoded[i].encoder, torch_generator(*key, device=run.device))
-        middle = time.perf_counter()
-        exact = case.model.log_evidence(case.test)
-        seconds = torch.tensor([middle - start, time.perf_counter() - middle], dtype=torch.float64)
-        return torch.cat([bound, exact, seconds])
-
-    return tabulate(row, rows=len(encoded), work=_work(settings, run, f"{truth.name}-bounds")).numpy()
+    return [(encoder.select([m]), seconds) for m in range(len(cases))]
 
 
 @torch.no_grad()
-def bound_of(settings: Settings, case: Case, encoder: MLP, generator: torch.Generator) -> Tensor:
-    """log p^(x) with `bound_samples` draws of each test observation, `[T]`, in nats and float64.
+def bound_of(settings: Settings, model: Model, x: Tensor, encoder: MLP, generator: torch.Generator) -> Tensor:
+    """log p^(x) with `bound_samples` draws of each observation, `[T, 2]` to `[T]`, in nats and float64.
 
     The work is done on the device of the generator; the result is on the CPU.
     """
@@ -193,50 +194,12 @@ def bound_of(settings: Settings, case: Case, encoder: MLP, generator: torch.Gene
     per_component = settings.bound_samples // components
     at_once = min(per_component, max(1, most // components**2))
     bounds = []
-    for x in case.test.to(device).split(max(1, most // (components**2 * at_once))):
-        q, parts = GaussianMixture.from_heads(encoder(x[None])[0], 1), []
+    for rows in x.to(device).split(max(1, most // (components**2 * at_once))):
+        q, parts = GaussianMixture.from_heads(encoder(rows[None])[0], 1), []
         for start in range(0, per_component, at_once):
             count = min(at_once, per_component - start)
-            drawn = noise.draw(q.noise(components * count, len(x)), generator, dtype=torch.float64)
-            of_draws = IWAE().estimate(q, case.model.log_joint(x), drawn).value
+            drawn = noise.draw(q.noise(components * count, len(rows)), generator, dtype=torch.float64)
+            of_draws = IWAE().estimate(q, model.log_joint(rows), drawn).value
             parts.append(of_draws + math.log(count / per_component))
         bounds.append(torch.logsumexp(torch.stack(parts), 0))
     return torch.cat(bounds).cpu()
-
-
-def _results(
-    settings: Settings, truth: GroundTruth, encoded: Sequence[Encoded], values: np.ndarray
-) -> dict[str, pd.DataFrame | dict[str, object]]:
-    count = settings.test_points
-    bounds, exact, seconds = np.split(values, [count, 2 * count], axis=1)
-    true = {case.draw: i for i, (case, *_) in enumerate(encoded) if case.cell == GROUND_TRUTH}
-    rows, timings = [], []
-    for i, (case, _, fit_seconds) in enumerate(encoded):
-        difference, reference = bounds[i] - exact[i], true[case.draw]
-        kl, exact_kl = (float((of[reference] - of[i]).mean()) for of in (bounds, exact))
-        rows.append(
-            {
-                "document": "mapa",
-                "problem": truth.name,
-                **case.columns(),
-                "points": count,
-                "loglik_protocol": float(bounds[i].mean()),
-                "loglik_quadrature": float(exact[i].mean()),
-                "bias": float(difference.mean()),
-                "bias_se": float(difference.std(ddof=1)) / math.sqrt(count) if count > 1 else math.nan,
-                "kl_protocol": kl,
-                "kl_quadrature": exact_kl,
-                "kl_difference": kl - exact_kl,
-            }
-        )
-        bound_s, quadrature_s = map(float, seconds[i])
-        fit_s = None if math.isnan(fit_seconds) else fit_seconds
-        ratio = None if fit_s is None else (fit_s + bound_s) / quadrature_s
-        timing = {"fit_s": fit_s, "bound_s": bound_s, "quadrature_s": quadrature_s, "ratio": ratio}
-        timings.append({"cell": case.cell, "draw": case.draw, **timing})
-    table = pd.DataFrame(rows).astype({"S": "Int64", "k_share": "Float64", "restart": "Int64"})
-    return {"protocol": table, "timing": {"problem": truth.name, "models": timings}}
-
-
-def _work(settings: Settings, run: Run, label: str, checkpoint_seconds: float = 0) -> Work:
-    return Work.of(run, label, provenance.identity(__name__, settings, run), checkpoint_seconds)

@@ -31,8 +31,7 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame]:
         squared = (error**2).sum(1)
         rows.append(
             {
-                "document": "mapa",
-                "problem": name,
+                **truth.key(),
                 "noise_variance": target.noise_variance,
                 "activation": truth.decoder.activation,
                 "parameters": sum(parameter.numel() for parameter in truth.decoder.parameters()),

@@ -10,7 +10,6 @@ from itertools import product
 
 import numpy as np
 
-from elbogap import provenance
 from elbogap.ensemble import Fit, fit, in_chunks
 from elbogap.errors import UserError
 from elbogap.nn.mlp import MLP
@@ -41,7 +40,10 @@ def run(settings: Settings, run: Run) -> dict[str, dict[str, np.ndarray]]:
     truth = GroundTruth.load(run.keys["problem"], run.inputs["surrogate"])
     cell = Cell.parse(run.keys["cell"])
     members = list(product(range(settings.draws), range(settings.restarts)))
-    size = max(1, settings.rows // rows_per_step(cell, settings))
+    rows = settings.batch * (cell.samples or settings.points)  # of one member's network per step
+    if not cell.method.posterior:  # MAPA's runs once on each point
+        rows = min(rows, settings.points)
+    size = max(1, settings.rows // rows)
     fits = in_chunks(members, size, partial(_train, settings, run, truth, cell))
     uncounted = float(cell.samples or settings.points / settings.batch)
     passes = [
@@ -62,22 +64,15 @@ def run(settings: Settings, run: Run) -> dict[str, dict[str, np.ndarray]]:
     return {"models": stored.to_arrays()}
 
 
-def rows_per_step(cell: Cell, settings: Settings) -> int:
-    """Rows that one member's network takes per step: S per observation, for MAPA at most all points."""
-    asked = settings.batch * (cell.samples or settings.points)
-    return asked if cell.method.posterior else min(asked, settings.points)
-
-
 def _train(settings: Settings, run: Run, truth: GroundTruth, cell: Cell, members: Sequence[Member]) -> Fit:
-    """Train some of the members."""
-    name = f"{truth.name}-{cell.name}-{members[0][0]}.{members[0][1]}-{len(members)}"
+    name = f"{truth.problem}-{cell.name}-{members[0][0]}.{members[0][1]}-{len(members)}"
     return fit(
         objective(settings, truth, cell, members, run.device),
-        networks(settings, truth.name, cell, members),
+        networks(settings, truth.problem, cell, members),
         epochs=settings.epochs,
         learning_rate=settings.learning_rate,
         final_fraction=settings.final_share,
         record_epochs=settings.record_epochs,
-        work=Work.of(run, name, provenance.identity(__name__, settings, run), settings.checkpoint_seconds),
+        work=Work.in_module(__name__, settings, run, name),
         device=run.device,
     )

@@ -8,13 +8,11 @@ import math
 
 import numpy as np
 import pandas as pd
-import torch
 from tqdm import tqdm
 
 from elbogap.errors import UserError
-from elbogap.inference.empirical import index_log_posterior
-from elbogap.inference.families.proposal import Proposal
-from elbogap.papers.mapa.model import GroundTruth, Trained, load
+from elbogap.papers.mapa.experiments.passes import simulated
+from elbogap.papers.mapa.model import GroundTruth, load
 from elbogap.papers.mapa.settings import TrainingPasses as Settings
 from elbogap.runtime import Run, torch_generator
 
@@ -41,39 +39,26 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame]:
             raise UserError(
                 f"the proposal of cell '{name}' is not MAPA; compare cells of mapa or mapa_beyond"
             )
-        for draw in sorted({model.draw for model in models}):
-            restarts = [model for model in models if model.draw == draw]
-            simulated = _simulate(truth, restarts[0], settings)
-            mean, sd = float(simulated.mean()), float(simulated.std(ddof=1))
+        for draw, model in sorted({model.draw: model for model in models}.items()):
+            _, x = model.data_set()
+            generator = torch_generator(settings.seed, "mapa training passes", truth.problem, draw)
+            terms = [cell.terms(len(x))]
+            (passes,) = simulated(truth, x, terms, settings.batches, model.batch, generator)
+            mean, sd = passes.mean(), passes.std(ddof=1)
             error = ERRORS * sd / math.sqrt(settings.batches)
             rows.append(
                 {
-                    "document": "mapa",
-                    "problem": truth.name,
-                    "points": restarts[0].points,
+                    **truth.key(),
+                    "points": model.points,
                     **cell.key(),
                     "reading": cell.method.reading,
                     "draw": draw,
-                    "passes_per_point": float(np.mean([model.passes for model in restarts])),
+                    "passes_per_point": np.mean([other.passes for other in models if other.draw == draw]),
                     "passes_simulated": mean,
                     "passes_sd": sd,
                     "passes_low": mean - error,
                     "passes_high": mean + error,
-                    "passes_max": restarts[0].points / restarts[0].batch,
+                    "passes_max": model.points / model.batch,
                 }
             )
     return {"passes": pd.DataFrame(rows)}
-
-
-def _simulate(truth: GroundTruth, model: Trained, settings: Settings) -> np.ndarray:
-    """Distinct points asked for by each simulated batch, over the batch size."""
-    _, x = model.training_set(truth)
-    k, samples = model.cell.terms(len(x))
-    generator = torch_generator(settings.seed, "mapa training passes", truth.name, model.draw)
-    counts = []
-    for _ in range(settings.batches):
-        batch = torch.randperm(len(x), generator=generator)[: model.batch]
-        log_q = index_log_posterior(truth.log_likelihood(x[batch], x))
-        terms = Proposal.prepare(log_q, k, generator).choose(samples, generator)
-        counts.append(len(terms.indices.unique()) / model.batch)
-    return np.array(counts)
