@@ -6,7 +6,7 @@ figures read names, budgets and labels from here, without torch.
 
 import re
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from elbogap.errors import UserError
 
@@ -110,7 +110,7 @@ class Cell:
                 return cls(name, method, samples, numbers[1] / 100 if len(numbers) > 1 else None)
         raise UserError(f"no cell '{name}'; write e.g. vae, iwae_S50 or mapa_S50_k10")
 
-    def key(self) -> dict[str, object]:
+    def key(self) -> dict[str, Any]:
         """Columns `method`, `S`, `k_share`."""
         return {"method": self.method.name, "S": self.samples, "k_share": self.fraction}
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 import pandas as pd
@@ -55,11 +55,7 @@ class Model:
         return partial(pairwise_gaussian_log_density, variance=self.noise_variance)
 
     def log_evidence(self, x: Tensor, tolerance: float = 1e-8) -> Tensor:
-        """log p(x) by quadrature, `[N, 2]` to `[N]`, in nats, on the CPU.
-
-        Raises:
-            Unresolved: the decoder varies too fast for its noise, or is not finite.
-        """
+        """log p(x) by quadrature, `[N, 2]` to `[N]`, in nats, on the CPU; may raise Unresolved."""
         return log_evidence(self.decode, self.log_likelihood, x, self.law, tolerance=tolerance).cpu()
 
 
@@ -75,7 +71,7 @@ class GroundTruth(Model):
         decoder = Stored.load(path).networks["decoder"].double()
         return cls(problem=name, decoder=decoder, noise_variance=synthetic.problem(name).noise_variance)
 
-    def key(self) -> dict[str, object]:
+    def key(self) -> dict[str, Any]:
         """Columns `document`, `problem`."""
         return {"document": "mapa", "problem": self.problem}
 
@@ -128,7 +124,7 @@ class Trained(Model):
         """The heads of q(z|x), or g(x) `[..., 1]`, of x `[..., 2]`."""
         return self.encoder(x[None])[0]
 
-    def key(self) -> dict[str, object]:
+    def key(self) -> dict[str, Any]:
         """Columns `cell`, `method`, `S`, `k_share`, `draw`, `restart`."""
         return {"cell": self.cell.name, **self.cell.key(), "draw": self.draw, "restart": self.restart}
 
@@ -137,11 +133,7 @@ class Trained(Model):
         return self.truth.data_set(points or self.points, self.seed, self.draw, part)
 
     def recovered(self) -> Self:
-        """The same with the exact quantile map of its codes of the training set as h, unless it has a prior.
-
-        Raises:
-            UserError: a code is not finite.
-        """
+        """The same with the quantile map of its training set's codes as h, unless its prior is standard."""
         if self.prior is not None:
             return self
         return replace(self, law=quantile_map(self.encode(self.data_set()[1])[:, 0]), prior=QUANTILE_MAP)
@@ -156,7 +148,7 @@ class Trained(Model):
 
 
 def load(truth: GroundTruth, name: str, path: Path) -> list[Trained]:
-    """The models of cell `name` that experiment `mapa.train` stored, ordered by draw, then restart."""
+    """The models of cell `name`, ordered by draw, then restart."""
     stored, cell = Stored.load(path), Cell.parse(name)
     values = stored.values
     decoder, encoder = (stored.networks[part].double() for part in ("decoder", "encoder"))
@@ -192,12 +184,12 @@ def of_the_same_data(experiment: str, models: Sequence[Trained]) -> Trained:
 def selected(
     density: pd.DataFrame, models: Sequence[Trained], draws: Iterable[int] | None = None
 ) -> list[Trained]:
-    """The best restarts of a cell by validation likelihood, with a prior, in the order of the data draws.
+    """The best of a cell's models by validation likelihood, with a prior, for each data draw that is wanted.
 
     Args:
         density: table of experiment `mapa.density`.
-        models: those of the cell.
-        draws: the data draws wanted; all if none are named.
+        models: of the cell.
+        draws: data draws; None is all.
 
     Raises:
         UserError: the table has no selected model of the cell and draw, or names a model that there is not.

@@ -1,7 +1,6 @@
-"""What holds of MAPA's bound whatever is trained, measured (mapa, sections 4 and 5, equations 10, 14 and 29).
+"""What holds of MAPA's bound whatever is trained, measured (mapa, equations 10, 14 and 29).
 
-The codes are the latent values that made the data and the decoder is the ground truth, so that nothing is
-trained; the identities hold for any codes and decoder.
+The codes are the latent values that made the data and the decoder is the ground truth.
 """
 
 import math
@@ -26,9 +25,7 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame]:
         `identities`, means over the N observations in nats: `bound` (eq. 29), over all repetitions, and its
         standard error `bound_se`, 0 where nothing is sampled; `exact` (eq. 4), log (1/N) sum_i p(x_n|f(z_i)),
         and `exact_plus_error`, three standard errors more; `autoencoder` (eq. 14), log p(x_n|f(z_n)) - log N;
-        `minus_exact` and `minus_autoencoder`, the largest distance of the bound of one observation to either,
-        of which the first is 0 for k = N and the second for k = 1 without samples. Also `N`, and whether
-        k = N as `all_terms`.
+        `minus_exact` and `minus_autoencoder`, the largest distance of the bound of one observation to either.
     """
     tables = [
         _identities(GroundTruth.load(name, path), settings)

@@ -1,9 +1,8 @@
 """Prior recovery, exact likelihoods and the choice of restarts of all cells of one problem (mapa, Figure 3).
 
 Deviations: likelihoods are exact by quadrature, not the document's fitted bound. Models without q(z|x)
-recover their prior twice, by the exact quantile map and by the document's networks (appendix C.3, as
-corrected in :mod:`elbogap.inference.prior_recovery`). How these networks are initialised is not stated: they
-start afresh, alike in all cells. The best restart is chosen for each way of recovery by itself.
+recover their prior by the exact quantile map and by the document's networks (appendix C.3, corrected), which
+start afresh, alike in all cells; the best restart is chosen for each way by itself.
 """
 
 from collections.abc import Sequence
@@ -36,8 +35,7 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame]:
         log p_GT(x) - log p(x) over the test set, `test_kl`, with its standard error over observations;
         `selected` marks the best restart of a draw by `valid_loglik`; `passes_per_point` counts the decoder's
         evaluations per training step, over the batch size; `train_bound` is the last recorded mean of the
-        training objective. A model whose training diverged, or whose decoder varies too fast to be
-        integrated, has log-likelihood -inf.
+        objective. A model that diverged or is too steep to be integrated has log-likelihood -inf.
 
     Raises:
         UserError: models of different data sets, or a cell all of whose restarts diverged.
@@ -72,11 +70,7 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame]:
 
 
 def select(table: pd.DataFrame) -> pd.Series:
-    """Whether each row is the best restart by validation likelihood of its cell, data draw and prior.
-
-    Raises:
-        UserError: no restart has a finite likelihood.
-    """
+    """Whether a row is the best restart of its cell, draw and prior; UserError if that has no likelihood."""
     rows = table.groupby(["cell", "draw", "prior"])["valid_loglik"].idxmax()
     lost = rows[~np.isfinite(table.loc[rows, "valid_loglik"].to_numpy())]
     if len(lost):
@@ -91,11 +85,7 @@ def select(table: pd.DataFrame) -> pd.Series:
 def distil(settings: Settings, run: Run, members: Sequence[tuple[Trained, Tensor]]) -> list[Trained]:
     """Decoders f_theta-dagger fitted to f(g(x_n)) at the fitted codes g_psi-dagger(x_n) (eq. 39 and 40).
 
-    Each model comes with its training set x `[N, 2]`.
-
-    Raises:
-        UserError: a minibatch larger than the training set.
-        OutOfTime: the time budget is spent.
+    Each model comes with its training set x `[N, 2]`; UserError if a minibatch is larger than that.
     """
     chosen, (models, x) = settings.distillation, zip(*members, strict=True)
     if chosen.batch > len(x[0]):
@@ -138,11 +128,7 @@ def distil(settings: Settings, run: Run, members: Sequence[tuple[Trained, Tensor
 def evaluate(
     settings: Settings, run: Run, truth: GroundTruth, models: Sequence[Trained]
 ) -> dict[tuple[str, str | None], dict[str, float]]:
-    """What stands in :data:`DIVERGED`, by model and prior.
-
-    Raises:
-        OutOfTime: the time budget is spent.
-    """
+    """What stands in :data:`DIVERGED`, by model and prior."""
     if not models:
         return {}
     held_out, log_truth = {}, {}

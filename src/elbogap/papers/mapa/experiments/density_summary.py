@@ -1,8 +1,6 @@
 """Test divergences of all methods, their orderings and the price of distillation (mapa, Figures 2 and 3).
 
-Deviation: the document states no intervals; here each ordering has two over data sets, Student's and the
-bootstrap's, which with fewer than some ten data sets is too short. The fraction k / S is chosen on the
-validation set for each data set by itself.
+Deviation: the document states no intervals. The fraction k / S is chosen for each data set by itself.
 """
 
 import math
@@ -42,8 +40,7 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame]:
         the k of largest `valid_loglik`.
         `orderings`: for each problem, prior (of MAPA), S and pair of methods `difference`, the mean over data
         sets of test_kl(`worse`) - test_kl(`better`), in nats, with the ends of two 95 % intervals over the
-        `draws` data sets: `low` and `high` of Student's t, `bootstrap_low` and `bootstrap_high` of bootstrap
-        percentiles; with one data set there is no interval.
+        `draws` data sets: Student's, `low` and `high`, and of bootstrap percentiles.
         `recovery`: per problem, method, S and data draw `test_kl_quantile_map`, `test_kl_network` and
         `difference`, what the distillation costs the model that is chosen under the quantile map, in nats.
     """
@@ -94,10 +91,7 @@ def student_interval(values: np.ndarray) -> tuple[float, float]:
 def bootstrap_interval(
     values: np.ndarray, resamples: int, generator: np.random.Generator
 ) -> tuple[float, float]:
-    """Percentile interval of the mean of paired differences, `[D]`; undefined for a single one.
-
-    Each resample draws D of the data sets with replacement, the same for both methods of a pair.
-    """
+    """Percentile interval of the mean of paired differences, `[D]`, resampled; undefined for a single one."""
     if len(values) < 2:
         return math.nan, math.nan
     means = values[generator.integers(len(values), size=(resamples, len(values)))].mean(1)

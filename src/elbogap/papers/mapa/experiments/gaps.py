@@ -1,9 +1,8 @@
 """What each bound of document mapa loses against the likelihood, and why (ours: the document has no such).
 
-A method's bound rests on an approximate posterior q. For VAE and IWAE q(z|x) is Gaussian, and everything is
-measured on test observations under the trained model. For MAPA q is a distribution over the indices i of the
-training set, and everything is measured on the training observations under the empiricalised model (eq. 4),
-which is what its bound bounds; q and the k certain terms are those of training.
+For VAE and IWAE, q(z|x) is Gaussian, and everything is measured on test observations under the trained model.
+For MAPA, q is a distribution over the indices i of the training set, and everything is measured there, under
+the empiricalised model (eq. 4) that its bound bounds; q and the certain terms are those of training.
 """
 
 import math
@@ -42,11 +41,10 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame]:
     """Measure the selected models of the problem `problem`; inputs: `surrogate`, `density`, models by cell.
 
     Returns:
-        `gaps`: one row per cell and data draw, means over observations in nats. `observations` says which:
-        `test`, or `training` for MAPA, whose `log_likelihood` is log (1/N) sum_i p(x|f(g(x_i))).
-        `bound` is the mean of the training objective, exact for the VAE, else over repetitions, and
-        `bound_gap_se` its standard error; `inference_gap` = KL(q || p(z|x)) = log p(x) - ELBO[q], or
-        KL(q || p(i|x_n, Z)) (eq. 7) for MAPA; `approximation_gap` = min over Gaussians q* of
+        `gaps`: one row per cell and data draw, means over observations in nats. `log_likelihood` is
+        log (1/N) sum_i p(x|f(g(x_i))) for MAPA; `bound` is the mean of the training objective, exact for the
+        VAE, else over repetitions, and `bound_gap_se` its standard error; `inference_gap` = KL(q || p(z|x)),
+        or KL(q || p(i|x_n, Z)) (eq. 7) for MAPA; `approximation_gap` = min over Gaussians q* of
         KL(q* || p(z|x)), one q* for each x, `amortisation_gap` what remains, and `largest_gradient` that of
         an ELBO at its q*. Gaps that a method has not are empty, and so are all of a model without integrals.
 

@@ -9,10 +9,7 @@ from elbogap.tables import read_table
 
 
 def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame]:
-    """All rows of the inputs, which are named by problem, in their order; there are no settings.
-
-    Returns:
-        `table`.
+    """All rows of the inputs, which are named by problem, in their order, as `table`.
 
     Raises:
         UserError: an input is of another problem, or has other columns than the first.

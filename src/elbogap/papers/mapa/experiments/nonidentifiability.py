@@ -1,13 +1,10 @@
 """Two decoders of one distribution and their posteriors under one MAPA (mapa, Figures 11 and 12).
 
 Variant 1 is the ground truth, Variant 2 the VAE of the first data set whose validation likelihood is largest.
-The document compares posteriors over z_GT with posteriors over mean-field posterior means, which are unlike:
-z_GT is a draw from Variant 1's posterior, and f(z_GT) is a noise's length away from x, while f of a posterior
-mean is nearly the point of the curve that is closest to x. So draws from Variant 2's exact posteriors are
-measured, too. With them equality is a theorem: where the noise is a known Gaussian, p(x) determines the law
-of f(z), and with it the law of all (f(z_i), x_i).
-
-The document states neither the observations nor how different the decoders are; ranks and measures are ours.
+The document compares posteriors over z_GT, a draw from Variant 1's posterior, with posteriors over mean-field
+posterior means, whose f is nearly the point of the curve that is closest to x. So draws from Variant 2's
+exact posteriors are measured, too. With them equality is a theorem: where the noise is a known Gaussian, p(x)
+determines the law of f(z), and with it the law of all (f(z_i), x_i).
 """
 
 import math
@@ -39,11 +36,10 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame | dict[str, np.n
         `grid` `[G]`, `empiricalised` = log N p(i|x_n, Z) `[2, n, N]` (eq. 7) and `mapa` = log N q(i|n)
         `[n, N]` (eq. 8), in nats.
         `points`: one row per variant, kind of codes and observation: `observation` is `rank 0.5` etc. for
-        those shown, with `z_gt` and coordinates, and `mean` for the mean over all N; `kl_p_to_q` =
-        KL(p(i|x_n, Z) || q(i|n)) and `kl_q_to_p`, in nats, and `distance_to_noise` =
-        |x_n - f(z_n)|^2 / (2 sigma^2). Repeated in every row of a variant: `restart`; `test_kl`, in nats;
-        `decoder_distance` = [int |f_1(z) - f(+-z)|^2 N(z; 0, 1) dz]^1/2 for the sign that makes it least, in
-        units of x, and `decoder_distance_to_noise`, the same over sigma.
+        those shown, and `mean` for the mean over all N; `kl_p_to_q` = KL(p(i|x_n, Z) || q(i|n)) and
+        `kl_q_to_p`, in nats, and `distance_to_noise` = |x_n - f(z_n)|^2 / (2 sigma^2). Of a variant:
+        `test_kl`, in nats; `decoder_distance` = [int |f_1(z) - f(+-z)|^2 N(z; 0, 1) dz]^1/2 for the sign that
+        makes it least, in units of x, and `decoder_distance_to_noise`, the same over sigma.
     """
     truth = GroundTruth.load(run.keys["problem"], run.inputs["surrogate"])
     models = [model for model in load(truth, "vae", run.inputs["models"]) if model.draw == 0]
@@ -110,11 +106,7 @@ def best_by_validation(models: Sequence[Trained], valid: Tensor) -> Trained:
 
 
 def posterior_draws(model: Model, x: Tensor, generator: torch.Generator, cells: int = 2**13) -> Tensor:
-    """One draw from each p(z|x_n), `[N, D]` to `[N, 1]`.
-
-    The density is taken as constant in each of equal cells of [-8, 8]; their width must be small against a
-    posterior's.
-    """
+    """One draw from each p(z|x_n), taken as constant in narrow cells of [-8, 8], `[N, 2]` to `[N, 1]`."""
     width = 2 * BOUND / cells
     middles = (torch.arange(cells, dtype=torch.float64)[:, None] + 0.5) * width - BOUND
     outputs, log_prior = model.decode(middles), standard_gaussian_log_density(middles)

@@ -1,8 +1,8 @@
 """Network evaluations per gradient step and point, MAPA against IWAE, by simulation (mapa, Figures 4 and 5).
 
 A step on a batch evaluates the networks of MAPA once on each distinct index that any observation of the batch
-asks for; IWAE evaluates its decoder S times per observation and its encoder once. The grid of S is not stated
-(the text names 50, 100 and 200), and neither is whether k counts within S: both readings are simulated.
+asks for; IWAE evaluates its decoder S times per observation and its encoder once. Whether k counts within S
+is not stated: both readings are simulated.
 """
 
 from collections.abc import Sequence
@@ -30,10 +30,9 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame]:
     """One row per problem, cost, method, reading, k / S, S and data set; inputs are surrogates by problem.
 
     Returns:
-        `passes`: `cost` says which networks count (:data:`NETWORKS`);
-        `passes_per_point` is the number of evaluations per gradient step over the batch size, the mean over
-        batches, and `passes_sd` the standard deviation over batches; for MAPA `passes_max` is its bound,
-        every network on all N points, and `passes_iwae` what IWAE needs for the same S.
+        `passes`: `cost` says which networks count; `passes_per_point` is the number of evaluations per
+        gradient step over the batch size, the mean over batches, and `passes_sd` the standard deviation; for
+        MAPA `passes_max` is its bound, every network on all N points, and `passes_iwae` what IWAE needs.
     """
     sets = list(product(run.inputs.items(), range(settings.draws)))
     budgets = list(product(get_args(Reading), settings.shares, settings.samples))
@@ -74,7 +73,7 @@ def simulated(
 ) -> np.ndarray:
     """Distinct points that each batch of x `[N, 2]` asks for, over its size, `[len(terms), batches]`.
 
-    Terms are numbers of certain and of drawn ones.
+    Terms are pairs: the number of certain ones and that of drawn ones.
     """
     counts = []
     for _ in range(batches):

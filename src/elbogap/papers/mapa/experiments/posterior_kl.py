@@ -28,14 +28,13 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame]:
     Returns:
         `posterior_kl`, in nats where no other unit is said, means over the N observations of a data set:
         `kl_p_to_q` = KL(p(i|x_n, Z) || q(i|n)) and `kl_q_to_p` its reverse; `kl_p_to_uniform` the same for
-        the proposal 1 / N; `kl_share` the ratio of `kl_p_to_q` to it, what MAPA leaves of the naive
-        proposal's divergence; `decorrelation` is 1 - the correlation of log q(i|n) with log p(i|x_n, Z) over
-        all i, which is the scatter that the figures show; the three columns `..._over_clusters` are
-        `kl_p_to_q`, `kl_share` and `decorrelation` over their values for Clusters in the same draw;
-        `difference` is the mean over i ~ p(i|x_n, Z) of log N p(i|x_n, Z) - log p(z_i|x_n), red minus black,
-        and `prior_term` the part of it that the prior makes, -log p(z_i); `offset_rms` is the root mean
-        square over n of the rest, log p(x_n) - log p_N(x_n), and `offset_within_error` the fraction of n for
-        which it is at most two standard errors of p_N, 2 sqrt([int p(x|z)^2 p(z) dz / p(x)^2 - 1] / N).
+        the proposal 1 / N; `kl_share` the ratio of `kl_p_to_q` to it; `decorrelation`, 1 - the correlation of
+        log q(i|n) with log p(i|x_n, Z) over all i; the columns `..._over_clusters` are ratios to the values
+        for Clusters in the same draw; `difference`, the mean over i ~ p(i|x_n, Z) of
+        log N p(i|x_n, Z) - log p(z_i|x_n), and `prior_term` the part that the prior makes, -log p(z_i);
+        `offset_rms`, the root mean square over n of the rest, log p(x_n) - log p_N(x_n), and
+        `offset_within_error`, the fraction of n for which it is at most two standard errors of p_N,
+        2 sqrt([int p(x|z)^2 p(z) dz / p(x)^2 - 1] / N).
     """
     truths = [GroundTruth.load(name, path) for name, path in run.inputs.items()]
     cells = list(product(range(settings.draws), truths))

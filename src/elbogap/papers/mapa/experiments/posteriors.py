@@ -1,8 +1,7 @@
 """Three log-posteriors of chosen observations: true, empiricalised, MAPA (mapa, Figures 6 to 10).
 
-The document does not say which observations it shows; here they are those whose latent values have stated
-ranks in the data set. N p(i|x, Z) estimates p(x|z_i) / p(x) = p(z_i|x) / p(z_i), a density relative to the
-prior, so that it equals the density p(z|x) only after multiplication with the prior; both are returned.
+The document does not say which observations it shows; here their latent values have stated ranks. N p(i|x, Z)
+estimates p(z_i|x) / p(z_i), a density relative to the prior; the prior is returned, too.
 """
 
 import numpy as np
@@ -18,8 +17,8 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame | dict[str, np.n
     """Posteriors of one problem (key `problem`, input `surrogate`) under its first data set.
 
     Returns:
-        `posteriors`: `z` `[N]`; `empiricalised`, log N p(i|x_n, Z) (eq. 7), and `mapa`, log N q(i|n) (eq. 8),
-        both `[n, N]`; `grid` `[G]` with the log-density `true` `[n, G]` (eq. 41) and `prior` `[G]`, in nats.
+        `posteriors`: `z` `[N]`, `grid` `[G]`, and on them the log-posteriors of
+        :func:`elbogap.papers.mapa.log_posteriors.curves`.
         `points`: one row per chosen observation: its rank as `quantile`, index, latent value and coordinates,
         `log_evidence` = log p(x) and `kl` = KL(p(i|x, Z) || q(i|n)), both in nats.
     """

@@ -1,17 +1,16 @@
 """How biased the document's estimate of the likelihood is (mapa, section 6; the comparison is ours).
 
 The document fits a mixture encoder q(z|x) to the fixed model with IWAE and reports the bound with many more
-samples. It does not say how the draws choose their component: here they are stratified over the components
-(:mod:`elbogap.inference.families.mixture`). The encoder's widths are not stated either; its log-variances and
-weights are free, and it is fitted anew for every model, the ground truth included. MAPA's models have their
-prior recovered by the exact quantile map, so that the estimate and quadrature are of one and the same model.
+samples. Not stated, and ours: draws are stratified over the components, log-variances and weights are free,
+and the encoder is fitted anew for every model, the ground truth included. MAPA's models have their prior
+recovered by the exact quantile map.
 """
 
 import math
 import time
 from collections.abc import Sequence
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -38,18 +37,8 @@ ROWS = {"cpu": 2**17, "cuda": 2**23}  # network rows of the models that are fitt
 TERMS = {"cpu": 2**18, "cuda": 2**26}  # draws times components held in memory at once
 
 
-class Case(NamedTuple):
-    """A model whose likelihood is estimated, its columns from `cell` to `restart`, and its `[N, 2]` data."""
-
-    model: Model
-    columns: dict[str, Any]
-    train: Tensor
-    test: Tensor
-
-    @property
-    def key(self) -> tuple[str, int]:
-        """Its cell or :data:`GROUND_TRUTH`, and its data set."""
-        return self.columns["cell"], self.columns["draw"]
+Case = tuple[Model, dict[str, Any]]
+"""A model whose likelihood is estimated, and its columns: `cell`, or :data:`GROUND_TRUTH`, to `restart`."""
 
 
 def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame | dict[str, object]]:
@@ -61,38 +50,51 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame | dict[str, obje
         `protocol`: one row per cell and data draw, in nats, means over `points` test observations: log p(x),
         and log p_GT(x) - log p(x), by the protocol and by quadrature, with their differences `bias`
         (`bias_se` is its standard error over observations) and `kl_difference`.
-        `timing`: per model, wall seconds of the protocol, `fit_s` and `bound_s`, and `quadrature_s`; models
-        of one cell are fitted together, and divide that time. `fit_s` is null where an earlier, stopped run
-        did part of the work. `ratio` is protocol over quadrature.
+        `timing`: per model, wall seconds of the protocol, `fit_s` and `bound_s`, and `quadrature_s`, and
+        their `ratio`. Models of one cell are fitted together, and divide that time, which is null where an
+        earlier, stopped run did part of the work.
 
     Raises:
         UserError: sizes that do not fit together, or no selected model of a cell and draw.
         OutOfTime: the time budget is spent.
     """
     truth = GroundTruth.load(run.keys["problem"], run.inputs["surrogate"])
-    of_cells = cases(settings, run, truth)
+    density = read_table(run.inputs["density"])
+    cells = [load(truth, name, run.inputs[name]) for name in settings.cells]
+    trained = of_the_same_data("protocol", [model for models in cells for model in models])
+    if settings.batch > trained.points:
+        raise UserError(f"mapa.protocol: batch {settings.batch} exceeds the {trained.points} training points")
+    draws, count = range(settings.draws), settings.test_points
+    x = [truth.data_set(trained.points, trained.seed, draw)[1] for draw in draws]
+    test = [truth.data_set(count, trained.seed, draw, "test")[1] for draw in draws]
+    of_truth = {"cell": GROUND_TRUTH, "method": GROUND_TRUTH, "S": None, "k_share": None}
+    of_cells: list[Sequence[Case]] = [
+        [(truth, {**of_truth, "draw": draw, "restart": None}) for draw in draws],
+        *([(model, model.key()) for model in selected(density, models, draws)] for models in cells),
+    ]
+    cases = [case for of_cell in of_cells for case in of_cell]
     size = max(1, ROWS[run.device] // (settings.samples * settings.batch))
-    chunks = [in_chunks(of_cell, size, partial(_fit, settings, run, truth)) for of_cell in of_cells]
-    every = [case for of_cell in of_cells for case in of_cell]
+    chunks = [in_chunks(of_cell, size, partial(_fit, settings, run, truth, x)) for of_cell in of_cells]
     encoded = [fitted for of_cell in chunks for chunk in of_cell for fitted in chunk]
 
     def row(i: int) -> Tensor:
         """Bound and exact value of log p(x) of every test observation, and their seconds, `[2 T + 2]`."""
-        key = (settings.seed, "mapa.protocol", "bound", truth.problem, *every[i].key)
-        generator, start = torch_generator(*key, device=run.device), time.perf_counter()
-        bound = bound_of(settings, every[i].model, every[i].test, encoded[i][0], generator)
+        (model, columns), (encoder, _) = cases[i], encoded[i]
+        key = (settings.seed, "mapa.protocol", "bound", truth.problem, columns["cell"], columns["draw"])
+        start, held_out = time.perf_counter(), test[columns["draw"]]
+        bound = bound_of(settings, model, held_out, encoder, torch_generator(*key, device=run.device))
         middle = time.perf_counter()
-        exact = every[i].model.log_evidence(every[i].test)
+        exact = model.log_evidence(held_out)
         seconds = torch.tensor([middle - start, time.perf_counter() - middle], dtype=torch.float64)
         return torch.cat([bound, exact, seconds])
 
     work = Work.of(run, f"{truth.problem}-bounds", provenance.identity(__name__, settings, run))
-    values = tabulate(row, rows=len(every), work=work).numpy()
-    count = settings.test_points
+    values = tabulate(row, rows=len(cases), work=work).numpy()
     bounds, exact, seconds = np.split(values, [count, 2 * count], axis=1)
     bias = bounds - exact
-    true = [case.columns["draw"] for case in every]  # rows of the ground truth: they come first, by draw
-    table = pd.DataFrame([{**truth.key(), **case.columns, "points": count} for case in every]).assign(
+    table = pd.DataFrame([{**truth.key(), **columns, "points": count} for _, columns in cases])
+    true = table["draw"].to_numpy()  # the row of each case's ground truth: these come first, by draw
+    table = table.assign(
         loglik_protocol=bounds.mean(1),
         loglik_quadrature=exact.mean(1),
         bias=bias.mean(1),
@@ -101,43 +103,18 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame | dict[str, obje
         kl_quadrature=(exact[true] - exact).mean(1),
         kl_difference=lambda own: own["kl_protocol"] - own["kl_quadrature"],
     )
-    timings = []
-    for case, (_, fit_s), (bound_s, quadrature_s) in zip(every, encoded, seconds.tolist(), strict=True):
-        times = {"fit_s": fit_s, "bound_s": bound_s, "quadrature_s": quadrature_s}
-        times["ratio"] = (fit_s + bound_s) / quadrature_s
-        known = {name: None if math.isnan(value) else value for name, value in times.items()}
-        timings.append({"cell": case.key[0], "draw": case.key[1], **known})
+    times = pd.DataFrame(seconds, columns=["bound_s", "quadrature_s"]).assign(
+        fit_s=[fit_s for _, fit_s in encoded],
+        ratio=lambda own: (own["fit_s"] + own["bound_s"]) / own["quadrature_s"],
+    )
+    timings = table[["cell", "draw"]].join(times).astype(object)
     return {
         "protocol": table.astype({"S": "Int64", "k_share": "Float64", "restart": "Int64"}),
-        "timing": {"problem": truth.problem, "models": timings},
+        "timing": {
+            "problem": truth.problem,
+            "models": timings.where(timings.notna(), None).to_dict("records"),
+        },
     }
-
-
-def cases(settings: Settings, run: Run, truth: GroundTruth) -> list[list[Case]]:
-    """The ground truth and the selected models of each cell, on each data set.
-
-    Raises:
-        UserError: see :func:`run`.
-    """
-    density = read_table(run.inputs["density"])
-    cells = [load(truth, name, run.inputs[name]) for name in settings.cells]
-    any_model = of_the_same_data("protocol", [model for models in cells for model in models])
-    if settings.batch > any_model.points:
-        raise UserError(
-            f"mapa.protocol: batch {settings.batch} exceeds the {any_model.points} training points"
-        )
-
-    def case(model: Model, columns: dict[str, Any]) -> Case:
-        _, x = truth.data_set(any_model.points, any_model.seed, columns["draw"])
-        _, test = truth.data_set(settings.test_points, any_model.seed, columns["draw"], "test")
-        return Case(model, columns, x, test)
-
-    draws = range(settings.draws)
-    of_truth = {"cell": GROUND_TRUTH, "method": GROUND_TRUTH, "S": None, "k_share": None}
-    return [
-        [case(truth, {**of_truth, "draw": draw, "restart": None}) for draw in draws],
-        *([case(model, model.key()) for model in selected(density, models, draws)] for models in cells),
-    ]
 
 
 def means(models: Sequence[Model], device: str) -> Network:
@@ -152,19 +129,20 @@ def means(models: Sequence[Model], device: str) -> Network:
     return of_models
 
 
-def _fit(settings: Settings, run: Run, truth: GroundTruth, cases: Sequence[Case]) -> list[tuple[MLP, float]]:
-    """The mixture encoders of some cases of a cell, each with its part of the fit's wall time in seconds.
+def _fit(
+    settings: Settings, run: Run, truth: GroundTruth, x: Sequence[Tensor], cases: Sequence[Case]
+) -> list[tuple[MLP, float]]:
+    """The mixture encoders of some cases of a cell, and each one's part of the wall time in seconds.
 
     The time is NaN where an earlier run did part of the fit.
     """
-    keys = [(truth.problem, *case.key) for case in cases]
-    streams = [
-        partial(torch_generator, settings.seed, "mapa.protocol", "epoch", *key, device=run.device)
-        for key in keys
-    ]
-    weights = [torch_generator(settings.seed, "mapa.protocol", "weights", *key) for key in keys]
-    x, models = torch.stack([case.train.float() for case in cases]), [case.model for case in cases]
-    sets = TrainingSets(x.to(run.device), truth.noise_variance, settings.batch, streams)
+    models = [model for model, _ in cases]
+    keys = [(truth.problem, columns["cell"], columns["draw"]) for _, columns in cases]
+    seeded = partial(torch_generator, settings.seed, "mapa.protocol")
+    streams = [partial(seeded, "epoch", *key, device=run.device) for key in keys]
+    weights = [seeded("weights", *key) for key in keys]
+    data = torch.stack([x[columns["draw"]].float() for _, columns in cases]).to(run.device)
+    sets = TrainingSets(data, truth.noise_variance, settings.batch, streams)
     family, decoder = partial(GaussianMixture.from_heads, dimensions=1), means(models, run.device)
     sizes = [2, *settings.hidden, 3 * settings.components]
     label = "-".join(map(str, (*keys[0], len(cases))))
@@ -185,10 +163,7 @@ def _fit(settings: Settings, run: Run, truth: GroundTruth, cases: Sequence[Case]
 
 @torch.no_grad()
 def bound_of(settings: Settings, model: Model, x: Tensor, encoder: MLP, generator: torch.Generator) -> Tensor:
-    """log p^(x) with `bound_samples` draws of each observation, `[T, 2]` to `[T]`, in nats and float64.
-
-    The work is done on the device of the generator; the result is on the CPU.
-    """
+    """log p^(x) with `bound_samples` draws of each observation, `[T, 2]` to `[T]` on the CPU, in nats."""
     device = generator.device.type
     encoder, components, most = encoder.to(device, torch.float64), settings.components, TERMS[device]
     per_component = settings.bound_samples // components

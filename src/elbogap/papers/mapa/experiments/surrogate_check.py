@@ -19,8 +19,8 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame]:
     Returns:
         `surrogates`: `mse` is the mean over z ~ N(0, 1) and both coordinates of the squared error, in x^2;
         `max_error` the largest distance |f - f_theta| at the nodes within four standard deviations, in x;
-        `joint_kl` the divergence E |f - f_theta|^2 / (2 sigma^2) between the joint distributions of (z, x)
-        with the analytic and with the surrogate decoder, in nats: an upper bound for that between the data.
+        `joint_kl` = E |f - f_theta|^2 / (2 sigma^2), in nats, the divergence between the joint distributions
+        of (z, x), an upper bound for that between the data.
     """
     z, log_weights = Panels.uniform(10, settings.panels, 10).nodes()
     weights, central = log_weights.exp().numpy(), np.abs(z[:, 0].numpy()) < 4

@@ -1,8 +1,4 @@
-"""Train one method on one problem, all data sets and restarts at once (mapa, Figures 2, 3, 11 and 12).
-
-The document states neither N nor the activation. What each method maximises, and what the document leaves
-open there, is in :mod:`elbogap.papers.mapa.training`. The last incomplete minibatch of an epoch is left out.
-"""
+"""Train one method on one problem, all data sets and restarts at once (mapa, Figures 2, 3, 11 and 12)."""
 
 from collections.abc import Sequence
 from functools import partial

@@ -1,7 +1,6 @@
 """Decoder evaluations counted in real training against their simulation (mapa, Figures 4 and 5).
 
-Training counts the distinct points on which a step evaluates the decoder; here such steps are simulated on
-the same data sets, so that the simulated curves of Figures 4 and 5 can be believed for the trained models.
+Both are of the same data sets, so that the simulated curves can be believed for the trained models.
 """
 
 import math
