@@ -19,7 +19,7 @@ from elbogap.errors import OutOfTime, UserError
 from elbogap.inference.prior_recovery import quantile_map
 from elbogap.nn.mlp import MLP
 from elbogap.papers.mapa.experiments import density
-from elbogap.papers.mapa.model import GroundTruth, load
+from elbogap.papers.mapa.model import GroundTruth, Trained, load
 from elbogap.papers.mapa.settings import Density, EnsembleFit
 from elbogap.runtime import Run, limit_torch_threads
 
@@ -141,7 +141,7 @@ def test_recovered_priors_are_of_the_training_codes(surrogate: Path, tmp_path: P
 
 
 def test_distillation_reproduces_a_decoder_whose_codes_are_normal_already(
-    surrogate: Path, tmp_path: Path
+    surrogate: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Codes at the normal quantiles make h the identity; linear networks can represent all maps exactly."""
     points = 300
@@ -153,7 +153,8 @@ def test_distillation_reproduces_a_decoder_whose_codes_are_normal_already(
     chosen = EnsembleFit(epochs=400, batch=50, learning_rate=0.02, rows=10**6)
     settings = SETTINGS.model_copy(update={"distillation": chosen})
     run = Run("test", {"problem": "circle"}, {"surrogate": surrogate}, tmp_path / "scratch")
-    (distilled,) = density.distil(settings, run, [(model, x)])
+    monkeypatch.setattr(Trained, "data_set", lambda _: (u, x))
+    (distilled,) = density.distil(settings, run, [model])
     z = torch.linspace(-2, 2, 9, dtype=torch.float64)[:, None]
     # Whitening divides by the quantiles' own deviation, a little below 1.
     torch.testing.assert_close(distilled.mean(z), model.decode(z) * u.std(), rtol=0, atol=2e-3)

@@ -3,7 +3,6 @@
 import math
 from collections.abc import Iterator, Sequence
 
-import torch
 from torch import Tensor
 
 from elbogap.densities import categorical_kl, standard_gaussian_log_density
@@ -15,11 +14,6 @@ from elbogap.papers.mapa.model import Model
 def of_ranks(z: Tensor, quantiles: Sequence[float]) -> Tensor:
     """Indices of the observations whose latent values `[N, 1]` have these ranks."""
     return z[:, 0].argsort()[[min(int(quantile * len(z)), len(z) - 1) for quantile in quantiles]]
-
-
-def grid(codes: Tensor, nodes: int) -> Tensor:
-    """Equally spaced latent values between the extreme codes, `[G, 1]`."""
-    return torch.linspace(float(codes.min()), float(codes.max()), nodes, dtype=torch.float64)[:, None]
 
 
 def over_indices(

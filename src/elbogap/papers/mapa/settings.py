@@ -60,9 +60,7 @@ class DataSets(Section):
 class Shown(Section):
     """What figures of log-posteriors show."""
 
-    quantiles: Levels[Part] = setting(
-        "The observations shown are those whose latent values have these ranks.", min_length=1
-    )
+    quantiles: Levels[Part] = setting("Ranks of the latent values of the observations shown.", min_length=1)
     grid: Integer = setting("Latent values at which functions of them are drawn.", ge=100)
 
 
@@ -83,9 +81,7 @@ class Surrogate(Networks, Seeded):
     steps: Integer = setting("Adam steps on a one-cycle schedule.", ge=100)
     learning_rate: Rate = setting("Largest learning rate of the schedule.")
     check_nodes: Integer = setting("Quantiles of the prior to measure the error at.", ge=100)
-    target_mse: Small = setting(
-        "Mean squared error per coordinate under the prior that must be undercut.", unit="x^2"
-    )
+    target_mse: Small = setting("Mean squared error under the prior that must be undercut.", unit="x^2")
 
 
 class SurrogateCheck(Section):
@@ -139,10 +135,7 @@ class Density(OfCells, Resumable, Seeded):
     valid_points: Count = setting("Observations for the choice of restart and k.")
     test_points: Count = setting("Observations for the test divergence.")
     tolerance: Small = setting("Largest error of one panel of the quadrature, relative to p(x).")
-    distillation: EnsembleFit = setting(
-        "The document's way of recovering the prior: networks fitted to the Gaussianised codes and to the "
-        "decoder composed with their map (appendix C.3)."
-    )
+    distillation: EnsembleFit = setting("The document's way of recovering the prior (appendix C.3).")
 
 
 class DensitySummary(Seeded):
@@ -227,12 +220,11 @@ class MapaConfig(Section):
         for name in ("protocol", "gaps", "training_passes"):
             if missing := set(getattr(self, name).cells) - set(self.density.cells):
                 raise ValueError(f"{name}.cells names {sorted(missing)}, which density.cells does not")
-        for name in ("train", "density.distillation", "protocol"):
-            batch = attrgetter(f"{name}.batch")(self)
-            if batch > self.train.points:
-                raise ValueError(f"{name}.batch is {batch}, but train.points is {self.train.points}")
-        if self.protocol.draws > self.train.draws:
-            raise ValueError(
-                f"protocol.draws is {self.protocol.draws}, but train.draws is {self.train.draws}"
-            )
+        limits = dict.fromkeys(
+            ("train.batch", "density.distillation.batch", "protocol.batch"), "train.points"
+        )
+        for name, limit in {**limits, "protocol.draws": "train.draws"}.items():
+            value, most = attrgetter(name, limit)(self)
+            if value > most:
+                raise ValueError(f"{name} is {value}, but {limit} is {most}")
         return self

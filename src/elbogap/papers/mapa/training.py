@@ -21,7 +21,7 @@ from elbogap.inference.families.base import Family
 from elbogap.inference.families.gaussian import DiagonalGaussian
 from elbogap.inference.families.proposal import Proposal
 from elbogap.inference.objectives import base as inference
-from elbogap.inference.objectives.base import Estimate, StandardNormalPrior
+from elbogap.inference.objectives.base import StandardNormalPrior
 from elbogap.inference.objectives.elbo import IWAE, ClosedFormELBO
 from elbogap.inference.objectives.mapa import MAPA
 from elbogap.nn.mlp import MLP, Network
@@ -64,19 +64,6 @@ PROPOSALS: Mapping[str, Callable[[GroundTruth, Tensor, Tensor], Tensor]] = {
 def encoder_outputs(cell: Cell) -> int:
     """As many as q(z|x) takes, or one, the code g(x)."""
     return POSTERIORS[cell.method.posterior].outputs if cell.method.posterior else 1
-
-
-def networks(settings: Train, problem: str, cell: Cell, members: Sequence[Member]) -> dict[str, MLP]:
-    """Decoder and encoder of each member; decoders start alike in all methods."""
-    sizes = {"decoder": [1, *settings.hidden, 2], "encoder": [2, *settings.hidden, encoder_outputs(cell)]}
-    return {
-        name: MLP.independent(
-            widths,
-            settings.activation,
-            [torch_generator(settings.seed, "mapa.train", problem, name, *member) for member in members],
-        )
-        for name, widths in sizes.items()
-    }
 
 
 @dataclass(frozen=True)
@@ -128,8 +115,8 @@ def of_cell(cell: Cell, sets: TrainingSets, proposals: Sequence[Proposal] = ()) 
         objective, family = OBJECTIVES[cell.method.objective], POSTERIORS[cell.method.posterior].family
         return variational(objective, family, cell.samples or 1, sets, lambda networks: networks["decoder"])
     if cell.fraction is None:
-        return AllTerms(sets)
-    return SomeTerms(sets, proposals, cell.terms(sets.points)[1])
+        return AllTerms(**vars(sets))
+    return SomeTerms(**vars(sets), proposals=proposals, samples=cell.terms(sets.points)[1])
 
 
 def variational(
@@ -150,10 +137,6 @@ def variational(
             lambda z: isotropic_gaussian_log_density(x, decode(z), sets.noise_variance)
         )
 
-    def of_members(estimate: Estimate) -> Tensor:
-        means = estimate.mean()  # over the batch, and below over draws where they are not combined
-        return means.reshape(len(means), -1).mean(1)
-
     return Variational(
         objective=objective,
         family=lambda networks, batch: family(networks["encoder"](batch["x"])),
@@ -163,7 +146,8 @@ def variational(
         steps=sets.steps,
         rows=sets.rows,
         data=sets.x,
-        reduce=of_members,
+        # means over the batch, and over draws where they are not combined
+        reduce=lambda estimate: estimate.mean().reshape(len(sets.x), -1).mean(1),
     )
 
 
@@ -174,34 +158,27 @@ def proposal(truth: GroundTruth, cell: Cell, points: int, seed: int, draw: int) 
 
 
 @dataclass(frozen=True)
-class AllTerms:
+class AllTerms(TrainingSets):
     """The empiricalised log-likelihood (eq. 6), all N terms of it: MAPA with k = N."""
-
-    sets: TrainingSets
 
     reported: ClassVar[tuple[str, ...]] = ()
 
-    @property
-    def steps(self) -> int:
-        """Steps per epoch."""
-        return self.sets.steps
-
     def prepare(self, epoch: int) -> Batch:
         """Batches `x` `[M, K, B, 2]`, and all `points` at each step, `[M, K, N, 2]`."""
-        rows = torch.stack([self.sets.rows(stream(epoch)) for stream in self.sets.streams])
-        return {"x": rows_of(self.sets.x, rows), "points": self.every_point()}
+        rows = torch.stack([self.rows(stream(epoch)) for stream in self.streams])
+        return {"x": rows_of(self.x, rows), "points": self.every_point()}
 
     def every_point(self) -> Tensor:
         """What `points` are, without a copy."""
-        return self.sets.x[:, None].expand(-1, self.steps, -1, -1)
+        return self.x[:, None].expand(-1, self.steps, -1, -1)
 
     def value(self, networks: Mapping[str, Network], batch: Batch) -> Tensor:
         """The empiricalised log-likelihood's mean over the batch, `[M]`, in nats."""
         means = networks["decoder"](networks["encoder"](batch["points"]))
-        square, variance = means.new_zeros(()), self.sets.noise_variance
+        square, variance = means.new_zeros(()), self.noise_variance
         for x, mean in zip(batch["x"].unbind(-1), means.unbind(-1), strict=True):
             square = square + (x.unsqueeze(-1) - mean.unsqueeze(-2)).square()
-        constant = -0.5 * means.shape[-1] * math.log(2 * math.pi * variance) - math.log(self.sets.points)
+        constant = -0.5 * means.shape[-1] * math.log(2 * math.pi * variance) - math.log(self.points)
         return MAPA().at(-0.5 / variance * square, constant).mean()
 
 
@@ -227,41 +204,39 @@ class SomeTerms(AllTerms):
         are places among all members' points in one row; `log_weights` `[M, K, B, T]`; `passes` `[M, K]` is
         the number of distinct points over B.
         """
-        sets, chosen, indices, log_weights = self.sets, [], [], []
-        for proposal, stream in zip(self.proposals, sets.streams, strict=True):
+        chosen, indices, log_weights = [], [], []
+        for proposal, stream in zip(self.proposals, self.streams, strict=True):
             generator = stream(epoch)
-            rows = sets.rows(generator)
+            rows = self.rows(generator)
             terms = proposal.choose(self.samples, generator)  # of all points, each being in one batch
             chosen.append(rows)
             indices.append(terms.indices[rows])
             log_weights.append(terms.log_weights.float()[rows])
         places, members = torch.stack(indices), len(indices)
-        used = places.new_zeros((members, self.steps, sets.points), dtype=torch.bool)
+        used = places.new_zeros((members, self.steps, self.points), dtype=torch.bool)
         used.scatter_(2, places.flatten(2), True)
         passes = used.sum(-1)
-        if sets.x.device.type == "cpu":
+        if self.x.device.type == "cpu":
             place, width = used.cumsum(-1) - 1, int(passes.max())
             points = torch.zeros(members, self.steps, width, dtype=torch.int64)
             member, step, index = used.nonzero(as_tuple=True)
             points[member, step, place[used]] = index
             places = place.gather(2, places.flatten(2)).view_as(places)
-            x_points = rows_of(sets.x, points)
+            x_points = rows_of(self.x, points)
         else:
-            width, x_points = sets.points, self.every_point()
+            width, x_points = self.points, self.every_point()
         offset = width * torch.arange(members, device=places.device).view(-1, 1, 1, 1)
         return {
-            "x": rows_of(sets.x, torch.stack(chosen)),
+            "x": rows_of(self.x, torch.stack(chosen)),
             "points": x_points,
             "terms": places + offset,
             "log_weights": torch.stack(log_weights),
-            "passes": passes / sets.batch,
+            "passes": passes / self.batch,
         }
 
     def value(self, networks: Mapping[str, Network], batch: Batch) -> Tensor:
         """The bound's mean over the batch, `[M]`, in nats."""
         means, terms = networks["decoder"](networks["encoder"](batch["points"])), batch["terms"]
         chosen = means.flatten(0, 1).index_select(0, terms.flatten()).view(*terms.shape, -1)
-        log_likelihood = isotropic_gaussian_log_density(
-            batch["x"].unsqueeze(-2), chosen, self.sets.noise_variance
-        )
-        return MAPA().at(log_likelihood + batch["log_weights"], -math.log(self.sets.points)).mean()
+        log_likelihood = isotropic_gaussian_log_density(batch["x"].unsqueeze(-2), chosen, self.noise_variance)
+        return MAPA().at(log_likelihood + batch["log_weights"], -math.log(self.points)).mean()

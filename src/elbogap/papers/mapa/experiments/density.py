@@ -46,7 +46,7 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame]:
     models = [model for name, path in cells.items() for model in load(truth, name, path)]
     of_the_same_data("density", models)
     converged = [model for model in models if not model.diverged()]
-    without = [(model, model.data_set()[1]) for model in converged if model.prior is None]
+    without = [model for model in converged if model.prior is None]
     size = max(1, settings.distillation.rows // settings.distillation.batch)
     distilled = in_chunks(without, size, partial(distil, settings, run))
     recovered = [model.recovered() for model in converged] + [model for chunk in distilled for model in chunk]
@@ -82,22 +82,24 @@ def select(table: pd.DataFrame) -> pd.Series:
     return table.index.to_series().isin(rows)
 
 
-def distil(settings: Settings, run: Run, members: Sequence[tuple[Trained, Tensor]]) -> list[Trained]:
+def distil(settings: Settings, run: Run, models: Sequence[Trained]) -> list[Trained]:
     """Decoders f_theta-dagger fitted to f(g(x_n)) at the fitted codes g_psi-dagger(x_n) (eq. 39 and 40).
 
-    Each model comes with its training set x `[N, 2]`; UserError if a minibatch is larger than that.
+    Raises:
+        UserError: a minibatch larger than the training set.
+        OutOfTime: the time budget is spent.
     """
-    chosen, (models, x) = settings.distillation, zip(*members, strict=True)
+    chosen, x = settings.distillation, [model.data_set()[1] for model in models]
     if chosen.batch > len(x[0]):
         raise UserError(
             f"mapa.density.distillation: batch {chosen.batch} exceeds the {len(x[0])} training points"
         )
-    codes = [model.encode(data) for model, data in members]
+    codes = [model.encode(data) for model, data in zip(models, x, strict=True)]
     gaussianised = [whitened(gaussian_copula(learned[:, 0]))[:, None] for learned in codes]
     outputs = [model.decode(learned) for model, learned in zip(models, codes, strict=True)]
 
-    def on_device(values: Sequence[Tensor]) -> Tensor:
-        return torch.stack(list(values)).float().to(run.device)
+    def on_device(values: list[Tensor]) -> Tensor:
+        return torch.stack(values).float().to(run.device)
 
     def regress(name: str, inputs: Tensor, targets: list[Tensor], variance: float) -> MLP:
         problem, like = models[0].truth.problem, getattr(models[0], name)

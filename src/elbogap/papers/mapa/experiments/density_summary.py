@@ -65,10 +65,12 @@ def orderings(density: pd.DataFrame, resamples: int, seed: int) -> pd.DataFrame:
             gain = (_kl(table, worse, prior, samples) - _kl(table, better, prior, samples)).dropna()
             if len(differences := gain.to_numpy(float)):
                 generator = numpy_generator(seed, "mapa orderings", problem)  # one resampling for all
-                student = student_interval(differences)
-                bootstrap = bootstrap_interval(differences, resamples, generator)
+                intervals = [math.nan] * 4
+                if len(differences) > 1:
+                    bootstrap = bootstrap_interval(differences, resamples, generator)
+                    intervals = [*student_interval(differences), *bootstrap]
                 key = ("mapa", problem, prior, int(samples), better, worse)
-                rows.append((*key, differences.mean(), *student, *bootstrap, len(differences)))
+                rows.append((*key, differences.mean(), *intervals, len(differences)))
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
@@ -81,9 +83,7 @@ def _kl(table: pd.DataFrame, method: str, prior: str, samples: float) -> pd.Seri
 
 
 def student_interval(values: np.ndarray) -> tuple[float, float]:
-    """mean -+ t_{D - 1} s / sqrt D of paired differences, `[D]`; undefined for a single one."""
-    if len(values) < 2:
-        return math.nan, math.nan
+    """mean -+ t_{D - 1} s / sqrt D of paired differences, `[D]`."""
     half = stats.t.ppf((1 + COVERAGE) / 2, len(values) - 1) * values.std(ddof=1) / len(values) ** 0.5
     return values.mean() - half, values.mean() + half
 
@@ -91,9 +91,7 @@ def student_interval(values: np.ndarray) -> tuple[float, float]:
 def bootstrap_interval(
     values: np.ndarray, resamples: int, generator: np.random.Generator
 ) -> tuple[float, float]:
-    """Percentile interval of the mean of paired differences, `[D]`, resampled; undefined for a single one."""
-    if len(values) < 2:
-        return math.nan, math.nan
+    """Percentile interval of the mean of paired differences, `[D]`, over resampled data sets."""
     means = values[generator.integers(len(values), size=(resamples, len(values)))].mean(1)
     low, high = np.quantile(means, [(1 - COVERAGE) / 2, (1 + COVERAGE) / 2])
     return low, high

@@ -18,7 +18,7 @@ from torch import Tensor
 from elbogap.densities import categorical_kl, standard_gaussian_log_density
 from elbogap.errors import Unresolved, UserError
 from elbogap.evaluation import quadrature
-from elbogap.papers.mapa.log_posteriors import curves, grid, of_ranks, over_indices
+from elbogap.papers.mapa.log_posteriors import curves, of_ranks, over_indices
 from elbogap.papers.mapa.model import GroundTruth, Model, Trained, load
 from elbogap.papers.mapa.settings import Nonidentifiability as Settings
 from elbogap.runtime import Run, torch_generator
@@ -51,7 +51,7 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame | dict[str, np.n
     draw = posterior_draws(learned, x, torch_generator(settings.seed, "posterior draws", truth.problem))
     shown = of_ranks(z, settings.quantiles)
     codes = torch.cat([z, mean], 1).T
-    nodes = grid(codes, settings.grid)
+    nodes = torch.linspace(codes.min(), codes.max(), settings.grid, dtype=torch.float64)[:, None]
     first, second = curves(truth, z, x, shown, nodes), curves(learned, mean, x, shown, nodes)
     arrays = {
         "z": codes,

@@ -42,7 +42,7 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame]:
         truth = GroundTruth.load(name, path)
         _, x = truth.data_set(settings.points, settings.seed, draw)
         generator = torch_generator(settings.seed, "mapa passes", name, draw)
-        passes = simulated(truth, x, terms, settings.batches, settings.batch, generator)
+        passes = simulated(truth, x, terms, (settings.batches, settings.batch), generator)
         iwae = pd.DataFrame({"method": "iwae", "S": settings.samples, "passes_sd": 0.0})
         mapa = pd.DataFrame(budgets, columns=["reading", "k_share", "S"]).assign(
             method="mapa",
@@ -67,15 +67,14 @@ def simulated(
     truth: GroundTruth,
     x: Tensor,
     terms: Sequence[tuple[int, int]],
-    batches: int,
-    batch: int,
+    shape: tuple[int, int],
     generator: torch.Generator,
 ) -> np.ndarray:
-    """Distinct points that each batch of x `[N, 2]` asks for, over its size, `[len(terms), batches]`.
+    """Distinct points that batches of x `[N, 2]` ask for, over their size, `[len(terms), batches]`.
 
-    Terms are pairs: the number of certain ones and that of drawn ones.
+    Terms are pairs, the numbers of certain and of drawn ones; the shape is that of the batches' indices.
     """
-    counts = []
+    counts, (batches, batch) = [], shape
     for _ in range(batches):
         rows = torch.randperm(len(x), generator=generator)[:batch]
         log_q = index_log_posterior(truth.log_likelihood(x[rows], x))

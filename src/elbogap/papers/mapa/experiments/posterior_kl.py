@@ -10,7 +10,6 @@ from itertools import product
 import numpy as np
 import pandas as pd
 import torch
-from torch import Tensor
 from tqdm import tqdm
 
 from elbogap.densities import categorical_kl, standard_gaussian_log_density
@@ -66,11 +65,12 @@ def _means(truth: GroundTruth, draw: int, settings: Settings) -> dict[str, float
         )
         error = (torch.expm1(log_square - 2 * log_evidence) / len(z)).sqrt()
         prior_term = -(log_p.exp() @ log_prior)
+        left, right = (value - value.mean(-1, keepdim=True) for value in (log_p, log_q))
         values = {
             "kl_p_to_q": categorical_kl(log_p, log_q),
             "kl_q_to_p": categorical_kl(log_q, log_p),
             "kl_p_to_uniform": categorical_kl(log_p, uniform),
-            "decorrelation": 1 - _correlation(log_p, log_q),
+            "decorrelation": 1 - torch.cosine_similarity(left, right, dim=-1),
             "difference": prior_term + offset,
             "prior_term": prior_term,
             "offset_rms": offset.square(),
@@ -79,9 +79,3 @@ def _means(truth: GroundTruth, draw: int, settings: Settings) -> dict[str, float
         for name, value in values.items():
             sums[name] = sums.get(name, 0.0) + float(value.sum())
     return {name: total / len(x) for name, total in sums.items()}
-
-
-def _correlation(left: Tensor, right: Tensor) -> Tensor:
-    """Pearson's correlation along the last axis, `[B, N]` to `[B]`."""
-    left, right = (value - value.mean(-1, keepdim=True) for value in (left, right))
-    return torch.cosine_similarity(left, right, dim=-1)

@@ -6,8 +6,9 @@ estimates p(z_i|x) / p(z_i), a density relative to the prior; the prior is retur
 
 import numpy as np
 import pandas as pd
+import torch
 
-from elbogap.papers.mapa.log_posteriors import curves, grid, of_ranks
+from elbogap.papers.mapa.log_posteriors import curves, of_ranks
 from elbogap.papers.mapa.model import GroundTruth
 from elbogap.papers.mapa.settings import Posteriors as Settings
 from elbogap.runtime import Run
@@ -24,7 +25,8 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame | dict[str, np.n
     """
     truth = GroundTruth.load(run.keys["problem"], run.inputs["surrogate"])
     z, x = truth.data_set(settings.points, settings.seed, draw=0)
-    index, nodes = of_ranks(z, settings.quantiles), grid(z, settings.grid)
+    index = of_ranks(z, settings.quantiles)
+    nodes = torch.linspace(z.min(), z.max(), settings.grid, dtype=torch.float64)[:, None]
     drawn = {name: value.numpy() for name, value in curves(truth, z, x, index, nodes).items()}
     points = pd.DataFrame(
         {

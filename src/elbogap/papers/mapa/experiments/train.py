@@ -13,8 +13,8 @@ from elbogap.nn.store import Stored
 from elbogap.papers.mapa.methods import Cell
 from elbogap.papers.mapa.model import GroundTruth
 from elbogap.papers.mapa.settings import Train as Settings
-from elbogap.papers.mapa.training import Member, networks, objective
-from elbogap.runtime import Run
+from elbogap.papers.mapa.training import Member, encoder_outputs, objective
+from elbogap.runtime import Run, torch_generator
 from elbogap.training import Work
 
 
@@ -61,14 +61,20 @@ def run(settings: Settings, run: Run) -> dict[str, dict[str, np.ndarray]]:
 
 
 def _train(settings: Settings, run: Run, truth: GroundTruth, cell: Cell, members: Sequence[Member]) -> Fit:
-    name = f"{truth.problem}-{cell.name}-{members[0][0]}.{members[0][1]}-{len(members)}"
+    sizes = {"decoder": [1, *settings.hidden, 2], "encoder": [2, *settings.hidden, encoder_outputs(cell)]}
+    seeded = partial(torch_generator, settings.seed, "mapa.train", truth.problem)  # alike in all methods
+    networks = {
+        name: MLP.independent(widths, settings.activation, [seeded(name, *member) for member in members])
+        for name, widths in sizes.items()
+    }
+    label = f"{truth.problem}-{cell.name}-{members[0][0]}.{members[0][1]}-{len(members)}"
     return fit(
         objective(settings, truth, cell, members, run.device),
-        networks(settings, truth.problem, cell, members),
+        networks,
         epochs=settings.epochs,
         learning_rate=settings.learning_rate,
         final_fraction=settings.final_share,
         record_epochs=settings.record_epochs,
-        work=Work.in_module(__name__, settings, run, name),
+        work=Work.in_module(__name__, settings, run, label),
         device=run.device,
     )

@@ -41,8 +41,8 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame]:
         for draw, model in sorted({model.draw: model for model in models}.items()):
             _, x = model.data_set()
             generator = torch_generator(settings.seed, "mapa training passes", truth.problem, draw)
-            terms = [cell.terms(len(x))]
-            (passes,) = simulated(truth, x, terms, settings.batches, model.batch, generator)
+            shape = (settings.batches, model.batch)
+            (passes,) = simulated(truth, x, [cell.terms(len(x))], shape, generator)
             mean, sd = passes.mean(), passes.std(ddof=1)
             error = ERRORS * sd / math.sqrt(settings.batches)
             rows.append(
