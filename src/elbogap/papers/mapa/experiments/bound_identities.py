@@ -22,10 +22,9 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame]:
     """One row per problem, k and number of sampled terms; inputs are surrogates by problem.
 
     Returns:
-        `identities`, means over the N observations in nats: `bound` (eq. 29), over all repetitions, and its
-        standard error `bound_se`, 0 where nothing is sampled; `exact` (eq. 4), log (1/N) sum_i p(x_n|f(z_i)),
-        and `exact_plus_error`, three standard errors more; `autoencoder` (eq. 14), log p(x_n|f(z_n)) - log N;
-        `minus_exact` and `minus_autoencoder`, the largest distance of the bound of one observation to either.
+        `identities`, means over the N observations in nats: `bound` (eq. 29) with its standard error over
+        repetitions, `exact` (eq. 4), log (1/N) sum_i p(x_n|f(z_i)), `exact_plus_error`, three standard errors
+        more, `autoencoder` (eq. 14), log p(x_n|f(z_n)) - log N, and the largest distances to these.
     """
     tables = [
         _identities(GroundTruth.load(name, path), settings)

@@ -31,11 +31,9 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame]:
     """Evaluate every member of the cells of key `problem`; inputs are `surrogate`, and models by cell.
 
     Returns:
-        `density`: one row per cell, data draw, restart and prior, in nats: means of log p(x), and of
-        log p_GT(x) - log p(x) over the test set, `test_kl`, with its standard error over observations;
-        `selected` marks the best restart of a draw by `valid_loglik`; `passes_per_point` counts the decoder's
-        evaluations per training step, over the batch size; `train_bound` is the last recorded mean of the
-        objective. A model that diverged or is too steep to be integrated has log-likelihood -inf.
+        `density`: one row per cell, data draw, restart and prior: means of log p(x), and `test_kl` of
+        log p_GT(x) - log p(x), in nats; `selected` marks the best restart of a draw by `valid_loglik`. A
+        model that diverged or is too steep to be integrated has log-likelihood -inf.
 
     Raises:
         UserError: models of different data sets, or a cell all of whose restarts diverged.

@@ -38,11 +38,9 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame]:
     Returns:
         `density`: for each problem, method, budget S, prior and data draw, of the selected restarts that with
         the k of largest `valid_loglik`.
-        `orderings`: for each problem, prior (of MAPA), S and pair of methods `difference`, the mean over data
-        sets of test_kl(`worse`) - test_kl(`better`), in nats, with the ends of two 95 % intervals over the
-        `draws` data sets: Student's, `low` and `high`, and of bootstrap percentiles.
-        `recovery`: per problem, method, S and data draw `test_kl_quantile_map`, `test_kl_network` and
-        `difference`, what the distillation costs the model that is chosen under the quantile map, in nats.
+        `orderings`: `difference`, the mean over data sets of test_kl(`worse`) - test_kl(`better`), in nats,
+        with 95 % intervals of Student's, `low` and `high`, and of bootstrap percentiles.
+        `recovery`: what the distillation costs the model that is chosen under the quantile map, in nats.
     """
     members = pd.concat([read_table(path) for path in run.inputs.values()]).astype({"S": "Int64"})
     selected = members[members["selected"]].reset_index(drop=True)

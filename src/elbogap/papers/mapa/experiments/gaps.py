@@ -41,12 +41,10 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame]:
     """Measure the selected models of the problem `problem`; inputs: `surrogate`, `density`, models by cell.
 
     Returns:
-        `gaps`: one row per cell and data draw, means over observations in nats. `log_likelihood` is
-        log (1/N) sum_i p(x|f(g(x_i))) for MAPA; `bound` is the mean of the training objective, exact for the
-        VAE, else over repetitions, and `bound_gap_se` its standard error; `inference_gap` = KL(q || p(z|x)),
-        or KL(q || p(i|x_n, Z)) (eq. 7) for MAPA; `approximation_gap` = min over Gaussians q* of
-        KL(q* || p(z|x)), one q* for each x, `amortisation_gap` what remains, and `largest_gradient` that of
-        an ELBO at its q*. Gaps that a method has not are empty, and so are all of a model without integrals.
+        `gaps`: one row per cell and data draw, means over observations in nats: `bound_gap`, log p(x) less
+        the training objective; `inference_gap` = KL(q || p(z|x)), or KL(q || p(i|x_n, Z)) (eq. 7);
+        `approximation_gap` = min over Gaussians q* of KL(q* || p(z|x)), one for each x; `amortisation_gap`,
+        what remains. Gaps that a method has not are empty, and so are all of a model without integrals.
 
     Raises:
         UserError: no model of a cell was selected.

@@ -32,14 +32,11 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame | dict[str, np.n
 
     Returns:
         `curves`, first axis the variants 1 and 2 with the document's codes: codes `z` `[2, N]` and `z_shown`
-        `[2, n]`, `decoder` `[2, G, 2]` and the log-density `true` `[2, n, G]` (eq. 41) and `prior` `[G]` on
-        `grid` `[G]`, `empiricalised` = log N p(i|x_n, Z) `[2, n, N]` (eq. 7) and `mapa` = log N q(i|n)
-        `[n, N]` (eq. 8), in nats.
-        `points`: one row per variant, kind of codes and observation: `observation` is `rank 0.5` etc. for
-        those shown, and `mean` for the mean over all N; `kl_p_to_q` = KL(p(i|x_n, Z) || q(i|n)) and
-        `kl_q_to_p`, in nats, and `distance_to_noise` = |x_n - f(z_n)|^2 / (2 sigma^2). Of a variant:
-        `test_kl`, in nats; `decoder_distance` = [int |f_1(z) - f(+-z)|^2 N(z; 0, 1) dz]^1/2 for the sign that
-        makes it least, in units of x, and `decoder_distance_to_noise`, the same over sigma.
+        `[2, n]`, `decoder` `[2, G, 2]` on `grid` `[G]`, and the log-posteriors of
+        :func:`elbogap.papers.mapa.log_posteriors.curves`, of which `prior` and `mapa` are alike in both.
+        `points`: one row per variant, kind of codes and observation shown, and of their `mean` over all N:
+        divergences in nats; `distance_to_noise` = |x_n - f(z_n)|^2 / (2 sigma^2); `decoder_distance` =
+        [int |f_1(z) - f(+-z)|^2 N(z; 0, 1) dz]^1/2 for the sign that makes it least, in units of x.
     """
     truth = GroundTruth.load(run.keys["problem"], run.inputs["surrogate"])
     models = [model for model in load(truth, "vae", run.inputs["models"]) if model.draw == 0]

@@ -25,15 +25,13 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame]:
     """One row per problem and data set; the inputs are the surrogates by problem.
 
     Returns:
-        `posterior_kl`, in nats where no other unit is said, means over the N observations of a data set:
-        `kl_p_to_q` = KL(p(i|x_n, Z) || q(i|n)) and `kl_q_to_p` its reverse; `kl_p_to_uniform` the same for
-        the proposal 1 / N; `kl_share` the ratio of `kl_p_to_q` to it; `decorrelation`, 1 - the correlation of
-        log q(i|n) with log p(i|x_n, Z) over all i; the columns `..._over_clusters` are ratios to the values
-        for Clusters in the same draw; `difference`, the mean over i ~ p(i|x_n, Z) of
-        log N p(i|x_n, Z) - log p(z_i|x_n), and `prior_term` the part that the prior makes, -log p(z_i);
-        `offset_rms`, the root mean square over n of the rest, log p(x_n) - log p_N(x_n), and
-        `offset_within_error`, the fraction of n for which it is at most two standard errors of p_N,
-        2 sqrt([int p(x|z)^2 p(z) dz / p(x)^2 - 1] / N).
+        `posterior_kl`, means over the N observations of a data set, in nats: `kl_p_to_q` =
+        KL(p(i|x_n, Z) || q(i|n)), its reverse, and `kl_p_to_uniform` for the proposal 1 / N, with their ratio
+        `kl_share`; `decorrelation`, 1 - the correlation of log q(i|n) with log p(i|x_n, Z) over all i;
+        `..._over_clusters`, ratios to the values for Clusters; `difference`, the mean over i ~ p(i|x_n, Z) of
+        log N p(i|x_n, Z) - log p(z_i|x_n), `prior_term`, -log p(z_i) in it, `offset_rms`, the root mean
+        square of the rest, log p(x_n) - log p_N(x_n), and the fraction of n for which it is at most two
+        standard errors of p_N, 2 sqrt([int p(x|z)^2 p(z) dz / p(x)^2 - 1] / N).
     """
     truths = [GroundTruth.load(name, path) for name, path in run.inputs.items()]
     cells = list(product(range(settings.draws), truths))

@@ -18,10 +18,8 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame | dict[str, np.n
     """Posteriors of one problem (key `problem`, input `surrogate`) under its first data set.
 
     Returns:
-        `posteriors`: `z` `[N]`, `grid` `[G]`, and on them the log-posteriors of
-        :func:`elbogap.papers.mapa.log_posteriors.curves`.
-        `points`: one row per chosen observation: its rank as `quantile`, index, latent value and coordinates,
-        `log_evidence` = log p(x) and `kl` = KL(p(i|x, Z) || q(i|n)), both in nats.
+        `posteriors`: `z` `[N]`, `grid` `[G]` and the log-posteriors of
+        :func:`elbogap.papers.mapa.log_posteriors.curves`; `points`: one row per chosen observation.
     """
     truth = GroundTruth.load(run.keys["problem"], run.inputs["surrogate"])
     z, x = truth.data_set(settings.points, settings.seed, draw=0)

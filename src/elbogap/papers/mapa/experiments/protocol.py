@@ -47,12 +47,10 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame | dict[str, obje
     The inputs are `surrogate`, `density` (the table that selects restarts), and models by cell.
 
     Returns:
-        `protocol`: one row per cell and data draw, in nats, means over `points` test observations: log p(x),
-        and log p_GT(x) - log p(x), by the protocol and by quadrature, with their differences `bias`
-        (`bias_se` is its standard error over observations) and `kl_difference`.
-        `timing`: per model, wall seconds of the protocol, `fit_s` and `bound_s`, and `quadrature_s`, and
-        their `ratio`. Models of one cell are fitted together, and divide that time, which is null where an
-        earlier, stopped run did part of the work.
+        `protocol`: one row per cell and data draw, in nats, means over test observations of log p(x), and of
+        log p_GT(x) - log p(x), by the protocol and by quadrature, with their differences.
+        `timing`: wall seconds per model, and the `ratio` of protocol to quadrature. Models of one cell are
+        fitted together, and divide that time, which is null where an earlier, stopped run did part of it.
 
     Raises:
         UserError: sizes that do not fit together, or no selected model of a cell and draw.

@@ -21,8 +21,7 @@ def run(settings: Settings, run: Run) -> dict[str, dict[str, np.ndarray]]:
     """Fit the surrogate of one problem (key `problem`).
 
     Returns:
-        `surrogate`: a stored network `decoder`, and `mse`, the mean over z ~ N(0, 1) and both coordinates of
-        (f(z) - f_theta(z))^2, at quantiles of the prior.
+        `surrogate`: a stored network `decoder`, and `mse`, the mean of (f(z) - f_theta(z))^2, z ~ N(0, 1).
 
     Raises:
         UserError: the error is not below the target.

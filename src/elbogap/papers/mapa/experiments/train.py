@@ -22,10 +22,9 @@ def run(settings: Settings, run: Run) -> dict[str, dict[str, np.ndarray]]:
     """Train the cell `cell` on the problem `problem` (keys), whose ground truth is the input `surrogate`.
 
     Returns:
-        `models`: stored networks `decoder` and `encoder`, members ordered by draw, then restart; of each
-        member `draw` and `restart`, `bound`, means of the objective over each recorded stretch, in nats, and
-        `passes`, the mean number of distinct points per step on which the decoder was evaluated, over the
-        batch size; `points`, `batch` and `seed` of the settings.
+        `models`: stored networks `decoder` and `encoder`, members ordered by draw, then restart; `bound`,
+        means of the objective over each recorded stretch, in nats; `passes`, the mean number of points per
+        step on which the decoder was evaluated, over the batch size.
 
     Raises:
         UserError: a minibatch larger than the training set, or a cell that is none.

@@ -22,9 +22,8 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame]:
     """One row per cell and data set of key `problem`; inputs are `surrogate` and the models by cell.
 
     Returns:
-        `passes`, evaluations of the decoder per gradient step over the batch size: `passes_per_point` counted
-        in training, the mean over restarts, and `passes_simulated`, the mean over simulated batches, with
-        `passes_sd` over batches and the ends of four standard errors; `passes_max` = N / batch bounds all.
+        `passes`, evaluations of the decoder per gradient step over the batch size: counted in training, the
+        mean over restarts, and simulated, with the ends of four standard errors over batches.
 
     Raises:
         UserError: a cell has another proposal than MAPA.
