@@ -30,25 +30,15 @@ SUFFIXES: dict[Budget, str] = {
 
 @dataclass(frozen=True)
 class Method:
-    """What is maximised over which approximate posterior.
+    """What is maximised over which approximate posterior."""
 
-    Attributes:
-        name: column `method`, and the beginning of the names of cells.
-        label: in figures.
-        budget: what it takes; MAPA without a budget has k = N.
-        posterior: q(z|x), one of `training.POSTERIORS`; None for MAPA.
-        objective: one of `training.OBJECTIVES`, for methods with q(z|x).
-        proposal: q(i|n), one of `training.PROPOSALS`, for MAPA.
-        reading: how k counts.
-    """
-
-    name: str
-    label: str
-    budget: Budget
-    posterior: str | None = None
-    objective: str = ""
-    proposal: str = ""
-    reading: Reading = "within"
+    name: str  # column `method`, and the beginning of the names of cells
+    label: str  # in figures
+    budget: Budget  # what it takes; MAPA without a budget has k = N
+    posterior: str | None = None  # q(z|x), one of `training.POSTERIORS`; None for MAPA
+    objective: str = ""  # one of `training.OBJECTIVES`, for methods with q(z|x)
+    proposal: str = ""  # q(i|n), one of `training.PROPOSALS`, for MAPA
+    reading: Reading = "within"  # how k counts
 
     @property
     def pattern(self) -> str:
@@ -86,19 +76,12 @@ def split(samples: int, fraction: float, reading: Reading) -> tuple[int, int]:
 
 @dataclass(frozen=True)
 class Cell:
-    """A method with its budget, e.g. `mapa_S50_k10`: S = 50, k = 10 % of S.
+    """A method with its budget, e.g. `mapa_S50_k10`: S = 50, k = 10 % of S."""
 
-    Attributes:
-        name: in settings and in names of files.
-        method: the method.
-        samples: S; 1 for the VAE, None for MAPA with k = N.
-        fraction: k / S, for MAPA with a budget.
-    """
-
-    name: str
+    name: str  # in settings and in names of files
     method: Method
-    samples: int | None
-    fraction: float | None
+    samples: int | None  # S; 1 for the VAE, None for MAPA with k = N
+    fraction: float | None  # k / S, for MAPA with a budget
 
     @classmethod
     def parse(cls, name: str) -> "Cell":

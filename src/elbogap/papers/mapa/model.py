@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any, Literal, Self
 
 import numpy as np
-import pandas as pd
 import torch
 from torch import Tensor
 
@@ -21,7 +20,8 @@ from elbogap.inference.prior_recovery import MonotoneMap, quantile_map
 from elbogap.nn.mlp import MLP
 from elbogap.nn.store import Stored
 from elbogap.papers.mapa.methods import QUANTILE_MAP, STANDARD, Cell
-from elbogap.runtime import numpy_generator
+from elbogap.runtime import Run, numpy_generator
+from elbogap.tables import read_table
 
 Part = Literal["train", "valid", "test"]
 
@@ -86,33 +86,19 @@ class GroundTruth(Model):
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Trained(Model):
-    """A model that experiment `mapa.train` made.
+    """A model that experiment `mapa.train` made."""
 
-    Attributes:
-        truth: what made its data.
-        cell: its method with its budget.
-        draw: number of its data set.
-        restart: number of its restart.
-        encoder: of x; one network, whose outputs are the heads of q(z|x), or the code g(x) for MAPA.
-        prior: how it came by its standard normal prior; None before, where z is a code of the data.
-        bound: last recorded mean of the training objective, in nats.
-        passes: decoder evaluations per training step, over the batch size.
-        points: size N of its training set.
-        batch: observations per step of its training.
-        seed: base seed of its data sets.
-    """
-
-    truth: GroundTruth
+    truth: GroundTruth  # what made its data
     cell: Cell
-    draw: int
+    draw: int  # number of its data set
     restart: int
-    encoder: MLP
-    prior: str | None
-    bound: float
-    passes: float
-    points: int
-    batch: int
-    seed: int
+    encoder: MLP  # of x: one network, whose outputs are the heads of q(z|x), or the code g(x) for MAPA
+    prior: str | None  # how it came by its standard normal prior; None before, where z is a code of the data
+    bound: float  # last recorded mean of the training objective, in nats
+    passes: float  # decoder evaluations per training step, over the batch size
+    points: int  # size N of its training set
+    batch: int  # observations per step of its training
+    seed: int  # base seed of its data sets
 
     @property
     def name(self) -> str:
@@ -182,28 +168,25 @@ def of_the_same_data(experiment: str, models: Sequence[Trained]) -> Trained:
 
 
 def selected(
-    density: pd.DataFrame, models: Sequence[Trained], draws: Iterable[int] | None = None
-) -> list[Trained]:
-    """The best of a cell's models by validation likelihood, with a prior, for each data draw that is wanted.
+    truth: GroundTruth, run: Run, cells: Sequence[str], draws: Iterable[int] | None = None
+) -> list[list[Trained]]:
+    """Each cell's best models by validation likelihood, with a prior, for each of the data draws, or for all.
 
-    Args:
-        density: table of experiment `mapa.density`.
-        models: of the cell.
-        draws: data draws; None is all.
+    The inputs of the run are the table `density` of experiment `mapa.density`, and models by cell.
 
     Raises:
-        UserError: the table has no selected model of the cell and draw, or names a model that there is not.
+        UserError: the table has no selected model of a cell and draw, or names a model that there is not.
     """
-    cell, members = models[0].cell, {(model.draw, model.restart): model for model in models}
-    ours = (density["cell"] == cell.name) & (density["prior"] == cell.method.priors[0]) & density["selected"]
-    restarts = density[ours].set_index("draw")["restart"]
-    chosen = []
-    for draw in sorted({model.draw for model in models}) if draws is None else draws:
-        model = members.get((draw, restarts.get(draw)))
-        if model is None:
+    density, chosen = read_table(run.inputs["density"]), []
+    for name in cells:
+        members = {(model.draw, model.restart): model for model in load(truth, name, run.inputs[name])}
+        ours = (density["cell"] == name) & (density["prior"] == Cell.parse(name).method.priors[0])
+        restarts = density[ours & density["selected"]].set_index("draw")["restart"]
+        keys = [(draw, restarts.get(draw)) for draw in draws or sorted({draw for draw, _ in members})]
+        if lost := [draw for draw, restart in keys if (draw, restart) not in members]:
             raise UserError(
-                f"no selected model of {cell.name} on data set {draw} of {models[0].truth.problem}; rebuild "
-                "the table of densities, or ask for fewer draws"
+                f"no selected model of {name} on data set {lost[0]} of {truth.problem}; rebuild the table of "
+                "densities, or ask for fewer draws"
             )
-        chosen.append(model.recovered())
+        chosen.append([members[key].recovered() for key in keys])
     return chosen

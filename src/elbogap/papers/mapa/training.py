@@ -184,15 +184,10 @@ class AllTerms(TrainingSets):
 
 @dataclass(frozen=True)
 class SomeTerms(AllTerms):
-    """MAPA's bound: terms chosen by each member's proposal, networks run once per distinct point.
-
-    Attributes:
-        proposals: of each member, on the device of the data.
-        samples: terms drawn beside the certain ones.
-    """
+    """MAPA's bound: terms chosen by each member's proposal, networks run once per distinct point."""
 
     proposals: Sequence[Proposal]
-    samples: int
+    samples: int  # terms drawn beside the certain ones
 
     reported: ClassVar[tuple[str, ...]] = ("passes",)
 

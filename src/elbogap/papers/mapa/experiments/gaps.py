@@ -22,11 +22,10 @@ from elbogap.inference.families.gaussian import DiagonalGaussian
 from elbogap.inference.objectives.base import Objective
 from elbogap.inference.objectives.elbo import ELBO
 from elbogap.inference.objectives.mapa import MAPA, indexed
-from elbogap.papers.mapa.model import GroundTruth, Trained, load, selected
+from elbogap.papers.mapa.model import GroundTruth, Trained, selected
 from elbogap.papers.mapa.settings import Gaps as Settings
 from elbogap.papers.mapa.training import OBJECTIVES, POSTERIORS, proposal
 from elbogap.runtime import Run, torch_generator
-from elbogap.tables import read_table
 from elbogap.training import Work, tabulate
 
 METRICS = (
@@ -51,9 +50,7 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame]:
         OutOfTime: the time budget is spent.
     """
     truth = GroundTruth.load(run.keys["problem"], run.inputs["surrogate"])
-    density = read_table(run.inputs["density"])
-    cells = [load(truth, name, run.inputs[name]) for name in settings.cells]
-    models = [model for cell in cells for model in selected(density, cell)]
+    models = [model for of_cell in selected(truth, run, settings.cells) for model in of_cell]
 
     def row(i: int) -> Tensor:
         model, metrics = models[i], {}

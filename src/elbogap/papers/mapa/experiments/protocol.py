@@ -24,11 +24,10 @@ from elbogap.inference import noise
 from elbogap.inference.families.mixture import GaussianMixture
 from elbogap.inference.objectives.elbo import IWAE
 from elbogap.nn.mlp import MLP, Network
-from elbogap.papers.mapa.model import GroundTruth, Model, load, of_the_same_data, selected
+from elbogap.papers.mapa.model import GroundTruth, Model, of_the_same_data, selected
 from elbogap.papers.mapa.settings import Protocol as Settings
 from elbogap.papers.mapa.training import TrainingSets, variational
 from elbogap.runtime import Run, torch_generator
-from elbogap.tables import read_table
 from elbogap.training import Work, tabulate
 
 GROUND_TRUTH = "ground_truth"
@@ -57,18 +56,17 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame | dict[str, obje
         OutOfTime: the time budget is spent.
     """
     truth = GroundTruth.load(run.keys["problem"], run.inputs["surrogate"])
-    density = read_table(run.inputs["density"])
-    cells = [load(truth, name, run.inputs[name]) for name in settings.cells]
+    draws, count = range(settings.draws), settings.test_points
+    cells = selected(truth, run, settings.cells, draws)
     trained = of_the_same_data("protocol", [model for models in cells for model in models])
     if settings.batch > trained.points:
         raise UserError(f"mapa.protocol: batch {settings.batch} exceeds the {trained.points} training points")
-    draws, count = range(settings.draws), settings.test_points
     x = [truth.data_set(trained.points, trained.seed, draw)[1] for draw in draws]
     test = [truth.data_set(count, trained.seed, draw, "test")[1] for draw in draws]
     of_truth = {"cell": GROUND_TRUTH, "method": GROUND_TRUTH, "S": None, "k_share": None}
     of_cells: list[Sequence[Case]] = [
         [(truth, {**of_truth, "draw": draw, "restart": None}) for draw in draws],
-        *([(model, model.key()) for model in selected(density, models, draws)] for models in cells),
+        *([(model, model.key()) for model in models] for models in cells),
     ]
     cases = [case for of_cell in of_cells for case in of_cell]
     size = max(1, ROWS[run.device] // (settings.samples * settings.batch))
