@@ -40,7 +40,6 @@ FRACTION_LOOKS: tuple[tuple[Any, str, bool], ...] = (
     ((0, (4, 1.5, 1, 1.5)), "s", False),
 )
 """How fractions k / S of MAPA look in one colour, from the smallest: line, marker, whether it is filled."""
-FRACTION_COLOURS = (style.BLUE, style.ORANGE, style.GREEN, style.VERMILION)
 LIMIT: Look = {"color": style.GREY, "linestyle": ":", "label": "MAPA Max, all $N$ points"}
 
 
@@ -167,10 +166,9 @@ def _draw_density(panel: Axes, density: pd.DataFrame, problem: str, part: str = 
 
 def _divergence_ticks(low: float, high: float) -> list[float]:
     """At most seven ticks, as dense as that allows."""
-    ticks: list[float] = []
+    least = LEAST if low <= 0 else low
     for digits in ((1, 2, 5), (1, 3), (1,)):
         sizes = [digit * 10.0**power for power in range(-5, 4) for digit in digits]
-        least = LEAST if low <= 0 else low
         ticks = [value for value in (-LEAST, 0.0, *sizes) if low <= value <= high and not 0 < value < least]
         if len(ticks) <= 7:
             break
@@ -225,6 +223,7 @@ def _passes(table: pd.DataFrame, label: str) -> Figure:
     keys, metrics = ["problem", "method", "reading", "k_share", "S"], ["passes_per_point", "passes_sd"]
     mean = table.groupby(keys, dropna=False)[metrics].mean().reset_index()
     fractions = sorted(table["k_share"].dropna().unique())
+    colours = (style.BLUE, style.ORANGE, style.GREEN, style.VERMILION)
     looks: dict[tuple[str, float], Look] = {
         (reading, fraction): {
             "color": colour,
@@ -234,7 +233,7 @@ def _passes(table: pd.DataFrame, label: str) -> Figure:
             "linewidth": 0.9,
             "label": f"MAPA, $k$ = {fraction:.0%} of $S$, {reading} $S$",
         }
-        for fraction, colour, marker in zip(fractions, cycle(FRACTION_COLOURS), cycle("os^v"), strict=False)
+        for fraction, colour, marker in zip(fractions, cycle(colours), cycle("os^v"), strict=False)
         for reading, line, face in (("within", "-", colour), ("beyond", "--", "white"))
     }
     iwae = {"color": style.BLACK, "label": "IWAE"}

@@ -4,6 +4,7 @@ The codes are the latent values that made the data and the decoder is the ground
 """
 
 import math
+from itertools import product
 
 import pandas as pd
 import torch
@@ -26,25 +27,18 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame]:
         repetitions, `exact` (eq. 4), log (1/N) sum_i p(x_n|f(z_i)), `exact_plus_error`, three standard errors
         more, `autoencoder` (eq. 14), log p(x_n|f(z_n)) - log N, and the largest distances to these.
     """
-    tables = [
-        _identities(GroundTruth.load(name, path), settings)
-        for name, path in tqdm(run.inputs.items(), desc="identities", mininterval=5)
-    ]
-    return {"identities": pd.concat(tables, ignore_index=True)}
-
-
-def _identities(truth: GroundTruth, settings: Settings) -> pd.DataFrame:
-    count = settings.points
-    z, x = truth.data_set(count, settings.seed, draw=0)
-    log_likelihood = truth.log_likelihood(x, truth.decode(z))
-    log_q = index_log_posterior(truth.log_likelihood(x, x))
-    log_joint = indexed(log_likelihood)
-    exact = empiricalised_log_likelihood(log_likelihood)
-    autoencoder = log_likelihood.diagonal() - math.log(count)
-    rows = []
-    for k in (*(k for k in settings.terms if k < count), count):
-        for samples in settings.samples:
-            generator = torch_generator(settings.seed, "mapa bound", truth.problem, k, samples)
+    count, rows = settings.points, []
+    ks = (*(k for k in settings.terms if k < count), count)
+    for name, path in tqdm(run.inputs.items(), desc="identities", mininterval=5):
+        truth = GroundTruth.load(name, path)
+        z, x = truth.data_set(count, settings.seed, draw=0)
+        log_likelihood = truth.log_likelihood(x, truth.decode(z))
+        log_q = index_log_posterior(truth.log_likelihood(x, x))
+        log_joint = indexed(log_likelihood)
+        exact = empiricalised_log_likelihood(log_likelihood)
+        autoencoder = log_likelihood.diagonal() - math.log(count)
+        for k, samples in product(ks, settings.samples):
+            generator = torch_generator(settings.seed, "mapa bound", name, k, samples)
             estimates = []
             for _ in range(settings.repetitions if samples > 0 and k < count else 1):
                 q = Proposal.prepare(log_q, k, generator)
@@ -69,4 +63,4 @@ def _identities(truth: GroundTruth, settings: Settings) -> pd.DataFrame:
                     "minus_autoencoder": float((bounds - autoencoder).abs().max()),
                 }
             )
-    return pd.DataFrame(rows)
+    return {"identities": pd.DataFrame(rows)}

@@ -47,10 +47,14 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame]:
     best = selected.groupby(KEYS, dropna=False, sort=False)["valid_loglik"].idxmax()
     metrics = ["k_share", "restart", "test_kl", "test_kl_se", "valid_loglik", "passes_per_point"]
     density = selected.loc[best, [*KEYS, *metrics]].reset_index(drop=True)
+    keys = [*(key for key in KEYS if key != "prior"), "k_share", "restart"]
+    by_map = density.loc[density["prior"] == QUANTILE_MAP, [*keys, "test_kl"]]
+    by_network = members.loc[members["prior"] == NETWORK, [*keys, "test_kl"]]
+    both = by_map.merge(by_network, on=keys, suffixes=("_quantile_map", "_network"))
     return {
         "density": density,
         "orderings": orderings(density, settings.resamples, settings.seed),
-        "recovery": recovery(density, members),
+        "recovery": both.assign(difference=both["test_kl_network"] - both["test_kl_quantile_map"]),
     }
 
 
@@ -93,12 +97,3 @@ def bootstrap_interval(
     means = values[generator.integers(len(values), size=(resamples, len(values)))].mean(1)
     low, high = np.quantile(means, [(1 - COVERAGE) / 2, (1 + COVERAGE) / 2])
     return low, high
-
-
-def recovery(density: pd.DataFrame, members: pd.DataFrame) -> pd.DataFrame:
-    """See :func:`run`: the models chosen under the quantile map, under either recovery."""
-    keys = [*(key for key in KEYS if key != "prior"), "k_share", "restart"]
-    by_map = density.loc[density["prior"] == QUANTILE_MAP, [*keys, "test_kl"]]
-    by_network = members.loc[members["prior"] == NETWORK, [*keys, "test_kl"]]
-    table = by_map.merge(by_network, on=keys, suffixes=("_quantile_map", "_network"))
-    return table.assign(difference=table["test_kl_network"] - table["test_kl_quantile_map"])
