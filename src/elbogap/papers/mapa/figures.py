@@ -306,10 +306,7 @@ CODES = ("ground truth", "mean-field mean")  # of the two variants, as the docum
 
 
 def nonidentifiability(curves: Arrays, points: pd.DataFrame) -> Figure:
-    """Figures 11 and 12, and one with the folded decoder (ours): two variants under one MAPA.
-
-    A column per variant: its decoder, and below one row per chosen observation.
-    """
+    """Figures 11 and 12: two variants under one MAPA, a column each with its decoder above posteriors."""
     shown = curves["true"].shape[1]
     size, ratios = (style.PAGE, 1.6 + 1.15 * shown), {"height_ratios": [1.3, *[1] * shown]}
     figure, axes = plt.subplots(1 + shown, 2, figsize=size, sharex=True, gridspec_kw=ratios)
@@ -355,10 +352,7 @@ GAPS: Mapping[str, Look] = {
 
 
 def fig_gaps(gaps: pd.DataFrame) -> Figure:
-    """What each bound loses against the likelihood, and why; not in the document.
-
-    Means over data sets, on lines from the smallest to the largest of them.
-    """
+    """Ours: what each bound loses against the likelihood; means over data sets, on lines of their range."""
     cells = gaps.drop_duplicates("cell")
     size = (style.PAGE, 1.1 + 0.27 * len(cells))
     figure, axes = plt.subplots(1, len(PROBLEMS), figsize=size, sharex=True, sharey=True)

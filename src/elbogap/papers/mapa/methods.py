@@ -20,13 +20,6 @@ leaves that open."""
 
 Budget = Literal["none", "S", "S and k"]
 
-SUFFIXES: dict[Budget, str] = {
-    "none": "",
-    "S": "_S([1-9][0-9]*)",
-    "S and k": "_S([1-9][0-9]*)_k([1-9][0-9]?)",
-}
-"""What follows a method's name in that of a cell; k is in percent of S."""
-
 
 @dataclass(frozen=True)
 class Method:
@@ -42,8 +35,9 @@ class Method:
 
     @property
     def pattern(self) -> str:
-        """The names of its cells, with groups for S and k."""
-        return self.name + SUFFIXES[self.budget]
+        """The names of its cells, with groups for S and k in percent of S."""
+        samples, certain = "_S([1-9][0-9]*)", "_k([1-9][0-9]?)"
+        return self.name + {"none": "", "S": samples, "S and k": samples + certain}[self.budget]
 
     @property
     def priors(self) -> tuple[str, ...]:

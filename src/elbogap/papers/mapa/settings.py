@@ -6,19 +6,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from elbogap.config.base import Section, setting
-from elbogap.config.quantities import (
-    Count,
-    Integer,
-    Levels,
-    Natural,
-    Part,
-    Positive,
-    Rate,
-    Seed,
-    Share,
-    Small,
-    Widths,
-)
+from elbogap.config.quantities import Count, Levels, Natural, Part, Positive, Rate, Share, Small, Widths
 from elbogap.config.sections import Resumable
 from elbogap.papers.mapa.methods import CELL
 
@@ -26,7 +14,7 @@ from elbogap.papers.mapa.methods import CELL
 class Seeded(Section):
     """Work with random numbers."""
 
-    seed: Seed = setting("Base seed of all random numbers.")
+    seed: Natural = setting("Base seed of all random numbers.")
 
 
 class Networks(Section):
@@ -53,7 +41,7 @@ class EnsembleFit(Minibatches):
 class DataSets(Section):
     """Data sets of the ground truth."""
 
-    points: Integer = setting("Size N of each data set.", ge=10)
+    points: Count = setting("Size N of each data set.", ge=10)
     draws: Count = setting("Data sets per problem.")
 
 
@@ -61,7 +49,7 @@ class Shown(Section):
     """What figures of log-posteriors show."""
 
     quantiles: Levels[Part] = setting("Ranks of the latent values of the observations shown.", min_length=1)
-    grid: Integer = setting("Latent values at which functions of them are drawn.", ge=100)
+    grid: Count = setting("Latent values at which functions of them are drawn.", ge=100)
 
 
 CellName = Annotated[str, Field(pattern=f"^({CELL})$")]
@@ -77,17 +65,17 @@ class OfCells(Section):
 class Surrogate(Networks, Seeded):
     """Fits of the analytic decoders, which then are the ground truth."""
 
-    nodes: Integer = setting("Quantiles of the prior to fit at, all of them in each step.", ge=10)
-    steps: Integer = setting("Adam steps on a one-cycle schedule.", ge=100)
+    nodes: Count = setting("Quantiles of the prior to fit at, all of them in each step.", ge=10)
+    steps: Count = setting("Adam steps on a one-cycle schedule.", ge=100)
     learning_rate: Rate = setting("Largest learning rate of the schedule.")
-    check_nodes: Integer = setting("Quantiles of the prior to measure the error at.", ge=100)
+    check_nodes: Count = setting("Quantiles of the prior to measure the error at.", ge=100)
     target_mse: Small = setting("Mean squared error under the prior that must be undercut.", unit="x^2")
 
 
 class SurrogateCheck(Section):
     """Independent measurement of the surrogates' errors."""
 
-    panels: Integer = setting("Quadrature panels of ten nodes on [-10, 10].", ge=20)
+    panels: Count = setting("Quadrature panels of ten nodes on [-10, 10].", ge=20)
 
 
 class Intuition(Seeded):
@@ -95,13 +83,13 @@ class Intuition(Seeded):
 
     noise_deviation: Positive = setting("Standard deviation of the observation noise.", unit="x")
     draws: Count = setting("Latent values drawn from U[0, 1].")
-    nodes: Integer = setting("Grid nodes per axis.", ge=20)
+    nodes: Count = setting("Grid nodes per axis.", ge=20)
 
 
 class Posteriors(Shown, Seeded):
     """Figures 6 to 10: log-posteriors at chosen observations."""
 
-    points: Integer = setting("Size N of the data set.", ge=10)
+    points: Count = setting("Size N of the data set.", ge=10)
 
 
 class PosteriorKL(DataSets, Seeded):
@@ -141,7 +129,7 @@ class Density(OfCells, Resumable, Seeded):
 class DensitySummary(Seeded):
     """Comparison of the methods over all problems."""
 
-    resamples: Integer = setting("Bootstrap resamples of the data sets.", ge=100)
+    resamples: Count = setting("Bootstrap resamples of the data sets.", ge=100)
 
 
 class Protocol(OfCells, Minibatches, Seeded):
@@ -183,16 +171,16 @@ class Nonidentifiability(Shown, Seeded):
 class TrainingPasses(OfCells, Seeded):
     """Figures 4 and 5 against the counts of real training, of cells of MAPA alone."""
 
-    batches: Integer = setting("Simulated batches per data set.", ge=2)
+    batches: Count = setting("Simulated batches per data set.", ge=2)
 
 
 class BoundIdentities(Seeded):
     """What must hold of the bound whatever is trained, measured on a small data set."""
 
-    points: Integer = setting("Size N of each data set.", ge=10)
+    points: Count = setting("Size N of each data set.", ge=10)
     terms: Levels[Count] = setting("Numbers k of deterministic terms; N is added.", min_length=1)
     samples: Levels[Natural] = setting("Numbers of sampled terms.", min_length=1)
-    repetitions: Integer = setting("Evaluations of each bound, with fresh samples.", ge=2)
+    repetitions: Count = setting("Evaluations of each bound, with fresh samples.", ge=2)
 
 
 class MapaConfig(Section):

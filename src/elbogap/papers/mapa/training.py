@@ -126,10 +126,7 @@ def variational(
     sets: TrainingSets,
     decoder: Callable[[Mapping[str, MLP]], Network],
 ) -> Variational:
-    """An objective over q(z|x), a :class:`Posterior`'s family of the network `encoder`, with S draws per x.
-
-    The decoder makes f of all members from the networks.
-    """
+    """An objective over q(z|x) of network `encoder`, with S draws per x; `decoder` makes f of networks."""
 
     def log_joint(networks: Mapping[str, MLP], batch: Batch) -> StandardNormalPrior:
         x, decode = batch["x"].unsqueeze(1), decoder(networks)
@@ -194,10 +191,9 @@ class SomeTerms(AllTerms):
     def prepare(self, epoch: int) -> Batch:
         """Batches `x` `[M, K, B, 2]` with their terms.
 
-        `points` `[M, K, U, 2]` are the distinct ones that a step's terms ask for, padded with the first
-        point; on a GPU all N, since shapes must not change and most are asked for. `terms` `[M, K, B, T]`
-        are places among all members' points in one row; `log_weights` `[M, K, B, T]`; `passes` `[M, K]` is
-        the number of distinct points over B.
+        `points` `[M, K, U, 2]` are the distinct ones that a step asks for, padded with the first point; on a
+        GPU all N, since shapes must not change. `terms` and `log_weights` `[M, K, B, T]` are places among
+        all members' points in one row, and weights; `passes` `[M, K]` is the number of distinct points / B.
         """
         chosen, indices, log_weights = [], [], []
         for proposal, stream in zip(self.proposals, self.streams, strict=True):

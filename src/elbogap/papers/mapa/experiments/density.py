@@ -1,8 +1,7 @@
 """Prior recovery, exact likelihoods and the choice of restarts of all cells of one problem (mapa, Figure 3).
 
 Deviations: likelihoods are exact by quadrature, not the document's fitted bound. Models without q(z|x)
-recover their prior by the exact quantile map and by the document's networks (appendix C.3, corrected), which
-start afresh, alike in all cells; the best restart is chosen for each way by itself.
+recover their prior by the exact quantile map, and by the document's networks (appendix C.3, corrected).
 """
 
 from collections.abc import Sequence

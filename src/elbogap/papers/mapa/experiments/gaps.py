@@ -32,6 +32,8 @@ METRICS = (
     *("log_likelihood", "bound", "bound_gap", "bound_gap_se", "inference_gap", "approximation_gap"),
     *("amortisation_gap", "largest_gradient", "recovery_gap"),
 )
+Measured = tuple[Tensor, Tensor, dict[str, float]]
+"""log p(x) `[N]`, means of the bound over x, one per repetition `[R]`, and gaps by name."""
 BLOCK = 500  # observations of MAPA held in memory at once
 MOST_ROWS = 2**15  # decoder evaluations of IWAE held in memory at once
 
@@ -53,14 +55,18 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame]:
     models = [model for of_cell in selected(truth, run, settings.cells) for model in of_cell]
 
     def row(i: int) -> Tensor:
-        model, metrics = models[i], {}
+        model = models[i]
         generator = torch_generator(settings.seed, "mapa.gaps", truth.problem, model.cell.name, model.draw)
         measure = _of_posterior if model.cell.method.posterior else _of_proposal
         try:
-            metrics = measure(settings, model, generator)
+            log_p, bounds, gaps = measure(settings, model, generator)
         except Unresolved as why:
             print(f"{truth.problem}: {model.cell.name} on data set {model.draw} has no gaps: {why}")
-        return torch.tensor([metrics.get(metric, math.nan) for metric in METRICS], dtype=torch.float64)
+            return torch.full((len(METRICS),), math.nan, dtype=torch.float64)
+        likelihood, bound, count = float(log_p.mean()), float(bounds.mean()), len(bounds)
+        error = float(bounds.std()) / math.sqrt(count) if count > 1 else 0.0
+        others = [gaps.get(metric, math.nan) for metric in METRICS[4:]]
+        return torch.tensor([likelihood, bound, likelihood - bound, error, *others], dtype=torch.float64)
 
     work = Work.of(run, f"{truth.problem}-gaps", provenance.identity(__name__, settings, run))
     values = tabulate(row, rows=len(models), work=work).tolist()
@@ -77,8 +83,8 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame]:
     return {"gaps": pd.DataFrame(rows).astype({"S": "Int64"})}
 
 
-def _of_posterior(settings: Settings, model: Trained, generator: torch.Generator) -> dict[str, float]:
-    """Gaps of q(z|x); those of a Gaussian one by quadrature."""
+def _of_posterior(settings: Settings, model: Trained, generator: torch.Generator) -> Measured:
+    """Of q(z|x); gaps of a Gaussian one are by quadrature."""
     (_, x), method = model.data_set("test", settings.test_points), model.cell.method
     panels = quadrature.adapted_panels(model.decode, model.log_likelihood, x)
     problem = (model.decode, model.log_likelihood, x, panels)
@@ -109,11 +115,11 @@ def _of_posterior(settings: Settings, model: Trained, generator: torch.Generator
     else:
         elbo = repeated(ELBO())
         gaps = {"inference_gap": float(log_p.mean() - elbo.mean())}
-    return _bound(log_p, elbo if samples == 1 else repeated(OBJECTIVES[method.objective])) | gaps
+    return log_p, elbo if samples == 1 else repeated(OBJECTIVES[method.objective]), gaps
 
 
-def _of_proposal(settings: Settings, model: Trained, generator: torch.Generator) -> dict[str, float]:
-    """Gaps of q(i|n), under the empiricalised model."""
+def _of_proposal(settings: Settings, model: Trained, generator: torch.Generator) -> Measured:
+    """Of q(i|n), under the empiricalised model."""
     _, x = model.data_set()
     q = proposal(model.truth, model.cell, model.points, model.seed, model.draw)
     (_, samples), outputs = model.cell.terms(model.points), model.decode(model.encode(x))
@@ -128,20 +134,8 @@ def _of_proposal(settings: Settings, model: Trained, generator: torch.Generator)
             drawn = noise.draw(MAPA().noise(samples, len(rows)), generator, dtype=torch.float64)
             totals[repetition] += MAPA().estimate(part, log_joint, drawn).value.sum()
     empiricalised = torch.cat(log_p)
-    return {
-        **_bound(empiricalised, totals / len(x)),
+    gaps = {
         "inference_gap": float(torch.cat(inference).mean()),
         "recovery_gap": float((empiricalised - model.log_evidence(x)).mean()),
     }
-
-
-def _bound(log_p: Tensor, repetitions: Tensor) -> dict[str, float]:
-    """Columns on the bound, whose mean over observations came out as `repetitions` `[R]`."""
-    likelihood, bound, count = float(log_p.mean()), float(repetitions.mean()), len(repetitions)
-    error = float(repetitions.std()) / math.sqrt(count) if count > 1 else 0.0
-    return {
-        "log_likelihood": likelihood,
-        "bound": bound,
-        "bound_gap": likelihood - bound,
-        "bound_gap_se": error,
-    }
+    return empiricalised, totals / len(x), gaps

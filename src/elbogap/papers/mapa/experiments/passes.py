@@ -1,8 +1,7 @@
 """Network evaluations per gradient step and point, MAPA against IWAE, by simulation (mapa, Figures 4 and 5).
 
 A step on a batch evaluates the networks of MAPA once on each distinct index that any observation of the batch
-asks for; IWAE evaluates its decoder S times per observation and its encoder once. Whether k counts within S
-is not stated: both readings are simulated.
+asks for; IWAE evaluates its decoder S times per observation and its encoder once.
 """
 
 from collections.abc import Sequence

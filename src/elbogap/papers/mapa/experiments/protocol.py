@@ -1,9 +1,8 @@
 """How biased the document's estimate of the likelihood is (mapa, section 6; the comparison is ours).
 
 The document fits a mixture encoder q(z|x) to the fixed model with IWAE and reports the bound with many more
-samples. Not stated, and ours: draws are stratified over the components, log-variances and weights are free,
-and the encoder is fitted anew for every model, the ground truth included. MAPA's models have their prior
-recovered by the exact quantile map.
+samples. Not stated, and ours: draws are stratified over the components, log-variances and weights are free.
+MAPA's models have their prior recovered by the exact quantile map.
 """
 
 import math
