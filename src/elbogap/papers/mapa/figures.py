@@ -91,10 +91,8 @@ def fig01_intuition(intuition: Arrays) -> Figure:
     return figure
 
 
-def _annotate(
-    panel: Axes, text: str, position: tuple[float, float], shift: tuple[int, int], **look: Any
-) -> None:
-    panel.annotate(text, position, shift, textcoords="offset points", **look)
+def _annotate(panel: Axes, text: str, at: tuple[float, float], shift: tuple[int, int], **look: Any) -> None:
+    panel.annotate(text, at, shift, textcoords="offset points", **look)
 
 
 def fig02_summary(density: pd.DataFrame, passes: pd.DataFrame, training: pd.DataFrame) -> Figure:

@@ -45,9 +45,8 @@ class Model:
 
     def log_joint(self, x: Tensor) -> StandardNormalPrior:
         """log p(x_b, z) in nats of draws z `[..., B, 1]`, for x `[B, 2]`: `[..., B]`, without gradient."""
-        return StandardNormalPrior(
-            lambda z: isotropic_gaussian_log_density(x, self.mean(z), self.noise_variance)
-        )
+        variance = self.noise_variance
+        return StandardNormalPrior(lambda z: isotropic_gaussian_log_density(x, self.mean(z), variance))
 
     @property
     def log_likelihood(self) -> PairwiseLogLikelihood:
@@ -161,9 +160,7 @@ def load(truth: GroundTruth, name: str, path: Path) -> list[Trained]:
 def of_the_same_data(experiment: str, models: Sequence[Trained]) -> Trained:
     """Any of the models; raises UserError unless all have the same data sets."""
     if len({(model.points, model.seed) for model in models}) != 1:
-        raise UserError(
-            f"mapa.{experiment}: the cells were trained on different data sets; rebuild their models"
-        )
+        raise UserError(f"mapa.{experiment}: the cells are of different data sets; rebuild their models")
     return models[0]
 
 

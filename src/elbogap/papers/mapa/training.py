@@ -130,9 +130,8 @@ def variational(
 
     def log_joint(networks: Mapping[str, MLP], batch: Batch) -> StandardNormalPrior:
         x, decode = batch["x"].unsqueeze(1), decoder(networks)
-        return StandardNormalPrior(
-            lambda z: isotropic_gaussian_log_density(x, decode(z), sets.noise_variance)
-        )
+        variance = sets.noise_variance
+        return StandardNormalPrior(lambda z: isotropic_gaussian_log_density(x, decode(z), variance))
 
     return Variational(
         objective=objective,
@@ -163,11 +162,7 @@ class AllTerms(TrainingSets):
     def prepare(self, epoch: int) -> Batch:
         """Batches `x` `[M, K, B, 2]`, and all `points` at each step, `[M, K, N, 2]`."""
         rows = torch.stack([self.rows(stream(epoch)) for stream in self.streams])
-        return {"x": rows_of(self.x, rows), "points": self.every_point()}
-
-    def every_point(self) -> Tensor:
-        """What `points` are, without a copy."""
-        return self.x[:, None].expand(-1, self.steps, -1, -1)
+        return {"x": rows_of(self.x, rows), "points": self.x[:, None].expand(-1, self.steps, -1, -1)}
 
     def value(self, networks: Mapping[str, Network], batch: Batch) -> Tensor:
         """The empiricalised log-likelihood's mean over the batch, `[M]`, in nats."""
@@ -215,7 +210,7 @@ class SomeTerms(AllTerms):
             places = place.gather(2, places.flatten(2)).view_as(places)
             x_points = rows_of(self.x, points)
         else:
-            width, x_points = self.points, self.every_point()
+            width, x_points = self.points, self.x[:, None].expand(-1, self.steps, -1, -1)
         offset = width * torch.arange(members, device=places.device).view(-1, 1, 1, 1)
         return {
             "x": rows_of(self.x, torch.stack(chosen)),

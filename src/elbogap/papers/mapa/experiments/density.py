@@ -47,7 +47,8 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame]:
     size = max(1, settings.distillation.rows // settings.distillation.batch)
     distilled = in_chunks(without, size, partial(distil, settings, run))
     recovered = [model.recovered() for model in converged] + [model for chunk in distilled for model in chunk]
-    metrics = evaluate(settings, run, truth, recovered)
+    keys = [(model.name, model.prior) for model in recovered]
+    metrics = dict(zip(keys, evaluate(settings, run, truth, recovered), strict=True))
     table = pd.DataFrame(
         [
             {
@@ -126,10 +127,10 @@ def distil(settings: Settings, run: Run, models: Sequence[Trained]) -> list[Trai
 
 def evaluate(
     settings: Settings, run: Run, truth: GroundTruth, models: Sequence[Trained]
-) -> dict[tuple[str, str | None], dict[str, float]]:
-    """What stands in :data:`DIVERGED`, by model and prior."""
+) -> list[dict[str, float]]:
+    """What stands in :data:`DIVERGED`, of each model."""
     if not models:
-        return {}
+        return []
     held_out, log_truth = {}, {}
     for draw, model in {model.draw: model for model in models}.items():
         _, valid = model.data_set("valid", settings.valid_points)
@@ -151,7 +152,4 @@ def evaluate(
 
     work = Work.in_module(__name__, settings, run, f"{truth.problem}-likelihoods")
     values = tabulate(row, rows=len(models), work=work).tolist()
-    return {
-        (model.name, model.prior): dict(zip(DIVERGED, metrics, strict=True))
-        for model, metrics in zip(models, values, strict=True)
-    }
+    return [dict(zip(DIVERGED, metrics, strict=True)) for metrics in values]

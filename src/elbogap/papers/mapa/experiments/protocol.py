@@ -103,12 +103,10 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame | dict[str, obje
         ratio=lambda own: (own["fit_s"] + own["bound_s"]) / own["quadrature_s"],
     )
     timings = table[["cell", "draw"]].join(times).astype(object)
+    timings = timings.where(timings.notna(), None)
     return {
         "protocol": table.astype({"S": "Int64", "k_share": "Float64", "restart": "Int64"}),
-        "timing": {
-            "problem": truth.problem,
-            "models": timings.where(timings.notna(), None).to_dict("records"),
-        },
+        "timing": {"problem": truth.problem, "models": timings.to_dict("records")},
     }
 
 

@@ -41,10 +41,7 @@ def run(settings: Settings, run: Run) -> dict[str, dict[str, np.ndarray]]:
     size = max(1, settings.rows // rows)
     fits = in_chunks(members, size, partial(_train, settings, run, truth, cell))
     uncounted = float(cell.samples or settings.points / settings.batch)
-    passes = [
-        chunk.reported["passes"].mean(1) if chunk.reported else np.full(len(chunk.values), uncounted)
-        for chunk in fits
-    ]
+    passes = [chunk.reported.get("passes", np.full_like(chunk.values, uncounted)).mean(1) for chunk in fits]
     draws, restarts = zip(*members, strict=True)
     stored = Stored(
         {name: MLP.joined([chunk.networks[name] for chunk in fits]) for name in ("decoder", "encoder")},
