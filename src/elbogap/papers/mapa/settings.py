@@ -53,13 +53,14 @@ class Shown(Section):
 
 
 CellName = Annotated[str, Field(pattern=f"^({CELL})$")]
-"""One method with its budget, e.g. `iwae_S50`, or `mapa_S50_k10` for k = 10 % of S = 50."""
 
 
 class OfCells(Section):
     """Work on trained models."""
 
-    cells: Levels[CellName] = setting("Methods with their budgets.", min_length=1)
+    cells: Levels[CellName] = setting(
+        "Methods with their budgets, e.g. iwae_S50 or mapa_S50_k10.", min_length=1
+    )
 
 
 class Surrogate(Networks, Seeded):

@@ -30,9 +30,6 @@ from elbogap.papers.mapa.model import GroundTruth
 from elbogap.papers.mapa.settings import Train
 from elbogap.runtime import torch_generator
 
-Member = tuple[int, int]
-"""A data draw and a restart."""
-
 
 class Posterior(NamedTuple):
     """How an encoder with so many outputs, `[..., B, outputs]`, makes q(z|x_b) of draws `[..., S, B, 1]`."""
@@ -91,9 +88,9 @@ class TrainingSets:
 
 
 def objective(
-    settings: Train, truth: GroundTruth, cell: Cell, members: Sequence[Member], device: str
+    settings: Train, truth: GroundTruth, cell: Cell, members: Sequence[tuple[int, int]], device: str
 ) -> Objective:
-    """The cell's objective on the members' data sets."""
+    """The cell's objective on the data sets of members, each a data draw and a restart."""
     draws = [draw for draw, _ in members]
     x = {draw: truth.data_set(settings.points, settings.seed, draw)[1].float() for draw in set(draws)}
     keys = (settings.seed, "mapa.train", truth.problem, "epoch")

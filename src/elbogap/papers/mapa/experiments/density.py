@@ -63,21 +63,16 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame]:
             for prior in model.cell.method.priors
         ]
     )
-    table.insert(table.columns.get_loc("passes_per_point"), "selected", select(table))
-    return {"density": table.astype({"S": "Int64"})}
-
-
-def select(table: pd.DataFrame) -> pd.Series:
-    """Whether a row is the best restart of its cell, draw and prior; UserError if that has no likelihood."""
-    rows = table.groupby(["cell", "draw", "prior"])["valid_loglik"].idxmax()
-    lost = rows[~np.isfinite(table.loc[rows, "valid_loglik"].to_numpy())]
+    best = table.groupby(["cell", "draw", "prior"])["valid_loglik"].idxmax()
+    lost = best[~np.isfinite(table.loc[best, "valid_loglik"].to_numpy())]
     if len(lost):
         cell, draw, prior = lost.index[0]
         raise UserError(
             f"mapa.density: no restart of {cell} on data set {draw} has a likelihood ({prior} prior): all "
             "diverged or are too steep to integrate, as the log says; lower the learning rate"
         )
-    return table.index.to_series().isin(rows)
+    table.insert(table.columns.get_loc("passes_per_point"), "selected", table.index.isin(best))
+    return {"density": table.astype({"S": "Int64"})}
 
 
 def distil(settings: Settings, run: Run, models: Sequence[Trained]) -> list[Trained]:

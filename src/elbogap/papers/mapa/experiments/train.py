@@ -13,7 +13,7 @@ from elbogap.nn.store import Stored
 from elbogap.papers.mapa.methods import Cell
 from elbogap.papers.mapa.model import GroundTruth
 from elbogap.papers.mapa.settings import Train as Settings
-from elbogap.papers.mapa.training import Member, encoder_outputs, objective
+from elbogap.papers.mapa.training import encoder_outputs, objective
 from elbogap.runtime import Run, torch_generator
 from elbogap.training import Work
 
@@ -43,7 +43,7 @@ def run(settings: Settings, run: Run) -> dict[str, dict[str, np.ndarray]]:
     uncounted = float(cell.samples or settings.points / settings.batch)
     passes = [chunk.reported.get("passes", np.full_like(chunk.values, uncounted)).mean(1) for chunk in fits]
     draws, restarts = zip(*members, strict=True)
-    stored = Stored(
+    models = Stored(
         {name: MLP.joined([chunk.networks[name] for chunk in fits]) for name in ("decoder", "encoder")},
         {
             "draw": np.array(draws),
@@ -53,10 +53,12 @@ def run(settings: Settings, run: Run) -> dict[str, dict[str, np.ndarray]]:
             **{name: np.array(getattr(settings, name)) for name in ("points", "batch", "seed")},
         },
     )
-    return {"models": stored.to_arrays()}
+    return {"models": models.to_arrays()}
 
 
-def _train(settings: Settings, run: Run, truth: GroundTruth, cell: Cell, members: Sequence[Member]) -> Fit:
+def _train(
+    settings: Settings, run: Run, truth: GroundTruth, cell: Cell, members: Sequence[tuple[int, int]]
+) -> Fit:
     sizes = {"decoder": [1, *settings.hidden, 2], "encoder": [2, *settings.hidden, encoder_outputs(cell)]}
     seeded = partial(torch_generator, settings.seed, "mapa.train", truth.problem)  # alike in all methods
     networks = {
