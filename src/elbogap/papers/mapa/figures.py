@@ -370,11 +370,9 @@ def fig_gaps(gaps: pd.DataFrame) -> Figure:
         panel.minorticks_off()
         panel.tick_params(axis="y", length=0)
     highest = np.ceil(np.log10(max(1.0, gaps[list(GAPS)].max(axis=None))))
-    powers = range(-2, int(highest) + 1, 2)
+    ticks = {0.0: "0"} | {10.0**power: f"$10^{{{power}}}$" for power in range(-2, int(highest) + 1, 2)}
     axes[0].set(xlim=(-LEAST / 2, 2 * 10**highest), ylim=(len(cells) - 0.5, -0.5))
-    axes[0].set_xticks(
-        [0, *(10.0**power for power in powers)], ["0", *(f"$10^{{{power}}}$" for power in powers)]
-    )
+    axes[0].set_xticks([*ticks], [*ticks.values()])
     fractions = cells["k_share"].dropna().unique()
     labels = [_cell_label(cell, len(fractions) > 1) for _, cell in cells.iterrows()]
     axes[0].set_yticks(range(len(cells)), labels)

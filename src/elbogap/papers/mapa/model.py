@@ -169,10 +169,8 @@ def selected(
 ) -> list[list[Trained]]:
     """Each cell's best models by validation likelihood, with a prior, for each of the data draws, or for all.
 
-    The inputs of the run are the table `density` of experiment `mapa.density`, and models by cell.
-
-    Raises:
-        UserError: the table has no selected model of a cell and draw, or names a model that there is not.
+    The inputs of the run are the table `density` of experiment `mapa.density`, and models by cell; UserError
+    if the table has no selected model of a cell and draw, or names a model that there is not.
     """
     density, chosen = read_table(run.inputs["density"]), []
     for name in cells:

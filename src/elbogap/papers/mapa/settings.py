@@ -105,9 +105,7 @@ class Passes(DataSets, Seeded):
     batches: Count = setting("Batches per data set.")
     batch: Count = setting("Observations per batch.")
     samples: Levels[Count] = setting("Budgets S.", min_length=1)
-    shares: Levels[Part] = setting(
-        "Shares k / S of deterministic terms; the figures tell up to four apart.", min_length=1, max_length=4
-    )
+    shares: Levels[Part] = setting("Shares k / S; the figures tell four apart.", min_length=1, max_length=4)
 
 
 class Train(DataSets, Networks, EnsembleFit, Resumable, Seeded):
@@ -146,8 +144,7 @@ class Protocol(OfCells, Minibatches, Seeded):
     @model_validator(mode="after")
     def _samples_of_each_component(self) -> Self:
         for name in ("samples", "bound_samples"):
-            samples = getattr(self, name)
-            if samples % self.components:
+            if (samples := getattr(self, name)) % self.components:
                 raise ValueError(f"{name} is {samples}, no multiple of components, {self.components}")
         return self
 

@@ -82,10 +82,6 @@ class TrainingSets:
         """Steps per epoch."""
         return self.points // self.batch
 
-    def rows(self, generator: torch.Generator) -> Tensor:
-        """A member's minibatches of an epoch, `[K, B]`."""
-        return minibatches(self.points, self.batch, generator)
-
 
 def objective(
     settings: Train, truth: GroundTruth, cell: Cell, members: Sequence[tuple[int, int]], device: str
@@ -137,7 +133,7 @@ def variational(
         specs=objective.noise(samples, sets.batch, dimensions=1),
         streams=sets.streams,
         steps=sets.steps,
-        rows=sets.rows,
+        rows=partial(minibatches, sets.points, sets.batch),
         data=sets.x,
         # means over the batch, and over draws where they are not combined
         reduce=lambda estimate: estimate.mean().reshape(len(sets.x), -1).mean(1),
@@ -158,7 +154,7 @@ class AllTerms(TrainingSets):
 
     def prepare(self, epoch: int) -> Batch:
         """Batches `x` `[M, K, B, 2]`, and all `points` at each step, `[M, K, N, 2]`."""
-        rows = torch.stack([self.rows(stream(epoch)) for stream in self.streams])
+        rows = torch.stack([minibatches(self.points, self.batch, stream(epoch)) for stream in self.streams])
         return {"x": rows_of(self.x, rows), "points": self.x[:, None].expand(-1, self.steps, -1, -1)}
 
     def value(self, networks: Mapping[str, Network], batch: Batch) -> Tensor:
@@ -190,7 +186,7 @@ class SomeTerms(AllTerms):
         chosen, indices, log_weights = [], [], []
         for proposal, stream in zip(self.proposals, self.streams, strict=True):
             generator = stream(epoch)
-            rows = self.rows(generator)
+            rows = minibatches(self.points, self.batch, generator)
             terms = proposal.choose(self.samples, generator)  # of all points, each being in one batch
             chosen.append(rows)
             indices.append(terms.indices[rows])

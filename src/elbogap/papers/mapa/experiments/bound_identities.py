@@ -1,7 +1,4 @@
-"""What holds of MAPA's bound whatever is trained, measured (mapa, equations 10, 14 and 29).
-
-The codes are the latent values that made the data and the decoder is the ground truth.
-"""
+"""What holds of MAPA's bound whatever is trained, measured at the ground truth (mapa, eq. 10, 14 and 29)."""
 
 import math
 from itertools import product

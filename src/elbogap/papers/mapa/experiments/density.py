@@ -35,7 +35,7 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame]:
         model that diverged or is too steep to be integrated has log-likelihood -inf.
 
     Raises:
-        UserError: models of different data sets, or a cell all of whose restarts diverged.
+        UserError: models of different data sets, a minibatch larger than these, or no restart that converged.
         OutOfTime: the time budget is spent.
     """
     truth = GroundTruth.load(run.keys["problem"], run.inputs["surrogate"])
@@ -48,7 +48,7 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame]:
     distilled = in_chunks(without, size, partial(distil, settings, run))
     recovered = [model.recovered() for model in converged] + [model for chunk in distilled for model in chunk]
     keys = [(model.name, model.prior) for model in recovered]
-    metrics = dict(zip(keys, evaluate(settings, run, truth, recovered), strict=True))
+    metrics = dict(zip(keys, evaluate(settings, run, recovered), strict=True))
     table = pd.DataFrame(
         [
             {
@@ -76,12 +76,7 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame]:
 
 
 def distil(settings: Settings, run: Run, models: Sequence[Trained]) -> list[Trained]:
-    """Decoders f_theta-dagger fitted to f(g(x_n)) at the fitted codes g_psi-dagger(x_n) (eq. 39 and 40).
-
-    Raises:
-        UserError: a minibatch larger than the training set.
-        OutOfTime: the time budget is spent.
-    """
+    """Decoders f_theta-dagger fitted to f(g(x_n)) at the fitted codes g_psi-dagger(x_n) (eq. 39 and 40)."""
     chosen, x = settings.distillation, [model.data_set()[1] for model in models]
     if chosen.batch > len(x[0]):
         raise UserError(
@@ -116,13 +111,11 @@ def distil(settings: Settings, run: Run, models: Sequence[Trained]) -> list[Trai
         fitted = encoder(inputs.cpu()).to(run.device)
     decoder = regress("decoder", fitted, outputs, models[0].noise_variance).double()
     return [
-        replace(model, decoder=decoder.select([m]), law=None, prior=NETWORK) for m, model in enumerate(models)
+        replace(own, decoder=decoder.select([m]), law=None, prior=NETWORK) for m, own in enumerate(models)
     ]
 
 
-def evaluate(
-    settings: Settings, run: Run, truth: GroundTruth, models: Sequence[Trained]
-) -> list[dict[str, float]]:
+def evaluate(settings: Settings, run: Run, models: Sequence[Trained]) -> list[dict[str, float]]:
     """What stands in :data:`DIVERGED`, of each model."""
     if not models:
         return []
@@ -131,20 +124,20 @@ def evaluate(
         _, valid = model.data_set("valid", settings.valid_points)
         _, test = model.data_set("test", settings.test_points)
         held_out[draw] = torch.cat([valid, test]).to(run.device)
-        log_truth[draw] = truth.log_evidence(test.to(run.device), settings.tolerance)
+        log_truth[draw] = model.truth.log_evidence(test.to(run.device), settings.tolerance)
 
     def row(i: int) -> Tensor:
         model = models[i]
         try:
             log_p = model.log_evidence(held_out[model.draw], settings.tolerance)
         except Unresolved as why:
-            print(f"{truth.problem}: {model.name} ({model.prior} prior) counts as diverged: {why}")
+            print(f"{model.truth.problem}: {model.name} ({model.prior} prior) counts as diverged: {why}")
             return torch.tensor(list(DIVERGED.values()), dtype=torch.float64)
         valid, test = log_p.split([settings.valid_points, settings.test_points])
         difference = log_truth[model.draw] - test
         error = difference.std() / len(test) ** 0.5
         return torch.stack([valid.mean(), test.mean(), difference.mean(), error])
 
-    work = Work.in_module(__name__, settings, run, f"{truth.problem}-likelihoods")
+    work = Work.in_module(__name__, settings, run, f"{models[0].truth.problem}-likelihoods")
     values = tabulate(row, rows=len(models), work=work).tolist()
     return [dict(zip(DIVERGED, metrics, strict=True)) for metrics in values]

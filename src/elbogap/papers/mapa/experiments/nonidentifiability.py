@@ -3,8 +3,7 @@
 Variant 1 is the ground truth, Variant 2 the VAE of the first data set whose validation likelihood is largest.
 The document compares posteriors over z_GT, a draw from Variant 1's posterior, with posteriors over mean-field
 posterior means, whose f is nearly the point of the curve that is closest to x. So draws from Variant 2's
-exact posteriors are measured, too. With them equality is a theorem: where the noise is a known Gaussian, p(x)
-determines the law of f(z), and with it the law of all (f(z_i), x_i).
+exact posteriors are measured, too, with which equality is a theorem.
 """
 
 import math
@@ -47,7 +46,7 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame | dict[str, np.n
     mean = learned.encode(x)[:, :1]
     draw = posterior_draws(learned, x, torch_generator(settings.seed, "posterior draws", truth.problem))
     shown = of_ranks(z, settings.quantiles)
-    codes = torch.cat([z, mean], 1).T
+    codes = torch.stack([z[:, 0], mean[:, 0]])
     nodes = torch.linspace(codes.min(), codes.max(), settings.grid, dtype=torch.float64)[:, None]
     first, second = curves(truth, z, x, shown, nodes), curves(learned, mean, x, shown, nodes)
     arrays = {

@@ -1,8 +1,7 @@
 """How far MAPA is from the empiricalised posterior, and that from the true one (mapa, Figures 6 to 10).
 
-The document judges both by eye; the measures are ours. Figures 6 to 10 draw log N p(i|x, Z) over log p(z|x)
-as if equal, but they differ by -log p(z_i) + [log p(x) - log p_N(x)], where p_N(x) = (1/N) sum_j p(x|z_j) is
-the empiricalised evidence: 0.92 + z_i^2 / 2 nats and a constant per x, p_N's Monte-Carlo error.
+The measures are ours. Figures 6 to 10 draw log N p(i|x, Z) over log p(z|x) as if equal, but they differ by
+-log p(z_i) + [log p(x) - log p_N(x)], where p_N(x) = (1/N) sum_j p(x|z_j) is the empiricalised evidence.
 """
 
 import numpy as np
@@ -32,12 +31,11 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame]:
         standard errors of p_N, 2 sqrt([int p(x|z)^2 p(z) dz / p(x)^2 - 1] / N).
     """
     truths = [GroundTruth.load(name, path) for name, path in run.inputs.items()]
-    rows = [
+    table = pd.DataFrame(
         {**truth.key(), "draw": draw, "points": settings.points, **_means(truth, draw, settings)}
         for draw in tqdm(range(settings.draws), desc="posteriors", mininterval=5)
         for truth in truths
-    ]
-    table = pd.DataFrame(rows)
+    )
     table["offset_rms"] **= 0.5
     table["kl_share"] = table["kl_p_to_q"] / table["kl_p_to_uniform"]
     clusters = table[table["problem"] == "clusters"].set_index("draw")

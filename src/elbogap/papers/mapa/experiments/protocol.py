@@ -125,10 +125,7 @@ def means(models: Sequence[Model], device: str) -> Network:
 def _fit(
     settings: Settings, run: Run, truth: GroundTruth, x: Sequence[Tensor], cases: Sequence[Case]
 ) -> list[tuple[MLP, float]]:
-    """The mixture encoders of some cases of a cell, and each one's part of the wall time in seconds.
-
-    The time is NaN where an earlier run did part of the fit.
-    """
+    """The mixture encoders of some cases, each with its part of the fit's seconds, NaN if it was resumed."""
     models = [model for model, _ in cases]
     keys = [(truth.problem, columns["cell"], columns["draw"]) for _, columns in cases]
     seeded = partial(torch_generator, settings.seed, "mapa.protocol")

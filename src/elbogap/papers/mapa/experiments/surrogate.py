@@ -21,10 +21,8 @@ def run(settings: Settings, run: Run) -> dict[str, dict[str, np.ndarray]]:
     """Fit the surrogate of one problem (key `problem`).
 
     Returns:
-        `surrogate`: a stored network `decoder`, and `mse`, the mean of (f(z) - f_theta(z))^2, z ~ N(0, 1).
-
-    Raises:
-        UserError: the error is not below the target.
+        `surrogate`: a stored network `decoder`, and `mse`, the mean of (f(z) - f_theta(z))^2, z ~ N(0, 1);
+        UserError if that is not below the target.
     """
     target = problem(run.keys["problem"])
     generator = torch_generator(settings.seed, "mapa surrogate", target.name)

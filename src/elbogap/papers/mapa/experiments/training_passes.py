@@ -1,7 +1,4 @@
-"""Decoder evaluations counted in real training against their simulation (mapa, Figures 4 and 5).
-
-Both are of the same data sets, so that the simulated curves can be believed for the trained models.
-"""
+"""Decoder evaluations counted in real training against their simulation (mapa, Figures 4 and 5)."""
 
 import math
 
@@ -23,10 +20,8 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame]:
 
     Returns:
         `passes`, evaluations of the decoder per gradient step over the batch size: counted in training, the
-        mean over restarts, and simulated, with the ends of four standard errors over batches.
-
-    Raises:
-        UserError: a cell has another proposal than MAPA.
+        mean over restarts, and simulated, with the ends of four standard errors over batches; UserError if a
+        cell has another proposal than MAPA.
     """
     truth = GroundTruth.load(run.keys["problem"], run.inputs["surrogate"])
     rows = []
@@ -38,8 +33,7 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame]:
         for draw, model in sorted({model.draw: model for model in models}.items()):
             _, x = model.data_set()
             generator = torch_generator(settings.seed, "mapa training passes", truth.problem, draw)
-            shape = (settings.batches, model.batch)
-            (passes,) = simulated(truth, x, [cell.terms(len(x))], shape, generator)
+            (passes,) = simulated(truth, x, [cell.terms(len(x))], (settings.batches, model.batch), generator)
             mean, sd = passes.mean(), passes.std(ddof=1)
             error = ERRORS * sd / math.sqrt(settings.batches)
             rows.append(
