@@ -18,7 +18,7 @@ class Seeded(Section):
 
 
 class Networks(Section):
-    """Their shape."""
+    """Shape of the networks."""
 
     hidden: Widths = setting("Widths of the hidden layers of every network.")
     activation: Literal["leaky_relu", "relu", "softplus", "tanh"] = setting("Hidden activation.")
@@ -29,7 +29,7 @@ class Minibatches(Section):
 
     batch: Count = setting("Observations per step.")
     epochs: Count = setting("Passes over the training set, of each network that is fitted.")
-    learning_rate: Rate = setting("Learning rate of Adam, at the beginning where it falls.")
+    learning_rate: Rate = setting("Learning rate of Adam; the initial one of a schedule.")
 
 
 class EnsembleFit(Minibatches):

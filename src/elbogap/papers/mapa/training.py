@@ -59,7 +59,7 @@ PROPOSALS: Mapping[str, Callable[[GroundTruth, Tensor, Tensor], Tensor]] = {
 
 
 def encoder_outputs(cell: Cell) -> int:
-    """As many as q(z|x) takes, or one, the code g(x)."""
+    """As many as q(z|x) takes, or 1 for the code g(x)."""
     return POSTERIORS[cell.method.posterior].outputs if cell.method.posterior else 1
 
 
