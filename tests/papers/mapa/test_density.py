@@ -19,13 +19,13 @@ from elbogap.errors import OutOfTime, UserError
 from elbogap.inference.prior_recovery import quantile_map
 from elbogap.nn.mlp import MLP
 from elbogap.papers.mapa.experiments import density
-from elbogap.papers.mapa.model import GroundTruth, load
-from elbogap.papers.mapa.settings import Density, Distillation
+from elbogap.papers.mapa.model import GroundTruth, Trained, load
+from elbogap.papers.mapa.settings import Density, EnsembleFit
 from elbogap.runtime import Run, limit_torch_threads
 
 SETTINGS = Density(
     cells=("vae",), valid_points=150, test_points=225, tolerance=1e-8,
-    distillation=Distillation(epochs=2, batch=100, learning_rate=0.003, rows=10**6),
+    distillation=EnsembleFit(epochs=2, batch=100, learning_rate=0.003, rows=10**6),
     checkpoint_seconds=1e9, seed=0,
 )  # fmt: skip
 TRUE_SLOPE = (1.0, -0.5)
@@ -141,7 +141,7 @@ def test_recovered_priors_are_of_the_training_codes(surrogate: Path, tmp_path: P
 
 
 def test_distillation_reproduces_a_decoder_whose_codes_are_normal_already(
-    surrogate: Path, tmp_path: Path
+    surrogate: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Codes at the normal quantiles make h the identity; linear networks can represent all maps exactly."""
     points = 300
@@ -150,11 +150,11 @@ def test_distillation_reproduces_a_decoder_whose_codes_are_normal_already(
     truth = GroundTruth.load("circle", surrogate)
     write = models(linear([(1.5, -0.7)]), linear([(1.0, 0.0)], 2), draws=1)
     (model,) = load(truth, "mapa_exact", write(tmp_path / "mapa_exact.npz"))
-    sets = {0: density.DataSets(train=x, valid=x, test=x, truth=u)}
-    chosen = Distillation(epochs=400, batch=50, learning_rate=0.02, rows=10**6)
+    chosen = EnsembleFit(epochs=400, batch=50, learning_rate=0.02, rows=10**6)
     settings = SETTINGS.model_copy(update={"distillation": chosen})
     run = Run("test", {"problem": "circle"}, {"surrogate": surrogate}, tmp_path / "scratch")
-    (distilled,) = density.distil(settings, run, truth, sets, [model])
+    monkeypatch.setattr(Trained, "data_set", lambda _: (u, x))
+    (distilled,) = density.distil(settings, run, [model])
     z = torch.linspace(-2, 2, 9, dtype=torch.float64)[:, None]
     # Whitening divides by the quantiles' own deviation, a little below 1.
     torch.testing.assert_close(distilled.mean(z), model.decode(z) * u.std(), rtol=0, atol=2e-3)

@@ -91,7 +91,7 @@ def test_mapa_evaluates_distinct_points_once_and_has_the_value_and_gradient_of_e
         index_log_posterior(pairwise_gaussian_log_density(x.double(), x.double(), VARIANCE)) for x in data
     ]
     proposals = [Proposal.prepare(q, 2, torch.Generator().manual_seed(9)) for q in log_q]
-    objective = SomeTerms(sets, proposals, 4)
+    objective = SomeTerms(**vars(sets), proposals=proposals, samples=4)
     prepared = objective.prepare(3)
     nets = networks(1)
     for k in range(objective.steps):
@@ -117,7 +117,7 @@ def test_mapa_evaluates_distinct_points_once_and_has_the_value_and_gradient_of_e
 
 
 def test_all_terms_are_the_empiricalised_log_likelihood(data: Tensor, sets: TrainingSets) -> None:
-    objective = AllTerms(sets)
+    objective = AllTerms(**vars(sets))
     nets, batch = networks(1), at(objective.prepare(0), 0)
     means = nets["decoder"](nets["encoder"](data))
     expected = empiricalised_log_likelihood(pairwise_gaussian_log_density(batch["x"], means, VARIANCE))

@@ -73,7 +73,7 @@ def test_where_every_restart_exploded_it_says_so(surrogates: dict[str, Path], tm
     steep = stored.linear([(1e200, 1e200)])
     path = stored.models(tmp_path / "vae.npz", steep, MLP(1, [2, 2], "tanh", torch.Generator()), [(0, 0)])
     with pytest.raises(UserError, match="no restart has a likelihood"):
-        nonidentifiability.best_by_validation(truth, load(truth, "vae", path), torch.zeros(3, 2))
+        nonidentifiability.best_by_validation(load(truth, "vae", path), torch.zeros(3, 2))
 
 
 def test_mapa_fits_both_variants_equally_under_draws_from_their_posteriors(
@@ -114,7 +114,7 @@ def test_posterior_draws_of_a_linear_decoder_have_its_moments() -> None:
     """x = (2 z, 0) + e: p(z|x) is N(2 x_1 / (4 + s^2), s^2 / (4 + s^2))."""
     variance = 0.3
     x = torch.tensor([[1.0, 0.4]], dtype=torch.float64).expand(5000, 2)
-    model = Model(name="linear", decoder=stored.linear([(2.0, 0.0)]), noise_variance=variance)
+    model = Model(decoder=stored.linear([(2.0, 0.0)]), noise_variance=variance)
     z = nonidentifiability.posterior_draws(model, x, torch.Generator().manual_seed(0))
     expected = variance / (4 + variance)
     assert z.shape == (5000, 1)

@@ -101,7 +101,7 @@ def test_frozen_decoders_have_the_values_and_slopes_of_the_models(recovered: boo
     for m in range(2):
         codes = torch.randn(50, generator=torch_generator(m, "codes"), dtype=torch.float64)
         law = quantile_map(codes) if recovered else None
-        models.append(Model(name="", decoder=decoder.select([m]), noise_variance=VARIANCE, law=law))
+        models.append(Model(decoder=decoder.select([m]), noise_variance=VARIANCE, law=law))
     means = protocol.means(models, "cpu")
     z = torch.linspace(-2, 2, 31).expand(2, -1)[..., None].clone().requires_grad_()
     value = means(z)
@@ -120,7 +120,6 @@ def test_draws_come_in_blocks_that_cover_all_of_them(
     """Where q is the posterior itself every draw gives log p(x), so that a lost one would show."""
     truth = GroundTruth.load("circle", inputs["surrogate"])
     _, x = truth.data_set(7, 7, 0, "test")
-    case = protocol.Case(truth, protocol.GROUND_TRUTH, 0, x, x)
     precision = 1 + (TRUE[0] ** 2 + TRUE[1] ** 2) / VARIANCE
     weight, bias = torch.zeros(1, 2, 12, dtype=torch.float64), torch.zeros(1, 1, 12, dtype=torch.float64)
     weight[0, :, 4:8] = torch.tensor(TRUE, dtype=torch.float64)[:, None] / VARIANCE / precision
@@ -129,7 +128,7 @@ def test_draws_come_in_blocks_that_cover_all_of_them(
     for most in (1, 16 * 13, 16 * 100 * 3, 2**18):
         monkeypatch.setitem(protocol.TERMS, "cpu", most)
         settings = SETTINGS.model_copy(update={"bound_samples": 400})
-        bound = protocol.bound_of(settings, case, heads, torch_generator(0, "bound"))
+        bound = protocol.bound_of(settings, truth, x, heads, torch_generator(0, "bound"))
         torch.testing.assert_close(bound, marginal(TRUE).log_prob(x))
 
 

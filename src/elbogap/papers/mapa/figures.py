@@ -16,12 +16,13 @@ from elbogap.data import synthetic
 from elbogap.papers.mapa.methods import METHODS, NETWORK
 
 Arrays = Mapping[str, np.ndarray]
+Look = dict[str, Any]
 
 PROBLEMS = synthetic.PRINTED
 LINEAR = 25  # nats around zero that the vertical axes of Figures 6 to 12 show linearly
 LEAST = 1e-3  # test divergences below, in nats, are shown linearly: estimates near zero can be negative
 
-_LOOKS: Mapping[str, dict[str, Any]] = {
+_LOOKS: Mapping[str, Look] = {
     "vae": {"color": style.PURPLE, "linestyle": (0, (4, 1.5))},
     "iwae": {"color": style.BLACK, "marker": "s"},
     "mapa_naive": {"color": style.VERMILION, "marker": "v"},
@@ -39,99 +40,70 @@ FRACTION_LOOKS: tuple[tuple[Any, str, bool], ...] = (
     ((0, (4, 1.5, 1, 1.5)), "s", False),
 )
 """How fractions k / S of MAPA look in one colour, from the smallest: line, marker, whether it is filled."""
-FRACTION_COLOURS = (style.BLUE, style.ORANGE, style.GREEN, style.VERMILION)
+LIMIT: Look = {"color": style.GREY, "linestyle": ":", "label": "MAPA Max, all $N$ points"}
 
 
 def fig01_intuition(intuition: Arrays) -> Figure:
     """Figure 1: four draws, their path through two decoders with one marginal, and their posteriors."""
-    figure, axes = plt.subplots(
-        3,
-        4,
-        figsize=(style.PAGE, 4.9),
-        sharex="col",
-        gridspec_kw={"width_ratios": [5, 1, 5, 1], "height_ratios": [4, 2.4, 1]},
-    )
-    titles = ("Variant 1, $f(z) = (0.5 - z)^2$", "Variant 2, $f(z) = 0.25\\,z^2$")
-    for variant, title in enumerate(titles):
-        process, marginal = axes[0, 2 * variant : 2 * variant + 2]
-        _draw_process(process, intuition, variant)
-        process.set_title(title)
-        marginal.plot(intuition["marginal"][variant], intuition["x"], color=style.BLUE)
+    ratios = {"width_ratios": [5, 1, 5, 1], "height_ratios": [4, 2.4, 1]}
+    figure, axes = plt.subplots(3, 4, figsize=(style.PAGE, 4.9), sharex="col", gridspec_kw=ratios)
+    z, x, x_draw = (intuition[name] for name in ("z", "x", "x_draw"))
+    for variant, title in enumerate(("Variant 1, $f(z) = (0.5 - z)^2$", "Variant 2, $f(z) = 0.25\\,z^2$")):
+        (process, posteriors, prior), (marginal, *unused) = axes[:, 2 * variant : 2 * variant + 2].T
+        joint, z_draw, mean = (intuition[name][variant] for name in ("joint", "z_draw", "mean_draw"))
+
+        levels = np.array([0.03, 0.15, 0.4, 0.75]) * joint.max()
+        process.contour(z, x, joint, levels=levels, cmap="Greys", vmin=-joint.max(), linewidths=0.8)
+        process.vlines(z_draw, x[0], mean, color=style.VERMILION, linestyle=":", linewidth=0.9)
+        process.vlines(z_draw, mean, x_draw, color=style.VERMILION, linewidth=1.2)
+        process.plot(z_draw, mean, "o", color="white", markeredgecolor=style.VERMILION, label="$f(z_i)$")
+        process.plot(z_draw, x_draw, "o", color=style.VERMILION, label="$x_i = f(z_i) + \\epsilon_i$")
+        for number, position in enumerate(zip(z_draw, x_draw, strict=True), 1):
+            _annotate(process, f"$x_{number}$", position, (4, 2), color=style.VERMILION)
+        process.set(xlim=(0, 1), ylim=(x[0], x[-1]), title=title)
+        if variant == 0:
+            process.legend(loc="upper center", handletextpad=0.2)
+
+        marginal.plot(intuition["marginal"][variant], x, color=style.BLUE)
         marginal.set(ylim=process.get_ylim(), xlim=(0, None), yticklabels=[], xticks=[], xlabel="$p(x)$")
-        _draw_posteriors(axes[1, 2 * variant], intuition, variant)
-        _draw_prior(axes[2, 2 * variant], intuition["z_draw"][variant])
-        for below in axes[1:, 2 * variant + 1]:
+        for below in unused:
             below.set_axis_off()
-    axes[0, 0].set_ylabel("observation $x$")
-    axes[1, 0].set_ylabel("$p(z \\mid x_i)$")
-    axes[2, 0].set_ylabel("$p(z)$")
+
+        density = intuition["posterior"][variant]
+        for number, values in enumerate(density):
+            level = -1.05 * density.max() * number
+            posteriors.fill_between(z, level, level + values, color=style.GREEN, alpha=0.35, linewidth=0)
+            posteriors.plot(z, level + values, color=style.GREEN, linewidth=0.9)
+            at_draws = level + np.interp(z_draw, z, values)
+            posteriors.plot(z_draw, at_draws, "o", color=style.VERMILION, markersize=2)
+            _annotate(posteriors, f"$x_{number + 1}$", (1.0, level), (2, 0), annotation_clip=False)
+        posteriors.set(xlim=(0, 1), yticks=[])
+
+        prior.plot([0, 0, 1, 1], [0, 1, 1, 0], color=style.BLACK, linewidth=0.9)
+        prior.vlines(z_draw, 0, 1, color=style.VERMILION, linestyle=":", linewidth=0.9)
+        prior.plot(z_draw, 0 * z_draw, "o", color=style.VERMILION, clip_on=False)
+        for number, value in enumerate(z_draw, 1):
+            shift = (3 if value < 0.9 else -11, 3)
+            _annotate(prior, f"$z_{number}$", (value, 0), shift, color=style.VERMILION)
+        prior.set(xlim=(0, 1), ylim=(0, 1.3), yticks=[0, 1], xlabel="latent $z$")
+    for panel, label in zip(axes[:, 0], ("observation $x$", "$p(z \\mid x_i)$", "$p(z)$"), strict=True):
+        panel.set_ylabel(label)
     return figure
 
 
-def _draw_process(axes: Axes, intuition: Arrays, variant: int) -> None:
-    z, x = intuition["z"], intuition["x"]
-    z_draw, mean, x_draw = intuition["z_draw"][variant], intuition["mean_draw"][variant], intuition["x_draw"]
-    joint = intuition["joint"][variant]
-    axes.contour(
-        z,
-        x,
-        joint,
-        levels=np.array([0.03, 0.15, 0.4, 0.75]) * joint.max(),
-        cmap="Greys",
-        vmin=-joint.max(),
-        linewidths=0.8,
-    )
-    axes.vlines(z_draw, x[0], mean, color=style.VERMILION, linestyle=":", linewidth=0.9)
-    axes.vlines(z_draw, mean, x_draw, color=style.VERMILION, linewidth=1.2)
-    axes.plot(z_draw, mean, "o", color="white", markeredgecolor=style.VERMILION, label="$f(z_i)$")
-    axes.plot(z_draw, x_draw, "o", color=style.VERMILION, label="$x_i = f(z_i) + \\epsilon_i$")
-    for number in range(len(z_draw)):
-        axes.annotate(
-            f"$x_{number + 1}$",
-            (z_draw[number], x_draw[number]),
-            (4, 2),
-            textcoords="offset points",
-            color=style.VERMILION,
-        )
-    axes.set(xlim=(0, 1), ylim=(x[0], x[-1]))
-    if variant == 0:
-        axes.legend(loc="upper center", handletextpad=0.2)
-
-
-def _draw_posteriors(axes: Axes, intuition: Arrays, variant: int) -> None:
-    z, density, z_draw = intuition["z"], intuition["posterior"][variant], intuition["z_draw"][variant]
-    spacing = 1.05 * density.max()
-    for number, values in enumerate(density):
-        level = -spacing * number
-        axes.fill_between(z, level, level + values, color=style.GREEN, alpha=0.35, linewidth=0)
-        axes.plot(z, level + values, color=style.GREEN, linewidth=0.9)
-        axes.plot(z_draw, level + np.interp(z_draw, z, values), "o", color=style.VERMILION, markersize=2)
-        axes.annotate(
-            f"$x_{number + 1}$", (1.0, level), (2, 0), textcoords="offset points", annotation_clip=False
-        )
-    axes.set(xlim=(0, 1), yticks=[])
-
-
-def _draw_prior(axes: Axes, z_draw: np.ndarray) -> None:
-    axes.plot([0, 0, 1, 1], [0, 1, 1, 0], color=style.BLACK, linewidth=0.9)
-    axes.vlines(z_draw, 0, 1, color=style.VERMILION, linestyle=":", linewidth=0.9)
-    axes.plot(z_draw, 0 * z_draw, "o", color=style.VERMILION, clip_on=False)
-    for number, value in enumerate(z_draw):
-        label, shift = f"$z_{number + 1}$", 3 if value < 0.9 else -11
-        axes.annotate(label, (value, 0), (shift, 3), textcoords="offset points", color=style.VERMILION)
-    axes.set(xlim=(0, 1), ylim=(0, 1.3), yticks=[0, 1], xlabel="latent $z$")
+def _annotate(panel: Axes, text: str, at: tuple[float, float], shift: tuple[int, int], **look: Any) -> None:
+    panel.annotate(text, at, shift, textcoords="offset points", **look)
 
 
 def fig02_summary(density: pd.DataFrame, passes: pd.DataFrame, training: pd.DataFrame) -> Figure:
     """Figure 2: test divergence on two problems (a), and decoder passes on one of them (b)."""
     figure, axes = plt.subplots(1, 3, figsize=(style.PAGE, 2.9))
     for panel, problem in zip(axes[:2], ("absolute_value", "spiral_dots"), strict=True):
-        _draw_density(panel, density[density["problem"] == problem])
-        panel.set_title(f"(a) {synthetic.PROBLEMS[problem].title}")
+        _draw_density(panel, density, problem, "(a) ")
     axes[0].set_ylabel("test divergence / nats")
-    handles = _method_handles(density)
-    handles += _draw_passes(axes[2], passes, training, "absolute_value")
+    of_passes = _draw_passes(axes[2], passes, training, "absolute_value")
     axes[2].set_title(f"(b) {synthetic.PROBLEMS['absolute_value'].title}")
+    handles = _handles(*_looks(density).values(), *of_passes)
     figure.legend(handles=handles, loc="outside lower center", ncols=4, handlelength=2.5)
     return figure
 
@@ -140,28 +112,33 @@ def fig03_density(density: pd.DataFrame) -> Figure:
     """Figure 3: test divergence against the number of samples."""
     figure, axes = plt.subplots(2, 3, figsize=(style.PAGE, 4.2))
     for panel, problem in zip(axes.flat, PROBLEMS, strict=False):
-        _draw_density(panel, density[density["problem"] == problem])
-        panel.set_title(synthetic.PROBLEMS[problem].title)
+        _draw_density(panel, density, problem)
     axes.flat[-1].set_axis_off()
-    axes.flat[-1].legend(handles=_method_handles(density), loc="center", handlelength=3)
+    axes.flat[-1].legend(handles=_handles(*_looks(density).values()), loc="center", handlelength=3)
     figure.supylabel("test divergence $\\mathrm{KL}(p_\\mathrm{GT} \\,\\|\\, p_\\theta)$ / nats", fontsize=8)
     return figure
 
 
-def _method_handles(density: pd.DataFrame) -> list[Line2D]:
-    """The legend of the methods that are there."""
+def _handles(*looks: Look) -> list[Line2D]:
+    """What a legend shows."""
+    return [Line2D([], [], **look) for look in looks]
+
+
+def _looks(density: pd.DataFrame) -> dict[str, Look]:
+    """Those of the methods that are there."""
     there = set(density["method"])
-    return [Line2D([], [], **look) for method, look in LOOKS.items() if method in there]
+    return {method: look for method, look in LOOKS.items() if method in there}
 
 
-def _draw_density(panel: Axes, rows: pd.DataFrame) -> None:
+def _draw_density(panel: Axes, density: pd.DataFrame, problem: str, part: str = "") -> None:
     """Means over data sets as lines, data sets as dots; a horizontal line has a band that covers them."""
+    rows = density[density["problem"] == problem]
     rows = rows[(rows["prior"] != NETWORK) & rows["method"].isin(LOOKS)]
     if (rows["test_kl"] > 0).all():
         panel.set_yscale("log")
     else:
         panel.set_yscale("symlog", linthresh=LEAST, linscale=0.5)
-    looks = {method: look for method, look in LOOKS.items() if method in set(rows["method"])}
+    looks = _looks(rows)
     at_samples = [method for method, look in looks.items() if "marker" in look]
     for method, look in looks.items():
         own = rows[rows["method"] == method]
@@ -176,8 +153,7 @@ def _draw_density(panel: Axes, rows: pd.DataFrame) -> None:
         mean = own.groupby("S")["test_kl"].mean()
         panel.plot(beside * mean.index, mean, **look)
     samples = sorted(rows.loc[rows["method"].isin(at_samples), "S"].unique())
-    panel.set_xscale("log")
-    panel.set_xlabel("samples $S$")
+    panel.set(xscale="log", xlabel="samples $S$", title=part + synthetic.PROBLEMS[problem].title)
     panel.set_xticks(samples, [f"{count:.0f}" for count in samples])
     if samples:  # methods that are horizontal lines have none
         panel.set_xlim(samples[0] / 1.3, samples[-1] * 1.3)
@@ -188,58 +164,46 @@ def _draw_density(panel: Axes, rows: pd.DataFrame) -> None:
 
 def _divergence_ticks(low: float, high: float) -> list[float]:
     """At most seven ticks, as dense as that allows."""
-    ticks: list[float] = []
+    least = LEAST if low <= 0 else low
     for digits in ((1, 2, 5), (1, 3), (1,)):
         sizes = [digit * 10.0**power for power in range(-5, 4) for digit in digits]
-        least = LEAST if low <= 0 else low
         ticks = [value for value in (-LEAST, 0.0, *sizes) if low <= value <= high and not 0 < value < least]
         if len(ticks) <= 7:
             break
     return ticks
 
 
-def _draw_passes(panel: Axes, passes: pd.DataFrame, training: pd.DataFrame, problem: str) -> list[Line2D]:
+def _draw_passes(panel: Axes, passes: pd.DataFrame, training: pd.DataFrame, problem: str) -> list[Look]:
     """Passes per point, simulated as lines and counted in training as symbols; gives MAPA's legend."""
     rows = passes[(passes["problem"] == problem) & (passes["cost"] == "decoder")]
-    rows = rows[(rows["method"] == "iwae") | (rows["reading"] == "within")]
-    real = training[(training["problem"] == problem) & (training["reading"] == "within")]
-    colour, handles = LOOKS["mapa"]["color"], []
     iwae = rows[rows["method"] == "iwae"].groupby("S")["passes_per_point"].mean()
     panel.plot(iwae.index, iwae, color=LOOKS["iwae"]["color"])
-    fractions = sorted({*rows["k_share"].dropna(), *real["k_share"]})
+    mapa = rows[rows["reading"] == "within"]
+    real = training[(training["problem"] == problem) & (training["reading"] == "within")]
+    colour, legend = LOOKS["mapa"]["color"], []
+    fractions = sorted({*mapa["k_share"], *real["k_share"]})
     for fraction, (dash, marker, filled) in zip(fractions, cycle(FRACTION_LOOKS), strict=False):
-        look: dict[str, Any] = {"color": colour, "linestyle": dash, "linewidth": 0.9}
-        symbol: dict[str, Any] = {
-            "marker": marker,
-            "color": colour,
-            "markerfacecolor": colour if filled else "white",
-            "linestyle": "none",
-        }
-        for table, column in ((rows, "passes_per_point"), (real, "passes_simulated")):
-            mean = table[table["k_share"] == fraction].groupby("S")[column].mean()
+        label = f"$k$ = {fraction:.0%} of $S$, "
+        line = {"color": colour, "linestyle": dash, "linewidth": 0.9, "label": f"{label}simulated"}
+        face = {"markerfacecolor": colour if filled else "white"}
+        symbol = {"marker": marker, "color": colour, "linestyle": "none", "label": f"{label}training", **face}
+        simulated, counted = (table[table["k_share"] == fraction].groupby("S") for table in (mapa, real))
+        for mean, look in (
+            (simulated["passes_per_point"].mean(), line),
+            (counted["passes_simulated"].mean(), line),
+            (counted["passes_per_point"].mean(), symbol),
+        ):
             panel.plot(mean.index, mean, **look)
-        counted = real[real["k_share"] == fraction].groupby("S")["passes_per_point"].mean()
-        panel.plot(counted.index, counted, **symbol)
-        handles.append(Line2D([], [], **look, label=f"$k$ = {fraction:.0%} of $S$, simulated"))
-        if len(counted):
-            handles.append(Line2D([], [], **symbol, label=f"$k$ = {fraction:.0%} of $S$, training"))
-    highest = rows["passes_max"].max()
+        legend += [line, symbol] if len(counted) else [line]
+    limit, highest = {**LIMIT, "linewidth": 0.9}, mapa["passes_max"].max()
     for most in sorted({highest, *real["passes_max"]}):
-        panel.axhline(most, color=style.GREY, linestyle=":", linewidth=0.9)
+        panel.axhline(most, **limit)
+    right = {"xycoords": ("axes fraction", "data"), "ha": "right", "fontsize": 7}
     for (points, most), _ in real.groupby(["points", "passes_max"]):
-        panel.annotate(
-            f"training: $N$ = {points:,}",
-            (1, most),
-            (0, 2),
-            xycoords=("axes fraction", "data"),
-            textcoords="offset points",
-            ha="right",
-            fontsize=7,
-        )
+        _annotate(panel, f"training: $N$ = {points:,}", (1, most), (0, 2), **right)
     panel.set(xlabel="samples $S$", xlim=(0, None), ylim=(0, 2.1 * highest))
     panel.set_ylabel("decoder passes per point")
-    limit = Line2D([], [], color=style.GREY, linestyle=":", linewidth=0.9, label="MAPA Max, all $N$ points")
-    return [*handles, limit]
+    return [*legend, limit]
 
 
 def fig04_passes_decoder(passes: pd.DataFrame) -> Figure:
@@ -257,47 +221,32 @@ def _passes(table: pd.DataFrame, label: str) -> Figure:
     keys, metrics = ["problem", "method", "reading", "k_share", "S"], ["passes_per_point", "passes_sd"]
     mean = table.groupby(keys, dropna=False)[metrics].mean().reset_index()
     fractions = sorted(table["k_share"].dropna().unique())
-    lines_of_legend = -(-2 * (1 + len(fractions)) // 3)
-    size = (style.PAGE, 2.2 + 0.15 * lines_of_legend)
-    figure, axes = plt.subplots(1, len(PROBLEMS), figsize=size, sharex=True, sharey=True)
-    looks: dict[tuple[str, float], dict[str, Any]] = {
-        (reading, fraction): {"color": colour, "linestyle": line, "marker": marker, "markerfacecolor": face}
-        for fraction, colour, marker in zip(fractions, cycle(FRACTION_COLOURS), cycle("os^v"), strict=False)
+    colours = (style.BLUE, style.ORANGE, style.GREEN, style.VERMILION)
+    looks: dict[tuple[str, float], Look] = {
+        (reading, fraction): {
+            "color": colour,
+            "linestyle": line,
+            "marker": marker,
+            "markerfacecolor": face,
+            "linewidth": 0.9,
+            "label": f"MAPA, $k$ = {fraction:.0%} of $S$, {reading} $S$",
+        }
+        for fraction, colour, marker in zip(fractions, cycle(colours), cycle("os^v"), strict=False)
         for reading, line, face in (("within", "-", colour), ("beyond", "--", "white"))
     }
+    iwae = {"color": style.BLACK, "label": "IWAE"}
+    size = (style.PAGE, 2.2 + 0.15 * -(-(2 + len(looks)) // 3))  # three columns of the legend
+    figure, axes = plt.subplots(1, len(PROBLEMS), figsize=size, sharex=True, sharey=True)
     highest = table["passes_max"].max()
     for panel, problem in zip(axes, PROBLEMS, strict=True):
         rows = mean[mean["problem"] == problem]
-        iwae, mapa = rows[rows["method"] == "iwae"], rows[rows["method"] == "mapa"]
-        panel.plot(iwae["S"], iwae["passes_per_point"], color=style.BLACK)
-        for key, curve in mapa.groupby(["reading", "k_share"]):
-            panel.errorbar(
-                curve["S"],
-                curve["passes_per_point"],
-                curve["passes_sd"],
-                **looks[key],
-                capsize=1.5,
-                linewidth=0.9,
-            )
-        panel.axhline(highest, color=style.GREY, linestyle=":")
-        panel.set(
-            title=synthetic.PROBLEMS[problem].title,
-            xlabel="samples $S$",
-            xlim=(0, None),
-            ylim=(0, 2.1 * highest),
-        )
-    axes[0].set_ylabel(label)
-    words = {"within": "within $S$", "beyond": "beyond $S$"}
-    handles = [
-        Line2D([], [], color=style.BLACK, label="IWAE"),
-        *(
-            Line2D(
-                [], [], **look, linewidth=0.9, label=f"MAPA, $k$ = {fraction:.0%} of $S$, {words[reading]}"
-            )
-            for (reading, fraction), look in looks.items()
-        ),
-        Line2D([], [], color=style.GREY, linestyle=":", label="MAPA Max, all $N$ points"),
-    ]
+        panel.plot("S", "passes_per_point", data=rows[rows["method"] == "iwae"], **iwae)
+        for key, curve in rows.groupby(["reading", "k_share"]):
+            panel.errorbar("S", "passes_per_point", "passes_sd", data=curve, capsize=1.5, **looks[key])
+        panel.axhline(highest, **LIMIT)
+        panel.set(title=synthetic.PROBLEMS[problem].title, xlabel="samples $S$")
+    axes[0].set(ylabel=label, xlim=(0, None), ylim=(0, 2.1 * highest))
+    handles = _handles(iwae, *looks.values(), LIMIT)
     figure.legend(handles=handles, loc="outside lower center", ncols=3, handlelength=3)
     return figure
 
@@ -306,17 +255,16 @@ def log_posteriors(posteriors: Arrays, points: pd.DataFrame) -> Figure:
     """Figures 6 to 10: one panel per chosen observation, and a legend in the last place."""
     rows = -(-(len(points) + 1) // 4)
     columns = -(-(len(points) + 1) // rows)
-    figure, axes = plt.subplots(
-        rows, columns, figsize=(style.PAGE * columns / 4, 1.9 * rows), sharex=True, squeeze=False
-    )
-    for n, panel in enumerate(axes.flat[: len(points)]):
-        _draw_posterior(panel, posteriors, n, points["z"][n])
-        panel.set_title(f"$z_n = {points['z'][n]:.2f}$")
+    size = (style.PAGE * columns / 4, 1.9 * rows)
+    figure, axes = plt.subplots(rows, columns, figsize=size, sharex=True, squeeze=False)
+    for n, (panel, z_n) in enumerate(zip(axes.flat, points["z"], strict=False)):
+        _draw_posterior(panel, posteriors, n, z_n)
+        panel.set_title(f"$z_n = {z_n:.2f}$")
         panel.tick_params(labelbottom=n + columns >= len(points))  # nothing is drawn below
     for panel in axes.flat[len(points) :]:
         panel.set_axis_off()
     title = f"{synthetic.PROBLEMS[points['problem'][0]].title}\n$N$ = {len(posteriors['z']):,}"
-    axes.flat[-1].legend(handles=_posterior_handles(), loc="center", title=title)
+    axes.flat[-1].legend(handles=_handles(*POSTERIOR_LEGEND), loc="center", title=title)
     figure.supxlabel("latent $z^{\\mathrm{GT}}$", fontsize=8)
     figure.supylabel("log-posterior / nats", fontsize=8)
     return figure
@@ -325,11 +273,19 @@ def log_posteriors(posteriors: Arrays, points: pd.DataFrame) -> Figure:
 fig06_posterior_absolute_value = fig07_posterior_circle = fig08_posterior_clusters = log_posteriors
 fig09_posterior_figure_8 = fig10_posterior_spiral_dots = log_posteriors
 
+POSTERIOR_LEGEND: tuple[Look, ...] = (
+    {"color": style.BLACK, "label": "$p(z \\mid x_n)$, true"},
+    {"color": style.YELLOW, "label": "$p(z \\mid x_n) \\, / \\, p(z)$"},
+    {"color": style.VERMILION, "linestyle": "none", "marker": "o", "label": "$N p(i \\mid x_n, Z)$"},
+    {"color": style.BLUE, "linestyle": "none", "marker": "o", "label": "$N q(i \\mid n)$, MAPA"},
+    {"color": style.GREY, "linewidth": 0.6, "linestyle": ":", "label": "$z_n$"},
+)
+
 
 def _draw_posterior(panel: Axes, posteriors: Arrays, n: int, z_n: float) -> None:
     """The three log-posteriors of the n-th chosen observation, whose own latent value is `z_n`."""
     z, grid, true = posteriors["z"], posteriors["grid"], posteriors["true"][n]
-    cloud: dict[str, Any] = {"linestyle": "none", "marker": ".", "markeredgewidth": 0, "rasterized": True}
+    cloud: Look = {"linestyle": "none", "marker": ".", "markeredgewidth": 0, "rasterized": True}
     panel.plot(z, posteriors["mapa"][n], color=style.BLUE, markersize=2, alpha=0.5, **cloud)
     panel.plot(z, posteriors["empiricalised"][n], color=style.VERMILION, markersize=4, **cloud)
     panel.plot(grid, true - posteriors["prior"], color=style.YELLOW, linewidth=0.5)
@@ -338,62 +294,45 @@ def _draw_posterior(panel: Axes, posteriors: Arrays, n: int, z_n: float) -> None
     # Linear near zero, logarithmic far below: the values fall by tens of nats here, by thousands there.
     panel.set_yscale("symlog", linthresh=LINEAR, linscale=2)
     panel.set_yticks([0, -10, -20, *(-(10.0**power) for power in range(2, 6))])
-    panel.yaxis.set_major_formatter(_plain_number)
+    panel.yaxis.set_major_formatter("{x:,.0f}")
     panel.minorticks_off()
     lowest, highest = posteriors["empiricalised"][n].min(), posteriors["mapa"][n].max()
     panel.set_ylim(1.2 * lowest - 5, max(highest, true.max()) + 2)
-
-
-def _posterior_handles() -> list[Line2D]:
-    return [
-        Line2D([], [], color=style.BLACK, label="$p(z \\mid x_n)$, true"),
-        Line2D([], [], color=style.YELLOW, label="$p(z \\mid x_n) \\, / \\, p(z)$"),
-        Line2D([], [], color=style.VERMILION, linestyle="none", marker="o", label="$N p(i \\mid x_n, Z)$"),
-        Line2D([], [], color=style.BLUE, linestyle="none", marker="o", label="$N q(i \\mid n)$, MAPA"),
-        Line2D([], [], color=style.GREY, linewidth=0.6, linestyle=":", label="$z_n$"),
-    ]
 
 
 CODES = ("ground truth", "mean-field mean")  # of the two variants, as the document chose them
 
 
 def nonidentifiability(curves: Arrays, points: pd.DataFrame) -> Figure:
-    """Figures 11 and 12, and one with the folded decoder (ours): two variants under one MAPA.
-
-    A column per variant: its decoder, and below one row per chosen observation.
-    """
+    """Figures 11 and 12: two variants under one MAPA, a column each with its decoder above posteriors."""
     shown = curves["true"].shape[1]
-    figure, axes = plt.subplots(
-        1 + shown,
-        2,
-        figsize=(style.PAGE, 1.6 + 1.15 * shown),
-        sharex=True,
-        gridspec_kw={"height_ratios": [1.3, *[1] * shown]},
+    size, ratios = (style.PAGE, 1.6 + 1.15 * shown), {"height_ratios": [1.3, *[1] * shown]}
+    figure, axes = plt.subplots(1 + shown, 2, figsize=size, sharex=True, gridspec_kw=ratios)
+    coordinates: tuple[Look, ...] = (
+        {"color": style.GREY, "label": "$f(z)$, first coordinate"},
+        {"color": style.GREY, "linestyle": "--", "label": "second"},
     )
-    names = ("Variant 1, ground truth", "Variant 2, trained VAE")
-    words = ("z_n", "\\mu(x_n)")
-    labels = ("latent $z^{\\mathrm{GT}}$", "mean-field posterior mean $\\mu(x)$")
-    for variant, column in enumerate(axes.T):
-        column[0].plot(curves["grid"], curves["decoder"][variant, :, 0], color=style.GREY)
-        column[0].plot(curves["grid"], curves["decoder"][variant, :, 1], color=style.GREY, linestyle="--")
-        column[0].sharey(axes[0, 0])
+    variants = (
+        ("Variant 1, ground truth", "z_n", "latent $z^{\\mathrm{GT}}$"),
+        ("Variant 2, trained VAE", "\\mu(x_n)", "mean-field posterior mean $\\mu(x)$"),
+    )
+    for variant, (name, code, label) in enumerate(variants):
+        top, *column = axes[:, variant]
+        for values, look in zip(curves["decoder"][variant].T, coordinates, strict=True):
+            top.plot(curves["grid"], values, **look)
+        top.sharey(axes[0, 0])
         own = {name: curves[name][variant] for name in ("z", "true", "empiricalised")}
         own |= {name: curves[name] for name in ("grid", "prior", "mapa")}
-        rows = points[points["codes"] == CODES[variant]].set_index("observation")
-        kl = rows["kl_p_to_q"].drop("mean").to_numpy()
-        column[0].set_title(f"{names[variant]}: mean KL = {rows['kl_p_to_q']['mean']:.2f} nats")
-        for n, panel in enumerate(column[1:]):
+        kl = points[points["codes"] == CODES[variant]].set_index("observation")["kl_p_to_q"]
+        top.set_title(f"{name}: mean KL = {kl['mean']:.2f} nats")
+        for n, (panel, kl_n) in enumerate(zip(column, kl.drop("mean"), strict=True)):
             z_n = curves["z_shown"][variant, n]
             _draw_posterior(panel, own, n, z_n)
-            panel.set_title(f"${words[variant]} = {z_n:.2f}$,  KL = {kl[n]:.2f} nats", fontsize=7, pad=3)
-        column[-1].set_xlabel(labels[variant])
+            panel.set_title(f"${code} = {z_n:.2f}$,  KL = {kl_n:.2f} nats", fontsize=7, pad=3)
+        column[-1].set_xlabel(label)
     axes[0, 0].set_ylabel("decoder $f(z)$")
     figure.supylabel("log-posterior / nats", fontsize=8)
-    handles = [
-        Line2D([], [], color=style.GREY, label="$f(z)$, first coordinate"),
-        Line2D([], [], color=style.GREY, linestyle="--", label="second"),
-        *_posterior_handles(),
-    ]
+    handles = _handles(*coordinates, *POSTERIOR_LEGEND)
     figure.legend(handles=handles, loc="outside lower center", ncols=7, columnspacing=1)
     return figure
 
@@ -401,12 +340,7 @@ def nonidentifiability(curves: Arrays, points: pd.DataFrame) -> Figure:
 fig11_nonident_absolute_value = fig_nonident_absolute_value_folded = nonidentifiability
 fig12_nonident_circle = nonidentifiability
 
-
-def _plain_number(value: float, position: float) -> str:
-    return f"{value:,.0f}".replace("-", "\N{MINUS SIGN}")
-
-
-GAPS: Mapping[str, dict[str, Any]] = {
+GAPS: Mapping[str, Look] = {
     "bound_gap": {"label": "bound", "color": style.BLACK, "marker": "o"},
     "inference_gap": {"label": "inference", "color": style.VERMILION, "marker": "D"},
     "amortisation_gap": {"label": "amortisation", "color": style.BLUE, "marker": "<"},
@@ -416,43 +350,35 @@ GAPS: Mapping[str, dict[str, Any]] = {
 
 
 def fig_gaps(gaps: pd.DataFrame) -> Figure:
-    """What each bound loses against the likelihood, and why; not in the document.
-
-    Means over data sets, on lines from the smallest to the largest of them.
-    """
+    """Ours: what each bound loses against the likelihood; means over data sets, on lines of their range."""
     cells = gaps.drop_duplicates("cell")
-    figure, axes = plt.subplots(
-        1, len(PROBLEMS), figsize=(style.PAGE, 1.1 + 0.27 * len(cells)), sharex=True, sharey=True
-    )
+    size = (style.PAGE, 1.1 + 0.27 * len(cells))
+    figure, axes = plt.subplots(1, len(PROBLEMS), figsize=size, sharex=True, sharey=True)
     beside = np.linspace(-0.27, 0.27, len(GAPS))  # so that the gaps of a method do not hide each other
     for panel, problem in zip(axes, PROBLEMS, strict=True):
         rows = gaps[gaps["problem"] == problem]
-        for place, cell in enumerate(cells["cell"]):
-            if place % 2:
-                panel.axhspan(place - 0.5, place + 0.5, color=style.GREY, alpha=0.12, linewidth=0)
+        for number, cell in enumerate(cells["cell"]):
+            if number % 2:
+                panel.axhspan(number - 0.5, number + 0.5, color=style.GREY, alpha=0.12, linewidth=0)
             for (gap, look), shift in zip(GAPS.items(), beside, strict=True):
-                values, height = rows.loc[rows["cell"] == cell, gap].dropna(), place + shift
+                values, height = rows.loc[rows["cell"] == cell, gap].dropna(), number + shift
                 if len(values):
                     panel.hlines(height, values.min(), values.max(), color=look["color"], linewidth=0.9)
                     panel.plot(values.mean(), height, linestyle="none", markersize=2.8, **look)
         panel.set_xscale("symlog", linthresh=LEAST, linscale=0.3)
         panel.set_title(synthetic.PROBLEMS[problem].title)
-    highest = np.ceil(np.log10(max(1.0, gaps[list(GAPS)].max(axis=None))))
-    powers = range(-2, int(highest) + 1, 2)
-    axes[0].set(xlim=(-LEAST / 2, 2 * 10**highest), ylim=(len(cells) - 0.5, -0.5))
-    axes[0].set_xticks(
-        [0, *(10.0**power for power in powers)], ["0", *(f"$10^{{{power}}}$" for power in powers)]
-    )
-    fractions = cells["k_share"].dropna().unique()
-    axes[0].set_yticks(
-        range(len(cells)), [_cell_label(cell, len(fractions) > 1) for _, cell in cells.iterrows()]
-    )
-    for panel in axes:
         panel.minorticks_off()
         panel.tick_params(axis="y", length=0)
+    highest = np.ceil(np.log10(max(1.0, gaps[list(GAPS)].max(axis=None))))
+    ticks = {0.0: "0"} | {10.0**power: f"$10^{{{power}}}$" for power in range(-2, int(highest) + 1, 2)}
+    axes[0].set(xlim=(-LEAST / 2, 2 * 10**highest), ylim=(len(cells) - 0.5, -0.5))
+    axes[0].set_xticks([*ticks], [*ticks.values()])
+    fractions = cells["k_share"].dropna().unique()
+    labels = [_cell_label(cell, len(fractions) > 1) for _, cell in cells.iterrows()]
+    axes[0].set_yticks(range(len(cells)), labels)
     same = f" ($k$ = {fractions[0]:.0%} of $S$)" if len(fractions) == 1 else ""
     figure.supxlabel(f"gap / nats{same}", fontsize=8)
-    handles = [Line2D([], [], linestyle="none", **look) for look in GAPS.values()]
+    handles = _handles(*({"linestyle": "none", **look} for look in GAPS.values()))
     figure.legend(handles=handles, loc="outside upper center", ncols=len(GAPS), handletextpad=0.2)
     return figure
 
@@ -460,8 +386,6 @@ def fig_gaps(gaps: pd.DataFrame) -> Figure:
 def _cell_label(cell: pd.Series, with_fraction: bool) -> str:
     """E.g. `MAPA, S = 50`, with k where not all methods have the same fraction of S."""
     method = METHODS[cell["method"]]
-    if method.budget == "none":
-        return method.label
+    samples = "" if method.budget == "none" else f", $S$ = {cell['S']:.0f}"
     with_k = with_fraction and method.budget == "S and k"
-    fraction = f", $k$ = {cell['k_share']:.0%}" if with_k else ""
-    return f"{method.label}, $S$ = {cell['S']:.0f}{fraction}"
+    return method.label + samples + (f", $k$ = {cell['k_share']:.0%}" if with_k else "")

@@ -3,7 +3,6 @@
 import math
 from collections.abc import Iterator, Sequence
 
-import torch
 from torch import Tensor
 
 from elbogap.densities import categorical_kl, standard_gaussian_log_density
@@ -17,20 +16,10 @@ def of_ranks(z: Tensor, quantiles: Sequence[float]) -> Tensor:
     return z[:, 0].argsort()[[min(int(quantile * len(z)), len(z) - 1) for quantile in quantiles]]
 
 
-def grid(codes: Tensor, nodes: int) -> Tensor:
-    """Equally spaced latent values between the extreme codes, `[G, 1]`."""
-    return torch.linspace(float(codes.min()), float(codes.max()), nodes, dtype=torch.float64)[:, None]
-
-
 def over_indices(
     model: Model, codes: Tensor, x: Tensor, block: int
 ) -> Iterator[tuple[Tensor, Tensor, Tensor, Tensor]]:
-    """What MAPA approximates, and MAPA.
-
-    Yields:
-        A block of x `[B, 2]`, and log p(x_n|f(z_i)), log p(i|x_n, Z) (eq. 7) and log q(i|n) (eq. 8),
-        `[B, N]`.
-    """
+    """Blocks of x `[B, 2]` and log p(x_n|f(z_i)), log p(i|x_n, Z) (eq. 7), log q(i|n) (eq. 8), `[B, N]`."""
     outputs = model.decode(codes)
     for rows in x.split(block):
         log_likelihood = model.log_likelihood(rows, outputs)

@@ -1,12 +1,12 @@
 """The methods of document mapa, each named once, and the cells of its grid: a method with its budget.
 
-What a method is made of is named here and built in :mod:`elbogap.papers.mapa.training`. Nothing here needs
-torch: settings, rules and figures read names, budgets and labels from here.
+What a method is made of is named here and built in :mod:`elbogap.papers.mapa.training`: settings, rules and
+figures read names, budgets and labels from here, without torch.
 """
 
 import re
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from elbogap.errors import UserError
 
@@ -20,40 +20,24 @@ leaves that open."""
 
 Budget = Literal["none", "S", "S and k"]
 
-SUFFIXES: dict[Budget, str] = {
-    "none": "",
-    "S": "_S([1-9][0-9]*)",
-    "S and k": "_S([1-9][0-9]*)_k([1-9][0-9]?)",
-}
-"""What follows a method's name in that of a cell; k is in percent of S."""
-
 
 @dataclass(frozen=True)
 class Method:
-    """What is maximised over which approximate posterior.
+    """What is maximised over which approximate posterior."""
 
-    Attributes:
-        name: column `method`, and the beginning of the names of cells.
-        label: in figures.
-        budget: what it takes.
-        posterior: q(z|x), one of `training.POSTERIORS`; None for MAPA.
-        objective: one of `training.OBJECTIVES`, for methods with q(z|x).
-        proposal: q(i|n), one of `training.PROPOSALS`, for MAPA; without a budget it takes k = N.
-        reading: how k counts.
-    """
-
-    name: str
-    label: str
-    budget: Budget
-    posterior: str | None = None
-    objective: str = ""
-    proposal: str = ""
-    reading: Reading = "within"
+    name: str  # column `method`, and the beginning of the names of cells
+    label: str  # in figures
+    budget: Budget  # what it takes; MAPA without a budget has k = N
+    posterior: str | None = None  # q(z|x), one of `training.POSTERIORS`; None for MAPA
+    objective: str = ""  # one of `training.OBJECTIVES`, for methods with q(z|x)
+    proposal: str = ""  # q(i|n), one of `training.PROPOSALS`, for MAPA
+    reading: Reading = "within"  # how k counts
 
     @property
     def pattern(self) -> str:
-        """The names of its cells, with groups for S and k."""
-        return self.name + SUFFIXES[self.budget]
+        """The names of its cells, with groups for S and k in percent of S."""
+        samples, certain = "_S([1-9][0-9]*)", "_k([1-9][0-9]?)"
+        return self.name + {"none": "", "S": samples, "S and k": samples + certain}[self.budget]
 
     @property
     def priors(self) -> tuple[str, ...]:
@@ -79,34 +63,23 @@ CELL = "|".join(method.pattern for method in METHODS.values())
 
 
 def split(samples: int, fraction: float, reading: Reading) -> tuple[int, int]:
-    """The number k of certain terms, at least 1, and of drawn terms for a budget S, k being a part of S."""
+    """The number k of certain terms, a fraction of the budget S but at least 1, and that of drawn terms."""
     k = max(1, round(fraction * samples))
     return k, samples - k if reading == "within" else samples
 
 
 @dataclass(frozen=True)
 class Cell:
-    """A method with its budget, e.g. `mapa_S50_k10`: S = 50, k = 10 % of S.
+    """A method with its budget, e.g. `mapa_S50_k10`: S = 50, k = 10 % of S."""
 
-    Attributes:
-        name: in settings and in names of files.
-        method: the method.
-        samples: S; 1 for the VAE, None for MAPA with k = N.
-        fraction: k / S, for MAPA with a budget.
-    """
-
-    name: str
+    name: str  # in settings and in names of files
     method: Method
-    samples: int | None
-    fraction: float | None
+    samples: int | None  # S; 1 for the VAE, None for MAPA with k = N
+    fraction: float | None  # k / S, for MAPA with a budget
 
     @classmethod
     def parse(cls, name: str) -> "Cell":
-        """The cell of a name.
-
-        Raises:
-            UserError: there is none.
-        """
+        """The cell of a name; raises UserError if there is none."""
         for method in METHODS.values():
             if match := re.fullmatch(method.pattern, name):
                 numbers = [int(number) for number in match.groups()]
@@ -114,7 +87,7 @@ class Cell:
                 return cls(name, method, samples, numbers[1] / 100 if len(numbers) > 1 else None)
         raise UserError(f"no cell '{name}'; write e.g. vae, iwae_S50 or mapa_S50_k10")
 
-    def key(self) -> dict[str, object]:
+    def key(self) -> dict[str, Any]:
         """Columns `method`, `S`, `k_share`."""
         return {"method": self.method.name, "S": self.samples, "k_share": self.fraction}
 

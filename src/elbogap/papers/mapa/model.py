@@ -4,14 +4,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 import numpy as np
-import pandas as pd
 import torch
 from torch import Tensor
 
-from elbogap.data.synthetic import problem
+from elbogap.data import synthetic
 from elbogap.densities import isotropic_gaussian_log_density, pairwise_gaussian_log_density
 from elbogap.errors import UserError
 from elbogap.evaluation.pushforward import log_evidence
@@ -20,24 +19,17 @@ from elbogap.inference.objectives.base import StandardNormalPrior
 from elbogap.inference.prior_recovery import MonotoneMap, quantile_map
 from elbogap.nn.mlp import MLP
 from elbogap.nn.store import Stored
-from elbogap.papers.mapa.methods import NETWORK, QUANTILE_MAP, STANDARD, Cell
-from elbogap.runtime import numpy_generator
+from elbogap.papers.mapa.methods import QUANTILE_MAP, STANDARD, Cell
+from elbogap.runtime import Run, numpy_generator
+from elbogap.tables import read_table
 
 Part = Literal["train", "valid", "test"]
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Model:
-    """A decoder with its noise and its way to a standard normal prior, in float64.
+    """A decoder f, one network, with its noise and the law h of its codes, in float64; None is h(z) = z."""
 
-    Attributes:
-        name: for messages.
-        decoder: f, one network.
-        noise_variance: sigma^2.
-        law: h, or None for h(z) = z.
-    """
-
-    name: str
     decoder: MLP
     noise_variance: float
     law: MonotoneMap | None = None
@@ -53,9 +45,8 @@ class Model:
 
     def log_joint(self, x: Tensor) -> StandardNormalPrior:
         """log p(x_b, z) in nats of draws z `[..., B, 1]`, for x `[B, 2]`: `[..., B]`, without gradient."""
-        return StandardNormalPrior(
-            lambda z: isotropic_gaussian_log_density(x, self.mean(z), self.noise_variance)
-        )
+        variance = self.noise_variance
+        return StandardNormalPrior(lambda z: isotropic_gaussian_log_density(x, self.mean(z), variance))
 
     @property
     def log_likelihood(self) -> PairwiseLogLikelihood:
@@ -63,28 +54,30 @@ class Model:
         return partial(pairwise_gaussian_log_density, variance=self.noise_variance)
 
     def log_evidence(self, x: Tensor, tolerance: float = 1e-8) -> Tensor:
-        """log p(x) by quadrature, `[N, 2]` to `[N]`, in nats, on the CPU.
-
-        Raises:
-            Unresolved: the decoder varies too fast for its noise, or is not finite.
-        """
+        """log p(x) by quadrature, `[N, 2]` to `[N]`, in nats, on the CPU; may raise Unresolved."""
         return log_evidence(self.decode, self.log_likelihood, x, self.law, tolerance=tolerance).cpu()
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class GroundTruth(Model):
-    """The model whose decoder is known, the surrogate of a problem's; its name is that of the problem."""
+    """The surrogate of a problem's decoder, as experiment `mapa.surrogate` stored it."""
+
+    problem: str
 
     @classmethod
     def load(cls, name: str, path: Path) -> Self:
-        """The surrogate that experiment `mapa.surrogate` stored."""
+        """The ground truth of problem `name`."""
         decoder = Stored.load(path).networks["decoder"].double()
-        return cls(name=name, decoder=decoder, noise_variance=problem(name).noise_variance)
+        return cls(problem=name, decoder=decoder, noise_variance=synthetic.problem(name).noise_variance)
+
+    def key(self) -> dict[str, Any]:
+        """Columns `document`, `problem`."""
+        return {"document": "mapa", "problem": self.problem}
 
     def data_set(self, points: int, seed: int, draw: int, part: Part = "train") -> tuple[Tensor, Tensor]:
         """Latent values z `[N, 1]` and observations x `[N, 2]` of a draw; draws and parts are independent."""
         keys = () if part == "train" else (part,)
-        generator = numpy_generator(seed, "mapa data set", self.name, draw, *keys)
+        generator = numpy_generator(seed, "mapa data set", self.problem, draw, *keys)
         z = torch.from_numpy(generator.standard_normal((points, 1)))
         noise = torch.from_numpy(generator.standard_normal((points, 2)))
         return z, self.decode(z) + np.sqrt(self.noise_variance) * noise
@@ -92,141 +85,103 @@ class GroundTruth(Model):
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Trained(Model):
-    """A model that experiment `mapa.train` made.
+    """A model that experiment `mapa.train` made."""
 
-    Attributes:
-        cell: its cell.
-        draw: number of its data set.
-        restart: number of its restart.
-        encoder: of x; one network, whose outputs are the heads of q(z|x), or the code g(x) for MAPA.
-        prior: how it came by its standard normal prior; None before, where z is a code of the data.
-        bound: last recorded mean of the training objective, in nats.
-        passes: decoder evaluations per training step, over the batch size.
-        points: size N of its training set.
-        batch: observations per step of its training.
-        seed: base seed of its data sets.
-    """
-
+    truth: GroundTruth  # what made its data
     cell: Cell
-    draw: int
+    draw: int  # number of its data set
     restart: int
-    encoder: MLP
-    prior: str | None
-    bound: float
-    passes: float
-    points: int
-    batch: int
-    seed: int
+    encoder: MLP  # of x: one network, whose outputs are the heads of q(z|x), or the code g(x) for MAPA
+    prior: str | None  # how it came by its standard normal prior; None before, where z is a code of the data
+    bound: float  # last recorded mean of the training objective, in nats
+    passes: float  # decoder evaluations per training step, over the batch size
+    points: int  # size N of its training set
+    batch: int  # observations per step of its training
+    seed: int  # base seed of its data sets
+
+    @property
+    def name(self) -> str:
+        """For messages, e.g. `vae-1.0`: its cell, draw and restart."""
+        return f"{self.cell.name}-{self.draw}.{self.restart}"
 
     @torch.no_grad()
     def encode(self, x: Tensor) -> Tensor:
         """The heads of q(z|x), or g(x) `[..., 1]`, of x `[..., 2]`."""
         return self.encoder(x[None])[0]
 
-    def key(self) -> dict[str, object]:
+    def key(self) -> dict[str, Any]:
         """Columns `cell`, `method`, `S`, `k_share`, `draw`, `restart`."""
         return {"cell": self.cell.name, **self.cell.key(), "draw": self.draw, "restart": self.restart}
 
-    def training_set(self, truth: GroundTruth) -> tuple[Tensor, Tensor]:
-        """Latent values z `[N, 1]` and observations x `[N, 2]`."""
-        return truth.data_set(self.points, self.seed, self.draw)
+    def data_set(self, part: Part = "train", points: int | None = None) -> tuple[Tensor, Tensor]:
+        """Latent values z `[N, 1]` and observations x `[N, 2]`: its training set, or others of its draw."""
+        return self.truth.data_set(points or self.points, self.seed, self.draw, part)
 
-    def held_out(self, truth: GroundTruth, points: int, part: Part) -> Tensor:
-        """Observations of its draw on which it was not trained, `[N, 2]`."""
-        return truth.data_set(points, self.seed, self.draw, part)[1]
-
-    def recovered(self, x: Tensor) -> Self:
-        """The same with the exact quantile map of its codes of x `[N, 2]` as h, unless its prior is standard.
-
-        Raises:
-            UserError: a code is not finite.
-        """
-        if self.prior == STANDARD:
+    def recovered(self) -> Self:
+        """The same with the quantile map of its training set's codes as h, unless its prior is standard."""
+        if self.prior is not None:
             return self
-        return replace(self, law=quantile_map(self.encode(x)[:, 0]), prior=QUANTILE_MAP)
+        return replace(self, law=quantile_map(self.encode(self.data_set()[1])[:, 0]), prior=QUANTILE_MAP)
 
-    def distilled(self, decoder: MLP) -> Self:
-        """The same with a network in place of f o h."""
-        return replace(self, decoder=decoder, law=None, prior=NETWORK)
-
-    def diverged(self, x: Tensor) -> bool:
-        """Whether a weight, or a reconstruction of its data x `[N, 2]`, is not finite in single precision."""
+    def diverged(self) -> bool:
+        """Whether a weight, or a reconstruction of its training set, is not finite in single precision."""
         values: list[Tensor] = [*self.decoder.parameters(), *self.encoder.parameters()]
         if self.prior is None:
-            codes = self.encode(x)
+            codes = self.encode(self.data_set()[1])
             values += [codes, self.decode(codes)]
         return not all(value.float().isfinite().all() for value in values)
 
 
 def load(truth: GroundTruth, name: str, path: Path) -> list[Trained]:
-    """The models of cell `name` that experiment `mapa.train` stored, ordered by draw, then restart."""
+    """The models of cell `name`, ordered by draw, then restart."""
     stored, cell = Stored.load(path), Cell.parse(name)
     values = stored.values
-    models = []
-    for m, (draw, restart) in enumerate(
-        zip(values["draw"].tolist(), values["restart"].tolist(), strict=True)
-    ):
-        networks = stored.member(m)
-        models.append(
-            Trained(
-                name=f"{name}-{draw}.{restart}",
-                cell=cell,
-                draw=draw,
-                restart=restart,
-                decoder=networks["decoder"].double(),
-                encoder=networks["encoder"].double(),
-                noise_variance=truth.noise_variance,
-                prior=STANDARD if cell.method.posterior else None,
-                bound=float(values["bound"][m, -1]),
-                passes=float(values["passes"][m]),
-                points=int(values["points"]),
-                batch=int(values["batch"]),
-                seed=int(values["seed"]),
-            )
+    decoder, encoder = (stored.networks[part].double() for part in ("decoder", "encoder"))
+    return [
+        Trained(
+            decoder=decoder.select([m]),
+            encoder=encoder.select([m]),
+            noise_variance=truth.noise_variance,
+            truth=truth,
+            cell=cell,
+            draw=draw,
+            restart=restart,
+            prior=STANDARD if cell.method.posterior else None,
+            bound=float(values["bound"][m, -1]),
+            passes=float(values["passes"][m]),
+            points=int(values["points"]),
+            batch=int(values["batch"]),
+            seed=int(values["seed"]),
         )
-    return models
+        for m, (draw, restart) in enumerate(np.stack([values["draw"], values["restart"]], 1).tolist())
+    ]
 
 
 def of_the_same_data(experiment: str, models: Sequence[Trained]) -> Trained:
-    """Any of the models, all of which have the same data sets.
-
-    Raises:
-        UserError: they have not.
-    """
+    """Any of the models; raises UserError unless all have the same data sets."""
     if len({(model.points, model.seed) for model in models}) != 1:
-        raise UserError(
-            f"mapa.{experiment}: the cells were trained on different data sets; rebuild their models"
-        )
+        raise UserError(f"mapa.{experiment}: the cells are of different data sets; rebuild their models")
     return models[0]
 
 
 def selected(
-    truth: GroundTruth, density: pd.DataFrame, models: Sequence[Trained], draws: Iterable[int] | None = None
-) -> list[Trained]:
-    """The best restarts of a cell by validation likelihood, in the order of the data draws.
+    truth: GroundTruth, run: Run, cells: Sequence[str], draws: Iterable[int] | None = None
+) -> list[list[Trained]]:
+    """Each cell's best models by validation likelihood, with a prior, for each of the data draws, or for all.
 
-    Where the prior is recovered, it is by the exact quantile map.
-
-    Args:
-        truth: the ground truth of the problem.
-        density: table of experiment `mapa.density`.
-        models: those of the cell.
-        draws: the data draws wanted; all if none are named.
-
-    Raises:
-        UserError: the table has no selected model of the cell and draw, or names a model that there is not.
+    The inputs of the run are the table `density` of experiment `mapa.density`, and models by cell; UserError
+    if the table has no selected model of a cell and draw, or names a model that there is not.
     """
-    cell = models[0].cell
-    ours = (density["cell"] == cell.name) & (density["prior"] == cell.method.priors[0]) & density["selected"]
-    restarts = density[ours].set_index("draw")["restart"]
-    members = {(model.draw, model.restart): model for model in models}
-    chosen = []
-    for draw in sorted({model.draw for model in models}) if draws is None else draws:
-        model = members.get((draw, restarts.get(draw)))
-        if model is None:
+    density, chosen = read_table(run.inputs["density"]), []
+    for name in cells:
+        members = {(model.draw, model.restart): model for model in load(truth, name, run.inputs[name])}
+        ours = (density["cell"] == name) & (density["prior"] == Cell.parse(name).method.priors[0])
+        restarts = density[ours & density["selected"]].set_index("draw")["restart"]
+        keys = [(draw, restarts.get(draw)) for draw in draws or sorted({draw for draw, _ in members})]
+        if lost := [draw for draw, restart in keys if (draw, restart) not in members]:
             raise UserError(
-                f"no selected model of {cell.name} on data set {draw} of {truth.name}; rebuild the table of "
+                f"no selected model of {name} on data set {lost[0]} of {truth.problem}; rebuild the table of "
                 "densities, or ask for fewer draws"
             )
-        chosen.append(model.recovered(model.training_set(truth)[1]))
+        chosen.append([members[key].recovered() for key in keys])
     return chosen

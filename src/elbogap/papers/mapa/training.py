@@ -9,7 +9,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor
@@ -21,7 +21,7 @@ from elbogap.inference.families.base import Family
 from elbogap.inference.families.gaussian import DiagonalGaussian
 from elbogap.inference.families.proposal import Proposal
 from elbogap.inference.objectives import base as inference
-from elbogap.inference.objectives.base import Estimate, StandardNormalPrior
+from elbogap.inference.objectives.base import StandardNormalPrior
 from elbogap.inference.objectives.elbo import IWAE, ClosedFormELBO
 from elbogap.inference.objectives.mapa import MAPA
 from elbogap.nn.mlp import MLP, Network
@@ -30,18 +30,9 @@ from elbogap.papers.mapa.model import GroundTruth
 from elbogap.papers.mapa.settings import Train
 from elbogap.runtime import torch_generator
 
-Member = tuple[int, int]
-"""A data draw and a restart."""
 
-
-@dataclass(frozen=True)
-class Posterior:
-    """How an encoder makes q(z|x).
-
-    Attributes:
-        outputs: of the encoder.
-        family: q(z|x_b) for draws `[..., S, B, 1]` from the encoder's outputs `[..., B, outputs]`.
-    """
+class Posterior(NamedTuple):
+    """How an encoder with so many outputs, `[..., B, outputs]`, makes q(z|x_b) of draws `[..., S, B, 1]`."""
 
     outputs: int
     family: Callable[[Tensor], Family]
@@ -68,33 +59,13 @@ PROPOSALS: Mapping[str, Callable[[GroundTruth, Tensor, Tensor], Tensor]] = {
 
 
 def encoder_outputs(cell: Cell) -> int:
-    """Those that q(z|x) takes, or the code g(x)."""
+    """As many as q(z|x) takes, or 1 for the code g(x)."""
     return POSTERIORS[cell.method.posterior].outputs if cell.method.posterior else 1
-
-
-def networks(settings: Train, problem: str, cell: Cell, members: Sequence[Member]) -> dict[str, MLP]:
-    """Decoder, and encoder of q(z|x) or of codes g(x); decoders start alike in all methods."""
-    sizes = {"decoder": [1, *settings.hidden, 2], "encoder": [2, *settings.hidden, encoder_outputs(cell)]}
-    return {
-        name: MLP.independent(
-            widths,
-            settings.activation,
-            [torch_generator(settings.seed, "mapa.train", problem, name, *member) for member in members],
-        )
-        for name, widths in sizes.items()
-    }
 
 
 @dataclass(frozen=True)
 class TrainingSets:
-    """What members are trained on.
-
-    Attributes:
-        x: of each member, `[M, N, 2]`, float32.
-        noise_variance: sigma^2.
-        batch: observations per step.
-        streams: generator of each member by epoch, on the device of the data.
-    """
+    """Each member's data x `[M, N, 2]`, float32, and its generator by epoch, on the device of the data."""
 
     x: Tensor
     noise_variance: float
@@ -111,32 +82,24 @@ class TrainingSets:
         """Steps per epoch."""
         return self.points // self.batch
 
-    def rows(self, generator: torch.Generator) -> Tensor:
-        """A member's minibatches of an epoch, `[K, B]`."""
-        return minibatches(self.points, self.batch, generator)
-
 
 def objective(
-    settings: Train, truth: GroundTruth, cell: Cell, members: Sequence[Member], device: str
+    settings: Train, truth: GroundTruth, cell: Cell, members: Sequence[tuple[int, int]], device: str
 ) -> Objective:
-    """The cell's objective on the members' data sets."""
-    draws = sorted({draw for draw, _ in members})
-    x = {draw: truth.data_set(settings.points, settings.seed, draw)[1].float() for draw in draws}
+    """The cell's objective on the data sets of members, each a data draw and a restart."""
+    draws = [draw for draw, _ in members]
+    x = {draw: truth.data_set(settings.points, settings.seed, draw)[1].float() for draw in set(draws)}
+    keys = (settings.seed, "mapa.train", truth.problem, "epoch")
     sets = TrainingSets(
-        torch.stack([x[draw] for draw, _ in members]).to(device),
+        torch.stack([x[draw] for draw in draws]).to(device),
         truth.noise_variance,
         settings.batch,
-        [
-            partial(torch_generator, settings.seed, "mapa.train", truth.name, "epoch", *member, device=device)
-            for member in members
-        ],
+        [partial(torch_generator, *keys, *member, device=device) for member in members],
     )
     if cell.fraction is None:
         return of_cell(cell, sets)
-    proposals = {
-        draw: proposal(truth, cell, settings.points, settings.seed, draw).to(device) for draw in draws
-    }
-    return of_cell(cell, sets, [proposals[draw] for draw, _ in members])
+    q = {draw: proposal(truth, cell, settings.points, settings.seed, draw).to(device) for draw in set(draws)}
+    return of_cell(cell, sets, [q[draw] for draw in draws])
 
 
 def of_cell(cell: Cell, sets: TrainingSets, proposals: Sequence[Proposal] = ()) -> Objective:
@@ -145,8 +108,8 @@ def of_cell(cell: Cell, sets: TrainingSets, proposals: Sequence[Proposal] = ()) 
         objective, family = OBJECTIVES[cell.method.objective], POSTERIORS[cell.method.posterior].family
         return variational(objective, family, cell.samples or 1, sets, lambda networks: networks["decoder"])
     if cell.fraction is None:
-        return AllTerms(sets)
-    return SomeTerms(sets, proposals, cell.terms(sets.points)[1])
+        return AllTerms(**vars(sets))
+    return SomeTerms(**vars(sets), proposals=proposals, samples=cell.terms(sets.points)[1])
 
 
 def variational(
@@ -156,25 +119,12 @@ def variational(
     sets: TrainingSets,
     decoder: Callable[[Mapping[str, MLP]], Network],
 ) -> Variational:
-    """An objective over q(z|x) with S draws for each observation.
-
-    Args:
-        objective: what is maximised.
-        family: see :class:`Posterior`; its encoder is the network `encoder`.
-        samples: S.
-        sets: the data.
-        decoder: f of all members, from the networks.
-    """
+    """An objective over q(z|x) of network `encoder`, with S draws per x; `decoder` makes f of networks."""
 
     def log_joint(networks: Mapping[str, MLP], batch: Batch) -> StandardNormalPrior:
         x, decode = batch["x"].unsqueeze(1), decoder(networks)
-        return StandardNormalPrior(
-            lambda z: isotropic_gaussian_log_density(x, decode(z), sets.noise_variance)
-        )
-
-    def of_members(estimate: Estimate) -> Tensor:
-        means = estimate.mean()  # over the batch, and below over draws where they are not combined
-        return means.reshape(len(means), -1).mean(1)
+        variance = sets.noise_variance
+        return StandardNormalPrior(lambda z: isotropic_gaussian_log_density(x, decode(z), variance))
 
     return Variational(
         objective=objective,
@@ -183,108 +133,89 @@ def variational(
         specs=objective.noise(samples, sets.batch, dimensions=1),
         streams=sets.streams,
         steps=sets.steps,
-        rows=sets.rows,
+        rows=partial(minibatches, sets.points, sets.batch),
         data=sets.x,
-        reduce=of_members,
+        # means over the batch, and over draws where they are not combined
+        reduce=lambda estimate: estimate.mean().reshape(len(sets.x), -1).mean(1),
     )
 
 
 def proposal(truth: GroundTruth, cell: Cell, points: int, seed: int, draw: int) -> Proposal:
     """q(i|n) on a training set, with the k certain terms that training takes, ties included."""
     log_q = PROPOSALS[cell.method.proposal](truth, *truth.data_set(points, seed, draw))
-    return Proposal.prepare(log_q, cell.terms(points)[0], torch_generator(seed, "ties", truth.name, draw))
+    return Proposal.prepare(log_q, cell.terms(points)[0], torch_generator(seed, "ties", truth.problem, draw))
 
 
 @dataclass(frozen=True)
-class AllTerms:
+class AllTerms(TrainingSets):
     """The empiricalised log-likelihood (eq. 6), all N terms of it: MAPA with k = N."""
-
-    sets: TrainingSets
 
     reported: ClassVar[tuple[str, ...]] = ()
 
-    @property
-    def steps(self) -> int:
-        """Steps per epoch."""
-        return self.sets.steps
-
     def prepare(self, epoch: int) -> Batch:
-        """`x` `[M, K, B, 2]` and all `points` `[M, K, N, 2]`."""
-        rows = torch.stack([self.sets.rows(stream(epoch)) for stream in self.sets.streams])
-        return {"x": rows_of(self.sets.x, rows), "points": self.every_point()}
-
-    def every_point(self) -> Tensor:
-        """All points at each step, `[M, K, N, 2]`."""
-        return self.sets.x[:, None].expand(-1, self.steps, -1, -1)
+        """Batches `x` `[M, K, B, 2]`, and all `points` at each step, `[M, K, N, 2]`."""
+        rows = torch.stack([minibatches(self.points, self.batch, stream(epoch)) for stream in self.streams])
+        return {"x": rows_of(self.x, rows), "points": self.x[:, None].expand(-1, self.steps, -1, -1)}
 
     def value(self, networks: Mapping[str, Network], batch: Batch) -> Tensor:
         """The empiricalised log-likelihood's mean over the batch, `[M]`, in nats."""
         means = networks["decoder"](networks["encoder"](batch["points"]))
-        square, variance = means.new_zeros(()), self.sets.noise_variance
+        square, variance = means.new_zeros(()), self.noise_variance
         for x, mean in zip(batch["x"].unbind(-1), means.unbind(-1), strict=True):
             square = square + (x.unsqueeze(-1) - mean.unsqueeze(-2)).square()
-        constant = -0.5 * means.shape[-1] * math.log(2 * math.pi * variance) - math.log(self.sets.points)
+        constant = -0.5 * means.shape[-1] * math.log(2 * math.pi * variance) - math.log(self.points)
         return MAPA().at(-0.5 / variance * square, constant).mean()
 
 
 @dataclass(frozen=True)
 class SomeTerms(AllTerms):
-    """MAPA's bound: terms chosen by each data set's proposal, networks run once per distinct point.
-
-    Attributes:
-        proposals: of each member, on the device of the data; equal data sets share theirs.
-        samples: terms drawn beside the certain ones.
-    """
+    """MAPA's bound: terms chosen by each member's proposal, networks run once per distinct point."""
 
     proposals: Sequence[Proposal]
-    samples: int
+    samples: int  # terms drawn beside the certain ones
 
     reported: ClassVar[tuple[str, ...]] = ("passes",)
 
     def prepare(self, epoch: int) -> Batch:
-        """What a step needs.
+        """Batches `x` `[M, K, B, 2]` with their terms.
 
-        Returns:
-            `x` `[M, K, B, 2]`; `points` `[M, K, U, 2]`, the distinct points that the step's terms ask for,
-            padded with the first point; `terms` `[M, K, B, T]`, places of the terms among all members'
-            points in one row; `log_weights` `[M, K, B, T]`; `passes` `[M, K]`, the number of distinct points
-            over B. On a GPU `points` are all N, since shapes must not change and most are asked for.
+        `points` `[M, K, U, 2]` are the distinct ones that a step asks for, padded with the first point; on a
+        GPU all N, since shapes must not change. `terms` and `log_weights` `[M, K, B, T]` are places among
+        all members' points in one row, and weights; `passes` `[M, K]` is the number of distinct points / B.
         """
-        sets, chosen, indices, log_weights = self.sets, [], [], []
-        for proposal, stream in zip(self.proposals, sets.streams, strict=True):
+        chosen, indices, log_weights = [], [], []
+        for proposal, stream in zip(self.proposals, self.streams, strict=True):
             generator = stream(epoch)
-            rows = sets.rows(generator)
+            rows = minibatches(self.points, self.batch, generator)
             terms = proposal.choose(self.samples, generator)  # of all points, each being in one batch
             chosen.append(rows)
             indices.append(terms.indices[rows])
             log_weights.append(terms.log_weights.float()[rows])
         places, members = torch.stack(indices), len(indices)
-        used = places.new_zeros((members, self.steps, sets.points), dtype=torch.bool)
+        used = places.new_zeros((members, self.steps, self.points), dtype=torch.bool)
         used.scatter_(2, places.flatten(2), True)
         passes = used.sum(-1)
-        if sets.x.device.type == "cpu":
+        if self.x.device.type == "cpu":
             place, width = used.cumsum(-1) - 1, int(passes.max())
             points = torch.zeros(members, self.steps, width, dtype=torch.int64)
             member, step, index = used.nonzero(as_tuple=True)
             points[member, step, place[used]] = index
             places = place.gather(2, places.flatten(2)).view_as(places)
-            x_points = rows_of(sets.x, points)
+            x_points = rows_of(self.x, points)
         else:
-            width, x_points = sets.points, self.every_point()
+            width, x_points = self.points, self.x[:, None].expand(-1, self.steps, -1, -1)
         offset = width * torch.arange(members, device=places.device).view(-1, 1, 1, 1)
         return {
-            "x": rows_of(sets.x, torch.stack(chosen)),
+            "x": rows_of(self.x, torch.stack(chosen)),
             "points": x_points,
             "terms": places + offset,
             "log_weights": torch.stack(log_weights),
-            "passes": passes / sets.batch,
+            "passes": passes / self.batch,
         }
 
     def value(self, networks: Mapping[str, Network], batch: Batch) -> Tensor:
         """The bound's mean over the batch, `[M]`, in nats."""
         means, terms = networks["decoder"](networks["encoder"](batch["points"])), batch["terms"]
         chosen = means.flatten(0, 1).index_select(0, terms.flatten()).view(*terms.shape, -1)
-        log_likelihood = isotropic_gaussian_log_density(
-            batch["x"].unsqueeze(-2), chosen, self.sets.noise_variance
-        )
-        return MAPA().at(log_likelihood + batch["log_weights"], -math.log(self.sets.points)).mean()
+        log_likelihood = isotropic_gaussian_log_density(batch["x"].unsqueeze(-2), chosen, self.noise_variance)
+        return MAPA().at(log_likelihood + batch["log_weights"], -math.log(self.points)).mean()

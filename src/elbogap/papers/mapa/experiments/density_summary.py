@@ -1,10 +1,9 @@
 """Test divergences of all methods, their orderings and the price of distillation (mapa, Figures 2 and 3).
 
-Deviation: the document states no intervals; here each ordering has two over data sets, Student's and the
-bootstrap's, which with fewer than some ten data sets is too short. The fraction k / S is chosen on the
-validation set for each data set by itself.
+Deviation: the document states no intervals. The fraction k / S is chosen for each data set by itself.
 """
 
+import math
 from itertools import product
 
 import numpy as np
@@ -26,8 +25,10 @@ PAIRS = (
 )
 """What the document says, or suggests, to be better, and worse."""
 KEYS = ["document", "problem", "method", "S", "prior", "draw"]
-COLUMNS = ["document", "problem", "prior", "S", "better", "worse", "difference", "low", "high"]
-COLUMNS += ["bootstrap_low", "bootstrap_high", "draws"]
+COLUMNS = [
+    *("document", "problem", "prior", "S", "better", "worse", "difference", "low", "high"),
+    *("bootstrap_low", "bootstrap_high", "draws"),
+]
 COVERAGE = 0.95
 
 
@@ -35,32 +36,26 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame]:
     """Tables over all problems; inputs are the tables of experiment `mapa.density` by problem.
 
     Returns:
-        `density`: the chosen model of each problem, method, budget S, prior and data draw: `k_share`,
-        `restart`, `test_kl` and its standard error over observations `test_kl_se`, `valid_loglik`, in nats,
-        `passes_per_point`.
-        `orderings`: for each problem, prior (of MAPA), S and pair of methods `difference`, the mean over data
-        sets of test_kl(`worse`) - test_kl(`better`), in nats, with the ends of two 95 % intervals over the
-        `draws` data sets: `low` and `high` of Student's t, `bootstrap_low` and `bootstrap_high` of bootstrap
-        percentiles; with one data set there is no interval.
-        `recovery`: per problem, method, S and data draw `test_kl_quantile_map`, `test_kl_network` and
-        `difference`, what the distillation costs the model that is chosen under the quantile map, in nats.
+        `density`: for each problem, method, budget S, prior and data draw, of the selected restarts that with
+        the k of largest `valid_loglik`.
+        `orderings`: `difference`, the mean over data sets of test_kl(`worse`) - test_kl(`better`), in nats,
+        with 95 % intervals of Student's, `low` and `high`, and of bootstrap percentiles.
+        `recovery`: what the distillation costs the model that is chosen under the quantile map, in nats.
     """
-    members = pd.concat([read_table(path) for path in run.inputs.values()], ignore_index=True)
-    members = members.astype({"S": "Int64"})
-    density = chosen(members).reset_index(drop=True)
+    members = pd.concat([read_table(path) for path in run.inputs.values()]).astype({"S": "Int64"})
+    selected = members[members["selected"]].reset_index(drop=True)
+    best = selected.groupby(KEYS, dropna=False, sort=False)["valid_loglik"].idxmax()
+    metrics = ["k_share", "restart", "test_kl", "test_kl_se", "valid_loglik", "passes_per_point"]
+    density = selected.loc[best, [*KEYS, *metrics]].reset_index(drop=True)
+    keys = [*(key for key in KEYS if key != "prior"), "k_share", "restart"]
+    by_map = density.loc[density["prior"] == QUANTILE_MAP, [*keys, "test_kl"]]
+    by_network = members.loc[members["prior"] == NETWORK, [*keys, "test_kl"]]
+    both = by_map.merge(by_network, on=keys, suffixes=("_quantile_map", "_network"))
     return {
         "density": density,
         "orderings": orderings(density, settings.resamples, settings.seed),
-        "recovery": recovery(density, members),
+        "recovery": both.assign(difference=both["test_kl_network"] - both["test_kl_quantile_map"]),
     }
-
-
-def chosen(table: pd.DataFrame) -> pd.DataFrame:
-    """Of the selected restarts that with the k of largest `valid_loglik`, for each of :data:`KEYS`."""
-    selected = table[table["selected"]].reset_index(drop=True)
-    best = selected.groupby(KEYS, dropna=False, sort=False)["valid_loglik"].idxmax()
-    metrics = ["k_share", "restart", "test_kl", "test_kl_se", "valid_loglik", "passes_per_point"]
-    return selected.loc[best, [*KEYS, *metrics]]
 
 
 def orderings(density: pd.DataFrame, resamples: int, seed: int) -> pd.DataFrame:
@@ -69,14 +64,15 @@ def orderings(density: pd.DataFrame, resamples: int, seed: int) -> pd.DataFrame:
     for problem, table in tqdm(density.groupby("problem", sort=False), desc="orderings", mininterval=5):
         budgets = sorted(table.loc[table["method"] == "mapa", "S"].unique())
         for prior, samples, (better, worse) in product((QUANTILE_MAP, NETWORK), budgets, PAIRS):
-            gain = _kl(table, worse, prior, samples) - _kl(table, better, prior, samples)
-            differences = gain.dropna().to_numpy(float)
-            if len(differences):
+            gain = (_kl(table, worse, prior, samples) - _kl(table, better, prior, samples)).dropna()
+            if len(differences := gain.to_numpy(float)):
                 generator = numpy_generator(seed, "mapa orderings", problem)  # one resampling for all
-                student = student_interval(differences)
-                bootstrap = bootstrap_interval(differences, resamples, generator)
+                intervals = [math.nan] * 4
+                if len(differences) > 1:
+                    bootstrap = bootstrap_interval(differences, resamples, generator)
+                    intervals = [*student_interval(differences), *bootstrap]
                 key = ("mapa", problem, prior, int(samples), better, worse)
-                rows.append((*key, differences.mean(), *student, *bootstrap, len(differences)))
+                rows.append((*key, differences.mean(), *intervals, len(differences)))
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
@@ -89,31 +85,15 @@ def _kl(table: pd.DataFrame, method: str, prior: str, samples: float) -> pd.Seri
 
 
 def student_interval(values: np.ndarray) -> tuple[float, float]:
-    """mean -+ t_{D - 1} s / sqrt D of paired differences, `[D]`; undefined for a single one."""
-    if len(values) < 2:
-        return float("nan"), float("nan")
+    """mean -+ t_{D - 1} s / sqrt D of paired differences, `[D]`."""
     half = stats.t.ppf((1 + COVERAGE) / 2, len(values) - 1) * values.std(ddof=1) / len(values) ** 0.5
-    return float(values.mean() - half), float(values.mean() + half)
+    return values.mean() - half, values.mean() + half
 
 
 def bootstrap_interval(
     values: np.ndarray, resamples: int, generator: np.random.Generator
 ) -> tuple[float, float]:
-    """Percentile interval of the mean of paired differences, `[D]`; undefined for a single one.
-
-    Each resample draws D of the data sets with replacement, the same for both methods of a pair.
-    """
-    if len(values) < 2:
-        return float("nan"), float("nan")
+    """Percentile interval of the mean of paired differences, `[D]`, over resampled data sets."""
     means = values[generator.integers(len(values), size=(resamples, len(values)))].mean(1)
     low, high = np.quantile(means, [(1 - COVERAGE) / 2, (1 + COVERAGE) / 2])
-    return float(low), float(high)
-
-
-def recovery(density: pd.DataFrame, members: pd.DataFrame) -> pd.DataFrame:
-    """See :func:`run`: the models chosen under the quantile map, under either recovery."""
-    keys = [*(key for key in KEYS if key != "prior"), "k_share", "restart"]
-    by_map = density.loc[density["prior"] == QUANTILE_MAP, [*keys, "test_kl"]]
-    by_network = members.loc[members["prior"] == NETWORK, [*keys, "test_kl"]]
-    table = by_map.merge(by_network, on=keys, suffixes=("_quantile_map", "_network"))
-    return table.assign(difference=table["test_kl_network"] - table["test_kl_quantile_map"])
+    return low, high

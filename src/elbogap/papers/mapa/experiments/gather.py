@@ -9,14 +9,7 @@ from elbogap.tables import read_table
 
 
 def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame]:
-    """All rows of the inputs, which are named by problem, in their order; there are no settings.
-
-    Returns:
-        `table`.
-
-    Raises:
-        UserError: an input is of another problem, or has other columns than the first.
-    """
+    """All rows of the inputs, as `table`; UserError if one is not of its problem, or has other columns."""
     tables = {name: read_table(path) for name, path in run.inputs.items()}
     columns = list(next(iter(tables.values())).columns)
     for name, table in tables.items():

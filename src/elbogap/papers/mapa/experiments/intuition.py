@@ -1,12 +1,11 @@
 """Two decoders with one marginal, four draws and their posteriors (mapa, Figure 1).
 
-The document gives neither the noise of the illustration nor its draws. Here both decoders explain the same
-four observations: (0.5 - z)^2 = 0.25 z'^2 for z' = |1 - 2 z|, and z' ~ U[0, 1] where z ~ U[0, 1].
+The noise and the draws of the document's illustration are not known. Here both decoders explain the same four
+observations: (0.5 - z)^2 = 0.25 z'^2 for z' = |1 - 2 z|, and z' ~ U[0, 1] where z ~ U[0, 1].
 """
 
-import math
-
 import numpy as np
+from scipy.stats import norm
 
 from elbogap.papers.mapa.settings import Intuition as Settings
 from elbogap.runtime import Run, numpy_generator
@@ -16,10 +15,9 @@ def run(settings: Settings, run: Run) -> dict[str, dict[str, np.ndarray]]:
     """Draw, and evaluate all densities on grids.
 
     Returns:
-        `intuition`: grids `z` `[G]` and `x` `[G]`; per decoder (first axis, 2) the curve `mean` `[2, G]`, the
-        joint density `joint` `[2, G, G]` over (x, z), the marginal `marginal` `[2, G]`, the draws `z_draw`
-        `[2, n]`, their means `mean_draw` `[2, n]` and posteriors `posterior` `[2, n, G]` over z; the
-        observations `x_draw` `[n]`.
+        `intuition`: grids `z` and `x` `[G]`; per decoder (first axis, 2) the curve `mean` `[2, G]`, the joint
+        density `joint` `[2, G, G]` over (x, z), `marginal` `[2, G]`, draws `z_draw` `[2, n]`, their means
+        `mean_draw` `[2, n]` and posteriors `posterior` `[2, n, G]` over z; observations `x_draw` `[n]`.
     """
     generator = numpy_generator(settings.seed, "mapa intuition")
     drawn = generator.uniform(size=settings.draws)
@@ -32,8 +30,8 @@ def run(settings: Settings, run: Run) -> dict[str, dict[str, np.ndarray]]:
     margin = 4 * settings.noise_deviation
     x = np.linspace(-margin, 0.25 + margin, settings.nodes)
     mean = np.stack([(0.5 - z) ** 2, 0.25 * z**2])
-    joint = _normal(x[:, None], mean[:, None, :], settings.noise_deviation)
-    likelihood = _normal(x_draw[:, None], mean[:, None, :], settings.noise_deviation)
+    joint = norm.pdf(x[:, None], mean[:, None, :], settings.noise_deviation)
+    likelihood = norm.pdf(x_draw[:, None], mean[:, None, :], settings.noise_deviation)
     return {
         "intuition": {
             "z": z,
@@ -47,8 +45,3 @@ def run(settings: Settings, run: Run) -> dict[str, dict[str, np.ndarray]]:
             "posterior": likelihood / likelihood.mean(-1, keepdims=True),
         }
     }
-
-
-def _normal(value: np.ndarray, mean: np.ndarray, scale: float) -> np.ndarray:
-    """N(v; m, s^2) with the scale s."""
-    return np.exp(-0.5 * ((value - mean) / scale) ** 2) / (scale * math.sqrt(2 * math.pi))

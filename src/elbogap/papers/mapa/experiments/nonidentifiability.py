@@ -1,18 +1,13 @@
 """Two decoders of one distribution and their posteriors under one MAPA (mapa, Figures 11 and 12).
 
 Variant 1 is the ground truth, Variant 2 the VAE of the first data set whose validation likelihood is largest.
-The document compares posteriors over z_GT with posteriors over mean-field posterior means, which are unlike:
-z_GT is a draw from Variant 1's posterior, and f(z_GT) is a noise's length away from x, while f of a posterior
-mean is nearly the point of the curve that is closest to x. So draws from Variant 2's exact posteriors are
-measured, too. With them equality is a theorem: where the noise is a known Gaussian, p(x) determines the law
-of f(z), and with it the law of all (f(z_i), x_i).
-
-The document states neither the observations nor how different the decoders are; ranks and measures are ours.
+The document compares posteriors over z_GT, a draw from Variant 1's posterior, with posteriors over mean-field
+posterior means, whose f is nearly the point of the curve that is closest to x. So draws from Variant 2's
+exact posteriors are measured, too, with which equality is a theorem.
 """
 
 import math
 from collections.abc import Sequence
-from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -22,7 +17,7 @@ from torch import Tensor
 from elbogap.densities import categorical_kl, standard_gaussian_log_density
 from elbogap.errors import Unresolved, UserError
 from elbogap.evaluation import quadrature
-from elbogap.papers.mapa.log_posteriors import curves, grid, of_ranks, over_indices
+from elbogap.papers.mapa.log_posteriors import curves, of_ranks, over_indices
 from elbogap.papers.mapa.model import GroundTruth, Model, Trained, load
 from elbogap.papers.mapa.settings import Nonidentifiability as Settings
 from elbogap.runtime import Run, torch_generator
@@ -30,81 +25,61 @@ from elbogap.runtime import Run, torch_generator
 BOUND = 8.0  # grids for integrals over the prior cover [-8, 8], all but e^-34 of it
 BLOCK = 500  # observations held in memory at once
 
-GROUND_TRUTH, MEAN, DRAW = "ground truth", "mean-field mean", "posterior draw"
-
-
-class Variant(NamedTuple):
-    """A model with codes `z` `[N, 1]` of all observations, and its columns.
-
-    The codes are the values that made the data, q(z|x)'s means, or draws from p(z|x). Columns are `variant`,
-    1 for the ground truth and 2 for the learned model, `codes`, `restart` and `test_kl`.
-    """
-
-    model: Model
-    z: Tensor
-    columns: dict[str, Any]
-
 
 def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame | dict[str, np.ndarray]]:
     """Both variants of key `problem`; inputs are its `surrogate` and the `models` of its VAE.
 
     Returns:
         `curves`, first axis the variants 1 and 2 with the document's codes: codes `z` `[2, N]` and `z_shown`
-        `[2, n]`, `decoder` `[2, G, 2]` and the log-density `true` `[2, n, G]` (eq. 41) and `prior` `[G]` on
-        `grid` `[G]`, `empiricalised` = log N p(i|x_n, Z) `[2, n, N]` (eq. 7) and `mapa` = log N q(i|n)
-        `[n, N]` (eq. 8), in nats.
-        `points`: one row per variant, kind of codes and observation: `observation` is `rank 0.5` etc. for
-        those shown, with `z_gt` and coordinates, and `mean` for the mean over all N; `kl_p_to_q` =
-        KL(p(i|x_n, Z) || q(i|n)) and `kl_q_to_p`, in nats, and `distance_to_noise` =
-        |x_n - f(z_n)|^2 / (2 sigma^2). Repeated in every row of a variant: `restart`; `test_kl`, in nats;
-        `decoder_distance` = [int |f_1(z) - f(+-z)|^2 N(z; 0, 1) dz]^1/2 for the sign that makes it least, in
-        units of x, and `decoder_distance_to_noise`, the same over sigma.
+        `[2, n]`, `decoder` `[2, G, 2]` on `grid` `[G]`, and the log-posteriors of
+        :func:`elbogap.papers.mapa.log_posteriors.curves`, of which `prior` and `mapa` are alike in both.
+        `points`: one row per variant, kind of codes and observation shown, and of their `mean` over all N:
+        divergences in nats; `distance_to_noise` = |x_n - f(z_n)|^2 / (2 sigma^2); `decoder_distance` =
+        [int |f_1(z) - f(+-z)|^2 N(z; 0, 1) dz]^1/2 for the sign that makes it least, in units of x.
     """
     truth = GroundTruth.load(run.keys["problem"], run.inputs["surrogate"])
     models = [model for model in load(truth, "vae", run.inputs["models"]) if model.draw == 0]
-    z, x = models[0].training_set(truth)
-    learned = best_by_validation(truth, models, models[0].held_out(truth, settings.valid_points, "valid"))
-    test = learned.held_out(truth, settings.valid_points, "test")
+    z, x = models[0].data_set()
+    learned = best_by_validation(models, models[0].data_set("valid", settings.valid_points)[1])
+    _, test = learned.data_set("test", settings.valid_points)
     test_kl = float(truth.log_evidence(test).mean()) - float(learned.log_evidence(test).mean())
-    generator = torch_generator(settings.seed, "posterior draws", truth.name)
-    of_truth = {"variant": 1, "codes": GROUND_TRUTH, "restart": None, "test_kl": 0.0}
-    of_learned = {"variant": 2, "restart": learned.restart, "test_kl": test_kl}
-    variants = (
-        Variant(truth, z, of_truth),
-        Variant(learned, learned.encode(x)[:, :1], of_learned | {"codes": MEAN}),
-        Variant(learned, posterior_draws(learned, x, generator), of_learned | {"codes": DRAW}),
-    )
+    mean = learned.encode(x)[:, :1]
+    draw = posterior_draws(learned, x, torch_generator(settings.seed, "posterior draws", truth.problem))
     shown = of_ranks(z, settings.quantiles)
-    codes = torch.stack([variant.z[:, 0] for variant in variants[:2]])
-    nodes = grid(codes, settings.grid)
-    first, second = (curves(variant.model, variant.z, x, shown, nodes) for variant in variants[:2])
+    codes = torch.stack([z[:, 0], mean[:, 0]])
+    nodes = torch.linspace(codes.min(), codes.max(), settings.grid, dtype=torch.float64)[:, None]
+    first, second = curves(truth, z, x, shown, nodes), curves(learned, mean, x, shown, nodes)
     arrays = {
         "z": codes,
         "z_shown": codes[:, shown],
         "grid": nodes[:, 0],
-        "decoder": torch.stack([variant.model.decode(nodes) for variant in variants[:2]]),
+        "decoder": torch.stack([truth.decode(nodes), learned.decode(nodes)]),
         **{name: torch.stack([first[name], second[name]]) for name in ("true", "empiricalised")},
         **{name: first[name] for name in ("prior", "mapa")},
     }
+    of_shown = {"z_gt": z[shown, 0].numpy(), "x1": x[shown, 0].numpy(), "x2": x[shown, 1].numpy()}
     tables = []
-    for variant in variants:
-        measures = _measures(truth, variant, x)
-        of_shown = measures.iloc[shown.numpy()].assign(
-            observation=[f"rank {quantile:g}" for quantile in settings.quantiles],
-            z_gt=z[shown, 0].numpy(),
-            x1=x[shown, 0].numpy(),
-            x2=x[shown, 1].numpy(),
+    for variant, kind, model, own in (
+        (1, "ground truth", truth, z),
+        (2, "mean-field mean", learned, mean),
+        (2, "posterior draw", learned, draw),
+    ):
+        measures = _measures(model, own, x)
+        rows = measures.iloc[shown.numpy()].assign(
+            observation=[f"rank {quantile:g}" for quantile in settings.quantiles], **of_shown
         )
-        rows = pd.concat([of_shown, measures.mean().to_frame().T.assign(observation="mean")])
-        distance = _decoder_distance(truth, variant.model)
-        rows = rows.assign(
-            document="mapa",
-            problem=truth.name,
-            **variant.columns,
-            decoder_distance=distance,
-            decoder_distance_to_noise=distance / math.sqrt(truth.noise_variance),
+        distance = _decoder_distance(truth, model)
+        tables.append(
+            pd.concat([rows, measures.mean().to_frame().T.assign(observation="mean")]).assign(
+                **truth.key(),
+                variant=variant,
+                codes=kind,
+                restart=learned.restart if model is learned else None,
+                test_kl=test_kl if model is learned else 0.0,
+                decoder_distance=distance,
+                decoder_distance_to_noise=distance / math.sqrt(truth.noise_variance),
+            )
         )
-        tables.append(rows)
     keys = ["document", "problem", "variant", "codes", "observation"]
     points = pd.concat(tables, ignore_index=True)
     return {
@@ -113,29 +88,21 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame | dict[str, np.n
     }
 
 
-def best_by_validation(truth: GroundTruth, models: Sequence[Trained], valid: Tensor) -> Trained:
-    """The model with the largest validation likelihood.
-
-    Raises:
-        UserError: no model has one.
-    """
+def best_by_validation(models: Sequence[Trained], valid: Tensor) -> Trained:
+    """The model with the largest validation likelihood; raises UserError if no model has one."""
     logliks = {}
     for model in models:
         try:
             logliks[model] = float(model.log_evidence(valid).mean())
         except Unresolved as error:
-            print(f"{truth.name}: restart {model.restart} is left out: {error}")
+            print(f"{model.truth.problem}: restart {model.restart} is left out: {error}")
     if not logliks:
         raise UserError("mapa.nonidentifiability: no restart has a likelihood; lower the learning rate")
     return max(logliks, key=logliks.__getitem__)
 
 
 def posterior_draws(model: Model, x: Tensor, generator: torch.Generator, cells: int = 2**13) -> Tensor:
-    """One draw from each p(z|x_n), `[N, D]` to `[N, 1]`.
-
-    The density is taken as constant in each of equal cells of [-8, 8]; their width must be small against a
-    posterior's.
-    """
+    """One draw from each p(z|x_n), taken as constant in narrow cells of [-8, 8], `[N, 2]` to `[N, 1]`."""
     width = 2 * BOUND / cells
     middles = (torch.arange(cells, dtype=torch.float64)[:, None] + 0.5) * width - BOUND
     outputs, log_prior = model.decode(middles), standard_gaussian_log_density(middles)
@@ -148,16 +115,15 @@ def posterior_draws(model: Model, x: Tensor, generator: torch.Generator, cells: 
     return middles[torch.cat(chosen)] + width * shift
 
 
-def _measures(truth: GroundTruth, variant: Variant, x: Tensor) -> pd.DataFrame:
+def _measures(model: Model, codes: Tensor, x: Tensor) -> pd.DataFrame:
     """The measures of all N observations, one row each."""
     of_blocks = [
         torch.stack([categorical_kl(log_p, log_q), categorical_kl(log_q, log_p)])
-        for _, _, log_p, log_q in over_indices(variant.model, variant.z, x, BLOCK)
+        for _, _, log_p, log_q in over_indices(model, codes, x, BLOCK)
     ]
     p_to_q, q_to_p = torch.cat(of_blocks, 1).numpy()
-    square = (x - variant.model.decode(variant.z)).square().sum(-1)
-    distance = (square / (2 * truth.noise_variance)).numpy()
-    return pd.DataFrame({"kl_p_to_q": p_to_q, "kl_q_to_p": q_to_p, "distance_to_noise": distance})
+    distance = (x - model.decode(codes)).square().sum(-1) / (2 * model.noise_variance)
+    return pd.DataFrame({"kl_p_to_q": p_to_q, "kl_q_to_p": q_to_p, "distance_to_noise": distance.numpy()})
 
 
 def _decoder_distance(first: Model, second: Model, panels: int = 1000) -> float:

@@ -1,14 +1,12 @@
 """How far MAPA is from the empiricalised posterior, and that from the true one (mapa, Figures 6 to 10).
 
-The document judges both by eye; the measures are ours. Figures 6 to 10 draw log N p(i|x, Z) over log p(z|x)
-as if equal, but they differ by -log p(z_i) + [log p(x) - log p_N(x)], where p_N(x) = (1/N) sum_j p(x|z_j) is
-the empiricalised evidence: 0.92 + z_i^2 / 2 nats and a constant per x, p_N's Monte-Carlo error.
+The measures are ours. Figures 6 to 10 draw log N p(i|x, Z) over log p(z|x) as if equal, but they differ by
+-log p(z_i) + [log p(x) - log p_N(x)], where p_N(x) = (1/N) sum_j p(x|z_j) is the empiricalised evidence.
 """
 
 import numpy as np
 import pandas as pd
 import torch
-from torch import Tensor
 from tqdm import tqdm
 
 from elbogap.densities import categorical_kl, standard_gaussian_log_density
@@ -24,31 +22,30 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame]:
     """One row per problem and data set; the inputs are the surrogates by problem.
 
     Returns:
-        `posterior_kl`, in nats where no other unit is said, means over the N observations of a data set:
-        `kl_p_to_q` = KL(p(i|x_n, Z) || q(i|n)) and `kl_q_to_p` its reverse; `kl_p_to_uniform` the same for
-        the proposal 1 / N; `kl_share` the ratio of `kl_p_to_q` to it, what MAPA leaves of the naive
-        proposal's divergence; `decorrelation` is 1 - the correlation of log q(i|n) with log p(i|x_n, Z) over
-        all i, which is the scatter that the figures show; the three columns `..._over_clusters` are
-        `kl_p_to_q`, `kl_share` and `decorrelation` over their values for Clusters in the same draw;
-        `difference` is the mean over i ~ p(i|x_n, Z) of log N p(i|x_n, Z) - log p(z_i|x_n), red minus black,
-        and `prior_term` the part of it that the prior makes, -log p(z_i); `offset_rms` is the root mean
-        square over n of the rest, log p(x_n) - log p_N(x_n), and `offset_within_error` the fraction of n for
-        which it is at most two standard errors of p_N, 2 sqrt([int p(x|z)^2 p(z) dz / p(x)^2 - 1] / N).
+        `posterior_kl`, means over the N observations of a data set, in nats: `kl_p_to_q` =
+        KL(p(i|x_n, Z) || q(i|n)), its reverse, and `kl_p_to_uniform` for the proposal 1 / N, with their ratio
+        `kl_share`; `decorrelation`, 1 - the correlation of log q(i|n) with log p(i|x_n, Z) over all i;
+        `..._over_clusters`, ratios to the values for Clusters; `difference`, the mean over i ~ p(i|x_n, Z) of
+        log N p(i|x_n, Z) - log p(z_i|x_n), `prior_term`, -log p(z_i) in it, `offset_rms`, the root mean
+        square of the rest, log p(x_n) - log p_N(x_n), and the fraction of n for which it is at most two
+        standard errors of p_N, 2 sqrt([int p(x|z)^2 p(z) dz / p(x)^2 - 1] / N).
     """
-    cells = [(draw, name) for draw in range(settings.draws) for name in run.inputs]
-    truths = {name: GroundTruth.load(name, path) for name, path in run.inputs.items()}
-    rows = [
-        {"document": "mapa", "problem": name, "draw": draw, **_measure(truths[name], draw, settings)}
-        for draw, name in tqdm(cells, desc="posteriors", mininterval=5)
-    ]
-    table = pd.DataFrame(rows)
+    truths = [GroundTruth.load(name, path) for name, path in run.inputs.items()]
+    table = pd.DataFrame(
+        {**truth.key(), "draw": draw, "points": settings.points, **_means(truth, draw, settings)}
+        for draw in tqdm(range(settings.draws), desc="posteriors", mininterval=5)
+        for truth in truths
+    )
+    table["offset_rms"] **= 0.5
+    table["kl_share"] = table["kl_p_to_q"] / table["kl_p_to_uniform"]
     clusters = table[table["problem"] == "clusters"].set_index("draw")
     for measure in ("kl_p_to_q", "kl_share", "decorrelation"):
         table[f"{measure}_over_clusters"] = table[measure] / table["draw"].map(clusters[measure])
     return {"posterior_kl": table}
 
 
-def _measure(truth: GroundTruth, draw: int, settings: Settings) -> dict[str, float]:
+def _means(truth: GroundTruth, draw: int, settings: Settings) -> dict[str, float]:
+    """Over the observations; of the offset's square as `offset_rms`."""
     z, x = truth.data_set(settings.points, settings.seed, draw)
     log_prior = standard_gaussian_log_density(z)
     panels = quadrature.adapted_panels(truth.decode, truth.log_likelihood, x, block=settings.block)
@@ -62,11 +59,12 @@ def _measure(truth: GroundTruth, draw: int, settings: Settings) -> dict[str, flo
         )
         error = (torch.expm1(log_square - 2 * log_evidence) / len(z)).sqrt()
         prior_term = -(log_p.exp() @ log_prior)
+        left, right = (value - value.mean(-1, keepdim=True) for value in (log_p, log_q))
         values = {
             "kl_p_to_q": categorical_kl(log_p, log_q),
             "kl_q_to_p": categorical_kl(log_q, log_p),
             "kl_p_to_uniform": categorical_kl(log_p, uniform),
-            "decorrelation": 1 - _correlation(log_p, log_q),
+            "decorrelation": 1 - torch.cosine_similarity(left, right, dim=-1),
             "difference": prior_term + offset,
             "prior_term": prior_term,
             "offset_rms": offset.square(),
@@ -74,12 +72,4 @@ def _measure(truth: GroundTruth, draw: int, settings: Settings) -> dict[str, flo
         }
         for name, value in values.items():
             sums[name] = sums.get(name, 0.0) + float(value.sum())
-    means = {name: total / len(x) for name, total in sums.items()}
-    fraction = means["kl_p_to_q"] / means["kl_p_to_uniform"]
-    return {"points": len(x), **means, "offset_rms": means["offset_rms"] ** 0.5, "kl_share": fraction}
-
-
-def _correlation(left: Tensor, right: Tensor) -> Tensor:
-    """Pearson's correlation along the last axis, `[B, N]` to `[B]`."""
-    left, right = (value - value.mean(-1, keepdim=True) for value in (left, right))
-    return torch.cosine_similarity(left, right, dim=-1)
+    return {name: total / len(x) for name, total in sums.items()}

@@ -1,14 +1,14 @@
 """Three log-posteriors of chosen observations: true, empiricalised, MAPA (mapa, Figures 6 to 10).
 
-The document does not say which observations it shows; here they are those whose latent values have stated
-ranks in the data set. N p(i|x, Z) estimates p(x|z_i) / p(x) = p(z_i|x) / p(z_i), a density relative to the
-prior, so that it equals the density p(z|x) only after multiplication with the prior; both are returned.
+The document does not say which observations it shows; here their latent values have stated ranks. N p(i|x, Z)
+estimates p(z_i|x) / p(z_i), a density relative to the prior; the prior is returned, too.
 """
 
 import numpy as np
 import pandas as pd
+import torch
 
-from elbogap.papers.mapa.log_posteriors import curves, grid, of_ranks
+from elbogap.papers.mapa.log_posteriors import curves, of_ranks
 from elbogap.papers.mapa.model import GroundTruth
 from elbogap.papers.mapa.settings import Posteriors as Settings
 from elbogap.runtime import Run
@@ -18,19 +18,17 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame | dict[str, np.n
     """Posteriors of one problem (key `problem`, input `surrogate`) under its first data set.
 
     Returns:
-        `posteriors`: `z` `[N]`; `empiricalised`, log N p(i|x_n, Z) (eq. 7), and `mapa`, log N q(i|n) (eq. 8),
-        both `[n, N]`; `grid` `[G]` with the log-density `true` `[n, G]` (eq. 41) and `prior` `[G]`, in nats.
-        `points`: one row per chosen observation: its rank as `quantile`, index, latent value and coordinates,
-        `log_evidence` = log p(x) and `kl` = KL(p(i|x, Z) || q(i|n)), both in nats.
+        `posteriors`: `z` `[N]`, `grid` `[G]` and the log-posteriors of
+        :func:`elbogap.papers.mapa.log_posteriors.curves`; `points`: one row per chosen observation.
     """
     truth = GroundTruth.load(run.keys["problem"], run.inputs["surrogate"])
     z, x = truth.data_set(settings.points, settings.seed, draw=0)
-    index, nodes = of_ranks(z, settings.quantiles), grid(z, settings.grid)
+    index = of_ranks(z, settings.quantiles)
+    nodes = torch.linspace(z.min(), z.max(), settings.grid, dtype=torch.float64)[:, None]
     drawn = {name: value.numpy() for name, value in curves(truth, z, x, index, nodes).items()}
     points = pd.DataFrame(
         {
-            "document": "mapa",
-            "problem": truth.name,
+            **truth.key(),
             "quantile": settings.quantiles,
             "index": index.numpy(),
             "z": z[index, 0].numpy(),

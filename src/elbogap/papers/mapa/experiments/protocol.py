@@ -1,17 +1,15 @@
 """How biased the document's estimate of the likelihood is (mapa, section 6; the comparison is ours).
 
 The document fits a mixture encoder q(z|x) to the fixed model with IWAE and reports the bound with many more
-samples. It does not say how the draws choose their component: here they are stratified over the components
-(:mod:`elbogap.inference.families.mixture`). The encoder's widths are not stated either; its log-variances and
-weights are free, and it is fitted anew for every model, the ground truth included. MAPA's models have their
-prior recovered by the exact quantile map, so that the estimate and quadrature are of one and the same model.
+samples. Not stated, and ours: draws are stratified over the components, log-variances and weights are free.
+MAPA's models have their prior recovered by the exact quantile map.
 """
 
 import math
 import time
 from collections.abc import Sequence
 from functools import partial
-from typing import NamedTuple
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -25,11 +23,10 @@ from elbogap.inference import noise
 from elbogap.inference.families.mixture import GaussianMixture
 from elbogap.inference.objectives.elbo import IWAE
 from elbogap.nn.mlp import MLP, Network
-from elbogap.papers.mapa.model import GroundTruth, Model, Trained, load, of_the_same_data, selected
+from elbogap.papers.mapa.model import GroundTruth, Model, of_the_same_data, selected
 from elbogap.papers.mapa.settings import Protocol as Settings
 from elbogap.papers.mapa.training import TrainingSets, variational
 from elbogap.runtime import Run, torch_generator
-from elbogap.tables import read_table
 from elbogap.training import Work, tabulate
 
 GROUND_TRUTH = "ground_truth"
@@ -38,35 +35,8 @@ ROWS = {"cpu": 2**17, "cuda": 2**23}  # network rows of the models that are fitt
 TERMS = {"cpu": 2**18, "cuda": 2**26}  # draws times components held in memory at once
 
 
-class Case(NamedTuple):
-    """A model whose likelihood is estimated, its cell or :data:`GROUND_TRUTH`, and its data set.
-
-    `train` is `[N, 2]`, `test` `[T, 2]`.
-    """
-
-    model: Model
-    cell: str
-    draw: int
-    train: Tensor
-    test: Tensor
-
-    def columns(self) -> dict[str, object]:
-        """Columns `cell`, `method`, `S`, `k_share`, `draw` and `restart`."""
-        if isinstance(self.model, Trained):
-            return self.model.key()
-        key: dict[str, object] = {"cell": self.cell, "method": self.cell, "S": None, "k_share": None}
-        return key | {"draw": self.draw, "restart": None}
-
-
-class Encoded(NamedTuple):
-    """A case with its mixture encoder.
-
-    `seconds` is its part of the fit's wall time, or NaN where an earlier run did part of the fit.
-    """
-
-    case: Case
-    encoder: MLP
-    seconds: float
+Case = tuple[Model, dict[str, Any]]
+"""A model whose likelihood is estimated, and its columns: `cell`, or :data:`GROUND_TRUTH`, to `restart`."""
 
 
 def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame | dict[str, object]]:
@@ -75,55 +45,69 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame | dict[str, obje
     The inputs are `surrogate`, `density` (the table that selects restarts), and models by cell.
 
     Returns:
-        `protocol`: one row per cell and data draw, in nats, means over `points` test observations: log p(x),
-        and log p_GT(x) - log p(x), by the protocol and by quadrature, with their differences `bias`
-        (`bias_se` is its standard error over observations) and `kl_difference`.
-        `timing`: per model, wall seconds of the protocol, `fit_s` and `bound_s`, and `quadrature_s`; models
-        of one cell are fitted together, and divide that time. `fit_s` is null where an earlier, stopped run
-        did part of the work. `ratio` is protocol over quadrature.
+        `protocol`: one row per cell and data draw, in nats, means over test observations of log p(x), and of
+        log p_GT(x) - log p(x), by the protocol and by quadrature, with their differences.
+        `timing`: wall seconds per model, and the `ratio` of protocol to quadrature. Models of one cell are
+        fitted together, and divide that time, which is null where an earlier, stopped run did part of it.
 
     Raises:
         UserError: sizes that do not fit together, or no selected model of a cell and draw.
         OutOfTime: the time budget is spent.
     """
     truth = GroundTruth.load(run.keys["problem"], run.inputs["surrogate"])
+    draws, count = range(settings.draws), settings.test_points
+    cells = selected(truth, run, settings.cells, draws)
+    trained = of_the_same_data("protocol", [model for models in cells for model in models])
+    if settings.batch > trained.points:
+        raise UserError(f"mapa.protocol: batch {settings.batch} exceeds the {trained.points} training points")
+    x = [truth.data_set(trained.points, trained.seed, draw)[1] for draw in draws]
+    test = [truth.data_set(count, trained.seed, draw, "test")[1] for draw in draws]
+    of_truth = {"cell": GROUND_TRUTH, "method": GROUND_TRUTH, "S": None, "k_share": None}
+    of_cells: list[Sequence[Case]] = [
+        [(truth, {**of_truth, "draw": draw, "restart": None}) for draw in draws],
+        *([(model, model.key()) for model in models] for models in cells),
+    ]
+    cases = [case for of_cell in of_cells for case in of_cell]
     size = max(1, ROWS[run.device] // (settings.samples * settings.batch))
-    encoded = [
-        fitted
-        for of_cell in cases(settings, run, truth)
-        for chunk in in_chunks(of_cell, size, partial(_fit, settings, run, truth))
-        for fitted in chunk
-    ]
-    return _results(settings, truth, encoded, _evaluate(settings, run, truth, encoded))
+    chunks = [in_chunks(of_cell, size, partial(_fit, settings, run, truth, x)) for of_cell in of_cells]
+    encoded = [fitted for of_cell in chunks for chunk in of_cell for fitted in chunk]
 
+    def row(i: int) -> Tensor:
+        """Bound and exact value of log p(x) of every test observation, and their seconds, `[2 T + 2]`."""
+        (model, columns), (encoder, _) = cases[i], encoded[i]
+        key = (settings.seed, "mapa.protocol", "bound", truth.problem, columns["cell"], columns["draw"])
+        start, held_out = time.perf_counter(), test[columns["draw"]]
+        bound = bound_of(settings, model, held_out, encoder, torch_generator(*key, device=run.device))
+        middle = time.perf_counter()
+        exact = model.log_evidence(held_out)
+        seconds = torch.tensor([middle - start, time.perf_counter() - middle], dtype=torch.float64)
+        return torch.cat([bound, exact, seconds])
 
-def cases(settings: Settings, run: Run, truth: GroundTruth) -> list[list[Case]]:
-    """The ground truth and the selected models of each cell, on each data set.
-
-    Raises:
-        UserError: see :func:`run`.
-    """
-    density = read_table(run.inputs["density"])
-    cells = [load(truth, name, run.inputs[name]) for name in settings.cells]
-    any_model = of_the_same_data("protocol", [model for models in cells for model in models])
-    if settings.batch > any_model.points:
-        raise UserError(
-            f"mapa.protocol: batch {settings.batch} exceeds the {any_model.points} training points"
-        )
-
-    def case(model: Model, cell: str, draw: int) -> Case:
-        _, x = truth.data_set(any_model.points, any_model.seed, draw)
-        _, test = truth.data_set(settings.test_points, any_model.seed, draw, "test")
-        return Case(model, cell, draw, x, test)
-
-    draws = range(settings.draws)
-    return [
-        [case(truth, GROUND_TRUTH, draw) for draw in draws],
-        *(
-            [case(model, model.cell.name, model.draw) for model in selected(truth, density, models, draws)]
-            for models in cells
-        ),
-    ]
+    work = Work.of(run, f"{truth.problem}-bounds", provenance.identity(__name__, settings, run))
+    values = tabulate(row, rows=len(cases), work=work).numpy()
+    bounds, exact, seconds = np.split(values, [count, 2 * count], axis=1)
+    bias = bounds - exact
+    table = pd.DataFrame([{**truth.key(), **columns, "points": count} for _, columns in cases])
+    true = table["draw"].to_numpy()  # the row of each case's ground truth: these come first, by draw
+    table = table.assign(
+        loglik_protocol=bounds.mean(1),
+        loglik_quadrature=exact.mean(1),
+        bias=bias.mean(1),
+        bias_se=bias.std(1, ddof=1) / math.sqrt(count) if count > 1 else math.nan,
+        kl_protocol=(bounds[true] - bounds).mean(1),
+        kl_quadrature=(exact[true] - exact).mean(1),
+        kl_difference=lambda own: own["kl_protocol"] - own["kl_quadrature"],
+    )
+    times = pd.DataFrame(seconds, columns=["bound_s", "quadrature_s"]).assign(
+        fit_s=[fit_s for _, fit_s in encoded],
+        ratio=lambda own: (own["fit_s"] + own["bound_s"]) / own["quadrature_s"],
+    )
+    timings = table[["cell", "draw"]].join(times).astype(object)
+    timings = timings.where(timings.notna(), None)
+    return {
+        "protocol": table.astype({"S": "Int64", "k_share": "Float64", "restart": "Int64"}),
+        "timing": {"problem": truth.problem, "models": timings.to_dict("records")},
+    }
 
 
 def means(models: Sequence[Model], device: str) -> Network:
@@ -138,20 +122,21 @@ def means(models: Sequence[Model], device: str) -> Network:
     return of_models
 
 
-def _fit(settings: Settings, run: Run, truth: GroundTruth, cases: Sequence[Case]) -> list[Encoded]:
-    """Fit the mixture encoders of some cases of a cell."""
-    keys = [(truth.name, case.cell, case.draw) for case in cases]
-    streams = [
-        partial(torch_generator, settings.seed, "mapa.protocol", "epoch", *key, device=run.device)
-        for key in keys
-    ]
-    weights = [torch_generator(settings.seed, "mapa.protocol", "weights", *key) for key in keys]
-    x, models = torch.stack([case.train.float() for case in cases]), [case.model for case in cases]
-    sets = TrainingSets(x.to(run.device), truth.noise_variance, settings.batch, streams)
+def _fit(
+    settings: Settings, run: Run, truth: GroundTruth, x: Sequence[Tensor], cases: Sequence[Case]
+) -> list[tuple[MLP, float]]:
+    """The mixture encoders of some cases, each with its part of the fit's seconds, NaN if it was resumed."""
+    models = [model for model, _ in cases]
+    keys = [(truth.problem, columns["cell"], columns["draw"]) for _, columns in cases]
+    seeded = partial(torch_generator, settings.seed, "mapa.protocol")
+    streams = [partial(seeded, "epoch", *key, device=run.device) for key in keys]
+    weights = [seeded("weights", *key) for key in keys]
+    data = torch.stack([x[columns["draw"]].float() for _, columns in cases]).to(run.device)
+    sets = TrainingSets(data, truth.noise_variance, settings.batch, streams)
     family, decoder = partial(GaussianMixture.from_heads, dimensions=1), means(models, run.device)
     sizes = [2, *settings.hidden, 3 * settings.components]
-    label = f"{truth.name}-{cases[0].cell}-{cases[0].draw}-{len(cases)}"
-    work = _work(settings, run, label, CHECKPOINT_SECONDS)
+    label = "-".join(map(str, (*keys[0], len(cases))))
+    work = Work.of(run, label, provenance.identity(__name__, settings, run), CHECKPOINT_SECONDS)
     whole, start = not work.checkpoint.exists(), time.perf_counter()
     encoder = fit(
         variational(IWAE(), family, settings.samples, sets, lambda networks: decoder),
@@ -163,80 +148,23 @@ def _fit(settings: Settings, run: Run, truth: GroundTruth, cases: Sequence[Case]
         device=run.device,
     ).networks["encoder"]
     seconds = (time.perf_counter() - start) / len(cases) if whole else math.nan
-    return [Encoded(case, encoder.select([m]), seconds) for m, case in enumerate(cases)]
-
-
-def _evaluate(settings: Settings, run: Run, truth: GroundTruth, encoded: Sequence[Encoded]) -> np.ndarray:
-    """Bound and exact value of log p(x) of every test observation, and their seconds, `[cases, 2 T + 2]`."""
-
-    def row(i: int) -> Tensor:
-        case = encoded[i].case
-        key = (settings.seed, "mapa.protocol", "bound", truth.name, case.cell, case.draw)
-        start = time.perf_counter()
-        bound = bound_of(settings, case, encoded[i].encoder, torch_generator(*key, device=run.device))
-        middle = time.perf_counter()
-        exact = case.model.log_evidence(case.test)
-        seconds = torch.tensor([middle - start, time.perf_counter() - middle], dtype=torch.float64)
-        return torch.cat([bound, exact, seconds])
-
-    return tabulate(row, rows=len(encoded), work=_work(settings, run, f"{truth.name}-bounds")).numpy()
+    return [(encoder.select([m]), seconds) for m in range(len(cases))]
 
 
 @torch.no_grad()
-def bound_of(settings: Settings, case: Case, encoder: MLP, generator: torch.Generator) -> Tensor:
-    """log p^(x) with `bound_samples` draws of each test observation, `[T]`, in nats and float64.
-
-    The work is done on the device of the generator; the result is on the CPU.
-    """
+def bound_of(settings: Settings, model: Model, x: Tensor, encoder: MLP, generator: torch.Generator) -> Tensor:
+    """log p^(x) with `bound_samples` draws of each observation, `[T, 2]` to `[T]` on the CPU, in nats."""
     device = generator.device.type
     encoder, components, most = encoder.to(device, torch.float64), settings.components, TERMS[device]
     per_component = settings.bound_samples // components
     at_once = min(per_component, max(1, most // components**2))
     bounds = []
-    for x in case.test.to(device).split(max(1, most // (components**2 * at_once))):
-        q, parts = GaussianMixture.from_heads(encoder(x[None])[0], 1), []
+    for rows in x.to(device).split(max(1, most // (components**2 * at_once))):
+        q, parts = GaussianMixture.from_heads(encoder(rows[None])[0], 1), []
         for start in range(0, per_component, at_once):
             count = min(at_once, per_component - start)
-            drawn = noise.draw(q.noise(components * count, len(x)), generator, dtype=torch.float64)
-            of_draws = IWAE().estimate(q, case.model.log_joint(x), drawn).value
+            drawn = noise.draw(q.noise(components * count, len(rows)), generator, dtype=torch.float64)
+            of_draws = IWAE().estimate(q, model.log_joint(rows), drawn).value
             parts.append(of_draws + math.log(count / per_component))
         bounds.append(torch.logsumexp(torch.stack(parts), 0))
     return torch.cat(bounds).cpu()
-
-
-def _results(
-    settings: Settings, truth: GroundTruth, encoded: Sequence[Encoded], values: np.ndarray
-) -> dict[str, pd.DataFrame | dict[str, object]]:
-    count = settings.test_points
-    bounds, exact, seconds = np.split(values, [count, 2 * count], axis=1)
-    true = {case.draw: i for i, (case, *_) in enumerate(encoded) if case.cell == GROUND_TRUTH}
-    rows, timings = [], []
-    for i, (case, _, fit_seconds) in enumerate(encoded):
-        difference, reference = bounds[i] - exact[i], true[case.draw]
-        kl, exact_kl = (float((of[reference] - of[i]).mean()) for of in (bounds, exact))
-        rows.append(
-            {
-                "document": "mapa",
-                "problem": truth.name,
-                **case.columns(),
-                "points": count,
-                "loglik_protocol": float(bounds[i].mean()),
-                "loglik_quadrature": float(exact[i].mean()),
-                "bias": float(difference.mean()),
-                "bias_se": float(difference.std(ddof=1)) / math.sqrt(count) if count > 1 else math.nan,
-                "kl_protocol": kl,
-                "kl_quadrature": exact_kl,
-                "kl_difference": kl - exact_kl,
-            }
-        )
-        bound_s, quadrature_s = map(float, seconds[i])
-        fit_s = None if math.isnan(fit_seconds) else fit_seconds
-        ratio = None if fit_s is None else (fit_s + bound_s) / quadrature_s
-        timing = {"fit_s": fit_s, "bound_s": bound_s, "quadrature_s": quadrature_s, "ratio": ratio}
-        timings.append({"cell": case.cell, "draw": case.draw, **timing})
-    table = pd.DataFrame(rows).astype({"S": "Int64", "k_share": "Float64", "restart": "Int64"})
-    return {"protocol": table, "timing": {"problem": truth.name, "models": timings}}
-
-
-def _work(settings: Settings, run: Run, label: str, checkpoint_seconds: float = 0) -> Work:
-    return Work.of(run, label, provenance.identity(__name__, settings, run), checkpoint_seconds)

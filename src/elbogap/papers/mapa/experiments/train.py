@@ -1,8 +1,4 @@
-"""Train one method on one problem, all data sets and restarts at once (mapa, Figures 2, 3, 11 and 12).
-
-The document states neither N nor the activation. What each method maximises, and what the document leaves
-open there, is in :mod:`elbogap.papers.mapa.training`. The last incomplete minibatch of an epoch is left out.
-"""
+"""Train one method on one problem, all data sets and restarts at once (mapa, Figures 2, 3, 11 and 12)."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -10,7 +6,6 @@ from itertools import product
 
 import numpy as np
 
-from elbogap import provenance
 from elbogap.ensemble import Fit, fit, in_chunks, members_at_once
 from elbogap.errors import UserError
 from elbogap.nn.mlp import MLP
@@ -18,8 +13,8 @@ from elbogap.nn.store import Stored
 from elbogap.papers.mapa.methods import Cell
 from elbogap.papers.mapa.model import GroundTruth
 from elbogap.papers.mapa.settings import Train as Settings
-from elbogap.papers.mapa.training import Member, networks, objective
-from elbogap.runtime import Run
+from elbogap.papers.mapa.training import encoder_outputs, objective
+from elbogap.runtime import Run, torch_generator
 from elbogap.training import Work
 
 
@@ -27,10 +22,9 @@ def run(settings: Settings, run: Run) -> dict[str, dict[str, np.ndarray]]:
     """Train the cell `cell` on the problem `problem` (keys), whose ground truth is the input `surrogate`.
 
     Returns:
-        `models`: stored networks `decoder` and `encoder`, members ordered by draw, then restart; of each
-        member `draw` and `restart`, `bound`, means of the objective over each recorded stretch, in nats, and
-        `passes`, the mean number of distinct points per step on which the decoder was evaluated, over the
-        batch size; `points`, `batch` and `seed` of the settings.
+        `models`: stored networks `decoder` and `encoder`, members ordered by draw, then restart; `bound`,
+        means of the objective over each recorded stretch, in nats; `passes`, the mean number of points per
+        step on which the decoder was evaluated, over the batch size.
 
     Raises:
         UserError: a minibatch larger than the training set, or a cell that is none.
@@ -41,15 +35,15 @@ def run(settings: Settings, run: Run) -> dict[str, dict[str, np.ndarray]]:
     truth = GroundTruth.load(run.keys["problem"], run.inputs["surrogate"])
     cell = Cell.parse(run.keys["cell"])
     members = list(product(range(settings.draws), range(settings.restarts)))
-    size = members_at_once(settings.rows, rows_per_step(cell, settings), run.device)
+    rows = settings.batch * (cell.samples or settings.points)  # of one member's network per step
+    if not cell.method.posterior:  # MAPA's runs once on each point
+        rows = min(rows, settings.points)
+    size = members_at_once(settings.rows, rows, run.device)
     fits = in_chunks(members, size, partial(_train, settings, run, truth, cell))
     uncounted = float(cell.samples or settings.points / settings.batch)
-    passes = [
-        chunk.reported["passes"].mean(1) if chunk.reported else np.full(len(chunk.values), uncounted)
-        for chunk in fits
-    ]
+    passes = [chunk.reported.get("passes", np.full_like(chunk.values, uncounted)).mean(1) for chunk in fits]
     draws, restarts = zip(*members, strict=True)
-    stored = Stored(
+    models = Stored(
         {name: MLP.joined([chunk.networks[name] for chunk in fits]) for name in ("decoder", "encoder")},
         {
             "draw": np.array(draws),
@@ -59,25 +53,26 @@ def run(settings: Settings, run: Run) -> dict[str, dict[str, np.ndarray]]:
             **{name: np.array(getattr(settings, name)) for name in ("points", "batch", "seed")},
         },
     )
-    return {"models": stored.to_arrays()}
+    return {"models": models.to_arrays()}
 
 
-def rows_per_step(cell: Cell, settings: Settings) -> int:
-    """Rows that one member's network takes per step: S per observation, for MAPA at most all points."""
-    asked = settings.batch * (cell.samples or settings.points)
-    return asked if cell.method.posterior else min(asked, settings.points)
-
-
-def _train(settings: Settings, run: Run, truth: GroundTruth, cell: Cell, members: Sequence[Member]) -> Fit:
-    """Train some of the members."""
-    name = f"{truth.name}-{cell.name}-{members[0][0]}.{members[0][1]}-{len(members)}"
+def _train(
+    settings: Settings, run: Run, truth: GroundTruth, cell: Cell, members: Sequence[tuple[int, int]]
+) -> Fit:
+    sizes = {"decoder": [1, *settings.hidden, 2], "encoder": [2, *settings.hidden, encoder_outputs(cell)]}
+    seeded = partial(torch_generator, settings.seed, "mapa.train", truth.problem)  # alike in all methods
+    networks = {
+        name: MLP.independent(widths, settings.activation, [seeded(name, *member) for member in members])
+        for name, widths in sizes.items()
+    }
+    label = f"{truth.problem}-{cell.name}-{members[0][0]}.{members[0][1]}-{len(members)}"
     return fit(
         objective(settings, truth, cell, members, run.device),
-        networks(settings, truth.name, cell, members),
+        networks,
         epochs=settings.epochs,
         learning_rate=settings.learning_rate,
         final_fraction=settings.final_share,
         record_epochs=settings.record_epochs,
-        work=Work.of(run, name, provenance.identity(__name__, settings, run), settings.checkpoint_seconds),
+        work=Work.in_module(__name__, settings, run, label),
         device=run.device,
     )
