@@ -8,7 +8,7 @@ ones are a method of their own. Where q(i|n) is uniform, the k largest terms are
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any, ClassVar, NamedTuple
 
 import torch
@@ -140,6 +140,7 @@ def variational(
     )
 
 
+@lru_cache(maxsize=1)  # chunks of members that share a data set follow each other
 def proposal(truth: GroundTruth, cell: Cell, points: int, seed: int, draw: int) -> Proposal:
     """q(i|n) on a training set, with the k certain terms that training takes, ties included."""
     log_q = PROPOSALS[cell.method.proposal](truth, *truth.data_set(points, seed, draw))

@@ -13,7 +13,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from elbogap.ensemble import fit, in_chunks
+from elbogap.ensemble import fit, in_chunks, members_at_once
 from elbogap.errors import Unresolved, UserError
 from elbogap.inference.prior_recovery import Regression, gaussian_copula, whitened
 from elbogap.nn.mlp import MLP
@@ -44,7 +44,7 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame]:
     of_the_same_data("density", models)
     converged = [model for model in models if not model.diverged()]
     without = [model for model in converged if model.prior is None]
-    size = max(1, settings.distillation.rows // settings.distillation.batch)
+    size = members_at_once(settings.distillation.rows, settings.distillation.batch, run.device)
     distilled = in_chunks(without, size, partial(distil, settings, run))
     recovered = [model.recovered() for model in converged] + [model for chunk in distilled for model in chunk]
     keys = [(model.name, model.prior) for model in recovered]
