@@ -27,7 +27,6 @@ import loopback
 import toy_data
 from elbogap import cli, untrusted
 from elbogap.data import downloads, fetch, formats, loaders, records, sources, verify
-from elbogap.data.registry import DEFINITIONS
 from elbogap.data.sources import Content, File, Package, Source
 from elbogap.data.verify import WrongContent
 from elbogap.errors import UserError
@@ -80,7 +79,7 @@ def test_a_record_made_by_hand_runs_no_code(
     (cache / name).write_bytes(content)
     record: dict[str, Any] = {"dataset": "mnist", "kind": "real", "variant": "pickle"}
     if place == "derived":
-        (derived, _) = DEFINITIONS["binarized_mnist"].stand_ins
+        (derived, _) = sources.SOURCES["binarized_mnist"].stand_ins
         parameters = derived.parameters | {"variant": "pickle"}
         record = {"dataset": "binarized_mnist", "kind": "stand-in", "variant": "derived from mnist"}
         record["stand_in"] = parameters
@@ -107,7 +106,7 @@ REAL: dict[str, Any] = {
 }
 STAND_IN = {
     "dataset": "hapt", "kind": "stand-in", "variant": "synthetic", "files": [], "state": "settled",
-    "stand_in": DEFINITIONS["hapt"].synthetic.parameters,
+    "stand_in": sources.SOURCES["hapt"].stand_ins[-1].parameters,
 }  # fmt: skip
 
 
@@ -146,24 +145,24 @@ def test_a_damaged_record_is_one_line_and_made_again_once(
     path = tmp_path / "toy.json"
     path.write_bytes(content)
     assert "rebuild it" in refused(path)
-    state = fetch.record_state(path, "toy")
+    state = records.record_state(path, "toy")
     assert state not in ("settled", "retry"), "another parameter makes the rule run"
-    assert fetch.record_state(path, "toy") == state
+    assert records.record_state(path, "toy") == state
     path.write_text(json.dumps(records.make("toy", "never", state)), encoding="utf-8")
-    assert fetch.record_state(path, "toy") == state, "and not again"
+    assert records.record_state(path, "toy") == state, "and not again"
 
 
 def test_the_record_of_another_data_set_is_made_again(tmp_path: Path) -> None:
     path = write_record(tmp_path, **STAND_IN)
-    assert fetch.record_state(path, "hapt") == "settled"
-    assert fetch.record_state(path, "mnist").startswith("damaged-")
+    assert records.record_state(path, "hapt") == "settled"
+    assert records.record_state(path, "mnist").startswith("damaged-")
 
 
 @pytest.mark.parametrize("name", sources.SOURCES)
 def test_every_record_of_ours_is_believed(name: str, tmp_path: Path) -> None:
     record = records.make(name, "always", "a state")
     path = write_record(tmp_path, **record)
-    assert fetch.record_state(path, name) == "a state"
+    assert records.record_state(path, name) == "a state"
     assert loaders.load(path).record == record
 
 
@@ -180,7 +179,7 @@ def test_every_record_of_ours_is_believed(name: str, tmp_path: Path) -> None:
     ids=str,
 )
 def test_unknown_or_absurd_stand_ins_are_refused(change: dict[str, Any], tmp_path: Path) -> None:
-    parameters = DEFINITIONS["hapt"].synthetic.parameters | change
+    parameters = sources.SOURCES["hapt"].stand_ins[-1].parameters | change
     assert "no such stand-in" in refused(write_record(tmp_path, **STAND_IN | {"stand_in": parameters}))
 
 
@@ -327,7 +326,7 @@ def test_the_readers_take_what_they_are_made_for(tmp_path: Path) -> None:
     as_zip(tmp_path / "zip", hapt_members())
     assert formats.hapt_zip(tmp_path / "zip", MOST)["train_x"].shape == (1, 561)
     as_tgz(tmp_path / "tgz", news_members())
-    assert formats.newsgroups_tgz(tmp_path / "tgz", MOST)["train_counts"].tolist() == [1]
+    assert formats.newsgroups_tgz(tmp_path / "tgz", MOST)["train"].data.tolist() == [1]
 
 
 def test_files_known_by_content_are_of_moderate_size(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -2,12 +2,13 @@
 
 import argparse
 import sys
+from collections.abc import Iterable
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from elbogap import words
-from elbogap.data.sources import SOURCES, source
+from elbogap.data import sources
+from elbogap.data.sources import SOURCES
 from elbogap.errors import UserError
 
 
@@ -40,24 +41,18 @@ def _record(options: argparse.Namespace) -> None:
 
     (path,) = words.outputs(options.outputs, "record")
     record = records.make(options.dataset, options.stand_ins, options.state)
-    if not _stands(record, path):  # a new date on an old record would rebuild what rests on it
+    try:
+        provenance.verify(path)
+        unchanged = tables.read_json(path) == record
+    except UserError:  # it is missing or damaged
+        unchanged = False
+    if not unchanged:  # a new date on an old record would rebuild what rests on it
         made_by = provenance.collect(
             source=provenance.source("elbogap.data.records"),
             settings={name: getattr(options, name) for name in ("dataset", "stand_ins", "state")},
         )
         provenance.publish(made_by, {path: partial(tables.save, record)})
     print(f"{options.dataset}: {record['kind']}, {record['note']}")
-
-
-def _stands(record: Any, path: Path) -> bool:
-    """Whether a file is this record already; what is missing or damaged is not."""
-    from elbogap import provenance, tables
-
-    try:
-        provenance.verify(path)
-        return bool(tables.read_json(path) == record)
-    except UserError:
-        return False
 
 
 def _status(options: argparse.Namespace) -> None:
@@ -81,9 +76,34 @@ def _status(options: argparse.Namespace) -> None:
 
 
 def _table(options: argparse.Namespace) -> None:
-    from elbogap.data import overview
+    print("\n\n".join(overview()))
 
-    print(f"{overview.table()}\n\n{overview.licences()}")
+
+def overview() -> tuple[str, str]:
+    """The table of sources as Markdown, and that of licences and citations, as they stand in docs/data.md."""
+    variants = [
+        (
+            f"`{source.name}`",
+            f"{variant.name}: " + ", ".join(f"`{file.name}`" for file in variant.files),
+            ", ".join(dict.fromkeys(name for file in variant.files for name in file.digests)),
+            ", ".join(variant.ways) or "cache or mirror folder",
+            variant.note,
+        )
+        for source in SOURCES.values()
+        for variant in source.variants
+    ]
+    licences = [
+        (f"`{source.name}`", f"[{source.title}]({source.page})", source.licence, source.citation)
+        for source in SOURCES.values()
+    ]
+    return (
+        _markdown(("data set", "variant: files", "known by", "served by", "note"), variants),
+        _markdown(("name", "data set", "licence", "citation"), licences),
+    )
+
+
+def _markdown(header: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in (header, ["---"] * len(header), *rows))
 
 
 def _fetch(options: argparse.Namespace) -> int:
@@ -92,7 +112,7 @@ def _fetch(options: argparse.Namespace) -> int:
     from elbogap.data.fetch import obtain
 
     failed = 0
-    names = [source(name).name for name in options.names or SOURCES]
+    names = [sources.source(name).name for name in options.names or SOURCES]
     for name in tqdm(names, desc="data sets", disable=not sys.stderr.isatty()):
         try:
             found = obtain(name, say=lambda line: tqdm.write(f"data: {line}", file=sys.stderr))

@@ -13,7 +13,8 @@ from typing import Any
 import pooch
 
 from elbogap import untrusted
-from elbogap.data.sources import MOST_BYTES, Package
+from elbogap.data.sources import Package
+from elbogap.untrusted import MOST_BYTES
 
 CONNECT_S, READ_S = 3.05, 10.0
 """Seconds to wait for a connection, and between two pieces of a file."""
@@ -34,13 +35,12 @@ class _Bounded(io.BufferedWriter):
     """A file being written that takes no more than `MOST_BYTES`."""
 
     def write(self, piece: Any) -> int:
-        """Take a piece of it."""
         if self.tell() + len(piece) > MOST_BYTES:
             raise Unavailable(f"more than {MOST_BYTES} bytes")
         return super().write(piece)
 
 
-def download(address: str, target: Path) -> None:
+def download(address: str, target: Path, tries: int = 2) -> None:
     """Fetch an address; a transfer that breaks off is tried once more.
 
     Raises:
@@ -48,29 +48,23 @@ def download(address: str, target: Path) -> None:
     """
     import requests
 
-    get = pooch.HTTPDownloader(progressbar=sys.stderr.isatty(), timeout=(CONNECT_S, READ_S))
-
-    def transfer() -> None:
-        with _Bounded(target.open("wb", buffering=0)) as file:
-            get(address, file, None)
-
     try:
-        try:
-            transfer()
-        except requests.exceptions.ChunkedEncodingError:
-            transfer()
+        with _Bounded(target.open("wb", buffering=0)) as file:
+            get = pooch.HTTPDownloader(progressbar=sys.stderr.isatty(), timeout=(CONNECT_S, READ_S))
+            get(address, file, None)
     except requests.HTTPError as error:
         status = "unknown" if error.response is None else error.response.status_code
         raise Unavailable(f"HTTP status {status}") from error
     except requests.exceptions.ChunkedEncodingError as error:
-        raise Unavailable("the transfer broke off twice") from error
+        if tries == 1:
+            raise Unavailable("the transfer broke off twice") from error
+        download(address, target, tries - 1)
     except requests.ReadTimeout as error:
         raise Unavailable(f"silent for {READ_S:.0f} s") from error
     except requests.ConnectionError as error:
         unresolved = "NameResolutionError" in str(error)
-        raise NoConnection(
-            "host name not resolved (no network?)" if unresolved else "no connection"
-        ) from error
+        reason = "host name not resolved (no network?)" if unresolved else "no connection"
+        raise NoConnection(reason) from error
     except (requests.RequestException, ValueError) as error:
         raise Unavailable(type(error).__name__) from error
 
@@ -110,9 +104,7 @@ def _from_debian(package: Package, folder: Path) -> bytes:
         _call(["dpkg-deb", "--fsys-tarfile", *map(str, folder.glob("*.deb"))], folder, output=tar)
     with untrusted.parsing("a Debian package"), tarfile.open(tar, "r:") as archive:
         members = {PurePosixPath(member.name): member for member in archive if member.isreg()}
-        file = archive.extractfile(members[PurePosixPath(package.member)])
-        assert file is not None  # a regular member
-        return untrusted.read(file, MOST_BYTES)
+        return untrusted.tar_member(archive, members[PurePosixPath(package.member)], MOST_BYTES)
 
 
 def _call(command: list[str], folder: Path, hint: str = "", output: Path | None = None) -> None:

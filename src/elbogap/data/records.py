@@ -1,21 +1,27 @@
 """The record of a data set: which real files, or which stand-in, a scale's results rest on.
 
 A record has no machine path and no time in it, because its content decides what is rebuilt. It is enough to
-load the data again: file names and digests, or the parameters of the stand-in.
+load the data again: file names and digests, or the parameters of the stand-in. A record may come from
+elsewhere: it repeats the table of sources, and that decides whether it is believed.
 """
 
-import contextlib
+from contextlib import suppress
+from pathlib import Path
 from typing import Any, Literal
 
+from pydantic import BaseModel, ValidationError
+
+from elbogap import untrusted
 from elbogap.checksums import sha256
-from elbogap.data.definition import StandIn
-from elbogap.data.fetch import Found, NotServed, Say, complain, obtain
-from elbogap.data.registry import DEFINITIONS
-from elbogap.data.sources import source
+from elbogap.data.fetch import Found, NotServed, Say, complain, ignore, local, obtain
+from elbogap.data.sources import File, StandIn, source
+from elbogap.errors import UserError
 
 Policy = Literal["always", "if-unavailable", "never"]
-
 Record = dict[str, Any]
+
+MOST_BYTES = 2**20
+"""Of a record; it has a few kB."""
 
 
 def make(name: str, policy: Policy, state: str, *, say: Say = complain) -> Record:
@@ -27,7 +33,7 @@ def make(name: str, policy: Policy, state: str, *, say: Say = complain) -> Recor
     Raises:
         NotServed: under `never`, nothing serves the data set; the message lists what was tried.
     """
-    definition = DEFINITIONS[name]
+    *derived, synthetic = source(name).stand_ins
     if policy != "always":
         try:
             return _real(name, obtain(name, say=say), state)
@@ -35,11 +41,13 @@ def make(name: str, policy: Policy, state: str, *, say: Say = complain) -> Recor
             if policy == "never":
                 raise
             say(f"{error}. A STAND-IN is used, and everything made from it is marked")
-        if definition.derived is not None:
-            with contextlib.suppress(NotServed):
-                found = obtain(definition.derived.donor, say=say)
-                return _stand_in(name, definition.derived, policy, state, found)
-    return _stand_in(name, definition.synthetic, policy, state)
+        for stand_in in derived:
+            with suppress(NotServed):
+                found = obtain(stand_in.donor, say=say)
+                made = _real(stand_in.donor, found, state)
+                return made | _stand_in(name, stand_in, policy, variant=found.variant.name)
+    made = {"files": [], "licence": "none needed: synthetic", "citation": "", "state": state}
+    return made | _stand_in(name, synthetic, policy)
 
 
 def _real(name: str, found: Found, state: str) -> Record:
@@ -55,19 +63,91 @@ def _real(name: str, found: Found, state: str) -> Record:
     }
 
 
-def _stand_in(
-    name: str, stand_in: StandIn, policy: Policy, state: str, of_donor: Found | None = None
-) -> Record:
-    made: Record = {"files": [], "licence": "none needed: synthetic", "citation": "", "state": state}
-    note, parameters = f"STAND-IN, synthetic: {stand_in.note}", stand_in.parameters
-    if of_donor is not None:
-        made = _real(stand_in.donor, of_donor, state)
-        note, parameters = stand_in.note, {**parameters, "variant": of_donor.variant.name}
-    return made | {
+def _stand_in(name: str, stand_in: StandIn, policy: Policy, **of_donor: str) -> Record:
+    return {
         "dataset": name,
         "kind": "stand-in",
         "variant": stand_in.variant,
-        "note": note,
-        "stand_in": parameters,
+        "note": stand_in.note if stand_in.donor else f"STAND-IN, synthetic: {stand_in.note}",
+        "stand_in": {**stand_in.parameters, **of_donor},
         "policy": policy,
     }
+
+
+class _Copy(BaseModel):
+    name: str
+    sha256: str
+
+
+class _Record(BaseModel, extra="allow"):
+    dataset: str
+    kind: Literal["real", "stand-in"]
+    variant: str
+    files: list[_Copy]
+    state: str = ""
+    policy: str = ""
+    stand_in: dict[str, str | int] = {}
+
+    def expected(self) -> tuple[File, ...]:
+        """Its files in the table of sources."""
+        origin = source(self.dataset)
+        if self.kind == "real":
+            return origin.variant(self.variant).files
+        donor = self.variant.removeprefix("derived from ")
+        return () if donor == "synthetic" else source(donor).variant(str(self.stand_in.get("variant"))).files
+
+    def copies(self) -> list[tuple[File, str]]:
+        """The same, each with the sha256 of the copy; ValueError if these are others than its own."""
+        expected = self.expected()
+        if [file.name for file in expected] != [copy.name for copy in self.files]:
+            raise ValueError(f"its files are not those of {self.dataset} in the table of sources")
+        pairs = [(file, copy.sha256) for file, copy in zip(expected, self.files, strict=True)]
+        for file, sha256 in pairs:
+            if file.sha256 != sha256 and not (file.git_blob or file.content):
+                raise ValueError(f"{file.name}: sha256 {sha256} is not that of the table of sources")
+        return pairs
+
+
+def read(path: Path) -> tuple[Record, list[tuple[File, str]]]:
+    """The data record in a file, which agrees with the table of sources.
+
+    Returns:
+        The record as it was written, and its files in the table, each with the sha256 of the copy that the
+        record was made from.
+
+    Raises:
+        UserError: it is no data record, or names other files or digests than the table of sources.
+        OSError: it cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            record = _Record.model_validate_json(untrusted.read(file, MOST_BYTES))
+        return record.model_dump(exclude_unset=True), record.copies()
+    except ValidationError as error:
+        problem = error.errors(include_url=False, include_input=False)[0]
+        reason = ": ".join([*filter(None, [".".join(map(str, problem["loc"]))]), problem["msg"]])
+    except (UserError, ValueError) as error:
+        reason = str(error)
+    raise UserError(f"{path}: no readable data record ({reason}); rebuild it")
+
+
+def record_state(path: Path, dataset: str) -> str:
+    """Whether the record of a data set is to be made again: then another word than it was made under.
+
+    That is `retry` if it says stand-in only because nothing served the real data, and the real files,
+    verified, are now in the cache or the mirror; and a word of its own if the record is damaged or not to be
+    believed, which counts as absent. Otherwise it is the state stored in the record, or `settled` if there is
+    none. A rule with this state as a parameter therefore runs again in the first two cases alone.
+    """
+    try:
+        record, _ = read(path)
+    except UserError:
+        record = {}
+    except OSError:
+        return "settled"
+    if record.get("dataset") != dataset:
+        return f"damaged-{path.stat().st_mtime_ns}"
+    for_want = record["kind"] == "stand-in" and record.get("policy") == "if-unavailable"
+    if for_want and local(dataset, say=ignore):
+        return "retry"
+    return record.get("state") or "settled"

