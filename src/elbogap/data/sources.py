@@ -4,6 +4,7 @@ A data set may come in several variants: the canonical files, and re-packed ones
 package archive holds. Where nothing serves it, a declared stand-in may take its place.
 """
 
+import hashlib
 import json
 import tomllib
 from collections.abc import Mapping
@@ -14,6 +15,7 @@ from urllib.parse import urlsplit
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
+from elbogap.checksums import sha256
 from elbogap.errors import UserError
 from elbogap.untrusted import MOST_BYTES
 
@@ -39,13 +41,9 @@ class Package:
 
 @dataclass(frozen=True, config=STRICT)
 class Content:
-    """The digest of a file's content, where its bytes may differ.
+    """The digest of what a file says, by its name in :data:`elbogap.data.formats.CONTENT`: bytes may differ.
 
-    Attributes:
-        reader: a name in :data:`elbogap.data.formats.CONTENT`.
-        sha256: of the content.
-        most: bytes that the reader unpacks at most, of the whole or of one member: the file is not verified
-            before it is unpacked.
+    The reader unpacks at most `most` bytes, of the whole or of one member: the file is not verified before.
     """
 
     reader: str
@@ -55,10 +53,7 @@ class Content:
 
 @dataclass(frozen=True, config=STRICT)
 class File:
-    """One file: its name in cache and mirror, how to know it, and where it comes from.
-
-    It is accepted if one of the stated digests agrees, of its bytes (`sha256`, `git_blob`) or of its content.
-    """
+    """One file: its name in cache and mirror, digests, of which one must agree, and where it comes from."""
 
     name: str
     sha256: Sha256 | None = None
@@ -94,13 +89,10 @@ class Variant:
 
 @dataclass(frozen=True, config=STRICT)
 class StandIn:
-    """A declared stand-in: learnable, the same for the same parameters, and marked in all made from it.
+    """A declared stand-in: synthetic, or derived from the real data set `donor`; all made from it is marked.
 
-    Attributes:
-        note: what it is; a part of the data record.
-        parameters: its recipe in :data:`elbogap.data.stand_ins.RECIPES`, perhaps a seed and sizes. They are a
-            part of the data record, and the recipe's name is a part of the random streams' names.
-        donor: the real data set that it is derived from; none if it is synthetic.
+    The parameters, a part of its record, are the name of its recipe, which :mod:`elbogap.data.stand_ins` has
+    and which names its random streams, and perhaps a seed and sizes.
     """
 
     note: str
@@ -136,10 +128,50 @@ class Source:
 
     def variant(self, name: str) -> Variant:
         """The variant of that name; ValueError if there is none."""
-        for variant in self.variants:
-            if variant.name == name:
-                return variant
-        raise ValueError(f"{self.name} has no variant '{name}'")
+        found = {variant.name: variant for variant in self.variants}.get(name)
+        if found is None:
+            raise ValueError(f"{self.name} has no variant '{name}'")
+        return found
+
+
+class WrongContent(Exception):
+    """A file that must not be used; the message has the expected and the found digest."""
+
+
+def verify(file: File, path: Path) -> str:
+    """How the file is known: `sha256`, `git blob` or the name of its content digest.
+
+    Raises:
+        WrongContent: no digest agrees, or none is known.
+    """
+    found = []
+    for name, expected in file.digests.items():
+        if file.content and name == file.content.reader:
+            got = _digest_of_content(file.content, path)
+        else:
+            got = {"sha256": sha256, "git blob": git_blob}[name](path)
+        if got == expected:
+            return name
+        found.append(f"{name} expected {expected}, got {got}")
+    raise WrongContent("; ".join(found) or "unverified: no digest of it is known")
+
+
+def git_blob(path: Path) -> str:
+    """Git's id of a file's bytes: sha1(b"blob <length>\\0" + bytes)."""
+    start = hashlib.sha1(b"blob %d\0" % path.stat().st_size, usedforsecurity=False)
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, lambda: start).hexdigest()
+
+
+def _digest_of_content(content: Content, path: Path) -> str:
+    from elbogap.data.formats import CONTENT  # the Snakefile comes here, and SciPy takes its time
+
+    try:
+        if path.stat().st_size > MOST_BYTES:
+            raise ValueError(f"more than {MOST_BYTES} bytes")
+        return CONTENT[content.reader](path, content.most)
+    except (ValueError, MemoryError) as error:
+        return f"a damaged file ({error})"
 
 
 def source(name: str) -> Source:
@@ -150,11 +182,7 @@ def source(name: str) -> Source:
 
 
 def read(path: Path) -> dict[str, Source]:
-    """A table of sources, by the names of the data sets.
-
-    Raises:
-        TypeError, ValueError: it is no such table.
-    """
+    """A table of sources, by the names of the data sets; TypeError or ValueError if it is none."""
     table = tomllib.loads(path.read_text(encoding="utf-8"))
     for entry in table.values():
         entry["variants"] = [_variant(name, **values) for name, values in entry["variants"].items()]

@@ -176,11 +176,6 @@ def _activities(parameters: Parameters) -> Arrays:
     return arrays
 
 
-def _faces(parameters: Parameters) -> Arrays:
-    names = _numbered(parameters["train"], parameters["test"])
-    return names | {"images": partial(draw_faces, parameters["seed"])}
-
-
 def draw_faces(seed: int, names: Iterable[str]) -> np.ndarray:
     """A face for each name: an ellipse of skin with hair, eyes and mouth before a background."""
     return np.stack([_face(numpy_generator(seed, "stand-in", "faces", str(name))) for name in names])
@@ -209,7 +204,7 @@ def _face(random: np.random.Generator) -> np.ndarray:
 def _enlarged(parameters: Parameters, grey: Arrays) -> Arrays:
     images = np.concatenate([grey[part] for part in SPLITS])
     test = len(grey["test"])
-    return _numbered(len(images) - test, test) | {"images": partial(_enlarge, images)}
+    return _by_name(len(images) - test, test, partial(_enlarge, images))
 
 
 def _enlarge(grey: np.ndarray, names: Iterable[str]) -> np.ndarray:
@@ -219,9 +214,9 @@ def _enlarge(grey: np.ndarray, names: Iterable[str]) -> np.ndarray:
     return np.repeat(bordered.repeat(2, 1).repeat(2, 2)[..., None], 3, axis=-1)
 
 
-def _numbered(train: int, test: int) -> Arrays:
+def _by_name(train: int, test: int, images: Callable[[Iterable[str]], np.ndarray]) -> Arrays:
     names = np.array([f"{number:06d}.jpg" for number in range(1, train + test + 1)])
-    return {"train_name": names[:train], "test_name": names[train:]}
+    return {"train_name": names[:train], "test_name": names[train:], "images": images}
 
 
 RECIPES: dict[str, Callable[..., Arrays]] = {
@@ -233,7 +228,7 @@ RECIPES: dict[str, Callable[..., Arrays]] = {
     "silhouettes": _silhouettes,
     "topics": _topics,
     "activities": _activities,
-    "faces": _faces,
+    "faces": lambda sizes: _by_name(sizes["train"], sizes["test"], partial(draw_faces, sizes["seed"])),
     "enlarged fashion mnist": _enlarged,
     "random features": lambda parameters: {},  # drawn by their user
 }
