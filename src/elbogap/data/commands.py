@@ -25,10 +25,8 @@ def register(commands: Any) -> None:
 
     status = actions.add_parser("status", help="where each data set is found, without network")
     status.set_defaults(call=_status)
-
     table = actions.add_parser("table", help="print the table of sources and licences as Markdown")
     table.set_defaults(call=lambda options: print("\n\n".join(overview())))
-
     fetch = actions.add_parser("fetch", help="bring data sets into the cache")
     fetch.add_argument("names", nargs="*", metavar="NAME", help="data sets; all if none is named")
     fetch.set_defaults(call=_fetch)

@@ -46,8 +46,7 @@ def download(address: str, target: Path, tries: int = 2) -> None:
             get = pooch.HTTPDownloader(progressbar=sys.stderr.isatty(), timeout=(CONNECT_S, READ_S))
             get(address, file, None)
     except requests.HTTPError as error:
-        status = "unknown" if error.response is None else error.response.status_code
-        raise Unavailable(f"HTTP status {status}") from error
+        raise Unavailable(f"HTTP status {getattr(error.response, 'status_code', 'unknown')}") from error
     except requests.exceptions.ChunkedEncodingError as error:
         if tries == 1:
             raise Unavailable("the transfer broke off twice") from error

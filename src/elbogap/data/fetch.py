@@ -68,11 +68,7 @@ def ignore(line: str) -> None:
 
 
 def cache_folder() -> Path:
-    """The cache: `ELBOGAP_CACHE`, or the user's cache folder of the system.
-
-    Raises:
-        UserError: none is named, and the user has no home folder.
-    """
+    """`ELBOGAP_CACHE`, or the user's cache folder of the system; UserError if there is no home folder."""
     if named := os.environ.get("ELBOGAP_CACHE"):
         return Path(named)
     with suppress(RuntimeError):
@@ -95,8 +91,7 @@ def candidates(name: str) -> dict[str, Path]:
 def local(name: str, *, say: Say = complain, blocked: Say | None = None) -> Found | None:
     """The first variant whose files all lie, verified, in the cache or the mirror; no network.
 
-    Files of the mirror are taken where they lie. Damaged files are told by `say`, places that cannot be read
-    by `blocked`, or `say`.
+    Damaged files are told by `say`, places that cannot be read by `blocked`, or `say`.
     """
     blocked = blocked or say
     if folder := candidates("").get("mirror"):
@@ -123,7 +118,7 @@ def _look(file: File, say: Say, blocked: Say) -> Located | None:
         except WrongContent as error:
             say(f"{path}: {error}; not used")
         except (FileNotFoundError, NotADirectoryError):
-            continue
+            pass
         except OSError as error:
             blocked(f"{path}: cannot be read ({error.strerror})")
     return None
@@ -156,10 +151,7 @@ def obtain(name: str, *, say: Say = complain) -> Found:
 
 @dataclass
 class _Search:
-    """The search for one data set: what did not serve it, places that cannot be read, and dead hosts.
-
-    Each package is downloaded, and each dead host asked, once.
-    """
+    """The search for one data set: each package is downloaded, and each dead host asked, once."""
 
     say: Say
     tried: list[str] = field(default_factory=list)

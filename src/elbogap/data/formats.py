@@ -1,19 +1,18 @@
 """How the files of the data sets are read: each variant's files into arrays by name.
 
 A damaged or foreign file raises `ValueError`, whatever the parser behind it raises; the callers say which
-file it was. Readers of archives take the most bytes that unpacking may give, see
-:class:`elbogap.data.sources.Content`.
+file it was. Readers of archives take the most bytes that unpacking may give.
 """
 
 import gzip
 import hashlib
 import io
 import pickle
-import struct
 import tarfile
 import zipfile
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -29,15 +28,7 @@ Arrays = dict[str, Any]
 
 SIDE, PIXELS = 28, 28 * 28
 SPLITS = ("train", "valid", "test")
-
-WORDS = 61188  # of 20 Newsgroups, in the groups:
-NEWSGROUPS = (
-    "alt.atheism", "comp.graphics", "comp.os.ms-windows.misc", "comp.sys.ibm.pc.hardware",
-    "comp.sys.mac.hardware", "comp.windows.x", "misc.forsale", "rec.autos", "rec.motorcycles",
-    "rec.sport.baseball", "rec.sport.hockey", "sci.crypt", "sci.electronics", "sci.med", "sci.space",
-    "soc.religion.christian", "talk.politics.guns", "talk.politics.mideast", "talk.politics.misc",
-    "talk.religion.misc",
-)  # fmt: skip
+WORDS = 61188  # of 20 Newsgroups
 
 
 def _gunzip(path: Path, most: int = MOST_BYTES) -> bytes:
@@ -86,13 +77,9 @@ def idx(path: Path) -> np.ndarray:
         content = _gunzip(path)
         if content[:3] != b"\0\0\x08":
             raise ValueError("it begins otherwise")
-        dimensions = content[3]
-        start = 4 + 4 * dimensions
-        shape = struct.unpack(f">{dimensions}I", content[4:start])
-        values = np.frombuffer(content, dtype=np.uint8, offset=start)
-        if values.size != np.prod(shape):
-            raise ValueError(f"{values.size} values do not fill the shape {shape}")
-        return values.reshape(shape[0], -1) if dimensions > 1 else values
+        shape = np.frombuffer(content, ">u4", count=content[3], offset=4).tolist()
+        values = np.frombuffer(content, np.uint8, offset=4 + 4 * len(shape)).reshape(shape)
+        return values.reshape(len(values), -1) if values.ndim > 1 else values
 
 
 def mnist(*paths: Path) -> Arrays:
@@ -107,7 +94,7 @@ def mnist(*paths: Path) -> Arrays:
 
 
 class _ArraysOnly(pickle.Unpickler):
-    """Finds what a pickled array of numbers is made with, and nothing else."""
+    """Of the functions of this machine, which a pickle can ask for, it gives those alone that make arrays."""
 
     ALLOWED = frozenset({"numpy.ndarray", "numpy.dtype", "numpy.core.multiarray._reconstruct"})
 
@@ -120,8 +107,7 @@ class _ArraysOnly(pickle.Unpickler):
 def mnist_pickle(path: Path) -> Arrays:
     """The pickled MNIST of the Theano tutorials: `{train,valid,test}` uint8 (n, 784) and `*_label` uint8.
 
-    Its values are k/256, so the grey levels k come back exactly. A pickle can ask for any function of this
-    machine; it is given those alone that make arrays.
+    Its values are k/256, so the grey levels k come back exactly.
     """
     with parsing("a pickle of three sets of arrays"):
         splits = _ArraysOnly(io.BytesIO(_gunzip(path)), encoding="latin1").load()
@@ -187,17 +173,16 @@ def caltech_silhouettes(path: Path) -> Arrays:
 def newsgroups(path: Path, vocabulary: Path) -> Arrays:
     """20 Newsgroups, processed, 11,269 / 7,505 documents, from the canonical archive or re-packed arrays.
 
-    `{train,test}` sparse csr_array int32 (n, 61188) of word counts, `*_label` uint8 0..19, `vocabulary`
-    (61188,) and `groups` (20,) text.
+    `{train,test}` sparse csr_array int32 (n, 61188) of word counts, `*_label` uint8 0..19, and `vocabulary`
+    (61188,) text.
     Caution: documents are SORTED BY GROUP; their order inside a group depends on the variant.
     """
     documents = newsgroups_tgz(path) if path.suffix == ".tgz" else newsgroups_npz(path)
-    words = vocabulary.read_text(encoding="utf-8").splitlines()
-    return documents | {"vocabulary": np.array(words), "groups": np.array(NEWSGROUPS)}
+    return documents | {"vocabulary": np.array(vocabulary.read_text(encoding="utf-8").splitlines())}
 
 
 def newsgroups_npz(path: Path) -> Arrays:
-    """The documents of the re-packed form, whose counts and words are uint16: their sums would wrap around."""
+    """The documents of the re-packed form, with counts and words in uint16, whose sums would wrap around."""
     stored, arrays = npz(path), {}
     for split in ("train", "test"):
         counts, words = (stored[f"{split}_{part}"].astype(np.int32) for part in ("counts", "indices"))
@@ -255,9 +240,8 @@ def hapt(path: Path) -> Arrays:
     arrays: Arrays = {}
     for split in ("train", "test"):
         features = stored[f"{split}_x"]
-        if features.dtype == np.int16:
-            features = features.astype(np.float32) / np.float32(32767)
-        arrays[split] = features
+        unit = np.float32(32767 if features.dtype == np.int16 else 1)
+        arrays[split] = features.astype(np.float32) / unit
         arrays[f"{split}_label"] = stored[f"{split}_y"] - np.uint8(1)
         arrays[f"{split}_subject"] = stored[f"{split}_subject"]
     return arrays
@@ -280,16 +264,13 @@ def celeba(path: Path, *, whole: bool) -> Arrays:
 
 def _decoded(path: Path, whole: bool, names: Iterable[str]) -> np.ndarray:
     """Images of the archive: of 64 x 64, or the central 148 x 148 of the whole set's, scaled (bicubic)."""
-
-    def decode(content: bytes) -> np.ndarray:
-        image = Image.open(io.BytesIO(content)).convert("RGB")
-        if whole:
-            image = image.crop((15, 35, 163, 183)).resize((64, 64), Image.Resampling.BICUBIC)
-        return np.asarray(image)
-
     folder = "img_align_celeba/" if whole else ""
     with zipfile.ZipFile(path) as archive:
-        return np.stack([decode(archive.read(f"{folder}{name}")) for name in names])
+        images = (Image.open(io.BytesIO(archive.read(f"{folder}{name}"))).convert("RGB") for name in names)
+        if whole:
+            central = (image.crop((15, 35, 163, 183)) for image in images)
+            images = (image.resize((64, 64), Image.Resampling.BICUBIC) for image in central)
+        return np.stack([np.asarray(image) for image in images])
 
 
 def digest(arrays: Mapping[str, np.ndarray]) -> str:
@@ -307,9 +288,7 @@ def newsgroups_digest(arrays: Arrays) -> str:
     total = hashlib.sha256()
     for split in ("train", "test"):
         table, documents = arrays[split], []
-        for label, start, stop in zip(
-            arrays[f"{split}_label"], table.indptr[:-1], table.indptr[1:], strict=True
-        ):
+        for label, (start, stop) in zip(arrays[f"{split}_label"], pairwise(table.indptr), strict=True):
             row = hashlib.sha256(bytes([label]))
             row.update(table.indices[start:stop].astype("<u2").tobytes())
             row.update(table.data[start:stop].astype("<u2").tobytes())

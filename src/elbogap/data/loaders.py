@@ -20,10 +20,8 @@ class Dataset:
     """A loaded data set.
 
     Attributes:
-        name: name of the data set.
-        kind: `real` or `stand-in`; goes into the `data` column of every table made from it.
-        arrays: arrays by name; which, and what to beware of, :mod:`elbogap.data.formats` says.
-        record: the record it was loaded from.
+        kind: goes into the `data` column of every table made from it.
+        arrays: by name; which, and what to beware of, :mod:`elbogap.data.formats` says.
         files: the verified files, in the order of the record (for data used as files: network weights).
         images: for CelebA, the function from image names to uint8 images (n, 64, 64, 3).
     """
@@ -40,26 +38,21 @@ def load(record_path: Path) -> Dataset:
     """The data set that a record describes; its files are verified before they are read.
 
     Raises:
-        UserError: the record is damaged or disagrees with the table of sources, or a file of it is neither in
-            the cache nor in the mirror, or is damaged there; the message says how to get it again.
+        UserError: the record, or a file of it, is missing, damaged or not that of the table of sources.
     """
-    try:
-        record, copies = records.read(record_path)
-    except OSError as error:
-        raise UserError(f"{record_path}: no readable data record ({error.strerror}); rebuild it") from error
+    record, copies = records.read(record_path)
     name, kind, variant = record["dataset"], record["kind"], record["variant"]
     if kind == "real":
         files = tuple(_find(name, file, digest) for file, digest in copies)
         arrays = _read(name, variant, files)
     else:
         parameters = record.get("stand_in", {})
-        of_this_name = [made for made in source(name).stand_ins if made.variant == variant]
-        if not any(made.admits(parameters) for made in of_this_name):
+        known = [made for made in source(name).stand_ins if made.variant == variant]
+        if not known or not known[0].admits(parameters):
             raise UserError(f"{record_path}: {name} has no such stand-in; rebuild the record")
         files = tuple(_find(name, file, digest) for file, digest in copies)
-        donor = of_this_name[0].donor
-        of_donor = [_read(donor, parameters["variant"], files)] if donor else []
-        arrays = RECIPES[parameters["recipe"]](parameters, *of_donor)
+        donors = [_read(known[0].donor, parameters["variant"], files)] if files else []
+        arrays = RECIPES[parameters["recipe"]](parameters, *donors)
     images = arrays.pop("images", None)
     return Dataset(name, kind, arrays, record, files, images)
 

@@ -20,18 +20,12 @@ from elbogap.errors import UserError
 Policy = Literal["always", "if-unavailable", "never"]
 Record = dict[str, Any]
 
-MOST_BYTES = 2**20
-"""Of a record; it has a few kB."""
-
 
 def make(name: str, policy: Policy, state: str, *, say: Say = complain) -> Record:
     """The record of a data set under a policy for stand-ins.
 
     `always` looks nowhere and takes the synthetic stand-in; `if-unavailable` takes the best that can be made
-    where nothing serves the real data; `never` makes that an error.
-
-    Raises:
-        NotServed: under `never`, nothing serves the data set; the message lists what was tried.
+    where nothing serves the real data; `never` makes that an error, NotServed.
     """
     *derived, synthetic = source(name).stand_ins
     if policy != "always":
@@ -74,16 +68,11 @@ def _stand_in(name: str, stand_in: StandIn, policy: Policy, **of_donor: str) -> 
     }
 
 
-class _Copy(BaseModel):
-    name: str
-    sha256: str
-
-
 class _Record(BaseModel, extra="allow"):
     dataset: str
     kind: Literal["real", "stand-in"]
     variant: str
-    files: list[_Copy]
+    files: list[dict[str, str]]
     state: str = ""
     policy: str = ""
     stand_in: dict[str, str | int] = {}
@@ -97,9 +86,9 @@ class _Record(BaseModel, extra="allow"):
         elif self.variant != "synthetic":
             donor = source(self.variant.removeprefix("derived from "))
             expected = donor.variant(str(self.stand_in.get("variant"))).files
-        if [file.name for file in expected] != [copy.name for copy in self.files]:
+        if [file.name for file in expected] != [copy.get("name") for copy in self.files]:
             raise ValueError(f"its files are not those of {self.dataset} in the table of sources")
-        pairs = [(file, copy.sha256) for file, copy in zip(expected, self.files, strict=True)]
+        pairs = [(file, copy.get("sha256", "")) for file, copy in zip(expected, self.files, strict=True)]
         for file, digest in pairs:
             if file.sha256 != digest and not (file.git_blob or file.content):
                 raise ValueError(f"{file.name}: sha256 {digest} is not that of the table of sources")
@@ -110,17 +99,16 @@ def read(path: Path) -> tuple[Record, list[tuple[File, str]]]:
     """The record in a file as it was written, and its files in the table of sources, each with its sha256.
 
     Raises:
-        UserError: it is no data record, or names other files or digests than the table of sources.
-        OSError: it cannot be read.
+        UserError: it is no readable record, or names other files or digests than the table of sources.
     """
     try:
         with path.open("rb") as file:
-            record = _Record.model_validate_json(untrusted.read(file, MOST_BYTES))
+            record = _Record.model_validate_json(untrusted.read(file, 2**20))  # it has a few kB
         return record.model_dump(exclude_unset=True), record.copies()
     except ValidationError as error:
         problem = error.errors(include_url=False, include_input=False)[0]
         reason = f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}".removeprefix(": ")
-    except (UserError, ValueError) as error:
+    except (UserError, ValueError, OSError) as error:
         reason = str(error)
     raise UserError(f"{path}: no readable data record ({reason}); rebuild it")
 
@@ -132,12 +120,12 @@ def record_state(path: Path, dataset: str) -> str:
     now in the cache or the mirror; and a word of its own if the record is damaged or not to be believed.
     Otherwise it is the stored state, or `settled`, and a rule with this parameter does not run again.
     """
+    if not path.is_file():
+        return "settled"
     try:
         record, _ = read(path)
     except UserError:
         record = {}
-    except OSError:
-        return "settled"
     if record.get("dataset") != dataset:
         return f"damaged-{path.stat().st_mtime_ns}"
     for_want = record["kind"] == "stand-in" and record.get("policy") == "if-unavailable"

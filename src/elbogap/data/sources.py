@@ -7,7 +7,7 @@ package archive holds. Where nothing serves it, a declared stand-in may take its
 import hashlib
 import json
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
@@ -21,9 +21,6 @@ from elbogap.untrusted import MOST_BYTES
 
 Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 STRICT = ConfigDict(extra="forbid")
-
-LARGEST = 100_000
-"""Of the numbers that a record may ask a stand-in to be made with."""
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -50,6 +47,17 @@ class Content:
     sha256: Sha256
     most: Annotated[int, Field(gt=0, le=MOST_BYTES)]
 
+    def digest(self, path: Path) -> str:
+        """That of the file at `path`."""
+        from elbogap.data.formats import CONTENT  # the Snakefile comes here, and SciPy takes its time
+
+        try:
+            if path.stat().st_size > MOST_BYTES:
+                raise ValueError(f"more than {MOST_BYTES} bytes")
+            return CONTENT[self.reader](path, self.most)
+        except (ValueError, MemoryError) as error:
+            return f"a damaged file ({error})"
+
 
 @dataclass(frozen=True, config=STRICT)
 class File:
@@ -63,12 +71,12 @@ class File:
     package: Package | None = None
 
     @property
-    def digests(self) -> dict[str, str]:
-        """The stated digests by their names, that of its content by the reader's."""
-        stated = {"sha256": self.sha256, "git blob": self.git_blob}
+    def digests(self) -> dict[str, tuple[str, Callable[[Path], str]]]:
+        """The stated digests and what computes them by their names, that of its content by the reader's."""
+        stated = {"sha256": (self.sha256, sha256), "git blob": (self.git_blob, git_blob)}
         if self.content is not None:
-            stated[self.content.reader] = self.content.sha256
-        return {name: digest for name, digest in stated.items() if digest is not None}
+            stated[self.content.reader] = (self.content.sha256, self.content.digest)
+        return {name: (digest, compute) for name, (digest, compute) in stated.items() if digest is not None}
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -105,12 +113,12 @@ class StandIn:
         return f"derived from {self.donor}" if self.donor else "synthetic"
 
     def admits(self, parameters: Mapping[str, Any]) -> bool:
-        """Whether it can be made with these: its own recipe, at whatever seed and moderate sizes."""
+        """Whether it can be made with these: its own recipe, at whatever seed and size up to 100,000."""
         numbers = [parameters.get(name) for name in self.parameters if name != "recipe"]
         return (
             set(parameters) == {*self.parameters, *(["variant"] if self.donor else [])}
             and parameters["recipe"] == self.parameters["recipe"]
-            and all(isinstance(number, int) and 0 < number <= LARGEST for number in numbers)
+            and all(isinstance(number, int) and 0 < number <= 100_000 for number in numbers)
         )
 
 
@@ -139,18 +147,10 @@ class WrongContent(Exception):
 
 
 def verify(file: File, path: Path) -> str:
-    """How the file is known: `sha256`, `git blob` or the name of its content digest.
-
-    Raises:
-        WrongContent: no digest agrees, or none is known.
-    """
+    """The name of the digest by which the file is known; WrongContent if none agrees or none is stated."""
     found = []
-    for name, expected in file.digests.items():
-        if file.content and name == file.content.reader:
-            got = _digest_of_content(file.content, path)
-        else:
-            got = {"sha256": sha256, "git blob": git_blob}[name](path)
-        if got == expected:
+    for name, (expected, compute) in file.digests.items():
+        if (got := compute(path)) == expected:
             return name
         found.append(f"{name} expected {expected}, got {got}")
     raise WrongContent("; ".join(found) or "unverified: no digest of it is known")
@@ -161,17 +161,6 @@ def git_blob(path: Path) -> str:
     start = hashlib.sha1(b"blob %d\0" % path.stat().st_size, usedforsecurity=False)
     with path.open("rb") as file:
         return hashlib.file_digest(file, lambda: start).hexdigest()
-
-
-def _digest_of_content(content: Content, path: Path) -> str:
-    from elbogap.data.formats import CONTENT  # the Snakefile comes here, and SciPy takes its time
-
-    try:
-        if path.stat().st_size > MOST_BYTES:
-            raise ValueError(f"more than {MOST_BYTES} bytes")
-        return CONTENT[content.reader](path, content.most)
-    except (ValueError, MemoryError) as error:
-        return f"a damaged file ({error})"
 
 
 def source(name: str) -> Source:
@@ -191,11 +180,9 @@ def read(path: Path) -> dict[str, Source]:
 
 def _variant(name: str, *, note: str, files: dict[str, Any], **origins: Any) -> Variant:
     """In the origins, addresses and package, `{file}` is the last part of a file's name."""
-
-    def served(file: str) -> Any:
-        return json.loads(json.dumps(origins).replace("{file}", PurePosixPath(file).name))
-
-    return Variant(name, tuple(File(file, **served(file), **known) for file, known in files.items()), note)
+    template = json.dumps(origins)
+    served = {file: json.loads(template.replace("{file}", PurePosixPath(file).name)) for file in files}
+    return Variant(name, tuple(File(file, **served[file], **known) for file, known in files.items()), note)
 
 
 SOURCES = read(Path(__file__).with_suffix(".toml"))

@@ -1,4 +1,4 @@
-"""The stand-ins of data sets: learnable, and the same for the same parameters, see the table of sources.
+"""The stand-ins of data sets: learnable, and the same for the same parameters.
 
 Each has the array names, types and image size of its data set. Those of 28 x 28 images are drawings of ten
 glyphs or ten shapes, each under a random affine map.
@@ -42,10 +42,7 @@ _SHAPES = (
 
 
 def _images(parameters: Parameters, draw: Callable[..., np.ndarray]) -> Arrays:
-    """Images of ten classes, each split of the parameters from a random stream of its own.
-
-    `{split}` uint8 (n, 784) in 0..255, `{split}_label` uint8 0..9.
-    """
+    """Grey images of ten classes and their labels, each split from a random stream of its own."""
     arrays: Arrays = {}
     for split in SPLITS:
         if split in parameters:
@@ -57,10 +54,7 @@ def _images(parameters: Parameters, draw: Callable[..., np.ndarray]) -> Arrays:
 
 
 def _ink(label: np.ndarray, random: np.random.Generator, draw: Callable[..., np.ndarray]) -> np.ndarray:
-    """Ink (n, 784) in [0, 1] of what `draw` draws of the labels.
-
-    The map acts on the pixels: it turns by up to 0.25 rad, scales by 0.85 to 1.2, shears by up to 0.2.
-    """
+    """Ink (n, 784) in [0, 1], turned by up to 0.25 rad, scaled by 0.85 to 1.2, sheared by up to 0.2."""
     n = len(label)
     turn, shear = random.uniform(-0.25, 0.25, n)[:, None], random.uniform(-0.2, 0.2, n)[:, None]
     scale = SIDE / 20 / random.uniform(0.85, 1.2, (n, 2))
@@ -145,10 +139,7 @@ def _topics(parameters: Parameters) -> Arrays:
     topic = random.dirichlet(np.full(words, 0.02), size=groups)
     background = 1 / np.arange(1, words + 1)
     mean = 0.6 * topic + 0.4 * background / background.sum()
-    arrays: Arrays = {
-        "vocabulary": np.array([f"word{i}" for i in range(words)]),
-        "groups": np.array([f"group{i}" for i in range(groups)]),
-    }
+    arrays: Arrays = {"vocabulary": np.array([f"word{i}" for i in range(words)])}
     for split in ("train", "test"):
         random = numpy_generator(seed, "stand-in", "topics", split)
         label = np.sort(random.integers(groups, size=parameters[split])).astype(np.uint8)

@@ -2,10 +2,9 @@
 
 Each is one function, the decoder f, from z of shape `[...]` to means `[..., 2]`.
 
-Deviation: eq. 33 prints the Absolute-Value decoder as (|Phi(z)|, |Phi(z)|), where the bars do nothing since
-Phi >= 0, so that f is one to one and a VAE has no second decoder to find, which appendix D.4 presumes. Both
-are here: `absolute_value` as printed, and `absolute_value_folded` with |Phi(z) - 1/2|, which folds the latent
-line as the example of Figure 1 does.
+Deviation: eq. 33 prints the Absolute-Value decoder as (|Phi(z)|, |Phi(z)|), where the bars do nothing, so
+that f is one to one and a VAE has no second decoder to find, which appendix D.4 presumes. Beside it stands
+`absolute_value_folded` with |Phi(z) - 1/2|, which folds the latent line as the example of Figure 1 does.
 """
 
 from collections.abc import Callable
@@ -66,13 +65,7 @@ def _staircase(u: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Problem:
-    """One synthetic problem.
-
-    Attributes:
-        title: what figures call it.
-        decoder: f, maps z of shape `[...]` to means `[..., 2]`.
-        noise_variance: sigma^2 of the isotropic Gaussian noise, in squared units of x.
-    """
+    """Title for figures, decoder f, and sigma^2 of the isotropic Gaussian noise, in squared units of x."""
 
     title: str
     decoder: Callable[[np.ndarray], np.ndarray]
@@ -85,8 +78,8 @@ class Problem:
 
 
 PROBLEMS = {
-    problem.name: problem
-    for problem in (
+    entry.name: entry
+    for entry in (
         Problem("Absolute-Value", absolute_value, 0.01),
         Problem("Absolute-Value (folded)", absolute_value_folded, 0.01),
         Problem("Circle", circle, 0.01),
