@@ -47,7 +47,7 @@ FIGURES = '''
 
 
     def fig02_hidden(table: pd.DataFrame) -> Figure:
-        importlib.import_module("elbogap." + "data.overview")
+        importlib.import_module("elbogap." + "data.synthetic")
         return fig01_good(table)
 '''
 
@@ -217,7 +217,7 @@ def test_a_figure_may_not_hide_an_import_either(tree: Path, name: str) -> None:
         assert (tree.parent / "f.png").is_file()
     else:
         assert answer.returncode == 2
-        assert "elbogap.data.overview" in answer.stderr
+        assert "elbogap.data.synthetic" in answer.stderr
         assert "without an import statement" in answer.stderr
         assert not (tree.parent / "f.png").exists()
 

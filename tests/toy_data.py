@@ -8,12 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from elbogap.data import registry, sources
-from elbogap.data.definition import Definition
+from elbogap.data import formats, sources
 from elbogap.data.sources import File, Source, Variant
 
 Define = Callable[..., None]
 AddTool = Callable[[str, str], None]
+
+STAND_INS = {name: source.stand_ins for name, source in sources.SOURCES.items()}
 
 
 def sha(content: bytes) -> str:
@@ -44,12 +45,12 @@ def toy(monkeypatch: pytest.MonkeyPatch) -> Define:
     """Put a data set `toy` of one variant with these files into the table of sources."""
 
     def define(*files: File, name: str = "toy", variant: str = "canonical") -> None:
-        source = Source(name, "Toy", "free", "nobody", "http://page.invalid", (Variant(variant, files, "-"),))
+        variants, stand_ins = (Variant(variant, files, "-"),), STAND_INS.get(name, STAND_INS["hapt"])
+        source = Source(name, "Toy", "free", "nobody", "http://page.invalid", variants, stand_ins)
         monkeypatch.setitem(sources.SOURCES, name, source)
-        if name not in registry.DEFINITIONS:
-            readers = {variant: lambda path: {"bytes": path.read_bytes()}}
-            definition = Definition(name, readers, registry.DEFINITIONS["hapt"].synthetic)
-            monkeypatch.setitem(registry.DEFINITIONS, name, definition)
+        if name not in formats.READERS:
+            reader = {variant: lambda path: {"bytes": path.read_bytes()}}
+            monkeypatch.setitem(formats.READERS, name, reader)
 
     return define
 
@@ -78,7 +79,7 @@ def tools(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AddTool:
 
 def stand_in_record(folder: Path, name: str, **sizes: int) -> Path:
     """The record of the synthetic stand-in of a data set, with these sizes where its recipe has such."""
-    parameters = registry.DEFINITIONS[name].synthetic.parameters
+    parameters = sources.SOURCES[name].stand_ins[-1].parameters
     record = {
         "dataset": name, "kind": "stand-in", "variant": "synthetic", "files": [],
         "stand_in": parameters | {size: sizes[size] for size in sizes if size in parameters},

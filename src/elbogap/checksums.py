@@ -4,7 +4,6 @@ import hashlib
 import re
 from pathlib import Path
 
-from elbogap.errors import UserError
 from elbogap.files import atomic
 
 LIST = "SHA256SUMS"
@@ -37,35 +36,26 @@ def listed(path: Path) -> str | None:
 
 def mismatches(folder: Path) -> list[str]:
     """One line for each file of a folder that is not as its list says: changed, missing or not listed."""
+    path, remedy = folder / LIST, "restore it, or record the run again"
     try:
-        expected = _read_list(folder / LIST)
-    except UserError as error:
-        return [str(error)]
-    files = _files(folder)
-    lines = []
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, ValueError) as error:
+        return [f"{path}: cannot be read ({error}); {remedy}"]
+    pairs = [match.groups() for match in map(_LINE.fullmatch, lines) if match]
+    if len(pairs) < len(lines):
+        return [f"{path}: damaged; {remedy}"]
+    expected, files, problems = {name: digest for digest, name in pairs}, _files(folder), []
     for name in sorted({*expected, *files}):
         if name not in files:
-            lines.append(f"{folder / name}: is in {LIST}, but missing")
+            problems.append(f"{folder / name}: is in {LIST}, but missing")
         elif name not in expected:
-            lines.append(f"{folder / name}: is not in {LIST}")
+            problems.append(f"{folder / name}: is not in {LIST}")
         elif (found := sha256(files[name])) != expected[name]:
-            lines.append(f"{folder / name}: sha256 expected {expected[name]}, found {found}")
-    return lines
+            problems.append(f"{folder / name}: sha256 expected {expected[name]}, found {found}")
+    return problems
 
 
 def _files(folder: Path) -> dict[str, Path]:
     """The files of a folder by their names in a list."""
     found = (path for path in sorted(folder.rglob("*")) if path.is_file() and path != folder / LIST)
     return {path.relative_to(folder).as_posix(): path for path in found}
-
-
-def _read_list(path: Path) -> dict[str, str]:
-    remedy = "restore it, or record the run again"
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path}: cannot be read ({error}); {remedy}") from error
-    pairs = [match.groups() for match in map(_LINE.fullmatch, lines) if match]
-    if len(pairs) < len(lines):
-        raise UserError(f"{path}: damaged; {remedy}")
-    return {name: digest for digest, name in pairs}

@@ -24,13 +24,12 @@ class Places:
 
     Attributes:
         project: the checkout.
-        work: the folder that holds the `results/` and `figures/` of a run; the checkout unless Snakemake
-            was told another `--directory`.
+        work: the folder with the `results/` and `figures/` of a run: Snakemake's `--directory`.
         paper: the texts of each document in a folder of its own, and the report's sources.
         docs: pages for readers, some with generated parts.
         faults: tests that inject faults, and the page that lists what they promise.
         recorded: tables of all recorded runs, by scale, kept in the repository.
-        recorded_costs: what the targets cost in the recorded runs of all scales.
+        recorded_costs: what the targets cost in these runs.
         recorded_paces: how fast the long work of jobs was, by device, see the option `--profile`.
     """
 
@@ -46,17 +45,13 @@ class Places:
 
     @classmethod
     def here(cls, project: Path | None = None) -> Self:
-        """The checkout that this package lies in (or `project`), and the current folder.
-
-        Raises:
-            UserError: the package does not lie in a checkout, and no project folder is given.
-        """
+        """The checkout `project`, or this package's, and the current folder; UserError if it is none."""
         root = project or SOURCE.parents[1]
         if not (root / "paper" / "report.typ").is_file():
             raise UserError(
                 f"{root} is not a checkout of elbogap (no paper/report.typ); name one with --project"
             )
-        return cls(project=root, work=Path())
+        return cls(root, Path())
 
     def results(self, scale: str) -> Path:
         """Tables and records that a run made."""

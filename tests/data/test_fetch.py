@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from elbogap.data import fetch, sources
+from elbogap.data.records import record_state
 from elbogap.data.sources import File, Package, Source, Variant
 from elbogap.errors import UserError
 from loopback import Server
@@ -268,21 +269,21 @@ def test_record_state_asks_for_another_try_only_when_the_real_data_came(
 ) -> None:
     toy(File("file", sha256=SHA))
     path = tmp_path / "toy.json"
-    assert fetch.record_state(path, "toy") == "settled"
+    assert record_state(path, "toy") == "settled"
     write_record(path, kind="stand-in", policy="if-unavailable", state="settled")
-    assert fetch.record_state(path, "toy") == "settled"
+    assert record_state(path, "toy") == "settled"
     put(cache, BAD)
-    assert fetch.record_state(path, "toy") == "settled"
+    assert record_state(path, "toy") == "settled"
     put(cache, GOOD)
-    assert fetch.record_state(path, "toy") == "retry"
+    assert record_state(path, "toy") == "retry"
     write_record(path, kind="stand-in", policy="always", state="settled")
-    assert fetch.record_state(path, "toy") == "settled"
+    assert record_state(path, "toy") == "settled"
     write_record(path, kind="real", state="retry")
-    assert fetch.record_state(path, "toy") == "retry"
+    assert record_state(path, "toy") == "retry"
 
 
-def test_importing_fetch_is_light() -> None:
-    code = "import sys, elbogap.data.fetch; print({'torch', 'pandas', 'scipy', 'numpy'} & set(sys.modules))"
+def test_importing_records_is_light() -> None:
+    code = "import sys, elbogap.data.records; print({'torch', 'pandas', 'scipy', 'numpy'} & set(sys.modules))"
     said = subprocess.run(
         [sys.executable, "-c", code],
         capture_output=True,

@@ -37,7 +37,7 @@ def as_idx(values: np.ndarray) -> bytes:
 def test_text_and_packed_bits_agree(tmp_path_factory: pytest.TempPathFactory, bits: np.ndarray) -> None:
     path = tmp_path_factory.getbasetemp() / "bits.amat"
     path.write_bytes(as_amat(bits))
-    np.testing.assert_array_equal(formats.amat(path)["bits"], bits)
+    np.testing.assert_array_equal(formats.amat(path), bits)
     np.testing.assert_array_equal(formats.bits(np.packbits(bits, axis=1)), bits)
 
 
@@ -46,7 +46,7 @@ def test_idx(tmp_path: Path, shape: tuple[int, ...]) -> None:
     values = np.random.default_rng(0).integers(256, size=shape, dtype=np.uint8)
     path = tmp_path / "values.gz"
     path.write_bytes(as_idx(values))
-    read = formats.idx(path)["values"]
+    read = formats.idx(path)
     np.testing.assert_array_equal(read, values.reshape(len(values), -1) if values.ndim > 1 else values)
 
 

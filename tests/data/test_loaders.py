@@ -14,11 +14,9 @@ from PIL import Image
 from test_formats import as_amat, as_idx, newsgroups_tgz
 
 from elbogap.data import loaders, records
-from elbogap.data.definition import Arrays
-from elbogap.data.formats import npz
-from elbogap.data.registry import DEFINITIONS
-from elbogap.data.sets import caltech_silhouettes, hapt, newsgroups, omniglot
+from elbogap.data.formats import Arrays, caltech_silhouettes, hapt, newsgroups, npz, omniglot
 from elbogap.data.sources import SOURCES, File
+from elbogap.data.stand_ins import RECIPES
 from elbogap.errors import UserError
 from toy_data import Define
 
@@ -103,7 +101,7 @@ def test_omniglot_mat_and_npz_agree(tmp_path: Path) -> None:
         matlab[f"{prefix}targetchar"] = char[split][rows][None].astype(float)
     np.savez(tmp_path / "o.npz", **stored)
     scipy.io.savemat(tmp_path / "o.mat", matlab)
-    same(omniglot.read_mat(tmp_path / "o.mat"), omniglot.read_npz(tmp_path / "o.npz"))
+    same(omniglot(tmp_path / "o.mat"), omniglot(tmp_path / "o.npz"))
 
 
 def test_caltech_mat_and_bits_agree(tmp_path: Path) -> None:
@@ -118,7 +116,7 @@ def test_caltech_mat_and_bits_agree(tmp_path: Path) -> None:
         }
     np.savez(tmp_path / "c.npz", **stored)
     scipy.io.savemat(tmp_path / "c.mat", matlab)
-    same(caltech_silhouettes.read_mat(tmp_path / "c.mat"), caltech_silhouettes.read_bits(tmp_path / "c.npz"))
+    same(caltech_silhouettes(tmp_path / "c.mat"), caltech_silhouettes(tmp_path / "c.npz"))
 
 
 def test_newsgroups_tgz_and_npz_agree_up_to_row_order(tmp_path: Path, real_mirror: Path) -> None:
@@ -151,8 +149,8 @@ def test_newsgroups_tgz_and_npz_agree_up_to_row_order(tmp_path: Path, real_mirro
     np.savez(tmp_path / "20ng.npz", **part)
     newsgroups_tgz(tmp_path / "20news.tgz", splits)
     vocabulary = real_mirror / "20ng_vocabulary.txt"
-    canonical = newsgroups.read(tmp_path / "20news.tgz", vocabulary)
-    repacked = newsgroups.read(tmp_path / "20ng.npz", vocabulary)
+    canonical = newsgroups(tmp_path / "20news.tgz", vocabulary)
+    repacked = newsgroups(tmp_path / "20ng.npz", vocabulary)
     assert set(canonical) == set(repacked)
     for split in ("train", "test"):
         np.testing.assert_array_equal(canonical[f"{split}_label"], repacked[f"{split}_label"])
@@ -167,9 +165,9 @@ def test_newsgroups_counts_do_not_wrap_around(tmp_path: Path) -> None:
     (tmp_path / "words.txt").write_text("\n".join(f"w{i}" for i in range(61188)) + "\n", encoding="utf-8")
     splits = {split: ([{0: 40000, 61187: 40000}], [19]) for split in ("train", "test")}
     newsgroups_tgz(tmp_path / "n.tgz", splits)
-    arrays = newsgroups.read(tmp_path / "n.tgz", tmp_path / "words.txt")
+    arrays = newsgroups(tmp_path / "n.tgz", tmp_path / "words.txt")
     assert arrays["train"].sum() == 80000
-    assert arrays["groups"][arrays["train_label"][0]] == "talk.religion.misc"
+    assert arrays["train_label"][0] == 19
     assert arrays["vocabulary"][61187] == "w61187"
 
 
@@ -183,7 +181,7 @@ def test_hapt_units(tmp_path: Path) -> None:
             f"{split}_subject": np.uint8([1, 30]),
         }
     np.savez(tmp_path / "h.npz", **stored)
-    arrays = hapt.read(tmp_path / "h.npz")
+    arrays = hapt(tmp_path / "h.npz")
     assert arrays["train"].dtype == np.float32
     assert arrays["train"][:, 0].tolist() == [-1, 1]
     assert arrays["test_label"].tolist() == [0, 11]
@@ -241,8 +239,8 @@ def test_real_files(name: str, tmp_path: Path, real: Callable[[str], None]) -> N
     data = loaders.load(path)
     assert data.kind == "real"
     assert {key: data.arrays[key].shape[0] for key in SHAPES[name]} == SHAPES[name]
-    synthetic = DEFINITIONS[name].synthetic
-    stand_in = synthetic.make(synthetic.parameters)
+    parameters = SOURCES[name].stand_ins[-1].parameters
+    stand_in = RECIPES[parameters["recipe"]](parameters)
     assert {*data.arrays, *(["images"] if data.images else [])} == set(stand_in)
     for key, array in data.arrays.items():
         assert array.dtype.kind == stand_in[key].dtype.kind, key

@@ -139,14 +139,14 @@ def test_state_of_a_stand_in_turns_when_the_real_data_comes(toy: Define, cache: 
     path = tmp_path / "toy.json"
 
     def build() -> dict:
-        record = records.make("toy", "if-unavailable", fetch.record_state(path, "toy"), say=fetch.ignore)
+        record = records.make("toy", "if-unavailable", records.record_state(path, "toy"), say=fetch.ignore)
         path.write_text(json.dumps(record), encoding="utf-8")
         return record
 
-    assert build()["state"] == fetch.record_state(path, "toy") == "settled"
+    assert build()["state"] == records.record_state(path, "toy") == "settled"
     (cache / "file").write_bytes(CONTENT)
-    assert fetch.record_state(path, "toy") == "retry"
+    assert records.record_state(path, "toy") == "retry"
     assert build()["kind"] == "real"
-    assert fetch.record_state(path, "toy") == "retry"
+    assert records.record_state(path, "toy") == "retry"
     (cache / "file").unlink()
-    assert fetch.record_state(path, "toy") == "retry"
+    assert records.record_state(path, "toy") == "retry"

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from elbogap.data import sources
-from elbogap.data.formats import CONTENT, bits, npz
-from elbogap.data.registry import DEFINITIONS
+from elbogap.data.formats import CONTENT, READERS, bits, npz
+from elbogap.data.stand_ins import RECIPES
 from elbogap.errors import UserError
 
 ALL = sources.SOURCES.values()
@@ -19,17 +19,19 @@ FILES = [(source, variant, file) for source in ALL for variant in source.variant
 
 
 def test_every_variant_has_a_reader_and_every_reader_a_variant() -> None:
-    assert {name: set(definition.readers) for name, definition in DEFINITIONS.items()} == {
+    assert {name: set(readers) for name, readers in READERS.items()} == {
         source.name: {variant.name for variant in source.variants} for source in ALL
     }
 
 
 def test_a_stand_in_is_derived_from_a_data_set_and_says_what_it_is() -> None:
-    for definition in DEFINITIONS.values():
-        *derived, synthetic = definition.stand_ins
+    recipes = [stand_in.parameters["recipe"] for source in ALL for stand_in in source.stand_ins]
+    assert sorted(recipes) == sorted(RECIPES)
+    for source in ALL:
+        *derived, synthetic = source.stand_ins
         assert not synthetic.donor
         assert all(stand_in.donor in sources.SOURCES for stand_in in derived)
-        assert all(stand_in.note.endswith(".") for stand_in in definition.stand_ins)
+        assert all(stand_in.note.endswith(".") for stand_in in source.stand_ins)
 
 
 @pytest.mark.parametrize("source", ALL, ids=lambda source: source.name)
@@ -123,14 +125,14 @@ def test_canonical_binarized_mnist_follows_from_the_packed_bits_byte_for_byte(re
 
 
 def test_content_digests_are_those_of_the_real_mirror(real_mirror: Path) -> None:
-    from elbogap.data.formats import digest, newsgroups_digest
+    from elbogap.data.formats import digest, newsgroups_digest, newsgroups_npz
 
     def expected(name: str) -> str:
         content = sources.source(name).variant("canonical").files[0].content
         assert content is not None
         return content.sha256
 
-    assert newsgroups_digest(npz(real_mirror / "20ng.npz")) == expected("newsgroups")
+    assert newsgroups_digest(newsgroups_npz(real_mirror / "20ng.npz")) == expected("newsgroups")
     hapt = npz(real_mirror / "hapt_rebuilt.npz")
     assert digest({name: hapt[name] for name in hapt if not name.endswith("_x")}) == expected("hapt")
 

@@ -6,23 +6,23 @@ from scipy.sparse import issparse
 from sklearn.linear_model import RidgeClassifier
 
 from allowance import within
-from elbogap.data.definition import Arrays
-from elbogap.data.registry import DEFINITIONS
-from elbogap.data.sets import mnist
+from elbogap.data.formats import Arrays
+from elbogap.data.sources import SOURCES
+from elbogap.data.stand_ins import RECIPES, bernoulli
 
-LABELLED = [name for name in DEFINITIONS if name not in ("celeba", "fid_inception")]
+LABELLED = [name for name in SOURCES if name not in ("celeba", "fid_inception")]
 
 
 def made(name: str, **changes: int) -> Arrays:
-    synthetic = DEFINITIONS[name].synthetic
-    return synthetic.make(synthetic.parameters | changes)
+    parameters = SOURCES[name].stand_ins[-1].parameters | changes
+    return RECIPES[parameters["recipe"]](parameters)
 
 
 def dense(array: object) -> np.ndarray:
     return array.toarray() if issparse(array) else np.asarray(array)
 
 
-@pytest.mark.parametrize("name", DEFINITIONS)
+@pytest.mark.parametrize("name", SOURCES)
 def test_repeatable(name: str) -> None:
     first, second = made(name), made(name)
     assert set(first) == set(second)
@@ -63,7 +63,7 @@ def test_bernoulli_draw_has_the_grey_level_as_mean() -> None:
     level = np.repeat(np.array([0, 51, 128, 255], dtype=np.uint8), 5000).reshape(4, -1).T.copy()
     label = np.zeros(len(level), dtype=np.uint8)
     grey = dict.fromkeys(("train", "valid", "test"), level) | {"test_label": label}
-    drawn = mnist.bernoulli({"seed": 0}, grey)["train"].mean(axis=0)
+    drawn = bernoulli({"seed": 0}, grey)["train"].mean(axis=0)
     mean = level[0] / 255
     assert within(drawn - mean, np.sqrt(mean * (1 - mean) / len(level)), times=5)
 

@@ -8,8 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from elbogap.data.sources import Content, File
-from elbogap.data.verify import WrongContent, git_blob, verify
+from elbogap.data.sources import Content, File, WrongContent, git_blob, verify
 from toy_data import sha
 
 

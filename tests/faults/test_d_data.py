@@ -26,10 +26,8 @@ import pytest
 import loopback
 import toy_data
 from elbogap import cli, untrusted
-from elbogap.data import downloads, fetch, formats, loaders, records, sources, verify
-from elbogap.data.registry import DEFINITIONS
-from elbogap.data.sources import Content, File, Package, Source
-from elbogap.data.verify import WrongContent
+from elbogap.data import downloads, fetch, formats, loaders, records, sources
+from elbogap.data.sources import Content, File, Package, Source, WrongContent
 from elbogap.errors import UserError
 from hostile import Payload
 from loopback import Answer, Server
@@ -80,7 +78,7 @@ def test_a_record_made_by_hand_runs_no_code(
     (cache / name).write_bytes(content)
     record: dict[str, Any] = {"dataset": "mnist", "kind": "real", "variant": "pickle"}
     if place == "derived":
-        (derived, _) = DEFINITIONS["binarized_mnist"].stand_ins
+        (derived, _) = sources.SOURCES["binarized_mnist"].stand_ins
         parameters = derived.parameters | {"variant": "pickle"}
         record = {"dataset": "binarized_mnist", "kind": "stand-in", "variant": "derived from mnist"}
         record["stand_in"] = parameters
@@ -107,7 +105,7 @@ REAL: dict[str, Any] = {
 }
 STAND_IN = {
     "dataset": "hapt", "kind": "stand-in", "variant": "synthetic", "files": [], "state": "settled",
-    "stand_in": DEFINITIONS["hapt"].synthetic.parameters,
+    "stand_in": sources.SOURCES["hapt"].stand_ins[-1].parameters,
 }  # fmt: skip
 
 
@@ -146,24 +144,24 @@ def test_a_damaged_record_is_one_line_and_made_again_once(
     path = tmp_path / "toy.json"
     path.write_bytes(content)
     assert "rebuild it" in refused(path)
-    state = fetch.record_state(path, "toy")
+    state = records.record_state(path, "toy")
     assert state not in ("settled", "retry"), "another parameter makes the rule run"
-    assert fetch.record_state(path, "toy") == state
+    assert records.record_state(path, "toy") == state
     path.write_text(json.dumps(records.make("toy", "never", state)), encoding="utf-8")
-    assert fetch.record_state(path, "toy") == state, "and not again"
+    assert records.record_state(path, "toy") == state, "and not again"
 
 
 def test_the_record_of_another_data_set_is_made_again(tmp_path: Path) -> None:
     path = write_record(tmp_path, **STAND_IN)
-    assert fetch.record_state(path, "hapt") == "settled"
-    assert fetch.record_state(path, "mnist").startswith("damaged-")
+    assert records.record_state(path, "hapt") == "settled"
+    assert records.record_state(path, "mnist").startswith("damaged-")
 
 
 @pytest.mark.parametrize("name", sources.SOURCES)
 def test_every_record_of_ours_is_believed(name: str, tmp_path: Path) -> None:
     record = records.make(name, "always", "a state")
     path = write_record(tmp_path, **record)
-    assert fetch.record_state(path, name) == "a state"
+    assert records.record_state(path, name) == "a state"
     assert loaders.load(path).record == record
 
 
@@ -180,7 +178,7 @@ def test_every_record_of_ours_is_believed(name: str, tmp_path: Path) -> None:
     ids=str,
 )
 def test_unknown_or_absurd_stand_ins_are_refused(change: dict[str, Any], tmp_path: Path) -> None:
-    parameters = DEFINITIONS["hapt"].synthetic.parameters | change
+    parameters = sources.SOURCES["hapt"].stand_ins[-1].parameters | change
     assert "no such stand-in" in refused(write_record(tmp_path, **STAND_IN | {"stand_in": parameters}))
 
 
@@ -310,7 +308,7 @@ def test_a_hostile_archive_is_wrong_content_and_the_search_goes_on(
     (mirror / "file").write_bytes(GOOD)
     tracemalloc.start()
     with pytest.raises(WrongContent, match=r"got a damaged file \("):
-        verify.verify(file, cache / "file")
+        sources.verify(file, cache / "file")
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak < 50 * MOST, "bytes"
@@ -327,14 +325,14 @@ def test_the_readers_take_what_they_are_made_for(tmp_path: Path) -> None:
     as_zip(tmp_path / "zip", hapt_members())
     assert formats.hapt_zip(tmp_path / "zip", MOST)["train_x"].shape == (1, 561)
     as_tgz(tmp_path / "tgz", news_members())
-    assert formats.newsgroups_tgz(tmp_path / "tgz", MOST)["train_counts"].tolist() == [1]
+    assert formats.newsgroups_tgz(tmp_path / "tgz", MOST)["train"].data.tolist() == [1]
 
 
 def test_files_known_by_content_are_of_moderate_size(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(verify, "MOST_BYTES", 10)
+    monkeypatch.setattr(sources, "MOST_BYTES", 10)
     (tmp_path / "file").write_bytes(gzip.compress(GOOD))
     with pytest.raises(WrongContent, match="more than 10 bytes"):
-        verify.verify(File("file", content=Content(GZ, sha(GOOD), len(GOOD))), tmp_path / "file")
+        sources.verify(File("file", content=Content(GZ, sha(GOOD), len(GOOD))), tmp_path / "file")
 
 
 ANYTHING = [
@@ -365,7 +363,7 @@ def test_memory_that_a_file_asks_for_in_vain_is_wrong_content(
     monkeypatch.setattr(formats, "CONTENT", {"greedy": greedy})
     (tmp_path / "file").write_bytes(GOOD)
     with pytest.raises(WrongContent, match="7 TiB"):
-        verify.verify(File("file", content=Content("greedy", sha(GOOD), 1)), tmp_path / "file")
+        sources.verify(File("file", content=Content("greedy", sha(GOOD), 1)), tmp_path / "file")
 
 
 @pytest.mark.parametrize("source", sources.SOURCES.values(), ids=lambda source: source.name)

@@ -15,7 +15,7 @@ import pytest
 import toy_data
 from elbogap import files
 from elbogap.cli import main
-from elbogap.data import fetch, places, records
+from elbogap.data import fetch, records
 from elbogap.data.sources import File
 from elbogap.errors import UserError
 
@@ -166,7 +166,7 @@ def test_a_relative_cache_folder_is_taken_from_the_user_alone(monkeypatch: pytes
     monkeypatch.delenv("ELBOGAP_CACHE", raising=False)
     monkeypatch.setattr("pooch.os_cache", lambda project: Path("~/.cache") / project)
     with pytest.raises(UserError, match="no home folder"):
-        places.cache()
+        fetch.cache_folder()
 
 
 @pytest.mark.parametrize("folder", ["/nonexistent", "/dev/null/x", ""])

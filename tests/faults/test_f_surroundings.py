@@ -107,8 +107,8 @@ def test_no_text_of_a_process_is_read_in_the_encoding_of_the_locale() -> None:
 def test_the_record_of_a_stand_in_is_the_same_without_docstrings() -> None:
     """Its content decides what is rebuilt."""
     program = (
-        "from elbogap.data import records, registry\n"
-        "print([records.make(name, 'always', 'settled') for name in registry.DEFINITIONS])"
+        "from elbogap.data import records, sources\n"
+        "print([records.make(name, 'always', 'settled') for name in sources.SOURCES])"
     )
     with_and_without = [
         subprocess.run(

@@ -20,7 +20,7 @@ from elbogap import warm
 from elbogap.claims.specification import tables_needed, texts_needed
 from elbogap.modules import experiment_module, figures_module
 from elbogap.scales import DOCUMENTS, Scales, section
-from elbogap.data.fetch import record_state
+from elbogap.data.records import record_state
 from elbogap.digest import code_digest as code
 from elbogap.errors import UserError, did_you_mean
 from elbogap.places import visible

@@ -2,8 +2,8 @@
 
 import argparse
 import sys
+from collections.abc import Iterable
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from elbogap import words
@@ -25,10 +25,8 @@ def register(commands: Any) -> None:
 
     status = actions.add_parser("status", help="where each data set is found, without network")
     status.set_defaults(call=_status)
-
     table = actions.add_parser("table", help="print the table of sources and licences as Markdown")
-    table.set_defaults(call=_table)
-
+    table.set_defaults(call=lambda options: print("\n\n".join(overview())))
     fetch = actions.add_parser("fetch", help="bring data sets into the cache")
     fetch.add_argument("names", nargs="*", metavar="NAME", help="data sets; all if none is named")
     fetch.set_defaults(call=_fetch)
@@ -40,24 +38,18 @@ def _record(options: argparse.Namespace) -> None:
 
     (path,) = words.outputs(options.outputs, "record")
     record = records.make(options.dataset, options.stand_ins, options.state)
-    if not _stands(record, path):  # a new date on an old record would rebuild what rests on it
+    try:
+        provenance.verify(path)
+        unchanged = tables.read_json(path) == record
+    except UserError:  # it is missing or damaged
+        unchanged = False
+    if not unchanged:  # a new date on an old record would rebuild what rests on it
         made_by = provenance.collect(
             source=provenance.source("elbogap.data.records"),
             settings={name: getattr(options, name) for name in ("dataset", "stand_ins", "state")},
         )
         provenance.publish(made_by, {path: partial(tables.save, record)})
     print(f"{options.dataset}: {record['kind']}, {record['note']}")
-
-
-def _stands(record: Any, path: Path) -> bool:
-    """Whether a file is this record already; what is missing or damaged is not."""
-    from elbogap import provenance, tables
-
-    try:
-        provenance.verify(path)
-        return bool(tables.read_json(path) == record)
-    except UserError:
-        return False
 
 
 def _status(options: argparse.Namespace) -> None:
@@ -80,10 +72,31 @@ def _status(options: argparse.Namespace) -> None:
     Console(width=None if sys.stdout.isatty() else 160).print(table)
 
 
-def _table(options: argparse.Namespace) -> None:
-    from elbogap.data import overview
+def overview() -> tuple[str, str]:
+    """The table of sources as Markdown, and that of licences and citations, as they stand in docs/data.md."""
+    files = [
+        (
+            f"`{name}`",
+            f"{variant.name}: " + ", ".join(f"`{file.name}`" for file in variant.files),
+            ", ".join(dict.fromkeys(digest for file in variant.files for digest in file.digests)),
+            ", ".join(variant.ways) or "cache or mirror folder",
+            variant.note,
+        )
+        for name, origin in SOURCES.items()
+        for variant in origin.variants
+    ]
+    licences = [
+        (f"`{name}`", f"[{origin.title}]({origin.page})", origin.licence, origin.citation)
+        for name, origin in SOURCES.items()
+    ]
+    return (
+        _markdown(("data set", "variant: files", "known by", "served by", "note"), files),
+        _markdown(("name", "data set", "licence", "citation"), licences),
+    )
 
-    print(f"{overview.table()}\n\n{overview.licences()}")
+
+def _markdown(header: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in (header, ["---"] * len(header), *rows))
 
 
 def _fetch(options: argparse.Namespace) -> int:

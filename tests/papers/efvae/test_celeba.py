@@ -14,7 +14,7 @@ from torch.distributions import Normal, kl_divergence
 
 from elbogap import tables
 from elbogap.config.base import Section
-from elbogap.data.sets.celeba import drawn
+from elbogap.data.stand_ins import draw_faces
 from elbogap.errors import OutOfTime, UserError
 from elbogap.nn import store
 from elbogap.nn.dcgan import Encoder, Generator
@@ -103,7 +103,7 @@ def test_the_ground_truth_draws_what_it_says(truth: Path) -> None:
 
 
 def test_images_are_reduced_by_block_means() -> None:
-    images = drawn(8, ["000001.jpg", "000002.jpg"])
+    images = draw_faces(8, ["000001.jpg", "000002.jpg"])
     reduced = gan._reduced(images, 16)
     assert reduced.shape == (2, 3, 16, 16)
     assert reduced.dtype == torch.uint8
@@ -119,7 +119,7 @@ def test_the_gan_approaches_the_images(records: dict[str, Path], tmp_path: Path)
     standard deviation of 0.15: a single run decides nothing, since rounding is enough to change it.
     """
     names = [f"{number:06d}.jpg" for number in range(1, 301)]
-    real = gan._reduced(drawn(8, names), 16) / 127.5 - 1
+    real = gan._reduced(draw_faces(8, names), 16) / 127.5 - 1
     ratios = []
     for seed in range(4):
         errors, scales = [], []
