@@ -14,6 +14,7 @@ from elbogap.nn.mlp import MLP
 from elbogap.nn.store import Stored
 from elbogap.papers.mapa.settings import Surrogate as Settings
 from elbogap.runtime import Run, torch_generator
+from elbogap.stopwatch import spending
 from elbogap.training import descend
 
 
@@ -35,9 +36,10 @@ def run(settings: Settings, run: Run) -> dict[str, dict[str, np.ndarray]]:
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimiser, settings.learning_rate, total_steps=settings.steps, pct_start=0.05, final_div_factor=1e3
     )
-    for _ in tqdm(range(settings.steps), desc=target.name, mininterval=5):
-        descend((network(z) - x).square().mean() / scale, optimiser)
-        schedule.step()
+    with spending("training"):
+        for _ in tqdm(range(settings.steps), desc=target.name, mininterval=5):
+            descend((network(z) - x).square().mean() / scale, optimiser)
+            schedule.step()
 
     nodes = prior_quantiles(settings.check_nodes)
     with torch.no_grad():
