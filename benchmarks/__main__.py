@@ -42,7 +42,7 @@ def evidence(points: int, seed: int) -> dict[str, Contender]:
     x = decoder(z) + spiral.noise_variance**0.5 * noise
 
     def quadrature() -> Tensor:
-        return log_evidence(decoder, likelihood, x, adapted_panels(decoder, likelihood, x, tolerance=1e-8))
+        return log_evidence(decoder, likelihood, x, adapted_panels(decoder, likelihood, x))
 
     def trapezoid(nodes: int) -> Tensor:
         grid = torch.linspace(-8, 8, nodes, dtype=torch.float64)[:, None]
