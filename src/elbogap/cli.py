@@ -95,7 +95,8 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
     made.add_argument("--scale", type=scale_name, required=True, help="name of the scale, for the record")
     made.add_argument("--inputs", nargs="*", default=[], metavar="NAME=FILE")
     made.add_argument("--outputs", nargs="+", required=True, metavar="NAME=FILE")
-    for name in experiments():
+    known, asked = experiments(), argv[0] if argv else ""
+    for name in [asked] if asked in known else known:  # to know all of them takes longer than many a job
         help = digest.summary(experiment_module(name))
         _add_experiment(commands.add_parser(name, parents=[made], help=help), name)
     figure = commands.add_parser("figure", parents=[made], help="draw one figure from its tables")
@@ -108,11 +109,11 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
         about = commands.add_parser(name, help=help)
         about.add_argument("file", type=Path)
         about.set_defaults(call=call)
-    for package in (data_commands, claims_commands, report_commands):
+    for package in (data_commands, claims_commands, report_commands) if asked not in known else ():
         package.register(commands)
-    if argv and not argv[0].startswith("-") and argv[0] not in commands.choices:
-        hint = did_you_mean(argv[0], commands.choices)
-        raise UserError(f"no command '{argv[0]}'{hint}; all of them: python -m elbogap --help")
+    if asked and not asked.startswith("-") and asked not in commands.choices:
+        hint = did_you_mean(asked, commands.choices)
+        raise UserError(f"no command '{asked}'{hint}; all of them: python -m elbogap --help")
     return parser.parse_args(argv)
 
 
