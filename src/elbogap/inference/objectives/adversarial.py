@@ -17,10 +17,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import logsigmoid
 
+from elbogap.inference.bounds import zero_with_gradient
 from elbogap.inference.families.base import Family, LogJoint
 from elbogap.inference.noise import Noise, Spec, Specs, take
 from elbogap.inference.objectives.base import Estimate, Objective, likelihood
-from elbogap.inference.surrogate import zero_with_gradient
 
 Discriminator = Callable[[Tensor], Tensor]
 """The logit T of draws, `[..., D]` to `[...]`."""

@@ -10,9 +10,9 @@ from torch import Tensor, nn
 from elbogap.densities import standard_gaussian_log_density
 from elbogap.errors import UserError
 from elbogap.inference import hmc
+from elbogap.inference.bounds import zero_with_gradient
 from elbogap.inference.families.base import Family, LogJoint
 from elbogap.inference.noise import Noise, Spec, Specs
-from elbogap.inference.surrogate import zero_with_gradient
 
 Q = TypeVar("Q", bound=Family, contravariant=True)
 

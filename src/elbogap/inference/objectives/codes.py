@@ -6,11 +6,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from elbogap.inference.bounds import zero_with_gradient
 from elbogap.inference.families.base import LogJoint
 from elbogap.inference.families.bernoulli import BernoulliCodes
 from elbogap.inference.noise import Noise, Spec, Specs, take
 from elbogap.inference.objectives.base import Estimate, Objective
-from elbogap.inference.surrogate import zero_with_gradient
 
 
 @dataclass(frozen=True)

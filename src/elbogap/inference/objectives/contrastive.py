@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from elbogap.inference import hmc
+from elbogap.inference.bounds import zero_with_gradient
 from elbogap.inference.families.base import Family, LogJoint
 from elbogap.inference.noise import Noise, Specs, take
 from elbogap.inference.objectives.base import (
@@ -20,7 +21,6 @@ from elbogap.inference.objectives.base import (
     constant,
     per_member,
 )
-from elbogap.inference.surrogate import zero_with_gradient
 
 
 class RunningMean(nn.Module):
