@@ -184,7 +184,7 @@ EMPTY = torch.empty(0, dtype=torch.float64)
 NET, NETS = (MLP(members, [3, 4, 2], "tanh", generator(), dtype=torch.float64) for members in (1, 2))
 
 AFFINE = AffineMean(
-    MLP(1, [2, 4, 2], "tanh", generator(), dtype=torch.float64).layers(), torch.zeros(1, 1, 2).double()
+    MLP(1, [2, 4, 2], "tanh", generator(), dtype=torch.float64).layers(), torch.zeros(1, 1, 2).double(), 2
 )
 
 REFUSED: dict[str, tuple[Callable[[], object], str]] = {

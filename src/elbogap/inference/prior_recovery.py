@@ -23,11 +23,9 @@ from elbogap.errors import UserError
 
 @dataclass(frozen=True)
 class MonotoneMap:
-    """A non-decreasing, piecewise linear map from latent values to codes, constant beyond its knots.
+    """A non-decreasing, piecewise linear map h from latent values to codes, constant beyond its knots.
 
-    Attributes:
-        latents: the knots' latent values, strictly increasing, `[K]`, float64.
-        codes: the map's values there, non-decreasing, `[K]`.
+    The knots' latent values `[K]` are strictly increasing, in float64, the codes there `[K]` non-decreasing.
     """
 
     latents: Tensor
@@ -48,11 +46,11 @@ class MonotoneMap:
         z = latents.double().contiguous()
         right = torch.searchsorted(self.latents, z).clamp(1, len(self.latents) - 1)
         start, end = self.latents[right - 1], self.latents[right]
-        share = ((z - start) / (end - start)).clamp(0, 1)
-        return torch.lerp(self.codes[right - 1], self.codes[right], share)
+        fraction = ((z - start) / (end - start)).clamp(0, 1)
+        return torch.lerp(self.codes[right - 1], self.codes[right], fraction)
 
     def inverse(self, codes: Tensor) -> Tensor:
-        """h^-1(c), `[...]` to `[...]`; beyond the extremes that of the extreme.
+        """h^-1(c), `[...]` to `[...]`; beyond the extreme codes that of the extreme.
 
         Where tied codes make h flat, it is the median of the prior on the flat piece.
         """
@@ -61,20 +59,17 @@ class MonotoneMap:
         last = len(self.codes) - 1
         left, right = (below - 1).clamp(0, last), below.clamp(0, last)
         width = self.codes[right] - self.codes[left]
-        share = torch.where(width > 0, (c - self.codes[left]) / torch.where(width > 0, width, 1), 0)
-        between = torch.lerp(self.latents[left], self.latents[right], share)
+        fraction = torch.where(width > 0, (c - self.codes[left]) / torch.where(width > 0, width, 1), 0)
+        between = torch.lerp(self.latents[left], self.latents[right], fraction)
         flat = 0.5 * (ndtr(self.latents[right]) + ndtr(self.latents[(upto - 1).clamp(0, last)]))
         return torch.where(upto - below > 1, ndtri(flat), between)
 
 
 def quantile_map(codes: Tensor) -> MonotoneMap:
-    """The monotone map h under which N(0, 1) becomes the codes' empirical law.
+    """The monotone map h under which N(0, 1) becomes the empirical law of codes `[N]`; ties are allowed.
 
     h takes u_(r) = Phi^-1((r - 1/2) / N) to the r-th smallest code and is linear in between. Beyond the
     extremes it is constant: half of 1 / N of the prior's mass lies on each side, 1 / N in all.
-
-    Args:
-        codes: `[N]`; ties are allowed.
 
     Raises:
         UserError: fewer than two codes, or one that is not finite.
@@ -96,10 +91,10 @@ def whitened(copula: Tensor) -> Tensor:
     Raises:
         UserError: all u_n are equal.
     """
-    deviation = copula.std()
-    if not deviation > 0:
+    scale = copula.std()
+    if not scale > 0:
         raise UserError(f"{len(copula)} equal codes cannot be whitened; check the model that made them")
-    return (copula - copula.mean()) / deviation
+    return (copula - copula.mean()) / scale
 
 
 @dataclass(frozen=True)

@@ -270,7 +270,7 @@ def test_each_member_stops_after_its_own_iterations(monkeypatch: pytest.MonkeyPa
     several = VCD(Kernel(5), 1.0, iterations=torch.tensor([5, 1, 3]))
     start = torch.zeros(3, 4, 2)
     batch = {"momenta": torch.zeros(3, 5, 4, 2), "uniforms": torch.zeros(3, 5, 4)}
-    end = several.refine(lambda z: z.sum(-1), start, batch, several.initial_state(3))
+    end = several.end(several.chains(lambda z: z.sum(-1), start, batch, several.initial_state(3)))
     assert end[:, 0, 0].tolist() == [5.0, 1.0, 3.0]
 
 

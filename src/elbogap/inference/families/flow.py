@@ -32,11 +32,11 @@ class Flow(Family):
         Raises:
             UserError: the network is no normalising flow.
         """
-        given = self.network(self.context)
-        if not isinstance(given, NormalizingFlow):
-            kind = type(given).__name__
+        flow = self.network(self.context)
+        if not isinstance(flow, NormalizingFlow):
+            kind = type(flow).__name__
             raise UserError(f"a Flow takes a flow of zuko, such as NSF(features=2), not one of a {kind}")
-        return given
+        return flow
 
     def noise(self, *batch: int) -> Specs:
         """`normal` u, `[*batch, D]`."""

@@ -1,8 +1,8 @@
 """Mixtures of diagonal Gaussians, with draws stratified over their components.
 
 Draws of a single random component would give no gradient to the weights. Here each of the K components makes
-n = S / K of the S draws, and E_q f(z) = sum_s w_s f(z_s) with w_s = pi_k / n for the draws of component k. No
-random choice depends on the weights, so that differentiating the sum gives unbiased gradients in all
+n = S / K of the S draws, and E_q f(z) = E sum_s w_s f(z_s) with w_s = pi_k / n for the draws of component k.
+No random choice depends on the weights, so that differentiating the sum gives unbiased gradients in all
 parameters, also of
 
     p^(x) = sum_s w_s p(x, z_s) / q(z_s|x),    E log p^(x) <= log p(x)

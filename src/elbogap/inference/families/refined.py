@@ -1,14 +1,13 @@
 """The distribution q_t of draws that t MCMC iterations have refined (Ruiz and Titsias 2019)."""
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 from torch import Tensor
 
 from elbogap.densities import log_mean_exp
 from elbogap.errors import UserError
 from elbogap.inference import hmc
-from elbogap.inference.families.base import Bias, Family, LogJoint
+from elbogap.inference.families.base import Family, LogJoint
 from elbogap.inference.noise import Noise, Spec, Specs
 
 
@@ -31,8 +30,8 @@ class Refined(Family):
         num_chains: S, the chains from each z that estimate log q_t(z).
     """
 
-    bias: ClassVar[Bias] = "below"
-    has_rsample: ClassVar[bool] = False
+    bias = "below"
+    has_rsample = False
 
     initial: Family
     log_joint: LogJoint
@@ -41,11 +40,7 @@ class Refined(Family):
     num_chains: int = 1
 
     def __post_init__(self) -> None:
-        """Refuse chains that adapt.
-
-        Raises:
-            UserError: the kernel adapts its step size.
-        """
+        """Refuse chains that adapt (UserError)."""
         if self.kernel.adaptation is not None:
             raise UserError("chains that adapt have no density q_t; take Kernel(..., adaptation=None)")
 

@@ -1,12 +1,11 @@
 """The distribution q_IW that importance-weighted bounds imply (Cremer et al. 2017, algorithm 1)."""
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from elbogap.inference.families.base import Bias, Family, LogJoint
+from elbogap.inference.families.base import Family, LogJoint
 from elbogap.inference.importance import choose, log_marginal
 from elbogap.inference.noise import Noise, Spec, Specs, take
 
@@ -22,8 +21,8 @@ class Resampled(Family):
         num_batches: M, the batches of k - 1 other draws that estimate log q_IW(z).
     """
 
-    bias: ClassVar[Bias] = "below"
-    has_rsample: ClassVar[bool] = False
+    bias = "below"
+    has_rsample = False
 
     proposal: Family
     log_joint: LogJoint

@@ -3,12 +3,12 @@
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from elbogap.inference.families.base import LogJoint
 from elbogap.inference.families.gaussian import DiagonalGaussian
 from elbogap.inference.noise import Noise, Spec, Specs
-from elbogap.inference.objectives.base import Estimate, Objective
+from elbogap.inference.objectives.base import Estimate, Objective, State
 from elbogap.inference.objectives.elbo import IWAE, ClosedFormELBO
 
 
@@ -46,7 +46,7 @@ class Denoising(Objective[DiagonalGaussian]):
         return torch.stack([*noisy, x] if self.alpha < 1 else noisy, 1)
 
     def estimate(
-        self, q: DiagonalGaussian, log_joint: LogJoint, noise: Noise, state: nn.Module | None = None
+        self, q: DiagonalGaussian, log_joint: LogJoint, noise: Noise, state: State = None
     ) -> Estimate:
         """The mean bound of each view, `[M, V]` in nats, with the views' weights.
 

@@ -95,20 +95,20 @@ def _normal(settings: Settings, *purpose: str | int, size: tuple[int, ...]) -> T
     return torch.randn(size, generator=generator, dtype=torch.float64)
 
 
-def _observations(settings: Settings) -> dict[str, tuple[ef.Family, Tensor]]:
+def _observations(settings: Settings) -> dict[str, tuple[ef.ExponentialFamily, Tensor]]:
     """Families and values of x: all of a finite space, or some."""
     documents = torch.combinations(torch.arange(3), DRAWS, with_replacement=True)
     return {
         "gaussian": (ef.Gaussian(1.0), _normal(settings, "observations", size=(50, 4))),
         "bernoulli": (ef.Binary(), ef.binary_codes(4)),
-        "categorical": (ef.Categorical(), torch.eye(5, dtype=torch.float64)),
+        "categorical": (ef.Multinomial(), torch.eye(5, dtype=torch.float64)),
         "multinomial": (ef.Multinomial(), functional.one_hot(documents, 3).sum(1).double()),
     }
 
 
 def _bent_models(
     settings: Settings,
-    family: ef.Family,
+    family: ef.ExponentialFamily,
     codes: Tensor,
     x: Tensor,
     purpose: Sequence[str],
