@@ -33,8 +33,7 @@ def gaussian_log_density(value: Tensor, mean: Tensor, log_variance: Tensor) -> T
 def isotropic_gaussian_log_density(value: Tensor, mean: Tensor, variance: float) -> Tensor:
     """log N(v; m, sigma^2 I) = -1/2 [|v - m|^2 / sigma^2 + D log(2 pi sigma^2)], `[..., D]` to `[...]`.
 
-    Raises:
-        UserError: the variance sigma^2, in squared units of v, is not a positive number.
+    UserError if the variance, in squared units of v, is not a positive number.
     """
     if _tiny(variance, value):
         sigma = variance**0.5
@@ -79,8 +78,7 @@ def bernoulli_log_likelihood(value: Tensor, logits: Tensor) -> Tensor:
 def pairwise_gaussian_log_density(value: Tensor, mean: Tensor, variance: float) -> Tensor:
     """log N(v_b; m_q, sigma^2 I) of each value `[..., B, D]` under each mean `[..., Q, D]`: `[..., B, Q]`.
 
-    Raises:
-        UserError: the variance sigma^2, in squared units of v, is not a positive number.
+    UserError if the variance, in squared units of v, is not a positive number.
     """
     if _tiny(variance, value):
         sigma = variance**0.5
@@ -159,11 +157,7 @@ def log_sum_exp(value: Tensor, dim: int) -> Tensor:
 
 
 def log_mean_exp(value: Tensor, dim: int) -> Tensor:
-    """log (1/K) sum_k exp v_k over one axis of length K, without overflow.
-
-    Raises:
-        UserError: K is 0.
-    """
+    """log (1/K) sum_k exp v_k over one axis of length K, without overflow. UserError if K is 0."""
     if not value.shape[dim]:
         raise UserError(f"there is no mean of no terms: axis {dim} of the shape {list(value.shape)} is empty")
     return log_sum_exp(value, dim) - math.log(value.shape[dim])
@@ -192,11 +186,7 @@ def _finite(value: Tensor, dim: int) -> Tensor:
 
 
 def _tiny(variance: float, like: Tensor) -> bool:
-    """Whether 1 / variance is infinite in the precision of a tensor.
-
-    Raises:
-        UserError: the variance is not positive and finite, or is a tensor, in which there is no derivative.
-    """
+    """Whether 1 / variance is infinite in the precision of a tensor; refuses what is no positive number."""
     if isinstance(variance, Tensor):
         raise UserError("the variance must be a number, not a tensor; for that, take gaussian_log_density")
     if not 0 < variance < math.inf:

@@ -17,11 +17,7 @@ from elbogap.errors import UserError
 
 
 def draws_axis(log_weights: Tensor) -> int:
-    """The axis of the draws: -2 in `[..., S, B]`, -1 in `[S]`.
-
-    Raises:
-        UserError: there is no draw.
-    """
+    """The axis of the draws: -2 in `[..., S, B]`, -1 in `[S]`. UserError if there is no draw."""
     axis = -min(2, log_weights.ndim)
     if not axis or not log_weights.shape[axis]:
         shape = list(log_weights.shape)
@@ -57,13 +53,9 @@ def doubly_reparameterised_iwae(draws: Tensor, log_weights: Callable[[Tensor], T
     sum_s w~_s^2 (d log w_s / d z_s) (d z_s / d phi) for the encoder. Both are unbiased; the second has none
     of the noise of the score d log q / d phi, whose mean is 0, and does not fade as S grows.
 
-    Args:
-        draws: z_s `[..., S, B, D]`, or `[S, D]` of one point; differentiable in phi.
-        log_weights: maps draws to log w_s `[..., S, B]`, with the parameters of q detached: phi may enter
-            through the draws only.
-
-    Raises:
-        UserError: the log-weights are not one for each draw.
+    The draws z_s, `[..., S, B, D]` or `[S, D]` of one point, depend on phi. `log_weights` maps them to
+    log w_s, with the parameters of q detached: phi may enter through the draws only.
+    UserError if the log-weights are not one for each draw.
     """
     own = draws.view_as(draws)  # only the gradient that reaches the draws through here is weighted once more
     log_w = log_weights(own)

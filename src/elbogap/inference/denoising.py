@@ -48,10 +48,8 @@ def lipschitz_bound(
     |eta*(x) - eta*(y)|_p <= L |x - y|_p for the p-norm (`norm`, from 1 to infinity), L in units of eta per
     unit of x. Derivation: the Jacobian J of eta* is the covariance of eta and x under the weights w_i over
     sigma^2. With |u|_q = |v|_p = 1, u' J v is the covariance of u' eta and v' x over sigma^2, and a variable
-    of range r has a standard deviation of at most r / 2. The document's proof is for p = 1.
-
-    Raises:
-        UserError: p is below 1, which is no norm.
+    of range r has a standard deviation of at most r / 2. The document's proof is for p = 1. UserError if p is
+    below 1, which is no norm.
     """
     if norm < 1:
         raise UserError(f"the {norm}-norm is none; p must be at least 1")
@@ -69,11 +67,8 @@ def lipschitz_bound(
 def generator_means(log_q: Tensor, statistics: Tensor) -> Tensor:
     """mu*(z) = sum_i T(x_i) q(z|x_i) / sum_j q(z|x_j), `[..., B, S]` in units of T (eq. 19, Proposition 2).
 
-    These are the mean parameters of the best decoder for a fixed encoder q, if the decoder is of one
-    exponential family with sufficient statistic T and may be any function of z.
-
-    Args:
-        log_q: log q(z_b|x_i) `[..., B, N]`.
-        statistics: T(x_i) `[..., N, S]`; x_i itself for Bernoulli decoders.
+    These are the mean parameters of the best decoder for a fixed encoder, log q(z_b|x_i) `[..., B, N]`, where
+    the decoder is of one exponential family, with sufficient statistics T(x_i) `[..., N, S]`, and may be any
+    function of z. For Bernoulli decoders T(x) = x.
     """
     return softmax(log_q, -1) @ statistics

@@ -33,15 +33,10 @@ class WeightTransform(NamedTuple):
 
 
 def weight_transform(mass: Tensor, log_weights: Tensor) -> WeightTransform:
-    """phi(t) = sum_n m_n exp(-t w_n).
+    """phi(t) = sum_n m_n exp(-t w_n), of q's probability m and log w at the nodes of a quadrature, `[N]`.
 
-    Args:
-        mass: q's probability at the nodes of a quadrature, `[N]`, float64. It is normalised here, since the
-            bound of k draws magnifies a missing mass about 40 k times.
-        log_weights: log w at the nodes, `[N]`, finite and at most 705 nats apart in float64.
-
-    Raises:
-        UserError: they are not.
+    The probability is float64 and is normalised here, since the bound of k draws magnifies a missing mass
+    about 40 k times. UserError if the log-weights are not finite or, in float64, more than 705 nats apart.
     """
     scale, lowest = log_weights.detach().max(), log_weights.detach().min()
     most = math.log(torch.finfo(log_weights.dtype).max) - HIGHEST

@@ -114,13 +114,10 @@ def log_encoder(natural: Tensor, statistics: Tensor, log_base: Tensor | float = 
 
 @dataclass(frozen=True)
 class Bound:
-    """The ELBO of each x and what it lacks (eq. 1): log p(x) = ELBO + KL(q(z|x) || p(z|x)).
+    """log p(x) = ELBO + KL(q(z|x) || p(z|x)) (eq. 1) of each x, `[..., B]`, and log p(z|x), `[..., B, K]`.
 
-    Attributes:
-        log_evidence: log p(x), `[..., B]`.
-        elbo: sum_z q(z|x) [log p(x, z) - log q(z|x)], `[..., B]`.
-        gap: KL(q(z|x) || p(z|x)), `[..., B]`, from log-ratios: exact even far below the ELBO's rounding.
-        log_posterior: log p(z|x), `[..., B, K]`.
+    The ELBO is sum_z q(z|x) [log p(x, z) - log q(z|x)]. The gap, which it lacks, comes from log-ratios: exact
+    even far below the ELBO's rounding.
     """
 
     log_evidence: Tensor
@@ -177,13 +174,8 @@ class Harmonium:
     With Gaussian or Bernoulli x and binary codes it is a restricted Boltzmann machine. A multinomial x is
     given its number of words.
 
-    Attributes:
-        observed: family of x.
-        statistics: psi of all codes, `[K, T]`.
-        interaction: W, `[..., S, T]`.
-        observed_bias: a, `[..., S]`.
-        code_bias: b, `[..., T]`.
-        log_base: log h' of all codes, `[K]`.
+    The statistics are psi of all codes, `[K, T]`, the interaction is W, `[..., S, T]`, the biases are a of x,
+    `[..., S]`, and b of the code, `[..., T]`, and `log_base` is log h' of all codes, `[K]`.
     """
 
     observed: ExponentialFamily

@@ -40,13 +40,10 @@ class Adaptation:
 
 @dataclass(frozen=True)
 class Chains:
-    """What T iterations gave.
+    """What T iterations gave: states after each, `[T, ..., D]`, and probabilities of acceptance, `[T, ...]`.
 
-    Attributes:
-        draws: the states after each iteration, `[T, ..., D]`.
-        acceptance: probabilities of acceptance, `[T, ...]`.
-        step_size: the leapfrog step at the end, of the shape in which it came.
-        undefined: iterations that rejected all proposals because the log-density raised (:data:`UNDEFINED`).
+    The step size is that of the end; `undefined` counts the iterations that rejected all proposals because
+    the log-density raised one of :data:`UNDEFINED`.
     """
 
     draws: Tensor
@@ -81,19 +78,10 @@ def sample(
     with probability min(1, exp(-dH)) (Neal 2011). A proposal with non-finite energy is rejected. Where the
     log-density raises one of :data:`UNDEFINED`, all chains reject, with acceptance 0.
 
-    Args:
-        log_density: log p, up to a constant.
-        start: where the chains begin, `[..., D]`; log p is finite there.
-        noise: `momenta` and `uniforms` of T iterations.
-        step_size: leapfrog step d, a number or broadcast against the chains `[...]`; chains along axes of
-            length 1 or absent share it.
-        leapfrog_steps: integrator steps per iteration.
-        adapting: how many of the first iterations adapt d.
-        adaptation: how they do; None means the values of :class:`Adaptation`.
-
-    Raises:
-        UserError: shapes that do not fit, no iteration, a step size that is not positive, or a log-density
-            that cannot be had at the start.
+    Chains begin at `start` `[..., D]`, where log p is finite. The step size d is a number or broadcasts
+    against the chains `[...]`, which share it along axes of length 1 or absent. The first `adapting`
+    iterations adapt it; None means the values of :class:`Adaptation`. UserError if shapes do not fit, there
+    is no iteration, the step size is not positive or the log-density cannot be had at the start.
     """
     state = start.detach()
     if not isinstance(step_size, Tensor):
@@ -176,13 +164,9 @@ def _slope(log_density: LogDensity, state: Tensor) -> tuple[Tensor, Tensor]:
 
 @dataclass(frozen=True)
 class Kernel:
-    """The settings of chains, and the noise that they take.
+    """The settings of chains of T iterations (`num_iterations`), and the noise that they take.
 
-    Attributes:
-        num_iterations: T, with the burn-in.
-        leapfrog_steps: integrator steps per iteration.
-        burn_in: the first iterations, which adapt the step size and may be dropped.
-        adaptation: how it adapts; None keeps it.
+    The first iterations, `burn_in`, adapt the step size, unless `adaptation` is None, and may be dropped.
     """
 
     num_iterations: int

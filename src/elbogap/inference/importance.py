@@ -38,10 +38,7 @@ def log_conditional(log_q: Tensor, log_weight: Tensor, log_other_weights: Tensor
 
     `log_q` and `log_weight` of B points are `[..., B]`, log w(z_j) of the others `[..., k - 1, B]`, or
     `[..., k - 1, 1]` to share them. Without others it is `log_q`; NaN and constant where neither z nor the
-    others have any weight.
-
-    Raises:
-        UserError: the others have no axis of points.
+    others have any weight. UserError if the others have no axis of points.
     """
     if log_other_weights.ndim < 2:
         shape = list(log_other_weights.shape)
@@ -57,10 +54,7 @@ def log_marginal(log_q: Tensor, log_weight: Tensor, log_other_weights: Tensor) -
 
     Its logarithm is biased downwards by about Var / (2 M q_IW^2), so L_VAE computed from it lies below its
     limit by a term of order 1/M; M = 1 gives L_IWAE. Shapes are those of :func:`log_conditional`, with
-    `[..., M, k - 1, B]` for M batches of others.
-
-    Raises:
-        UserError: the others have no axis of batches or of points.
+    `[..., M, k - 1, B]` for M batches of others; UserError without these axes.
     """
     if log_other_weights.ndim < 3:
         shape = list(log_other_weights.shape)
@@ -72,10 +66,8 @@ def log_marginal(log_q: Tensor, log_weight: Tensor, log_other_weights: Tensor) -
 def resample(draws: Tensor, log_weights: Tensor, generator: torch.Generator) -> Tensor:
     """Sampling-importance-resampling: z_j with j ~ Cat(w~), a draw of q_IW(z | x) (algorithm 1).
 
-    Shapes are those of :func:`choose`; the generator is on the device of the weights.
-
-    Raises:
-        UserError: a point has no draw of finite positive weight, or one whose weight is infinite or NaN.
+    Shapes are those of :func:`choose`; the generator is on the device of the weights. UserError if a point
+    has no draw of positive weight, or one whose weight is infinite or NaN.
     """
     impossible = ~log_weights.amax(draws_axis(log_weights)).isfinite()
     if impossible.any():

@@ -10,9 +10,7 @@ decoder f o h and the encoder h^-1 o g.
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -69,10 +67,8 @@ def quantile_map(codes: Tensor) -> MonotoneMap:
     """The monotone map h under which N(0, 1) becomes the empirical law of codes `[N]`; ties are allowed.
 
     h takes u_(r) = Phi^-1((r - 1/2) / N) to the r-th smallest code and is linear in between. Beyond the
-    extremes it is constant: half of 1 / N of the prior's mass lies on each side, 1 / N in all.
-
-    Raises:
-        UserError: fewer than two codes, or one that is not finite.
+    extremes it is constant: half of 1 / N of the prior's mass lies on each side, 1 / N in all. UserError if
+    there are fewer than two codes, or one is not finite.
     """
     if codes.ndim != 1 or len(codes) < 2 or not codes.isfinite().all():
         raise UserError("a quantile map needs two or more finite codes; check the model that made them")
@@ -86,59 +82,8 @@ def gaussian_copula(codes: Tensor) -> Tensor:
 
 
 def whitened(copula: Tensor) -> Tensor:
-    """z*_n = (u_n - mean u) / sd u (eq. 37), `[N]` to `[N]`; sd is the sample standard deviation.
-
-    Raises:
-        UserError: all u_n are equal.
-    """
+    """z*_n = (u_n - mean u) / sd u (eq. 37), `[N]` to `[N]`, sd of the sample; UserError if it is 0."""
     scale = copula.std()
     if not scale > 0:
         raise UserError(f"{len(copula)} equal codes cannot be whitened; check the model that made them")
     return (copula - copula.mean()) / scale
-
-
-@dataclass(frozen=True)
-class Regression:
-    """-|t_n - network(i_n)|^2 / (2 v) on minibatches, an objective for :func:`elbogap.ensemble.fit`.
-
-    With x_n, z*_n and v = 1/2 it is the summand of eq. 39; with g_psi-dagger(x_n), f(g(x_n)) and the noise
-    variance it is that of eq. 40, the divergence of two Gaussians, in nats.
-
-    Attributes:
-        inputs: i_n of each member, `[M, N, I]`.
-        targets: t_n of each member, `[M, N, O]`.
-        variance: v.
-        batch: points per step; the last incomplete minibatch of an epoch is left out.
-        streams: each member's generator of an epoch.
-    """
-
-    inputs: Tensor
-    targets: Tensor
-    variance: float
-    batch: int
-    streams: Sequence[Callable[[int], torch.Generator]]
-
-    reported: ClassVar[tuple[str, ...]] = ()
-
-    @property
-    def steps(self) -> int:
-        """Steps per epoch."""
-        return self.inputs.shape[1] // self.batch
-
-    def prepare(self, epoch: int) -> Mapping[str, Tensor]:
-        """`inputs` `[M, K, B, I]` and `targets` `[M, K, B, O]` in the epoch's order."""
-        count = self.inputs.shape[1]
-        orders = torch.stack([torch.randperm(count, generator=stream(epoch)) for stream in self.streams])
-        rows = orders[:, : self.steps * self.batch].to(self.inputs.device)
-        member = torch.arange(len(rows), device=rows.device)[:, None]
-        return {
-            name: values[member, rows].unflatten(1, (self.steps, self.batch))
-            for name, values in (("inputs", self.inputs), ("targets", self.targets))
-        }
-
-    def value(
-        self, networks: Mapping[str, Callable[[Tensor], Tensor]], batch: Mapping[str, Tensor]
-    ) -> Tensor:
-        """Mean over the minibatch, `[M]`; the network is the one named `network`."""
-        error = networks["network"](batch["inputs"]) - batch["targets"]
-        return -error.square().sum(-1).mean(-1) / (2 * self.variance)

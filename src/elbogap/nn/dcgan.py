@@ -34,8 +34,7 @@ class _Network(nn.Module):
             side: width and height S of the images; 4 times a power of two, 8 at least.
             generator: source of the initial weights.
 
-        Raises:
-            UserError: another side.
+        UserError if another side.
         """
         super().__init__()
         self.sizes = dimensions, width, side
@@ -60,8 +59,7 @@ class _Network(nn.Module):
     def from_arrays(cls, arrays: Mapping[str, np.ndarray]) -> Self:
         """The network that :meth:`to_arrays` described; other arrays in the mapping are ignored.
 
-        Raises:
-            UserError: the arrays describe no such network.
+        UserError if the arrays describe no such network.
         """
         try:
             dimensions, width, side = arrays["sizes"].tolist()

@@ -118,8 +118,7 @@ class Layers:
     def __call__(self, inputs: Tensor) -> Tensor:
         """`[M, ..., in]` or `[1, ..., in]` to `[M, ..., out]`; for M = 1 also `[..., in]` to `[..., out]`.
 
-        Raises:
-            UserError: inputs of another shape.
+        UserError if inputs of another shape.
         """
         members, width, _ = self.weights[0].shape
         if inputs.ndim < 3 or inputs.shape[0] not in (1, members) or inputs.shape[-1] != width:
@@ -221,8 +220,7 @@ class MLP(nn.Module):
                 and from N(0, 1) in the last layer (Titsias and Ruiz 2019, code).
             dtype: floating-point type of the weights.
 
-        Raises:
-            UserError: an unknown activation or initialisation, or fewer than two sizes.
+        UserError if an unknown activation or initialisation, or fewer than two sizes.
         """
         super().__init__()
         if activation not in ACTIVATIONS:
@@ -254,8 +252,7 @@ class MLP(nn.Module):
     def forward(self, inputs: Tensor) -> Tensor:
         """`[M, ..., in]` or `[1, ..., in]` to `[M, ..., out]`; for M = 1 also `[..., in]` to `[..., out]`.
 
-        Raises:
-            UserError: inputs of another shape.
+        UserError if inputs of another shape.
         """
         return self.layers()(inputs)
 
@@ -312,8 +309,7 @@ class MLP(nn.Module):
     def from_arrays(cls, arrays: Mapping[str, np.ndarray]) -> Self:
         """The networks that :meth:`to_arrays` described; other arrays in the mapping are ignored.
 
-        Raises:
-            UserError: the arrays describe no MLP.
+        UserError if the arrays describe no MLP.
         """
         layers = sum(name.removeprefix("weight").isdigit() for name in arrays)
         try:

@@ -34,8 +34,7 @@ class NormBoundedMLP(MLP):
     def around(cls, network: MLP, bounds: Sequence[float]) -> Self:
         """The initial network with these weights as v, and a bound H for each of its members.
 
-        Raises:
-            UserError: a bound is not positive, or there is not one for each member.
+        UserError if a bound is not positive, or there is not one for each member.
         """
         if len(bounds) != network.members or min(bounds) <= 0:
             raise UserError(f"{network.members} members need as many positive bounds, got {list(bounds)}")

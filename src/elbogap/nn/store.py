@@ -51,22 +51,14 @@ class Stored:
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, np.ndarray]) -> Self:
-        """What :meth:`to_arrays` gave.
-
-        Raises:
-            UserError: an array is missing.
-        """
+        """What :meth:`to_arrays` gave. UserError if an array is missing."""
         names = dict.fromkeys(path.partition("/")[0] for path in arrays if "/" in path)
         networks = {name: MLP.from_arrays(part(name, arrays)) for name in names}
         return cls(networks, {name: value for name, value in arrays.items() if "/" not in name})
 
     @classmethod
     def load(cls, path: Path) -> Self:
-        """From a file.
-
-        Raises:
-            UserError: the file is missing or holds no networks.
-        """
+        """From a file. UserError if the file is missing or holds no networks."""
         return cls.from_arrays(read_arrays(path))
 
     def member(self, member: int, device: str = "cpu") -> dict[str, MLP]:

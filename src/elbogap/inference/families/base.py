@@ -23,7 +23,7 @@ class Family(ABC):
     """
 
     bias: ClassVar[Literal["exact", "below"]] = "exact"
-    """Whether :meth:`log_prob` at points that do not depend on its noise is exact, or below it on average."""
+    """Whether :meth:`log_prob` is exact or, at points independent of its noise, below log q on average."""
     has_rsample: ClassVar[bool] = True
     """Whether draws are reparameterised; of others there is :meth:`sample` alone."""
     draws_axis: int = -2
@@ -34,11 +34,7 @@ class Family(ABC):
         """The standard noise of draws `[*batch, D]`."""
 
     def rsample(self, noise: Noise) -> Tensor:
-        """Reparameterised draws z, `[..., D]`.
-
-        Raises:
-            UserError: the family has none.
-        """
+        """Reparameterised draws z, `[..., D]`. UserError if the family has none."""
         raise UserError(
             f"draws of {type(self).__name__} are not reparameterised, and have no gradient in its "
             "parameters; take sample, and an objective that needs no such gradient"

@@ -26,9 +26,5 @@ class Implicit(Family):
         return self.transform(take(noise, "normal", self.dimensions))
 
     def log_prob(self, z: Tensor, noise: Noise | None = None) -> Tensor:
-        """There is none.
-
-        Raises:
-            UserError: always.
-        """
+        """There is none: a UserError."""
         raise UserError("an implicit distribution has no density; maximise DensityRatio, which needs none")

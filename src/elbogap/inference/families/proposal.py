@@ -38,11 +38,8 @@ class Proposal(Family):
 
     It stays in the log domain, since in single precision the mass of the rest often underflows to 0.
 
-    Attributes:
-        log_q: normalised log q(i|n), finite, `[B, N]`.
-        head: the set B_n(k), `[B, k]`.
-        log_rest: log q(not in B_n(k)|n), `[B, 1]`.
-        cumulative: sums of q~ up to each index, `[B, N]`, float64.
+    `log_q` is normalised and finite, `[B, N]`, `head` the set B_n(k), `[B, k]`, `log_rest` log q(not in
+    B_n(k)|n), `[B, 1]`; `cumulative` are the sums of q~ up to each index, `[B, N]`, in float64.
     """
 
     has_rsample = False
@@ -57,9 +54,7 @@ class Proposal(Family):
         """Set the k largest of each row of normalised log q(i|n) `[..., N]` aside, and sum up the rest.
 
         The generator, on the device of `log_q`, breaks ties: where q is uniform, B_n(k) is a random set.
-
-        Raises:
-            UserError: k is not between 0 and N.
+        UserError if k is not between 0 and N.
         """
         count = log_q.shape[-1]
         if not 0 <= k <= count:
@@ -83,11 +78,7 @@ class Proposal(Family):
         return type(self)(*map(change, (self.log_q, self.head, self.log_rest, self.cumulative)))
 
     def noise(self, *batch: int) -> Specs:
-        """`uniform`, `[..., S, 1]` for T draws, to be drawn in float64.
-
-        Raises:
-            UserError: fewer draws than there are certain ones.
-        """
+        """`uniform`, `[..., S, 1]` for T draws, to be drawn in float64; UserError if T is below k."""
         *lead, draws = batch
         k, count = self.head.shape[-1], self.log_q.shape[-1]
         if draws < k:

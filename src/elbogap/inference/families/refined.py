@@ -22,12 +22,8 @@ class Refined(Family):
     an expectation over chains that start at z. It takes iterations that are all alike: with a step size that
     adapts they are not. The density depends on the parameters of q_0, the draws are constants.
 
-    Attributes:
-        initial: q_0, with an exact log-density; its draws are `[..., C, D]`.
-        log_joint: log p(x, z).
-        kernel: the t iterations.
-        step_size: of the leapfrog integrator.
-        num_chains: S, the chains from each z that estimate log q_t(z).
+    The `initial` q_0 has an exact log-density and draws `[..., C, D]`; the `kernel` makes the t iterations. S
+    chains (`num_chains`) from each z estimate log q_t(z).
     """
 
     bias = "below"

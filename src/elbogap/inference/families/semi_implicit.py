@@ -18,13 +18,10 @@ from elbogap.inference.noise import Noise, Spec, Specs, take
 
 @dataclass(frozen=True)
 class SemiImplicit(Family):
-    """q(z) = E_e N(z; mu(e), diag exp(2 l)).
+    """q(z) = E_e N(z; mu(e), diag exp(2 l)); the mean mu maps e `[..., E]` to `[..., D]`.
 
-    Attributes:
-        mean: mu, `[..., E]` to `[..., D]`.
-        log_scale: l, broadcast against draws `[..., D]`; it does not depend on e.
-        mixing: the number E of dimensions of e.
-        num_mixing: the number T of further noises that estimate log q(z).
+    The log-scale l broadcasts against draws `[..., D]` and does not depend on e, which has E (`mixing`)
+    dimensions. T (`num_mixing`) further noises estimate log q(z).
     """
 
     bias = "below"

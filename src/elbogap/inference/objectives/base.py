@@ -56,11 +56,7 @@ class StandardNormalPrior:
 
 
 def likelihood(log_joint: LogJoint) -> LogJoint:
-    """log p(x|z) of a :class:`StandardNormalPrior`.
-
-    Raises:
-        UserError: the log-joint is none.
-    """
+    """log p(x|z) of a :class:`StandardNormalPrior`; UserError if the log-joint is none."""
     if not isinstance(log_joint, StandardNormalPrior):
         raise UserError("this objective takes StandardNormalPrior(log_likelihood) as log-joint")
     return log_joint.log_likelihood
@@ -70,10 +66,9 @@ def likelihood(log_joint: LogJoint) -> LogJoint:
 class Estimate:
     """What an objective gives for each draw or observation, to be maximised.
 
-    Attributes:
-        value: in nats, without gradient, `[...]`.
-        surrogate: has the gradient of the estimate; its value means nothing, `[...]`.
-        weights: along the last axis, as of stratified draws, constant, `[..., S]`; None where all are 1 / S.
+    The value in nats has no gradient; the surrogate has that of the estimate, and its own value means
+    nothing. Both are `[...]`. The constant weights along the last axis, `[..., S]`, are those of stratified
+    draws; None where all are 1 / S.
     """
 
     value: Tensor
@@ -88,8 +83,7 @@ class Estimate:
     def stratified(self, q: Family, of_start: Tensor) -> "Estimate":
         """With the weights of q's draws and their gradient; of q(z|x_b), `[..., S, B]`, the sum over s.
 
-        There is a value for each draw; its part that is a function of z ~ q alone is `of_start`, without
-        gradient.
+        The part of a draw's value that is a function of z ~ q alone is `of_start`, without gradient.
         """
         log_weights = q.log_draw_weights(self.value.shape[q.draws_axis + 1])
         if log_weights is None:
@@ -159,18 +153,13 @@ def per_member(members: int | None) -> tuple[int, ...]:
 
 @dataclass(frozen=True)
 class ChainObjective(Objective[Q]):
-    """What objectives with Hamiltonian Monte Carlo have in common.
-
-    Attributes:
-        kernel: of the chains.
-        step_size: the first one of the leapfrog integrator.
-    """
+    """What objectives with Hamiltonian Monte Carlo have in common: the chains, from a first step size on."""
 
     kernel: hmc.Kernel
     step_size: float
 
     def noise(self, *batch: int, dimensions: int, mixing: int = 0) -> Specs:
-        """Besides those of q, `momenta` and `uniforms` of the chains: of e where q is mixed, of z elsewhere."""
+        """Besides those of q, `momenta` and `uniforms` of chains: of e where q is mixed, of z elsewhere."""
         own = super().noise(*batch, dimensions=dimensions, mixing=mixing)
         return {**own, **self.kernel.noise(batch[-1], mixing or dimensions)}
 
@@ -179,7 +168,7 @@ class ChainObjective(Objective[Q]):
         return StepSize(members, self.step_size, device)
 
     def chains(self, log_density: hmc.LogDensity, start: Tensor, noise: Noise, state: State) -> hmc.Chains:
-        """Chains with the step size of the state, which adapts in place, or without a state with the first."""
+        """Chains with the state's step size, which adapts in place, or without a state with the first one."""
         if not isinstance(state, StepSize):
             return self.kernel.run(log_density, start, noise, self.step_size)
         chains = self.kernel.run(log_density, start, noise, state.value)

@@ -104,13 +104,10 @@ class Hoffman(ChainObjective[Family]):
 
 @dataclass(frozen=True)
 class Contrast:
-    """The parts of the divergence, for each draw `[...]` in nats.
+    """f(z_0), the ELBO's estimate, and f(z_t), of which averages are control variates, `[...]` in nats.
 
-    Attributes:
-        initial: f(z_0), the ELBO's estimate.
-        refined: f(z_t), of which averages are control variates.
-        counted: f(z_t), but 0 where a is 0: then even an infinite f(z_t) does not count.
-        surrogate: has the gradient of minus the divergence in q_0's parameters.
+    `counted` is f(z_t), but 0 where a is 0: then even an infinite f(z_t) does not count. The surrogate has
+    the gradient of minus the divergence in q_0's parameters.
     """
 
     initial: Tensor
@@ -131,12 +128,9 @@ class VCD(ChainObjective[Family]):
 
         E_{q_t}[-d log q_0(z_t)] + E_{q_0}[(f(z_t) - C) d log q_0(z_0)].
 
-    A model's own parameters get the gradient of log p(x, z_t).
-
-    Attributes:
-        alpha: a in [0, 1], one number or `[M, 1]`.
-        iterations: t of each member, `[M]`, where they differ; the kernel makes the most.
-        forgetting: of the running mean C of f(z_t).
+    A model's own parameters get the gradient of log p(x, z_t). Here a (`alpha`) in [0, 1] is one number or
+    `[M, 1]`, `iterations` are t of each member, `[M]`, where they differ (the kernel makes the most), and C
+    is the running mean of f(z_t), which takes the fraction `forgetting` of each step.
     """
 
     alpha: Tensor | float = 1.0

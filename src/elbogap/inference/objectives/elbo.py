@@ -37,11 +37,8 @@ class ClosedFormELBO(Objective[DiagonalGaussian]):
 class SIVI(ELBO):
     """L_T = log p(x, z) - log (1 / (T + 1)) [q(z|e) + sum_t q(z|e_t)], z ~ q(z|e) (Yin and Zhou 2018).
 
-    The ELBO with a semi-implicit q's estimate of its own density: below it on average, rising to it with T.
-
-    Attributes:
-        num_mixing: T, at least 0.
-        shared: whether all draws of a step share the noises e_t.
+    The ELBO with a semi-implicit q's estimate of its own density: below it on average, rising to it with T,
+    the number of noises e_t (`num_mixing`, at least 0), which all draws of a step may share.
     """
 
     num_mixing: int
@@ -74,9 +71,8 @@ class IWAE(Objective[Family]):
     def estimate(self, q: Family, log_joint: LogJoint, noise: Noise, state: State = None) -> Estimate:
         """`[..., B]` in nats.
 
-        Raises:
-            UserError: doubly reparameterised gradients of a stratified q, whose weights they would ignore, or
-                stratified draws along another axis than that of S.
+        UserError if stratified draws lie along another axis than S, or q's gradient is to be doubly
+        reparameterised, which would ignore their weights.
         """
         z = q.rsample(noise)
         axis = -min(3, z.ndim)

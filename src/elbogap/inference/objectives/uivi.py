@@ -39,7 +39,7 @@ class UIVI(ChainObjective[SemiImplicit]):
         return Estimate(value, joint - (score * z).sum(-1))
 
     def score(self, q: SemiImplicit, z: Tensor, noise: Noise, state: State = None) -> Tensor:
-        """The estimate of d log q(z) / dz, `[..., D]`, for q without gradient and the draws z of this noise."""
+        """The estimate of d log q(z) / dz, `[..., D]`, of q without gradient at its draws z of this noise."""
         chains = self.chains(q.reverse_conditional(z, noise), noise["mixing"], noise, state)
         with torch.no_grad():
             means = torch.stack([q.mean(mixing) for mixing in chains.draws[self.kernel.burn_in :]]).mean(0)

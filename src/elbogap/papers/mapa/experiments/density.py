@@ -18,8 +18,9 @@ from torch import Tensor
 from elbogap import provenance
 from elbogap.ensemble import fit, in_chunks
 from elbogap.errors import Unresolved, UserError
-from elbogap.inference.prior_recovery import Regression, gaussian_copula, whitened
+from elbogap.inference.prior_recovery import gaussian_copula, whitened
 from elbogap.nn.mlp import MLP
+from elbogap.papers.mapa.distillation import Regression
 from elbogap.papers.mapa.model import GroundTruth, Trained, load, of_the_same_data
 from elbogap.papers.mapa.settings import Density as Settings
 from elbogap.runtime import Run, torch_generator
