@@ -14,17 +14,13 @@ class DampedRms(torch.optim.Optimizer):
     of gradient descent, large ones steps of about rho (Titsias and Ruiz 2019, Ruiz and Titsias 2019, code).
     """
 
-    def __init__(self, parameter: Tensor, shares: Tensor, lr: float | Tensor, decay: float = 0.9) -> None:
-        """Prepare the rule.
+    def __init__(self, parameter: Tensor, multiples: Tensor, lr: float | Tensor, decay: float = 0.9) -> None:
+        """Each element of the one parameter takes its multiple r of the learning rate rho; d is the decay.
 
-        Args:
-            parameter: what is trained, one tensor.
-            shares: r, the multiple of the learning rate rho that each element takes.
-            lr: rho, a number, or a tensor that the caller fills.
-            decay: d.
+        The rate `lr` is a number, or a tensor that the caller fills.
         """
         super().__init__([parameter], {"lr": lr})
-        self._parameter, self._shares, self._decay = parameter, shares, decay
+        self._parameter, self._multiples, self._decay = parameter, multiples, decay
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> None:  # type: ignore[override]
@@ -38,5 +34,5 @@ class DampedRms(torch.optim.Optimizer):
         weight = 1 - self._decay * (state["made"] > 0).to(gradient.dtype)
         state["square"].lerp_(gradient.square(), weight)
         state["made"].add_(1)
-        step = self._shares * gradient / (1 + state["square"].sqrt())
+        step = self._multiples * gradient / (1 + state["square"].sqrt())
         self._parameter.sub_(step * self.param_groups[0]["lr"])
