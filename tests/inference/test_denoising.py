@@ -110,7 +110,7 @@ def test_two_observations_attain_the_bound(seed: int, sigma: float) -> None:
 
 def test_what_is_no_norm_is_refused() -> None:
     with pytest.raises(UserError, match="at least 1"):
-        denoising.lipschitz_bound(draw(0, 2, 1), draw(1, 2, 1), 1.0, norm=0.5)
+        denoising.lipschitz_bound(draw(0, 2, 1), draw(1, 2, 1), 1.0, p=0.5)
 
 
 @settings(deadline=None)

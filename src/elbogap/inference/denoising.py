@@ -40,23 +40,21 @@ def natural_parameters(x: Tensor, observations: Tensor, natural: Tensor, sigma: 
     return log_kernel_weights(x, observations, sigma).exp() @ natural
 
 
-def lipschitz_bound(
-    observations: Tensor, natural: Tensor, sigma: float | Tensor, norm: float = 2.0
-) -> Tensor:
+def lipschitz_bound(observations: Tensor, natural: Tensor, sigma: float | Tensor, p: float = 2.0) -> Tensor:
     """L = max_ij |eta_i - eta_j|_p max_ij |x_i - x_j|_q / (4 sigma^2), 1/p + 1/q = 1, `[...]` (Theorem 1).
 
-    |eta*(x) - eta*(y)|_p <= L |x - y|_p for the p-norm (`norm`, from 1 to infinity), L in units of eta per
+    |eta*(x) - eta*(y)|_p <= L |x - y|_p for the p-norm, p from 1 to infinity, L in units of eta per
     unit of x. Derivation: the Jacobian J of eta* is the covariance of eta and x under the weights w_i over
     sigma^2. With |u|_q = |v|_p = 1, u' J v is the covariance of u' eta and v' x over sigma^2, and a variable
     of range r has a standard deviation of at most r / 2. The document's proof is for p = 1. UserError if p is
     below 1, which is no norm.
     """
-    if norm < 1:
-        raise UserError(f"the {norm}-norm is none; p must be at least 1")
-    dual = math.inf if norm == 1 else 1.0 if norm == math.inf else norm / (norm - 1)
+    if p < 1:
+        raise UserError(f"the {p}-norm is none; p must be at least 1")
+    dual = math.inf if p == 1 else 1.0 if p == math.inf else p / (p - 1)
     diameters = (
-        torch.cdist(values, values, p=p, compute_mode="donot_use_mm_for_euclid_dist").amax((-2, -1))
-        for values, p in ((natural, norm), (observations, dual))
+        torch.cdist(values, values, p=order, compute_mode="donot_use_mm_for_euclid_dist").amax((-2, -1))
+        for values, order in ((natural, p), (observations, dual))
     )
     return (
         math.prod(diameters)

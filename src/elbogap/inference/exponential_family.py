@@ -74,10 +74,7 @@ class Binary(ExponentialFamily):
 
 
 class Multinomial(ExponentialFamily):
-    """Counts of D words in l draws, given l (eq. 13), which may differ between x; f are logits.
-
-    One-hot x, for which l = 1, are categorical.
-    """
+    """Counts of D words in l(x) draws, given l (eq. 13); f are logits. With l = 1 it is categorical."""
 
     def log_base(self, x: Tensor) -> Tensor:
         """log(l! / prod_d x_d!)."""

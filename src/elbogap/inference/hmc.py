@@ -164,10 +164,7 @@ def _slope(log_density: LogDensity, state: Tensor) -> tuple[Tensor, Tensor]:
 
 @dataclass(frozen=True)
 class Kernel:
-    """The settings of chains of T iterations (`num_iterations`), and the noise that they take.
-
-    The first iterations, `burn_in`, adapt the step size, unless `adaptation` is None, and may be dropped.
-    """
+    """Settings of chains; the first iterations (`burn_in`) adapt the step size unless adaptation is None."""
 
     num_iterations: int
     leapfrog_steps: int = 5

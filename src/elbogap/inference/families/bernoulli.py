@@ -13,10 +13,7 @@ from elbogap.inference.noise import Noise, Spec, Specs, take
 
 @dataclass(frozen=True)
 class BernoulliCodes(Family):
-    """q(z) = prod_l Bernoulli(z_l; sigmoid(a_l)), codes z in {0, 1}^L; not reparameterised.
-
-    The logits a broadcast against draws `[..., L]`.
-    """
+    """q(z) = prod_l Bernoulli(z_l; sigmoid(a_l)), z in {0, 1}^L; logits a broadcast against z `[..., L]`."""
 
     has_rsample = False
 

@@ -36,10 +36,7 @@ class DiagonalGaussian(Family):
 
 @dataclass(frozen=True)
 class FullRankGaussian(Family):
-    """q(z) = N(m, L L^T); m broadcasts against draws `[..., D]`.
-
-    L (`scale_tril`) is lower triangular with a positive diagonal, `[..., D, D]`.
-    """
+    """q(z) = N(m, L L^T), m `[..., D]`, L `[..., D, D]` lower triangular with a positive diagonal."""
 
     mean: Tensor
     scale_tril: Tensor

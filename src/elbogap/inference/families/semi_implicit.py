@@ -1,7 +1,6 @@
 """Semi-implicit distributions: Gaussians mixed by a network of noise (Yin and Zhou 2018; lecture, part II).
 
-q(z) = E_{e ~ N(0, I)} q(z|e), q(z|e) = N(mu(e), diag sigma^2). The conditional has a density, q itself has
-none in closed form. For q(z|x) the network depends on x as well.
+q(z|e), e ~ N(0, I), has a density, q itself none in closed form. For q(z|x) the network depends on x as well.
 """
 
 from collections.abc import Callable
@@ -18,10 +17,10 @@ from elbogap.inference.noise import Noise, Spec, Specs, take
 
 @dataclass(frozen=True)
 class SemiImplicit(Family):
-    """q(z) = E_e N(z; mu(e), diag exp(2 l)); the mean mu maps e `[..., E]` to `[..., D]`.
+    """q(z) = E_e q(z|e), q(z|e) = N(z; mu(e), diag sigma^2); the mean mu maps e `[..., E]` to `[..., D]`.
 
-    The log-scale l broadcasts against draws `[..., D]` and does not depend on e, which has E (`mixing`)
-    dimensions. T (`num_mixing`) further noises estimate log q(z).
+    log sigma broadcasts against draws `[..., D]` and does not depend on e, which has E (`mixing`) dimensions.
+    T (`num_mixing`) further noises estimate log q(z).
     """
 
     bias = "below"
