@@ -85,7 +85,7 @@ METHODS = {
 def main() -> None:
     """Fit and print."""
     start = torch.zeros(100, 4)
-    chains = hmc.sample(log_joint, start, hmc.Noise.draw(500, start, random), step_size=0.2)
+    chains = hmc.sample(log_joint, start, hmc.draw_noise(500, start, random), step_size=0.2)
     draws = {"HMC": chains.draws[100:].flatten(0, 1)}
     for name, (objective, family, mixing) in METHODS.items():
         q, parameters = family()

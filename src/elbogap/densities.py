@@ -1,10 +1,10 @@
-"""Log-densities and averages in the log domain; each acts on trailing axes and broadcasts over the others.
+"""Log-densities and averages in the log domain, in nats, with axes in front that broadcast.
 
-All densities are in nats and sum over the last axis, the dimensions of one variable. All functions have
-derivatives of any order, by autograd and by the transformations of `torch.func`.
+Densities sum over the last axis, the D dimensions of one variable. All functions have derivatives of any
+order, by autograd and by the transformations of `torch.func`.
 
-Sums, shares and divergences of log-values have derivative 0 where they are not finite, because all terms are
--inf, or one is +inf or NaN: such a point does not make NaN of the gradient in parameters that others share.
+Log-sums, fractions and divergences have derivative 0 where they are not finite, because all terms are -inf,
+or one is +inf or NaN: such a point does not make NaN of the gradient in parameters that others share.
 """
 
 import math
@@ -21,34 +21,19 @@ LOG_2PI = math.log(2 * math.pi)
 
 
 def gaussian_log_density(value: Tensor, mean: Tensor, log_variance: Tensor) -> Tensor:
-    """log N(v; m, diag(exp s)) = -1/2 sum_d [log 2 pi + s_d + (v_d - m_d)^2 exp(-s_d)].
+    """log N(v; m, diag(exp s)) = -1/2 sum_d [log 2 pi + s_d + (v_d - m_d)^2 exp(-s_d)], `[...]`.
 
-    Args:
-        value: `[..., D]`.
-        mean: `[..., D]`.
-        log_variance: `[..., D]`, or `[..., 1]` for an isotropic Gaussian; above -177 in float32, or else 1
-            over the standard deviation is infinite.
-
-    Returns:
-        `[...]`.
+    Values and means are `[..., D]`, the log-variance s `[..., D]`, or `[..., 1]` for an isotropic Gaussian.
+    It must be above -177 in float32: below, 1 over the standard deviation is infinite.
     """
     standard = (value - mean) * torch.exp(-0.5 * log_variance)
     return -0.5 * (LOG_2PI + log_variance + standard.square()).sum(-1)
 
 
 def isotropic_gaussian_log_density(value: Tensor, mean: Tensor, variance: float) -> Tensor:
-    """log N(v; m, sigma^2 I) = -1/2 [|v - m|^2 / sigma^2 + D log(2 pi sigma^2)].
+    """log N(v; m, sigma^2 I) = -1/2 [|v - m|^2 / sigma^2 + D log(2 pi sigma^2)], `[..., D]` to `[...]`.
 
-    Args:
-        value: `[..., D]`.
-        mean: `[..., D]`.
-        variance: sigma^2, in squared units of v.
-
-    Returns:
-        `[...]`.
-
-    Raises:
-        UserError: the variance is not a positive number.
+    UserError if the variance, in squared units of v, is not a positive number.
     """
     if _tiny(variance, value):
         sigma = variance**0.5
@@ -89,33 +74,16 @@ class _BernoulliLogLikelihood(torch.autograd.Function):
 
 
 def bernoulli_log_likelihood(value: Tensor, logits: Tensor) -> Tensor:
-    """sum_d [v_d l_d - log(1 + exp l_d)] for v in [0, 1], finite for finite logits.
-
-    Args:
-        value: `[..., D]`.
-        logits: `[..., D]`.
-
-    Returns:
-        `[...]`.
-    """
+    """sum_d [v_d l_d - log(1 + exp l_d)], `[..., D]` to `[...]`, of v in [0, 1] and logits l."""
     if transformed():
         return (value * logits - functional.softplus(logits)).sum(-1)
     return _BernoulliLogLikelihood.apply(value, logits)
 
 
 def pairwise_gaussian_log_density(value: Tensor, mean: Tensor, variance: float) -> Tensor:
-    """log N(v_b; m_q, sigma^2 I) of every value under every mean.
+    """log N(v_b; m_q, sigma^2 I) of each value `[..., B, D]` under each mean `[..., Q, D]`: `[..., B, Q]`.
 
-    Args:
-        value: `[..., B, D]`.
-        mean: `[..., Q, D]`.
-        variance: sigma^2, in squared units of v.
-
-    Returns:
-        `[..., B, Q]`.
-
-    Raises:
-        UserError: the variance is not a positive number.
+    UserError if the variance, in squared units of v, is not a positive number.
     """
     if _tiny(variance, value):
         sigma = variance**0.5
@@ -138,15 +106,7 @@ def squared_distances(first: Tensor, second: Tensor) -> Tensor:
 
 
 def pairwise_bernoulli_log_likelihood(value: Tensor, logits: Tensor) -> Tensor:
-    """sum_d [v_bd l_qd - log(1 + exp l_qd)] of every value under every row of logits.
-
-    Args:
-        value: `[..., B, D]`, in [0, 1].
-        logits: `[..., Q, D]`.
-
-    Returns:
-        `[..., B, Q]`.
-    """
+    """sum_d [v_bd l_qd - log(1 + exp l_qd)] of v `[..., B, D]` in [0, 1], l `[..., Q, D]`: `[..., B, Q]`."""
     return value @ logits.mT - functional.softplus(logits).sum(-1).unsqueeze(-2)
 
 
@@ -191,8 +151,8 @@ class _LogSumExp(torch.autograd.Function):
         value, total = ctx.saved_tensors
         finite = total.abs() < math.inf
         if torch.is_grad_enabled():  # NaN here would be one of the next order
-            share = torch.where(finite, value - total, -math.inf).exp()
-            return torch.where(finite, gradient, 0) * share, None
+            fractions = torch.where(finite, value - total, -math.inf).exp()
+            return torch.where(finite, gradient, 0) * fractions, None
         return torch.where(finite, gradient / ctx.sums, 0) * torch.where(finite, ctx.terms, 0), None
 
 
@@ -208,11 +168,7 @@ def log_sum_exp(value: Tensor, dim: int) -> Tensor:
 
 
 def log_mean_exp(value: Tensor, dim: int) -> Tensor:
-    """log (1/K) sum_k exp v_k over one axis of length K, without overflow.
-
-    Raises:
-        UserError: K is 0.
-    """
+    """log (1/K) sum_k exp v_k over one axis of length K, without overflow. UserError if K is 0."""
     if not value.shape[dim]:
         raise UserError(f"there is no mean of no terms: axis {dim} of the shape {list(value.shape)} is empty")
     return log_sum_exp(value, dim) - math.log(value.shape[dim])
@@ -241,11 +197,7 @@ def _finite(value: Tensor, dim: int) -> Tensor:
 
 
 def _tiny(variance: float, like: Tensor) -> bool:
-    """Whether 1 / variance is infinite in the precision of a tensor.
-
-    Raises:
-        UserError: the variance is not positive and finite, or is a tensor, in which there is no derivative.
-    """
+    """Whether 1 / variance is infinite in the precision of a tensor; refuses what is no positive number."""
     if isinstance(variance, Tensor):
         raise UserError("the variance must be a number, not a tensor; for that, take gaussian_log_density")
     if not 0 < variance < math.inf:

@@ -277,12 +277,12 @@ def mixture_density(z: Tensor) -> Tensor:
 
 FAMILY = SemiImplicit(lambda e: e, torch.zeros(1, 2, dtype=torch.float64), 2)
 EYE, NOTHING = torch.eye(2, dtype=torch.float64)[None], torch.zeros(1, 1, 2, dtype=torch.float64)
-AFFINE = AffineMean(Layers([EYE], [NOTHING], "identity"), NOTHING)
+AFFINE = AffineMean(Layers([EYE], [NOTHING], "identity"), NOTHING, EYE.shape[1])
 ZERO, ONE = torch.zeros(1, 2, dtype=torch.float64), torch.ones(1, 2, dtype=torch.float64)
 TIED = quantile_map(torch.tensor([0.0, 1.0, 1.0, 1.0, 2.0], dtype=torch.float64))
 
 
-def sivi(q: SemiImplicit | AffineMean, mixing: Tensor) -> Tensor:
+def sivi(q: SemiImplicit, mixing: Tensor) -> Tensor:
     """The bound of draws at the noise e `[..., B, 2]` with one other noise, which is 0."""
     noise = {
         "mixing": mixing,
@@ -323,7 +323,6 @@ COINCIDING: dict[str, tuple[Callable[[Tensor], Tensor], Tensor]] = {
         lambda v: denoising.natural_parameters(v, torch.cat([ZERO, ONE]), STATISTICS[:2], 0.7),
         torch.cat([ZERO, ONE]),
     ),
-    "jacobian": (lambda v: denoising.jacobian(v, torch.cat([ZERO, ONE]), STATISTICS[:2], 0.7), ZERO),
     "GaussianMixture.log_prob": (mixture_density, torch.zeros(2, 1, dtype=torch.float64)),
     "SemiImplicit.log_prob": (lambda v: FAMILY.log_prob(v, {"more": ZERO.expand(3, 1, 2)}), ZERO),
     "SIVI": (lambda v: sivi(FAMILY, v), ZERO),

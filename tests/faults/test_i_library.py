@@ -27,7 +27,6 @@ from elbogap.inference.families.implicit import Implicit
 from elbogap.inference.families.mixture import GaussianMixture
 from elbogap.inference.families.refined import Refined
 from elbogap.inference.families.semi_implicit import SemiImplicit
-from elbogap.inference.hmc import Noise
 from elbogap.inference.objectives.adversarial import DensityRatio
 from elbogap.inference.objectives.elbo import ELBO, IWAE, ClosedFormELBO
 from elbogap.inference.objectives.uivi import UIVI
@@ -49,7 +48,7 @@ def gaussian(z: Tensor) -> Tensor:
 
 
 START = normal(6, 2)
-NOISE = Noise.draw(5, START, generator(1))
+NOISE = hmc.draw_noise(5, START, generator(1))
 
 
 class Failing:
@@ -94,7 +93,7 @@ def test_a_log_density_that_does_not_exist_at_a_proposal_rejects_and_is_counted(
     assert chains.acceptance[1].tolist() == [0] * 6
     assert torch.equal(chains.draws[:1], plain.draws[:1])
     assert torch.equal(chains.draws[1], chains.draws[0])
-    rest = Noise(NOISE.momenta[2:], NOISE.uniforms[2:])
+    rest = {name: value[2:] for name, value in NOISE.items()}
     after = hmc.sample(gaussian, chains.draws[1], rest, step_size=0.1)
     torch.testing.assert_close(chains.draws[2:], after.draws)
     assert (after.acceptance > 0.5).all()
@@ -102,7 +101,7 @@ def test_a_log_density_that_does_not_exist_at_a_proposal_rejects_and_is_counted(
 
 def test_rejections_for_that_reason_shorten_an_adapted_step() -> None:
     rule = hmc.Adaptation(0.8, 0.1)
-    alone = Noise(NOISE.momenta[:1], NOISE.uniforms[:1])
+    alone = {name: value[:1] for name, value in NOISE.items()}
     found = hmc.sample(
         Failing(not_definite, 3), START, alone, step_size=0.2, adapting=1, adaptation=rule
     ).step_size
@@ -117,7 +116,7 @@ def test_a_target_that_exists_on_a_half_line_only_stays_invariant() -> None:
         return 2 * root.diagonal(dim1=-2, dim2=-1).log().sum(-1) - z.squeeze(-1)
 
     start = torch.tensor([3.0], dtype=torch.float64)
-    chains = hmc.sample(log_gamma, start, Noise.draw(200, start, generator(2)), step_size=1.2)
+    chains = hmc.sample(log_gamma, start, hmc.draw_noise(200, start, generator(2)), step_size=1.2)
     assert chains.undefined > 10
     assert (chains.draws > 0).all()
     assert float(chains.draws.mean()) == pytest.approx(3, abs=0.8)
@@ -147,7 +146,7 @@ def test_failures_of_the_machine_stay_what_they_are() -> None:
 
 
 FAMILY = SemiImplicit(lambda e: e, torch.zeros(2, dtype=torch.float64), 2)
-OWN = {"mixing": START, "normal": normal(6, 2, seed=3), "momenta": NOISE.momenta, "uniforms": NOISE.uniforms}
+OWN = {"mixing": START, "normal": normal(6, 2, seed=3), **NOISE}
 
 
 def uivi(burn_in: int = 2, step_size: Tensor | float = 0.2) -> Tensor:
@@ -185,7 +184,7 @@ EMPTY = torch.empty(0, dtype=torch.float64)
 NET, NETS = (MLP(members, [3, 4, 2], "tanh", generator(), dtype=torch.float64) for members in (1, 2))
 
 AFFINE = AffineMean(
-    MLP(1, [2, 4, 2], "tanh", generator(), dtype=torch.float64).layers(), torch.zeros(1, 1, 2).double()
+    MLP(1, [2, 4, 2], "tanh", generator(), dtype=torch.float64).layers(), torch.zeros(1, 1, 2).double(), 2
 )
 
 REFUSED: dict[str, tuple[Callable[[], object], str]] = {
@@ -251,7 +250,10 @@ REFUSED: dict[str, tuple[Callable[[], object], str]] = {
         lambda: Flow(zuko.flows.GMM(2, components=2)).rsample(OWN),
         "takes a flow of zuko, such as NSF.*, not one of a Mixture",
     ),
-    "no iteration": (lambda: sampled(noise=Noise(NOISE.momenta[:0], NOISE.uniforms[:0])), "take 1 or more"),
+    "no iteration": (
+        lambda: sampled(noise={name: value[:0] for name, value in NOISE.items()}),
+        "take 1 or more",
+    ),
     "no leapfrog step": (lambda: sampled(leapfrog_steps=0), "0 leapfrog steps"),
     "a negative step": (lambda: sampled(step_size=-0.1), "must be positive, not -0.1"),
     "a step of NaN": (lambda: sampled(step_size=math.nan), "must be positive, not nan"),
@@ -261,7 +263,7 @@ REFUSED: dict[str, tuple[Callable[[], object], str]] = {
     ),
     "noise of other chains": (
         lambda: sampled(start=START[:3]),
-        r"chains from \[3, 2\] need momenta \[T, ..., D\].* not \[5, 6, 2\] and \[5, 6\]: Noise.draw",
+        r"chains from \[3, 2\] need momenta \[T, ..., D\].* not \[5, 6, 2\] and \[5, 6\]: hmc.draw_noise",
     ),
     "a log-density of all chains": (
         lambda: hmc.sample(lambda z: gaussian(z).sum(), START, NOISE, step_size=0.1),

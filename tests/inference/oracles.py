@@ -31,7 +31,7 @@ from elbogap.inference.objectives.base import Objective, StandardNormalPrior
 from elbogap.inference.objectives.codes import ARM, REINFORCE, DisARM
 from elbogap.inference.objectives.contrastive import VCD, Hoffman
 from elbogap.inference.objectives.elbo import ELBO, IWAE, SIVI, ClosedFormELBO
-from elbogap.inference.objectives.mapa import MAPA, indexed
+from elbogap.inference.objectives.mapa import MAPA, Uniform
 from elbogap.inference.objectives.uivi import UIVI
 from elbogap.nn.mlp import Layers
 
@@ -226,7 +226,7 @@ def semi_implicit(p: Parameters, num_mixing: int = 2) -> SemiImplicit:
 
 def affine_mean(p: Parameters, num_mixing: int = 2) -> AffineMean:
     layers = Layers([p["weight0"], p["weight1"]], [p["bias0"], p["bias1"]], "tanh")
-    return AffineMean(layers, p["log_scale"], num_mixing)
+    return AffineMean(layers, p["log_scale"], 1, num_mixing)
 
 
 def bernoulli(p: Parameters) -> BernoulliCodes:
@@ -316,7 +316,7 @@ FAMILIES: dict[str, FamilyCase] = {
     "Flow, 2": FamilyCase(2, {"context": tensor(0.3)}, partial(of_flow, FLOWS[2]), shared=FLOWS[2]),
     "SemiImplicit, 1": FamilyCase(1, CURVED, semi_implicit, mixed),
     "SemiImplicit, 2": FamilyCase(2, CURVED_PLANE, semi_implicit, mixed),
-    "AffineMean, 2": FamilyCase(2, NETWORK, affine_mean, lambda q: mixed(q.general()), alone=False),
+    "AffineMean, 2": FamilyCase(2, NETWORK, affine_mean, mixed, alone=False),
     "Resampled, 1": FamilyCase(1, LINE, iw, resampled),
     "Refined, 1": FamilyCase(1, LINE, refined, after_two_iterations),
     "BernoulliCodes, 3": FamilyCase(3, {"logits": tensor(0.8, -0.5, 0.1)}, bernoulli, support=all_codes(3)),
@@ -550,7 +550,7 @@ OBJECTIVES: dict[str, ObjectiveCase] = {
     "MAPA": ObjectiveCase(
         INDICES,
         observed_proposal,
-        lambda p: indexed(p["log_likelihood"].unsqueeze(-2)),
+        lambda p: Uniform(p["log_likelihood"].unsqueeze(-2)),
         always(MAPA()),
         mapa_of_two,
         samples=2,

@@ -58,8 +58,8 @@ def implemented(package: Any, base: type) -> set[str]:
 def test_every_family_and_objective_is_tested() -> None:
     assert {type(case.q()).__name__ for case in FAMILIES.values()} == implemented(families, Family)
     found = {type(case.objective(case.parameters)).__name__ for case in OBJECTIVES.values()}
-    of_observations = {"Denoising"}  # its values are those of views: tests/papers/air/test_objective.py
-    assert found | of_observations == implemented(objectives, Objective)
+    of_views = {"Denoising"}  # one value for each view, not each draw: tests/papers/air/test_objective.py
+    assert found | of_views == implemented(objectives, Objective)
 
 
 # Families

@@ -28,7 +28,7 @@ def test_densities_are_torch_s_own(seed: int) -> None:
     cases = [
         (ef.Gaussian(0.3), draw(seed + 1, 4, 3), Independent(Normal(natural, math.sqrt(0.3)), 1)),
         (ef.Binary(), ef.binary_codes(3), Independent(Bernoulli(logits=natural), 1)),
-        (ef.Categorical(), torch.eye(3, dtype=torch.float64), OneHotCategorical(logits=natural)),
+        (ef.Multinomial(), torch.eye(3, dtype=torch.float64), OneHotCategorical(logits=natural)),
     ]
     for family, x, torch_s in cases:
         torch.testing.assert_close(ef.pairwise_log_density(family, x, natural), torch_s.log_prob(x[:, None]))
@@ -99,7 +99,7 @@ def test_the_bound_s_gradient_is_that_of_its_definition() -> None:
     torch.testing.assert_close(found, expected)
 
 
-def harmonium(family: ef.Family, observed: int, seed: int, low: float = 0.0) -> ef.Harmonium:
+def harmonium(family: ef.ExponentialFamily, observed: int, seed: int, low: float = 0.0) -> ef.Harmonium:
     codes = ef.binary_codes(2, low)
     parts = draw(seed, observed, 2), draw(seed + 1, observed), draw(seed + 2, 2), draw(seed + 3, 4)
     return ef.Harmonium(family, codes, *parts)
@@ -116,12 +116,14 @@ def counts(words: int, length: int) -> Tensor:
     [
         (ef.Binary(), ef.binary_codes(3)),
         (ef.Binary(-1.0), ef.binary_codes(3, low=-1.0)),
-        (ef.Categorical(), torch.eye(3, dtype=torch.float64)),
+        (ef.Multinomial(), torch.eye(3, dtype=torch.float64)),
         (ef.Multinomial(), counts(3, 4)),
     ],
     ids=["bernoulli", "spins", "categorical", "multinomial"],
 )
-def test_a_harmonium_sums_to_one_and_is_log_bilinear(family: ef.Family, x: Tensor, low: float) -> None:
+def test_a_harmonium_sums_to_one_and_is_log_bilinear(
+    family: ef.ExponentialFamily, x: Tensor, low: float
+) -> None:
     model = harmonium(family, 3, 0, low)
     log_joint = model.log_joint(x)
     torch.testing.assert_close(log_joint.exp().sum(), torch.ones((), dtype=torch.float64))

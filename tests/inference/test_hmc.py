@@ -61,9 +61,9 @@ def leapfrog(start: Tensor, momentum: Tensor, d: float, steps: int) -> tuple[Ten
     return z, v
 
 
-def always(momenta: Tensor) -> hmc.Noise:
+def always(momenta: Tensor) -> dict[str, Tensor]:
     """Noise with which each proposal that is finite is accepted."""
-    return hmc.Noise(momenta, torch.zeros(momenta.shape[:-1], dtype=torch.float64))
+    return {"momenta": momenta, "uniforms": torch.zeros(momenta.shape[:-1], dtype=torch.float64)}
 
 
 def one_step(start: Tensor, momentum: Tensor, d: float, steps: int) -> hmc.Chains:
@@ -93,7 +93,7 @@ def test_with_the_momentum_turned_round_a_chain_goes_back_where_it_came_from(
 def test_what_is_rejected_stays_and_the_uniforms_decide() -> None:
     start, momenta = banana_draws(400, seed=3), normal(1, 400, 2, seed=4)
     uniforms = torch.rand(1, 400, dtype=torch.float64, generator=generator(5))
-    chains = hmc.sample(banana, start, hmc.Noise(momenta, uniforms), step_size=step(0.5))
+    chains = hmc.sample(banana, start, {"momenta": momenta, "uniforms": uniforms}, step_size=step(0.5))
     end, _ = leapfrog(start, momenta[0], 0.5, 5)
     accepted = uniforms[0] < chains.acceptance[0]
     assert accepted.any()
@@ -105,11 +105,11 @@ def test_what_is_rejected_stays_and_the_uniforms_decide() -> None:
 def test_gradients_are_remembered_through_rejections() -> None:
     """A long chain is the chain of its single iterations, each begun anew."""
     start = banana_draws(30, seed=6)
-    noise = hmc.Noise.draw(12, start, generator(7))
+    noise = hmc.draw_noise(12, start, generator(7))
     whole = hmc.sample(banana, start, noise, step_size=step(0.4))
     state = start
     for i in range(12):
-        one = hmc.Noise(noise.momenta[i : i + 1], noise.uniforms[i : i + 1])
+        one = {name: value[i : i + 1] for name, value in noise.items()}
         state = hmc.sample(banana, state, one, step_size=step(0.4)).last
         torch.testing.assert_close(whole.draws[i], state)
     assert (whole.draws[1:] == whole.draws[:-1]).all(-1).any()
@@ -145,7 +145,7 @@ def test_the_share_of_rejections_falls_with_the_square_of_the_step() -> None:
 
 def test_chains_forget_their_start_and_have_the_moments_of_a_correlated_gaussian() -> None:
     start = torch.tensor([4.0, -4.0], dtype=torch.float64).expand(4000, 2)
-    chains = hmc.sample(gaussian, start, hmc.Noise.draw(60, start, generator(12)), step_size=step(0.35))
+    chains = hmc.sample(gaussian, start, hmc.draw_noise(60, start, generator(12)), step_size=step(0.35))
     last = chains.last
     error = (COVARIANCE.diagonal() / len(last)).sqrt()
     assert within(last.mean(0), error)
@@ -156,8 +156,8 @@ def test_chains_forget_their_start_and_have_the_moments_of_a_correlated_gaussian
 @pytest.mark.parametrize("rejecting", [True, False])
 def test_a_target_that_is_not_gaussian_is_left_invariant_thanks_to_rejection(rejecting: bool) -> None:
     start = banana_draws(10_000, seed=13)
-    noise = hmc.Noise.draw(15, start, generator(14))
-    chains = hmc.sample(banana, start, noise if rejecting else always(noise.momenta), step_size=step(0.33))
+    noise = hmc.draw_noise(15, start, generator(14))
+    chains = hmc.sample(banana, start, noise if rejecting else always(noise["momenta"]), step_size=step(0.33))
     assert 0.4 < chains.acceptance.mean() < 0.9  # large steps, so that rejection matters
     x = straightened(chains.last)
     exact = banana_draws(10_000, seed=15)
@@ -186,7 +186,7 @@ def test_leading_axes_are_kept_and_chains_do_not_mix(
     """Each with a target and a step of its own."""
     start = normal(*lead, dimensions)
     scale = 1 + torch.rand(lead, dtype=torch.float64, generator=generator(1))
-    noise = hmc.Noise.draw(iterations, start, generator(2))
+    noise = hmc.draw_noise(iterations, start, generator(2))
     arguments = {"leapfrog_steps": 3, "adapting": 2, "adaptation": hmc.Adaptation(0.8, 0.1)}
 
     def together(z: Tensor) -> Tensor:
@@ -201,7 +201,7 @@ def test_leading_axes_are_kept_and_chains_do_not_mix(
         every = (slice(None), *at)
         alone = hmc.sample(
             lambda z, at=at: -0.25 * scale[at] * z.pow(4).sum(-1),
-            start[at], hmc.Noise(noise.momenta[every], noise.uniforms[every]),
+            start[at], {name: value[every] for name, value in noise.items()},
             step_size=0.3 * scale[at], **arguments,
         )  # fmt: skip
         torch.testing.assert_close(alone.draws, chains.draws[every])
@@ -213,12 +213,12 @@ def test_leading_axes_are_kept_and_chains_do_not_mix(
 def test_chains_that_share_a_step_adapt_it_by_their_mean_acceptance(shape: tuple[int, ...]) -> None:
     start = banana_draws(12, seed=16).view(3, 4, 2)
     first = torch.full(shape, 0.4, dtype=torch.float64)
-    noise = hmc.Noise.draw(5, start, generator(17))
+    noise = hmc.draw_noise(5, start, generator(17))
     rule = hmc.Adaptation(0.7, 0.2)
     chains = hmc.sample(banana, start, noise, step_size=first, adapting=3, adaptation=rule)
     expected, state = first, start
     for i in range(5):
-        one = hmc.Noise(noise.momenta[i : i + 1], noise.uniforms[i : i + 1])
+        one = {name: value[i : i + 1] for name, value in noise.items()}
         made = hmc.sample(banana, state, one, step_size=expected)
         assert torch.equal(made.step_size, expected)
         torch.testing.assert_close(chains.draws[i], made.last)
@@ -236,7 +236,7 @@ def test_chains_that_share_a_step_adapt_it_by_their_mean_acceptance(shape: tuple
 @pytest.mark.parametrize("target", [0.6, 0.9])
 def test_adaptation_moves_the_acceptance_to_its_target(first: float, target: float) -> None:
     start = banana_draws(500, seed=18)
-    noise = hmc.Noise.draw(300, start, generator(19))
+    noise = hmc.draw_noise(300, start, generator(19))
     chains = hmc.sample(
         banana, start, noise, step_size=step(first), adapting=300, adaptation=hmc.Adaptation(target, 0.1)
     )
@@ -254,7 +254,7 @@ def test_a_step_that_leaves_the_numbers_is_rejected_and_the_target_stays_invaria
         return torch.where(z > 0, 2 * z.abs().log() - z, outside)
 
     start = torch.from_numpy(stats.gamma(3).rvs((5000, 1), random_state=20))
-    noise = hmc.Noise.draw(20, start, generator(21))
+    noise = hmc.draw_noise(20, start, generator(21))
     chains = hmc.sample(log_gamma, start, noise, step_size=step(0.8))
     assert (chains.draws > 0).all()
     assert (chains.acceptance == 0).any()
@@ -268,7 +268,7 @@ def test_no_gradient_flows_back(grad: bool) -> None:
     start = normal(3, 2).requires_grad_()
     with torch.set_grad_enabled(grad):
         chains = hmc.sample(
-            lambda z: -(weight * z.square()).sum(-1), start * 2, hmc.Noise.draw(2, start, generator()),
+            lambda z: -(weight * z.square()).sum(-1), start * 2, hmc.draw_noise(2, start, generator()),
             step_size=step(0.1), adapting=1, adaptation=hmc.Adaptation(),
         )  # fmt: skip
     assert not any(one.requires_grad for one in (chains.draws, chains.acceptance, chains.step_size))
@@ -277,10 +277,10 @@ def test_no_gradient_flows_back(grad: bool) -> None:
 
 
 def test_noise_has_the_dtype_and_shape_of_the_start_and_its_own_laws() -> None:
-    noise = hmc.Noise.draw(500, torch.zeros(3, 4, 2, dtype=torch.float64), generator())
-    assert noise.momenta.shape == (500, 3, 4, 2)
-    assert noise.uniforms.shape == (500, 3, 4)
-    assert noise.momenta.dtype == noise.uniforms.dtype == torch.float64
-    assert stats.kstest(noise.momenta.flatten(), "norm").pvalue > 1e-3
-    assert stats.kstest(noise.uniforms.flatten(), "uniform").pvalue > 1e-3
-    assert hmc.Noise.draw(2, torch.zeros(1, 1), generator()).momenta.dtype == torch.float32
+    noise = hmc.draw_noise(500, torch.zeros(3, 4, 2, dtype=torch.float64), generator())
+    assert noise["momenta"].shape == (500, 3, 4, 2)
+    assert noise["uniforms"].shape == (500, 3, 4)
+    assert noise["momenta"].dtype == noise["uniforms"].dtype == torch.float64
+    assert stats.kstest(noise["momenta"].flatten(), "norm").pvalue > 1e-3
+    assert stats.kstest(noise["uniforms"].flatten(), "uniform").pvalue > 1e-3
+    assert hmc.draw_noise(2, torch.zeros(1, 1), generator())["momenta"].dtype == torch.float32

@@ -17,7 +17,7 @@ from elbogap.inference import empirical
 from elbogap.inference.families.proposal import Proposal
 from elbogap.inference.noise import draw
 from elbogap.inference.objectives.base import Estimate
-from elbogap.inference.objectives.mapa import MAPA, indexed
+from elbogap.inference.objectives.mapa import MAPA, Uniform
 
 N = 6
 
@@ -37,7 +37,7 @@ def problem(seed: int, rows: int = 1) -> tuple[Tensor, Tensor]:
 
 def estimate(q: Proposal, log_likelihood: Tensor, samples: int) -> Estimate:
     drawn = draw(MAPA().noise(samples, len(log_likelihood)), generator(), dtype=torch.float64)
-    return MAPA().estimate(q, indexed(log_likelihood), drawn)
+    return MAPA().estimate(q, Uniform(log_likelihood), drawn)
 
 
 def outcomes(log_q: Tensor, log_likelihood: Tensor, k: int, samples: int) -> tuple[Tensor, Tensor]:

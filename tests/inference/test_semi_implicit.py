@@ -136,9 +136,8 @@ def test_only_the_burn_in_adapts_the_step_and_only_if_asked() -> None:
         state = objective.initial_state().double()
         objective.estimate(q, log_joint, noise, state)
         sizes.append(state.value)
-    chain = hmc.Noise(noise["momenta"], noise["uniforms"])
     expected = hmc.sample(
-        q.reverse_conditional(q.rsample(noise), noise), noise["mixing"], chain,
+        q.reverse_conditional(q.rsample(noise), noise), noise["mixing"], noise,
         step_size=StepSize(None, 0.3).double().value, leapfrog_steps=4, adapting=3, adaptation=rule,
     )  # fmt: skip
     torch.testing.assert_close(sizes[0], torch.tensor([0.3]).double())

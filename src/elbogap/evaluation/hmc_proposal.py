@@ -48,7 +48,7 @@ def proposal(
     chain = hmc.sample(
         log_joint,
         chains,
-        hmc.Noise.draw(burn_in + kept, chains, generator),
+        hmc.draw_noise(burn_in + kept, chains, generator),
         step_size=chains.new_ones(chains.shape[:-1]) * step_size,
         adapting=burn_in,
     )

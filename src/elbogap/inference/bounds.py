@@ -1,7 +1,7 @@
 """Evidence lower bounds as functions of log-weights log w_s = log p(x, z_s) - log q(z_s | x), z_s ~ q(. | x).
 
-Log-weights have shape `[..., S, B]`: S draws of each of B data points; further axes, such as members, are
-kept. `[S]` are the draws of one point, without an axis of points. All values are in nats and differentiable.
+Log-weights have shape `[..., S, B]`, S draws of each of B data points, or `[S]`, the draws of one point. All
+values are in nats and differentiable.
 
 Where all of a point's weights are 0, or one is infinite or NaN, its bound is -inf, inf or NaN and constant:
 the gradient in parameters that it shares with other points is theirs.
@@ -9,19 +9,15 @@ the gradient in parameters that it shares with other points is theirs.
 
 from collections.abc import Callable
 
+import torch
 from torch import Tensor
 
 from elbogap.densities import log_mean_exp, softmax
 from elbogap.errors import UserError
-from elbogap.inference.surrogate import zero_with_gradient
 
 
 def draws_axis(log_weights: Tensor) -> int:
-    """The axis of the draws: the last but one, or that of `[S]`.
-
-    Raises:
-        UserError: there is no draw.
-    """
+    """The axis of the draws: -2 in `[..., S, B]`, -1 in `[S]`. UserError if there is no draw."""
     axis = -min(2, log_weights.ndim)
     if not axis or not log_weights.shape[axis]:
         shape = list(log_weights.shape)
@@ -51,25 +47,17 @@ def normalised_weights(log_weights: Tensor) -> Tensor:
 
 
 def doubly_reparameterised_iwae(draws: Tensor, log_weights: Callable[[Tensor], Tensor]) -> Tensor:
-    """The value of L_IWAE with the doubly reparameterised gradient (Tucker et al. 2019, eq. 8).
+    """The value of L_IWAE `[..., B]` with the doubly reparameterised gradient (Tucker et al. 2019, eq. 8).
 
     Its gradient is sum_s w~_s d log w_s / d theta for the model, as that of :func:`iwae`, and
     sum_s w~_s^2 (d log w_s / d z_s) (d z_s / d phi) for the encoder. Both are unbiased; the second has none
     of the noise of the score d log q / d phi, whose mean is 0, and does not fade as S grows.
 
-    Args:
-        draws: z_s, differentiable in phi through the reparameterisation alone, `[..., S, B, D]`, or `[S, D]`
-            of one point.
-        log_weights: maps the draws that it is given to log w_s `[..., S, B]`, with the parameters of q
-            detached: phi may enter through these draws only.
-
-    Returns:
-        `[..., B]`, in nats.
-
-    Raises:
-        UserError: the log-weights are not one for each draw.
+    The draws z_s, `[..., S, B, D]` or `[S, D]` of one point, depend on phi. `log_weights` maps them to
+    log w_s, with the parameters of q detached: phi may enter through the draws only.
+    UserError if the log-weights are not one for each draw.
     """
-    own = draws.view_as(draws)  # only what reaches the draws through here is to be weighted once more
+    own = draws.view_as(draws)  # only the gradient that reaches the draws through here is weighted once more
     log_w = log_weights(own)
     if log_w.shape != draws.shape[:-1]:
         shapes = f"{list(draws.shape)} need log-weights {list(draws.shape[:-1])}, not {list(log_w.shape)}"
@@ -79,3 +67,8 @@ def doubly_reparameterised_iwae(draws: Tensor, log_weights: Callable[[Tensor], T
     if own.requires_grad:
         own.register_hook(lambda gradient: gradient * weights[..., None])
     return iwae(fixed) + (weights * zero_with_gradient(log_w)).sum(draws_axis(log_w))
+
+
+def zero_with_gradient(value: Tensor) -> Tensor:
+    """0 with the gradient of the value, or without where the value is not finite; added to another value."""
+    return torch.where(value.isfinite(), value - value.detach(), 0)

@@ -1,35 +1,16 @@
 """Empiricalised models and MAPA, the model-agnostic posterior approximation (document mapa, sections 3 to 5).
 
-Deviation: the printed softened Bernoulli kernel (eq. 21) softens in one direction only, since x_i = 0 and
-x_n = 1 still give 0; here it is symmetric, so that the kernel is never 0.
-
-Everything is a function of rows of an N-column matrix, log q(i|n) `[B, N]` for B of the N points, so that one
-pass over blocks of rows suffices. Kernels log k(x_n|x_i) `[B, N]` must be finite; the Gaussian one is
+Everything is a function of rows of an N-column matrix, `[B, N]` for B of the N points, so that one pass over
+blocks of rows suffices. Kernels log k(x_n|x_i) must be finite; the Gaussian one is
 `elbogap.densities.pairwise_gaussian_log_density` with the noise variance (appendix B.2). A proposal other
 than MAPA is another matrix of the same shape: eq. 7 under the true model (MAPA-GT), or -log N (MAPA-naive).
 What is drawn from it is in :mod:`elbogap.inference.families.proposal`, the bound in
 :mod:`elbogap.inference.objectives.mapa`.
 """
 
-import math
-
 from torch import Tensor
 
-from elbogap.densities import log_mean_exp, log_softmax, pairwise_bernoulli_log_likelihood
-
-
-def bernoulli_log_kernel(x: Tensor, data: Tensor, rho: float) -> Tensor:
-    """log prod_d [rho if x_nd = x_id else 1 - rho]: eq. 21 made symmetric, for binary data.
-
-    Args:
-        x: `[B, D]`, binary.
-        data: `[N, D]`, binary.
-        rho: probability of agreement in one dimension, in (1/2, 1).
-
-    Returns:
-        `[B, N]`.
-    """
-    return pairwise_bernoulli_log_likelihood(x, (2 * data - 1) * math.log(rho / (1 - rho)))
+from elbogap.densities import log_mean_exp, log_softmax
 
 
 def index_log_posterior(log_values: Tensor) -> Tensor:

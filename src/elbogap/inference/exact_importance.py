@@ -12,7 +12,7 @@ exp(-pi^2 / h). The formulas are ours; they are the oracle for the estimators of
 """
 
 import math
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -24,15 +24,8 @@ LOWEST, HIGHEST = -38.0, 4.0  # exp(-38) = 3e-17 and exp(-exp 4) = 2e-24 bound w
 BLOCK = 4_000_000  # elements of one [T, N] block
 
 
-@dataclass(frozen=True)
-class WeightTransform:
-    """phi(t) of weights divided by exp(log_scale), at t = exp(log_t) on an even grid of log t.
-
-    Attributes:
-        log_scale: the largest log-weight.
-        log_t: `[T]`.
-        phi: `[T]`.
-    """
+class WeightTransform(NamedTuple):
+    """phi `[T]` of weights over exp(`log_scale`), the largest weight, on an even grid `log_t` `[T]`."""
 
     log_scale: Tensor
     log_t: Tensor
@@ -40,15 +33,10 @@ class WeightTransform:
 
 
 def weight_transform(mass: Tensor, log_weights: Tensor) -> WeightTransform:
-    """phi(t) = sum_n m_n exp(-t w_n).
+    """phi(t) = sum_n m_n exp(-t w_n), of q's probability m and log w at the nodes of a quadrature, `[N]`.
 
-    Args:
-        mass: q's probability at the nodes of a quadrature, `[N]`, float64. It is normalised here, since the
-            bound of k draws magnifies a missing mass about 40 k times.
-        log_weights: log w at the nodes, `[N]`, finite and at most 705 nats apart in float64.
-
-    Raises:
-        UserError: they are not.
+    The probability is float64 and is normalised here, since the bound of k draws magnifies a missing mass
+    about 40 k times. UserError if the log-weights are not finite or, in float64, more than 705 nats apart.
     """
     scale, lowest = log_weights.detach().max(), log_weights.detach().min()
     most = math.log(torch.finfo(log_weights.dtype).max) - HIGHEST
@@ -65,21 +53,15 @@ def weight_transform(mass: Tensor, log_weights: Tensor) -> WeightTransform:
 
 
 def iwae(transform: WeightTransform, k: int) -> Tensor:
-    """L_IWAE[q] of k draws, in nats; a scalar, differentiable through :func:`weight_transform`."""
+    """L_IWAE[q] of k draws in nats, a scalar, differentiable through :func:`weight_transform`."""
     difference = torch.exp(-transform.log_t.exp()) - transform.phi**k
     return STEP * difference.sum() - math.log(k) + transform.log_scale
 
 
 def log_marginal(transform: WeightTransform, log_q: Tensor, log_weights: Tensor, k: int) -> Tensor:
-    """log q_IW(z | x) for k draws at B points.
+    """log q_IW(z | x) of k draws in nats, `[B]`, at B points with log q(z | x) and log w(z) `[B]`.
 
-    Args:
-        transform: of the same q and p(x, .); the points' weights must lie in the range of its nodes' weights.
-        log_q: log q(z | x), `[B]`.
-        log_weights: log w(z), `[B]`.
-
-    Returns:
-        `[B]`, in nats.
+    The transform is that of the same q; the points' weights must lie in the range of its nodes' weights.
     """
     t = transform.log_t.exp()
     factor = STEP * t * transform.phi ** (k - 1)

@@ -19,18 +19,18 @@ from elbogap.densities import categorical_kl, log_softmax, log_sum_exp, standard
 CERTAIN = 3.0  # logits at which the search for factorised posteriors starts, beside 0
 
 
-class Family(ABC):
+class ExponentialFamily(ABC):
     """h(x), nu(x) and A of an exponential family; unless said otherwise nu(x) = x, h(x) = 1 and size(x) = 1.
 
-    x may be a sum of `size(x)` draws, which multiplies A.
+    x `[..., D]` may be a sum of `size(x)` draws, which multiplies A.
     """
 
     def statistics(self, x: Tensor) -> Tensor:
-        """nu(x), `[..., D]` to `[..., S]`."""
+        """nu(x), `[..., S]`."""
         return x
 
     def log_base(self, x: Tensor) -> Tensor:
-        """log h(x), `[..., D]` to `[...]`."""
+        """log h(x), `[...]`."""
         return torch.zeros_like(x[..., 0])
 
     @abstractmethod
@@ -38,12 +38,12 @@ class Family(ABC):
         """A of one draw, `[..., S]` to `[...]`."""
 
     def size(self, x: Tensor) -> Tensor:
-        """How many draws x sums up, `[..., D]` to `[...]`."""
+        """How many draws x sums up, `[...]`."""
         return torch.ones_like(x[..., 0])
 
 
 @dataclass(frozen=True)
-class Gaussian(Family):
+class Gaussian(ExponentialFamily):
     """N(x; f, variance I) with nu(x) = x / variance: the natural parameter is the mean, in units of x."""
 
     variance: float
@@ -63,83 +63,58 @@ class Gaussian(Family):
 
 
 @dataclass(frozen=True)
-class Binary(Family):
-    """Independent coordinates that are `low` or `high`: Bernoulli variables are (0, 1), spins (-1, 1)."""
+class Binary(ExponentialFamily):
+    """Independent coordinates that are `low` or 1: Bernoulli variables for 0, spins for -1."""
 
     low: float = 0.0
-    high: float = 1.0
 
     def log_partition(self, natural: Tensor) -> Tensor:
-        """sum_d log(exp(low f_d) + exp(high f_d))."""
-        return torch.logaddexp(self.low * natural, self.high * natural).sum(-1)
+        """sum_d log(exp(low f_d) + exp(f_d))."""
+        return torch.logaddexp(self.low * natural, natural).sum(-1)
 
 
-class Categorical(Family):
-    """One of D words, x one-hot; natural parameters are logits."""
-
-    def log_partition(self, natural: Tensor) -> Tensor:
-        """log sum_d exp f_d."""
-        return natural.logsumexp(-1)
-
-
-class Multinomial(Categorical):
-    """Counts of D words in l draws, given l (eq. 13); l may differ between x; f are logits."""
+class Multinomial(ExponentialFamily):
+    """Counts of D words in l(x) draws, given l (eq. 13); f are logits. With l = 1 it is categorical."""
 
     def log_base(self, x: Tensor) -> Tensor:
         """log(l! / prod_d x_d!)."""
         return torch.lgamma(x.sum(-1) + 1) - torch.lgamma(x + 1).sum(-1)
+
+    def log_partition(self, natural: Tensor) -> Tensor:
+        """log sum_d exp f_d."""
+        return natural.logsumexp(-1)
 
     def size(self, x: Tensor) -> Tensor:
         """l = sum_d x_d."""
         return x.sum(-1)
 
 
-def pairwise_log_density(family: Family, x: Tensor, natural: Tensor) -> Tensor:
-    """log h(x_b) + <nu(x_b), f_k> - size(x_b) A(f_k) of every x under every natural parameter.
-
-    Args:
-        family: the family.
-        x: `[..., B, D]`.
-        natural: `[..., K, S]`.
-
-    Returns:
-        `[..., B, K]`.
-    """
+def pairwise_log_density(family: ExponentialFamily, x: Tensor, natural: Tensor) -> Tensor:
+    """log h(x_b) + <nu(x_b), f_k> - size(x_b) A(f_k), `[..., B, K]`, x `[..., B, D]`, f `[..., K, S]`."""
     inner = family.statistics(x) @ natural.mT
     partition = family.size(x).unsqueeze(-1) * family.log_partition(natural).unsqueeze(-2)
     return family.log_base(x).unsqueeze(-1) + inner - partition
 
 
-def binary_codes(
-    length: int, low: float = 0.0, high: float = 1.0, dtype: torch.dtype = torch.float64
-) -> Tensor:
-    """All codes of {low, high}^L, `[2^L, L]`; the last coordinate changes fastest."""
-    return torch.tensor(list(itertools.product((low, high), repeat=length)), dtype=dtype)
+def binary_codes(length: int, low: float = 0.0, dtype: torch.dtype = torch.float64) -> Tensor:
+    """All codes of {low, 1}^L, `[2^L, L]`; the last coordinate changes fastest."""
+    return torch.tensor(list(itertools.product((low, 1.0), repeat=length)), dtype=dtype)
 
 
 def log_encoder(natural: Tensor, statistics: Tensor, log_base: Tensor | float = 0.0) -> Tensor:
     """log q(z_k|x_b) = log h'(z_k) + <psi(z_k), g_b> - B(g_b), normalised over the codes (eq. 4b).
 
-    Args:
-        natural: g(x), `[..., B, S]`.
-        statistics: psi of all codes, `[K, S]`.
-        log_base: log h' of all codes, `[K]`.
-
-    Returns:
-        `[..., B, K]`.
+    Natural parameters g(x) `[..., B, S]`, psi of all codes `[K, S]` and log h' `[K]` give `[..., B, K]`.
     """
     return log_softmax(natural @ statistics.mT + log_base, -1)
 
 
 @dataclass(frozen=True)
 class Bound:
-    """The ELBO of each x and what it lacks (eq. 1): log p(x) = ELBO + KL(q(z|x) || p(z|x)).
+    """log p(x) = ELBO + KL(q(z|x) || p(z|x)) (eq. 1) of each x, `[..., B]`, and log p(z|x), `[..., B, K]`.
 
-    Attributes:
-        log_evidence: log p(x), `[..., B]`.
-        elbo: sum_z q(z|x) [log p(x, z) - log q(z|x)], `[..., B]`.
-        gap: KL(q(z|x) || p(z|x)), `[..., B]`, from log-ratios: exact even far below the ELBO's rounding.
-        log_posterior: log p(z|x), `[..., B, K]`.
+    The ELBO is sum_z q(z|x) [log p(x, z) - log q(z|x)]. The gap, which it lacks, comes from log-ratios: exact
+    even far below the ELBO's rounding.
     """
 
     log_evidence: Tensor
@@ -157,19 +132,13 @@ def enumerated(log_joint: Tensor, log_q: Tensor) -> Bound:
 
 
 def best_factorised(log_joint: Tensor, bits: Tensor, sweeps: int = 50) -> Tensor:
-    """log q of the independent bits with the largest ELBO for each x: what no encoder network can exceed.
+    """log q `[..., K]` of the independent bits with the largest ELBO for each x: no encoder can exceed it.
 
-    Coordinate ascent, log q_j(1) / q_j(0) = E_{q of the others}[log p(x, z_j = 1) / p(x, z_j = 0)], from
-    independent bits that lean to each of the codes and from fair ones; the best end is taken. The ELBO has
-    local optima: that one of these ends is the global one is checked by tests for two bits, not proved.
-
-    Args:
-        log_joint: log p(x, z), `[..., K]`.
-        bits: the codes as 0 and 1, `[K, L]`.
-        sweeps: updates of each bit.
-
-    Returns:
-        `[..., K]`, without gradient.
+    Coordinate ascent, log q_j(1) / q_j(0) = E_{q of the others}[log p(x, z_j = 1) / p(x, z_j = 0)], of
+    `sweeps` updates of each bit, from independent bits that lean to each of the codes and from fair ones; the
+    best end is taken. The ELBO has local optima: that one of these ends is the global one is checked by tests
+    for two bits, not proved. From log p(x, z) `[..., K]` of the codes as 0 and 1, `bits` `[K, L]`; without
+    gradient.
     """
     with torch.no_grad():
         bits = bits.to(log_joint)
@@ -199,19 +168,14 @@ class Harmonium:
 
     p(x, z) = c h(x) h'(z) exp(nu(x)^T W psi(z) + a^T nu(x) + b^T psi(z))
 
-    With Gaussian or Bernoulli x and binary codes it is a restricted Boltzmann machine. For a multinomial x it
-    is the conditional distribution given the number of words.
+    With Gaussian or Bernoulli x and binary codes it is a restricted Boltzmann machine. A multinomial x is
+    given its number of words.
 
-    Attributes:
-        observed: family of x.
-        statistics: psi of all codes, `[K, T]`.
-        interaction: W, `[..., S, T]`.
-        observed_bias: a, `[..., S]`.
-        code_bias: b, `[..., T]`.
-        log_base: log h' of all codes, `[K]`.
+    The statistics are psi of all codes, `[K, T]`, the interaction is W, `[..., S, T]`, the biases are a of x,
+    `[..., S]`, and b of the code, `[..., T]`, and `log_base` is log h' of all codes, `[K]`.
     """
 
-    observed: Family
+    observed: ExponentialFamily
     statistics: Tensor
     interaction: Tensor
     observed_bias: Tensor
@@ -237,5 +201,5 @@ class Harmonium:
 
     def log_joint(self, x: Tensor) -> Tensor:
         """log p(x, z), with the exact log-partition, `[..., B, D]` to `[..., B, K]`."""
-        log_likelihood = pairwise_log_density(self.observed, x, self.decoder())
-        return self.log_prior(self.observed.size(x)) + log_likelihood
+        log_prior = self.log_prior(self.observed.size(x))
+        return log_prior + pairwise_log_density(self.observed, x, self.decoder())

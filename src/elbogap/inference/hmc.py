@@ -1,7 +1,7 @@
 """Hamiltonian Monte Carlo with unit mass: many chains as one program, on a user's log-density.
 
-All randomness comes as tensors, so that a chain is a fixed sequence of operations. Gradients are those of
-the log-density in the state alone; nothing flows back to what the chain started from.
+The noise of T iterations of chains `[..., D]` are standard normal `momenta` `[T, ..., D]` and `uniforms`
+`[T, ...]`. Gradients are those of the log-density in the state alone: draws are constants.
 
 A log-density may raise where it does not exist, such as where a matrix is not positive definite. At the start
 any exception is an error of the user's. Later those of `UNDEFINED` reject the proposals of this iteration, of
@@ -10,14 +10,14 @@ the run.
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Size, Tensor
 
 from elbogap.errors import UserError, circumstance
-from elbogap.inference.noise import Spec, Specs, take
+from elbogap.inference.noise import Noise, Spec, Specs, draw, take
 
 LogDensity = Callable[[Tensor], Tensor]
 """An unnormalised log-density in nats, `[..., D]` to `[...]`, differentiable, each chain by itself."""
@@ -28,32 +28,10 @@ UNDEFINED = (torch.linalg.LinAlgError, ValueError, ArithmeticError)
 
 
 @dataclass(frozen=True)
-class Noise:
-    """The randomness of T iterations.
-
-    Attributes:
-        momenta: standard normal, `[T, ..., D]`.
-        uniforms: in (0, 1), `[T, ...]`.
-    """
-
-    momenta: Tensor
-    uniforms: Tensor
-
-    @classmethod
-    def draw(cls, iterations: int, start: Tensor, generator: torch.Generator) -> "Noise":
-        """For chains that start at `[..., D]`."""
-        shape, kind = (iterations, *start.shape), {"dtype": start.dtype, "device": start.device}
-        momenta = torch.randn(shape, generator=generator, **kind)  # type: ignore[call-overload]
-        return cls(momenta, torch.rand(shape[:-1], generator=generator, **kind))  # type: ignore[call-overload]
-
-
-@dataclass(frozen=True)
 class Adaptation:
     """d <- d (1 + r (a - a*) / a*) after each iteration, a being the acceptance of the chains that share d.
 
-    Attributes:
-        target: a*, the acceptance probability to reach.
-        rate: r.
+    The acceptance probability to reach is a* (`target`), the rate r.
     """
 
     target: float = 0.9
@@ -62,13 +40,10 @@ class Adaptation:
 
 @dataclass(frozen=True)
 class Chains:
-    """What T iterations gave.
+    """What T iterations gave: states after each, `[T, ..., D]`, and probabilities of acceptance, `[T, ...]`.
 
-    Attributes:
-        draws: the states after each iteration, `[T, ..., D]`.
-        acceptance: probabilities of acceptance, `[T, ...]`.
-        step_size: the leapfrog step at the end, of the shape in which it came.
-        undefined: iterations that rejected all proposals because the log-density raised (:data:`UNDEFINED`).
+    The step size is that of the end; `undefined` counts the iterations that rejected all proposals because
+    the log-density raised one of :data:`UNDEFINED`.
     """
 
     draws: Tensor
@@ -80,6 +55,11 @@ class Chains:
     def last(self) -> Tensor:
         """The states at the end, `[..., D]`."""
         return self.draws[-1]
+
+
+def draw_noise(num_iterations: int, start: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
+    """The noise of T iterations of chains that start at `[..., D]`, on the device of the generator."""
+    return draw(_specs(num_iterations, *start.shape), generator, dtype=start.dtype)
 
 
 def sample(
@@ -98,30 +78,22 @@ def sample(
     with probability min(1, exp(-dH)) (Neal 2011). A proposal with non-finite energy is rejected. Where the
     log-density raises one of :data:`UNDEFINED`, all chains reject, with acceptance 0.
 
-    Args:
-        log_density: log p, up to a constant.
-        start: where the chains begin, `[..., D]`; log p is finite there.
-        noise: momenta and uniforms of T iterations.
-        step_size: leapfrog step d, a number or broadcast against the chains `[...]`; chains along axes of
-            length 1 or absent share it.
-        leapfrog_steps: integrator steps per iteration.
-        adapting: how many of the first iterations adapt d.
-        adaptation: how they do; None means the values of :class:`Adaptation`.
-
-    Raises:
-        UserError: shapes that do not fit, no iteration, a step size that is not positive, or a log-density
-            that cannot be had at the start.
+    Chains begin at `start` `[..., D]`, where log p is finite. The step size d is a number or broadcasts
+    against the chains `[...]`, which share it along axes of length 1 or absent. The first `adapting`
+    iterations adapt it; None means the values of :class:`Adaptation`. UserError if shapes do not fit, there
+    is no iteration, the step size is not positive or the log-density cannot be had at the start.
     """
     state = start.detach()
     if not isinstance(step_size, Tensor):
         if not step_size > 0:
             raise UserError(f"the step size must be positive, not {step_size}")
         step_size = state.new_full((), step_size)
-    _check(state, noise, step_size, leapfrog_steps)
+    momenta, uniforms = take(noise, "momenta"), take(noise, "uniforms")
+    _check(state, momenta.shape, uniforms.shape, step_size.shape, leapfrog_steps)
     value, gradient = _first_slope(log_density, state)
     rule = adaptation or Adaptation()
     draws, acceptances, undefined = [], [], 0
-    for i, (momentum, uniform) in enumerate(zip(noise.momenta, noise.uniforms, strict=True)):
+    for i, (momentum, uniform) in enumerate(zip(momenta, uniforms, strict=True)):
         d = step_size.unsqueeze(-1) if step_size.ndim else step_size
         v = momentum + 0.5 * d * gradient
         proposal = state
@@ -147,25 +119,23 @@ def sample(
     return Chains(torch.stack(draws), torch.stack(acceptances), step_size, undefined)
 
 
-def _check(start: Tensor, noise: Noise, step_size: Tensor, leapfrog_steps: int) -> None:
+def _check(start: Tensor, momenta: Size, uniforms: Size, step_size: Size, leapfrog_steps: int) -> None:
     """Refuse shapes that do not fit, and chains without iterations or steps."""
-    chains, momenta, uniforms = start.shape[:-1], noise.momenta.shape, noise.uniforms.shape
+    chains = start.shape[:-1]
     if not start.ndim or momenta[1:] != start.shape or uniforms != momenta[:-1]:
         raise UserError(
             f"chains from {list(start.shape)} need momenta [T, ..., D] and uniforms [T, ...], not "
-            f"{list(momenta)} and {list(uniforms)}: Noise.draw makes them"
+            f"{list(momenta)} and {list(uniforms)}: hmc.draw_noise makes them"
         )
     if not momenta[0] or leapfrog_steps < 1:
         raise UserError(f"{momenta[0]} iterations of {leapfrog_steps} leapfrog steps: take 1 or more of each")
-    fitting = step_size.ndim <= len(chains) and all(
-        one in (1, every) for one, every in zip(reversed(step_size.shape), reversed(chains), strict=False)
-    )
-    if not fitting:
-        raise UserError(f"step sizes {list(step_size.shape)} do not broadcast against chains {list(chains)}")
+    ends = zip(reversed(step_size), reversed(chains), strict=False)
+    if len(step_size) > len(chains) or any(size not in (1, count) for size, count in ends):
+        raise UserError(f"step sizes {list(step_size)} do not broadcast against chains {list(chains)}")
 
 
 def _first_slope(log_density: LogDensity, start: Tensor) -> tuple[Tensor, Tensor]:
-    """That of the start, where any exception is the user's to mend."""
+    """log p and its gradient at the start, where any exception is the user's to mend."""
     try:
         value, gradient = _slope(log_density, start)
     except Exception as error:
@@ -194,14 +164,7 @@ def _slope(log_density: LogDensity, state: Tensor) -> tuple[Tensor, Tensor]:
 
 @dataclass(frozen=True)
 class Kernel:
-    """The settings of chains, and the noise that they take.
-
-    Attributes:
-        num_iterations: T, with the burn-in.
-        leapfrog_steps: integrator steps per iteration.
-        burn_in: the first iterations, which adapt the step size and may be dropped.
-        adaptation: how it adapts; None keeps it.
-    """
+    """Settings of chains; the first iterations (`burn_in`) adapt the step size unless adaptation is None."""
 
     num_iterations: int
     leapfrog_steps: int = 5
@@ -210,15 +173,10 @@ class Kernel:
 
     def noise(self, chains: int, dimensions: int) -> Specs:
         """`momenta` `[T, C, D]` and `uniforms` `[T, C]` of C chains."""
-        shape = (self.num_iterations, chains)
-        return {"momenta": Spec((*shape, dimensions)), "uniforms": Spec(shape, uniform=True)}
+        return _specs(self.num_iterations, chains, dimensions)
 
     def run(
-        self,
-        log_density: LogDensity,
-        start: Tensor,
-        noise: Mapping[str, Tensor] | None,
-        step_size: Tensor | float,
+        self, log_density: LogDensity, start: Tensor, noise: Noise | None, step_size: Tensor | float
     ) -> Chains:
         """Chains of :func:`sample` from `[..., C, D]` with noise `[..., T, C, D]` and `[..., T, C]`."""
         momenta = take(noise, "momenta", self.num_iterations, *start.shape[-2:])
@@ -226,9 +184,14 @@ class Kernel:
         return sample(
             log_density,
             start,
-            Noise(momenta.movedim(-3, 0), uniforms.movedim(-2, 0)),
+            {"momenta": momenta.movedim(-3, 0), "uniforms": uniforms.movedim(-2, 0)},
             step_size=step_size,
             leapfrog_steps=self.leapfrog_steps,
             adapting=self.burn_in if self.adaptation else 0,
             adaptation=self.adaptation,
         )
+
+
+def _specs(num_iterations: int, *chains: int) -> Specs:
+    shape = (num_iterations, *chains)
+    return {"momenta": Spec(shape), "uniforms": Spec(shape[:-1], uniform=True)}

@@ -7,7 +7,7 @@ Write w(z) = p(x, z) / q(z | x) and S = sum_{j>=2} w(z_j) over k - 1 other draws
 
 Only the marginal is normalised; it is the density of what :func:`resample` returns. The identity
 L_IWAE[q] = L_VAE[q_IW] holds for the batch-conditional one, averaged over the other draws; with the marginal,
-L_VAE[q_IW] is larger (t log t is convex).
+L_VAE[q_IW] is larger (t log t is convex). All values are in nats.
 
 The authors' plotting code draws k others but divides by k, not k + 1. What it shows is k / (k + 1) times the
 marginal q_IW of k + 1 draws, so its mass is k / (k + 1); here there are always k - 1 others.
@@ -27,12 +27,7 @@ from elbogap.inference.bounds import draws_axis
 def log_batch_conditional(log_q: Tensor, log_weights: Tensor) -> Tensor:
     """log q_IW(z_i | x, z_\\i) = log k + log w~_i + log q(z_i | x) at each draw i of a batch of k.
 
-    Args:
-        log_q: log q(z_i | x), `[..., S, B]` with S = k, or `[S]`.
-        log_weights: log w(z_i), `[..., S, B]`, or `[S]`.
-
-    Returns:
-        `[..., S, B]`, in nats; NaN and constant where no weight, or an infinite one, is among a point's.
+    All are `[..., k, B]`, or `[k]`; NaN and constant where a point has no weight, or an infinite one.
     """
     axis = draws_axis(log_weights)
     return math.log(log_weights.shape[axis]) + log_softmax(log_weights, axis) + log_q
@@ -41,42 +36,25 @@ def log_batch_conditional(log_q: Tensor, log_weights: Tensor) -> Tensor:
 def log_conditional(log_q: Tensor, log_weight: Tensor, log_other_weights: Tensor) -> Tensor:
     """log q_IW(z | x, z_2..z_k) = log k + log sigmoid(log w(z) - log S) + log q(z | x) at any point z.
 
-    Args:
-        log_q: log q(z | x) at B points, `[..., B]`.
-        log_weight: log w(z) at the same points, `[..., B]`.
-        log_other_weights: log w(z_j) of the others, `[..., k - 1, B]` or `[..., k - 1, 1]` to share them.
-
-    Returns:
-        `[..., B]`, in nats; equal to `log_q` when there are no others; NaN and constant where neither z nor
-        the others have any weight.
-
-    Raises:
-        UserError: the others have no axis of points.
+    `log_q` and `log_weight` of B points are `[..., B]`, log w(z_j) of the others `[..., k - 1, B]`, or
+    `[..., k - 1, 1]` to share them. Without others it is `log_q`; NaN and constant where neither z nor the
+    others have any weight. UserError if the others have no axis of points.
     """
     if log_other_weights.ndim < 2:
         shape = list(log_other_weights.shape)
         raise UserError(f"log-weights of k - 1 other draws have the shape [..., k - 1, B], not {shape}")
     ratio = log_weight - log_sum_exp(log_other_weights, -2)
-    share = torch.where(ratio.isnan(), math.nan, functional.logsigmoid(torch.where(ratio.isnan(), 0, ratio)))
-    return math.log(log_other_weights.shape[-2] + 1) + share + log_q
+    log_fraction = functional.logsigmoid(torch.where(ratio.isnan(), 0, ratio))
+    log_fraction = torch.where(ratio.isnan(), math.nan, log_fraction)
+    return math.log(log_other_weights.shape[-2] + 1) + log_fraction + log_q
 
 
 def log_marginal(log_q: Tensor, log_weight: Tensor, log_other_weights: Tensor) -> Tensor:
     """log of (1/M) sum_m q_IW(z | x, z_2..z_k of batch m), an unbiased estimate of the marginal q_IW(z | x).
 
     Its logarithm is biased downwards by about Var / (2 M q_IW^2), so L_VAE computed from it lies below its
-    limit by a term of order 1/M; M = 1 gives L_IWAE.
-
-    Args:
-        log_q: log q(z | x) at B points, `[..., B]`.
-        log_weight: log w(z) at the same points, `[..., B]`.
-        log_other_weights: log w(z_j) of M batches of others, `[..., M, k - 1, B]` or `[..., M, k - 1, 1]`.
-
-    Returns:
-        `[..., B]`, in nats.
-
-    Raises:
-        UserError: the others have no axis of batches or of points.
+    limit by a term of order 1/M; M = 1 gives L_IWAE. Shapes are those of :func:`log_conditional`, with
+    `[..., M, k - 1, B]` for M batches of others; UserError without these axes.
     """
     if log_other_weights.ndim < 3:
         shape = list(log_other_weights.shape)
@@ -86,21 +64,12 @@ def log_marginal(log_q: Tensor, log_weight: Tensor, log_other_weights: Tensor) -
 
 
 def resample(draws: Tensor, log_weights: Tensor, generator: torch.Generator) -> Tensor:
-    """Sampling-importance-resampling: z_j with j ~ Cat(w~) (algorithm 1, which returns z_j).
+    """Sampling-importance-resampling: z_j with j ~ Cat(w~), a draw of q_IW(z | x) (algorithm 1).
 
-    Args:
-        draws: z_s, `[..., S, B, D]`, or `[S, D]` of one point.
-        log_weights: log w(z_s), `[..., S, B]`, or `[S]`.
-        generator: source of the choice, on the device of the weights.
-
-    Returns:
-        One draw of q_IW(z | x) per point, `[..., B, D]`.
-
-    Raises:
-        UserError: a point has no draw of finite positive weight, or one whose weight is infinite or NaN.
+    Shapes are those of :func:`choose`; the generator is on the device of the weights. UserError if a point
+    has no draw of positive weight, or one whose weight is infinite or NaN.
     """
-    axis = draws_axis(log_weights)
-    impossible = ~log_weights.amax(axis).isfinite()
+    impossible = ~log_weights.amax(draws_axis(log_weights)).isfinite()
     if impossible.any():
         raise UserError(
             f"{int(impossible.sum())} of {impossible.numel()} points have no weight above 0, or one that is "
@@ -112,13 +81,8 @@ def resample(draws: Tensor, log_weights: Tensor, generator: torch.Generator) -> 
 def choose(draws: Tensor, log_weights: Tensor, uniform: Tensor) -> Tensor:
     """z_j with j = argmax_s (log w~_s + g_s) ~ Cat(w~), g_s = -log(-log u_s) (Gumbel's trick).
 
-    Args:
-        draws: z_s, `[..., S, B, D]`, or `[S, D]` of one point.
-        log_weights: log w(z_s), `[..., S, B]`, or `[S]`.
-        uniform: u_s, of the same shape.
-
-    Returns:
-        `[..., B, D]`, or `[D]`.
+    Draws z_s `[..., S, B, D]` with log-weights and uniforms u_s `[..., S, B]` give `[..., B, D]`; of one
+    point they are `[S, D]` and `[S]`, and give `[D]`.
     """
     axis = draws_axis(log_weights)
     uniform = uniform.clamp(min=torch.finfo(uniform.dtype).tiny)  # 0 would hide a draw behind impossible ones

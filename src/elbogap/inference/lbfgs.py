@@ -12,12 +12,9 @@ from torch import Tensor
 def minimise(
     loss: Callable[[Tensor], Tensor], start: Tensor, **options: Any
 ) -> tuple[Tensor, OptimizeResult]:
-    """Where the search ends, in the shape of the start, and what SciPy says of it.
+    """Where the search for the least scalar loss ends, in the shape of the start, and what SciPy says of it.
 
-    Args:
-        loss: a scalar function of a tensor like `start`, differentiable.
-        start: where to begin, in float64.
-        options: such as `bounds` and `options` of :func:`scipy.optimize.minimize`.
+    The start is in float64; options are those of :func:`scipy.optimize.minimize`, such as `bounds`.
     """
 
     def value_and_gradient(flat: np.ndarray) -> tuple[float, np.ndarray]:

@@ -39,11 +39,7 @@ def draw(
 
 
 def take(noise: Noise | None, name: str, *shape: int) -> Tensor:
-    """The noise of this name, which must end in this shape; -1 stands for any length.
-
-    Raises:
-        UserError: it is missing, or of another shape.
-    """
+    """The noise of this name; UserError if it is missing or does not end in this shape (-1: any length)."""
     if noise is None or name not in noise:
         given = ", ".join(noise or ()) or "none"
         raise UserError(f"the noise '{name}' is missing (given: {given}); draw all that was asked for")

@@ -10,9 +10,7 @@ decoder f o h and the encoder h^-1 o g.
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -23,11 +21,9 @@ from elbogap.errors import UserError
 
 @dataclass(frozen=True)
 class MonotoneMap:
-    """A non-decreasing, piecewise linear map from latent values to codes, constant beyond its knots.
+    """A non-decreasing, piecewise linear map h from latent values to codes, constant beyond its knots.
 
-    Attributes:
-        latents: the knots' latent values, strictly increasing, `[K]`, float64.
-        codes: the map's values there, non-decreasing, `[K]`.
+    The knots' latent values `[K]` are strictly increasing, in float64, the codes there `[K]` non-decreasing.
     """
 
     latents: Tensor
@@ -48,11 +44,11 @@ class MonotoneMap:
         z = latents.double().contiguous()
         right = torch.searchsorted(self.latents, z).clamp(1, len(self.latents) - 1)
         start, end = self.latents[right - 1], self.latents[right]
-        share = ((z - start) / (end - start)).clamp(0, 1)
-        return torch.lerp(self.codes[right - 1], self.codes[right], share)
+        fraction = ((z - start) / (end - start)).clamp(0, 1)
+        return torch.lerp(self.codes[right - 1], self.codes[right], fraction)
 
     def inverse(self, codes: Tensor) -> Tensor:
-        """h^-1(c), `[...]` to `[...]`; beyond the extremes that of the extreme.
+        """h^-1(c), `[...]` to `[...]`; beyond the extreme codes that of the extreme.
 
         Where tied codes make h flat, it is the median of the prior on the flat piece.
         """
@@ -61,23 +57,18 @@ class MonotoneMap:
         last = len(self.codes) - 1
         left, right = (below - 1).clamp(0, last), below.clamp(0, last)
         width = self.codes[right] - self.codes[left]
-        share = torch.where(width > 0, (c - self.codes[left]) / torch.where(width > 0, width, 1), 0)
-        between = torch.lerp(self.latents[left], self.latents[right], share)
+        fraction = torch.where(width > 0, (c - self.codes[left]) / torch.where(width > 0, width, 1), 0)
+        between = torch.lerp(self.latents[left], self.latents[right], fraction)
         flat = 0.5 * (ndtr(self.latents[right]) + ndtr(self.latents[(upto - 1).clamp(0, last)]))
         return torch.where(upto - below > 1, ndtri(flat), between)
 
 
 def quantile_map(codes: Tensor) -> MonotoneMap:
-    """The monotone map h under which N(0, 1) becomes the codes' empirical law.
+    """The monotone map h under which N(0, 1) becomes the empirical law of codes `[N]`; ties are allowed.
 
     h takes u_(r) = Phi^-1((r - 1/2) / N) to the r-th smallest code and is linear in between. Beyond the
-    extremes it is constant: half of 1 / N of the prior's mass lies on each side, 1 / N in all.
-
-    Args:
-        codes: `[N]`; ties are allowed.
-
-    Raises:
-        UserError: fewer than two codes, or one that is not finite.
+    extremes it is constant: half of 1 / N of the prior's mass lies on each side, 1 / N in all. UserError if
+    there are fewer than two codes, or one is not finite.
     """
     if codes.ndim != 1 or len(codes) < 2 or not codes.isfinite().all():
         raise UserError("a quantile map needs two or more finite codes; check the model that made them")
@@ -91,59 +82,8 @@ def gaussian_copula(codes: Tensor) -> Tensor:
 
 
 def whitened(copula: Tensor) -> Tensor:
-    """z*_n = (u_n - mean u) / sd u (eq. 37), `[N]` to `[N]`; sd is the sample standard deviation.
-
-    Raises:
-        UserError: all u_n are equal.
-    """
-    deviation = copula.std()
-    if not deviation > 0:
+    """z*_n = (u_n - mean u) / sd u (eq. 37), `[N]` to `[N]`, sd of the sample; UserError if it is 0."""
+    scale = copula.std()
+    if not scale > 0:
         raise UserError(f"{len(copula)} equal codes cannot be whitened; check the model that made them")
-    return (copula - copula.mean()) / deviation
-
-
-@dataclass(frozen=True)
-class Regression:
-    """-|t_n - network(i_n)|^2 / (2 v) on minibatches, an objective for :func:`elbogap.ensemble.fit`.
-
-    With x_n, z*_n and v = 1/2 it is the summand of eq. 39; with g_psi-dagger(x_n), f(g(x_n)) and the noise
-    variance it is that of eq. 40, the divergence of two Gaussians, in nats.
-
-    Attributes:
-        inputs: i_n of each member, `[M, N, I]`.
-        targets: t_n of each member, `[M, N, O]`.
-        variance: v.
-        batch: points per step; the last incomplete minibatch of an epoch is left out.
-        streams: each member's generator of an epoch.
-    """
-
-    inputs: Tensor
-    targets: Tensor
-    variance: float
-    batch: int
-    streams: Sequence[Callable[[int], torch.Generator]]
-
-    reported: ClassVar[tuple[str, ...]] = ()
-
-    @property
-    def steps(self) -> int:
-        """Steps per epoch."""
-        return self.inputs.shape[1] // self.batch
-
-    def prepare(self, epoch: int) -> Mapping[str, Tensor]:
-        """`inputs` `[M, K, B, I]` and `targets` `[M, K, B, O]` in the epoch's order."""
-        count = self.inputs.shape[1]
-        orders = torch.stack([torch.randperm(count, generator=stream(epoch)) for stream in self.streams])
-        rows = orders[:, : self.steps * self.batch].to(self.inputs.device)
-        member = torch.arange(len(rows), device=rows.device)[:, None]
-        return {
-            name: values[member, rows].unflatten(1, (self.steps, self.batch))
-            for name, values in (("inputs", self.inputs), ("targets", self.targets))
-        }
-
-    def value(
-        self, networks: Mapping[str, Callable[[Tensor], Tensor]], batch: Mapping[str, Tensor]
-    ) -> Tensor:
-        """Mean over the minibatch, `[M]`; the network is the one named `network`."""
-        error = networks["network"](batch["inputs"]) - batch["targets"]
-        return -error.square().sum(-1).mean(-1) / (2 * self.variance)
+    return (copula - copula.mean()) / scale

@@ -17,17 +17,13 @@ class DampedRms(torch.optim.Optimizer):
     of gradient descent, large ones steps of about rho (Titsias and Ruiz 2019, Ruiz and Titsias 2019, code).
     """
 
-    def __init__(self, parameter: Tensor, shares: Tensor, lr: float | Tensor, decay: float = 0.9) -> None:
-        """Prepare the rule.
+    def __init__(self, parameter: Tensor, multiples: Tensor, lr: float | Tensor, decay: float = 0.9) -> None:
+        """Each element of the one parameter takes its multiple r of the learning rate rho; d is the decay.
 
-        Args:
-            parameter: what is trained, one tensor.
-            shares: r, the multiple of the learning rate rho that each element takes.
-            lr: rho, a number, or a tensor that the caller fills.
-            decay: d.
+        The rate `lr` is a number, or a tensor that the caller fills.
         """
         super().__init__([parameter], {"lr": lr})
-        self._parameter, self._shares, self._decay = parameter, shares, decay
+        self._parameter, self._multiples, self._decay = parameter, multiples, decay
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> None:  # type: ignore[override]
@@ -41,8 +37,8 @@ class DampedRms(torch.optim.Optimizer):
         weight = 1 - self._decay * (state["made"] > 0).to(gradient.dtype)
         state["made"].add_(1)
         size = CACHED if gradient.device.type == "cpu" else gradient.numel()
-        parts = (part.split(size) for part in (self._parameter, gradient, state["square"], self._shares))
-        for parameter, slope, square, share in zip(*parts, strict=True):
+        parts = (part.split(size) for part in (self._parameter, gradient, state["square"], self._multiples))
+        for parameter, slope, square, multiple in zip(*parts, strict=True):
             square.lerp_(slope.square(), weight)
-            step = (share * slope).div_(square.sqrt().add_(1)).mul_(self.param_groups[0]["lr"])
+            step = (multiple * slope).div_(square.sqrt().add_(1)).mul_(self.param_groups[0]["lr"])
             parameter.sub_(step)

@@ -16,10 +16,8 @@ from torch import Tensor, nn
 from elbogap.errors import UserError
 
 CHANNELS = 3
-SMALLEST = 4
-"""Side of the smallest feature map."""
-SLOPE = 0.2
-"""Slope of the leaky rectifiers at negative values."""
+SMALLEST = 4  # side of the smallest feature map
+SLOPE = 0.2  # of the leaky rectifiers at negative values
 
 
 class _Network(nn.Module):
@@ -28,18 +26,15 @@ class _Network(nn.Module):
     def __init__(self, dimensions: int, width: int, side: int, generator: torch.Generator) -> None:
         """Draw the weights: convolutions from N(0, .02^2), scales from N(1, .02^2); biases are 0.
 
-        Args:
-            dimensions: length of the vectors that images are made of or made into.
-            width: channels of the hidden layer next to the image.
-            side: width and height S of the images; 4 times a power of two, 8 at least.
-            generator: source of the initial weights.
-
-        Raises:
-            UserError: another side.
+        Images are made of vectors of these dimensions, or made into them; `width` are the channels of the
+        hidden layer next to the image. UserError if the side S is not 4 times a power of two, at least 8.
         """
         super().__init__()
         self.sizes = dimensions, width, side
-        self._build(dimensions, [width * 2**i for i in range(_doublings(side))])
+        factor, rest = divmod(side, SMALLEST)
+        if rest or factor < 2 or factor & (factor - 1):
+            raise UserError(f"images of side {side}: the side must be 8, 16, 32, 64 ...")
+        self._build(dimensions, [width * 2**i for i in range(factor.bit_length() - 1)])
         for module in self.modules():
             if isinstance(module, nn.Conv2d | nn.ConvTranspose2d | nn.BatchNorm2d):
                 centre = 1.0 if isinstance(module, nn.BatchNorm2d) else 0.0
@@ -58,11 +53,7 @@ class _Network(nn.Module):
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, np.ndarray]) -> Self:
-        """The network that :meth:`to_arrays` described; other arrays in the mapping are ignored.
-
-        Raises:
-            UserError: the arrays describe no such network.
-        """
+        """The network that :meth:`to_arrays` described, or UserError; other arrays are ignored."""
         try:
             dimensions, width, side = arrays["sizes"].tolist()
             network = cls(dimensions, width, side, torch.Generator())
@@ -119,14 +110,6 @@ class Encoder(ImageNetwork):
         """Mean m(x) and log-scale log s(x), `[B, L]` each, of images `[B, 3, S, S]`."""
         mean, log_scale = self(images).chunk(2, -1)
         return mean, log_scale
-
-
-def _doublings(side: int) -> int:
-    """How often the smallest side is doubled."""
-    factor, rest = divmod(side, SMALLEST)
-    if rest or factor < 2 or factor & (factor - 1):
-        raise UserError(f"images of side {side}: the side must be 8, 16, 32, 64 ...")
-    return factor.bit_length() - 1
 
 
 def _up(inputs: int, outputs: int, stride: int) -> nn.Module:

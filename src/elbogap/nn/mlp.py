@@ -9,7 +9,7 @@ import itertools
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, get_args
 
 import numpy as np
 import torch
@@ -41,9 +41,7 @@ ACTIVATIONS: Mapping[str, Callable[[Tensor], Tensor]] = {
     "tanh": _tanh,
 }
 
-_Backward = Callable[[Tensor, Tensor], Tensor]
-
-_BACKWARD: Mapping[str, _Backward] = {
+_BACKWARD: Mapping[str, Callable[[Tensor, Tensor], Tensor]] = {
     "identity": lambda gradient, _: gradient,
     "leaky_relu": lambda g, h: torch.ops.aten.leaky_relu_backward.grad_input(g, h, 0.01, True, grad_input=g),
     "relu": lambda g, h: torch.ops.aten.threshold_backward.grad_input(g, h, 0, grad_input=g),
@@ -111,13 +109,7 @@ class _Layers(torch.autograd.Function):
 
 @dataclass(frozen=True)
 class Layers:
-    """What M multi-layer perceptrons compute, as a function of plain tensors.
-
-    Attributes:
-        weights: per layer `[M, in, out]`.
-        biases: per layer `[M, 1, out]`.
-        activation: name of the hidden activation.
-    """
+    """What M multi-layer perceptrons of weights `[M, in, out]` and biases `[M, 1, out]` compute."""
 
     weights: Sequence[Tensor]
     biases: Sequence[Tensor]
@@ -126,8 +118,7 @@ class Layers:
     def __call__(self, inputs: Tensor) -> Tensor:
         """`[M, ..., in]` or `[1, ..., in]` to `[M, ..., out]`; for M = 1 also `[..., in]` to `[..., out]`.
 
-        Raises:
-            UserError: inputs of another shape.
+        Inputs of another shape are a UserError.
         """
         members, width, _ = self.weights[0].shape
         if inputs.ndim < 3 or inputs.shape[0] not in (1, members) or inputs.shape[-1] != width:
@@ -138,8 +129,7 @@ class Layers:
             parameters = itertools.chain(*zip(self.weights, self.biases, strict=True))
             output = _Layers.apply(self.activation, rows, *parameters)
         else:  # keep no layer longer than the next one needs it
-            layers = _layers(self.weights, self.biases, rows, self.activation)
-            (output,) = deque(layers, maxlen=1)
+            (output,) = deque(_layers(self.weights, self.biases, rows, self.activation), maxlen=1)
         return output.unflatten(1, batch)
 
     def _reshaped(self, inputs: Tensor) -> Tensor:
@@ -155,25 +145,16 @@ class Layers:
 
     def detach(self) -> "Layers":
         """The same with constant weights: gradients with respect to the inputs alone cost half as much."""
-        weights, biases = ([one.detach() for one in tensors] for tensors in (self.weights, self.biases))
+        weights, biases = ([tensor.detach() for tensor in own] for own in (self.weights, self.biases))
         return Layers(weights, biases, self.activation)
 
     def given(self, first: Tensor) -> "Given":
-        """The function of the last inputs where the first ones are fixed.
-
-        Args:
-            first: the first X inputs, `[M, B, X]`.
-        """
+        """The function of the last inputs where the first X are fixed, `[M, B, X]`."""
         return Given(self, first)
 
 
 class Given:
-    """Networks with their first inputs fixed, whose products with the first layer are made once.
-
-    Attributes:
-        layers: the networks.
-        first: the first X inputs, `[M, B, X]`.
-    """
+    """Networks with their first X inputs fixed, whose products with the first layer are made once."""
 
     def __init__(self, layers: Layers, first: Tensor) -> None:
         """Make the products, differentiable if gradients are enabled here."""
@@ -198,13 +179,8 @@ class Given:
 class MLP(nn.Module):
     """M multi-layer perceptrons of one shape, each with its own weights.
 
-    h_{l+1} = activation(h_l W_l + b_l), the last layer without activation. Autograd has first derivatives
-    only, the transformations of `torch.func` have all.
-
-    Attributes:
-        weights: per layer `[M, in, out]`.
-        biases: per layer `[M, 1, out]`.
-        activation: name of the hidden activation.
+    h_{l+1} = activation(h_l W_l + b_l), W `[M, in, out]`, b `[M, 1, out]`, the last layer without activation.
+    Autograd has first derivatives only, the transformations of `torch.func` have all.
     """
 
     def __init__(
@@ -216,37 +192,26 @@ class MLP(nn.Module):
         initialisation: Initialisation = "pytorch",
         dtype: torch.dtype = torch.float32,
     ) -> None:
-        """Draw the initial weights.
+        """Draw the initial weights of M networks; member m gets the same ones whatever M is.
 
-        Args:
-            members: number M of networks.
-            sizes: widths of all layers, e.g. `[1, 50, 50, 50, 2]` for three hidden layers of 50 units.
-            activation: name of the hidden activation (`ACTIVATIONS`).
-            generator: source of the initial weights; member m gets the same ones whatever M is.
-            initialisation: `pytorch` draws weights and biases from U(-a, a), a = 1 / sqrt(in), as
-                `torch.nn.Linear` does; `xavier` draws weights from U(-a, a), a = sqrt(6 / (in + out))
-                (Glorot and Bengio 2010), with biases 0; `wide` draws weights and biases from N(0, 1 / out),
-                and from N(0, 1) in the last layer (Titsias and Ruiz 2019, code).
-            dtype: floating-point type of the weights.
-
-        Raises:
-            UserError: an unknown activation or initialisation, or fewer than two sizes.
+        Sizes are the widths of all layers, e.g. `[1, 50, 50, 50, 2]` for three hidden layers of 50 units.
+        `pytorch` draws weights and biases from U(-a, a), a = 1 / sqrt(in), as `torch.nn.Linear` does;
+        `xavier` draws weights from U(-a, a), a = sqrt(6 / (in + out)) (Glorot and Bengio 2010), with biases
+        0; `wide` draws weights and biases from N(0, 1 / out), and from N(0, 1) in the last layer (Titsias and
+        Ruiz 2019, code). UserError for an unknown name, or fewer than two sizes.
         """
         super().__init__()
         if activation not in ACTIVATIONS:
             raise UserError(f"unknown activation '{activation}'; choose one of {', '.join(ACTIVATIONS)}")
-        if initialisation not in ("pytorch", "xavier", "wide"):
+        if initialisation not in get_args(Initialisation):
             raise UserError(f"unknown initialisation '{initialisation}'; choose pytorch, xavier or wide")
         if len(sizes) < 2:
             raise UserError(f"an MLP needs at least an input and an output size, got {list(sizes)}")
         self.activation: Activation = activation
         drawn = [_draw(sizes, generator, initialisation, dtype) for _ in range(members)]
-        layers = range(len(sizes) - 1)
-        self.weights = nn.ParameterList(
-            torch.stack([member[layer][0] for member in drawn]) for layer in layers
-        )
-        self.biases = nn.ParameterList(
-            torch.stack([member[layer][1] for member in drawn]) for layer in layers
+        self.weights, self.biases = (
+            nn.ParameterList(torch.stack(layer) for layer in zip(*of_members, strict=True))
+            for of_members in zip(*drawn, strict=True)
         )
 
     @property
@@ -260,11 +225,7 @@ class MLP(nn.Module):
         return [self.weights[0].shape[1], *(weight.shape[2] for weight in self.weights)]
 
     def forward(self, inputs: Tensor) -> Tensor:
-        """`[M, ..., in]` or `[1, ..., in]` to `[M, ..., out]`; for M = 1 also `[..., in]` to `[..., out]`.
-
-        Raises:
-            UserError: inputs of another shape.
-        """
+        """The outputs, as :class:`Layers` give them."""
         return self.layers()(inputs)
 
     def layers(self) -> Layers:
@@ -284,29 +245,27 @@ class MLP(nn.Module):
         initialisation: Initialisation = "pytorch",
     ) -> Self:
         """One member per generator, which draws its initial weights."""
-        return cls.joined([MLP(1, sizes, activation, one, initialisation) for one in generators])
+        return cls.joined([MLP(1, sizes, activation, own, initialisation) for own in generators])
 
     @classmethod
     def constant(cls, values: Tensor) -> Self:
         """M functions of nothing, `[M, ..., 0]` to `[M, ..., D]`; the values `[M, D]` are parameters."""
-        return cls.from_tensors(
-            [values.new_zeros(len(values), 0, values.shape[1])], [values[:, None]], "identity"
-        )
+        weight = values.new_zeros(len(values), 0, values.shape[1])
+        return cls.from_tensors([weight], [values[:, None]], "identity")
 
     @classmethod
     def joined(cls, networks: Sequence["MLP"]) -> Self:
         """The members of several ensembles of one shape and activation, one after the other."""
-        of_layers = zip(*(network.layer_weights() for network in networks), strict=True)
-        weights = [torch.cat(layer) for layer in of_layers]
-        biases = [torch.cat(layer) for layer in zip(*(network.biases for network in networks), strict=True)]
+        weights, biases = (
+            [torch.cat(layer) for layer in zip(*of_networks, strict=True)]
+            for of_networks in ([one.layer_weights() for one in networks], [one.biases for one in networks])
+        )
         return cls.from_tensors(weights, biases, networks[0].activation)
 
     def select(self, members: Sequence[int]) -> "MLP":
         """Some of the members, as an ensemble of their own with the same dtype that shares no storage."""
-        chosen = {
-            name: value[list(members)] if value.ndim else value for name, value in self.to_arrays().items()
-        }
-        return MLP.from_arrays(chosen)
+        arrays = self.to_arrays().items()
+        return MLP.from_arrays({name: own[list(members)] if own.ndim else own for name, own in arrays})
 
     def to_arrays(self) -> dict[str, np.ndarray]:
         """Everything that :meth:`from_arrays` needs: `weight0`, `bias0`, ... and `activation`."""
@@ -318,11 +277,7 @@ class MLP(nn.Module):
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, np.ndarray]) -> Self:
-        """The networks that :meth:`to_arrays` described; other arrays in the mapping are ignored.
-
-        Raises:
-            UserError: the arrays describe no MLP.
-        """
+        """The networks that :meth:`to_arrays` described, or UserError; other arrays are ignored."""
         layers = sum(name.removeprefix("weight").isdigit() for name in arrays)
         try:
             weights = [torch.as_tensor(arrays[f"weight{layer}"]) for layer in range(layers)]
@@ -330,9 +285,7 @@ class MLP(nn.Module):
             activation = str(arrays["activation"])
             return cls.from_tensors(weights, biases, activation)  # type: ignore[arg-type]
         except (KeyError, IndexError) as error:
-            raise UserError(
-                f"these arrays are no MLP ({sorted(arrays)}); rebuild the file they come from"
-            ) from error
+            raise UserError(f"these arrays are no MLP ({sorted(arrays)}); rebuild their file") from error
 
     @classmethod
     def from_tensors(
@@ -342,31 +295,28 @@ class MLP(nn.Module):
         sizes = [weights[0].shape[1], *(weight.shape[2] for weight in weights)]
         network = cls(len(weights[0]), sizes, activation, torch.Generator(), dtype=weights[0].dtype)
         with torch.no_grad():
-            for parameter, value in zip(
-                [*network.weights, *network.biases], [*weights, *biases], strict=True
-            ):
+            for parameter, value in zip(network.parameters(), [*weights, *biases], strict=True):
                 parameter.copy_(value)
         return network
 
 
 def _draw(
     sizes: Sequence[int], generator: torch.Generator, initialisation: Initialisation, dtype: torch.dtype
-) -> list[tuple[Tensor, Tensor]]:
-    """One member's weights `[in, out]` and biases `[1, out]`, layer by layer."""
-    layers = []
-    last = len(sizes) - 2
+) -> tuple[list[Tensor], list[Tensor]]:
+    """One member's weights `[in, out]` and biases `[1, out]`, drawn layer by layer."""
+    weights, biases, last = [], [], len(sizes) - 2
     for layer, (fan_in, fan_out) in enumerate(itertools.pairwise(sizes)):
         weight, bias = torch.zeros(fan_in, fan_out, dtype=dtype), torch.zeros(1, fan_out, dtype=dtype)
         if initialisation == "wide":
-            deviation = 1.0 if layer == last else fan_out**-0.5
-            weight.normal_(0, deviation, generator=generator)
-            bias.normal_(0, deviation, generator=generator)
-        elif initialisation == "xavier":
-            bound = (6 / (fan_in + fan_out)) ** 0.5
-            weight.uniform_(-bound, bound, generator=generator)
+            scale = 1.0 if layer == last else fan_out**-0.5
+            weight.normal_(0, scale, generator=generator)
+            bias.normal_(0, scale, generator=generator)
         else:
-            bound = max(1, fan_in) ** -0.5
+            xavier = initialisation == "xavier"
+            bound = (6 / (fan_in + fan_out)) ** 0.5 if xavier else max(1, fan_in) ** -0.5
             weight.uniform_(-bound, bound, generator=generator)
-            bias.uniform_(-bound, bound, generator=generator)
-        layers.append((weight, bias))
-    return layers
+            if not xavier:
+                bias.uniform_(-bound, bound, generator=generator)
+        weights.append(weight)
+        biases.append(bias)
+    return weights, biases

@@ -18,13 +18,8 @@ class NormBoundedMLP(MLP):
     """M multi-layer perceptrons whose weight columns are no longer than H.
 
     w_i = s_i v_i / |v_i|, s_i = min(|v_i|, H / (1 + exp(-u_i))), for column i of a layer, the weights that
-    lead into its unit i. v and u are trained; u starts at 0, where the bound is H / 2.
-
-    Attributes:
-        weights: v per layer, `[M, in, out]`.
-        biases: per layer, `[M, 1, out]`.
-        scales: u per layer, `[M, 1, out]`.
-        bound: H of each member, `[M, 1, 1]`.
+    lead into its unit i. v (`weights`) and u (`scales`, `[M, 1, out]`) are trained; u starts at 0, where the
+    bound is H / 2. H (`bound`) is `[M, 1, 1]`.
     """
 
     scales: nn.ParameterList
@@ -32,17 +27,13 @@ class NormBoundedMLP(MLP):
 
     @classmethod
     def around(cls, network: MLP, bounds: Sequence[float]) -> Self:
-        """The initial network with these weights as v, and a bound H for each of its members.
-
-        Raises:
-            UserError: a bound is not positive, or there is not one for each member.
-        """
+        """The initial network with these weights as v; UserError if a member has no positive bound H."""
         if len(bounds) != network.members or min(bounds) <= 0:
             raise UserError(f"{network.members} members need as many positive bounds, got {list(bounds)}")
-        one = cls.from_tensors(list(network.weights), list(network.biases), network.activation)
-        one.scales = nn.ParameterList(torch.zeros_like(bias) for bias in network.biases)
-        one.register_buffer("bound", network.weights[0].new_tensor(bounds).view(-1, 1, 1))
-        return one
+        bounded = cls.from_tensors(list(network.weights), list(network.biases), network.activation)
+        bounded.scales = nn.ParameterList(torch.zeros_like(bias) for bias in network.biases)
+        bounded.register_buffer("bound", network.weights[0].new_tensor(bounds).view(-1, 1, 1))
+        return bounded
 
     def layer_weights(self) -> list[Tensor]:
         """The weights w, `[M, in, out]` each, differentiable in v and u."""
@@ -51,12 +42,9 @@ class NormBoundedMLP(MLP):
 
     def to_arrays(self) -> dict[str, np.ndarray]:
         """The arrays of the plain network, which :meth:`select` and :meth:`MLP.from_arrays` give."""
-        return self.plain().to_arrays()
-
-    def plain(self) -> MLP:
-        """The same functions as an ordinary MLP."""
         with torch.no_grad():
-            return MLP.from_tensors(self.layer_weights(), list(self.biases), self.activation)
+            plain = MLP.from_tensors(self.layer_weights(), list(self.biases), self.activation)
+        return plain.to_arrays()
 
     def _shrinking(self, weight: Tensor, scale: Tensor) -> Tensor:
         """s_i / |v_i| = min(1, H sigmoid(u_i) / |v_i|), `[M, 1, out]`."""

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol, Self
+from typing import Any, Self
 
 import numpy as np
 
@@ -11,15 +11,8 @@ from elbogap.nn.mlp import MLP
 from elbogap.tables import read_arrays
 
 
-class Storable(Protocol):
-    """A network that describes itself by arrays."""
-
-    def to_arrays(self) -> dict[str, np.ndarray]:
-        """Everything that is needed to make it again."""
-
-
-def joined(networks: Mapping[str, Storable]) -> dict[str, np.ndarray]:
-    """The arrays of several networks, as `<network>/<array>`."""
+def joined(networks: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    """The arrays of several networks, which have a method `to_arrays`, as `<network>/<array>`."""
     return {
         f"{name}/{key}": value
         for name, network in networks.items()
@@ -35,12 +28,7 @@ def part(name: str, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
 
 @dataclass(frozen=True)
 class Stored:
-    """Networks of the same M members, and values of each member `[M, ...]` or of all.
-
-    Attributes:
-        networks: by name.
-        values: by name, without a slash.
-    """
+    """Networks of the same M members, and values of each `[M, ...]` or of all, named without slashes."""
 
     networks: Mapping[str, MLP]
     values: Mapping[str, np.ndarray] = field(default_factory=dict)
@@ -51,22 +39,14 @@ class Stored:
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, np.ndarray]) -> Self:
-        """What :meth:`to_arrays` gave.
-
-        Raises:
-            UserError: an array is missing.
-        """
+        """What :meth:`to_arrays` gave; UserError if an array is missing."""
         names = dict.fromkeys(path.partition("/")[0] for path in arrays if "/" in path)
         networks = {name: MLP.from_arrays(part(name, arrays)) for name in names}
         return cls(networks, {name: value for name, value in arrays.items() if "/" not in name})
 
     @classmethod
     def load(cls, path: Path) -> Self:
-        """From a file.
-
-        Raises:
-            UserError: the file is missing or holds no networks.
-        """
+        """What a file holds; UserError if it or an array is missing."""
         return cls.from_arrays(read_arrays(path))
 
     def member(self, member: int, device: str = "cpu") -> dict[str, MLP]:

@@ -1,7 +1,7 @@
 """The objectives against formulas written out with torch's own distributions, in float64."""
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from itertools import chain
 
 import pytest
@@ -12,7 +12,11 @@ from torch import Tensor
 from torch.distributions import Bernoulli, Normal, kl_divergence
 
 from elbogap.ensemble import Batch, Variational, continued_minibatches
-from elbogap.inference.objectives.elbo import ClosedFormELBO
+from elbogap.errors import UserError
+from elbogap.inference import noise
+from elbogap.inference.objectives.base import Estimate
+from elbogap.inference.objectives.denoising import Denoising
+from elbogap.inference.objectives.elbo import IWAE, ClosedFormELBO
 from elbogap.models.image_vae import bounds, log_joint, posterior
 from elbogap.nn.mlp import MLP
 from elbogap.papers.air.methods import Method
@@ -81,8 +85,8 @@ def of_image(encoder: list[Tensor], decoder: list[Tensor], x: Tensor, seen: Tens
     mean, log_variance = apply(encoder, seen).chunk(2)
     q, prior = Normal(mean, (log_variance / 2).exp()), Normal(torch.zeros(LATENT), torch.ones(LATENT))
     log_weights = []
-    for noise in noises:
-        z = q.loc + q.scale * noise
+    for normal in noises:
+        z = q.loc + q.scale * normal
         log_likelihood = Bernoulli(logits=apply(decoder, z)).log_prob(x).sum()
         if len(noises) == 1:
             return log_likelihood - kl_divergence(q, prior).sum()
@@ -160,6 +164,37 @@ def test_several_copies_are_the_mean_of_as_many_separate_bounds(
     assert len(apart) == m
     torch.testing.assert_close(together.value(nets, batch), torch.stack(apart).mean(0))
     assert (apart[0] - apart[1]).abs().min() > 0
+
+
+@pytest.mark.parametrize("bound", [ClosedFormELBO(), IWAE()])
+@pytest.mark.parametrize(("alpha", "weights"), [(0.0, [1.0]), (0.3, [0.3, 0.7]), (1.0, [1.0])])
+def test_denoising_keeps_the_contract_of_objectives(
+    images: Tensor, alpha: float, weights: list[float], bound: ClosedFormELBO | IWAE
+) -> None:
+    """A value for each view with its weight, alike for a member alone; wrong noise is refused."""
+    nets, x, denoising = networks(), images[:BATCH], Denoising(bound, alpha, PIXELS)
+    specs = denoising.noise(2, BATCH, dimensions=LATENT)
+    drawn = noise.draw(specs, torch.Generator().manual_seed(0), 3, dtype=torch.float64)
+
+    def estimate(drawn: dict[str, Tensor], members: Sequence[int] = range(3)) -> Estimate:
+        own = {name: net.select(members) for name, net in nets.items()}
+        seen = denoising.views(x.expand(len(members), -1, -1), torch.tensor(SIGMAS)[list(members)], drawn)
+        q = posterior(own["encoder"], seen[:, :, None])
+        return denoising.estimate(q, log_joint(own["decoder"], x), drawn)
+
+    found = estimate(drawn)
+    assert found.value.shape == found.surrogate.shape == (3, len(weights))
+    assert not found.value.requires_grad
+    assert found.weights is not None
+    assert found.weights.tolist() == pytest.approx(weights)
+    for member in range(3):
+        alone = estimate({name: value[[member]] for name, value in drawn.items()}, [member])
+        torch.testing.assert_close(alone.mean()[0], found.mean()[member])
+    for name, value in drawn.items():
+        for wrong in ({}, {name: torch.cat([value, value[..., -1:]], -1)}):
+            others = {other: kept for other, kept in drawn.items() if other != name}
+            with pytest.raises(UserError, match=f"the noise '{name}'"):
+                estimate(others | wrong)
 
 
 @given(images=st.integers(1, 30), steps=st.integers(1, 9), data=st.data())
@@ -260,9 +295,9 @@ def test_the_gradient_of_the_elbo_with_one_sample_has_the_divergence_in_closed_f
     kl = kl_divergence(Normal(q.mean, (q.log_variance / 2).exp()), Normal(0.0, 1.0)).sum()
     expected = torch.autograd.grad(-kl, list(nets["encoder"].parameters()))
     for seed in range(2):
-        noise = torch.randn(3, 1, IMAGES, LATENT, generator=torch.Generator().manual_seed(seed))
+        normal = torch.randn(3, 1, IMAGES, LATENT, generator=torch.Generator().manual_seed(seed))
         q, joint = posterior(nets["encoder"], images[None, None]), log_joint(nets["decoder"], images)
-        value = ClosedFormELBO().estimate(q, joint, {"normal": noise}).surrogate.sum()
+        value = ClosedFormELBO().estimate(q, joint, {"normal": normal}).surrogate.sum()
         found = torch.autograd.grad(value, list(nets["encoder"].parameters()))
         for left, right in zip(found, expected, strict=True):
             torch.testing.assert_close(left, right)

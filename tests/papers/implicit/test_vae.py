@@ -86,7 +86,7 @@ def test_the_model_learns_from_refined_draws_alone(vae_settings: VaeTrain, name:
     q = gaussian_posterior(networks, x)
     z = (q.mean + (0.5 * q.log_variance).exp() * batch["normal"]).detach()
     joint = vae.log_joint(networks["decoder"], x)
-    noise = hmc.Noise(batch["momenta"].transpose(0, 1), batch["uniforms"].transpose(0, 1))
+    noise = {"momenta": batch["momenta"].transpose(0, 1), "uniforms": batch["uniforms"].transpose(0, 1)}
     size = torch.full((2, 1), vae_settings.step_size / 2)
     rule = hmc.Adaptation(target=0.9)
     end = hmc.sample(joint, z, noise, step_size=size, leapfrog_steps=3, adapting=2, adaptation=rule).last

@@ -270,7 +270,7 @@ def test_each_member_stops_after_its_own_iterations(monkeypatch: pytest.MonkeyPa
     several = VCD(Kernel(5), 1.0, iterations=torch.tensor([5, 1, 3]))
     start = torch.zeros(3, 4, 2)
     batch = {"momenta": torch.zeros(3, 5, 4, 2), "uniforms": torch.zeros(3, 5, 4)}
-    end = several.refine(lambda z: z.sum(-1), start, batch, several.initial_state(3))
+    end = several.end(several.chains(lambda z: z.sum(-1), start, batch, several.initial_state(3)))
     assert end[:, 0, 0].tolist() == [5.0, 1.0, 3.0]
 
 
@@ -321,7 +321,7 @@ def test_the_leapfrog_matrix_is_what_chains_do() -> None:
     chains = hmc.sample(
         lambda x: -0.5 * x.square().sum(-1) / 0.3,
         z,
-        hmc.Noise(v, torch.zeros(1, 1, dtype=torch.float64)),
+        {"momenta": v, "uniforms": torch.zeros(1, 1, dtype=torch.float64)},
         step_size=torch.tensor(0.2, dtype=torch.float64),
         leapfrog_steps=4,
     )
@@ -340,7 +340,7 @@ def test_the_transition_keeps_mass_and_the_target_and_is_that_of_chains() -> Non
     moved = kernel @ Normal(1.0, 0.5).log_prob(z).exp()
     assert float(moved.sum() * cell) == pytest.approx(1, abs=1e-6)
     start = 1 + 0.5 * randn(100_000, 1)
-    noise = hmc.Noise.draw(1, start, torch.Generator().manual_seed(1))
+    noise = hmc.draw_noise(1, start, torch.Generator().manual_seed(1))
     step = torch.tensor(step_size, dtype=torch.float64)
     chains = hmc.sample(
         lambda x: -0.5 * x.square().sum(-1), start, noise, step_size=step, leapfrog_steps=steps

@@ -14,9 +14,6 @@ from elbogap.inference.noise import Noise, Specs
 LogJoint = Callable[[Tensor], Tensor]
 """log p(x, z) in nats, up to a constant, of draws z `[..., D]`: `[...]`."""
 
-Bias = Literal["exact", "below"]
-"""Whether an estimate of log q(z) is exact, or below it on average."""
-
 
 class Family(ABC):
     """A distribution q(z), or one for each observation and member: its parameters broadcast against draws.
@@ -25,8 +22,8 @@ class Family(ABC):
     are frozen dataclasses of tensors and functions, differentiable in all of them.
     """
 
-    bias: ClassVar[Bias] = "exact"
-    """What :meth:`log_prob` gives at points that do not depend on its noise."""
+    bias: ClassVar[Literal["exact", "below"]] = "exact"
+    """Whether :meth:`log_prob` is exact or, at points independent of its noise, below log q on average."""
     has_rsample: ClassVar[bool] = True
     """Whether draws are reparameterised; of others there is :meth:`sample` alone."""
     draws_axis: int = -2
@@ -37,20 +34,16 @@ class Family(ABC):
         """The standard noise of draws `[*batch, D]`."""
 
     def rsample(self, noise: Noise) -> Tensor:
-        """Reparameterised draws z, `[..., D]`.
-
-        Raises:
-            UserError: the family has none.
-        """
+        """Reparameterised draws z, `[..., D]`. UserError if the family has none."""
         raise UserError(
             f"draws of {type(self).__name__} are not reparameterised, and have no gradient in its "
             "parameters; take sample, and an objective that needs no such gradient"
         )
 
+    @torch.no_grad()
     def sample(self, noise: Noise) -> Tensor:
         """Draws z without gradient, `[..., D]`."""
-        with torch.no_grad():
-            return self.rsample(noise)
+        return self.rsample(noise)
 
     def log_prob_noise(self, *batch: int) -> Specs:
         """The further noise that :meth:`log_prob` takes at z `[*batch, D]`, if it is an estimate."""

@@ -2,7 +2,6 @@
 
 import math
 from dataclasses import dataclass
-from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -14,13 +13,9 @@ from elbogap.inference.noise import Noise, Spec, Specs, take
 
 @dataclass(frozen=True)
 class BernoulliCodes(Family):
-    """q(z) = prod_l Bernoulli(z_l; sigmoid(a_l)), codes z in {0, 1}^L; not reparameterised.
+    """q(z) = prod_l Bernoulli(z_l; sigmoid(a_l)), z in {0, 1}^L; logits a broadcast against z `[..., L]`."""
 
-    Attributes:
-        logits: a, broadcast against draws `[..., L]`.
-    """
-
-    has_rsample: ClassVar[bool] = False
+    has_rsample = False
 
     logits: Tensor
 

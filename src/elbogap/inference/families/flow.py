@@ -15,11 +15,9 @@ from elbogap.inference.noise import Noise, Spec, Specs, take
 
 @dataclass(frozen=True)
 class Flow(Family):
-    """q(z) = N(f(z); 0, I) |det df/dz| with an invertible network f.
+    """q(z) = N(f(z); 0, I) |det df/dz|; with a context c `[B, C]` it is q(z|c_b), one for each row.
 
-    Attributes:
-        network: a flow of zuko, such as `zuko.flows.NSF(features=D)`; its base is the standard normal.
-        context: c `[B, C]`, for one q(z|c_b) per row, if the network takes a context.
+    The invertible network f is a flow of zuko, such as `zuko.flows.NSF(features=D)`, on a standard normal.
     """
 
     network: LazyDistribution
@@ -27,16 +25,12 @@ class Flow(Family):
 
     @property
     def distribution(self) -> NormalizingFlow:
-        """The flow with the present parameters, given its context.
-
-        Raises:
-            UserError: the network is no normalising flow.
-        """
-        given = self.network(self.context)
-        if not isinstance(given, NormalizingFlow):
-            kind = type(given).__name__
+        """The flow with the present parameters, given its context; UserError if the network is none."""
+        flow = self.network(self.context)
+        if not isinstance(flow, NormalizingFlow):
+            kind = type(flow).__name__
             raise UserError(f"a Flow takes a flow of zuko, such as NSF(features=2), not one of a {kind}")
-        return given
+        return flow
 
     def noise(self, *batch: int) -> Specs:
         """`normal` u, `[*batch, D]`."""

@@ -5,24 +5,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from elbogap.densities import (
-    LOG_2PI,
-    gaussian_kl_to_standard,
-    gaussian_log_density,
-    standard_gaussian_log_density,
-)
+from elbogap.densities import gaussian_kl_to_standard, gaussian_log_density, standard_gaussian_log_density
 from elbogap.inference.families.base import Family
 from elbogap.inference.noise import Noise, Spec, Specs, take
 
 
 @dataclass(frozen=True)
 class DiagonalGaussian(Family):
-    """q(z) = N(m, diag exp s), the mean field.
-
-    Attributes:
-        mean: m; with `log_variance` it broadcasts against draws `[..., D]`.
-        log_variance: s.
-    """
+    """q(z) = N(m, diag exp s), the mean field; m and s broadcast against draws `[..., D]`."""
 
     mean: Tensor
     log_variance: Tensor
@@ -46,12 +36,7 @@ class DiagonalGaussian(Family):
 
 @dataclass(frozen=True)
 class FullRankGaussian(Family):
-    """q(z) = N(m, L L^T).
-
-    Attributes:
-        mean: m, broadcasts against draws `[..., D]`.
-        scale_tril: L, lower triangular with a positive diagonal, `[..., D, D]`.
-    """
+    """q(z) = N(m, L L^T), m `[..., D]`, L `[..., D, D]` lower triangular with a positive diagonal."""
 
     mean: Tensor
     scale_tril: Tensor
@@ -67,15 +52,7 @@ class FullRankGaussian(Family):
 
     def log_prob(self, z: Tensor, noise: Noise | None = None) -> Tensor:
         """log N(z; m, L L^T)."""
-        whitened = torch.linalg.solve_triangular(
-            self.scale_tril, (z - self.mean).unsqueeze(-1), upper=False
-        ).squeeze(-1)
-        return standard_gaussian_log_density(whitened) - self.log_det()
-
-    def log_det(self) -> Tensor:
-        """log det L, `[...]`."""
-        return self.scale_tril.diagonal(dim1=-2, dim2=-1).log().sum(-1)
-
-    def entropy(self) -> Tensor:
-        """E_q[-log q(z)] in nats, `[...]`."""
-        return 0.5 * self.mean.shape[-1] * (1 + LOG_2PI) + self.log_det()
+        centred = (z - self.mean).unsqueeze(-1)
+        whitened = torch.linalg.solve_triangular(self.scale_tril, centred, upper=False).squeeze(-1)
+        log_det = self.scale_tril.diagonal(dim1=-2, dim2=-1).log().sum(-1)
+        return standard_gaussian_log_density(whitened) - log_det

@@ -12,12 +12,7 @@ from elbogap.inference.noise import Noise, Spec, Specs, take
 
 @dataclass(frozen=True)
 class Implicit(Family):
-    """z = f(e), e ~ N(0, I).
-
-    Attributes:
-        transform: f, `[..., E]` to `[..., D]`.
-        dimensions: the number E of dimensions of e.
-    """
+    """z = f(e), e ~ N(0, I) in E `dimensions`; the `transform` f maps `[..., E]` to `[..., D]`."""
 
     transform: Callable[[Tensor], Tensor]
     dimensions: int
@@ -31,9 +26,5 @@ class Implicit(Family):
         return self.transform(take(noise, "normal", self.dimensions))
 
     def log_prob(self, z: Tensor, noise: Noise | None = None) -> Tensor:
-        """There is none.
-
-        Raises:
-            UserError: always.
-        """
+        """There is none: a UserError."""
         raise UserError("an implicit distribution has no density; maximise DensityRatio, which needs none")

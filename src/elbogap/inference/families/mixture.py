@@ -1,8 +1,8 @@
 """Mixtures of diagonal Gaussians, with draws stratified over their components.
 
 Draws of a single random component would give no gradient to the weights. Here each of the K components makes
-n = S / K of the S draws, and E_q f(z) = sum_s w_s f(z_s) with w_s = pi_k / n for the draws of component k. No
-random choice depends on the weights, so that differentiating the sum gives unbiased gradients in all
+n = S / K of the S draws, and E_q f(z) = E sum_s w_s f(z_s) with w_s = pi_k / n for the draws of component k.
+No random choice depends on the weights, so that differentiating the sum gives unbiased gradients in all
 parameters, also of
 
     p^(x) = sum_s w_s p(x, z_s) / q(z_s|x),    E log p^(x) <= log p(x)
@@ -25,13 +25,10 @@ from elbogap.inference.noise import Noise, Spec, Specs, take
 
 @dataclass(frozen=True)
 class GaussianMixture(Family):
-    """q(z) = sum_k pi_k N(z; m_k, diag s_k^2), or one mixture for each observation.
+    """q(z) = sum_k pi_k N(z; m_k, diag s_k^2), log pi_k `[..., K]`, m_k and s_k `[..., K, D]`.
 
-    Attributes:
-        log_weight: log pi_k, `[..., K]`, or `[..., B, K]` for observations.
-        mean: m_k, `[..., K, D]` or `[..., B, K, D]`.
-        scale: s_k of the same shape; its signs do not matter.
-        draws_axis: where the S draws are in `[..., S, D]` (-2) or `[..., S, B, D]` (-3).
+    Draws are `[..., S, D]`, with `draws_axis` -2. One mixture for each observation has `[..., B, K]`,
+    `[..., B, K, D]`, draws `[..., S, B, D]` and -3. The signs of the scale do not matter.
     """
 
     log_weight: Tensor
@@ -52,11 +49,7 @@ class GaussianMixture(Family):
         return {"normal": Spec((*batch, self.mean.shape[-1]))}
 
     def rsample(self, noise: Noise) -> Tensor:
-        """z = m_k + s_k u: the first S / K draws are of the first component, and so on.
-
-        Raises:
-            UserError: S is no multiple of K.
-        """
+        """z = m_k + s_k u, S / K draws of each k in turn; UserError if S is no multiple of K."""
         normal = take(noise, "normal", self.mean.shape[-1])
         num_draws = normal.shape[self.draws_axis]
         return self._of_draws(self.mean, num_draws) + self._of_draws(self.scale, num_draws) * normal

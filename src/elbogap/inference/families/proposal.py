@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import ClassVar, NamedTuple, Self
+from typing import NamedTuple, Self
 
 import torch
 from torch import Tensor
@@ -18,11 +18,9 @@ TIE = 1e-9
 
 
 class Terms(NamedTuple):
-    """Which terms of a sum over i a bound evaluates.
+    """The terms i_t of a sum over i that a bound evaluates, the certain ones first, and log(w_t / q(i_t|n)).
 
-    Attributes:
-        indices: i_t, the certain ones first, `[..., T]`.
-        log_weights: log(w_t / q(i_t|n)) with the weights w_t of stratified draws, `[..., T]`.
+    Both are `[..., T]`; w_t are the weights of stratified draws.
     """
 
     indices: Tensor
@@ -40,14 +38,11 @@ class Proposal(Family):
 
     It stays in the log domain, since in single precision the mass of the rest often underflows to 0.
 
-    Attributes:
-        log_q: normalised log q(i|n), finite, `[B, N]`.
-        head: the set B_n(k), `[B, k]`.
-        log_rest: log q(not in B_n(k)|n), `[B, 1]`.
-        cumulative: sums of q~ up to each index, `[B, N]`, float64.
+    `log_q` is normalised and finite, `[B, N]`, `head` the set B_n(k), `[B, k]`, `log_rest` log q(not in
+    B_n(k)|n), `[B, 1]`; `cumulative` are the sums of q~ up to each index, `[B, N]`, in float64.
     """
 
-    has_rsample: ClassVar[bool] = False
+    has_rsample = False
 
     log_q: Tensor
     head: Tensor
@@ -56,15 +51,10 @@ class Proposal(Family):
 
     @classmethod
     def prepare(cls, log_q: Tensor, k: int, generator: torch.Generator) -> Self:
-        """Set the k largest of each row aside, and sum up the rest.
+        """Set the k largest of each row of normalised log q(i|n) `[..., N]` aside, and sum up the rest.
 
-        Args:
-            log_q: normalised log q(i|n), `[..., N]`.
-            k: terms taken for certain, 0 to N.
-            generator: breaks ties, on the device of `log_q`: where q is uniform, B_n(k) is a random set.
-
-        Raises:
-            UserError: k is out of range.
+        The generator, on the device of `log_q`, breaks ties: where q is uniform, B_n(k) is a random set.
+        UserError if k is not between 0 and N.
         """
         count = log_q.shape[-1]
         if not 0 <= k <= count:
@@ -88,11 +78,7 @@ class Proposal(Family):
         return type(self)(*map(change, (self.log_q, self.head, self.log_rest, self.cumulative)))
 
     def noise(self, *batch: int) -> Specs:
-        """`uniform`, `[..., S, 1]` for T draws, to be drawn in float64.
-
-        Raises:
-            UserError: fewer draws than there are certain ones.
-        """
+        """`uniform`, `[..., S, 1]` for T draws, to be drawn in float64; UserError if T is below k."""
         *lead, draws = batch
         k, count = self.head.shape[-1], self.log_q.shape[-1]
         if draws < k:
@@ -102,7 +88,7 @@ class Proposal(Family):
     def sample(self, noise: Noise) -> Tensor:
         """Indices i_t, `[..., T, 1]`; a draw inverts the cumulative sum by bisection."""
         uniform = take(noise, "uniform", -1, 1).squeeze(-1)
-        head, cumulative = (one.expand(*uniform.shape[:-1], -1) for one in (self.head, self.cumulative))
+        head, cumulative = (part.expand(*uniform.shape[:-1], -1) for part in (self.head, self.cumulative))
         if head.shape[-1] == cumulative.shape[-1]:
             return head.unsqueeze(-1)
         whole = cumulative[..., -1:]

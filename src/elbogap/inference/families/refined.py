@@ -1,14 +1,13 @@
 """The distribution q_t of draws that t MCMC iterations have refined (Ruiz and Titsias 2019)."""
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 from torch import Tensor
 
 from elbogap.densities import log_mean_exp
 from elbogap.errors import UserError
 from elbogap.inference import hmc
-from elbogap.inference.families.base import Bias, Family, LogJoint
+from elbogap.inference.families.base import Family, LogJoint
 from elbogap.inference.noise import Noise, Spec, Specs
 
 
@@ -23,16 +22,12 @@ class Refined(Family):
     an expectation over chains that start at z. It takes iterations that are all alike: with a step size that
     adapts they are not. The density depends on the parameters of q_0, the draws are constants.
 
-    Attributes:
-        initial: q_0, with an exact log-density; its draws are `[..., C, D]`.
-        log_joint: log p(x, z).
-        kernel: the t iterations.
-        step_size: of the leapfrog integrator.
-        num_chains: S, the chains from each z that estimate log q_t(z).
+    The `initial` q_0 has an exact log-density and draws `[..., C, D]`; the `kernel` makes the t iterations. S
+    chains (`num_chains`) from each z estimate log q_t(z).
     """
 
-    bias: ClassVar[Bias] = "below"
-    has_rsample: ClassVar[bool] = False
+    bias = "below"
+    has_rsample = False
 
     initial: Family
     log_joint: LogJoint
@@ -41,11 +36,7 @@ class Refined(Family):
     num_chains: int = 1
 
     def __post_init__(self) -> None:
-        """Refuse chains that adapt.
-
-        Raises:
-            UserError: the kernel adapts its step size.
-        """
+        """Refuse chains that adapt (UserError)."""
         if self.kernel.adaptation is not None:
             raise UserError("chains that adapt have no density q_t; take Kernel(..., adaptation=None)")
 

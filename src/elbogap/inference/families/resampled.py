@@ -1,12 +1,11 @@
 """The distribution q_IW that importance-weighted bounds imply (Cremer et al. 2017, algorithm 1)."""
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from elbogap.inference.families.base import Bias, Family, LogJoint
+from elbogap.inference.families.base import Family, LogJoint
 from elbogap.inference.importance import choose, log_marginal
 from elbogap.inference.noise import Noise, Spec, Specs, take
 
@@ -15,15 +14,12 @@ from elbogap.inference.noise import Noise, Spec, Specs, take
 class Resampled(Family):
     """One of k draws of q, chosen with probability w_j / sum_l w_l, w = p(x, z) / q(z|x).
 
-    Attributes:
-        proposal: q, with an exact log-density; its parameters broadcast against k draws `[..., k, B, D]`.
-        log_joint: log p(x, z).
-        num_proposals: k.
-        num_batches: M, the batches of k - 1 other draws that estimate log q_IW(z).
+    The `proposal` q has an exact log-density; its parameters broadcast against its k (`num_proposals`) draws
+    `[..., k, B, D]`. M (`num_batches`) batches of k - 1 other draws estimate log q_IW(z).
     """
 
-    bias: ClassVar[Bias] = "below"
-    has_rsample: ClassVar[bool] = False
+    bias = "below"
+    has_rsample = False
 
     proposal: Family
     log_joint: LogJoint

@@ -1,34 +1,29 @@
 """Semi-implicit distributions: Gaussians mixed by a network of noise (Yin and Zhou 2018; lecture, part II).
 
-q(z) = E_{e ~ N(0, I)} q(z|e), q(z|e) = N(mu(e), diag sigma^2). The conditional has a density, q itself has
-none in closed form. For q(z|x) the network depends on x as well.
+q(z|e), e ~ N(0, I), has a density, q itself none in closed form. For q(z|x) the network depends on x as well.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from elbogap.densities import gaussian_log_density, log_mean_exp, standard_gaussian_log_density
 from elbogap.inference import hmc
-from elbogap.inference.families.base import Bias, Family
+from elbogap.inference.families.base import Family
 from elbogap.inference.noise import Noise, Spec, Specs, take
 
 
 @dataclass(frozen=True)
 class SemiImplicit(Family):
-    """q(z) = E_e N(z; mu(e), diag exp(2 l)).
+    """q(z) = E_e q(z|e), q(z|e) = N(z; mu(e), diag sigma^2); the mean mu maps e `[..., E]` to `[..., D]`.
 
-    Attributes:
-        mean: mu, `[..., E]` to `[..., D]`.
-        log_scale: l, broadcast against draws `[..., D]`; it does not depend on e.
-        mixing: the number E of dimensions of e.
-        num_mixing: the number T of further noises that estimate log q(z).
+    log sigma broadcasts against draws `[..., D]` and does not depend on e, which has E (`mixing`) dimensions.
+    T (`num_mixing`) further noises estimate log q(z).
     """
 
-    bias: ClassVar[Bias] = "below"
+    bias = "below"
 
     mean: Callable[[Tensor], Tensor]
     log_scale: Tensor
@@ -37,8 +32,7 @@ class SemiImplicit(Family):
 
     def noise(self, *batch: int) -> Specs:
         """`mixing` e, `[*batch, E]`, and `normal` u, `[*batch, D]`."""
-        shapes = {"mixing": self.mixing, "normal": self.log_scale.shape[-1]}
-        return {name: Spec((*batch, size)) for name, size in shapes.items()}
+        return {"mixing": Spec((*batch, self.mixing)), "normal": Spec((*batch, self.log_scale.shape[-1]))}
 
     def log_prob_noise(self, *batch: int) -> Specs:
         """`more` e_t, `[..., T, B, E]`, where `batch` ends in B."""
@@ -46,20 +40,21 @@ class SemiImplicit(Family):
 
     def rsample(self, noise: Noise) -> Tensor:
         """z = mu(e) + sigma u."""
-        return self._draw(noise)[0]
+        mixing, normal = self._own(noise)
+        return self.mean(mixing) + self.log_scale.exp() * normal
 
     def log_prob(self, z: Tensor, noise: Noise | None = None) -> Tensor:
-        """log (1/T) sum_t q(z|e_t), which is below log q(z) on average.
+        """log (1/T) sum_t q(z|e_t), which is below log q(z) on average, `[..., B, D]` to `[..., B]`.
 
-        Args:
-            z: `[..., B, D]`.
-            noise: with `more`, fresh e_t `[..., T, B, E]`, or `[..., T, 1, E]` for all B alike.
+        The noise has `more`, fresh e_t `[..., T, B, E]`, or `[..., T, 1, E]` for all B alike.
         """
         return self._mixture(z, self.mean(self._more(z, noise)))
 
     def rsample_and_log_prob(self, noise: Noise) -> tuple[Tensor, Tensor]:
         """Draws, and log (1 / (T + 1)) [q(z|e) + sum_t q(z|e_t)], above log q(z) on average: SIVI's."""
-        z, mean = self._draw(noise)
+        mixing, normal = self._own(noise)
+        mean = self.mean(mixing)
+        z = mean + self.log_scale.exp() * normal
         more, means = self._more(z, noise), mean.unsqueeze(-3)
         if more.shape[-3]:
             others = self.mean(more)
@@ -72,7 +67,7 @@ class SemiImplicit(Family):
         return standard_gaussian_log_density(normal) - self.log_scale.sum(-1)
 
     def reverse_conditional(self, z: Tensor, noise: Noise) -> hmc.LogDensity:
-        """log q(e'|z) + log q(z) = log N(e'; 0, I) + log q(z|e') of e' `[..., E]`, for own draws z."""
+        """log q(e'|z), up to a constant, of e' `[..., E]`, for the draws z of this noise."""
 
         def of_mixing(mixing: Tensor) -> Tensor:
             conditional = gaussian_log_density(z, self.mean(mixing), 2 * self.log_scale)
@@ -80,11 +75,10 @@ class SemiImplicit(Family):
 
         return of_mixing
 
-    def _draw(self, noise: Noise) -> tuple[Tensor, Tensor]:
-        """z and mu(e), `[..., D]` each."""
+    def _own(self, noise: Noise) -> tuple[Tensor, Tensor]:
+        """e and u, `[..., E]` and `[..., D]`."""
         normal = take(noise, "normal", self.log_scale.shape[-1])
-        mean = self.mean(take(noise, "mixing", *normal.shape[:-1], self.mixing))
-        return mean + self.log_scale.exp() * normal, mean
+        return take(noise, "mixing", *normal.shape[:-1], self.mixing), normal
 
     def _more(self, z: Tensor, noise: Noise | None) -> Tensor:
         """e_t, `[..., T, B, E]` or `[..., T, 1, E]`, for z `[..., B, D]`."""

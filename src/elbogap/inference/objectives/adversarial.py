@@ -14,13 +14,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.functional import logsigmoid
 
+from elbogap.inference.bounds import zero_with_gradient
 from elbogap.inference.families.base import Family, LogJoint
 from elbogap.inference.noise import Noise, Spec, Specs, take
-from elbogap.inference.objectives.base import Estimate, Objective, likelihood
-from elbogap.inference.surrogate import zero_with_gradient
+from elbogap.inference.objectives.base import Estimate, Objective, State, likelihood
 
 Discriminator = Callable[[Tensor], Tensor]
 """The logit T of draws, `[..., D]` to `[...]`."""
@@ -32,21 +32,12 @@ class DensityRatio(Objective[Family]):
 
     The gradient reaches q through the draws alone: T depends on q too, but at the optimum the mean of that
     part, the score E_q[d log q / d theta], is 0. T's parameters get none: :class:`Classification` is theirs.
-
-    Attributes:
-        discriminator: T.
     """
 
     discriminator: Discriminator
 
-    def estimate(
-        self, q: Family, log_joint: LogJoint, noise: Noise, state: nn.Module | None = None
-    ) -> Estimate:
-        """`[...]` in nats.
-
-        Raises:
-            UserError: the log-joint is no :class:`StandardNormalPrior`.
-        """
+    def estimate(self, q: Family, log_joint: LogJoint, noise: Noise, state: State = None) -> Estimate:
+        """`[...]` in nats; a UserError if the log-joint is no :class:`StandardNormalPrior`."""
         z = q.rsample(noise)
         return Estimate.of(likelihood(log_joint)(z) - _constant(self.discriminator, z))
 
@@ -55,11 +46,7 @@ class DensityRatio(Objective[Family]):
 class Classification(Objective[Family]):
     """log D(z) + log(1 - D(z')), D = sigmoid(T), z ~ q and z' ~ p = N(0, I): maximised over T alone.
 
-    The maximum of its mean is 2 JSD(q, p) - 2 log 2, at T = log q - log p.
-
-    Attributes:
-        discriminator: T.
-        dimensions: D of z.
+    The maximum of its mean is 2 JSD(q, p) - 2 log 2, at T = log q - log p. `dimensions` is D of z.
     """
 
     discriminator: Discriminator
@@ -70,9 +57,7 @@ class Classification(Objective[Family]):
         own = super().noise(*batch, dimensions=dimensions, mixing=mixing)
         return dict(own) | {"prior": Spec((*batch, self.dimensions))}
 
-    def estimate(
-        self, q: Family, log_joint: LogJoint, noise: Noise, state: nn.Module | None = None
-    ) -> Estimate:
+    def estimate(self, q: Family, log_joint: LogJoint, noise: Noise, state: State = None) -> Estimate:
         """`[...]` in nats, whatever the log-joint."""
         z = q.sample(noise)
         prior = take(noise, "prior", *z.shape[-2:])
@@ -82,14 +67,9 @@ class Classification(Objective[Family]):
 
 
 def discriminator_objective(logits_q: Tensor, logits_p: Tensor) -> Tensor:
-    """E_q[log D(z)] + E_p[log(1 - D(z))], D = sigmoid(T) (slide "Density Ratio Estimation").
+    """E_q[log D(z)] + E_p[log(1 - D(z))], D = sigmoid(T), `[...]` in nats (slide "Density Ratio Estimation").
 
-    Args:
-        logits_q: T at draws of q, `[..., S]`.
-        logits_p: T at draws of p, `[..., S']`.
-
-    Returns:
-        `[...]`, in nats.
+    The logits are T at draws of q, `[..., S]`, and of p, `[..., S']`.
     """
     return logsigmoid(logits_q).mean(-1) + logsigmoid(-logits_p).mean(-1)
 

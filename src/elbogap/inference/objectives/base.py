@@ -10,11 +10,14 @@ from torch import Tensor, nn
 from elbogap.densities import standard_gaussian_log_density
 from elbogap.errors import UserError
 from elbogap.inference import hmc
+from elbogap.inference.bounds import zero_with_gradient
 from elbogap.inference.families.base import Family, LogJoint
 from elbogap.inference.noise import Noise, Spec, Specs
-from elbogap.inference.surrogate import zero_with_gradient
 
 Q = TypeVar("Q", bound=Family, contravariant=True)
+
+State = nn.Module | None
+"""What an objective carries from step to step and changes in place, if anything."""
 
 
 @runtime_checkable
@@ -35,11 +38,9 @@ def constant(log_joint: LogJoint) -> LogJoint:
 
 @dataclass(frozen=True)
 class StandardNormalPrior:
-    """p(x, z) = p(x|z) N(z; 0, I), a :class:`Model`.
+    """p(x, z) = p(x|z) N(z; 0, I), a :class:`Model`, from log p(x|z) in nats, `[..., D]` to `[...]`.
 
-    Attributes:
-        log_likelihood: log p(x|z) in nats, `[..., D]` to `[...]`.
-        constant_likelihood: the same, constant in its own parameters, if it has any that are trained.
+    The constant one is the same, constant in its own parameters, if it has any that are trained.
     """
 
     log_likelihood: LogJoint
@@ -55,11 +56,7 @@ class StandardNormalPrior:
 
 
 def likelihood(log_joint: LogJoint) -> LogJoint:
-    """log p(x|z) of a :class:`StandardNormalPrior`.
-
-    Raises:
-        UserError: the log-joint is none.
-    """
+    """log p(x|z) of a :class:`StandardNormalPrior`; UserError if the log-joint is none."""
     if not isinstance(log_joint, StandardNormalPrior):
         raise UserError("this objective takes StandardNormalPrior(log_likelihood) as log-joint")
     return log_joint.log_likelihood
@@ -69,10 +66,9 @@ def likelihood(log_joint: LogJoint) -> LogJoint:
 class Estimate:
     """What an objective gives for each draw or observation, to be maximised.
 
-    Attributes:
-        value: in nats, without gradient, `[...]`.
-        surrogate: has the gradient of the estimate; its value means nothing, `[...]`.
-        weights: along the last axis, as of stratified draws, constant, `[..., S]`; None where all are 1 / S.
+    The value in nats has no gradient; the surrogate has that of the estimate, and its own value means
+    nothing. Both are `[...]`. The constant weights along the last axis, `[..., S]`, are those of stratified
+    draws; None where all are 1 / S.
     """
 
     value: Tensor
@@ -87,9 +83,7 @@ class Estimate:
     def stratified(self, q: Family, of_start: Tensor) -> "Estimate":
         """With the weights of q's draws and their gradient; of q(z|x_b), `[..., S, B]`, the sum over s.
 
-        Args:
-            q: the family, of whose draws there is a value each.
-            of_start: the part of the value that is a function of z ~ q alone, without gradient.
+        The part of a draw's value that is a function of z ~ q alone is `of_start`, without gradient.
         """
         log_weights = q.log_draw_weights(self.value.shape[q.draws_axis + 1])
         if log_weights is None:
@@ -124,36 +118,25 @@ class Objective(ABC, Generic[Q]):
     """
 
     def noise(self, *batch: int, dimensions: int, mixing: int = 0) -> Specs:
-        """The noise of a step.
+        """The noise of a step, for draws `[*batch, D]`.
 
-        Args:
-            batch: the shape of the draws without their last axis.
-            dimensions: of the noise that q calls `normal`: D of z, or E of an implicit q.
-            mixing: E of the noise that a semi-implicit q calls `mixing`, 0 for others.
+        `dimensions` are those of the noise that q calls `normal`: D of z, or E of an implicit q; `mixing` is
+        E of the noise that a semi-implicit q calls `mixing`, 0 for others.
         """
         own = {"mixing": Spec((*batch, mixing))} if mixing else {}
         return own | {"normal": Spec((*batch, dimensions))}
 
-    def initial_state(self, members: int | None = None, device: str = "cpu") -> nn.Module | None:
-        """What is carried from step to step and changed in place, if anything.
-
-        Args:
-            members: M, where draws have an axis of members in front, `[M, ...]`.
-            device: where it lives.
-        """
+    def initial_state(self, members: int | None = None, device: str = "cpu") -> State:
+        """The state before the first step; `members` is M where draws have the shape `[M, ...]`."""
         return None
 
     @abstractmethod
-    def estimate(self, q: Q, log_joint: LogJoint, noise: Noise, state: nn.Module | None = None) -> Estimate:
+    def estimate(self, q: Q, log_joint: LogJoint, noise: Noise, state: State = None) -> Estimate:
         """The objective for each draw `[...]`, or for each observation where draws are combined."""
 
 
 class StepSize(nn.Module):
-    """The leapfrog step of each member, shared by its chains and carried from step to step of training.
-
-    Attributes:
-        value: `[M, 1]` for chains `[M, C]`; `[1]` for `[C]`.
-    """
+    """The leapfrog step of each member, shared by its chains: `value` `[M, 1]`, or `[1]` without members."""
 
     value: Tensor
 
@@ -168,17 +151,26 @@ def per_member(members: int | None) -> tuple[int, ...]:
     return (1,) if members is None else (members, 1)
 
 
-def adapted(
-    kernel: hmc.Kernel,
-    log_density: hmc.LogDensity,
-    start: Tensor,
-    noise: Noise,
-    state: nn.Module | None,
-    first: float,
-) -> hmc.Chains:
-    """Chains with the step size of the state, which adapts in place; with the first one without a state."""
-    if not isinstance(state, StepSize):
-        return kernel.run(log_density, start, noise, first)
-    chains = kernel.run(log_density, start, noise, state.value)
-    state.value.copy_(chains.step_size)
-    return chains
+@dataclass(frozen=True)
+class ChainObjective(Objective[Q]):
+    """What objectives with Hamiltonian Monte Carlo have in common: the chains, from a first step size on."""
+
+    kernel: hmc.Kernel
+    step_size: float
+
+    def noise(self, *batch: int, dimensions: int, mixing: int = 0) -> Specs:
+        """Besides those of q, `momenta` and `uniforms` of chains: of e where q is mixed, of z elsewhere."""
+        own = super().noise(*batch, dimensions=dimensions, mixing=mixing)
+        return {**own, **self.kernel.noise(batch[-1], mixing or dimensions)}
+
+    def initial_state(self, members: int | None = None, device: str = "cpu") -> StepSize:
+        """The step size, which the chains adapt."""
+        return StepSize(members, self.step_size, device)
+
+    def chains(self, log_density: hmc.LogDensity, start: Tensor, noise: Noise, state: State) -> hmc.Chains:
+        """Chains with the state's step size, which adapts in place, or without a state with the first one."""
+        if not isinstance(state, StepSize):
+            return self.kernel.run(log_density, start, noise, self.step_size)
+        chains = self.kernel.run(log_density, start, noise, state.value)
+        state.value.copy_(chains.step_size)
+        return chains

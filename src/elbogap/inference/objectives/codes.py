@@ -4,13 +4,13 @@ from abc import abstractmethod
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from elbogap.inference.bounds import zero_with_gradient
 from elbogap.inference.families.base import LogJoint
 from elbogap.inference.families.bernoulli import BernoulliCodes
 from elbogap.inference.noise import Noise, Spec, Specs, take
-from elbogap.inference.objectives.base import Estimate, Objective
-from elbogap.inference.surrogate import zero_with_gradient
+from elbogap.inference.objectives.base import Estimate, Objective, State
 
 
 @dataclass(frozen=True)
@@ -26,9 +26,7 @@ class OfCodes(Objective[BernoulliCodes]):
         """`uniform` u, `[*batch, L]`."""
         return {"uniform": Spec((*batch, dimensions), uniform=True)}
 
-    def estimate(
-        self, q: BernoulliCodes, log_joint: LogJoint, noise: Noise, state: nn.Module | None = None
-    ) -> Estimate:
+    def estimate(self, q: BernoulliCodes, log_joint: LogJoint, noise: Noise, state: State = None) -> Estimate:
         """`[...]` in nats."""
         uniform = take(noise, "uniform", q.logits.shape[-1])
         value, slope = self.slope(log_joint, q.detach(), uniform)

@@ -9,26 +9,22 @@ import torch
 from torch import Tensor, nn
 
 from elbogap.inference import hmc
+from elbogap.inference.bounds import zero_with_gradient
 from elbogap.inference.families.base import Family, LogJoint
-from elbogap.inference.noise import Noise, Specs, take
+from elbogap.inference.noise import Noise, take
 from elbogap.inference.objectives.base import (
+    ChainObjective,
     Estimate,
     Model,
-    Objective,
+    State,
     StepSize,
-    adapted,
     constant,
     per_member,
 )
-from elbogap.inference.surrogate import zero_with_gradient
 
 
 class RunningMean(nn.Module):
-    """A control variate: each member's running mean of f(z_t).
-
-    Attributes:
-        value: `[M, 1]`, or `[1]` without members; 0 before the first step.
-    """
+    """A control variate: each member's running mean of f(z_t), `value` `[M, 1]` or `[1]`; 0 at first."""
 
     value: Tensor
 
@@ -51,11 +47,8 @@ class RunningMean(nn.Module):
 class RunningMeanPerDatum(nn.Module):
     """A control variate: the running mean of f(z_t) of each datum, whose numbers the noise has as `rows`.
 
-    A datum's mean starts from the running mean over all data when the datum first comes.
-
-    Attributes:
-        common: running mean of f(z_t) over all data, `[M, 1]`; NaN before the first step.
-        own: running mean of each datum, `[M, N]`; NaN before its first step.
+    A datum's mean `own` `[M, N]` starts from the running mean `common` `[M, 1]` over all data when the datum
+    first comes. Before the first step they are NaN.
     """
 
     common: Tensor
@@ -97,45 +90,13 @@ class ChainState(StepSize):
 
 
 @dataclass(frozen=True)
-class Refining(Objective[Family]):
-    """What objectives that refine q_0's draws have in common.
-
-    Attributes:
-        kernel: the t iterations.
-        step_size: the first one of the leapfrog integrator.
-    """
-
-    kernel: hmc.Kernel
-    step_size: float
-
-    def noise(self, *batch: int, dimensions: int, mixing: int = 0) -> Specs:
-        """Besides those of q_0, `momenta` and `uniforms` of the chains."""
-        own = super().noise(*batch, dimensions=dimensions, mixing=mixing)
-        return dict(own) | dict(self.kernel.noise(batch[-1], dimensions))
-
-    def initial_state(self, members: int | None = None, device: str = "cpu") -> StepSize:
-        """The step size."""
-        return StepSize(members, self.step_size, device)
-
-    def refine(self, log_joint: LogJoint, start: Tensor, noise: Noise, state: nn.Module | None) -> Tensor:
-        """z_t of chains from z_0, `[..., D]`, without gradient; adapts the step size."""
-        return self.end(adapted(self.kernel, log_joint, start, noise, state, self.step_size))
-
-    def end(self, chains: hmc.Chains) -> Tensor:
-        """The state that counts."""
-        return chains.last
-
-
-@dataclass(frozen=True)
-class Hoffman(Refining):
+class Hoffman(ChainObjective[Family]):
     """The ELBO at z_0 for q_0's parameters, log p(x, z_t) for the model's (Hoffman 2017)."""
 
-    def estimate(
-        self, q: Family, log_joint: LogJoint, noise: Noise, state: nn.Module | None = None
-    ) -> Estimate:
+    def estimate(self, q: Family, log_joint: LogJoint, noise: Noise, state: State = None) -> Estimate:
         """The ELBO, `[...]` in nats."""
         frozen, start = constant(log_joint), q.rsample(noise)
-        end = self.refine(frozen, start, noise, state)
+        end = self.chains(frozen, start, noise, state).last
         elbo = frozen(start) - q.log_prob(start)
         learnt = zero_with_gradient(log_joint(end)) if isinstance(log_joint, Model) else 0.0
         return Estimate(elbo.detach(), elbo + learnt).stratified(q, elbo.detach())
@@ -143,13 +104,10 @@ class Hoffman(Refining):
 
 @dataclass(frozen=True)
 class Contrast:
-    """The parts of the divergence, for each draw `[...]` in nats.
+    """f(z_0), the ELBO's estimate, and f(z_t), of which averages are control variates, `[...]` in nats.
 
-    Attributes:
-        initial: f(z_0), the ELBO's estimate.
-        refined: f(z_t), of which averages are control variates.
-        counted: the same, 0 where a is 0.
-        surrogate: has the gradient of minus the divergence in q_0's parameters.
+    `counted` is f(z_t), but 0 where a is 0: then even an infinite f(z_t) does not count. The surrogate has
+    the gradient of minus the divergence in q_0's parameters.
     """
 
     initial: Tensor
@@ -159,7 +117,7 @@ class Contrast:
 
 
 @dataclass(frozen=True)
-class VCD(Refining):
+class VCD(ChainObjective[Family]):
     """Minus alpha-VCD, which is the VCD for a = 1 and the ELBO for a = 0 (Ruiz and Titsias 2019):
 
         KL(q_0 || p) + a [KL(q_t || q_0) - KL(q_t || p)] - (1 - a) log p(x) = -E f(z_0) + a E f(z_t),
@@ -170,12 +128,9 @@ class VCD(Refining):
 
         E_{q_t}[-d log q_0(z_t)] + E_{q_0}[(f(z_t) - C) d log q_0(z_0)].
 
-    A model's own parameters get the gradient of log p(x, z_t).
-
-    Attributes:
-        alpha: a in [0, 1], one number or `[M, 1]`.
-        iterations: t of each member, `[M]`, where they differ; the kernel makes the most.
-        forgetting: of the running mean C of f(z_t).
+    A model's own parameters get the gradient of log p(x, z_t). Here a (`alpha`) in [0, 1] is one number or
+    `[M, 1]`, `iterations` are t of each member, `[M]`, where they differ (the kernel makes the most), and C
+    is the running mean of f(z_t), which takes the fraction `forgetting` of each step.
     """
 
     alpha: Tensor | float = 1.0
@@ -187,12 +142,10 @@ class VCD(Refining):
         control = RunningMean(members, self.forgetting, device)
         return ChainState(members, self.step_size, control, device)
 
-    def estimate(
-        self, q: Family, log_joint: LogJoint, noise: Noise, state: nn.Module | None = None
-    ) -> Estimate:
+    def estimate(self, q: Family, log_joint: LogJoint, noise: Noise, state: State = None) -> Estimate:
         """Minus the divergence, up to (1 - a) log p(x), `[...]` in nats."""
         frozen, start = constant(log_joint), q.rsample(noise)
-        end = self.refine(frozen, start, noise, state)
+        end = self.end(self.chains(frozen, start, noise, state))
         control = state.control if isinstance(state, ChainState) else None
         baseline = 0.0 if control is None else control.baseline(noise)
         found = self.contrast(frozen, q, start, end, baseline)
@@ -202,20 +155,20 @@ class VCD(Refining):
             control.update(noise, found.refined, estimate.weights)
         return estimate
 
-    def watched(self, found: "Contrast") -> Tensor:
+    def watched(self, found: Contrast) -> Tensor:
         """The value of the estimate: minus the divergence."""
         return found.initial - self.alpha * found.counted
 
     def contrast(
         self, log_joint: LogJoint, q: Family, start: Tensor, end: Tensor, baseline: Tensor | float = 0.0
-    ) -> "Contrast":
+    ) -> Contrast:
         """What z_0 and z_t give with the control variate C."""
         fixed = start.detach()
         first = log_joint(start) - q.log_prob(start)
         log_q_end = q.log_prob(end)
         with torch.no_grad():
             refined = log_joint(end) - log_q_end
-        absent = torch.zeros_like(refined) + self.alpha == 0  # then even an infinite f(z_t) does not count
+        absent = torch.zeros_like(refined) + self.alpha == 0
         counted = torch.where(absent, 0, refined)
         second = torch.where(absent, 0, (counted - baseline) * q.log_prob(fixed) - log_q_end)
         return Contrast(first.detach(), refined, counted, first - self.alpha * second)

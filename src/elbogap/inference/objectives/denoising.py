@@ -3,12 +3,12 @@
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from elbogap.inference.families.base import LogJoint
 from elbogap.inference.families.gaussian import DiagonalGaussian
-from elbogap.inference.noise import Noise, Spec, Specs
-from elbogap.inference.objectives.base import Estimate, Objective
+from elbogap.inference.noise import Noise, Spec, Specs, take
+from elbogap.inference.objectives.base import Estimate, Objective, State
 from elbogap.inference.objectives.elbo import IWAE, ClosedFormELBO
 
 
@@ -18,12 +18,7 @@ class Denoising(Objective[DiagonalGaussian]):
 
     alpha = 0 is the VAE or IWAE, alpha = 1 the denoising one (eq. 13); between them lies eq. 16, with one
     network f for both terms: log p - alpha E KL(f(x + sigma e) || p) - (1 - alpha) KL(f(x) || p). What the
-    encoder sees of x are V = 1 or 2 views, the noisy one first.
-
-    Attributes:
-        bound: L.
-        alpha: weight of the noisy view.
-        pixels: dimensions of x.
+    encoder sees of x are V = 1 or 2 views, the noisy one first; x has `pixels` dimensions.
     """
 
     bound: ClosedFormELBO | IWAE
@@ -42,20 +37,15 @@ class Denoising(Objective[DiagonalGaussian]):
 
     def views(self, x: Tensor, scale: Tensor, noise: Noise) -> Tensor:
         """x + sigma e, x, or both, `[M, B, pixels]` to `[M, V, B, pixels]`; sigma is `[M]`."""
-        noisy = [x + scale[:, None, None] * noise["input"]] if self.alpha > 0 else []
+        noisy = []
+        if self.alpha > 0:
+            noisy = [x + scale[:, None, None] * take(noise, "input", *x.shape[-2:])]
         return torch.stack([*noisy, x] if self.alpha < 1 else noisy, 1)
 
     def estimate(
-        self, q: DiagonalGaussian, log_joint: LogJoint, noise: Noise, state: nn.Module | None = None
+        self, q: DiagonalGaussian, log_joint: LogJoint, noise: Noise, state: State = None
     ) -> Estimate:
-        """The mean bound of each view, `[M, V]` in nats, with the views' weights.
-
-        Args:
-            q: of each view, `[M, V, ..., B, D]`.
-            log_joint: log p(x, z).
-            noise: of the draws.
-            state: the bound's.
-        """
+        """The mean bound of each view, `[M, V]` in nats, with its weight; draws are `[M, V, ..., B, D]`."""
         found = self.bound.estimate(q, log_joint, noise, state)
         value, surrogate = (per_view.flatten(2).mean(-1) for per_view in (found.value, found.surrogate))
         weights = torch.stack([value.new_full((), weight) for weight in self.weights])

@@ -2,24 +2,20 @@
 
 from dataclasses import dataclass
 
-from torch import nn
-
 from elbogap.densities import log_sum_exp
 from elbogap.errors import UserError
 from elbogap.inference.bounds import doubly_reparameterised_iwae, iwae
 from elbogap.inference.families.base import Family, LogJoint
 from elbogap.inference.families.gaussian import DiagonalGaussian
 from elbogap.inference.noise import Noise, Spec, Specs, take
-from elbogap.inference.objectives.base import Estimate, Objective, likelihood
+from elbogap.inference.objectives.base import Estimate, Objective, State, likelihood
 
 
 @dataclass(frozen=True)
 class ELBO(Objective[Family]):
     """log p(x, z) - log q(z), z ~ q, for each draw (Kingma and Welling 2014)."""
 
-    def estimate(
-        self, q: Family, log_joint: LogJoint, noise: Noise, state: nn.Module | None = None
-    ) -> Estimate:
+    def estimate(self, q: Family, log_joint: LogJoint, noise: Noise, state: State = None) -> Estimate:
         """`[...]` in nats; below the ELBO on average where log q is an estimate."""
         z, log_q = q.rsample_and_log_prob(noise)
         estimate = Estimate.of(log_joint(z) - log_q)
@@ -31,13 +27,9 @@ class ClosedFormELBO(Objective[DiagonalGaussian]):
     """log p(x|z) - KL(q || N(0, I)), z ~ q, for each draw: less noise, where the prior is standard normal."""
 
     def estimate(
-        self, q: DiagonalGaussian, log_joint: LogJoint, noise: Noise, state: nn.Module | None = None
+        self, q: DiagonalGaussian, log_joint: LogJoint, noise: Noise, state: State = None
     ) -> Estimate:
-        """`[...]` in nats.
-
-        Raises:
-            UserError: the log-joint is no :class:`StandardNormalPrior`.
-        """
+        """`[...]` in nats; a UserError if the log-joint is no :class:`StandardNormalPrior`."""
         return Estimate.of(likelihood(log_joint)(q.rsample(noise)) - q.kl_to_standard_normal())
 
 
@@ -45,11 +37,8 @@ class ClosedFormELBO(Objective[DiagonalGaussian]):
 class SIVI(ELBO):
     """L_T = log p(x, z) - log (1 / (T + 1)) [q(z|e) + sum_t q(z|e_t)], z ~ q(z|e) (Yin and Zhou 2018).
 
-    The ELBO with a semi-implicit q's estimate of its own density: below it on average, rising to it with T.
-
-    Attributes:
-        num_mixing: T, at least 0.
-        shared: whether all draws of a step share the noises e_t.
+    The ELBO with a semi-implicit q's estimate of its own density: below it on average, rising to it with T,
+    the number of noises e_t (`num_mixing`, at least 0), which all draws of a step may share.
     """
 
     num_mixing: int
@@ -62,9 +51,7 @@ class SIVI(ELBO):
         own = super().noise(*batch, dimensions=dimensions)
         return {"mixing": Spec((*batch, mixing))} | dict(own) | {"more": more}
 
-    def estimate(
-        self, q: Family, log_joint: LogJoint, noise: Noise, state: nn.Module | None = None
-    ) -> Estimate:
+    def estimate(self, q: Family, log_joint: LogJoint, noise: Noise, state: State = None) -> Estimate:
         """L_T, `[...]` in nats, below the ELBO on average."""
         take(noise, "more", self.num_mixing, -1, -1)
         return super().estimate(q, log_joint, noise, state)
@@ -75,22 +62,17 @@ class IWAE(Objective[Family]):
     """log (1/S) sum_s p(x, z_s) / q(z_s|x), z_s ~ q (Burda et al. 2016).
 
     Draws are `[..., S, B, D]`, or `[S, D]` of one observation. With draws stratified over a mixture's
-    components the mean over s has their weights.
-
-    Attributes:
-        doubly_reparameterised: whether q's gradient leaves the score out (Tucker et al. 2019).
+    components the mean over s has their weights. If `doubly_reparameterised`, q's gradient leaves the score
+    out (Tucker et al. 2019).
     """
 
     doubly_reparameterised: bool = False
 
-    def estimate(
-        self, q: Family, log_joint: LogJoint, noise: Noise, state: nn.Module | None = None
-    ) -> Estimate:
+    def estimate(self, q: Family, log_joint: LogJoint, noise: Noise, state: State = None) -> Estimate:
         """`[..., B]` in nats.
 
-        Raises:
-            UserError: doubly reparameterised gradients of a stratified q, whose weights they would ignore, or
-                stratified draws along another axis than that of S.
+        UserError if stratified draws lie along another axis than S, or q's gradient is to be doubly
+        reparameterised, which would ignore their weights.
         """
         z = q.rsample(noise)
         axis = -min(3, z.ndim)

@@ -4,40 +4,29 @@ import math
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from elbogap.densities import log_sum_exp
 from elbogap.errors import UserError
 from elbogap.inference.families.base import LogJoint
 from elbogap.inference.families.proposal import Proposal
 from elbogap.inference.noise import Noise, Spec, Specs
-from elbogap.inference.objectives.base import Estimate, Objective
+from elbogap.inference.objectives.base import Estimate, Objective, State
 
 
 @dataclass(frozen=True)
 class Uniform:
-    """p(x_n, i) = p(x_n|f(z_i)) / N, a log-joint of indices with a uniform prior.
+    """p(x_n, i) = p(x_n|f(z_i)) / N, a log-joint of indices; all log p(x_n|f(z_i)) are `[B, N]`, in nats."""
 
-    Attributes:
-        log_likelihood: log p(x_n|f(z_i)) in nats, or less what it shares for all i, of indices `[..., T, 1]`:
-            `[..., T]`.
-        constant: -log N, and what is shared, which a bound adds once.
-    """
-
-    log_likelihood: LogJoint
-    constant: float
+    log_likelihood: Tensor
 
     def __call__(self, z: Tensor) -> Tensor:
-        """log p(x_n, i)."""
-        return self.log_likelihood(z) + self.constant
+        """log p(x_n, i), `[..., T, 1]` to `[..., T]`."""
+        return self.likelihood(z.squeeze(-1)) - math.log(self.log_likelihood.shape[-1])
 
-
-def indexed(log_likelihood: Tensor) -> Uniform:
-    """The log-joint whose log p(x_n|f(z_i)) are known for all i, `[B, N]`."""
-    return Uniform(
-        lambda z: torch.take_along_dim(log_likelihood, z.squeeze(-1), -1),
-        -math.log(log_likelihood.shape[-1]),
-    )
+    def likelihood(self, indices: Tensor) -> Tensor:
+        """log p(x_n|f(z_i)), `[..., T]` to `[..., T]`."""
+        return torch.take_along_dim(self.log_likelihood, indices, -1)
 
 
 @dataclass(frozen=True)
@@ -55,24 +44,17 @@ class MAPA(Objective[Proposal]):
         *lead, samples, points = batch
         return {"uniform": Spec((*lead, points, samples, 1), uniform=True)}
 
-    def estimate(
-        self, q: Proposal, log_joint: LogJoint, noise: Noise, state: nn.Module | None = None
-    ) -> Estimate:
-        """`[..., B]` in nats.
-
-        Raises:
-            UserError: the log-joint is not :class:`Uniform`.
-        """
+    def estimate(self, q: Proposal, log_joint: LogJoint, noise: Noise, state: State = None) -> Estimate:
+        """`[..., B]` in nats; a UserError if the log-joint is not :class:`Uniform`."""
         if not isinstance(log_joint, Uniform):
-            raise UserError("MAPA takes Uniform(log_likelihood, -log N) of indices as log-joint")
+            raise UserError("MAPA takes Uniform(log_likelihood) of indices as log-joint")
         indices, log_weights = q.detach().terms(noise)
-        return self.at(log_joint.log_likelihood(indices.unsqueeze(-1)) + log_weights, log_joint.constant)
+        constant = -math.log(log_joint.log_likelihood.shape[-1])
+        return self.at(log_joint.likelihood(indices) + log_weights, constant)
 
     def at(self, log_values: Tensor, constant: float) -> Estimate:
-        """The same where the terms are chosen already, which takes no parameter that is trained.
+        """The same where the terms are chosen already, from log w_t p(x_n|f(z_{i_t})) / q(i_t|n), `[..., T]`.
 
-        Args:
-            log_values: log w_t p(x_n|f(z_{i_t})) / q(i_t|n), `[..., T]`.
-            constant: -log N, and what is left out of the likelihood.
+        The constant is -log N, and what is left out of the likelihood. Nothing of q is trained.
         """
         return Estimate.of(log_sum_exp(log_values, -1) + constant)

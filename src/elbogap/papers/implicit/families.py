@@ -32,7 +32,8 @@ def semi_implicit(networks: Mapping[str, MLP]) -> SemiImplicit:
 
 def affine_mean(networks: Mapping[str, MLP]) -> AffineMean:
     """The same family in its cheaper form; `scale` is log sigma."""
-    return AffineMean(networks["mean"].layers(), networks["scale"].biases[0])
+    mean = networks["mean"]
+    return AffineMean(mean.layers(), networks["scale"].biases[0], mean.sizes[0])
 
 
 def mixture(networks: Mapping[str, MLP]) -> GaussianMixture:

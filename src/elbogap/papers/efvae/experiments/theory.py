@@ -77,7 +77,7 @@ def _normal(settings: Settings, *purpose: str | int, size: tuple[int, ...]) -> T
 
 
 def _bent_models(
-    settings: Settings, family: ef.Family, codes: Tensor, x: Tensor, *streams: Sequence[str]
+    settings: Settings, family: ef.ExponentialFamily, codes: Tensor, x: Tensor, *streams: Sequence[str]
 ) -> Iterator[tuple[Row, ef.Harmonium, Tensor]]:
     """Number and bend, harmonium with random W, a and b, and log p(x, z) with the decoder bent away from it.
 
@@ -99,10 +99,10 @@ def _bent_models(
 
 def _consistent(settings: Settings) -> list[Row]:
     documents = torch.combinations(torch.arange(3), DRAWS, with_replacement=True)
-    observations: dict[str, tuple[ef.Family, Tensor]] = {  # all x of a finite space, or some
+    observations: dict[str, tuple[ef.ExponentialFamily, Tensor]] = {  # all x of a finite space, or some
         "gaussian": (ef.Gaussian(1.0), _normal(settings, "observations", size=(50, 4))),
         "bernoulli": (ef.Binary(), ef.binary_codes(4)),
-        "categorical": (ef.Categorical(), torch.eye(5, dtype=torch.float64)),
+        "categorical": (ef.Multinomial(), torch.eye(5, dtype=torch.float64)),
         "multinomial": (ef.Multinomial(), functional.one_hot(documents, 3).sum(1).double()),
     }
     rows, bits = [], ef.binary_codes(CODE_BITS)

@@ -10,7 +10,7 @@ from tqdm import tqdm
 from elbogap.inference import noise
 from elbogap.inference.empirical import empiricalised_log_likelihood, index_log_posterior
 from elbogap.inference.families.proposal import Proposal
-from elbogap.inference.objectives.mapa import MAPA, indexed
+from elbogap.inference.objectives.mapa import MAPA, Uniform
 from elbogap.papers.mapa.model import GroundTruth
 from elbogap.papers.mapa.settings import BoundIdentities as Settings
 from elbogap.runtime import Run, torch_generator
@@ -31,7 +31,7 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame]:
         z, x = truth.data_set(count, settings.seed, draw=0)
         log_likelihood = truth.log_likelihood(x, truth.decode(z))
         log_q = index_log_posterior(truth.log_likelihood(x, x))
-        log_joint = indexed(log_likelihood)
+        log_joint = Uniform(log_likelihood)
         exact = empiricalised_log_likelihood(log_likelihood)
         autoencoder = log_likelihood.diagonal() - math.log(count)
         for k, samples in product(ks, settings.samples):

@@ -15,8 +15,9 @@ from torch import Tensor
 
 from elbogap.ensemble import fit, in_chunks, members_at_once
 from elbogap.errors import Unresolved, UserError
-from elbogap.inference.prior_recovery import Regression, gaussian_copula, whitened
+from elbogap.inference.prior_recovery import gaussian_copula, whitened
 from elbogap.nn.mlp import MLP
+from elbogap.papers.mapa.distillation import Regression
 from elbogap.papers.mapa.methods import NETWORK
 from elbogap.papers.mapa.model import GroundTruth, Trained, load, of_the_same_data
 from elbogap.papers.mapa.settings import Density as Settings

@@ -21,7 +21,7 @@ from elbogap.inference.empirical import empiricalised_log_likelihood, index_log_
 from elbogap.inference.families.gaussian import DiagonalGaussian
 from elbogap.inference.objectives.base import Objective
 from elbogap.inference.objectives.elbo import ELBO
-from elbogap.inference.objectives.mapa import MAPA, indexed
+from elbogap.inference.objectives.mapa import MAPA, Uniform
 from elbogap.papers.mapa.model import GroundTruth, Trained, selected
 from elbogap.papers.mapa.settings import Gaps as Settings
 from elbogap.papers.mapa.training import OBJECTIVES, POSTERIORS, proposal
@@ -129,7 +129,7 @@ def _of_proposal(settings: Settings, model: Trained, generator: torch.Generator)
         log_likelihood, part = model.log_likelihood(x[rows], outputs), q[rows]
         log_p.append(empiricalised_log_likelihood(log_likelihood))
         inference.append(categorical_kl(part.log_q, index_log_posterior(log_likelihood)))
-        log_joint = indexed(log_likelihood)
+        log_joint = Uniform(log_likelihood)
         for repetition in range(settings.samples):
             drawn = noise.draw(MAPA().noise(samples, len(rows)), generator, dtype=torch.float64)
             totals[repetition] += MAPA().estimate(part, log_joint, drawn).value.sum()
