@@ -18,10 +18,9 @@ from elbogap.places import visible
 Level = bool | int | float | str
 """A value of a column by which rows are chosen or compared."""
 Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
-Columns = Annotated[
-    tuple[Text, ...], BeforeValidator(lambda value: (value,) if isinstance(value, str) else value)
-]
-Levels = Annotated[tuple[Level, ...], Field(min_length=1)]
+_OneOrList = BeforeValidator(lambda given: given if isinstance(given, list | tuple) else (given,))
+Columns = Annotated[tuple[Text, ...], _OneOrList]
+Levels = Annotated[tuple[Level, ...], Field(min_length=1), _OneOrList]
 
 
 class Check(Section):
@@ -44,12 +43,7 @@ class Check(Section):
 
     @abstractmethod
     def words(self, tolerance: float | None, target: str) -> str:
-        """What is asked in each group.
-
-        Args:
-            tolerance: what the scale allows; None where it does not say, and the words leave it out.
-            target: the published value, or words for several.
-        """
+        """What is asked in each group; without a tolerance (None) the words leave it out."""
 
 
 class Ordering(Check):
@@ -197,7 +191,7 @@ class Claim(Section):
     item: Text
     statement: Text
     table: Annotated[str, StringConstraints(pattern=r"^[\w-]+(/[\w-]+)*\.csv$")]
-    select: dict[Text, Level | Levels] = Field(default={})
+    select: dict[Text, Levels] = Field(default={})
     check: AnyCheck
     spread: Columns = ()
     published: Published | None = None
@@ -225,10 +219,7 @@ class Claim(Section):
         return getattr(self.scales, scale) if scale in Scales.model_fields else None
 
     def criterion(self, tolerance: float | None) -> str:
-        """The check in words, such as `kl by method: a < b by more than 0.5, for each dataset`.
-
-        Where the scale gives no tolerance, the words leave it out.
-        """
+        """The check in words, such as `kl by method: a < b by more than 0.5, for each dataset`."""
         published = self.published
         target = number(published.value) if isinstance(published, PublishedValue) else "the published values"
         words = self.check.words(tolerance, target)
@@ -255,19 +246,14 @@ def load(paper: Path) -> Claims:
     documents: dict[str, tuple[Claim, ...]] = {}
     homes: dict[str, Path] = {}
     for path in visible(paper, "*/claims.yaml"):
-        documents[path.parent.name] = tuple(
-            validated(Claim, values, f"{path}: claim {_name(values, number)}")
-            for number, values in enumerate(read(ClaimsFile, path).claims, 1)
-        )
-        for claim in documents[path.parent.name]:
+        for number, values in enumerate(read(ClaimsFile, path).claims, 1):
+            name = shown(values["id"]).strip("'") if values.get("id") else f"number {number}"
+            claim = validated(Claim, values, f"{path}: claim {name}")
             if claim.id in homes:
                 raise UserError(f"{path}: claim {claim.id}: id is used twice (first in {homes[claim.id]})")
             homes[claim.id] = path
+            documents[path.parent.name] = (*documents.get(path.parent.name, ()), claim)
     return documents
-
-
-def _name(values: Mapping[str, Any], number: int) -> str:
-    return shown(values["id"]).strip("'") if values.get("id") else f"number {number}"
 
 
 def tables_needed(paper: Path, scale: str, results: Path = Path("results")) -> list[str]:
@@ -297,7 +283,7 @@ def _assessed(paper: Path, scale: str) -> Iterator[tuple[str, Claim]]:
     for document, claims in load(paper).items():
         for claim in claims:
             asked = claim.at(scale)
-            if asked is None or asked.status != "skip":
+            if not (asked and asked.status == "skip"):
                 yield document, claim
 
 
@@ -308,13 +294,12 @@ def number(value: float) -> str:
 
 def _limits(low: float | str | None, high: float | str | None, tolerance: float | None) -> str:
     """The limits, numbers or columns, moved apart by the tolerance; one of them may be open."""
-    lower, upper = _moved(low, "-", tolerance), _moved(high, "+", tolerance)
-    if lower and upper:
-        return f"from {lower} to {upper}"
-    return f"at least {lower}" if lower else f"at most {upper}"
-
-
-def _moved(limit: float | str | None, sign: str, by: float | None) -> str:
-    if isinstance(limit, str):
-        return f"{limit} {sign} {number(by)}" if by else limit
-    return "" if limit is None else number(limit + float(f"{sign}{by or 0}"))
+    moved = {"-": low, "+": high}
+    for sign, limit in moved.items():
+        if isinstance(limit, str):
+            moved[sign] = f"{limit} {sign} {number(tolerance)}" if tolerance else limit
+        elif limit is not None:
+            moved[sign] = number(limit + float(f"{sign}{tolerance or 0}"))
+    if None not in moved.values():
+        return f"from {moved['-']} to {moved['+']}"
+    return f"at most {moved['+']}" if low is None else f"at least {moved['-']}"

@@ -38,7 +38,7 @@ def _record(options: argparse.Namespace) -> None:
     from elbogap import provenance, tables
     from elbogap.data import records
 
-    (path,) = words.outputs(options.outputs, "record")
+    path = words.outputs(options.outputs, "record")["record"]
     record = records.make(options.dataset, options.stand_ins, options.state)
     if not _stands(record, path):  # a new date on an old record would rebuild what rests on it
         made_by = provenance.collect(
