@@ -8,16 +8,17 @@ timed, and last a few run under torch's profiler, which slows them and so is kep
 import math
 import tempfile
 import time
-from collections import defaultdict
 from collections.abc import Callable, Generator, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
+import pandas as pd
 import torch
 from torch import Tensor
 from torch.profiler import ProfilerActivity
+from torch.utils.benchmark import Timer
 from torch.utils.flop_counter import FlopCounterMode
 
 from elbogap.errors import UserError
@@ -35,50 +36,28 @@ class Enough(Exception):
 
 @dataclass
 class Piece:
-    """What was measured of one piece of work; NaN where it was too short, or the device does not tell.
+    """What was measured of one piece of work; NaN where it was too short, or the device does not tell."""
 
-    Attributes:
-        label: the work's name.
-        unit: `step` of training, or `row` of a table.
-        steps: how many the whole piece has.
-        members: models that a step trains side by side.
-        steps_per_s: pace, checkpoints and epochs' draws within the time included.
-        gflop_per_step: 10^9 floating-point operations of matrix products and convolutions, counted on a CPU.
-        busy_share: fraction of the time in which a GPU computes or copies; on a CPU, in which torch's
-            operations run under the profiler (the rest is Python).
-        kernels_per_step: kernels that the GPU runs, copies left out.
-        launches_per_step: launches of kernels and of graphs.
-        syncs_per_step: times the CPU waits for a stream or an event.
-        dearest: operations that take most of the time, with their fractions of it.
-        max_rss_mib: peak memory until then.
-        max_gpu_mib: peak memory of tensors on the GPU until then.
-    """
-
-    label: str
-    unit: str
-    steps: int
-    members: int = 1
-    steps_per_s: float = math.nan
-    gflop_per_step: float = math.nan
-    busy_share: float = math.nan
-    kernels_per_step: float = math.nan
-    launches_per_step: float = math.nan
-    syncs_per_step: float = math.nan
-    dearest: str = ""
-    max_rss_mib: float = math.nan
-    max_gpu_mib: float = math.nan
+    label: str  # the work's name
+    unit: str  # `step` of training, or `row` of a table
+    steps: int  # of the whole piece
+    members: int = 1  # models that a step trains side by side
+    steps_per_s: float = math.nan  # with the time of checkpoints and of drawing epochs
+    gflop_per_step: float = math.nan  # 10^9 operations of matrix products and convolutions, counted on a CPU
+    busy_share: float = math.nan  # fraction of the time in which a GPU, or torch on a CPU, computes or copies
+    kernels_per_step: float = math.nan  # that the GPU runs, copies left out
+    launches_per_step: float = math.nan  # of kernels and of graphs
+    syncs_per_step: float = math.nan  # times the CPU waits for a stream or an event
+    dearest: str = ""  # operations that take most of the time, with their fractions of it
+    max_rss_mib: float = math.nan  # peak memory until then
+    max_gpu_mib: float = math.nan  # peak memory of tensors on the GPU until then
 
 
 class Profile:
     """Watches a process's long work, and ends it when a piece that is long enough is measured."""
 
     def __init__(self, seconds: float, device: str) -> None:
-        """Watch.
-
-        Args:
-            seconds: how long to time steps, and a quarter more for the profiler; 0 counts operations alone.
-            device: `cpu` or `cuda`.
-        """
+        """Time steps so many seconds, and a quarter more for the profiler; 0 counts operations alone."""
         self.pieces: list[Piece] = []
         self._seconds, self._device = seconds, device
         self._measuring: Generator[None, None, None] = (_ for _ in ())
@@ -91,11 +70,7 @@ class Profile:
         next(self._measuring)
 
     def step(self, value: Tensor) -> None:
-        """A step was made, with a value as :func:`~elbogap.training.train` describes it.
-
-        Raises:
-            Enough: the piece is measured.
-        """
+        """A step gave a value [..., members]; raises :class:`Enough` when the piece is measured."""
         piece = self.pieces[-1]
         piece.members = value.shape[-1] if piece.unit == "step" and value.ndim else 1
         try:
@@ -149,11 +124,6 @@ class Profile:
 def profile(work: Callable[[Run], Any], run: Run, seconds: float) -> Piece:
     """The last piece of a job's work that is long enough to be timed; nothing of the work is kept.
 
-    Args:
-        work: does it, told of its surroundings.
-        run: these surroundings.
-        seconds: how long to time steps.
-
     Raises:
         UserError: no piece is long enough.
     """
@@ -178,78 +148,48 @@ def _watched(work: Callable[[Run], Any], run: Run, seconds: float) -> list[Piece
     return watch.pieces
 
 
-class Event(Protocol):
-    """Of torch's profiler, what is read here; times in microseconds."""
-
-    name: str
-    device_type: Any
-    time_range: Any
-    self_cpu_time_total: float
-
-
-def summarise(events: Iterable[Event], steps: int, device: str, piece: Piece) -> None:
-    """Say in `piece`, whose pace is known, what the events of so many steps on a device were.
+def summarise(events: Iterable[Any], steps: int, device: str, piece: Piece) -> None:
+    """Say in `piece`, whose pace is known, what the events of so many steps in torch's profiler were.
 
     Fractions on a GPU are of the time without the profiler, which slows launches but not kernels; on a CPU of
-    the time that the events span.
+    the time that the events span. An operation on a CPU counts without those that it calls.
     """
-    listed = [event for event in events if not getattr(event, "is_user_annotation", False)]
-    microseconds: defaultdict[str, float] = defaultdict(float)
-    if device == "cuda":
-        on_gpu = [event for event in listed if event.device_type == torch.autograd.DeviceType.CUDA]
-        if not on_gpu:
-            return  # a driver that hides its events
-        seconds = steps / piece.steps_per_s
-        for event in on_gpu:
-            start, end = _span(event)
-            microseconds[event.name] += end - start
-        piece.busy_share = min(1.0, _union(map(_span, on_gpu)) / seconds)
-        calls = [event.name for event in listed if event.device_type == torch.autograd.DeviceType.CPU]
-        kernels = [event for event in on_gpu if not event.name.startswith(("Memcpy", "Memset"))]
-        launches = [name for name in calls if name.startswith("cu") and "Launch" in name]
+    table = pd.DataFrame(
+        [
+            (e.name, e.device_type.name, e.time_range.start, e.time_range.end, e.self_cpu_time_total)
+            for e in events
+            if not getattr(e, "is_user_annotation", False)
+        ],
+        columns=["name", "device", "start", "end", "self_time"],  # in microseconds
+    )
+    on_gpu = device == "cuda"
+    busy = table[table["device"] == "CUDA" if on_gpu else table["name"].str.startswith("aten::")]
+    if busy.empty:
+        return  # a driver may hide its events
+    if on_gpu:
+        names, calls = busy["name"], table.loc[table["device"] == "CPU", "name"]
+        piece.kernels_per_step = (~names.str.startswith(("Memcpy", "Memset"))).sum() / steps
+        piece.launches_per_step = calls.str.contains("^cu.*Launch").sum() / steps
         # those of the whole device are the profiler's own
-        syncs = [name for name in calls if name.startswith(("cudaStreamSync", "cudaEventSync"))]
-        piece.kernels_per_step = len(kernels) / steps
-        piece.launches_per_step = len(launches) / steps
-        piece.syncs_per_step = len(syncs) / steps
+        piece.syncs_per_step = calls.str.startswith(("cudaStreamSync", "cudaEventSync")).sum() / steps
+        spans = busy.sort_values("start")
+        covered_until = spans["end"].cummax().shift()  # NaN, no limit, before the first
+        covered = (spans["end"] - spans["start"].clip(lower=covered_until)).clip(lower=0)
+        times, whole = busy["end"] - busy["start"], 1e6 * steps / piece.steps_per_s
     else:
-        for event in listed:
-            if event.name.startswith("aten::"):
-                microseconds[event.name] += event.self_cpu_time_total
-        if not microseconds:
-            return
-        starts, ends = zip(*map(_span, listed), strict=True)
-        seconds = (max(ends) - min(starts)) / 1e6
-        piece.busy_share = min(1.0, sum(microseconds.values()) / 1e6 / seconds)
-    dearest = sorted(microseconds.items(), key=lambda item: -item[1])[:SHOWN]
-    piece.dearest = "; ".join(f"{name} {t / 1e6 / seconds:.0%}" for name, t in dearest)
+        covered = times = busy["self_time"]
+        whole = table["end"].max() - table["start"].min()
+    piece.busy_share = min(1.0, covered.sum() / whole)
+    dearest = times.groupby(busy["name"]).sum().nlargest(SHOWN)
+    piece.dearest = "; ".join(f"{name} {time / whole:.0%}" for name, time in dearest.items())
 
 
-def _span(event: Event) -> tuple[float, float]:
-    return event.time_range.start, event.time_range.end
-
-
-def _union(spans: Iterable[tuple[float, float]]) -> float:
-    """Seconds that spans in microseconds cover, counted once where they overlap."""
-    covered, end = 0.0, -math.inf
-    for start, stop in sorted(spans):
-        covered += max(0.0, stop - max(start, end))
-        end = max(end, stop)
-    return covered / 1e6
-
-
-def peak_gflops(device: str, size: int | None = None, rounds: int = 5) -> float:
-    """10^9 operations per second of a large square float32 matrix product, the best of some rounds."""
+def peak_gflops(device: str, size: int | None = None, seconds: float = 1.0) -> float:
+    """10^9 operations per second of a large square float32 matrix product, the best within some seconds."""
     size = size or (8192 if device == "cuda" else 2048)
     a = torch.randn(size, size, device=device)
-    seconds = math.inf
-    for _ in range(rounds + 1):
-        _wait(device)
-        started = time.perf_counter()
-        a @ a
-        _wait(device)
-        seconds = min(seconds, time.perf_counter() - started)
-    return 2 * size**3 / seconds / 1e9
+    timer = Timer("a @ a", globals={"a": a}, num_threads=torch.get_num_threads())
+    return 2 * size**3 / min(timer.blocked_autorange(min_run_time=seconds).times) / 1e9
 
 
 def _wait(device: str) -> None:

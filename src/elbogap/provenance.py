@@ -8,8 +8,7 @@ import platform
 import re
 import subprocess
 import sys
-from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, suppress
 from importlib import metadata
 from pathlib import Path
@@ -31,7 +30,6 @@ TEXTS = digest.SOURCE.parents[1] / "paper"
 """What is written by hand, such as published numbers, lies here and has no provenance; all else has."""
 
 SUFFIX = ".provenance.json"
-
 PACKAGES = (
     "numpy", "scipy", "pandas", "torch", "torchvision", "matplotlib", "scikit-learn", "pytorch-fid",
     "snakemake",
@@ -72,21 +70,22 @@ def collect(
     inputs: Mapping[str, str] = MappingProxyType({}),
     run: Mapping[str, Any] = MappingProxyType({}),
 ) -> dict[str, Any]:
-    """Everything that is known of one result. What it cost only the caller knows, who gives it in `run`.
+    """Everything that is known of one result: of its source and :func:`verified` inputs, its cost `run`.
 
-    The command is this one, if none is given. The inputs are given by :func:`verified`. Where the code has no
-    commit, one line on standard error says why, once.
+    The command is this one, if none is given. The inputs that are records of data sets, JSON with a key
+    `dataset`, are copied. Where the code has no commit, one line on standard error says why, once.
     """
     if why := source["git"].get("why"):
         _warn(why)
+    records = [json.loads(Path(path).read_text("utf-8")) for path in inputs if path.endswith(".json")]
     return {
         **source,
         "command": list(command or ["python", "-m", "elbogap", *sys.argv[1:]]),
         "scale": scale,
         "settings": dict(settings),
-        "seeds": _seeds(settings),
+        "seeds": {name: value for name, value in flat(settings) if "seed" in name.rpartition(".")[2]},
         "inputs": dict(inputs),
-        "data": _data(inputs),
+        "data": [record for record in records if isinstance(record, dict) and "dataset" in record],
         "versions": versions(),
         "platform": {
             "python": platform.python_version(),
@@ -103,25 +102,20 @@ def publish(record: Mapping[str, Any], outputs: Mapping[Path, Callable[[Path], o
 
     The record also tells the seconds that the process spent on what, as `spent_s`.
 
-    Each output is written under another name first; then the records appear, and at last the outputs. Killed
-    at any moment, this leaves no result without a record, and beside an old result its own record or one with
-    another SHA-256.
-
-    Args:
-        record: what :func:`collect` returned.
-        outputs: the function that writes an output to the path it is given, by the path of the output.
+    Each output is written under another name first, by the function that is given for its path; then the
+    records appear, and at last the outputs. Killed at any moment, this leaves no result without a record, and
+    beside an old result its own record or one with another SHA-256.
 
     Raises:
         UserError: two outputs have one name, or a disk cannot take the files.
     """
     from elbogap import tables  # not above: the Snakefile reads provenance, and pandas takes its time
 
-    for name, uses in Counter(path.name for path in outputs).items():
-        if uses > 1:
-            raise UserError(f"two outputs are called {name}; give each a name of its own")
+    digests: dict[str, str] = {}
     with ExitStack() as stack, spending("writing"):
-        digests = {}
         for path, write in outputs.items():
+            if path.name in digests:
+                raise UserError(f"two outputs are called {path.name}; give each a name of its own")
             temporary = stack.enter_context(writing(path))
             write(temporary)
             digests[path.name] = sha256(temporary)
@@ -130,22 +124,15 @@ def publish(record: Mapping[str, Any], outputs: Mapping[Path, Callable[[Path], o
 
 
 def read(result: Path) -> dict[str, Any]:
-    """The provenance of a result.
-
-    Raises:
-        UserError: no record stands beside the file, or it is damaged.
-    """
+    """The provenance of a result; a UserError if no record stands beside the file, or it is damaged."""
     path = path_for(result)
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-        if not isinstance(record, dict):
-            raise ValueError("it is no record")
-        return record
+        return dict(json.loads(path.read_text(encoding="utf-8")))
     except FileNotFoundError as error:
         raise UserError(f"{result}: no provenance beside it ({path.name}); {_again(result)}") from error
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror})") from error
-    except (ValueError, RecursionError) as error:
+    except (TypeError, ValueError, RecursionError) as error:
         raise UserError(f"{path}: damaged ({error}); {_again(result)}") from error
 
 
@@ -173,16 +160,11 @@ def verify(result: Path) -> str:
 
 @spending("data")
 def verified(inputs: Iterable[Path]) -> dict[str, str]:
-    """The SHA-256 of each input by its path. Results are compared with their provenance, texts have none.
-
-    Raises:
-        UserError: an input is missing or is not the file that was written.
-    """
-    return {str(path): sha256(path) if _is_text(path) else verify(path) for path in inputs}
-
-
-def _is_text(path: Path) -> bool:
-    return path.is_file() and path.resolve().is_relative_to(TEXTS)
+    """The SHA-256 of each input by its path; results go through :func:`verify`, texts have no provenance."""
+    return {
+        str(path): sha256(path) if path.is_file() and path.resolve().is_relative_to(TEXTS) else verify(path)
+        for path in inputs
+    }
 
 
 def _again(result: Path) -> str:
@@ -236,18 +218,10 @@ def versions() -> dict[str, str]:
     return found
 
 
-def _data(inputs: Iterable[str]) -> list[Any]:
-    """The data sets' own records, which the data layer writes as JSON with a `dataset` key."""
-    found = (json.loads(Path(path).read_text(encoding="utf-8")) for path in inputs if path.endswith(".json"))
-    return [record for record in found if isinstance(record, dict) and "dataset" in record]
-
-
-def _seeds(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Every setting whose name speaks of a seed, at any depth."""
-    found: dict[str, Any] = {}
+def flat(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Nested settings as pairs of a dotted name and a value."""
     for name, value in settings.items():
-        if isinstance(value, Mapping):
-            found |= {f"{name}.{inner}": seed for inner, seed in _seeds(value).items()}
-        elif "seed" in name:
-            found[name] = value
-    return found
+        if isinstance(value, Mapping) and value:
+            yield from flat(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value

@@ -17,6 +17,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from elbogap import __version__
+from elbogap.tables import rests_on_stand_in
 
 mpl.use("Agg")  # matplotlib may have been there before
 
@@ -28,14 +29,9 @@ GREY = "#7F7F7F"
 COLUMN, PAGE = 3.4, 7.0  # widths in inches
 
 _SETTINGS: Any = {
-    "font.size": 8,
-    "axes.titlesize": 8,
-    "axes.labelsize": 8,
-    "legend.fontsize": 7,
-    "xtick.labelsize": 7,
-    "ytick.labelsize": 7,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
+    **dict.fromkeys(("font.size", "axes.titlesize", "axes.labelsize"), 8),
+    **dict.fromkeys(("legend.fontsize", "xtick.labelsize", "ytick.labelsize"), 7),
+    **dict.fromkeys(("axes.spines.top", "axes.spines.right"), False),
     "axes.linewidth": 0.6,
     "lines.linewidth": 1.2,
     "lines.markersize": 3.5,
@@ -66,8 +62,8 @@ def mosaic(panel: Axes, images: np.ndarray, title: str, **options: Any) -> None:
 
 
 def mark_stand_in(figure: Figure, *frames: pd.DataFrame) -> None:
-    """Say STAND-IN across the figure if any row of any table rests on stand-in data (column `data`)."""
-    if any("data" in frame and (frame["data"] == "stand-in").any() for frame in frames):
+    """Say STAND-IN across the figure if any table rests on stand-in data."""
+    if rests_on_stand_in(*frames):
         figure.text(0.5, 0.5, "STAND-IN DATA", ha="center", va="center", fontsize=28, color=VERMILION,
                     alpha=0.35, rotation=25, zorder=10)  # fmt: skip
 

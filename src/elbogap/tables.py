@@ -91,3 +91,8 @@ def _one_line_if_unreadable(path: Path, form: str) -> Iterator[None]:
         reason = str(error).partition("\n")[0] or type(error).__name__
         remedy = "mend that" if isinstance(error, OSError) else "restore it, or delete it and build it again"
         raise UserError(f"{path}: cannot be read {form} ({reason}); {remedy}") from error
+
+
+def rests_on_stand_in(*frames: pd.DataFrame) -> bool:
+    """Whether any row of any table rests on stand-in data (column `data`)."""
+    return any("data" in frame and bool((frame["data"] == "stand-in").any()) for frame in frames)

@@ -7,11 +7,7 @@ from elbogap.errors import UserError
 
 
 def values(words: Sequence[str]) -> dict[str, str]:
-    """The values of NAME=VALUE words by name.
-
-    Raises:
-        UserError: a word has another form.
-    """
+    """The values of NAME=VALUE words by name; a UserError if a word has another form."""
     for word in words:
         if "=" not in word:
             raise UserError(f"'{word}' is not of the form NAME=VALUE")
@@ -19,22 +15,14 @@ def values(words: Sequence[str]) -> dict[str, str]:
 
 
 def files(words: Sequence[str]) -> dict[str, Path]:
-    """The files of NAME=FILE words by name.
-
-    Raises:
-        UserError: a word has another form.
-    """
+    """The files of NAME=FILE words by name; a UserError if a word has another form."""
     return {name: Path(value) for name, value in values(words).items()}
 
 
-def outputs(words: Sequence[str], *names: str) -> tuple[Path, ...]:
-    """The files of a command that makes just these outputs, in the order of the names.
-
-    Raises:
-        UserError: the words name others.
-    """
+def outputs(words: Sequence[str], *names: str) -> dict[str, Path]:
+    """The files by name of a command that makes just these outputs; a UserError if the words name others."""
     found = {name: Path(path) for name, _, path in (word.partition("=") for word in words) if path}
     if set(found) != set(names):
         form = " ".join(f"{name}=FILE" for name in names)
         raise UserError(f"--outputs must be {form}, not {' '.join(words)}")
-    return tuple(found[name] for name in names)
+    return {name: found[name] for name in names}

@@ -11,7 +11,7 @@ from snakemake_interface_logger_plugins.base import LogHandlerBase
 from snakemake_interface_logger_plugins.common import LogEvent
 
 if TYPE_CHECKING:
-    from elbogap.report.costs import Estimate
+    from elbogap.report.costs import TimeLeft
 
 OVERALL = ("all", "products", "smoke", "paper_scale", "report", "claims", "total")
 """Entries of Snakemake's statistics that are no jobs."""
@@ -25,20 +25,20 @@ class LogHandler(LogHandlerBase):
 
     def __post_init__(self) -> None:
         """Know no job yet."""
-        self._estimate: Estimate | None = None
+        self._time_left: TimeLeft | None = None
         self._running: dict[int, tuple[str, str]] = {}
 
     def emit(self, record: LogRecord) -> None:
         """Follow the run."""
         event, told = getattr(record, "event", None), record.__dict__
         if event is LogEvent.RUN_INFO:
-            from elbogap.report.costs import Estimate, seconds_by_rule
+            from elbogap.report.costs import TimeLeft, seconds_by_rule
 
             jobs = {rule: count for rule, count in told["stats"].items() if rule not in OVERALL}
-            self._estimate = Estimate(jobs, seconds_by_rule())
+            self._time_left = TimeLeft(jobs, seconds_by_rule())
         elif event is LogEvent.JOB_INFO:
             self._running[told["jobid"]] = told["rule_name"], told["wildcards"].get("scale", "")
-        elif event is LogEvent.JOB_FINISHED and self._estimate:
+        elif event is LogEvent.JOB_FINISHED and self._time_left:
             rule, scale = self._running.pop(told["job_id"], ("", ""))
             if rule and rule not in OVERALL:
-                print(f"elbogap: {self._estimate.finish(rule, scale)}", file=sys.stderr, flush=True)
+                print(f"elbogap: {self._time_left.finish(rule, scale)}", file=sys.stderr, flush=True)

@@ -34,7 +34,7 @@ def test_a_valid_file_is_read_as_written(folder: Any, values: Callable[..., dict
     )
     ((document, (first, second)),) = specification.load(folder.paper).items()
     assert document == "toy"
-    assert first.select == {"method": ("a", "b"), "k": 1}
+    assert first.select == {"method": ("a", "b"), "k": (1,)}
     assert first.spread == ("seed",)
     assert first.at("smoke").tolerance == 0.0
     assert first.at("paper").status == "skip"

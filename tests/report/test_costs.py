@@ -7,7 +7,7 @@ import pytest
 
 from elbogap.places import Places
 from elbogap.report import costs
-from elbogap.report.costs import Estimate
+from elbogap.report.costs import TimeLeft
 
 CSV = """document,target,scale,rule,seconds,max_rss_mib,threads,device
 air,tab01,paper,air_train[k=1],100,1,1,cpu
@@ -39,8 +39,8 @@ def test_time_left_follows_the_pace_of_this_run(monkeypatch: pytest.MonkeyPatch)
     """200 recorded seconds took 50 here: the other 400 take 100."""
     now = [0.0]
     monkeypatch.setattr(time, "monotonic", lambda: now[0])
-    estimate = Estimate({"a": 3, "b": 1, "c": 1}, {("paper", "a"): 200.0, ("paper", "b"): 0.0})
-    assert estimate.finish("c", "paper") == "1 of 5 jobs done"
+    left = TimeLeft({"a": 3, "b": 1, "c": 1}, {("paper", "a"): 200.0, ("paper", "b"): 0.0})
+    assert left.finish("c", "paper") == "1 of 5 jobs done"
     now[0] = 50.0
-    assert estimate.finish("a", "paper") == "2 of 5 jobs done, about 1.67 min left"
-    assert Estimate({"x": 2}, {}).finish("x", "paper") == "1 of 2 jobs done, 1 without a recorded cost"
+    assert left.finish("a", "paper") == "2 of 5 jobs done, about 1.67 min left"
+    assert TimeLeft({"x": 2}, {}).finish("x", "paper") == "1 of 2 jobs done, 1 without a recorded cost"

@@ -1,25 +1,24 @@
 """Markdown trees."""
 
-import pytest
+from typing import Any
 
-from elbogap.errors import UserError
-from elbogap.report.markdown import Node, parse
+from elbogap.report.gather import markdown_tree
 
 
-def words(node: Node) -> str:
+def words(node: dict[str, Any]) -> str:
     return node.get("text", "") + "".join(words(child) for child in node["children"])
 
 
-def kinds(node: Node) -> set[str]:
+def kinds(node: dict[str, Any]) -> set[str]:
     return {node["kind"]}.union(*(kinds(child) for child in node["children"]))
 
 
 def test_words_arrive_unchanged() -> None:
-    assert words(parse("#let $x$ <label> @ref q_IW \\* `#a`")) == "#let $x$ <label> @ref q_IW * #a"
+    assert words(markdown_tree("#let $x$ <label> @ref q_IW \\* `#a`")) == "#let $x$ <label> @ref q_IW * #a"
 
 
 def test_structure() -> None:
-    tree = parse(
+    tree = markdown_tree(
         "## Protocol\n\n| k | KL |\n|---|---:|\n| 1 | *0.4* |\n\n- **a**\n- [b](c)\n\n```\nx = 1\n```\n"
     )
     assert [child["kind"] for child in tree["children"]] == ["heading", "table", "bullet_list", "fence"]
@@ -28,8 +27,3 @@ def test_structure() -> None:
     assert [cell["align"] for cell in header["children"]] == ["left", "right"]
     assert {"em", "strong", "link"} <= kinds(tree)
     assert tree["children"][3]["text"] == "x = 1"
-
-
-def test_what_the_report_cannot_show_is_an_error() -> None:
-    with pytest.raises(UserError, match="image"):
-        parse("![picture](a.png)")

@@ -76,3 +76,9 @@ def test_a_broken_figure_is_one_clear_line(places: Places) -> None:
     write_result(places.work / "figures/smoke/qiw/fig01_posterior_2d.pdf", b"nothing")
     with pytest.raises(UserError, match="cannot be typeset"):
         typeset(gather("smoke", places), places.paper, places.work)
+
+
+def test_notes_that_the_report_cannot_show_are_one_clear_line(places: Places) -> None:
+    (places.paper / "qiw" / "notes.md").write_text("![picture](a.png)", encoding="utf-8")
+    with pytest.raises(UserError, match=r"cannot be typeset: .* does not know: image"):
+        typeset(gather("smoke", places), places.paper, places.work)

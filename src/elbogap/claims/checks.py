@@ -6,24 +6,15 @@ The spread is the standard deviation, over those levels, of the quantity that de
 ordering or trend, paired by level; the ratio; the value; or its distance to the bound.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from elbogap.claims.specification import (
-    Bound,
-    Check,
-    Level,
-    Monotone,
-    Ordering,
-    PublishedValue,
-    Ratio,
-    Value,
-    number,
-)
+from elbogap.claims import specification
+from elbogap.claims.specification import Check, Level, PublishedValue, number
 from elbogap.errors import UserError
 
 Key = tuple[Any, ...]
@@ -31,23 +22,14 @@ Key = tuple[Any, ...]
 
 @dataclass(frozen=True)
 class Finding:
-    """The outcome of a check, described by the cell that decided it.
+    """The outcome of a check, described by the cell that decided it."""
 
-    Attributes:
-        holds: whether the check holds in every group.
-        measured: short text; a plain number where one number decides.
-        spread: standard deviation over the levels of the spread columns; None with fewer than two levels.
-        detail: which cell decided, and what it had to satisfy.
-        margin: distance to failure, negative when failed, NaN when a measured value is not finite.
-        published: the published value that the deciding cell was compared with.
-    """
-
-    holds: bool
-    measured: str
-    spread: float | None
-    detail: str
-    margin: float
-    published: PublishedValue | None = None
+    holds: bool  # in every group
+    measured: str  # a plain number where one number decides
+    spread: float | None  # standard deviation over the levels of the spread columns; None with fewer than two
+    detail: str  # which cell decided, and what it had to satisfy
+    margin: float  # distance to failure, negative when failed, NaN when a measured value is not finite
+    published: PublishedValue | None = None  # with which the deciding cell was compared
 
 
 @dataclass(frozen=True)
@@ -65,15 +47,6 @@ class Group:
     rows: pd.DataFrame
     spread: tuple[str, ...]
     published: PublishedValue | None
-
-    def column(self, name: str) -> np.ndarray:
-        """The values of a column, one per row."""
-        return self.rows[name].to_numpy(float)
-
-    def replicates(self, name: str) -> np.ndarray:
-        """The values of a column, one per level of `spread`."""
-        _require_told_apart(self.rows, self.spread)
-        return self.column(name)
 
     def grid(self, metric: str, column: str, levels: Sequence[Level]) -> np.ndarray:
         """The metric as an array [levels of spread, levels of a column]; every cell has exactly one row."""
@@ -111,15 +84,15 @@ def find(
             compared is not of numbers, a cell has several rows, or a trend has fewer than two points.
     """
     by = reference.by if reference else ()
-    columns = (*check.numbers(), *check.keys(), *by, *check.per, *spread)
-    require_columns(rows, columns, after=" in the table")
+    columns = (*by, *check.per)
+    require_columns(rows, (*check.numbers(), *check.keys(), *columns, *spread), after=" in the table")
     for column in check.numbers():
         if not pd.api.types.is_numeric_dtype(rows[column]):
             raise UserError(f"column '{column}' is not of numbers")
     missing = dict(reference.values) if reference else {}
     findings = []
-    for key, where, group in _groups(rows, (*by, *check.per)):
-        cell = key[: len(by)]
+    for key, group in rows.groupby(list(columns), sort=False, dropna=False) if columns else [((), rows)]:
+        cell, where = key[: len(by)], f"{_name(columns, key)}: " if columns else ""
         if reference and cell not in reference.values:
             continue
         missing.pop(cell, None)
@@ -136,7 +109,7 @@ def find(
     return replace(worst, detail=f"{worst.detail}{of_several}")
 
 
-def _ordering(group: Group, check: Ordering, tolerance: float) -> Finding:
+def _ordering(group: Group, check: specification.Ordering, tolerance: float) -> Finding:
     """`m(b) - m(a) > tolerance` for neighbours a, b of the order."""
     grid = group.grid(check.metric, check.column, check.order)
     j, steps = _worst_step(grid)
@@ -146,17 +119,18 @@ def _ordering(group: Group, check: Ordering, tolerance: float) -> Finding:
     return _finding(grid, steps.mean() - tolerance, measured, steps, detail, strict=True)
 
 
-def _value(group: Group, check: Value, tolerance: float) -> Finding:
+def _value(group: Group, check: specification.Value, tolerance: float) -> Finding:
     """`|m - published| <= tolerance`, times `|published|` if relative."""
     assert group.published is not None  # the specification refuses a value check without a published value
-    values, target = group.replicates(check.metric), group.published.value
+    _require_told_apart(group.rows, group.spread)
+    values, target = group.rows[check.metric].to_numpy(float), group.published.value
     error = abs(values.mean() - target)
     allowed = tolerance * abs(target) if check.relative else tolerance
     detail = f"differs by {number(error)}, may by {number(allowed)}"
     return _finding(values, allowed - error, number(values.mean()), values, detail)
 
 
-def _ratio(group: Group, check: Ratio, tolerance: float) -> Finding:
+def _ratio(group: Group, check: specification.Ratio, tolerance: float) -> Finding:
     """`low - tolerance <= m(numerator) / m(denominator) <= high + tolerance`, a ratio of means."""
     low = -np.inf if check.low is None else check.low
     high = np.inf if check.high is None else check.high
@@ -169,7 +143,7 @@ def _ratio(group: Group, check: Ratio, tolerance: float) -> Finding:
     return _finding(np.append(grid, ratio), margin, number(ratio), grid[:, 0] / grid[:, 1], detail)
 
 
-def _monotone(group: Group, check: Monotone, tolerance: float) -> Finding:
+def _monotone(group: Group, check: specification.Monotone, tolerance: float) -> Finding:
     """`±(m(t_{i+1}) - m(t_i)) >= -tolerance` along sorted t."""
     if group.rows[check.along].isna().any():
         raise UserError(f"column '{check.along}' has rows without a number, a trend cannot be followed")
@@ -187,31 +161,33 @@ def _monotone(group: Group, check: Monotone, tolerance: float) -> Finding:
     return _finding(grid, sign * steps.mean() + tolerance, measured, steps, detail)
 
 
-def _bound(group: Group, check: Bound, tolerance: float) -> Finding:
+def _bound(group: Group, check: specification.Bound, tolerance: float) -> Finding:
     """`lower - tolerance <= m <= upper + tolerance`; without `spread`, of every row."""
-    values = group.replicates(check.metric) if group.spread else group.column(check.metric)
+    averaged, values = bool(group.spread), group.rows[check.metric].to_numpy(float)
+    if averaged:
+        _require_told_apart(group.rows, group.spread)
     slacks = {
-        side: sign * (values - (group.column(limit) if isinstance(limit, str) else limit))
+        side: sign * (values - (group.rows[limit].to_numpy(float) if isinstance(limit, str) else limit))
         for side, sign, limit in (("lower", 1, check.lower), ("upper", -1, check.upper))
         if limit is not None
     }
-    cells = {side: slack.mean(keepdims=True) if group.spread else slack for side, slack in slacks.items()}
+    cells = {side: slack.mean(keepdims=True) if averaged else slack for side, slack in slacks.items()}
     side = min(cells, key=lambda side: np.nan_to_num(cells[side].min(), nan=-np.inf))
     j = int(np.argmin(cells[side]))
-    slack, measured = cells[side][j], values.mean() if group.spread else values[j]
+    slack, measured = cells[side][j], values.mean() if averaged else values[j]
     limit = measured - slack if side == "lower" else measured + slack
-    line = "" if group.spread else f"line {group.rows.index[j] + 2} of the table: "
+    line = "" if averaged else f"line {group.rows.index[j] + 2} of the table: "
     detail = f"{line}{side} bound {number(limit)} up to {number(tolerance)}"
     used = group.rows[list(check.numbers())].to_numpy(float)
-    return _finding(used, slack + tolerance, number(measured), slacks[side] if group.spread else (), detail)
+    return _finding(used, slack + tolerance, number(measured), slacks[side] if averaged else (), detail)
 
 
 KINDS: Mapping[type[Check], Callable[..., Finding]] = {
-    Ordering: _ordering,
-    Value: _value,
-    Ratio: _ratio,
-    Monotone: _monotone,
-    Bound: _bound,
+    specification.Ordering: _ordering,
+    specification.Value: _value,
+    specification.Ratio: _ratio,
+    specification.Monotone: _monotone,
+    specification.Bound: _bound,
 }
 
 
@@ -250,15 +226,6 @@ def require_columns(rows: pd.DataFrame, columns: Iterable[str], before: str = ""
 def _require_told_apart(rows: pd.DataFrame, columns: Sequence[str]) -> None:
     if rows.duplicated(list(columns)).any() if columns else len(rows) > 1:
         raise UserError("several rows make one cell; name what tells them apart in select, per or spread")
-
-
-def _groups(rows: pd.DataFrame, columns: Sequence[str]) -> Iterator[tuple[Key, str, pd.DataFrame]]:
-    """The groups of rows with equal values of the columns: their key, a prefix for messages, and the rows."""
-    if not columns:
-        yield (), "", rows
-        return
-    for key, group in rows.groupby(list(columns), sort=False, dropna=False):
-        yield key, f"{_name(columns, key)}: ", group
 
 
 def _name(columns: Sequence[str], key: Key) -> str:

@@ -17,27 +17,21 @@ if TYPE_CHECKING:
 def register(commands: Any) -> None:
     """Add the subcommands to the parser of `python -m elbogap`."""
     decide = commands.add_parser("claims", help="decide every claim of the documents at one scale")
-    decide.add_argument("--scale", type=scale_name, required=True)
-    decide.add_argument("--results", type=Path, default=Path("results"), help="folder of results (results)")
-    decide.add_argument(
-        "--paper", type=Path, default=Path("paper"), help="folder of the documents' texts (paper)"
-    )
-    decide.add_argument(
-        "--partial", action="store_true", help="a claim whose table is not made yet is not assessed"
-    )
-    decide.add_argument("--outputs", nargs=2, required=True, metavar=("csv=FILE", "html=FILE"))
+    add = decide.add_argument
+    add("--scale", type=scale_name, required=True)
+    add("--results", type=Path, default=Path("results"), help="folder of results (results)")
+    add("--paper", type=Path, default=Path("paper"), help="folder of the documents' texts (paper)")
+    add("--partial", action="store_true", help="a claim whose table is not made yet is not assessed")
+    add("--outputs", nargs=2, required=True, metavar=("csv=FILE", "html=FILE"))
     decide.set_defaults(call=_claims)
 
-    check = commands.add_parser(
-        "claims-check", help="end with status 1 if a required claim is not reproduced"
-    )
+    help = "end with status 1 if a required claim is not reproduced"
+    check = commands.add_parser("claims-check", help=help)
     check.add_argument("file", type=Path, help="the table that the claims command wrote")
     check.set_defaults(call=_check)
 
-    verify = commands.add_parser(
-        "verify",
-        help="decide all claims again from the recorded tables, and compare with the recorded verdicts",
-    )
+    help = "decide all claims again from the recorded tables, and compare with the recorded verdicts"
+    verify = commands.add_parser("verify", help=help)
     verify.add_argument("--project", type=Path, help="the checkout; default: the one of this package")
     verify.add_argument("--failed", action="store_true", help="list the claims that are not reproduced")
     verify.set_defaults(call=_verify)
@@ -50,8 +44,7 @@ def _claims(options: argparse.Namespace) -> None:
 
     from elbogap.claims.decide import decide
 
-    csv, html = words.outputs(options.outputs, "csv", "html")
-    outputs = {"csv": csv, "html": html}
+    outputs = words.outputs(options.outputs, "csv", "html")
     verdicts = decide(options.scale, options.results, options.paper, outputs, partial=options.partial)
     colours = {"reproduced": "blue", "not reproduced": "bold red", "not assessed": "dim"}
     columns = ("id", "verdict", "criterion", "measured", "published")
@@ -79,9 +72,10 @@ def _verify(options: argparse.Namespace) -> int:
 
     def say(line: str, verdicts: "pd.DataFrame") -> None:
         print(line)
-        failed = verdicts[verdicts["verdict"] == NOT_REPRODUCED] if options.failed else verdicts.head(0)
-        for row in failed.itertuples():
-            print(f"  {row.id}: {row.statement}\n    {row.criterion}; measured {row.measured} ({row.detail})")
+        for row in verdicts.itertuples():
+            if options.failed and row.verdict == NOT_REPRODUCED:
+                print(f"  {row.id}: {row.statement}")
+                print(f"    {row.criterion}; measured {row.measured} ({row.detail})")
 
     return _problems(verify(Places.here(options.project), say))
 

@@ -3,12 +3,21 @@
 from collections.abc import Mapping
 from pathlib import Path
 
+import jinja2
 import pandas as pd
 
 from elbogap import provenance, tables
 from elbogap.checksums import sha256
-from elbogap.claims import engine, html, specification
+from elbogap.claims import engine, specification
+from elbogap.claims.engine import NOT_ASSESSED, NOT_REPRODUCED, REPRODUCED
 from elbogap.errors import UserError
+
+# Sign, text colour and background: blue and vermilion differ under all common colour-vision deficiencies.
+LOOKS = {
+    REPRODUCED: ("✓", "#ffffff", "#005a8c"),
+    NOT_REPRODUCED: ("✗", "#ffffff", "#a84300"),
+    NOT_ASSESSED: ("–", "#333333", "#e3e3e3"),
+}
 
 
 def decide(
@@ -37,7 +46,23 @@ def decide(
     record = provenance.collect(source=source, scale=scale, inputs=digests | texts)
     writers = {
         "csv": lambda path: tables.save(verdicts, path),
-        "html": lambda path: path.write_text(html.page(verdicts, scale), encoding="utf-8"),
+        "html": lambda path: path.write_text(page(verdicts, scale), encoding="utf-8"),
     }
     provenance.publish(record, {path: writers[kind] for kind, path in outputs.items()})
     return verdicts
+
+
+def page(verdicts: pd.DataFrame, scale: str) -> str:
+    """One self-contained HTML page, grouped by document; all text is escaped."""
+    environment = jinja2.Environment(
+        autoescape=True,
+        trim_blocks=True,
+        undefined=jinja2.StrictUndefined,
+        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+    )
+    return environment.get_template("page.html.jinja").render(
+        scale=scale,
+        looks=LOOKS,
+        counts={verdict: (verdicts["verdict"] == verdict).sum() for verdict in LOOKS},
+        documents={key: rows.to_dict("records") for key, rows in verdicts.groupby("document", sort=False)},
+    )

@@ -11,11 +11,18 @@ from pydantic import ValidationError
 from elbogap import tables
 from elbogap.claims import checks, specification
 from elbogap.claims.checks import Finding, Reference, require_columns
-from elbogap.claims.specification import Claim, Level, PublishedFile, PublishedValue, Status, Value, number
+from elbogap.claims.specification import (
+    AtScale,
+    Claim,
+    PublishedFile,
+    PublishedValue,
+    Status,
+    Value,
+    number,
+)  # fmt: skip
 from elbogap.errors import UserError
 
 REPRODUCED, NOT_REPRODUCED, NOT_ASSESSED = VERDICTS = ("reproduced", "not reproduced", "not assessed")
-
 
 COLUMNS = [
     "id", "document", "item", "statement", "kind", "scale", "status", "verdict", "criterion", "measured",
@@ -23,6 +30,8 @@ COLUMNS = [
 ]  # fmt: skip
 """Of the table of verdicts, `results/<scale>/claims.csv`; a number that does not apply is NaN."""
 TYPES = dict.fromkeys(COLUMNS, str) | dict.fromkeys(("spread", "tolerance"), float)
+Outcome = tuple[str, str, Finding | None]
+"""The verdict, the detail of its row, and what the check found, if it was looked for."""
 
 
 def assess_all(
@@ -46,33 +55,26 @@ def assess_all(
     for document, claims in documents.items():
         published = specification.published_folder(paper, document)
         for claim in claims:
-            table = results / scale / claim.table
+            asked, table = claim.at(scale), results / scale / claim.table
+            outcome: Outcome = NOT_ASSESSED, "its table is not made at this scale yet", None
             try:
-                outcome = _decide(claim, scale, table, published, read, partial)
+                if table.is_file() or not partial:
+                    outcome = _decide(claim, asked, table, published, read)
             except UserError as error:
                 raise UserError(f"claim {claim.id}: {error}") from error
-            verdicts.append(_row(claim, document, scale, *outcome))
+            verdicts.append({"document": document, "scale": scale, **_row(claim, asked, *outcome)})
     return pd.DataFrame(verdicts, columns=COLUMNS).astype(TYPES)
 
 
 def _decide(
-    claim: Claim,
-    scale: str,
-    table: Path,
-    published: Path,
-    read: Callable[[Path], pd.DataFrame],
-    partial: bool,
-) -> tuple[str, str, Finding | None]:
-    """The verdict, the detail of its row, and what the check found, if it was looked for."""
-    asked = claim.at(scale)
-    if partial and not table.is_file():
-        return NOT_ASSESSED, "its table is not made at this scale yet", None
+    claim: Claim, asked: AtScale | None, table: Path, published: Path, read: Callable[[Path], pd.DataFrame]
+) -> Outcome:
     if asked and asked.status == "skip":
         return NOT_ASSESSED, "skipped at this scale", None
     whole = read(table)
     try:
-        rows = select(whole, claim)
-        tolerance, reference = (asked.tolerance if asked else None) or 0.0, reference_of(claim, published)
+        rows, reference = select(whole, claim), reference_of(claim, published)
+        tolerance = (asked.tolerance if asked else None) or 0.0
         finding = checks.find(rows, claim.check, tolerance, claim.spread, reference)
     except UserError as error:
         if asked:
@@ -80,23 +82,20 @@ def _decide(
         return NOT_ASSESSED, str(error), None  # a scale of the user's own may lack what the claim is about
     if not asked:
         return NOT_ASSESSED, "claims ask nothing of this scale", finding
-    if "data" in rows and (rows["data"] == "stand-in").any():
+    if tables.rests_on_stand_in(rows):
         return NOT_ASSESSED, "rests on stand-in data", finding
     return REPRODUCED if finding.holds else NOT_REPRODUCED, finding.detail, finding
 
 
 def _row(
-    claim: Claim, document: str, scale: str, verdict: str, detail: str, finding: Finding | None
+    claim: Claim, asked: AtScale | None, verdict: str, detail: str, finding: Finding | None
 ) -> dict[str, Any]:
-    asked = claim.at(scale)
     tolerance = asked.tolerance if asked else None
-    published = finding.published if finding and finding.published else claim.published
-    stated = published if isinstance(published, PublishedValue) else None
+    compared = finding.published if finding and finding.published else claim.published
+    stated = compared if isinstance(compared, PublishedValue) else None
     return {
         **{name: getattr(claim, name) for name in ("id", "item", "statement", "note")},
-        "document": document,
         "kind": claim.check.kind,
-        "scale": scale,
         "status": asked.status if asked else "report",
         "verdict": verdict,
         "criterion": claim.criterion(tolerance),
@@ -115,21 +114,17 @@ def select(rows: pd.DataFrame, claim: Claim) -> pd.DataFrame:
     Raises:
         UserError: a column is missing, or a selected value is in no row.
     """
-    for column, wanted in claim.select.items():
+    for column, levels in claim.select.items():
         require_columns(rows, [column], before="select: ", after=f" in {claim.table}")
-        for value in _listed(wanted):
-            if not (rows[column] == value).any():
+        for level in levels:
+            if not (rows[column] == level).any():
                 raise UserError(
-                    f"select: no row of {claim.table} has {column}={value} (and what is selected before)"
+                    f"select: no row of {claim.table} has {column}={level} (and what is selected before)"
                 )
-        rows = rows[rows[column].isin(_listed(wanted))]
+        rows = rows[rows[column].isin(levels)]
     if rows.empty:
         raise UserError(f"{claim.table} has no rows")
     return rows
-
-
-def _listed(wanted: Level | tuple[Level, ...]) -> tuple[Level, ...]:
-    return wanted if isinstance(wanted, tuple) else (wanted,)
 
 
 def reference_of(claim: Claim, published: Path) -> Reference | None:
@@ -146,9 +141,8 @@ def reference_of(claim: Claim, published: Path) -> Reference | None:
     path, column, by = published / claim.published.file, claim.published.column, claim.published.by
     rows = tables.read_table(path)
     require_columns(rows, (*by, column, "source"), before=f"{path}: ")
-    for name, wanted in claim.select.items():
-        if name in rows:
-            rows = rows[rows[name].isin(_listed(wanted))]
+    for name in claim.select.keys() & set(rows):
+        rows = rows[rows[name].isin(claim.select[name])]
     rows = rows.dropna(subset=[column])  # a document may leave cells of a table empty
     if rows.empty:
         raise UserError(f"{path}: no published value of '{column}' is left after select")
@@ -156,9 +150,11 @@ def reference_of(claim: Claim, published: Path) -> Reference | None:
         raise UserError(f"{path}: {', '.join(by)} do not tell its rows apart")
     if rows["source"].isna().any():
         raise UserError(f"{path}: a row has no source")
-    keys = rows[list(by)].itertuples(index=False, name=None)
+    keys, stated = (
+        rows[list(names)].itertuples(index=False, name=None) for names in (by, (column, "source"))
+    )
     try:
-        values = [PublishedValue(value=row[column], source=row["source"]) for _, row in rows.iterrows()]
+        values = [PublishedValue(value=value, source=source) for value, source in stated]
     except ValidationError as error:
         raise UserError(f"{path}: '{column}' must be finite numbers and 'source' text") from error
     return Reference(by, dict(zip(keys, values, strict=True)))

@@ -58,11 +58,11 @@ def _differences(now: pd.DataFrame, then: pd.DataFrame) -> Iterator[str]:
             yield f"{claim}: has no recorded verdict"
         elif claim not in new:
             yield f"{claim}: is no claim"
-        elif changed := [name for name, value in new[claim].items() if not _equal(value, old[claim][name])]:
-            values = (
-                f"{name} is {new[claim][name]}, but the record says: {old[claim][name]}" for name in changed
-            )
-            yield f"{claim}: {'; '.join(values)}"
+        else:
+            cells = ((name, value, old[claim][name]) for name, value in new[claim].items())
+            changed = [f"{name} is {a}, but the record says: {b}" for name, a, b in cells if not _equal(a, b)]
+            if changed:
+                yield f"{claim}: {'; '.join(changed)}"
 
 
 def _equal(now: str | float, then: str | float) -> bool:
@@ -73,8 +73,8 @@ def _equal(now: str | float, then: str | float) -> bool:
     """
     if isinstance(now, float) and isinstance(then, float):
         return math.isclose(now, then, rel_tol=1e-9, abs_tol=1e-9) or (math.isnan(now) and math.isnan(then))
-    words = [_NUMBER.split(str(cell)) for cell in (now, then)]
-    return len(words[0]) == len(words[1]) and all(
+    words, old_words = (_NUMBER.split(str(cell)) for cell in (now, then))  # a text, a number, a text ...
+    return len(words) == len(old_words) and all(
         math.isclose(float(a), float(b), rel_tol=1.01e-5, abs_tol=1e-9) if i % 2 else a == b
-        for i, (a, b) in enumerate(zip(*words, strict=True))
+        for i, (a, b) in enumerate(zip(words, old_words, strict=True))
     )

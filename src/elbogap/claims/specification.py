@@ -3,13 +3,20 @@
 Only pydantic and PyYAML are imported here, so that the Snakefile can ask for the tables that the checks need.
 """
 
-from abc import abstractmethod
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Discriminator, Field, StringConstraints, Tag, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Discriminator,
+    Field,
+    StringConstraints,
+    Tag,
+    model_validator,
+)
 
 from elbogap.config.base import Section, read, validated
 from elbogap.errors import UserError, shown
@@ -18,10 +25,9 @@ from elbogap.places import visible
 Level = bool | int | float | str
 """A value of a column by which rows are chosen or compared."""
 Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
-Columns = Annotated[
-    tuple[Text, ...], BeforeValidator(lambda value: (value,) if isinstance(value, str) else value)
-]
-Levels = Annotated[tuple[Level, ...], Field(min_length=1)]
+_OneOrList = BeforeValidator(lambda given: given if isinstance(given, list | tuple) else (given,))
+Columns = Annotated[tuple[Text, ...], _OneOrList]
+Levels = Annotated[tuple[Level, ...], Field(min_length=1), _OneOrList]
 
 
 class Check(Section):
@@ -42,15 +48,6 @@ class Check(Section):
         named = [getattr(self, name, None) for name in ("metric", "along", "lower", "upper")]
         return tuple(column for column in named if isinstance(column, str))
 
-    @abstractmethod
-    def words(self, tolerance: float | None, target: str) -> str:
-        """What is asked in each group.
-
-        Args:
-            tolerance: what the scale allows; None where it does not say, and the words leave it out.
-            target: the published value, or words for several.
-        """
-
 
 class Ordering(Check):
     """`m(order[0]) < m(order[1]) < ...`, each step larger than the tolerance (a margin)."""
@@ -59,31 +56,12 @@ class Ordering(Check):
     column: Text
     order: Annotated[tuple[Level, ...], Field(min_length=2)]
 
-    @model_validator(mode="after")
-    def _each_once(self) -> Self:
-        if len(set(self.order)) < len(self.order):
-            raise ValueError("'order' names a level twice")
-        return self
-
-    def words(self, tolerance: float | None, target: str) -> str:
-        """`kl by method: a < b by more than 0.5`."""
-        each = ", each" if len(self.order) > 2 else ""
-        margin = f"{each} by more than {number(tolerance)}" if tolerance else ""
-        return f"{self.metric} by {self.column}: {' < '.join(map(str, self.order))}{margin}"
-
 
 class Value(Check):
     """`|m - published| <= tolerance`, or `<= tolerance |published|` if relative."""
 
     kind: Literal["value"]
     relative: bool = False
-
-    def words(self, tolerance: float | None, target: str) -> str:
-        """`kl within 5 % of 312.4`."""
-        if tolerance is None:
-            return f"{self.metric} near {target}"
-        reach = f"{number(100 * tolerance)} %" if self.relative else number(tolerance)
-        return f"{self.metric} within {reach} of {target}"
 
 
 class Ratio(Check):
@@ -96,21 +74,6 @@ class Ratio(Check):
     low: float | None = None
     high: float | None = None
 
-    @model_validator(mode="after")
-    def _limits(self) -> Self:
-        if self.low is None and self.high is None:
-            raise ValueError("give 'low', 'high' or both")
-        if self.low is not None and self.high is not None and self.low > self.high:
-            raise ValueError("'low' is larger than 'high'")
-        if self.numerator == self.denominator:
-            raise ValueError("'numerator' and 'denominator' are the same level")
-        return self
-
-    def words(self, tolerance: float | None, target: str) -> str:
-        """`kl by k: 20 / 100 from 2.5 to 7.5`."""
-        limits = _limits(self.low, self.high, tolerance)
-        return f"{self.metric} by {self.column}: {self.numerator} / {self.denominator} {limits}"
-
 
 class Monotone(Check):
     """No step along a column goes in the wrong direction by more than the tolerance."""
@@ -118,11 +81,6 @@ class Monotone(Check):
     kind: Literal["monotone"]
     along: Text
     direction: Literal["increasing", "decreasing"]
-
-    def words(self, tolerance: float | None, target: str) -> str:
-        """`kl decreasing along k, up to 0.01 a step`."""
-        most = f", up to {number(tolerance)} a step" if tolerance else ""
-        return f"{self.metric} {self.direction} along {self.along}{most}"
 
 
 class Bound(Check):
@@ -132,18 +90,25 @@ class Bound(Check):
     lower: float | Text | None = None
     upper: float | Text | None = None
 
-    @model_validator(mode="after")
-    def _limits(self) -> Self:
-        if self.lower is None and self.upper is None:
+
+def _consistent(check: Check) -> Check:
+    match check:
+        case Ordering(order=order) if len(set(order)) < len(order):
+            raise ValueError("'order' names a level twice")
+        case Ratio(low=None, high=None):
+            raise ValueError("give 'low', 'high' or both")
+        case Ratio(low=float(low), high=float(high)) if low > high:
+            raise ValueError("'low' is larger than 'high'")
+        case Ratio(numerator=numerator, denominator=denominator) if numerator == denominator:
+            raise ValueError("'numerator' and 'denominator' are the same level")
+        case Bound(lower=None, upper=None):
             raise ValueError("give 'lower', 'upper' or both")
-        return self
-
-    def words(self, tolerance: float | None, target: str) -> str:
-        """`gap from best - 0.1 to 3.1`."""
-        return f"{self.metric} {_limits(self.lower, self.upper, tolerance)}"
+    return check
 
 
-AnyCheck = Annotated[Ordering | Value | Ratio | Monotone | Bound, Discriminator("kind")]
+AnyCheck = Annotated[
+    Ordering | Value | Ratio | Monotone | Bound, Discriminator("kind"), AfterValidator(_consistent)
+]
 
 
 class PublishedValue(Section):
@@ -197,7 +162,7 @@ class Claim(Section):
     item: Text
     statement: Text
     table: Annotated[str, StringConstraints(pattern=r"^[\w-]+(/[\w-]+)*\.csv$")]
-    select: dict[Text, Level | Levels] = Field(default={})
+    select: dict[Text, Levels] = Field(default={})
     check: AnyCheck
     spread: Columns = ()
     published: Published | None = None
@@ -225,14 +190,26 @@ class Claim(Section):
         return getattr(self.scales, scale) if scale in Scales.model_fields else None
 
     def criterion(self, tolerance: float | None) -> str:
-        """The check in words, such as `kl by method: a < b by more than 0.5, for each dataset`.
-
-        Where the scale gives no tolerance, the words leave it out.
-        """
-        published = self.published
-        target = number(published.value) if isinstance(published, PublishedValue) else "the published values"
-        words = self.check.words(tolerance, target)
-        return f"{words}, for each {', '.join(self.check.per)}" if self.check.per else words
+        """The check in words; where the scale gives no tolerance, they leave it out."""
+        check, by = self.check, number(tolerance) if tolerance else ""
+        match check:
+            case Ordering():
+                words = f"by {check.column}: {' < '.join(map(str, check.order))}"
+                words += f"{', each' if len(check.order) > 2 else ''} by more than {by}" if by else ""
+            case Value(relative=relative):
+                factor, unit = (100, " %") if relative else (1, "")
+                near = "near" if tolerance is None else f"within {number(factor * tolerance)}{unit} of"
+                stated = isinstance(self.published, PublishedValue) and number(self.published.value)
+                words = f"{near} {stated or 'the published values'}"
+            case Ratio():
+                limits = _limits(check.low, check.high, tolerance)
+                words = f"by {check.column}: {check.numerator} / {check.denominator} {limits}"
+            case Monotone():
+                words = f"{check.direction} along {check.along}" + (f", up to {by} a step" if by else "")
+            case Bound():
+                words = _limits(check.lower, check.upper, tolerance)
+        each = f", for each {', '.join(check.per)}" if check.per else ""
+        return f"{check.metric} {words}{each}"
 
 
 class ClaimsFile(Section):
@@ -255,19 +232,14 @@ def load(paper: Path) -> Claims:
     documents: dict[str, tuple[Claim, ...]] = {}
     homes: dict[str, Path] = {}
     for path in visible(paper, "*/claims.yaml"):
-        documents[path.parent.name] = tuple(
-            validated(Claim, values, f"{path}: claim {_name(values, number)}")
-            for number, values in enumerate(read(ClaimsFile, path).claims, 1)
-        )
-        for claim in documents[path.parent.name]:
+        for number, values in enumerate(read(ClaimsFile, path).claims, 1):
+            name = shown(values["id"]).strip("'") if values.get("id") else f"number {number}"
+            claim = validated(Claim, values, f"{path}: claim {name}")
             if claim.id in homes:
                 raise UserError(f"{path}: claim {claim.id}: id is used twice (first in {homes[claim.id]})")
             homes[claim.id] = path
+            documents[path.parent.name] = (*documents.get(path.parent.name, ()), claim)
     return documents
-
-
-def _name(values: Mapping[str, Any], number: int) -> str:
-    return shown(values["id"]).strip("'") if values.get("id") else f"number {number}"
 
 
 def tables_needed(paper: Path, scale: str, results: Path = Path("results")) -> list[str]:
@@ -297,7 +269,7 @@ def _assessed(paper: Path, scale: str) -> Iterator[tuple[str, Claim]]:
     for document, claims in load(paper).items():
         for claim in claims:
             asked = claim.at(scale)
-            if asked is None or asked.status != "skip":
+            if not (asked and asked.status == "skip"):
                 yield document, claim
 
 
@@ -308,13 +280,13 @@ def number(value: float) -> str:
 
 def _limits(low: float | str | None, high: float | str | None, tolerance: float | None) -> str:
     """The limits, numbers or columns, moved apart by the tolerance; one of them may be open."""
-    lower, upper = _moved(low, "-", tolerance), _moved(high, "+", tolerance)
+
+    def moved(limit: float | str | None, sign: str) -> str:
+        if isinstance(limit, str):
+            return f"{limit} {sign} {number(tolerance)}" if tolerance else limit
+        return "" if limit is None else number(limit + float(f"{sign}{tolerance or 0}"))
+
+    lower, upper = moved(low, "-"), moved(high, "+")
     if lower and upper:
         return f"from {lower} to {upper}"
     return f"at least {lower}" if lower else f"at most {upper}"
-
-
-def _moved(limit: float | str | None, sign: str, by: float | None) -> str:
-    if isinstance(limit, str):
-        return f"{limit} {sign} {number(by)}" if by else limit
-    return "" if limit is None else number(limit + float(f"{sign}{by or 0}"))

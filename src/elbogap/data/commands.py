@@ -36,7 +36,7 @@ def _record(options: argparse.Namespace) -> None:
     from elbogap import provenance, tables
     from elbogap.data import records
 
-    (path,) = words.outputs(options.outputs, "record")
+    path = words.outputs(options.outputs, "record")["record"]
     record = records.make(options.dataset, options.stand_ins, options.state)
     try:
         provenance.verify(path)

@@ -3,13 +3,14 @@
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from elbogap.config.base import Section, read
 from elbogap.errors import UserError
 from elbogap.places import visible
 from elbogap.scales import DOCUMENTS
 
-_NAME = re.compile(r"(?P<kind>fig|tab)\d*_\w+")
+_NAME = re.compile(r"(fig|tab)\d*_\w+")
 _HEADING = re.compile(r"\*\*(?P<label>[^:*]+): (?P<title>[^*]+)\*\*")
 
 
@@ -26,23 +27,14 @@ class Document(Section):
 
 @dataclass(frozen=True)
 class Target:
-    """One figure or table of a document, or the report on all of them.
-
-    Attributes:
-        document: key of the document, e.g. `qiw`.
-        name: stem of the files, e.g. `fig01_posterior_2d`.
-        label: what it is called everywhere, e.g. `Figure 1`, `Figure 5 (slide 59)` or `Gaps (ours)`.
-        title: what it shows, in one line without a full stop.
-        kind: `figure`, `table` or `report`.
-        caption: how to read it, in plain text.
-    """
+    """One figure or table of a document, or the report on all of them."""
 
     document: str
-    name: str
-    label: str
-    title: str
-    kind: str
-    caption: str
+    name: str  # stem of the files, e.g. `fig01_posterior_2d`
+    label: str  # e.g. `Figure 1`, `Figure 5 (slide 59)` or `Gaps (ours)`
+    title: str  # one line without a full stop
+    kind: Literal["figure", "table", "report"]
+    caption: str = ""  # plain text
 
     def files(self, scale: str) -> list[str]:
         """Its files at a scale, relative to the folder of a run: a figure's PDF and PNG, a table's CSV."""
@@ -53,7 +45,7 @@ class Target:
         return [f"results/{scale}/{self.document}/{self.name}.csv"]
 
 
-REPORT = Target("all", "report", "Report", "All figures, tables and verdicts in one document", "report", "")
+REPORT = Target("all", "report", "Report", "All figures, tables and verdicts in one document", "report")
 
 
 def documents(paper: Path) -> list[Document]:
@@ -72,10 +64,11 @@ def targets(paper: Path, document: str) -> list[Target]:
     Raises:
         UserError: a caption has no label and title.
     """
-    found = []
-    for path in visible(paper / document / "captions", "*.rst"):
-        caption = plain_text(path.read_text(encoding="utf-8").partition("\n")[2])
-        found.append(target(document, path.stem, *heading(path), caption))
+    captions = visible(paper / document / "captions", "*.rst")
+    found = [
+        target(document, path.stem, *heading(path), plain_text(path.read_text("utf-8").partition("\n")[2]))
+        for path in captions
+    ]
     return list(filter(None, found))
 
 
@@ -99,10 +92,9 @@ def heading(caption: Path) -> tuple[str, str]:
 
 def target(document: str, name: str, label: str, title: str, caption: str = "") -> Target | None:
     """The target of a name such as `fig01_posterior_2d`; None if it is no name of a figure or table."""
-    match = _NAME.fullmatch(name)
-    if match is None:
+    if _NAME.fullmatch(name) is None:
         return None
-    return Target(document, name, label, title, {"fig": "figure", "tab": "table"}[match["kind"]], caption)
+    return Target(document, name, label, title, "figure" if name.startswith("fig") else "table", caption)
 
 
 def plain_text(rst: str) -> str:

@@ -12,26 +12,22 @@ from elbogap.config.scale import scale_name
 def register(commands: Any) -> None:
     """Add the subcommands to the command line."""
     report = commands.add_parser("report", help="typeset the replication report of a scale")
-    report.add_argument("--scale", type=scale_name, required=True)
     report.add_argument("--outputs", nargs=1, required=True, metavar="pdf=FILE")
-    report.set_defaults(call=_report)
 
-    reference = commands.add_parser(
-        "reference", help="record a finished run in results/ and figures/reference"
-    )
-    reference.add_argument("--scale", type=scale_name, required=True)
+    help = "record a finished run in results/ and figures/reference"
+    reference = commands.add_parser("reference", help=help)
     reference.add_argument("--costs-only", action="store_true", help="record the costs, not the results")
-    reference.add_argument(
-        "--add", action="store_true", help="the run lacks targets: keep what is recorded of those"
-    )
-    reference.set_defaults(call=_reference)
+    help = "the run lacks targets: keep what is recorded of those"
+    reference.add_argument("--add", action="store_true", help=help)
 
     pages = commands.add_parser("pages", help="refresh the generated parts of the pages in docs/")
     pages.add_argument("--check", action="store_true", help="change nothing; fail if a part is stale")
-    pages.set_defaults(call=_pages)
 
-    for parser in (report, reference, pages):
+    for parser, call in ((report, _report), (reference, _reference), (pages, _pages)):
+        if parser is not pages:
+            parser.add_argument("--scale", type=scale_name, required=True)
         parser.add_argument("--project", type=Path, help="the checkout; default: the one of this package")
+        parser.set_defaults(call=call)
 
 
 def _report(options: argparse.Namespace) -> None:
@@ -40,12 +36,12 @@ def _report(options: argparse.Namespace) -> None:
     from elbogap.report.gather import gather
     from elbogap.report.pdf import typeset
 
-    (output,), places = words.outputs(options.outputs, "pdf"), Places.here(options.project)
+    output, places = words.outputs(options.outputs, "pdf")["pdf"], Places.here(options.project)
     report = gather(options.scale, places)
-    pages = typeset(report, places.paper, places.work)
-    source = provenance.source("elbogap.report.commands")
+    (pdf,) = typeset(report, places.paper, places.work)
+    source = provenance.source(__name__)
     record = provenance.collect(source=source, scale=options.scale, inputs=report["inputs"])
-    provenance.publish(record, {output: lambda path: path.write_bytes(pages[0])})
+    provenance.publish(record, {output: lambda path: path.write_bytes(pdf)})
 
 
 def _reference(options: argparse.Namespace) -> None:
@@ -53,13 +49,13 @@ def _reference(options: argparse.Namespace) -> None:
     from elbogap.report.reference import record, record_costs
     from elbogap.writer import sole
 
-    places = Places.here(options.project)
+    scale, places = options.scale, Places.here(options.project)
     with sole([places.recorded_costs]):  # every recording changes the costs
         if options.costs_only:
-            record_costs(options.scale, places, add=options.add)
-            return
-        count = record(options.scale, places, add=options.add)
-    print(f"recorded {count} files of scale {options.scale}; now refresh the pages: python -m elbogap pages")
+            record_costs(scale, places, add=options.add)
+        else:
+            count = record(scale, places, add=options.add)
+            print(f"recorded {count} files of scale {scale}; now refresh the pages: python -m elbogap pages")
 
 
 def _pages(options: argparse.Namespace) -> int:
@@ -70,9 +66,8 @@ def _pages(options: argparse.Namespace) -> int:
     for page in pages.listed(places):
         parts = ", ".join(pages.refresh(page, places, check=options.check))
         if parts and options.check:
-            print(
-                f"{page}: generated parts are stale: {parts}; run: python -m elbogap pages", file=sys.stderr
-            )
+            message = f"{page}: generated parts are stale: {parts}; run: python -m elbogap pages"
+            print(message, file=sys.stderr)
             status = 1
         elif parts:
             print(f"{page}: refreshed {parts}")

@@ -8,7 +8,7 @@ import pandas as pd
 from elbogap import tables
 from elbogap.errors import UserError
 from elbogap.places import Places
-from elbogap.report.numbers import duration
+from elbogap.report.numbers import duration, memory
 
 COLUMNS = [
     "document", "target", "scale", "rule", "seconds", "max_rss_mib", "threads", "device", "max_gpu_mib"
@@ -26,6 +26,14 @@ def recorded(places: Places) -> pd.DataFrame:
     return tables.read_table(places.recorded_costs).reindex(columns=COLUMNS)
 
 
+def total(jobs: pd.DataFrame) -> dict[str, str]:
+    """The `time` that jobs take together and the largest peak `memory`, as text."""
+    return {
+        "time": duration(jobs["seconds"].sum(min_count=1)),
+        "memory": memory(jobs["max_rss_mib"].max()),
+    }
+
+
 def seconds_by_rule(places: Places | None = None) -> dict[tuple[str, str], float]:
     """Mean wall time of the recorded jobs of a rule, by scale and rule; without a readable record none."""
     try:
@@ -36,20 +44,15 @@ def seconds_by_rule(places: Places | None = None) -> dict[tuple[str, str], float
     return jobs["seconds"].dropna().groupby([jobs["scale"], rule]).mean().to_dict()
 
 
-class Estimate:
-    """The time that the remaining jobs of a run take if each takes as long as it did when it was recorded.
+class TimeLeft:
+    """The time that the remaining jobs of a run take, by their recorded costs and the pace of this machine.
 
-    The recorded seconds are those of another machine and of one job at a time; what is left is divided by the
-    recorded seconds that were finished here per second.
+    The pace is the recorded seconds of the jobs that have finished here, divided by the seconds since the
+    beginning of the run.
     """
 
     def __init__(self, jobs: Mapping[str, int], seconds: Mapping[tuple[str, str], float]) -> None:
-        """Begin a run.
-
-        Args:
-            jobs: number of jobs by rule.
-            seconds: recorded cost of a job by scale and rule.
-        """
+        """Begin a run of so many jobs by rule, whose recorded costs are given by scale and rule."""
         self._left, self._total, self._seconds = dict(jobs), sum(jobs.values()), seconds
         self._started, self._recorded = time.monotonic(), 0.0
 
@@ -62,8 +65,8 @@ class Estimate:
         text = f"{self._total - left} of {self._total} jobs done"
         rest = sum(count * self._seconds[scale, name] for name, count in known.items())
         if self._recorded and rest:
-            speed = self._recorded / (time.monotonic() - self._started)
-            text += f", about {duration(rest / speed)} left"
+            pace = self._recorded / (time.monotonic() - self._started)
+            text += f", about {duration(rest / pace)} left"
         if unknown := left - sum(known.values()):
             text += f", {unknown} without a recorded cost"
         return text

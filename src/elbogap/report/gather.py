@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from markdown_it import MarkdownIt
+from markdown_it.tree import SyntaxTreeNode
 
 from elbogap import provenance, tables
 from elbogap.claims import specification
@@ -15,10 +17,11 @@ from elbogap.claims.engine import VERDICTS, read_verdicts
 from elbogap.errors import UserError, did_you_mean
 from elbogap.modules import experiment_of
 from elbogap.places import Places
-from elbogap.report import catalogue, markdown
+from elbogap.provenance import SUFFIX
+from elbogap.report import catalogue, costs
 from elbogap.report.catalogue import Document, Target
 from elbogap.report.lineage import Lineage
-from elbogap.report.numbers import cell, duration, memory, number
+from elbogap.report.numbers import cell, memory, number
 
 WHOLE_TABLE, HEAD = 40, 12  # rows: longer tables are shown by their first rows
 WRITTEN = ("statement", "item", "criterion", "note", "source")  # columns of a claims table that people wrote
@@ -43,22 +46,36 @@ def gather(scale: str, places: Places) -> dict[str, Any]:
     shown, later = [], []
     for document in catalogue.documents(places.paper):
         if targets := _targets(document.key, lineage):
-            shown.append(_document(document, targets, lineage, verdicts, specified.get(document.key, ())))
+            own = [verdict for verdict in verdicts if verdict["document"] == document.key]
+            shown.append(_document(document, targets, lineage, own, specified.get(document.key, ())))
         else:
             later.append(document.model_dump())
     products = [product for d in shown for target in d["targets"] for product in target["products"]]
     verdicts_file = f"results/{scale}/claims.csv"
     inputs = [*products, verdicts_file] if verdicts else products
+    data = [path for path in sorted(results.glob("data/*.json")) if SUFFIX not in path.name]
+    for path in data:
+        provenance.verify(path)
+    records = [lineage.record(product) for product in lineage.upstream(products)]
     return {
         "scale": scale,
         "inputs": {name: provenance.verify(places.work / name) for name in inputs},
         "documents": shown,
         "later": later,
-        "summary": [_summary(document) for document in shown],
+        "summary": [
+            {
+                "key": d["key"],
+                "title": d["title"],
+                "built": sum(bool(target["products"]) for target in d["targets"]),
+                "targets": len(d["targets"]),
+                "verdicts": [sum(c["verdict"] == verdict for c in d["claims"]) for verdict in VERDICTS],
+            }
+            for d in shown
+        ],
         "cost": _cost([*products, verdicts_file], lineage),
-        "data": _data(results / "data"),
-        "environment": _environment(products, lineage),
-        "settings": _settings(products, lineage),
+        "data": [tables.read_json(path) for path in data],
+        "environment": _environment(records),
+        "settings": _settings(records),
     }
 
 
@@ -72,6 +89,28 @@ def claims(path: Path) -> list[dict[str, str]]:
         {str(name): value if name in WRITTEN and value else cell(value) for name, value in row.items()}
         for row in frame.to_dict("records")
     ]
+
+
+def markdown_tree(text: str) -> dict[str, Any]:
+    """A CommonMark text with tables, without HTML, as `{kind, level, text, link, align, children}`.
+
+    `paper/markdown.typ` turns it into content. The words travel as strings, never as Typst source, so nothing
+    in them needs escaping.
+    """
+    return _node(SyntaxTreeNode(MarkdownIt("commonmark", {"html": False}).enable("table").parse(text)))
+
+
+def _node(node: SyntaxTreeNode) -> dict[str, Any]:
+    result: dict[str, Any] = {"kind": node.type, "children": [_node(child) for child in node.children]}
+    if node.type in ("text", "code_inline", "code_block", "fence"):
+        result["text"] = node.content.rstrip("\n")
+    elif node.type == "heading":
+        result["level"] = int(node.tag[1:])
+    elif node.type == "link":
+        result["link"] = str(node.attrs["href"])
+    elif node.type in ("th", "td"):
+        result["align"] = str(node.attrs.get("style", "text-align:left")).removeprefix("text-align:")
+    return result
 
 
 def _targets(document: str, lineage: Lineage) -> list[Target]:
@@ -90,22 +129,21 @@ def _document(
     document: Document,
     targets: Iterable[Target],
     lineage: Lineage,
-    verdicts: Iterable[dict[str, str]],
+    verdicts: list[dict[str, str]],
     specified: Iterable[specification.Claim],
 ) -> dict[str, Any]:
     places = lineage.places
     notes = places.paper / document.key / "notes.md"
     published = specification.published_folder(places.paper, document.key)
-    table_of = {claim.id: f"results/{lineage.scale}/{claim.table}" for claim in specified}
+    specification_of = {claim.id: claim for claim in specified}
     shown = [_target(target, lineage) for target in targets]
-    own = [dict(verdict) for verdict in verdicts if verdict["document"] == document.key]
-    for verdict in own:  # goes to the first target that is, or else is made from, the table that it rests on
-        source = table_of.get(verdict["id"])
+    for verdict in verdicts:  # goes to the first target that is, or else is made from, the table it rests on
+        claim = specification_of.get(verdict["id"])
+        source = f"results/{lineage.scale}/{claim.table}" if claim else None
         for target in [t for key in ("products", "upstream") for t in shown if source in t[key]][:1]:
             target["claims"].append(verdict)
     for target in shown:
-        claimed = {verdict["id"] for verdict in target["claims"]}
-        compared = [claim.published for claim in specified if claim.id in claimed]
+        compared = [specification_of[verdict["id"]].published for verdict in target["claims"]]
         files = [known.file for known in compared if isinstance(known, specification.PublishedFile)]
         for path in (published / name for name in dict.fromkeys([f"{target['name']}.csv", *files])):
             if path.is_file():
@@ -113,9 +151,9 @@ def _document(
                 target["published"].append(table(tables.read_table(path), name))
     return {
         **document.model_dump(),
-        "notes": markdown.parse(notes.read_text(encoding="utf-8")) if notes.is_file() else None,
+        "notes": markdown_tree(notes.read_text(encoding="utf-8")) if notes.is_file() else None,
         "targets": shown,
-        "claims": own,
+        "claims": verdicts,
     }
 
 
@@ -136,7 +174,7 @@ def _target(target: Target, lineage: Lineage) -> dict[str, Any]:
     elif products:
         frame = tables.read_table(work / products[0])
         result["table"] = table(frame, products[0])
-        result["stand_in"] |= "data" in frame and bool((frame["data"] == "stand-in").any())
+        result["stand_in"] |= tables.rests_on_stand_in(frame)
     return result
 
 
@@ -157,13 +195,10 @@ def table(frame: pd.DataFrame, file: str) -> dict[str, Any]:
 
 
 def _total(jobs: pd.DataFrame) -> dict[str, Any]:
-    """What jobs cost together: their rules with the number of jobs, their time, and the largest memory."""
+    """What jobs cost together, and their rules with the number of jobs."""
     cells = Counter(rule.partition("[")[0] for rule in jobs["rule"])
-    return {
-        "rules": [rule if count == 1 else f"{rule} × {count}" for rule, count in cells.items()],
-        "time": duration(jobs["seconds"].sum(min_count=1)),
-        "memory": memory(jobs["max_rss_mib"].max()),
-    }
+    rules = [rule if count == 1 else f"{rule} × {count}" for rule, count in cells.items()]
+    return {"rules": rules, **costs.total(jobs)}
 
 
 def _cost(products: list[str], lineage: Lineage) -> dict[str, Any]:
@@ -177,8 +212,7 @@ def _cost(products: list[str], lineage: Lineage) -> dict[str, Any]:
     rows = [
         {
             "rule": f"{name} × {len(group)}" if name in drawing.values() else name,
-            "time": duration(group["seconds"].sum(min_count=1)),
-            "memory": memory(group["max_rss_mib"].max()),
+            **costs.total(group),
             "threads": cell(group["threads"].max()),
             "device": cell(group["device"].iloc[0]),
             "gpu_memory": memory(group["max_gpu_mib"].max()),
@@ -188,31 +222,10 @@ def _cost(products: list[str], lineage: Lineage) -> dict[str, Any]:
     return {"jobs": rows, "total": _total(jobs)}
 
 
-def _data(folder: Path) -> list[dict[str, Any]]:
-    """The records of the data sets that the run used."""
-    paths = [path for path in sorted(folder.glob("*.json")) if not path.name.endswith(provenance.SUFFIX)]
-    for path in paths:
-        provenance.verify(path)
-    return [tables.read_json(path) for path in paths]
-
-
-def _summary(document: Mapping[str, Any]) -> dict[str, Any]:
-    """How many claims of a document have each verdict, and how many targets are built."""
-    counts = Counter(claim["verdict"] for claim in document["claims"])
-    return {
-        "key": document["key"],
-        "title": document["title"],
-        "built": sum(bool(target["products"]) for target in document["targets"]),
-        "targets": len(document["targets"]),
-        "verdicts": [counts[verdict] for verdict in VERDICTS],
-    }
-
-
-def _environment(products: Iterable[str], lineage: Lineage) -> list[list[str]]:
+def _environment(records: Iterable[Mapping[str, Any]]) -> list[list[str]]:
     """What made the products: each property with all the values that their records name."""
     found: dict[str, set[str]] = {}
-    for product in lineage.upstream(products):
-        record = lineage.record(product)
+    for record in records:
         git, run = record.get("git", {}), record.get("run", {})
         values = {
             "commit": git.get("commit") or git.get("why"),
@@ -228,25 +241,17 @@ def _environment(products: Iterable[str], lineage: Lineage) -> list[list[str]]:
     return [[name, ", ".join(sorted(values))] for name, values in found.items()]
 
 
-def _settings(products: Iterable[str], lineage: Lineage) -> list[dict[str, Any]]:
+def _settings(records: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """The operative settings of each experiment, as its results' records keep them."""
     found: dict[str, dict[str, Any]] = {}
-    for record in map(lineage.record, lineage.upstream(products)):
+    for record in records:
         name = experiment_of(record.get("module", ""))
         if name and record.get("settings"):
             found.setdefault(name, record["settings"])
     return [
-        {"experiment": name, "values": [[key, _setting(value)] for key, value in _flat(settings)]}
+        {"experiment": name, "values": [[key, _setting(value)] for key, value in provenance.flat(settings)]}
         for name, settings in sorted(found.items())
     ]
-
-
-def _flat(settings: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, Any]]:
-    for name, value in settings.items():
-        if isinstance(value, Mapping) and value:
-            yield from _flat(value, f"{prefix}{name}.")
-        else:
-            yield f"{prefix}{name}", value
 
 
 def _setting(value: Any) -> str:

@@ -16,8 +16,7 @@ COLUMNS = [
     "kernels_per_step", "launches_per_step", "syncs_per_step", "max_rss_mib", "max_gpu_mib", "dearest",
     "commit", "torch",
 ]  # fmt: skip
-"""Of the table: see :class:`~elbogap.profiling.Piece`; `piece_hours` are those of all its steps at this
-pace, without what comes between and after them."""
+"""See :class:`~elbogap.profiling.Piece`; `piece_hours` are those of all steps of the piece at this pace."""
 
 KEY = ["scale", "rule", "work", "device", "threads"]
 """The columns that identify a row."""
@@ -26,7 +25,7 @@ KEY = ["scale", "rule", "work", "device", "threads"]
 def row(
     experiment: str, keys: Mapping[str, str], piece: Mapping[str, Any], peak_gflops: float, **where: Any
 ) -> dict[str, Any]:
-    """The row of a piece of an experiment's work, see `COLUMNS`.
+    """The row of a piece of an experiment's work.
 
     Args:
         experiment: `<document>.<name>`.
@@ -35,7 +34,8 @@ def row(
         peak_gflops: of the device with these threads.
         where: the scale, the device and the threads.
     """
-    pace, gflop = piece["steps_per_s"], piece["gflop_per_step"]
+    pace = piece["steps_per_s"]
+    gflops = piece["gflop_per_step"] * pace
     return {
         **piece,
         **where,
@@ -43,9 +43,9 @@ def row(
         "work": piece["label"],
         "model_steps_per_s": pace * piece["members"],
         "piece_hours": piece["steps"] / pace / 3600,
-        "gflops": gflop * pace,
+        "gflops": gflops,
         "peak_gflops": peak_gflops,
-        "peak_share": gflop * pace / peak_gflops,
+        "peak_share": gflops / peak_gflops,
         "commit": provenance.git_state()["commit"],
         "torch": provenance.versions().get("torch"),
     }

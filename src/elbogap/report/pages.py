@@ -65,8 +65,7 @@ def refresh(file: Path, places: Places, *, check: bool = False) -> list[str]:
 
 def _targets(places: Places) -> Iterable[str]:
     """All targets of each document and the report, with what they cost where that is recorded."""
-    jobs = costs.recorded(places).groupby(["document", "target", "scale"])
-    cost = {key: _cost(of_target) for key, of_target in jobs}
+    cost = {key: _cost(jobs) for key, jobs in costs.recorded(places).groupby(["document", "target", "scale"])}
     rows = [
         [target.document, f"`{target.name}`", target.label, target.title]
         + [cost.get((target.document, target.name, scale), DASH) for scale in SCALES]
@@ -76,8 +75,7 @@ def _targets(places: Places) -> Iterable[str]:
 
 
 def _cost(jobs: pd.DataFrame) -> str:
-    text = f"{duration(jobs['seconds'].sum(min_count=1))}, {memory(jobs['max_rss_mib'].max())}"
-    on_gpu = jobs[jobs["max_gpu_mib"].notna()]
+    text, on_gpu = "{time}, {memory}".format(**costs.total(jobs)), jobs.dropna(subset="max_gpu_mib")
     if len(on_gpu):
         text += f", {memory(on_gpu['max_gpu_mib'].max())} of {' and '.join(sorted(set(on_gpu['device'])))}"
     return text
@@ -90,9 +88,12 @@ def _claims(places: Places) -> Iterable[str]:
 
 
 def _verdicts(verdicts: Iterable[dict[str, str]]) -> list[str]:
-    header = ["claim", "statement", "verdict", "criterion", "measured", "published"]
-    marked = [row | {"claim": f"`{row['id']}`", "verdict": f"**{row['verdict']}**"} for row in verdicts]
-    return _table(header, [[row[name] for name in header] for row in marked])
+    rows = [
+        [f"`{row['id']}`", row["statement"], f"**{row['verdict']}**"]
+        + [row[name] for name in ("criterion", "measured", "published")]
+        for row in verdicts
+    ]
+    return _table(["claim", "statement", "verdict", "criterion", "measured", "published"], rows)
 
 
 def _paper(places: Places) -> Iterable[str]:
@@ -103,12 +104,11 @@ def _paper(places: Places) -> Iterable[str]:
         for target in catalogue.targets(places.paper, document.key):
             file = places.project / target.files(f"reference/{PAPER}")[-1]
             names[file.is_file()].append(f"`{target.name}`")
-        rows.append([document.key, ", ".join(names[True]) or DASH, ", ".join(names[False]) or DASH])
+        rows.append([document.key, *(", ".join(names[known]) or DASH for known in (True, False))])
     verdicts = claims(places.recorded_results(PAPER) / "claims.csv")
     decided = [row for row in verdicts if row["verdict"] != NOT_ASSESSED]
-    return _table(["document", "recorded", "not recorded"], rows) + (
-        ["", *_verdicts(decided)] if decided else []
-    )
+    lines = _table(["document", "recorded", "not recorded"], rows)
+    return [*lines, "", *_verdicts(decided)] if decided else lines
 
 
 def _paces(places: Places) -> Iterable[str]:
@@ -116,28 +116,25 @@ def _paces(places: Places) -> Iterable[str]:
     if not places.recorded_paces.is_file():
         return ["No pace is recorded yet."]
     paces = tables.read_table(places.recorded_paces)
-    forms: dict[str, tuple[str, Callable[..., str]]] = {
-        "job": ("rule", "`{}`".format),
-        "work": ("work", "`{}`".format),
-        "device": ("device", str),
-        "threads": ("threads", number),
-        "steps": ("steps", number),
-        "models": ("members", number),
-        "model-steps/s": ("model_steps_per_s", number),
-        "GFLOP/step": ("gflop_per_step", lambda value: number(value, 3)),
-        "of float32 peak": ("peak_share", _percent),
-        "busy": ("busy_share", _percent),
-        "time": ("piece_hours", lambda hours: duration(hours * 3600)),
-    }
+
+    def percent(fraction: float) -> str:
+        return DASH if pd.isna(fraction) else f"{100 * fraction:.0f} %"
+
     rows = [
-        [form(row[column]) for column, form in forms.values()]
+        [
+            f"`{row['rule']}`",
+            f"`{row['work']}`",
+            row["device"],
+            *(number(row[column]) for column in ("threads", "steps", "members", "model_steps_per_s")),
+            number(row["gflop_per_step"], 3),
+            percent(row["peak_share"]),
+            percent(row["busy_share"]),
+            duration(row["piece_hours"] * 3600),
+        ]
         for row in paces[paces["scale"] == PAPER].to_dict("records")
     ]
-    return _table(forms, rows, right=[*forms][3:])
-
-
-def _percent(fraction: float) -> str:
-    return DASH if pd.isna(fraction) else f"{100 * fraction:.0f} %"
+    numbers = ["threads", "steps", "models", "model-steps/s", "GFLOP/step", "of float32 peak", "busy", "time"]
+    return _table(["job", "work", "device", *numbers], rows, right=numbers)
 
 
 def _gallery(places: Places) -> Iterable[str]:
@@ -158,25 +155,18 @@ def _faults(places: Places) -> Iterable[str]:
     for path in sorted(places.faults.glob("test_*.py")):
         tree = ast.parse(path.read_text(encoding="utf-8"))
         kind, _, promise = (ast.get_docstring(tree) or "").partition("\n\n")
-        functions = [node.name for node in tree.body if isinstance(node, ast.FunctionDef)]
-        count = sum(name.startswith("test_") for name in functions)
-        rows.append(
-            [kind.removeprefix("Kind "), promise.removeprefix("Promise: "), f"`{path.name}`, {count}"]
-        )
+        tests = [n for n in tree.body if isinstance(n, ast.FunctionDef) and n.name.startswith("test_")]
+        promise = promise.removeprefix("Promise: ")
+        rows.append([kind.removeprefix("Kind "), promise, f"`{path.name}`, {len(tests)}"])
     return _table(["kind", "promise", "tests"], rows)
-
-
-PARTS: dict[str, Callable[[Places], Iterable[str]]] = {
-    "gallery": _gallery,
-    "targets": _targets,
-    "claims": _claims,
-    "paper": _paper,
-    "paces": _paces,
-    "faults": _faults,
-}
 
 
 def _table(header: Iterable[str], rows: Iterable[Iterable[str]], right: Iterable[str] = ()) -> list[str]:
     rule = ["---:" if name in right else "---" for name in header]
     lines = [[" ".join(cell.split()).replace("|", "\\|") for cell in row] for row in (header, rule, *rows)]
     return [f"| {' | '.join(cells)} |" for cells in lines]
+
+
+PARTS: dict[str, Callable[[Places], Iterable[str]]] = {
+    part.__name__.removeprefix("_"): part for part in (_gallery, _targets, _claims, _paper, _paces, _faults)
+}

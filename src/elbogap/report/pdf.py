@@ -11,8 +11,6 @@ import typst
 
 from elbogap.errors import UserError
 
-MAIN = "report.typ"
-
 
 def typeset(
     report: Mapping[str, Any], sources: Path, work: Path, form: Literal["pdf", "png", "html"] = "pdf"
@@ -28,32 +26,21 @@ def typeset(
         form: the format.
 
     Raises:
-        UserError: Typst refuses the sources or a figure; the message is Typst's own.
+        UserError: Typst refuses the sources, the notes or a figure; the message is Typst's own.
     """
+    targets = [target for document in report["documents"] for target in document["targets"]]
     with tempfile.TemporaryDirectory() as name:
         stage = Path(name)
-        _stage(report, sources, work, stage)
+        for path in sources.glob("*.typ"):
+            shutil.copy(path, stage)
+        (stage / "report.json").write_text(json.dumps(report), encoding="utf-8")
+        for image in (target["image"] for target in targets if "image" in target):
+            (stage / image).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(work / image, stage / image)
         try:
             made: bytes | list[bytes] = typst.compile(
-                stage / MAIN,
-                output=None,
-                root=stage,
-                format=form,
-                ignore_system_fonts=True,
-                timestamp=0,
+                stage / "report.typ", root=stage, format=form, ignore_system_fonts=True, timestamp=0
             )
         except typst.TypstError as error:
             raise UserError(f"the report cannot be typeset: {error}") from error
     return [made] if isinstance(made, bytes) else made
-
-
-def _stage(report: Mapping[str, Any], sources: Path, work: Path, stage: Path) -> None:
-    for path in sources.glob("*.typ"):
-        shutil.copy(path, stage)
-    (stage / "report.json").write_text(json.dumps(report), encoding="utf-8")
-    for document in report["documents"]:
-        for target in document["targets"]:
-            if "image" in target:
-                copy = stage / target["image"]
-                copy.parent.mkdir(parents=True, exist_ok=True)
-                shutil.copy(work / target["image"], copy)

@@ -4,7 +4,6 @@ import contextlib
 import os
 import re
 import shutil
-from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -19,7 +18,6 @@ from elbogap.report import catalogue, costs
 from elbogap.report.lineage import Lineage, jobs
 
 LARGEST = 2**20  # bytes of a file that is worth keeping in the repository
-PASSING = ("logs", "benchmarks")  # folders that are not results
 
 
 def record_costs(scale: str, places: Places, *, add: bool = False) -> None:
@@ -43,31 +41,39 @@ def record(scale: str, places: Places, *, add: bool = False) -> int:
     Raises:
         UserError: there is no run, it is not finished (without `add`), or a claim cannot be decided.
     """
-    results, figures = places.results(scale), places.figures(scale)
-    folders = places.recorded_results(scale), places.recorded_figures(scale)
-    for folder in folders:
-        recover_folder(folder, _aside(folder))
+    made = results, figures = places.results(scale), places.figures(scale)
+    old = places.recorded_results(scale), places.recorded_figures(scale)
+    new = [folder.parent / ".partial" / folder.name for folder in old]
+    aside = [folder.with_name(f"{scale}.old") for folder in new]
+    for folder, kept in zip(old, aside, strict=True):
+        recover_folder(folder, kept)
     if not add and not (results / "claims.csv").is_file():
         raise UserError(
             f"{results}: no claims.csv, so the run is not finished; build all of scale '{scale}' first, or "
             "record what is there with --add"
         )
     small, pictures = _small_tables(results), visible(figures, "**/*.png")
-    if not small and not folders[0].is_dir():
+    if not small and not old[0].is_dir():
         raise UserError(f"{results}: no tables to record")
     for result in (*small, *pictures):
         provenance.verify(result)
     small = [file for path in small for file in (path, provenance.path_for(path))]
-    new = [_beside(folder) for folder in folders]
-    for fresh, source, files, old in zip(new, (results, figures), (small, pictures), folders, strict=True):
-        _fill(fresh, source, files, old if add else None)
+    for fresh, source, files, folder in zip(new, made, (small, pictures), old, strict=True):
+        shutil.rmtree(fresh, ignore_errors=True)
+        fresh.mkdir(parents=True)
+        if add and folder.is_dir():
+            _copy_unchanged(folder, fresh)
+        for path in files:
+            copy = fresh / path.relative_to(source)
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path, copy)
         write_list(fresh)
     if add:
         decide(scale, new[0].parent, places.paper, {"csv": new[0] / "claims.csv"}, partial=True)
     _make_paths_relative(new[0], places)
     write_list(new[0])
-    for fresh, old in zip(new, folders, strict=True):
-        replace_folder(old, fresh, _aside(old))
+    for folder, fresh, kept in zip(old, new, aside, strict=True):
+        replace_folder(folder, fresh, kept)
         with contextlib.suppress(OSError):  # what another interrupted recording left is kept
             fresh.parent.rmdir()
     tables.write(_costs(scale, places, add), places.recorded_costs)
@@ -81,38 +87,17 @@ def _small_tables(results: Path) -> list[Path]:
         for path in visible(results, "**/*")
         if path.suffix in (".csv", ".json")
         and not path.name.endswith(provenance.SUFFIX)
-        and path.relative_to(results).parts[0] not in PASSING
+        and path.relative_to(results).parts[0] not in ("logs", "benchmarks")
         and path.stat().st_size < LARGEST
     ]
 
 
-def _beside(folder: Path) -> Path:
-    """Where the new content of a folder is prepared, under the same name."""
-    return folder.parent / ".partial" / folder.name
-
-
-def _aside(folder: Path) -> Path:
-    """Where the old content of a folder is kept while the new content replaces it."""
-    return folder.parent / ".partial" / f"{folder.name}.old"
-
-
-def _fill(fresh: Path, source: Path, files: Sequence[Path], old: Path | None) -> None:
-    """Copies of an old folder, if there is one, and of the files in `source` over them.
-
-    Raises:
-        UserError: the old folder is not as it was recorded.
-    """
-    shutil.rmtree(fresh, ignore_errors=True)
-    fresh.mkdir(parents=True)
-    if old and old.is_dir():
-        if problems := mismatches(old):
-            more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
-            raise UserError(f"{problems[0]}{more}; restore what is recorded first: git checkout -- {old}")
-        shutil.copytree(old, fresh, dirs_exist_ok=True)
-    for path in files:
-        copy = fresh / path.relative_to(source)
-        copy.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(path, copy)
+def _copy_unchanged(old: Path, fresh: Path) -> None:
+    """Copy a recorded folder; a UserError if it is not as it was recorded."""
+    if problems := mismatches(old):
+        more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+        raise UserError(f"{problems[0]}{more}; restore what is recorded first: git checkout -- {old}")
+    shutil.copytree(old, fresh, dirs_exist_ok=True)
 
 
 def _make_paths_relative(folder: Path, places: Places) -> None:
