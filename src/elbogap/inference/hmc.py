@@ -164,7 +164,7 @@ def _slope(log_density: LogDensity, state: Tensor) -> tuple[Tensor, Tensor]:
 
 @dataclass(frozen=True)
 class Kernel:
-    """Settings of T iterations, of which the first, `burn_in`, adapt the step size if there is a rule."""
+    """Settings of T iterations; the first, `burn_in`, adapt the step size if there is an `adaptation`."""
 
     num_iterations: int
     leapfrog_steps: int = 5
