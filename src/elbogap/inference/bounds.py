@@ -70,5 +70,5 @@ def doubly_reparameterised_iwae(draws: Tensor, log_weights: Callable[[Tensor], T
 
 
 def zero_with_gradient(value: Tensor) -> Tensor:
-    """0 with the gradient of the value, or without where the value is not finite; added to another value."""
+    """0 with the gradient of a value where that is finite, to be added to another value."""
     return torch.where(value.isfinite(), value - value.detach(), 0)

@@ -132,13 +132,13 @@ def enumerated(log_joint: Tensor, log_q: Tensor) -> Bound:
 
 
 def best_factorised(log_joint: Tensor, bits: Tensor, sweeps: int = 50) -> Tensor:
-    """log q `[..., K]` of the independent bits with the largest ELBO for each x: no encoder can exceed it.
+    """log q `[..., K]` of the independent bits with the largest ELBO for each x, which no encoder exceeds.
 
     Coordinate ascent, log q_j(1) / q_j(0) = E_{q of the others}[log p(x, z_j = 1) / p(x, z_j = 0)], of
     `sweeps` updates of each bit, from independent bits that lean to each of the codes and from fair ones; the
     best end is taken. The ELBO has local optima: that one of these ends is the global one is checked by tests
-    for two bits, not proved. From log p(x, z) `[..., K]` of the codes as 0 and 1, `bits` `[K, L]`; without
-    gradient.
+    for two bits, not proved. `log_joint` is log p(x, z) `[..., K]` of the codes as 0 and 1, `bits` `[K, L]`.
+    The result has no gradient.
     """
     with torch.no_grad():
         bits = bits.to(log_joint)
@@ -168,8 +168,8 @@ class Harmonium:
 
     p(x, z) = c h(x) h'(z) exp(nu(x)^T W psi(z) + a^T nu(x) + b^T psi(z))
 
-    With Gaussian or Bernoulli x and binary codes it is a restricted Boltzmann machine. A multinomial x is
-    given its number of words.
+    With Gaussian or Bernoulli x and binary codes it is a restricted Boltzmann machine. For a multinomial x it
+    is conditional on the number of words.
 
     The statistics are psi of all codes, `[K, T]`, the interaction is W, `[..., S, T]`, the biases are a of x,
     `[..., S]`, and b of the code, `[..., T]`, and `log_base` is log h' of all codes, `[K]`.

@@ -31,7 +31,7 @@ UNDEFINED = (torch.linalg.LinAlgError, ValueError, ArithmeticError)
 class Adaptation:
     """d <- d (1 + r (a - a*) / a*) after each iteration, a being the acceptance of the chains that share d.
 
-    The acceptance probability to reach is a* (`target`), the rate r.
+    The acceptance probability to reach is a* (`target`), the `rate` is r.
     """
 
     target: float = 0.9
@@ -80,8 +80,8 @@ def sample(
 
     Chains begin at `start` `[..., D]`, where log p is finite. The step size d is a number or broadcasts
     against the chains `[...]`, which share it along axes of length 1 or absent. The first `adapting`
-    iterations adapt it; None means the values of :class:`Adaptation`. UserError if shapes do not fit, there
-    is no iteration, the step size is not positive or the log-density cannot be had at the start.
+    iterations adapt it, by :class:`Adaptation` with its defaults if none is given. UserError if shapes do not
+    fit, there is no iteration, the step size is not positive or the log-density cannot be had at the start.
     """
     state = start.detach()
     if not isinstance(step_size, Tensor):
@@ -164,7 +164,7 @@ def _slope(log_density: LogDensity, state: Tensor) -> tuple[Tensor, Tensor]:
 
 @dataclass(frozen=True)
 class Kernel:
-    """Settings of chains; the first iterations (`burn_in`) adapt the step size unless adaptation is None."""
+    """Settings of T iterations; the first, `burn_in`, adapt the step size if there is an `adaptation`."""
 
     num_iterations: int
     leapfrog_steps: int = 5

@@ -32,8 +32,9 @@ class AffineMean(SemiImplicit):
     mean: Layers
 
     def rsample(self, noise: Noise) -> Tensor:
-        """z = W h(e) + b + sigma u, which has second derivatives."""
+        """z = W h(e) + b + sigma u."""
         mixing, normal = self._own(noise)
+        # by the features, since autograd has no second derivatives of a whole network
         mean = torch.baddbmm(self.mean.biases[-1], self._features(mixing), self.mean.weights[-1])
         return mean + self.log_scale.exp() * normal
 

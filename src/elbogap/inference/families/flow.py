@@ -25,7 +25,7 @@ class Flow(Family):
 
     @property
     def distribution(self) -> NormalizingFlow:
-        """The flow with the present parameters, given its context; UserError if the network is none."""
+        """The flow with the present parameters, given its context; UserError if the network is no flow."""
         flow = self.network(self.context)
         if not isinstance(flow, NormalizingFlow):
             kind = type(flow).__name__

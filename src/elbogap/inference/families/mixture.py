@@ -27,8 +27,8 @@ from elbogap.inference.noise import Noise, Spec, Specs, take
 class GaussianMixture(Family):
     """q(z) = sum_k pi_k N(z; m_k, diag s_k^2), log pi_k `[..., K]`, m_k and s_k `[..., K, D]`.
 
-    Draws are `[..., S, D]`, with `draws_axis` -2. One mixture for each observation has `[..., B, K]`,
-    `[..., B, K, D]`, draws `[..., S, B, D]` and -3. The signs of the scale do not matter.
+    Draws are `[..., S, D]`, with `draws_axis` -2. One mixture for each of B observations has an axis B before
+    K, draws `[..., S, B, D]` and `draws_axis` -3. The signs of the scale do not matter.
     """
 
     log_weight: Tensor

@@ -40,7 +40,7 @@ def constant(log_joint: LogJoint) -> LogJoint:
 class StandardNormalPrior:
     """p(x, z) = p(x|z) N(z; 0, I), a :class:`Model`, from log p(x|z) in nats, `[..., D]` to `[...]`.
 
-    The constant one is the same, constant in its own parameters, if it has any that are trained.
+    `constant_likelihood` is the same, constant in its own parameters, if it has any that are trained.
     """
 
     log_likelihood: LogJoint
@@ -56,7 +56,7 @@ class StandardNormalPrior:
 
 
 def likelihood(log_joint: LogJoint) -> LogJoint:
-    """log p(x|z) of a :class:`StandardNormalPrior`; UserError if the log-joint is none."""
+    """log p(x|z) of a :class:`StandardNormalPrior`; UserError if the log-joint is another."""
     if not isinstance(log_joint, StandardNormalPrior):
         raise UserError("this objective takes StandardNormalPrior(log_likelihood) as log-joint")
     return log_joint.log_likelihood
@@ -153,7 +153,7 @@ def per_member(members: int | None) -> tuple[int, ...]:
 
 @dataclass(frozen=True)
 class ChainObjective(Objective[Q]):
-    """What objectives with Hamiltonian Monte Carlo have in common: the chains, from a first step size on."""
+    """What objectives with Hamiltonian Monte Carlo share: the chains' kernel, and their first step size."""
 
     kernel: hmc.Kernel
     step_size: float

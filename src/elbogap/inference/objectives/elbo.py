@@ -38,7 +38,7 @@ class SIVI(ELBO):
     """L_T = log p(x, z) - log (1 / (T + 1)) [q(z|e) + sum_t q(z|e_t)], z ~ q(z|e) (Yin and Zhou 2018).
 
     The ELBO with a semi-implicit q's estimate of its own density: below it on average, rising to it with T,
-    the number of noises e_t (`num_mixing`, at least 0), which all draws of a step may share.
+    the number of noises e_t (`num_mixing`, at least 0). If `shared`, all draws of a step have the same e_t.
     """
 
     num_mixing: int
@@ -59,7 +59,7 @@ class SIVI(ELBO):
 
 @dataclass(frozen=True)
 class IWAE(Objective[Family]):
-    """log (1/S) sum_s p(x, z_s) / q(z_s|x), z_s ~ q (Burda et al. 2016).
+    """log (1/S) sum_s p(x, z_s) / q(z_s|x), z_s ~ q, at most log p(x) on average (Burda et al. 2016).
 
     Draws are `[..., S, B, D]`, or `[S, D]` of one observation. With draws stratified over a mixture's
     components the mean over s has their weights. If `doubly_reparameterised`, q's gradient leaves the score
@@ -71,8 +71,8 @@ class IWAE(Objective[Family]):
     def estimate(self, q: Family, log_joint: LogJoint, noise: Noise, state: State = None) -> Estimate:
         """`[..., B]` in nats.
 
-        UserError if stratified draws lie along another axis than S, or q's gradient is to be doubly
-        reparameterised, which would ignore their weights.
+        UserError for stratified draws along another axis than that of S, and for their doubly reparameterised
+        gradient, which would ignore their weights.
         """
         z = q.rsample(noise)
         axis = -min(3, z.ndim)
