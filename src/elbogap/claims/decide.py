@@ -23,24 +23,17 @@ LOOKS = {
 def decide(
     scale: str, results: Path, paper: Path, outputs: Mapping[str, Path], *, partial: bool
 ) -> pd.DataFrame:
-    """The verdicts, which are also written to the outputs `csv` and `html`, whichever are given.
-
-    Args:
-        scale: the scale.
-        results: folder of `<scale>/<document>/` tables.
-        paper: folder of the documents' texts, with claims `<document>/claims.yaml`.
-        outputs: files by kind.
-        partial: whether a claim whose table is not made yet is not assessed, instead of an error.
+    """The verdicts (:func:`engine.assess_all`), also written to the outputs `csv` and `html` as far as given.
 
     Raises:
-        UserError: there are no claims, or one cannot be decided.
+        UserError: there are no claims in `paper`, or one cannot be decided.
     """
-    documents = specification.load(paper)
-    if not documents:
+    claims = specification.load(paper)
+    if not claims:
         raise UserError(f"{paper}: no claims here; they are files <document>/claims.yaml")
     needed = map(Path, specification.tables_needed(paper, scale, results))
     digests = {str(path): provenance.verify(path) for path in needed if path.is_file()}
-    verdicts = engine.assess_all(documents, scale, results, paper, partial=partial)
+    verdicts = engine.assess_all(claims, scale, results, paper, partial=partial)
     texts = {text: sha256(Path(text)) for text in specification.texts_needed(paper, scale)}
     source = provenance.source(__name__)
     record = provenance.collect(source=source, scale=scale, inputs=digests | texts)

@@ -15,14 +15,9 @@ _NUMBER = re.compile(r"(-?\d+(?:\.\d+)?(?:e[-+]\d+)?)")
 
 
 def verify(places: Places, say: Callable[[str, pd.DataFrame], object]) -> list[str]:
-    """One line for each thing that is not as it was recorded.
+    """One line for each thing that is not as it was recorded; a UserError if the claims' files are broken.
 
-    Args:
-        places: the project.
-        say: called once per scale, with a line that counts its verdicts, and with these.
-
-    Raises:
-        UserError: the claims' own files are broken.
+    `say` is called once per scale, with a line that counts its verdicts, and with these.
     """
     roots = (places.recorded, places.project / "figures" / "reference")
     scales = sorted({path.name for root in roots for path in root.glob("[!.]*") if path.is_dir()})
@@ -33,13 +28,13 @@ def verify(places: Places, say: Callable[[str, pd.DataFrame], object]) -> list[s
         for root in roots
         for path in sorted(root.glob(".*/*.old"))
     ]
-    documents = specification.load(places.paper)
+    claims = specification.load(places.paper)
     for scale in scales:
         problems += checksums.mismatches(places.recorded_results(scale))
         problems += checksums.mismatches(places.recorded_figures(scale))
         try:
             then = engine.read_verdicts(places.recorded_results(scale) / "claims.csv")
-            now = engine.assess_all(documents, scale, places.recorded, places.paper, partial=True)
+            now = engine.assess_all(claims, scale, places.recorded, places.paper, partial=True)
         except UserError as error:
             problems.append(f"{scale}: {error}")
             continue

@@ -25,15 +25,7 @@ KEY = ["scale", "rule", "work", "device", "threads"]
 def row(
     experiment: str, keys: Mapping[str, str], piece: Mapping[str, Any], peak_gflops: float, **where: Any
 ) -> dict[str, Any]:
-    """The row of a piece of an experiment's work.
-
-    Args:
-        experiment: `<document>.<name>`.
-        keys: the wildcards of its cell.
-        piece: what was measured, by the names of :class:`~elbogap.profiling.Piece`.
-        peak_gflops: of the device with these threads.
-        where: the scale, the device and the threads.
-    """
+    """The row of a :class:`~elbogap.profiling.Piece` of an experiment's cell, made on a device (`where`)."""
     pace = piece["steps_per_s"]
     gflops = piece["gflop_per_step"] * pace
     return {
@@ -52,11 +44,7 @@ def row(
 
 
 def read(path: Path) -> list[dict[str, Any]]:
-    """The rows of a table of paces; none if there is no file yet.
-
-    Raises:
-        UserError: the file is something else.
-    """
+    """The rows of a table of paces, none if there is no file yet; a UserError if it is something else."""
     if path.suffix != ".csv":
         raise UserError(f"{path}: paces go into a table; name a file that ends in .csv")
     if not path.is_file():
