@@ -12,8 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from elbogap import cli, modules
-from elbogap.report import paces
+from elbogap import cli, modules, profiling
 from published import write_result
 
 SOURCE = Path(__file__).parents[1] / "src"
@@ -282,7 +281,7 @@ def test_a_profile_measures_and_makes_nothing(tree: Path) -> None:
     for _ in range(2):  # the second row takes the place of the first
         answer = run_toy(tree, "long", settings, more=words)
         assert answer.returncode == 0, answer.stderr
-    (row,) = paces.read(tree.parent / "paces.csv")
+    (row,) = profiling.read_paces(tree.parent / "paces.csv")
     assert (row["rule"], row["work"], row["device"], row["threads"]) == (
         "toy_long[problem=p]", "long", "cpu", 1,
     )  # fmt: skip

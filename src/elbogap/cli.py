@@ -22,7 +22,6 @@ import sys
 import time
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
@@ -213,14 +212,14 @@ def _experiment(options: argparse.Namespace) -> None:
 
 
 def _profile(module: Any, settings: Any, run: Run, options: argparse.Namespace) -> None:
-    from elbogap.profiling import peak_gflops, profile
-    from elbogap.report import paces
+    from elbogap import profiling
 
-    earlier = paces.read(options.profile)  # before the work: a mistake is reported at once
-    piece = asdict(profile(partial(module.run, settings), run, options.profile_seconds))
+    earlier = profiling.read_paces(options.profile)  # before the work: a mistake is reported at once
+    piece = profiling.profile(partial(module.run, settings), run, options.profile_seconds)
     where = {"scale": run.scale, "device": _gpu(run.device)[0] or run.device, "threads": run.threads}
-    row = paces.row(options.name, run.keys, piece, peak_gflops(run.device), **where)
-    paces.write([*earlier, row], options.profile)
+    peak = profiling.peak_gflops(run.device)
+    pace = profiling.pace(options.name, run.keys, piece, peak, **where)
+    profiling.write_paces([*earlier, pace], options.profile)
 
 
 def _gpu(device: str) -> tuple[str | None, float | None]:

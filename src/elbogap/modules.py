@@ -1,4 +1,6 @@
-"""Where the experiments and figures of the documents are: names to modules and back."""
+"""Where the experiments and figures of the documents are: names to modules and back, and names of cells."""
+
+from collections.abc import Mapping
 
 from elbogap import digest
 from elbogap.places import visible
@@ -19,6 +21,12 @@ def experiment_module(name: str) -> str:
 def experiment_of(module: str) -> str | None:
     """The name of the experiment that a module is, or None if it is none."""
     return next((name for name in experiments() if experiment_module(name) == module), None)
+
+
+def label(rule: str, wildcards: Mapping[str, str]) -> str:
+    """A rule and its cell, `rule[name=value, ...]` by name; the scale is not part of it."""
+    cell = ", ".join(f"{name}={wildcards[name]}" for name in sorted(wildcards) if name != "scale")
+    return f"{rule}[{cell}]" if cell else rule
 
 
 def figures_module(document: str) -> str:

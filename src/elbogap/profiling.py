@@ -8,9 +8,9 @@ timed, and last a few run under torch's profiler, which slows them and so is kep
 import math
 import tempfile
 import time
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +21,27 @@ from torch.profiler import ProfilerActivity
 from torch.utils.benchmark import Timer
 from torch.utils.flop_counter import FlopCounterMode
 
+from elbogap import provenance, tables
 from elbogap.errors import UserError
+from elbogap.modules import label
 from elbogap.runtime import Run, peak_memory_mib
 
 LEAST_STEPS = 2  # for a pace
 MOST_PROFILED_STEPS = 50  # a step can be thousands of events
 PROFILED_FRACTION = 0.25  # of the seconds of timing
 SHOWN = 3  # of the dearest operations
+
+
+COLUMNS = [
+    "scale", "rule", "device", "threads", "work", "unit", "steps", "members", "steps_per_s",
+    "model_steps_per_s", "piece_hours", "gflop_per_step", "gflops", "peak_gflops", "peak_share", "busy_share",
+    "kernels_per_step", "launches_per_step", "syncs_per_step", "max_rss_mib", "max_gpu_mib", "dearest",
+    "commit", "torch",
+]  # fmt: skip
+"""Of a table of paces: see :class:`Piece`; `piece_hours` are those of all its steps at this pace."""
+
+KEY = ["scale", "rule", "work", "device", "threads"]
+"""The columns that identify a row of a table of paces."""
 
 
 class Enough(Exception):
@@ -196,3 +210,41 @@ def _wait(device: str) -> None:
     """Until the device has done everything that it was told to do."""
     if device == "cuda":
         torch.cuda.synchronize()
+
+
+def pace(
+    experiment: str, keys: Mapping[str, str], piece: Piece, peak_gflops: float, **where: Any
+) -> dict[str, Any]:
+    """The row of a :class:`~elbogap.profiling.Piece` of an experiment's cell, made on a device (`where`)."""
+    gflops = piece.gflop_per_step * piece.steps_per_s
+    return {
+        **asdict(piece),
+        **where,
+        "rule": label(experiment.replace(".", "_"), keys),
+        "work": piece.label,
+        "model_steps_per_s": piece.steps_per_s * piece.members,
+        "piece_hours": piece.steps / piece.steps_per_s / 3600,
+        "gflops": gflops,
+        "peak_gflops": peak_gflops,
+        "peak_share": gflops / peak_gflops,
+        "commit": provenance.git_state()["commit"],
+        "torch": provenance.versions().get("torch"),
+    }
+
+
+def read_paces(path: Path) -> list[dict[str, Any]]:
+    """The rows of a table of paces, none if there is no file yet; a UserError if it is something else."""
+    if path.suffix != ".csv":
+        raise UserError(f"{path}: paces go into a table; name a file that ends in .csv")
+    if not path.is_file():
+        return []
+    table = tables.read_table(path)
+    if list(table.columns) != COLUMNS:
+        raise UserError(f"{path}: not a table of paces; name another file")
+    return table.to_dict("records")
+
+
+def write_paces(rows: Iterable[Mapping[str, Any]], path: Path) -> None:
+    """Write a table of paces; of several rows with the same `KEY` the last is kept."""
+    table = pd.DataFrame(rows, columns=COLUMNS).drop_duplicates(KEY, keep="last")
+    tables.write(table.sort_values(KEY, ignore_index=True), path)

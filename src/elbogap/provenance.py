@@ -41,7 +41,7 @@ TRACKED = (":/src", ":/workflow", ":/config", ":/paper", ":/Snakefile")
 
 
 def path_for(result: Path) -> Path:
-    """Where the provenance of a result stands: `tab.csv` has `tab.csv.provenance.json`."""
+    """The provenance of `tab.csv` is `tab.csv.provenance.json`."""
     return result.with_name(f"{result.name}{SUFFIX}")
 
 

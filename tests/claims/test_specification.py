@@ -32,8 +32,8 @@ def test_a_valid_file_is_read_as_written(folder: Any, values: Callable[..., dict
             published={"file": "t.csv", "column": "kl", "by": "k"},
         ),
     )
-    ((document, (first, second)),) = specification.load(folder.paper).items()
-    assert document == "toy"
+    (document, first), (same, second) = specification.load(folder.paper)
+    assert document == same == "toy"
     assert first.select == {"method": ("a", "b"), "k": (1,)}
     assert first.spread == ("seed",)
     assert first.at("smoke").tolerance == 0.0
@@ -214,6 +214,6 @@ def test_the_guide_shows_a_valid_claim_and_every_kind(tmp_path: Path) -> None:
     (tmp_path / "qiw").mkdir()
     text = guide.split("```yaml\n")[1].split("```")[0]
     (tmp_path / "qiw/claims.yaml").write_text(text, encoding="utf-8")
-    assert specification.load(tmp_path)["qiw"][0].id == "qiw-kl-falls-with-k"
+    assert specification.load(tmp_path)[0][1].id == "qiw-kl-falls-with-k"
     for kind in ("ordering", "value", "ratio", "monotone", "bound"):
         assert f"\n| `{kind}` |" in guide

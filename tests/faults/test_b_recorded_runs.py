@@ -14,7 +14,7 @@ import pytest
 from made_up_run import finished_run
 
 from elbogap import checksums, files
-from elbogap.claims.recorded import verify
+from elbogap.claims.decide import verify
 from elbogap.cli import main
 from elbogap.errors import UserError
 from elbogap.places import Places

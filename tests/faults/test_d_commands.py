@@ -139,7 +139,7 @@ def test_hidden_files_among_claims_and_measurements_are_not_read(tmp_path: Path)
     (tmp_path / "._qiw").mkdir()
     (tmp_path / "._qiw/claims.yaml").write_bytes(b"\0\5\26\7")
     (tmp_path / "qiw/.#claims.yaml").symlink_to("somebody@host.1234")
-    assert list(specification.load(tmp_path)) == ["qiw"]
+    assert {document for document, _ in specification.load(tmp_path)} == {"qiw"}
     (tmp_path / "._job.jsonl").write_text('{"s": 1, "rule_name": "hidden"}\n', encoding="utf-8")
     (tmp_path / "job.jsonl").write_text('{"s": 1, "rule_name": "seen"}\n', encoding="utf-8")
     assert [job.rule for job in lineage.jobs(tmp_path)] == ["seen"]

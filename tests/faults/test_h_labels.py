@@ -119,7 +119,7 @@ def test_every_place_shows_the_label_and_the_title_of_the_caption(tmp_path: Path
     assert (shown["fig05_vcd_toys"]["label"], shown["fig05_vcd_toys"]["title"]) == (label, title)
 
 
-CLAIMS = [(document, claim) for document, claims in load_claims(PAPER).items() for claim in claims]
+CLAIMS = load_claims(PAPER)
 
 
 @pytest.mark.parametrize(("document", "claim"), CLAIMS, ids=[claim.id for _, claim in CLAIMS])

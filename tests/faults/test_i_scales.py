@@ -151,8 +151,8 @@ def assessed(folder: Path, **changes: Any) -> dict[str, Any]:
     (folder / "paper/qiw/claims.yaml").write_text(yaml.safe_dump(claims), encoding="utf-8")
     (folder / "results/mine/qiw").mkdir(parents=True)
     TABLE.to_csv(folder / "results/mine/qiw/tab01_bounds.csv", index=False)
-    documents = specification.load(folder / "paper")
-    (row,) = engine.assess_all(documents, "mine", folder / "results", folder / "paper").to_dict("records")
+    claims = specification.load(folder / "paper")
+    (row,) = engine.assess_all(claims, "mine", folder / "results", folder / "paper").to_dict("records")
     return row
 
 

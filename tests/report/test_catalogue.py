@@ -7,7 +7,7 @@ from made_up_run import write
 
 from elbogap.errors import UserError
 from elbogap.places import Places
-from elbogap.report.catalogue import documents, plain_text, target, targets
+from elbogap.report.catalogue import documents, plain_text, targets
 
 CHECKOUT = Path(__file__).parents[2]
 
@@ -30,9 +30,9 @@ def test_captions_are_the_list_of_targets(tmp_path: Path) -> None:
     ("name", "kind"),
     [("fig10_x", "figure"), ("fig_theory", "figure"), ("tab00_toy", "table"), ("density", None)],
 )
-def test_names_say_the_kind(name: str, kind: str | None) -> None:
-    found = target("qiw", name, "Figure 1", "A title")
-    assert (found.kind if found else None) == kind
+def test_names_say_the_kind(tmp_path: Path, name: str, kind: str | None) -> None:
+    found = targets(tmp_path, "qiw", made=[tmp_path / f"{name}.csv"])
+    assert [target.kind for target in found] == [kind] * (kind is not None)
 
 
 @pytest.mark.parametrize(

@@ -54,7 +54,7 @@ def test_every_experiment_runs(smoke: Project) -> None:
 @pytest.mark.dag
 def test_every_claim_is_decided_at_smoke_scale(smoke: Project) -> None:
     verdicts = pd.read_csv(smoke.folder / "results/smoke/claims.csv").set_index("id")
-    claims = [claim for claims in load_claims(ROOT / "paper").values() for claim in claims]
+    claims = [claim for _, claim in load_claims(ROOT / "paper")]
     assert {claim.id for claim in claims} == set(verdicts.index)
     for claim in claims:
         detail = str(verdicts.loc[claim.id, "detail"])

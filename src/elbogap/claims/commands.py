@@ -5,13 +5,10 @@
 import argparse
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from elbogap import words
 from elbogap.config.scale import scale_name
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 
 def register(commands: Any) -> None:
@@ -39,20 +36,18 @@ def register(commands: Any) -> None:
 
 def _claims(options: argparse.Namespace) -> None:
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
-    from rich.text import Text
 
     from elbogap.claims.decide import decide
 
     outputs = words.outputs(options.outputs, "csv", "html")
     verdicts = decide(options.scale, options.results, options.paper, outputs, partial=options.partial)
     colours = {"reproduced": "blue", "not reproduced": "bold red", "not assessed": "dim"}
-    columns = ("id", "verdict", "criterion", "measured", "published")
+    columns = ["id", "verdict", "criterion", "measured", "published"]
     table = Table(*columns, title=f"Claims at scale {options.scale}")
-    for row in verdicts.itertuples():
-        cells = [Text(getattr(row, name)) for name in columns]
-        cells[1].stylize(colours[row.verdict])
-        table.add_row(*cells)
+    for row in verdicts[columns].itertuples(index=False):
+        table.add_row(*map(escape, row), style=colours[row.verdict])
     Console(width=None if sys.stdout.isatty() else 140).print(table)
 
 
@@ -66,11 +61,11 @@ def _check(options: argparse.Namespace) -> int:
 
 
 def _verify(options: argparse.Namespace) -> int:
+    from elbogap.claims.decide import verify
     from elbogap.claims.engine import NOT_REPRODUCED
-    from elbogap.claims.recorded import verify
     from elbogap.places import Places
 
-    def say(line: str, verdicts: "pd.DataFrame") -> None:
+    def say(line: str, verdicts: Any) -> None:
         print(line)
         for row in verdicts.itertuples():
             if options.failed and row.verdict == NOT_REPRODUCED:

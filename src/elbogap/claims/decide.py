@@ -1,16 +1,20 @@
-"""Decide all claims of a scale and write the verdicts; their provenance names the tables they rest on."""
+"""Decide all claims of a scale and write the verdicts, or compare them with those of the recorded runs."""
 
-from collections.abc import Mapping
+import math
+import re
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import jinja2
 import pandas as pd
 
-from elbogap import provenance, tables
-from elbogap.checksums import sha256
+from elbogap import checksums, provenance, tables
 from elbogap.claims import engine, specification
 from elbogap.claims.engine import NOT_ASSESSED, NOT_REPRODUCED, REPRODUCED
 from elbogap.errors import UserError
+from elbogap.places import Places
+
+_NUMBER = re.compile(r"(-?\d+(?:\.\d+)?(?:e[-+]\d+)?)")
 
 # Sign, text colour and background: blue and vermilion differ under all common colour-vision deficiencies.
 LOOKS = {
@@ -23,25 +27,18 @@ LOOKS = {
 def decide(
     scale: str, results: Path, paper: Path, outputs: Mapping[str, Path], *, partial: bool
 ) -> pd.DataFrame:
-    """The verdicts, which are also written to the outputs `csv` and `html`, whichever are given.
-
-    Args:
-        scale: the scale.
-        results: folder of `<scale>/<document>/` tables.
-        paper: folder of the documents' texts, with claims `<document>/claims.yaml`.
-        outputs: files by kind.
-        partial: whether a claim whose table is not made yet is not assessed, instead of an error.
+    """The verdicts (:func:`engine.assess_all`), also written to the outputs `csv` and `html` as far as given.
 
     Raises:
-        UserError: there are no claims, or one cannot be decided.
+        UserError: there are no claims in `paper`, or one cannot be decided.
     """
-    documents = specification.load(paper)
-    if not documents:
+    claims = specification.load(paper)
+    if not claims:
         raise UserError(f"{paper}: no claims here; they are files <document>/claims.yaml")
     needed = map(Path, specification.tables_needed(paper, scale, results))
     digests = {str(path): provenance.verify(path) for path in needed if path.is_file()}
-    verdicts = engine.assess_all(documents, scale, results, paper, partial=partial)
-    texts = {text: sha256(Path(text)) for text in specification.texts_needed(paper, scale)}
+    verdicts = engine.assess_all(claims, scale, results, paper, partial=partial)
+    texts = {text: checksums.sha256(Path(text)) for text in specification.texts_needed(paper, scale)}
     source = provenance.source(__name__)
     record = provenance.collect(source=source, scale=scale, inputs=digests | texts)
     writers = {
@@ -65,4 +62,65 @@ def page(verdicts: pd.DataFrame, scale: str) -> str:
         looks=LOOKS,
         counts={verdict: (verdicts["verdict"] == verdict).sum() for verdict in LOOKS},
         documents={key: rows.to_dict("records") for key, rows in verdicts.groupby("document", sort=False)},
+    )
+
+
+def verify(places: Places, say: Callable[[str, pd.DataFrame], object]) -> list[str]:
+    """One line for each thing that is not as it was recorded; a UserError if the claims' files are broken.
+
+    `say` is called once per scale, with a line that counts its verdicts, and with these.
+    """
+    roots = (places.recorded, places.project / "figures" / "reference")
+    scales = sorted({path.name for root in roots for path in root.glob("[!.]*") if path.is_dir()})
+    if not scales:
+        return [f"{places.recorded}: no recorded run"]
+    problems = [
+        f"{path}: an interrupted recording left this; run the reference command again"
+        for root in roots
+        for path in sorted(root.glob(".*/*.old"))
+    ]
+    claims = specification.load(places.paper)
+    for scale in scales:
+        problems += checksums.mismatches(places.recorded_results(scale))
+        problems += checksums.mismatches(places.recorded_figures(scale))
+        try:
+            then = engine.read_verdicts(places.recorded_results(scale) / "claims.csv")
+            now = engine.assess_all(claims, scale, places.recorded, places.paper, partial=True)
+        except UserError as error:
+            problems.append(f"{scale}: {error}")
+            continue
+        counts = [f"{count} {verdict}" for verdict, count in now["verdict"].value_counts().items()]
+        say(f"{scale}: {len(now)} claims, {', '.join(counts)}", now)
+        problems += engine.failures(now)
+        problems += [f"{scale}: {line}" for line in _differences(now, then)]
+    return problems
+
+
+def _differences(now: pd.DataFrame, then: pd.DataFrame) -> Iterator[str]:
+    """One line for each claim whose row differs from the recorded row."""
+    new, old = ({row["id"]: row for row in verdicts.to_dict("records")} for verdicts in (now, then))
+    for claim in sorted({*new, *old}):
+        if claim not in old:
+            yield f"{claim}: has no recorded verdict"
+        elif claim not in new:
+            yield f"{claim}: is no claim"
+        else:
+            cells = ((name, value, old[claim][name]) for name, value in new[claim].items())
+            changed = [f"{name} is {a}, but the record says: {b}" for name, a, b in cells if not _equal(a, b)]
+            if changed:
+                yield f"{claim}: {'; '.join(changed)}"
+
+
+def _equal(now: str | float, then: str | float) -> bool:
+    """Whether two cells agree up to rounding, which differs between machines.
+
+    Numbers may differ by 1e-9, relatively or absolutely; those in texts, which are rounded to six digits, by
+    1 in the last digit.
+    """
+    if isinstance(now, float) and isinstance(then, float):
+        return math.isclose(now, then, rel_tol=1e-9, abs_tol=1e-9) or (math.isnan(now) and math.isnan(then))
+    words, old_words = (_NUMBER.split(str(cell)) for cell in (now, then))  # a text, a number, a text ...
+    return len(words) == len(old_words) and all(
+        math.isclose(float(a), float(b), rel_tol=1.01e-5, abs_tol=1e-9) if i % 2 else a == b
+        for i, (a, b) in enumerate(zip(words, old_words, strict=True))
     )

@@ -35,16 +35,11 @@ Outcome = tuple[str, str, Finding | None]
 
 
 def assess_all(
-    documents: specification.Claims, scale: str, results: Path, paper: Path, *, partial: bool = False
+    claims: specification.Claims, scale: str, results: Path, paper: Path, *, partial: bool = False
 ) -> pd.DataFrame:
-    """The verdicts of all claims at a scale, one row each.
+    """The verdicts of all claims on the tables in `results/<scale>`, one row each.
 
-    Args:
-        documents: the claims by document, from :func:`elbogap.claims.specification.load`.
-        scale: the name of the scale; tables are read from `results/<scale>`.
-        results: the folder of results.
-        paper: the folder of the documents' texts.
-        partial: the run is not finished: a claim whose table is missing is not assessed.
+    In a `partial` run a claim whose table is missing is not assessed.
 
     Raises:
         UserError: a claim cannot be decided because it, its table or its published file is broken; the
@@ -52,75 +47,65 @@ def assess_all(
     """
     read = functools.cache(tables.read_table)
     verdicts = []
-    for document, claims in documents.items():
-        published = specification.published_folder(paper, document)
-        for claim in claims:
-            asked, table = claim.at(scale), results / scale / claim.table
-            outcome: Outcome = NOT_ASSESSED, "its table is not made at this scale yet", None
-            try:
-                if table.is_file() or not partial:
-                    outcome = _decide(claim, asked, table, published, read)
-            except UserError as error:
-                raise UserError(f"claim {claim.id}: {error}") from error
-            verdicts.append({"document": document, "scale": scale, **_row(claim, asked, *outcome)})
+    for document, claim in claims:
+        asked, table = claim.at(scale), results / scale / claim.table
+        outcome: Outcome = NOT_ASSESSED, "its table is not made at this scale yet", None
+        try:
+            if table.is_file() or not partial:
+                published = specification.published_folder(paper, document)
+                outcome = _decide(claim, asked, table, published, read)
+        except UserError as error:
+            raise UserError(f"claim {claim.id}: {error}") from error
+        verdicts.append({"document": document, "scale": scale, **_row(claim, asked, *outcome)})
     return pd.DataFrame(verdicts, columns=COLUMNS).astype(TYPES)
 
 
 def _decide(
-    claim: Claim, asked: AtScale | None, table: Path, published: Path, read: Callable[[Path], pd.DataFrame]
+    claim: Claim, asked: AtScale, table: Path, published: Path, read: Callable[[Path], pd.DataFrame]
 ) -> Outcome:
-    if asked and asked.status == "skip":
+    if asked.status == "skip":
         return NOT_ASSESSED, "skipped at this scale", None
     whole = read(table)
     try:
         rows, reference = select(whole, claim), reference_of(claim, published)
-        tolerance = (asked.tolerance if asked else None) or 0.0
-        finding = checks.find(rows, claim.check, tolerance, claim.spread, reference)
+        finding = checks.find(rows, claim.check, asked.tolerance or 0.0, claim.spread, reference)
     except UserError as error:
-        if asked:
+        if asked.tolerance is not None:
             raise
         return NOT_ASSESSED, str(error), None  # a scale of the user's own may lack what the claim is about
-    if not asked:
+    if asked.tolerance is None:
         return NOT_ASSESSED, "claims ask nothing of this scale", finding
     if tables.rests_on_stand_in(rows):
         return NOT_ASSESSED, "rests on stand-in data", finding
     return REPRODUCED if finding.holds else NOT_REPRODUCED, finding.detail, finding
 
 
-def _row(
-    claim: Claim, asked: AtScale | None, verdict: str, detail: str, finding: Finding | None
-) -> dict[str, Any]:
-    tolerance = asked.tolerance if asked else None
+def _row(claim: Claim, asked: AtScale, verdict: str, detail: str, finding: Finding | None) -> dict[str, Any]:
     compared = finding.published if finding and finding.published else claim.published
     stated = compared if isinstance(compared, PublishedValue) else None
     return {
         **{name: getattr(claim, name) for name in ("id", "item", "statement", "note")},
         "kind": claim.check.kind,
-        "status": asked.status if asked else "report",
+        "status": asked.status,
         "verdict": verdict,
-        "criterion": claim.criterion(tolerance),
+        "criterion": claim.criterion(asked.tolerance),
         "measured": finding.measured if finding else "",
         "spread": finding.spread if finding else None,
         "published": number(stated.value) if stated else "",
         "source": stated.source if stated else "",
-        "tolerance": tolerance,
+        "tolerance": asked.tolerance,
         "detail": detail,
     }
 
 
 def select(rows: pd.DataFrame, claim: Claim) -> pd.DataFrame:
-    """The rows whose columns have the selected values.
-
-    Raises:
-        UserError: a column is missing, or a selected value is in no row.
-    """
+    """The rows whose columns have the selected values; a UserError if a column or a value is missing."""
     for column, levels in claim.select.items():
         require_columns(rows, [column], before="select: ", after=f" in {claim.table}")
         for level in levels:
             if not (rows[column] == level).any():
-                raise UserError(
-                    f"select: no row of {claim.table} has {column}={level} (and what is selected before)"
-                )
+                before = "(and what is selected before)"
+                raise UserError(f"select: no row of {claim.table} has {column}={level} {before}")
         rows = rows[rows[column].isin(levels)]
     if rows.empty:
         raise UserError(f"{claim.table} has no rows")
@@ -172,11 +157,7 @@ def failures(verdicts: pd.DataFrame) -> list[str]:
 
 
 def read_verdicts(path: Path) -> pd.DataFrame:
-    """The table that :func:`assess_all` made, as it was before it was written: empty text stays text.
-
-    Raises:
-        UserError: the file is missing or is not a table of verdicts.
-    """
+    """The table that :func:`assess_all` made, empty text as text; a UserError if it is another one."""
     remedy = "run the claims command again, or restore it if it is a recorded one"
     try:
         rows = pd.read_csv(path, dtype=str, keep_default_na=False)

@@ -4,7 +4,7 @@ Only pydantic and PyYAML are imported here, so that the Snakefile can ask for th
 """
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -31,10 +31,7 @@ Levels = Annotated[tuple[Level, ...], Field(min_length=1), _OneOrList]
 
 
 class Check(Section):
-    """A check of m, the mean of a column `metric` over replicates, in each group of the columns `per`.
-
-    A kind of check is a subclass, a member of :data:`AnyCheck` and a function in `checks.KINDS`.
-    """
+    """A check of m, the mean of a column `metric` over replicates, in each group of the columns `per`."""
 
     metric: Text
     per: Columns = ()
@@ -185,9 +182,10 @@ class Claim(Section):
                 )
         return self
 
-    def at(self, scale: str) -> AtScale | None:
-        """What a scale asks of this claim; None if it is a scale of the user's own."""
-        return getattr(self.scales, scale) if scale in Scales.model_fields else None
+    def at(self, scale: str) -> AtScale:
+        """What a scale asks of this claim; one of the user's own asks for a report without a tolerance."""
+        known = scale in Scales.model_fields
+        return getattr(self.scales, scale) if known else AtScale.model_construct(status="report")
 
     def criterion(self, tolerance: float | None) -> str:
         """The check in words; where the scale gives no tolerance, they leave it out."""
@@ -218,8 +216,8 @@ class ClaimsFile(Section):
     claims: Annotated[tuple[dict[str, Any], ...], Field(min_length=1)]
 
 
-Claims = Mapping[str, tuple[Claim, ...]]
-"""The claims by the key of their document."""
+Claims = Sequence[tuple[str, Claim]]
+"""The key of a document and a claim of it."""
 
 
 def load(paper: Path) -> Claims:
@@ -229,7 +227,7 @@ def load(paper: Path) -> Claims:
         UserError: a file is unreadable or breaks the form, or an id is used twice; the message names the
             file, the claim and the key.
     """
-    documents: dict[str, tuple[Claim, ...]] = {}
+    found: list[tuple[str, Claim]] = []
     homes: dict[str, Path] = {}
     for path in visible(paper, "*/claims.yaml"):
         for number, values in enumerate(read(ClaimsFile, path).claims, 1):
@@ -238,15 +236,12 @@ def load(paper: Path) -> Claims:
             if claim.id in homes:
                 raise UserError(f"{path}: claim {claim.id}: id is used twice (first in {homes[claim.id]})")
             homes[claim.id] = path
-            documents[path.parent.name] = (*documents.get(path.parent.name, ()), claim)
-    return documents
+            found.append((path.parent.name, claim))
+    return found
 
 
 def tables_needed(paper: Path, scale: str, results: Path = Path("results")) -> list[str]:
-    """The paths `results/<scale>/...` of the tables that the claims of a scale read, skipped ones aside.
-
-    A scale that claims do not know skips none.
-    """
+    """The paths of the tables that the claims of a scale read; a scale that claims do not know skips none."""
     return sorted({str(results / scale / claim.table) for _, claim in _assessed(paper, scale)})
 
 
@@ -265,12 +260,8 @@ def published_folder(paper: Path, document: str) -> Path:
     return paper / document / "published"
 
 
-def _assessed(paper: Path, scale: str) -> Iterator[tuple[str, Claim]]:
-    for document, claims in load(paper).items():
-        for claim in claims:
-            asked = claim.at(scale)
-            if not (asked and asked.status == "skip"):
-                yield document, claim
+def _assessed(paper: Path, scale: str) -> Claims:
+    return [(document, claim) for document, claim in load(paper) if claim.at(scale).status != "skip"]
 
 
 def number(value: float) -> str:

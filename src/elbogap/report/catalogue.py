@@ -1,6 +1,7 @@
 """The documents and their targets: each figure and table has a caption file, and those files are the list."""
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -10,7 +11,9 @@ from elbogap.errors import UserError
 from elbogap.places import visible
 from elbogap.scales import DOCUMENTS
 
+Kind = Literal["figure", "table", "report"]
 _NAME = re.compile(r"(fig|tab)\d*_\w+")
+_KINDS: dict[str, Kind] = {"fig": "figure", "tab": "table"}
 _HEADING = re.compile(r"\*\*(?P<label>[^:*]+): (?P<title>[^*]+)\*\*")
 
 
@@ -33,7 +36,7 @@ class Target:
     name: str  # stem of the files, e.g. `fig01_posterior_2d`
     label: str  # e.g. `Figure 1`, `Figure 5 (slide 59)` or `Gaps (ours)`
     title: str  # one line without a full stop
-    kind: Literal["figure", "table", "report"]
+    kind: Kind
     caption: str = ""  # plain text
 
     def files(self, scale: str) -> list[str]:
@@ -49,27 +52,23 @@ REPORT = Target("all", "report", "Report", "All figures, tables and verdicts in 
 
 
 def documents(paper: Path) -> list[Document]:
-    """The documents with a folder in `paper`, in the order of reading.
-
-    Raises:
-        UserError: a file cannot be read, or lacks a field.
-    """
+    """The documents with a folder in `paper`, in the order of reading; a UserError if a file is broken."""
     keys = [key for key in DOCUMENTS if (paper / key).is_dir()]
     return [read(Document, paper / key / "paper.yaml").model_copy(update={"key": key}) for key in keys]
 
 
-def targets(paper: Path, document: str) -> list[Target]:
-    """The targets of one document that have a caption: figures, then tables, each by number.
-
-    Raises:
-        UserError: a caption has no label and title.
-    """
-    captions = visible(paper / document / "captions", "*.rst")
-    found = [
-        target(document, path.stem, *heading(path), plain_text(path.read_text("utf-8").partition("\n")[2]))
-        for path in captions
-    ]
-    return list(filter(None, found))
+def targets(paper: Path, document: str, made: Iterable[Path] = ()) -> list[Target]:
+    """The targets of one document: figures, then tables, each by number; those `made` may lack a caption."""
+    captions = {path.stem: path for path in visible(paper / document / "captions", "*.rst")}
+    found = []
+    for name in sorted(captions.keys() | {path.stem for path in made}):
+        label, title, caption = "No caption", "This target has no caption file", ""
+        if path := captions.get(name):
+            label, title = heading(path)
+            caption = plain_text(path.read_text(encoding="utf-8").partition("\n")[2])
+        if match := _NAME.fullmatch(name):
+            found.append(Target(document, name, label, title, _KINDS[match[1]], caption))
+    return found
 
 
 def everything(paper: Path) -> list[Target]:
@@ -78,23 +77,12 @@ def everything(paper: Path) -> list[Target]:
 
 
 def heading(caption: Path) -> tuple[str, str]:
-    """Label and title of a figure or table: the first line of its caption, `**Label: title**`.
-
-    Raises:
-        UserError: the line has another form.
-    """
+    """Label and title of a figure or table: the first line of its caption must be `**Label: title**`."""
     first = caption.read_text(encoding="utf-8").partition("\n")[0]
     match = _HEADING.fullmatch(first)
     if match is None:
         raise UserError(f"{caption}: the first line must be '**Label: title**', but is '{first[:60]}'")
     return match["label"], match["title"]
-
-
-def target(document: str, name: str, label: str, title: str, caption: str = "") -> Target | None:
-    """The target of a name such as `fig01_posterior_2d`; None if it is no name of a figure or table."""
-    if _NAME.fullmatch(name) is None:
-        return None
-    return Target(document, name, label, title, "figure" if name.startswith("fig") else "table", caption)
 
 
 def plain_text(rst: str) -> str:

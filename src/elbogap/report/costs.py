@@ -16,11 +16,7 @@ COLUMNS = [
 
 
 def recorded(places: Places) -> pd.DataFrame:
-    """The recorded costs of all scales, a row per target and job; none if nothing is recorded yet.
-
-    Raises:
-        UserError: the file is damaged.
-    """
+    """The recorded costs of all scales, a row per target and job; none if nothing is recorded yet."""
     if not places.recorded_costs.is_file():
         return pd.DataFrame(columns=COLUMNS)
     return tables.read_table(places.recorded_costs).reindex(columns=COLUMNS)

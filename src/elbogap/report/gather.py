@@ -42,12 +42,14 @@ def gather(scale: str, places: Places) -> dict[str, Any]:
             f"snakemake --cores 2 --config scale={scale} -- all"
         )
     lineage, verdicts = Lineage(places, scale), claims(results / "claims.csv")
-    specified = specification.load(places.paper)
+    specified = {claim.id: claim for _, claim in specification.load(places.paper)}
     shown, later = [], []
     for document in catalogue.documents(places.paper):
-        if targets := _targets(document.key, lineage):
+        drawn = places.figures(scale).glob(f"{document.key}/fig*.p[dn][fg]")
+        made = [*drawn, *results.glob(f"{document.key}/tab*.csv")]
+        if targets := catalogue.targets(places.paper, document.key, made):
             own = [verdict for verdict in verdicts if verdict["document"] == document.key]
-            shown.append(_document(document, targets, lineage, own, specified.get(document.key, ())))
+            shown.append(_document(document, targets, lineage, own, specified))
         else:
             later.append(document.model_dump())
     products = [product for d in shown for target in d["targets"] for product in target["products"]]
@@ -113,37 +115,24 @@ def _node(node: SyntaxTreeNode) -> dict[str, Any]:
     return result
 
 
-def _targets(document: str, lineage: Lineage) -> list[Target]:
-    """The targets with a caption, and those that a run made without one."""
-    places, scale = lineage.places, lineage.scale
-    found = {target.name: target for target in catalogue.targets(places.paper, document)}
-    drawn = places.figures(scale).glob(f"{document}/fig*.p[dn][fg]")
-    for path in [*drawn, *places.results(scale).glob(f"{document}/tab*.csv")]:
-        extra = catalogue.target(document, path.stem, "No caption", "This target has no caption file")
-        if extra is not None:
-            found.setdefault(path.stem, extra)
-    return [found[name] for name in sorted(found)]
-
-
 def _document(
     document: Document,
     targets: Iterable[Target],
     lineage: Lineage,
     verdicts: list[dict[str, str]],
-    specified: Iterable[specification.Claim],
+    specified: Mapping[str, specification.Claim],
 ) -> dict[str, Any]:
     places = lineage.places
     notes = places.paper / document.key / "notes.md"
     published = specification.published_folder(places.paper, document.key)
-    specification_of = {claim.id: claim for claim in specified}
     shown = [_target(target, lineage) for target in targets]
     for verdict in verdicts:  # goes to the first target that is, or else is made from, the table it rests on
-        claim = specification_of.get(verdict["id"])
+        claim = specified.get(verdict["id"])
         source = f"results/{lineage.scale}/{claim.table}" if claim else None
         for target in [t for key in ("products", "upstream") for t in shown if source in t[key]][:1]:
             target["claims"].append(verdict)
     for target in shown:
-        compared = [specification_of[verdict["id"]].published for verdict in target["claims"]]
+        compared = [specified[verdict["id"]].published for verdict in target["claims"]]
         files = [known.file for known in compared if isinstance(known, specification.PublishedFile)]
         for path in (published / name for name in dict.fromkeys([f"{target['name']}.csv", *files])):
             if path.is_file():

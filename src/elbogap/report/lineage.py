@@ -3,7 +3,7 @@
 import functools
 import json
 import shlex
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from itertools import dropwhile, takewhile
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from elbogap import provenance
+from elbogap.modules import label
 from elbogap.places import Places, visible
 from elbogap.report.costs import COLUMNS
 
@@ -23,12 +24,6 @@ class MeasuredJob(NamedTuple):
     max_rss_mib: float  # NaN for a job too short to be sampled
     threads: int | None
     outputs: tuple[str, ...]  # as its command line names them
-
-
-def label(rule: str, wildcards: Mapping[str, str]) -> str:
-    """A rule and its cell, `rule[name=value, ...]` by name; the scale is not part of it."""
-    cell = ", ".join(f"{name}={wildcards[name]}" for name in sorted(wildcards) if name != "scale")
-    return f"{rule}[{cell}]" if cell else rule
 
 
 def jobs(benchmarks: Path) -> list[MeasuredJob]:

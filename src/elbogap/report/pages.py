@@ -37,13 +37,9 @@ def refresh(file: Path, places: Places, *, check: bool = False) -> list[str]:
     """Rewrite the generated parts of a page, unless it is only checked; the names of those that were stale.
 
     Raises:
-        UserError: the file cannot be read or written, a part is unknown or has no end.
+        UserError: the file cannot be written, a part is unknown or has no end.
     """
-    try:
-        text = file.read_text(encoding="utf-8")
-    except OSError as error:
-        raise UserError(f"{file}: cannot be read ({error.strerror})") from error
-    stale = []
+    text, stale = file.read_text(encoding="utf-8"), []
 
     def fresh(match: re.Match[str]) -> str:
         name = match["name"]

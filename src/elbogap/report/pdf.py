@@ -15,15 +15,10 @@ from elbogap.errors import UserError
 def typeset(
     report: Mapping[str, Any], sources: Path, work: Path, form: Literal["pdf", "png", "html"] = "pdf"
 ) -> list[bytes]:
-    """The report as one file, or as one picture per page; equal data and figures give equal bytes.
+    """The report (:func:`~elbogap.report.gather.gather`) as one file, or as one picture per page.
 
-    Only the fonts that come with Typst are used, so all machines set the same pages.
-
-    Args:
-        report: what :func:`elbogap.report.gather.gather` returns.
-        sources: folder of the Typst sources.
-        work: folder that the figures' paths are relative to.
-        form: the format.
+    Equal data, sources and figures (paths in `work`) give equal bytes on all machines, as only the fonts
+    that come with Typst are used.
 
     Raises:
         UserError: Typst refuses the sources, the notes or a figure; the message is Typst's own.

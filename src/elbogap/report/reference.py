@@ -21,11 +21,7 @@ LARGEST = 2**20  # bytes of a file that is worth keeping in the repository
 
 
 def record_costs(scale: str, places: Places, *, add: bool = False) -> None:
-    """Replace the recorded costs of a scale, or (`add`) of the targets in the run, by those of the run.
-
-    Raises:
-        UserError: nothing was measured in the run.
-    """
+    """Replace the recorded costs of a scale, or (`add`) of the targets in the run, by those of the run."""
     measured = places.results(scale) / "benchmarks"
     if not jobs(measured):
         raise UserError(f"{measured}: no job was measured, so no cost is known; build scale '{scale}' first")

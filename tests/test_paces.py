@@ -1,6 +1,5 @@
 """The table of paces: what a row says, and which rows it replaces."""
 
-import math
 from pathlib import Path
 from typing import Any
 
@@ -9,18 +8,17 @@ import pytest
 from elbogap import provenance
 from elbogap.errors import UserError
 from elbogap.places import Places
-from elbogap.report.paces import COLUMNS, KEY, read, row, write
+from elbogap.profiling import COLUMNS, KEY, Piece, pace, read_paces, write_paces
 
-PIECE = {
-    "label": "net", "unit": "step", "steps": 7200, "members": 3, "steps_per_s": 2.0, "gflop_per_step": 4.0,
-    "busy_share": 0.5, "kernels_per_step": math.nan, "launches_per_step": math.nan,
-    "syncs_per_step": math.nan, "dearest": "aten::mm 50%", "max_rss_mib": 9.0, "max_gpu_mib": math.nan,
-}  # fmt: skip
+PIECE = Piece(
+    "net", "step", 7200, members=3, steps_per_s=2.0, gflop_per_step=4.0, busy_share=0.5,
+    dearest="aten::mm 50%", max_rss_mib=9.0,
+)  # fmt: skip
 KEYS = {"problem": "circle", "cell": "vae"}
 
 
 def made(**changes: Any) -> dict[str, Any]:
-    found = row("mapa.train", KEYS, PIECE, 16.0, scale="paper", device="cpu", threads=1)
+    found = pace("mapa.train", KEYS, PIECE, 16.0, scale="paper", device="cpu", threads=1)
     return found | changes
 
 
@@ -44,9 +42,9 @@ def test_rows_of_other_devices_and_jobs_are_kept(tmp_path: Path) -> None:
         ({"device": "gpu"}, {"threads": 2}, {"rule": "b"}, {"work": "other"}),
     )
     for new in (made(), again, *(made(**other) for other in others)):
-        write([*read(path), new], path)
+        write_paces([*read_paces(path), new], path)
     rule = made()["rule"]
-    assert {tuple(found[name] for name in KEY): found["piece_hours"] for found in read(path)} == {
+    assert {tuple(found[name] for name in KEY): found["piece_hours"] for found in read_paces(path)} == {
         ("paper", rule, "net", "cpu", 1): 2,
         ("paper", rule, "net", "gpu", 1): 1,
         ("paper", rule, "net", "cpu", 2): 1,
@@ -57,7 +55,7 @@ def test_rows_of_other_devices_and_jobs_are_kept(tmp_path: Path) -> None:
 
 def test_a_recorded_table_is_kept_to_the_byte(tmp_path: Path) -> None:
     recorded, path = Places.here().recorded_paces, tmp_path / "paces.csv"
-    write(read(recorded), path)
+    write_paces(read_paces(recorded), path)
     assert path.read_bytes() == recorded.read_bytes()
 
 
@@ -65,4 +63,4 @@ def test_a_recorded_table_is_kept_to_the_byte(tmp_path: Path) -> None:
 def test_other_files_are_refused(tmp_path: Path, name: str, says: str) -> None:
     (tmp_path / name).write_text("value\n1\n", encoding="utf-8")
     with pytest.raises(UserError, match=says):
-        read(tmp_path / name)
+        read_paces(tmp_path / name)
