@@ -16,8 +16,7 @@ from elbogap.errors import OutOfTime
 from elbogap.nn.mlp import MLP
 from elbogap.papers.implicit import finite_sample
 from elbogap.papers.implicit.experiments import density_ratio
-from elbogap.papers.implicit.game import Game
-from elbogap.papers.implicit.horseshoe import Posterior, best_gaussian
+from elbogap.papers.implicit.game import Game, Posterior, best_gaussian
 from elbogap.papers.implicit.settings import AdversarialGame, DensityRatio, FiniteSample
 from elbogap.runtime import Run
 from elbogap.training import Work

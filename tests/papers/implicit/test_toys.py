@@ -19,9 +19,9 @@ from elbogap.inference.objectives.base import StepSize
 from elbogap.nn.mlp import MLP
 from elbogap.papers.implicit import best_gaussian
 from elbogap.papers.implicit.best_gaussian import gauss_hermite_rule, largest_elbo, trapezoid_rule
-from elbogap.papers.implicit.elbo import elbo_between
 from elbogap.papers.implicit.experiments import toys
-from elbogap.papers.implicit.families import FLOOR, semi_implicit
+from elbogap.papers.implicit.experiments.toys import Ensemble, elbo_between, semi_implicit
+from elbogap.papers.implicit.methods import FLOOR
 from elbogap.papers.implicit.names import OF_Q, SIVI, UIVI
 from elbogap.papers.implicit.settings import Toys
 from elbogap.papers.implicit.targets import UIVI_TARGETS, expanded_log_density, log_density
@@ -172,8 +172,8 @@ def test_a_member_does_not_depend_on_the_others() -> None:
     members = [("banana", 0), ("multimodal", 1)]
     gradients = []
     for own in (members, members[1:]):
-        networks = toys._initial_networks(SETTINGS, UIVI, own)
-        objective = toys._training(SETTINGS, UIVI, own, "cpu")
+        networks = Ensemble(SETTINGS, UIVI, own).initial_networks()
+        objective = Ensemble(SETTINGS, UIVI, own).variational()
         batch = {name: values[:, 0] for name, values in objective.prepare(3).items()}
         objective.value(networks, batch).sum().backward()
         gradients.append(networks["mean"].weights[1].grad[-1])
@@ -196,8 +196,8 @@ def test_the_gaussian_s_bound_is_its_elbo() -> None:
 
 def test_noises_shared_by_all_draws_are_those_noises_for_each() -> None:
     members = [("banana", 0), ("x_shaped", 0)]
-    networks = toys._initial_networks(SETTINGS, SIVI, members)
-    objective = toys._training(SETTINGS, SIVI, members, "cpu")
+    networks = Ensemble(SETTINGS, SIVI, members).initial_networks()
+    objective = Ensemble(SETTINGS, SIVI, members).variational()
     batch = {name: values[:, 0] for name, values in objective.prepare(0).items()}
     assert batch["more"].shape == (2, 8, 1, 3)
     repeated = batch | {"more": batch["more"].expand(-1, -1, 5, -1)}
@@ -206,8 +206,8 @@ def test_noises_shared_by_all_draws_are_those_noises_for_each() -> None:
 
 def test_uivi_records_the_bound_without_others_and_moves_its_step_sizes() -> None:
     members = [("x_shaped", 0), ("x_shaped", 1)]
-    networks = toys._initial_networks(SETTINGS, UIVI, members)
-    training = toys._training(SETTINGS, UIVI, members, "cpu")
+    networks = Ensemble(SETTINGS, UIVI, members).initial_networks()
+    training = Ensemble(SETTINGS, UIVI, members).variational()
     assert isinstance(training.state, StepSize)
     batch = {name: values[:, 0] for name, values in training.prepare(0).items()}
     place = training.state.value
@@ -249,7 +249,7 @@ def test_the_elbo_lies_between_its_estimates() -> None:
 
 
 def test_the_objectives_chains_are_those_of_the_settings() -> None:
-    training = toys._training(SETTINGS, UIVI, [("banana", 0)], "cpu")
+    training = Ensemble(SETTINGS, UIVI, [("banana", 0)]).variational()
     assert isinstance(training.objective, uivi.UIVI)
     prepared = training.prepare(0)
     assert prepared["momenta"].shape == (1, 20, 4, 5, 3)

@@ -260,7 +260,7 @@ def fig06_vcd_steps(steps: pd.DataFrame, time: pd.DataFrame) -> Figure:
         curve = steps[steps["dataset"] == dataset].sort_values("refinements")
         t, value = curve["refinements"], curve["test_loglik"]
         _draw_bars(panel, t, value, curve["seed_low"], curve["seed_high"], fmt="o-", elinewidth=0.8)
-        panel.set(title=IMAGES[dataset].label, ylabel="test $\\log p(x)$ / nats", xticks=t)
+        panel.set(title=IMAGES[dataset], ylabel="test $\\log p(x)$ / nats", xticks=t)
     time = time.sort_values("refinements")
     t, value, ends = time["refinements"], time["seconds"], (time["seconds_low"], time["seconds_high"])
     cost.plot(t, time["line"], color=style.GREY, linewidth=0.8, label="straight line")

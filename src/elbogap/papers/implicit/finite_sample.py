@@ -14,8 +14,8 @@ from torch.special import ndtr
 
 from elbogap.ensemble import minibatches
 from elbogap.papers.implicit.game import Discriminator
+from elbogap.papers.implicit.members import normal, streams
 from elbogap.papers.implicit.settings import FiniteSample as Settings
-from elbogap.runtime import torch_generator
 from elbogap.training import Work, train
 
 CERTAIN = 0.99
@@ -37,36 +37,30 @@ def measured(
         UserError: all members diverged.
         OutOfTime: the deadline has passed.
     """
-
-    def generators(*keys: str | int, device: str = device) -> list[torch.Generator]:
-        return [
-            torch_generator(seed, "implicit.finite_sample", dimension, member, *keys, device=device)
-            for member in range(settings.seeds)
-        ]
+    own = functools.partial(streams, seed, "implicit.finite_sample", dimension, members=range(settings.seeds))
+    on_device = own(device=device)
+    shift = math.sqrt(2 * settings.divergence / dimension)
 
     def points(part: str, name: str, count: int) -> Tensor:
-        own = generators(part, name)
-        return torch.stack([torch.randn(count, dimension, generator=one, device=device) for one in own])
+        return normal([stream(part, name) for stream in on_device], count, dimension)
 
-    shift = math.sqrt(2 * settings.divergence / dimension)
     sizes = {"training": settings.points, "held-out": settings.held_out}
     samples = {part: (points(part, "q", n) + shift, points(part, "p", n)) for part, n in sizes.items()}
-    layers, weights = [dimension, *settings.hidden, 1], generators("weights", device="cpu")
+    layers, weights = [dimension, *settings.hidden, 1], [stream("weights") for stream in own()]
     discriminator = Discriminator(layers, weights, settings.learning_rate, device)
     steps, members = settings.points // settings.batch, torch.arange(settings.seeds)[:, None]
 
     @functools.lru_cache(1)
-    def rows(epoch: int) -> list[Tensor]:
-        """Points of q and of p in random order, `[M, K, B]` each."""
-        both = [
-            [minibatches(settings.points, settings.batch, own) for _ in "qp"] for own in generators(epoch)
-        ]
-        return [torch.stack(of_class) for of_class in zip(*both, strict=True)]
+    def rows(epoch: int) -> Tensor:
+        """Points of q and of p in random order, `[2, M, K, B]`."""
+        generators = [stream(epoch) for stream in on_device]
+        both = [[minibatches(settings.points, settings.batch, own) for _ in "qp"] for own in generators]
+        return torch.stack([torch.stack(pair) for pair in both], 1)
 
     def step(i: int) -> Tensor:
         epoch, k = divmod(i - 1, steps)
-        chosen = zip(samples["training"], rows(epoch), strict=True)
-        return discriminator.improve(*(points[members, own[:, k]] for points, own in chosen))
+        chosen = zip(samples["training"], rows(epoch)[:, :, k], strict=True)
+        return discriminator.improve(*(points[members, own] for points, own in chosen))
 
     total = settings.epochs * steps
     train(step, steps=total, record_every=total, parts=discriminator.parts("discriminator"), work=work)
@@ -83,10 +77,10 @@ def exact(divergence: float) -> dict[str, float]:
 
 @torch.no_grad()
 def _looked_at(discriminator: Discriminator, q: Tensor, p: Tensor) -> dict[str, Tensor]:
-    at_q, at_p = (discriminator.logits(z).double() for z in (q, p))
+    at_q, at_p = (discriminator.logits(z).double().cpu() for z in (q, p))
     both = torch.cat([at_q, -at_p], -1)
     return {
-        "kl_estimate": at_q.mean(-1).cpu(),
-        "accuracy": (both > 0).double().mean(-1).cpu(),
-        "certain": (both.abs() > LEAST_LOGIT).double().mean(-1).cpu(),
+        "kl_estimate": at_q.mean(-1),
+        "accuracy": (both > 0).double().mean(-1),
+        "certain": (both.abs() > LEAST_LOGIT).double().mean(-1),
     }

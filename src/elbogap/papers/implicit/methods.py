@@ -1,4 +1,4 @@
-"""What the document's methods maximise, and where q starts if the model is fixed."""
+"""What the document's methods maximise, and the networks with which q starts if the model is fixed."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,8 +14,12 @@ from elbogap.inference.objectives.elbo import ELBO, SIVI
 from elbogap.inference.objectives.uivi import UIVI
 from elbogap.nn.mlp import MLP
 from elbogap.papers.implicit import names
+from elbogap.papers.implicit.members import normal
 from elbogap.papers.implicit.names import Method
 from elbogap.papers.implicit.settings import QTraining
+
+FLOOR = 1e-5
+"""Least scale of a semi-implicit q given its noise."""
 
 
 @dataclass(frozen=True)
@@ -68,5 +72,11 @@ def initial_networks(
         sizes = [settings.noise, *settings.hidden, len(scale)]
         mean = MLP.independent(sizes, "relu", generators, "wide")
     else:  # as the last biases of the other methods' networks
-        mean = MLP.constant(torch.stack([torch.randn(len(scale), generator=own) for own in generators]))
+        mean = MLP.constant(normal(generators, len(scale)))
     return {"mean": mean, "scale": MLP.constant(scale.expand(len(generators), -1))}
+
+
+def floored_log(scale: Tensor) -> Tensor:
+    """log sigma; below the floor, where the value is the floor's, the gradient still leads back."""
+    fixed = scale.detach()
+    return (fixed.clamp(min=FLOOR) + (scale - fixed)).log()

@@ -20,19 +20,6 @@ class Method:
     refining: bool = False
 
 
-@dataclass(frozen=True)
-class Images:
-    """A data set of images.
-
-    Attributes:
-        label: in figures.
-        grey: whether pixels are grey levels, and validation images are trained on.
-    """
-
-    label: str
-    grey: bool = False
-
-
 EXPLICIT = Method("explicit", "explicit Gaussian")
 ELBO = Method("elbo", "ELBO")
 KL = Method("kl", "standard KL")
@@ -50,8 +37,10 @@ OF_ALPHA = {0.0: KL, 1.0: VCD}
 
 LABELLED = {"mnist": "MNIST", "hapt": "HAPT"}
 """Data sets of softmax regression and their labels in figures."""
-IMAGES = {"binarized_mnist": Images("MNIST"), "fashion_mnist": Images("Fashion-MNIST", grey=True)}
-"""Data sets of the VAEs."""
+IMAGES = {"binarized_mnist": "MNIST", "fashion_mnist": "Fashion-MNIST"}
+"""Data sets of the VAEs and their labels in figures."""
+GREY = ("fashion_mnist",)
+"""Those with grey levels for pixels, whose validation images are trained on."""
 
 
 def of_alpha(alpha: float) -> str:

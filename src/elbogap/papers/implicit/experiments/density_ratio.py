@@ -8,19 +8,19 @@ The true ELBO counts q's draws in cells. Where q has shrunk to few cells its ent
 that the ELBO of a collapsed q is lower than what is shown.
 """
 
+from collections.abc import Callable
+from functools import partial
+
 import numpy as np
 import pandas as pd
 
 from elbogap import provenance
 from elbogap.papers.implicit import finite_sample
 from elbogap.papers.implicit.frames import by_seed, keyed, over_seeds
-from elbogap.papers.implicit.game import Game
-from elbogap.papers.implicit.horseshoe import Posterior, best_gaussian
+from elbogap.papers.implicit.game import Game, Posterior, best_gaussian
 from elbogap.papers.implicit.settings import DensityRatio as Settings
 from elbogap.runtime import Run
 from elbogap.training import Work
-
-CHECKPOINT_SECONDS = 10
 
 
 def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame | dict[str, np.ndarray]]:
@@ -47,36 +47,37 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame | dict[str, np.n
         OutOfTime: the time budget is spent.
     """
     identity = provenance.identity(__name__, settings, run)
-    curves, samples = _game(settings, run, identity)
-    dimensions = _dimensions(settings, run, identity)
-    return {
-        "curves": curves,
-        "training": _last_half(curves, float(samples["log_evidence"]), best_gaussian(settings.game)),
-        "samples": samples,
-        "dimensions": dimensions,
-        "table": _summary(settings, dimensions),
-    }
-
-
-def _game(settings: Settings, run: Run, identity: str) -> tuple[pd.DataFrame, dict[str, np.ndarray]]:
-    own, posterior = settings.game, Posterior.of(settings.game)
-    step = own.round_steps * np.arange(1, own.rounds + 1)
-    tables, shown = [], []
-    for steps in own.discriminator_steps:
-        game = Game(own, steps, settings.seed, run.device)
-        work = Work.of(run, f"discriminator-steps-{steps}", identity, CHECKPOINT_SECONDS)
-        estimate, elbo = game.train(work).permute(1, 2, 0)
-        values = by_seed({"elbo_estimate": estimate.numpy(), "elbo": elbo.numpy()}, step=step)
-        tables.append(keyed(values, discriminator_steps=steps))
-        shown.append(game.sample(own.shown)[0].cpu().numpy())
-    arrays = {
+    work = partial(Work.of, run, identity=identity, checkpoint_seconds=10)
+    posterior = Posterior.of(settings.game)
+    curves, draws = _play(settings, run.device, work)
+    samples = {
         "axis": posterior.axis.numpy(),
         "posterior": posterior.density.numpy(),
         "log_evidence": np.array(posterior.log_evidence),
-        "discriminator_steps": np.array(own.discriminator_steps),
-        "z": np.stack(shown),
+        "discriminator_steps": np.array(settings.game.discriminator_steps),
+        "z": draws,
     }
-    return pd.concat(tables, ignore_index=True), arrays
+    dimensions = _dimensions(settings, run.device, work)
+    return {
+        "curves": curves,
+        "training": _last_half(curves, posterior.log_evidence, best_gaussian(settings.game)),
+        "samples": samples,
+        "dimensions": dimensions,
+        "table": _summary(settings.finite_sample.divergence, dimensions),
+    }
+
+
+def _play(settings: Settings, device: str, work: Callable[[str], Work]) -> tuple[pd.DataFrame, np.ndarray]:
+    """Curves, and draws of the first seed's q at the end."""
+    own, tables, draws = settings.game, [], []
+    step = own.round_steps * np.arange(1, own.rounds + 1)
+    for steps in own.discriminator_steps:
+        game = Game(own, steps, settings.seed, device)
+        estimate, elbo = game.train(work(f"discriminator-steps-{steps}")).permute(1, 2, 0).numpy()
+        values = by_seed({"elbo_estimate": estimate, "elbo": elbo}, step=step)
+        tables.append(keyed(values, discriminator_steps=steps))
+        draws.append(game.sample(own.shown)[0].cpu().numpy())
+    return pd.concat(tables, ignore_index=True), np.stack(draws)
 
 
 def _last_half(curves: pd.DataFrame, log_evidence: float, best_gaussian: float) -> pd.DataFrame:
@@ -88,11 +89,11 @@ def _last_half(curves: pd.DataFrame, log_evidence: float, best_gaussian: float) 
     return means.assign(elbo_sd=groups["elbo"].std(), gaussian_kl=log_evidence - best_gaussian).reset_index()
 
 
-def _dimensions(settings: Settings, run: Run, identity: str) -> pd.DataFrame:
+def _dimensions(settings: Settings, device: str, work: Callable[[str], Work]) -> pd.DataFrame:
     own, tables = settings.finite_sample, []
     for dimension in own.dimensions:
-        work = Work.of(run, f"dimension-{dimension}", identity, CHECKPOINT_SECONDS)
-        for part, values in finite_sample.measured(own, dimension, settings.seed, work, run.device).items():
+        at = work(f"dimension-{dimension}")
+        for part, values in finite_sample.measured(own, dimension, settings.seed, at, device).items():
             table = by_seed({name: value.numpy() for name, value in values.items()})
             table.insert(1, "kl", own.divergence)
             table.insert(3, "error", (table["kl_estimate"] - table["kl"]).abs())
@@ -100,9 +101,9 @@ def _dimensions(settings: Settings, run: Run, identity: str) -> pd.DataFrame:
     return pd.concat(tables, ignore_index=True)
 
 
-def _summary(settings: Settings, dimensions: pd.DataFrame) -> pd.DataFrame:
+def _summary(divergence: float, dimensions: pd.DataFrame) -> pd.DataFrame:
     keys, metrics = ["document", "dimension", "part", "kl"], ["kl_estimate", "error", "accuracy", "certain"]
     columns = [column for name in metrics for column in (name, f"{name}_sd")]
-    exact = finite_sample.exact(settings.finite_sample.divergence)
+    exact = finite_sample.exact(divergence).items()
     table = over_seeds(dimensions, keys, "_sd")[[*keys, *columns, "seeds"]]
-    return table.assign(**{f"exact_{name}": value for name, value in exact.items()})
+    return table.assign(**{f"exact_{name}": value for name, value in exact})

@@ -12,8 +12,7 @@ Gaussian then settles at 0.33 under the KL, not at the optimum 0.312.
 """
 
 import math
-from collections.abc import Sequence
-from functools import partial
+from collections.abc import Mapping, Sequence
 from itertools import product
 from typing import NamedTuple
 
@@ -21,21 +20,19 @@ import numpy as np
 import pandas as pd
 import torch
 
-from elbogap import provenance
 from elbogap.ensemble import Variational, fit, step_decay
 from elbogap.inference.families.mixture import GaussianMixture
 from elbogap.inference.hmc import Adaptation, Kernel
 from elbogap.inference.objectives.contrastive import VCD
 from elbogap.nn.mlp import MLP
-from elbogap.papers.implicit.closed_form import best_scale, forgotten
-from elbogap.papers.implicit.families import mixture
 from elbogap.papers.implicit.frames import keyed
+from elbogap.papers.implicit.members import normal, streams
 from elbogap.papers.implicit.names import OF_ALPHA, of_alpha
 from elbogap.papers.implicit.settings import VcdChains, VcdFit
 from elbogap.papers.implicit.settings import VcdToys as Settings
 from elbogap.papers.implicit.targets import VCD_TARGETS, divergences, expanded_log_density
-from elbogap.papers.implicit.vcd_properties import properties
-from elbogap.runtime import Run, torch_generator
+from elbogap.papers.implicit.vcd_of_gaussians import best_scale, forgotten, properties
+from elbogap.runtime import Run
 from elbogap.training import Work
 
 SINGLE, MIXTURE = 1, 2  # components of q_0
@@ -74,14 +71,13 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame | dict[str, np.n
 
     Raises:
         UserError: a grid that is too coarse, or all members diverged.
-        OutOfTime: the time budget is spent.
     """
     t = settings.chains.iterations
     tables: list[pd.DataFrame] = []
     densities: dict[str, np.ndarray] = {}
-    ends, between = list(product(VCD_TARGETS, OF_ALPHA)), list(product(["banana"], settings.banana_alphas))
-    bananas = list(product(["banana"], OF_ALPHA))
-    fits = {SINGLE: (settings.factorised, ends + between), MIXTURE: (settings.mixture, bananas)}
+    all_ends, bananas = list(product(VCD_TARGETS, OF_ALPHA)), list(product(["banana"], OF_ALPHA))
+    between = list(product(["banana"], settings.banana_alphas))
+    fits = {SINGLE: (settings.factorised, all_ends + between), MIXTURE: (settings.mixture, bananas)}
     names = {alpha: method.name for alpha, method in OF_ALPHA.items()}
     for components, (length, fitted) in fits.items():
         members = [Member(target, t, alpha, seed) for target, alpha in fitted for seed in range(length.seeds)]
@@ -100,6 +96,13 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame | dict[str, np.n
     }
 
 
+def mixture(networks: Mapping[str, MLP]) -> GaussianMixture:
+    """q(z) on the plane of constant networks: `logit` `[M, C]`, `mean` and `scale` `[M, 2 C]`."""
+    nothing = next(iter(networks["mean"].parameters())).new_empty(1, 1, 0)
+    logit, mean, scale = (networks[name](nothing)[:, 0] for name in ("logit", "mean", "scale"))
+    return GaussianMixture(logit.log_softmax(-1), mean.unflatten(-1, (-1, 2)), scale.unflatten(-1, (-1, 2)))
+
+
 def _fitted(
     settings: Settings,
     run: Run,
@@ -108,75 +111,71 @@ def _fitted(
     chains: VcdChains,
     members: Sequence[Member],
 ) -> GaussianMixture:
-    """q_0 of all members, in float64."""
-    seeds = sorted({member.seed for member in members})
-    epochs = length.iterations // settings.round_steps
-    adaptation = Adaptation(chains.acceptance, chains.rate)
-    longest = max(member.t for member in members)
+    """q_0 of all members, in float64. Those of equal seeds start alike and share noise."""
+    seeds, epochs, device = range(length.seeds), length.iterations // settings.round_steps, run.device
     objective = VCD(
-        Kernel(longest, chains.leapfrog_steps, chains.adapting, adaptation),
+        Kernel(
+            max(member.t for member in members),
+            chains.leapfrog_steps,
+            chains.adapting,
+            Adaptation(chains.acceptance, chains.rate),
+        ),
         chains.step_size,
-        alpha=torch.tensor([[member.alpha] for member in members], device=run.device),
-        iterations=torch.tensor([member.t for member in members], device=run.device),
+        alpha=torch.tensor([[member.alpha] for member in members], device=device),
+        iterations=torch.tensor([member.t for member in members], device=device),
         forgetting=length.steps.forgetting,
     )
-    log_joint = expanded_log_density([VCD_TARGETS[member.target] for member in members], run.device)
+    log_joint = expanded_log_density([VCD_TARGETS[member.target] for member in members], device)
+    keys = settings.seed, "implicit.vcd_toys"
     training = Variational(
         objective=objective,
         family=lambda networks, _: mixture(networks),
         log_joint=lambda *_: log_joint,
         specs=objective.noise(length.draws * components, dimensions=2),
-        streams=[
-            partial(torch_generator, settings.seed, "implicit.vcd_toys", "noise", seed, device=run.device)
-            for seed in seeds
-        ],
+        streams=streams(*keys, "noise", members=seeds, device=device),
         steps=settings.round_steps,
-        state=objective.initial_state(len(members), run.device),
-        seeds=torch.tensor([seeds.index(member.seed) for member in members], device=run.device),
+        state=objective.initial_state(len(members), device),
+        seeds=torch.tensor([member.seed for member in members], device=device),
     )
+    mean = normal([stream() for stream in streams(*keys, members=seeds)], 2 * components)
+    start = {
+        "mean": mean,
+        "scale": torch.full_like(mean, settings.start_deviation),
+        "logit": torch.zeros(len(seeds), components),
+    }
     label = f"{components}-components-{members[0].target}-{len(members)}"
     found = fit(
         training,
-        _start(settings, components, [member.seed for member in members]),
+        {name: MLP.constant(value[[member.seed for member in members]]) for name, value in start.items()},
         epochs=epochs,
         learning_rate=1.0,
         schedule=step_decay(length.steps.factor, length.reduced_every / length.iterations),
         record_epochs=epochs,
         damped={"mean": length.steps.mean, "scale": length.steps.deviation, "logit": length.steps.logit},
         state=training.state,
-        work=Work.of(run, label, provenance.identity(__name__, settings, run), settings.checkpoint_seconds),
-        device=run.device,
+        work=Work.in_module(__name__, settings, run, label),
+        device=device,
     )
     with torch.no_grad():
         q = mixture(found.networks)
         return GaussianMixture(q.log_weight.double(), q.mean.double(), q.scale.double())
 
 
-def _start(settings: Settings, components: int, seeds: Sequence[int]) -> dict[str, MLP]:
-    """Means from N(0, I), equal weights and scales; alike for equal seeds."""
-    generators = [torch_generator(settings.seed, "implicit.vcd_toys", seed) for seed in seeds]
-    mean = torch.stack([torch.randn(2 * components, generator=own) for own in generators])
-    scale, logit = torch.full_like(mean, settings.start_deviation), torch.zeros(len(seeds), components)
-    return {"mean": MLP.constant(mean), "scale": MLP.constant(scale), "logit": MLP.constant(logit)}
-
-
-def select(q: GaussianMixture, member: int) -> GaussianMixture:
-    """One approximation."""
+def _selected(q: GaussianMixture, member: int) -> GaussianMixture:
     return GaussianMixture(q.log_weight[[member]], q.mean[[member]], q.scale[[member]])
 
 
 def _measured(q: GaussianMixture, members: Sequence[Member]) -> pd.DataFrame:
     """Moments and divergences."""
-    covariance = q.covariance()
-    variances = covariance.diagonal(dim1=1, dim2=2)
-    moments = {
-        "mean": (q.log_weight.exp().unsqueeze(-1) * q.mean).sum(1).numpy(),
-        "deviation": variances.sqrt().numpy(),
-    }
-    table = pd.DataFrame({f"{name}_{i + 1}": value[:, i] for name, value in moments.items() for i in (0, 1)})
-    table["variance"], table["area"] = variances.sum(1).numpy(), covariance.det().sqrt().numpy()
-    kl = [divergences(select(q, i), VCD_TARGETS[member.target]) for i, member in enumerate(members)]
-    return table.assign(kl_q_p=[forward for forward, _ in kl], kl_p_q=[reverse for _, reverse in kl])
+    mean, covariance = (q.log_weight.exp().unsqueeze(-1) * q.mean).sum(1), q.covariance()
+    variance = covariance.diagonal(dim1=1, dim2=2)
+    whole = torch.stack([variance.sum(1), covariance.det().sqrt()], 1)
+    names = ["mean_1", "mean_2", "deviation_1", "deviation_2", "variance", "area"]
+    table = pd.DataFrame(torch.cat([mean, variance.sqrt(), whole], 1).numpy(), columns=names)
+    table[["kl_q_p", "kl_p_q"]] = [
+        divergences(_selected(q, i), VCD_TARGETS[member.target]) for i, member in enumerate(members)
+    ]
+    return table
 
 
 def _sweep(settings: Settings, run: Run) -> dict[str, pd.DataFrame]:
@@ -215,7 +214,7 @@ def _densities(
     for i, member in enumerate(members):
         if member.seed == 0:
             z1, z2, target = VCD_TARGETS[member.target].on_grid(points)
-            density = select(q, i).log_prob(torch.cartesian_prod(z1, z2)[None]).exp().view(points, points)
+            density = _selected(q, i).log_prob(torch.cartesian_prod(z1, z2)[None]).exp().view(points, points)
             shown = {"z1": z1, "z2": z2, "target": target, of_alpha(member.alpha): density}
             key = f"{member.target}_{components}"
             arrays |= {f"{key}_{name}": values.numpy() for name, values in shown.items()}
