@@ -1,5 +1,6 @@
 """Figures of document implicit, each a function of its tables."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import matplotlib as mpl
@@ -20,7 +21,7 @@ PARTS = {
 }
 """How the points on which a discriminator is looked at are drawn: colour, marker, label."""
 THIN = 0.9  # width of lines that are not data over time
-DASHED = {"color": style.BLACK, "linestyle": "--", "linewidth": THIN}
+DASHED: Any = {"color": style.BLACK, "linestyle": "--", "linewidth": THIN}
 
 
 def fig01_density_ratio(
@@ -29,7 +30,7 @@ def fig01_density_ratio(
     """Draws of q and its ELBO in training, above; a discriminator in many dimensions, below."""
     figure, (above, below) = plt.subplots(2, 3, figsize=(style.PAGE, 4.8))
     counts = samples["discriminator_steps"]
-    for panel, letter, number in zip(above, "ab", (counts.argmin(), counts.argmax()), strict=False):
+    for panel, letter, number in zip(above, "ab", (int(counts.argmin()), int(counts.argmax())), strict=False):
         _draw_samples(panel, samples, number)
         steps = f"{counts[number]} step{'s' if counts[number] > 1 else ''}"
         panel.set_title(f"({letter}) {steps} of $D$ per step of $q$")
@@ -41,13 +42,13 @@ def fig01_density_ratio(
     }
     ticks = sorted(dimensions["dimension"].unique())
     for panel, (metric, (exact, title, label)) in zip(below, panels.items(), strict=True):
-        for number, (part, (colour, marker, name)) in enumerate(PARTS.items()):
+        for i, (part, (colour, marker, name)) in enumerate(PARTS.items()):
             own = (
                 dimensions[dimensions["part"] == part]
                 .groupby("dimension")[metric]
                 .agg(["mean", "min", "max"])
             )
-            x = own.index * 1.05 ** (2 * number - 1)  # so that bars of two parts do not hide each other
+            x = own.index * 1.05 ** (2 * i - 1)  # so that bars of two parts do not hide each other
             look = {"marker": marker, "color": colour, "elinewidth": 0.8, "label": name}
             _draw_bars(panel, x, own["mean"], own["min"], own["max"], **look)
         panel.axhline(table[exact].iloc[0], label="exact $D^*$", **DASHED)
@@ -108,7 +109,7 @@ def fig02_uivi_toys(draws: Arrays, divergences: pd.DataFrame) -> Figure:
     for row, (method, label) in zip(axes, TOY_METHODS.items(), strict=True):
         for panel, target in zip(row, TOYS, strict=True):
             z1, z2, density = (draws[f"{name}_{target}"] for name in ("horizontal", "vertical", "density"))
-            _draw_contours(panel, z1, z2, density, 7, style.ORANGE)
+            _draw_contours(panel, (z1, z2, density), 7, style.ORANGE)
             panel.plot(*draws[f"{method}_{target}"].T, ".", color=style.BLUE, markersize=2.5, alpha=0.7)
             panel.set(xlim=(z1[0], z1[-1]), ylim=(z2[0], z2[-1]))
             divergence = f"$\\mathrm{{KL}}(q \\,\\Vert\\, p) = {kl[method, target]:.2f}$ nats"
@@ -143,7 +144,7 @@ def fig05_vcd_toys(densities: Arrays) -> Figure:
     figure, axes = plt.subplots(1, len(VCD_PANELS), figsize=(style.PAGE, 2.25))
     for panel, (key, title) in zip(axes, VCD_PANELS.items(), strict=True):
         for name, (label, count, colour, line) in VCD_LOOKS.items():
-            _draw_contours(panel, *_density(densities, key, name), count, colour, line)
+            _draw_contours(panel, _density(densities, key, name), count, colour, line)
             panel.plot([], [], color=colour, linestyle=line, label=label)
         panel.set(title=title, xlabel="$z_1$")
     axes[0].set_ylabel("$z_2$")
@@ -168,10 +169,10 @@ def fig07_alpha_vcd(
     banana = toys[(toys["target"] == "banana") & (toys["components"] == 1)]
     alphas = sorted(banana["alpha"].unique())
     _, count, colour, line = VCD_LOOKS["target"]
-    _draw_contours(contours, *_density(densities, "banana_1", "target"), count, colour, line)
+    _draw_contours(contours, _density(densities, "banana_1", "target"), count, colour, line)
     shades = mpl.colormaps["viridis"](np.linspace(0, 0.85, len(alphas)))
     for shade, each in zip(shades, alphas, strict=True):
-        _draw_contours(contours, *_density(densities, "banana_1", of_alpha(each)), 1, shade)
+        _draw_contours(contours, _density(densities, "banana_1", of_alpha(each)), 1, shade)
         contours.plot([], [], color=shade, label=f"$\\alpha = {each:g}$")
     contours.set(title="(b) banana: $q_0$ at half its height", xlabel="$z_1$", ylabel="$z_2$")
 
@@ -270,9 +271,10 @@ def _density(densities: Arrays, key: str, name: str) -> list[np.ndarray]:
 
 
 def _draw_contours(
-    panel: Axes, z1: np.ndarray, z2: np.ndarray, density: np.ndarray, count: int, colour: Any, line: str = "-"
+    panel: Axes, shown: Sequence[np.ndarray], count: int, colour: Any, line: str = "-"
 ) -> None:
-    """Lines of equal density at equal distances below the largest value shown."""
+    """Lines of equal density over z_1 and z_2, at equal distances below the largest value shown."""
+    z1, z2, density = shown
     levels = np.arange(1, count + 1) / (count + 1) * density.max()
     panel.contour(z1, z2, density.T, levels, colors=[colour], linestyles=line, linewidths=THIN)
 

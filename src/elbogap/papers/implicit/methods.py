@@ -47,13 +47,8 @@ def objective_of(
 ) -> Objective[Any]:
     """What a method maximises; `explicit` is SIVI without noise, the ELBO.
 
-    Args:
-        method: one of :mod:`elbogap.papers.implicit.names`.
-        num_mixing: further noises L of SIVI.
-        kernel: UIVI's chains, or those that refine z_0.
-        step_size: their first one.
-        shared: whether all draws of a step share SIVI's noises.
-        alpha: of alpha-VCD.
+    The kernel is that of UIVI's chains, or of those that refine z_0, the step size their first one; SIVI has
+    `num_mixing` further noises, `shared` by all draws of a step or not.
     """
     if method is names.UIVI:
         return UIVI(kernel, step_size)

@@ -5,13 +5,9 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Method:
-    """A way to fit q.
+    """A way to fit q, with its name in settings, tables and files, and its label in figures.
 
-    Attributes:
-        name: in settings, tables and files.
-        label: in figures.
-        mixing: whether q is semi-implicit, with mixing noise.
-        refining: whether t iterations of HMC refine draws of q.
+    With `mixing` noise q is semi-implicit; `refining` methods improve its draws by t iterations of HMC.
     """
 
     name: str

@@ -144,12 +144,7 @@ class Inference:
         )
 
     def train(self, rounds: int, work: Work, *, measured: bool = True) -> Fit:
-        """Fit q for a number of rounds of `measure_every` steps.
-
-        Raises:
-            UserError: the checkpoint is damaged, or all members diverged.
-            OutOfTime: the deadline has passed.
-        """
+        """Fit q for a number of rounds of `measure_every` steps."""
         settings, variational = self.settings, self.variational()
         measure = partial(self.estimates, num_test_draws=settings.test_draws)
         return fit(

@@ -125,12 +125,7 @@ class Learning:
         )
 
     def train(self, images: Tensor, rounds: int, work: Work) -> Fit:
-        """Fit q and the model on images `[N, 784]` for a number of rounds.
-
-        Raises:
-            UserError: the checkpoint is damaged, or all members diverged.
-            OutOfTime: the deadline has passed.
-        """
+        """Fit q and the model on images `[N, 784]` for a number of rounds."""
         variational = self.variational(images)
         return fit(
             variational,

@@ -69,7 +69,11 @@ def best_scale(
 
 
 def properties(settings: VcdProperties, leapfrog_steps: int) -> Iterator[dict[str, object]]:
-    """A row per mean and width of q_0, t and alpha; see `experiments.vcd_toys`.
+    """A row per `mean` and `width` of q_0, `t` and `alpha`, in nats.
+
+    KL(q_0 || p) is `kl_start`, KL(q_t || p) `kl_end`, KL(q_t || q_0) `kl_end_start`, the alpha-VCD from them
+    `divergence`; `estimate` is that of chains, with (1 - alpha) log p(x) added, and `z` how many of its
+    standard errors they differ by.
 
     Raises:
         UserError: the grid is too coarse for the narrowest q_0.

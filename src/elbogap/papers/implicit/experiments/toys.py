@@ -26,12 +26,11 @@ from elbogap.inference.noise import Spec, draw
 from elbogap.inference.objectives.base import StepSize
 from elbogap.nn.mlp import MLP
 from elbogap.nn.store import Stored
-from elbogap.papers.implicit.best_gaussian import largest_elbo, trapezoid_rule
 from elbogap.papers.implicit.frames import keyed
 from elbogap.papers.implicit.methods import floored_log, initial_networks, kernel_of, objective_of
 from elbogap.papers.implicit.names import OF_Q, Method
 from elbogap.papers.implicit.settings import Toys as Settings
-from elbogap.papers.implicit.targets import UIVI_TARGETS, log_density
+from elbogap.papers.implicit.targets import UIVI_TARGETS, largest_elbo, log_density
 from elbogap.runtime import Run, torch_generator
 from elbogap.training import Work, tabulate
 
@@ -43,17 +42,12 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame | dict[str, np.n
     """Fit q by all methods to all targets.
 
     Returns:
-        `divergences`: per target, method and seed the ELBO in nats, which is at least `elbo`, the SIVI bound
-        with many noises, and at most `elbo_above`, the same without z's own noise in the mixture, but for
-        their standard error `elbo_se`; `kl` = -elbo, KL(q || p) or a little more; `best_gaussian`, the
+        `divergences`: the ELBO in nats, which is between `elbo` and `elbo_above` of :func:`elbo_between`, but
+        for their standard error `elbo_se`; `kl` = -elbo, KL(q || p) or a little more; `best_gaussian`, the
         smallest one of all Gaussians with independent coordinates; `beyond_sivi`, the `elbo` less that of
         SIVI with this seed; `deviation`, the geometric mean of q(z|e)'s two; for UIVI the chains' `step_size`
-        at the end and their `acceptance` with it.
-        `draws`: per target the density on a grid, `density_<target>`, with its axes `horizontal_<target>` and
-        `vertical_<target>`, and draws of each method's first q, `<method>_<target>`.
-
-    Raises:
-        OutOfTime: the time budget is spent.
+        at the end and their `acceptance` with it. `draws`: `density_<target>` on a grid with its axes
+        `horizontal_` and `vertical_<target>`, and draws of each method's first q, `<method>_<target>`.
     """
     members = list(product(UIVI_TARGETS, range(settings.seeds)))
     targets, seeds = zip(*members, strict=True)
@@ -214,7 +208,7 @@ def _best_gaussian(target: str) -> float:
     """The smallest divergence, from the middles of the target and of its components."""
     starts = {(0.0, 0.0), *(component.mean for component in UIVI_TARGETS[target].components)}
     log_p = log_density([UIVI_TARGETS[target]], dtype=torch.float64)
-    return -largest_elbo(log_p, starts, trapezoid_rule())
+    return -largest_elbo(log_p, starts)
 
 
 def _grids(points: int) -> dict[str, np.ndarray]:

@@ -25,7 +25,6 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame | dict[str, np.n
 
     Raises:
         UserError: a minibatch larger than the training set, or an unknown cell.
-        OutOfTime: the time budget is spent.
     """
     name, dataset = run.keys["cell"], run.keys["dataset"]
     if name not in settings.cells:
