@@ -14,10 +14,8 @@ from scipy.stats import norm
 
 from elbogap.errors import OutOfTime
 from elbogap.nn.mlp import MLP
-from elbogap.papers.implicit import finite_sample
 from elbogap.papers.implicit.experiments import density_ratio
-from elbogap.papers.implicit.game import Game
-from elbogap.papers.implicit.horseshoe import Posterior, best_gaussian
+from elbogap.papers.implicit.game import Game, Posterior, best_gaussian
 from elbogap.papers.implicit.settings import AdversarialGame, DensityRatio, FiniteSample
 from elbogap.runtime import Run
 from elbogap.training import Work
@@ -87,9 +85,9 @@ def test_the_measured_bound_of_the_prior_itself_is_its_elbo() -> None:
     game = Game(settings, 1, 0, "cpu")
     half = torch.cat([torch.eye(2), -torch.eye(2)], 1)
     weights = [half.expand(2, -1, -1), half.T.expand(2, -1, -1)]
-    game._q.network = MLP.from_tensors(weights, [torch.zeros(2, 1, 4), torch.zeros(2, 1, 2)], "relu")
+    game._q = MLP.from_tensors(weights, [torch.zeros(2, 1, 4), torch.zeros(2, 1, 2)], "relu")
     with torch.no_grad():
-        for parameter in game._discriminator.network.parameters():
+        for parameter in game._discriminator.parameters():
             parameter.zero_()
     estimate, elbo = game._measure(1)
     # E (x - z_1^2 - z_2)^2 = (x - 1)^2 + 2 + 1
@@ -132,7 +130,7 @@ def test_a_discriminator_that_follows_brings_q_to_the_posterior(tmp_path: Path) 
 
 def test_the_best_discriminator_by_quadrature() -> None:
     divergence = 1.7
-    exact = finite_sample.exact(divergence)
+    exact = density_ratio.exact(divergence)
     mean = math.sqrt(2 * divergence)  # in one dimension
 
     def fraction(inside: object) -> float:
@@ -148,8 +146,8 @@ def test_the_best_discriminator_by_quadrature() -> None:
 
 def test_with_many_points_in_one_dimension_the_discriminator_finds_the_divergence(tmp_path: Path) -> None:
     settings = FINITE.model_copy(update={"points": 20_000, "batch": 500, "epochs": 8, "held_out": 20_000})
-    exact = finite_sample.exact(settings.divergence)
-    for values in finite_sample.measured(settings, 1, 0, work(tmp_path), "cpu").values():
+    exact = density_ratio.exact(settings.divergence)
+    for values in density_ratio.measured(settings, 1, 0, work(tmp_path), "cpu").values():
         np.testing.assert_allclose(values["kl_estimate"], settings.divergence, atol=0.12)
         np.testing.assert_allclose(values["accuracy"], exact["accuracy"], atol=0.01)
         np.testing.assert_allclose(values["certain"], exact["certain"], atol=0.02)

@@ -6,7 +6,7 @@ import torch
 from allowance import within
 from elbogap.inference.objectives.elbo import SIVI
 from elbogap.papers.implicit.experiments import identities
-from elbogap.papers.implicit.experiments.identities import Exact, Fixed, log_marginal
+from elbogap.papers.implicit.experiments.identities import Exact, Fixed
 from elbogap.papers.implicit.settings import Identities
 from elbogap.runtime import Run
 
@@ -34,11 +34,16 @@ def tables(tmp_path_factory: pytest.TempPathFactory) -> dict[str, pd.DataFrame]:
 
 @pytest.fixture(scope="module")
 def exact() -> Exact:
-    return Exact.of(SETTINGS)
+    return exactly()
+
+
+def exactly(**changes: float) -> Exact:
+    settings = SETTINGS.model_copy(update=changes)
+    return Exact(settings, Fixed(settings))
 
 
 def test_quadrature_has_converged(exact: Exact) -> None:
-    finer = Exact.of(SETTINGS.model_copy(update={"points": 161, "nodes": 301, "half_width": 16.0}))
+    finer = exactly(points=161, nodes=301, half_width=16.0)
     assert exact.elbo == pytest.approx(finer.elbo, abs=1e-6)
     torch.testing.assert_close(exact.gradient, finer.gradient, rtol=0, atol=1e-6)
 
@@ -50,24 +55,22 @@ def test_the_exact_gradient_is_that_of_finite_differences(
     step = 1e-4
 
     def elbo(factor: float) -> float:
-        return Exact.of(SETTINGS.model_copy(update={"deviation": SETTINGS.deviation * factor})).elbo
+        return exactly(deviation=SETTINGS.deviation * factor).elbo
 
     slope = (elbo(np.exp(step)) - elbo(np.exp(-step))) / (2 * step)
     assert float(exact.gradient[-2:].sum()) == pytest.approx(slope, abs=1e-5)
 
 
 def test_the_marginal_integrates_to_one_and_is_the_average_of_the_conditionals(exact: Exact) -> None:
-    q = Fixed.of(SETTINGS).q.detach()
+    q = Fixed(SETTINGS).q.detach()
     axis = torch.linspace(-14, 14, 113, dtype=torch.float64)
     z = torch.cartesian_prod(axis, axis)[None]
-    log_q = log_marginal(q, z, exact.nodes, exact.log_weights)
+    log_q = exact.log_marginal(q, z)
     assert float(log_q.exp().sum() * 0.25**2) == pytest.approx(1, abs=1e-6)
     e = torch.randn(1, 40_000, 1, 1, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     some = q.mean(torch.tensor([[[-0.8], [0.0], [1.1]]], dtype=torch.float64))
     estimate = q.log_prob(some, {"more": e})
-    torch.testing.assert_close(
-        estimate, log_marginal(q, some, exact.nodes, exact.log_weights), rtol=0, atol=0.03
-    )
+    torch.testing.assert_close(estimate, exact.log_marginal(q, some), rtol=0, atol=0.03)
 
 
 def test_the_bound_rises_to_the_elbo(tables: dict[str, pd.DataFrame], exact: Exact) -> None:
@@ -92,7 +95,7 @@ def test_chains_take_the_bias_away_and_noises_lessen_it(tables: dict[str, pd.Dat
 
 def test_own_noise_has_the_gradient_of_the_bound_without_others() -> None:
     """On average: for draws u and -u the gradients in mu's parameters are equal."""
-    fixed = Fixed.of(SETTINGS)
+    fixed = Fixed(SETTINGS)
     generator = torch.Generator().manual_seed(1)
     mixing, normal = (torch.randn(1, 50, size, dtype=torch.float64, generator=generator) for size in (1, 2))
     normal = torch.cat([normal, -normal], 1)

@@ -18,7 +18,6 @@ from elbogap.errors import UserError
 from elbogap.inference.objectives.base import StepSize
 from elbogap.nn.mlp import MLP
 from elbogap.papers.implicit.experiments import hmc_iterations, regression, regression_summary
-from elbogap.papers.implicit.families import affine_mean
 from elbogap.papers.implicit.names import EXPLICIT, OF_Q, UIVI, Method
 from elbogap.papers.implicit.settings import (
     HmcIterations,
@@ -27,7 +26,12 @@ from elbogap.papers.implicit.settings import (
     RegressionSummary,
     SoftmaxTraining,
 )
-from elbogap.papers.implicit.softmax_regression import Inference, Labelled, SoftmaxRegression
+from elbogap.papers.implicit.softmax_regression import (
+    Inference,
+    Labelled,
+    SoftmaxRegression,
+    affine_mean,
+)
 from elbogap.runtime import Run, limit_torch_threads, torch_generator
 from elbogap.training import Work
 

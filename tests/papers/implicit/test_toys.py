@@ -17,14 +17,13 @@ from elbogap.inference.noise import draw
 from elbogap.inference.objectives import elbo, uivi
 from elbogap.inference.objectives.base import StepSize
 from elbogap.nn.mlp import MLP
-from elbogap.papers.implicit import best_gaussian
-from elbogap.papers.implicit.best_gaussian import gauss_hermite_rule, largest_elbo, trapezoid_rule
-from elbogap.papers.implicit.elbo import elbo_between
+from elbogap.papers.implicit import targets
 from elbogap.papers.implicit.experiments import toys
-from elbogap.papers.implicit.families import FLOOR, semi_implicit
+from elbogap.papers.implicit.experiments.toys import Ensemble, elbo_between, semi_implicit
+from elbogap.papers.implicit.methods import FLOOR
 from elbogap.papers.implicit.names import OF_Q, SIVI, UIVI
 from elbogap.papers.implicit.settings import Toys
-from elbogap.papers.implicit.targets import UIVI_TARGETS, expanded_log_density, log_density
+from elbogap.papers.implicit.targets import UIVI_TARGETS, expanded_log_density, largest_elbo, log_density
 from elbogap.runtime import Run, limit_torch_threads, torch_generator
 
 SETTINGS = Toys(
@@ -114,21 +113,19 @@ def test_every_target_method_and_seed_has_its_row(
 
 def test_the_best_gaussian_is_the_target_where_it_can_be_and_else_the_known_one() -> None:
     gaussian = Independent(Normal(torch.tensor([1.0, -2.0]), torch.tensor([0.3, 4.0])), 1)
-    rule = trapezoid_rule()
-    assert largest_elbo(gaussian.log_prob, [(0.0, 0.0)], rule) == pytest.approx(0, abs=1e-6)
+    assert largest_elbo(gaussian.log_prob, [(0.0, 0.0)]) == pytest.approx(0, abs=1e-6)
     tilted = MultivariateNormal(
         torch.zeros(2, dtype=torch.float64), torch.tensor([[1, 0.9], [0.9, 1]], dtype=torch.float64)
     )
     known = -0.5 * math.log(1 - 0.9**2)  # variances 1 - r^2
-    assert largest_elbo(tilted.log_prob, [(1.0, 1.0)], rule) == pytest.approx(-known, abs=1e-6)
-    exact = gauss_hermite_rule(2)  # of a quadratic
-    assert largest_elbo(tilted.log_prob, [(1.0, 1.0)], exact, correlated=True) == pytest.approx(0, abs=1e-6)
+    assert largest_elbo(tilted.log_prob, [(1.0, 1.0)]) == pytest.approx(-known, abs=1e-6)
+    assert largest_elbo(tilted.log_prob, [(1.0, 1.0)], correlated=True) == pytest.approx(0, abs=1e-6)
 
 
 @pytest.mark.parametrize("target", UIVI_TARGETS)
 def test_the_best_gaussian_s_quadrature_has_converged(target: str, monkeypatch: pytest.MonkeyPatch) -> None:
     coarse = toys._best_gaussian(target)
-    monkeypatch.setattr(best_gaussian, "NODES", 2 * best_gaussian.NODES)
+    monkeypatch.setattr(targets, "NODES", 2 * targets.NODES)
     assert coarse == pytest.approx(toys._best_gaussian(target), abs=1e-6)
 
 
@@ -172,8 +169,8 @@ def test_a_member_does_not_depend_on_the_others() -> None:
     members = [("banana", 0), ("multimodal", 1)]
     gradients = []
     for own in (members, members[1:]):
-        networks = toys._initial_networks(SETTINGS, UIVI, own)
-        objective = toys._training(SETTINGS, UIVI, own, "cpu")
+        networks = Ensemble(SETTINGS, UIVI, own).initial_networks()
+        objective = Ensemble(SETTINGS, UIVI, own).variational()
         batch = {name: values[:, 0] for name, values in objective.prepare(3).items()}
         objective.value(networks, batch).sum().backward()
         gradients.append(networks["mean"].weights[1].grad[-1])
@@ -196,8 +193,8 @@ def test_the_gaussian_s_bound_is_its_elbo() -> None:
 
 def test_noises_shared_by_all_draws_are_those_noises_for_each() -> None:
     members = [("banana", 0), ("x_shaped", 0)]
-    networks = toys._initial_networks(SETTINGS, SIVI, members)
-    objective = toys._training(SETTINGS, SIVI, members, "cpu")
+    networks = Ensemble(SETTINGS, SIVI, members).initial_networks()
+    objective = Ensemble(SETTINGS, SIVI, members).variational()
     batch = {name: values[:, 0] for name, values in objective.prepare(0).items()}
     assert batch["more"].shape == (2, 8, 1, 3)
     repeated = batch | {"more": batch["more"].expand(-1, -1, 5, -1)}
@@ -206,8 +203,8 @@ def test_noises_shared_by_all_draws_are_those_noises_for_each() -> None:
 
 def test_uivi_records_the_bound_without_others_and_moves_its_step_sizes() -> None:
     members = [("x_shaped", 0), ("x_shaped", 1)]
-    networks = toys._initial_networks(SETTINGS, UIVI, members)
-    training = toys._training(SETTINGS, UIVI, members, "cpu")
+    networks = Ensemble(SETTINGS, UIVI, members).initial_networks()
+    training = Ensemble(SETTINGS, UIVI, members).variational()
     assert isinstance(training.state, StepSize)
     batch = {name: values[:, 0] for name, values in training.prepare(0).items()}
     place = training.state.value
@@ -249,7 +246,7 @@ def test_the_elbo_lies_between_its_estimates() -> None:
 
 
 def test_the_objectives_chains_are_those_of_the_settings() -> None:
-    training = toys._training(SETTINGS, UIVI, [("banana", 0)], "cpu")
+    training = Ensemble(SETTINGS, UIVI, [("banana", 0)]).variational()
     assert isinstance(training.objective, uivi.UIVI)
     prepared = training.prepare(0)
     assert prepared["momenta"].shape == (1, 20, 4, 5, 3)

@@ -12,10 +12,9 @@ from elbogap.inference import hmc
 from elbogap.inference.objectives.contrastive import RunningMeanPerDatum
 from elbogap.nn.mlp import MLP
 from elbogap.papers.implicit import vae
-from elbogap.papers.implicit.families import gaussian_posterior, semi_implicit_posterior
 from elbogap.papers.implicit.names import OF_VAE
 from elbogap.papers.implicit.settings import VaeTrain
-from elbogap.papers.implicit.vae import Learning
+from elbogap.papers.implicit.vae import Learning, posterior
 from elbogap.runtime import torch_generator
 
 
@@ -70,7 +69,7 @@ def test_values_are_means_with_the_gradient_of_sums(vae_settings: VaeTrain, name
 def test_the_elbo_is_that_of_the_reparameterised_draw(vae_settings: VaeTrain) -> None:
     training, networks, batch = first_step(vae_settings, "elbo")
     x = pictures()[batch["rows"]]
-    q = gaussian_posterior(networks, x)
+    q = posterior(networks, OF_VAE["elbo"], x)
     z = q.mean + (0.5 * q.log_variance).exp() * batch["normal"]
     bound = vae.log_joint(networks["decoder"], x)(z) - gaussian_log_density(z, q.mean, q.log_variance)
     torch.testing.assert_close(training.value(networks, batch), bound.mean(1))
@@ -83,7 +82,7 @@ def test_the_elbo_is_that_of_the_reparameterised_draw(vae_settings: VaeTrain) ->
 def test_the_model_learns_from_refined_draws_alone(vae_settings: VaeTrain, name: str) -> None:
     training, networks, batch = first_step(vae_settings, name)
     x = pictures()[batch["rows"]]
-    q = gaussian_posterior(networks, x)
+    q = posterior(networks, OF_VAE["elbo"], x)
     z = (q.mean + (0.5 * q.log_variance).exp() * batch["normal"]).detach()
     joint = vae.log_joint(networks["decoder"], x)
     noise = {"momenta": batch["momenta"].transpose(0, 1), "uniforms": batch["uniforms"].transpose(0, 1)}
@@ -137,7 +136,7 @@ def test_networks_have_the_documents_shapes(vae_settings: VaeTrain) -> None:
 def test_the_semi_implicit_mean_sees_image_and_noise(vae_settings: VaeTrain) -> None:
     _, networks, batch = first_step(vae_settings, "uivi")
     x = pictures(40).view(2, 20, 784)
-    q = semi_implicit_posterior(networks, x)
+    q = posterior(networks, OF_VAE["uivi"], x)
     together = networks["mean"](torch.cat([x, batch["mixing"]], -1))
     torch.testing.assert_close(q.mean(batch["mixing"]), together, rtol=1e-4, atol=1e-5)
     assert q.log_scale.exp().unique().tolist() == pytest.approx([0.5])

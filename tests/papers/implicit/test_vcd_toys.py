@@ -19,9 +19,8 @@ from elbogap.inference.families.mixture import GaussianMixture
 from elbogap.inference.hmc import Adaptation, Chains, Kernel
 from elbogap.inference.objectives.contrastive import VCD, ChainState
 from elbogap.nn.mlp import MLP
-from elbogap.papers.implicit.closed_form import best_scale, forgotten, leapfrog
 from elbogap.papers.implicit.experiments import vcd_toys
-from elbogap.papers.implicit.families import mixture
+from elbogap.papers.implicit.experiments.vcd_toys import mixture
 from elbogap.papers.implicit.settings import VcdChains, VcdFit, VcdProperties, VcdSteps, VcdSweep, VcdToys
 from elbogap.papers.implicit.targets import (
     VCD_TARGETS,
@@ -30,7 +29,13 @@ from elbogap.papers.implicit.targets import (
     divergences,
     expanded_log_density,
 )
-from elbogap.papers.implicit.vcd_properties import properties, transition
+from elbogap.papers.implicit.vcd_of_gaussians import (
+    best_scale,
+    forgotten,
+    leapfrog,
+    properties,
+    transition,
+)
 from elbogap.runtime import Run, limit_torch_threads
 
 STEPS = VcdSteps(mean=0.05, deviation=0.03, logit=0.01, factor=0.8, forgetting=0.1)

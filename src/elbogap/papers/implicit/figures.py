@@ -1,6 +1,6 @@
 """Figures of document implicit, each a function of its tables."""
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from typing import Any
 
 import matplotlib as mpl
@@ -13,8 +13,7 @@ from matplotlib.lines import Line2D
 
 from elbogap import style
 from elbogap.papers.implicit.names import IMAGES, KL, LABELLED, OF_Q, VCD, of_alpha
-
-Arrays = Mapping[str, np.ndarray]
+from elbogap.tables import Arrays
 
 PARTS = {
     "training": (style.VERMILION, "o", "training sample"),
@@ -22,33 +21,44 @@ PARTS = {
 }
 """How the points on which a discriminator is looked at are drawn: colour, marker, label."""
 THIN = 0.9  # width of lines that are not data over time
+DASHED: Any = {"color": style.BLACK, "linestyle": "--", "linewidth": THIN}
 
 
 def fig01_density_ratio(
     curves: pd.DataFrame, samples: Arrays, dimensions: pd.DataFrame, table: pd.DataFrame
 ) -> Figure:
     """Draws of q and its ELBO in training, above; a discriminator in many dimensions, below."""
-    figure, axes = plt.subplots(2, 3, figsize=(style.PAGE, 4.8))
+    figure, (above, below) = plt.subplots(2, 3, figsize=(style.PAGE, 4.8))
     counts = samples["discriminator_steps"]
-    ends = int(counts.argmin()), int(counts.argmax())
-    for panel, letter, number in zip(axes[0], "ab", ends, strict=False):
+    for panel, letter, number in zip(above, "ab", (int(counts.argmin()), int(counts.argmax())), strict=False):
         _draw_samples(panel, samples, number)
         steps = f"{counts[number]} step{'s' if counts[number] > 1 else ''}"
         panel.set_title(f"({letter}) {steps} of $D$ per step of $q$")
-    _draw_elbo(axes[0, 2], curves, float(samples["log_evidence"]))
+    _draw_elbo(above[2], curves, float(samples["log_evidence"]))
     panels = {
         "kl_estimate": ("kl", "(d) estimated KL", "$\\mathrm{KL}(q\\,\\|\\,p)$ / nats"),
-        "certain": ("exact_certain", "(e) $D$ outside $[0.01, 0.99]$", "share of points"),
-        "accuracy": ("exact_accuracy", "(f) points on the right side", "share of points"),
+        "certain": ("exact_certain", "(e) $D$ outside $[0.01, 0.99]$", "fraction of points"),
+        "accuracy": ("exact_accuracy", "(f) points on the right side", "fraction of points"),
     }
-    for panel, (metric, (exact, title, label)) in zip(axes[1], panels.items(), strict=True):
-        _draw_dimensions(panel, dimensions, metric)
-        truth = table[exact].iloc[0]
-        panel.axhline(truth, color=style.BLACK, linestyle="--", linewidth=THIN, label="exact $D^*$")
-        panel.set(title=title, ylabel=label)
-    axes[1, 0].legend(loc="upper left")
-    axes[1, 0].set_ylim(bottom=0)
-    axes[1, 1].set_ylim(-0.03, 1.03)
+    ticks = sorted(dimensions["dimension"].unique())
+    for panel, (metric, (exact, title, label)) in zip(below, panels.items(), strict=True):
+        for i, (part, (colour, marker, name)) in enumerate(PARTS.items()):
+            own = (
+                dimensions[dimensions["part"] == part]
+                .groupby("dimension")[metric]
+                .agg(["mean", "min", "max"])
+            )
+            x = own.index * 1.05 ** (2 * i - 1)  # so that bars of two parts do not hide each other
+            look = {"marker": marker, "color": colour, "elinewidth": 0.8, "label": name}
+            _draw_bars(panel, x, own["mean"], own["min"], own["max"], **look)
+        panel.axhline(table[exact].iloc[0], label="exact $D^*$", **DASHED)
+        panel.set_xscale("log")
+        panel.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+        panel.minorticks_off()
+        panel.set(title=title, xlabel="dimension of $z$", ylabel=label)
+    below[0].legend(loc="upper left")
+    below[0].set_ylim(bottom=0)
+    below[1].set_ylim(-0.03, 1.03)
     return figure
 
 
@@ -58,10 +68,8 @@ def _draw_samples(panel: Axes, samples: Arrays, number: int) -> None:
     levels = density.max() * np.array([0.05, 0.2, 0.4, 0.6, 0.8])
     panel.plot(*samples["z"][number].T, ".", color=style.BLUE, markersize=2, alpha=0.6, markeredgewidth=0)
     panel.contour(axis, axis, density.T, levels, colors=style.ORANGE, linewidths=THIN)
-    inside = density > 0.002 * density.max()
-    for which, shown in (("x", axis[inside.any(1)]), ("y", axis[inside.any(0)])):
-        panel.set(**{f"{which}lim": (shown[0], shown[-1])})
-    panel.set(xlabel="$z_1$", ylabel="$z_2$")
+    x, y = (axis[(density > 0.002 * density.max()).any(other)] for other in (1, 0))
+    panel.set(xlabel="$z_1$", ylabel="$z_2$", xlim=(x[0], x[-1]), ylim=(y[0], y[-1]))
 
 
 def _draw_elbo(panel: Axes, curves: pd.DataFrame, log_evidence: float) -> None:
@@ -72,38 +80,23 @@ def _draw_elbo(panel: Axes, curves: pd.DataFrame, log_evidence: float) -> None:
         for metric, line, shade in (("elbo", "-", 0.25), ("elbo_estimate", ":", 0.12)):
             _draw_band(panel, own.groupby("step")[metric], colour, "median", shade, linestyle=line)
         handles.append(Line2D([], [], color=colour, label=str(count)))
-    panel.axhline(log_evidence, color=style.BLACK, linestyle="--", linewidth=THIN)
+    panel.axhline(log_evidence, **DASHED)
     last = curves[curves["step"] > curves["step"].max() / 2]
     low, high = last["elbo"].quantile(0.05), last["elbo_estimate"].quantile(0.95)
-    panel.set_ylim(low - 0.1 * (high - low), max(high, log_evidence) + 0.75 * (high - low))
     handles += [
         Line2D([], [], color=style.GREY, label="true"),
         Line2D([], [], color=style.GREY, linestyle=":", label="estimate"),
-        Line2D([], [], color=style.BLACK, linestyle="--", linewidth=THIN, label="$\\log p(x)$"),
+        Line2D([], [], label="$\\log p(x)$", **DASHED),
     ]
     panel.legend(
         handles=handles, loc="upper right", ncols=3, columnspacing=0.8, handlelength=1.2, handletextpad=0.4,
         title="steps of $D$ per step of $q$", frameon=True, framealpha=0.9, edgecolor="none",
     )  # fmt: skip
-    panel.set(title="(c) in training", xlabel="steps of $q$", ylabel="ELBO / nats")
+    limits = low - 0.1 * (high - low), max(high, log_evidence) + 0.75 * (high - low)
+    panel.set(title="(c) in training", xlabel="steps of $q$", ylabel="ELBO / nats", ylim=limits)
 
 
-def _draw_dimensions(panel: Axes, dimensions: pd.DataFrame, metric: str) -> None:
-    """Means over seeds, with bars from the lowest to the highest."""
-    for place, (part, (colour, marker, label)) in enumerate(PARTS.items()):
-        own = dimensions[dimensions["part"] == part].groupby("dimension")[metric]
-        mean = own.mean()
-        beside = mean.index * 1.05 ** (2 * place - 1)  # so that bars of two parts do not hide each other
-        look = {"marker": marker, "color": colour, "elinewidth": 0.8, "label": label}
-        _draw_bars(panel, beside, mean, own.min(), own.max(), **look)
-    ticks = sorted(dimensions["dimension"].unique())
-    panel.set_xscale("log")
-    panel.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
-    panel.minorticks_off()
-    panel.set_xlabel("dimension of $z$")
-
-
-TOYS = {"banana": "banana", "x_shaped": "x-shaped", "multimodal": "multimodal"}
+TOYS = ("banana", "x_shaped", "multimodal")
 TOY_METHODS = {name: method.label for name, method in reversed(OF_Q.items())}
 
 
@@ -114,15 +107,13 @@ def fig02_uivi_toys(draws: Arrays, divergences: pd.DataFrame) -> Figure:
     size = len(TOY_METHODS), len(TOYS)
     figure, axes = plt.subplots(*size, figsize=(style.PAGE, 6.4), sharex="col", sharey="col")
     for row, (method, label) in zip(axes, TOY_METHODS.items(), strict=True):
-        for panel, (target, name) in zip(row, TOYS.items(), strict=True):
-            horizontal, vertical = draws[f"horizontal_{target}"], draws[f"vertical_{target}"]
-            density = draws[f"density_{target}"].T
-            levels = np.linspace(0, density.max(), 9)[1:-1]
-            panel.contour(horizontal, vertical, density, levels, colors=style.ORANGE, linewidths=THIN)
+        for panel, target in zip(row, TOYS, strict=True):
+            z1, z2, density = (draws[f"{name}_{target}"] for name in ("horizontal", "vertical", "density"))
+            _draw_contours(panel, (z1, z2, density), 7, style.ORANGE)
             panel.plot(*draws[f"{method}_{target}"].T, ".", color=style.BLUE, markersize=2.5, alpha=0.7)
-            panel.set(xlim=(horizontal[0], horizontal[-1]), ylim=(vertical[0], vertical[-1]))
+            panel.set(xlim=(z1[0], z1[-1]), ylim=(z2[0], z2[-1]))
             divergence = f"$\\mathrm{{KL}}(q \\,\\Vert\\, p) = {kl[method, target]:.2f}$ nats"
-            panel.set_title(f"{name}, {label}\n{divergence}")
+            panel.set_title(f"{target.replace('_', '-')}, {label}\n{divergence}")
         row[0].set_ylabel("$z_2$")
     for panel in axes[-1]:
         panel.set_xlabel("$z_1$")
@@ -140,23 +131,24 @@ VCD_PANELS = {
     "banana_1": "(c) banana",
     "banana_2": "(d) banana, mixture $q_0$",
 }
-TARGET_LEVELS, FIT_LEVELS = 4, 3
+VCD_LOOKS = {
+    "target": ("target", 4, style.ORANGE, "-"),
+    KL.name: (KL.label, 3, style.BLUE, "--"),
+    VCD.name: (VCD.label, 3, style.GREEN, "-"),
+}
+"""How densities are drawn: label, number of contours, colour, line."""
 
 
 def fig05_vcd_toys(densities: Arrays) -> Figure:
     """Slide 59: contours of the targets and of q_0 fitted by the standard KL and by VCD."""
     figure, axes = plt.subplots(1, len(VCD_PANELS), figsize=(style.PAGE, 2.25))
-    lines = {
-        "target": Line2D([], [], color=style.ORANGE, linestyle="-", label="target"),
-        KL.name: Line2D([], [], color=style.BLUE, linestyle="--", label=KL.label),
-        VCD.name: Line2D([], [], color=style.GREEN, linestyle="-", label=VCD.label),
-    }
     for panel, (key, title) in zip(axes, VCD_PANELS.items(), strict=True):
-        for name, line in lines.items():
-            _draw_contours(panel, densities, key, name, line.get_color(), line.get_linestyle())
+        for name, (label, count, colour, line) in VCD_LOOKS.items():
+            _draw_contours(panel, _density(densities, key, name), count, colour, line)
+            panel.plot([], [], color=colour, linestyle=line, label=label)
         panel.set(title=title, xlabel="$z_1$")
     axes[0].set_ylabel("$z_2$")
-    figure.legend(handles=list(lines.values()), loc="outside lower center", ncols=3)
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
     return figure
 
 
@@ -176,10 +168,11 @@ def fig07_alpha_vcd(
 
     banana = toys[(toys["target"] == "banana") & (toys["components"] == 1)]
     alphas = sorted(banana["alpha"].unique())
-    _draw_contours(contours, densities, "banana_1", "target", style.ORANGE)
+    _, count, colour, line = VCD_LOOKS["target"]
+    _draw_contours(contours, _density(densities, "banana_1", "target"), count, colour, line)
     shades = mpl.colormaps["viridis"](np.linspace(0, 0.85, len(alphas)))
     for shade, each in zip(shades, alphas, strict=True):
-        _draw_contours(contours, densities, "banana_1", of_alpha(each), shade, half=True)
+        _draw_contours(contours, _density(densities, "banana_1", of_alpha(each)), 1, shade)
         contours.plot([], [], color=shade, label=f"$\\alpha = {each:g}$")
     contours.set(title="(b) banana: $q_0$ at half its height", xlabel="$z_1$", ylabel="$z_2$")
 
@@ -258,13 +251,13 @@ def fig06_vcd_steps(steps: pd.DataFrame, time: pd.DataFrame) -> Figure:
     figure, (*panels, cost) = plt.subplots(1, len(datasets) + 1, figsize=(style.PAGE, 2.3))
     for panel, dataset in zip(panels, datasets, strict=True):
         curve = steps[steps["dataset"] == dataset].sort_values("refinements")
-        t, value = curve["refinements"], curve["test_loglik"]
-        _draw_bars(panel, t, value, curve["seed_low"], curve["seed_high"], fmt="o-", elinewidth=0.8)
-        panel.set(title=IMAGES[dataset].label, ylabel="test $\\log p(x)$ / nats", xticks=t)
+        t, columns = curve["refinements"], ["test_loglik", "seed_low", "seed_high"]
+        _draw_bars(panel, t, *curve[columns].to_numpy().T, fmt="o-", elinewidth=0.8)
+        panel.set(title=IMAGES[dataset], ylabel="test $\\log p(x)$ / nats", xticks=t)
     time = time.sort_values("refinements")
-    t, value, ends = time["refinements"], time["seconds"], (time["seconds_low"], time["seconds_high"])
+    t, columns = time["refinements"], ["seconds", "seconds_low", "seconds_high"]
     cost.plot(t, time["line"], color=style.GREY, linewidth=0.8, label="straight line")
-    _draw_bars(cost, t, value, *ends, fmt="o", color=style.VERMILION)
+    _draw_bars(cost, t, *time[columns].to_numpy().T, fmt="o", color=style.VERMILION)
     cost.set(title="Cost", ylabel="s / iteration", ylim=(0, None), xticks=t)
     cost.legend(loc="upper left")
     for panel in (*panels, cost):
@@ -273,14 +266,17 @@ def fig06_vcd_steps(steps: pd.DataFrame, time: pd.DataFrame) -> Figure:
     return figure
 
 
+def _density(densities: Arrays, key: str, name: str) -> list[np.ndarray]:
+    return [densities[f"{key}_{part}"] for part in ("z1", "z2", name)]
+
+
 def _draw_contours(
-    panel: Axes, densities: Arrays, key: str, name: str, colour: Any, dashes: str = "-", half: bool = False
+    panel: Axes, shown: Sequence[np.ndarray], count: int, colour: Any, line: str = "-"
 ) -> None:
-    """Lines of equal density at equal distances, or the one at half the largest value shown."""
-    z1, z2, density = (densities[f"{key}_{part}"] for part in ("z1", "z2", name))
-    count = 1 if half else TARGET_LEVELS if name == "target" else FIT_LEVELS
+    """Lines of equal density over z_1 and z_2, at equal distances below the largest value shown."""
+    z1, z2, density = shown
     levels = np.arange(1, count + 1) / (count + 1) * density.max()
-    panel.contour(z1, z2, density.T, levels, colors=[colour], linestyles=dashes, linewidths=THIN)
+    panel.contour(z1, z2, density.T, levels, colors=[colour], linestyles=line, linewidths=THIN)
 
 
 def _draw_band(
@@ -292,9 +288,9 @@ def _draw_band(
     panel.fill_between(values.index, values["min"], values["max"], color=colour, alpha=shade, linewidth=0)
 
 
-def _draw_bars(panel: Axes, x: Any, value: pd.Series, low: pd.Series, high: pd.Series, **look: Any) -> None:
+def _draw_bars(panel: Axes, x: Any, value: Any, low: Any, high: Any, **look: Any) -> None:
     """Values with bars from low to high."""
-    ends = [(value - low).clip(lower=0), (high - value).clip(lower=0)]  # against rounding
+    ends = [(value - low).clip(0), (high - value).clip(0)]  # against rounding
     panel.errorbar(x, value, yerr=ends, capsize=2, **look)
 
 

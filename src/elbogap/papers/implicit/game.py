@@ -1,66 +1,79 @@
-"""The alternating game of an implicit q(z) and its discriminator.
+"""The alternating game of an implicit q(z) and its discriminator, on a posterior shaped like a horseshoe.
 
-Members, one per seed, are trained together; each draws from generators of its own.
+p(z) = N(0, I_2), p(x|z) = N(x; z_1^2 + z_2, s^2). Members, one per seed, are trained together.
 """
 
-from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import partial
+from typing import Self
 
 import torch
 from torch import Tensor
 
+from elbogap.densities import isotropic_gaussian_log_density, standard_gaussian_log_density
 from elbogap.evaluation import histogram
 from elbogap.inference.families.implicit import Implicit
 from elbogap.inference.objectives.adversarial import DensityRatio, discriminator_objective
 from elbogap.inference.objectives.base import StandardNormalPrior
 from elbogap.nn.mlp import MLP
-from elbogap.papers.implicit.horseshoe import DIMENSION, log_joint, log_likelihood
+from elbogap.papers.implicit.members import normal, streams
 from elbogap.papers.implicit.settings import AdversarialGame as Settings
-from elbogap.runtime import torch_generator
-from elbogap.training import Part, Work, train
+from elbogap.papers.implicit.targets import largest_elbo
+from elbogap.training import Part, Work, descend, train
+
+DIMENSION = 2
 
 
-class Player:
-    """M networks and their optimiser, Adam.
+def log_likelihood(settings: Settings, z: Tensor) -> Tensor:
+    """log p(x|z), `[..., 2]` to `[...]`, in nats."""
+    mean = z[..., :1].square() + z[..., 1:]
+    x = torch.full_like(mean, settings.observation)
+    return isotropic_gaussian_log_density(x, mean, settings.deviation**2)
 
-    Attributes:
-        network: of all members.
+
+def log_joint(settings: Settings, z: Tensor) -> Tensor:
+    """log p(x, z), `[..., 2]` to `[...]`, in nats."""
+    return standard_gaussian_log_density(z) + log_likelihood(settings, z)
+
+
+def best_gaussian(settings: Settings) -> float:
+    """The largest ELBO of a Gaussian q with any mean and covariance, in nats."""
+    starts = [(z1, 0.0) for z1 in (-1.0, 0.0, 1.0)]
+    return largest_elbo(partial(log_joint, settings), starts, correlated=True)
+
+
+@dataclass(frozen=True)
+class Posterior:
+    """On a square grid with points `[G]` per axis p(z|x), `[G, G]`, and log p(x) in nats.
+
+    The rectangle rule's error decays exponentially here.
     """
 
-    def __init__(
-        self, sizes: Sequence[int], generators: Sequence[torch.Generator], learning_rate: float, device: str
-    ) -> None:
-        """Draw the initial weights, a member for each generator."""
-        self.network = MLP.independent(sizes, "relu", generators).to(device)
-        self._optimiser = torch.optim.Adam(self.network.parameters(), lr=learning_rate, fused=True)
+    axis: Tensor
+    density: Tensor
+    log_evidence: float
 
-    def __call__(self, inputs: Tensor) -> Tensor:
-        """The networks' outputs."""
-        return self.network.layers()(inputs)
-
-    def ascend(self, value: Tensor) -> None:
-        """One step along the gradient of each member's value, `[M]`."""
-        self._optimiser.zero_grad()
-        (-value.sum()).backward()
-        self._optimiser.step()
-
-    def parts(self, name: str) -> dict[str, Part]:
-        """Everything that training changes."""
-        return {name: self.network, f"{name}_optimiser": self._optimiser}
+    @classmethod
+    def of(cls, settings: Settings) -> Self:
+        """The posterior of the settings' observation."""
+        axis = torch.linspace(-settings.half_width, settings.half_width, settings.grid, dtype=torch.float64)
+        z = torch.cartesian_prod(axis, axis).view(len(axis), len(axis), DIMENSION)
+        log_joint_z = log_joint(settings, z)
+        log_evidence = log_joint_z.logsumexp((0, 1)) + 2 * (axis[1] - axis[0]).log()
+        return cls(axis, (log_joint_z - log_evidence).exp(), float(log_evidence))
 
 
-class Discriminator(Player):
-    """M classifiers D = sigmoid(T) of draws of q from draws of p, at best T = log q - log p."""
+def log_ratio(discriminator: MLP, z: Tensor) -> Tensor:
+    """T(z) of the classifiers D = sigmoid(T), at best log q - log p, `[M, ..., D]` to `[M, ...]`."""
+    return discriminator(z).squeeze(-1)
 
-    def logits(self, z: Tensor) -> Tensor:
-        """T(z), `[M, ..., D]` to `[M, ...]`."""
-        return self(z).squeeze(-1)
 
-    def improve(self, q: Tensor, p: Tensor) -> Tensor:
-        """One step on points of both classes, `[M, B, D]`; the objective before it, `[M]`, in nats."""
-        value = discriminator_objective(*self.logits(torch.cat([q, p], 1)).split(q.shape[1], -1))
-        self.ascend(value)
-        return value.detach()
+def improve(discriminator: MLP, optimiser: torch.optim.Optimizer, q: Tensor, p: Tensor) -> Tensor:
+    """A step on points of both classes, `[M, B, D]` each; the objective before it, `[M]`, in nats."""
+    logits = log_ratio(discriminator, torch.cat([q, p], 1)).split(q.shape[1], -1)
+    value = discriminator_objective(*logits)
+    descend(-value.sum(), optimiser)
+    return value.detach()
 
 
 class Game:
@@ -68,58 +81,57 @@ class Game:
 
     def __init__(self, settings: Settings, discriminator_steps: int, seed: int, device: str) -> None:
         """Draw the initial weights, which are alike for equal seeds, however many discriminator steps."""
-        self._settings, self._steps, self._seed, self._device = settings, discriminator_steps, seed, device
-        sizes, rate = [settings.noise, *settings.hidden, DIMENSION], settings.learning_rate
-        self._q = Player(sizes, self._generators("q"), rate, device)
-        sizes, rate = [DIMENSION, *settings.hidden, 1], settings.discriminator_rate
-        self._discriminator = Discriminator(sizes, self._generators("discriminator"), rate, device)
+        self._settings, self._steps, self._device = settings, discriminator_steps, device
+        self._streams = partial(streams, seed, "implicit.game", members=range(settings.seeds))
+
+        def network(name: str, first: int, last: int) -> MLP:
+            generators = [stream() for stream in self._streams(name)]
+            return MLP.independent([first, *settings.hidden, last], "relu", generators).to(device)
+
+        self._q = network("q", settings.noise, DIMENSION)
+        self._discriminator = network("discriminator", DIMENSION, 1)
+        adam = partial(torch.optim.Adam, fused=True)
+        self._optimiser = adam(self._q.parameters(), settings.learning_rate)
+        self._discriminator_optimiser = adam(self._discriminator.parameters(), settings.discriminator_rate)
 
     def train(self, work: Work) -> Tensor:
-        """Play all rounds: the ELBO as the discriminator sees it and as it is, `[rounds, 2, M]`, in nats.
-
-        Raises:
-            UserError: the checkpoint is damaged, or all members diverged.
-            OutOfTime: the deadline has passed.
-        """
-        parts = self._q.parts("q") | self._discriminator.parts("discriminator")
+        """Play all rounds: the ELBO as the discriminator sees it and as it is, `[rounds, 2, M]`, in nats."""
+        parts: dict[str, Part] = {
+            "q": self._q,
+            "q_optimiser": self._optimiser,
+            "discriminator": self._discriminator,
+            "discriminator_optimiser": self._discriminator_optimiser,
+        }
         return train(self._play, steps=self._settings.rounds, record_every=1, parts=parts, work=work)
 
     @torch.no_grad()
     def sample(self, count: int) -> Tensor:
         """Draws of each member's q, `[M, count, 2]`."""
-        return self._q(self._draw("shown", 0, count, self._settings.noise))
+        return self._q(self._normal("shown", 0, count, self._settings.noise))
 
     def _play(self, i: int) -> Tensor:
         settings, steps = self._settings, self._settings.round_steps
-        noise = self._draw("noise", i, steps, self._steps + 1, settings.batch, settings.noise)
-        prior = self._draw("prior", i, steps, self._steps, settings.batch, DIMENSION)
+        noise = self._normal("noise", i, steps, self._steps + 1, settings.batch, settings.noise)
+        prior = self._normal("prior", i, steps, self._steps, settings.batch, DIMENSION)
         for k in range(steps):
             for j in range(self._steps):
                 with torch.no_grad():
                     z = self._q(noise[:, k, j])
-                self._discriminator.improve(z, prior[:, k, j])
-            self._q.ascend(self._elbo(noise[:, k, -1]))
+                improve(self._discriminator, self._discriminator_optimiser, z, prior[:, k, j])
+            descend(-self._elbo(noise[:, k, -1]).sum(), self._optimiser)
         return self._measure(i)
 
     @torch.no_grad()
     def _measure(self, i: int) -> Tensor:
-        noise = self._draw("measure", i, self._settings.draws, self._settings.noise)
+        noise = self._normal("measure", i, self._settings.draws, self._settings.noise)
         z = self._q(noise)
         elbo = log_joint(self._settings, z).double().mean(-1) + histogram.entropy(z, self._settings.cell)
         return torch.stack([self._elbo(noise).double(), elbo])
 
     def _elbo(self, noise: Tensor) -> Tensor:
         model = StandardNormalPrior(partial(log_likelihood, self._settings))
-        q = Implicit(self._q, self._settings.noise)
-        return DensityRatio(self._discriminator.logits).estimate(q, model, {"normal": noise}).mean()
+        objective = DensityRatio(partial(log_ratio, self._discriminator))
+        return objective.estimate(Implicit(self._q, self._settings.noise), model, {"normal": noise}).mean()
 
-    def _generators(self, purpose: str, *keys: int, device: str = "cpu") -> list[torch.Generator]:
-        return [
-            torch_generator(self._seed, "implicit.game", purpose, member, *keys, device=device)
-            for member in range(self._settings.seeds)
-        ]
-
-    def _draw(self, purpose: str, i: int, *shape: int) -> Tensor:
-        """Standard normal noise `[M, *shape]`."""
-        generators = self._generators(purpose, i, device=self._device)
-        return torch.stack([torch.randn(shape, generator=own, device=self._device) for own in generators])
+    def _normal(self, purpose: str, i: int, *shape: int) -> Tensor:
+        return normal([stream(i) for stream in self._streams(purpose, device=self._device)], *shape)

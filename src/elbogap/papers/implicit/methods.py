@@ -1,4 +1,4 @@
-"""What the document's methods maximise, and where q starts if the model is fixed."""
+"""What the document's methods maximise, and the networks with which q starts if the model is fixed."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,8 +14,12 @@ from elbogap.inference.objectives.elbo import ELBO, SIVI
 from elbogap.inference.objectives.uivi import UIVI
 from elbogap.nn.mlp import MLP
 from elbogap.papers.implicit import names
+from elbogap.papers.implicit.members import normal
 from elbogap.papers.implicit.names import Method
 from elbogap.papers.implicit.settings import QTraining
+
+FLOOR = 1e-5
+"""Least scale of a semi-implicit q given its noise."""
 
 
 @dataclass(frozen=True)
@@ -43,13 +47,8 @@ def objective_of(
 ) -> Objective[Any]:
     """What a method maximises; `explicit` is SIVI without noise, the ELBO.
 
-    Args:
-        method: one of :mod:`elbogap.papers.implicit.names`.
-        num_mixing: further noises L of SIVI.
-        kernel: UIVI's chains, or those that refine z_0.
-        step_size: their first one.
-        shared: whether all draws of a step share SIVI's noises.
-        alpha: of alpha-VCD.
+    The kernel is that of UIVI's chains, or of those that refine z_0, the step size their first one; SIVI has
+    `num_mixing` further noises, `shared` by all draws of a step or not.
     """
     if method is names.UIVI:
         return UIVI(kernel, step_size)
@@ -68,5 +67,11 @@ def initial_networks(
         sizes = [settings.noise, *settings.hidden, len(scale)]
         mean = MLP.independent(sizes, "relu", generators, "wide")
     else:  # as the last biases of the other methods' networks
-        mean = MLP.constant(torch.stack([torch.randn(len(scale), generator=own) for own in generators]))
+        mean = MLP.constant(normal(generators, len(scale)))
     return {"mean": mean, "scale": MLP.constant(scale.expand(len(generators), -1))}
+
+
+def floored_log(scale: Tensor) -> Tensor:
+    """log sigma; below the floor, where the value is the floor's, the gradient still leads back."""
+    fixed = scale.detach()
+    return (fixed.clamp(min=FLOOR) + (scale - fixed)).log()

@@ -5,32 +5,15 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Method:
-    """A way to fit q.
+    """A way to fit q, with its name in settings, tables and files, and its label in figures.
 
-    Attributes:
-        name: in settings, tables and files.
-        label: in figures.
-        mixing: whether q is semi-implicit, with mixing noise.
-        refining: whether t iterations of HMC refine draws of q.
+    With `mixing` noise q is semi-implicit; `refining` methods improve its draws by t iterations of HMC.
     """
 
     name: str
     label: str
     mixing: bool = False
     refining: bool = False
-
-
-@dataclass(frozen=True)
-class Images:
-    """A data set of images.
-
-    Attributes:
-        label: in figures.
-        grey: whether pixels are grey levels, and validation images are trained on.
-    """
-
-    label: str
-    grey: bool = False
 
 
 EXPLICIT = Method("explicit", "explicit Gaussian")
@@ -50,8 +33,10 @@ OF_ALPHA = {0.0: KL, 1.0: VCD}
 
 LABELLED = {"mnist": "MNIST", "hapt": "HAPT"}
 """Data sets of softmax regression and their labels in figures."""
-IMAGES = {"binarized_mnist": Images("MNIST"), "fashion_mnist": Images("Fashion-MNIST", grey=True)}
-"""Data sets of the VAEs."""
+IMAGES = {"binarized_mnist": "MNIST", "fashion_mnist": "Fashion-MNIST"}
+"""Data sets of the VAEs and their labels in figures."""
+GREY = ("fashion_mnist",)
+"""Those with grey levels for pixels, whose validation images are trained on."""
 
 
 def of_alpha(alpha: float) -> str:

@@ -19,13 +19,13 @@ from elbogap.config.quantities import (
     Positive,
     Rate,
     Real,
-    Seconds,
     Seed,
     Share,
     Spacing,
     Unit,
     Widths,
 )
+from elbogap.config.sections import Resumable
 from elbogap.papers.implicit.names import IMAGES, OF_VAE
 
 
@@ -35,7 +35,7 @@ class Seeded(Section):
     seed: Seed = setting("Base seed of everything random.")
 
 
-class QTraining(Seeded):
+class QTraining(Seeded, Resumable):
     """Long training of semi-implicit q, UIVI's by Hamiltonian Monte Carlo."""
 
     noise: Count = setting("Dimensions of the mixing noise e.")
@@ -43,7 +43,6 @@ class QTraining(Seeded):
     leapfrog_steps: Count = setting("Leapfrog steps per iteration.")
     step_size: LeapfrogStep = setting("Leapfrog step at the beginning; for VAEs, times the dimensions.")
     target_acceptance: Part = setting("Acceptance to which the leapfrog step adapts.")
-    checkpoint_seconds: Seconds = setting("Least time between two checkpoints.", unit="s")
 
 
 class Rates(Section):
@@ -196,7 +195,7 @@ class VcdProperties(Seeded):
     chains: Integer = setting("Chains per q_0.", ge=100)
 
 
-class VcdToys(Seeded):
+class VcdToys(Seeded, Resumable):
     """VCD and the standard KL on the plane, alpha-VCD, and what holds of the divergence."""
 
     chains: VcdChains = setting("The refinement of the toy experiments.")
@@ -208,7 +207,6 @@ class VcdToys(Seeded):
     properties: VcdProperties = setting("Non-negativity and refinement.")
     round_steps: Count = setting("Gradient steps whose noise is drawn at once.")
     figure_points: Integer = setting("Grid points per axis of the contours.", ge=10)
-    checkpoint_seconds: Seconds = setting("Least time between two checkpoints.", unit="s")
 
     @model_validator(mode="after")
     def _agree(self) -> Self:

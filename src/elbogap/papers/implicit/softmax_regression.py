@@ -10,7 +10,7 @@ import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 import numpy as np
 import pandas as pd
@@ -21,14 +21,15 @@ from elbogap.data.loaders import Dataset
 from elbogap.densities import log_mean_exp, standard_gaussian_log_density
 from elbogap.ensemble import Fit, Monitor, Variational, fit, round_of_minibatches, step_decay
 from elbogap.errors import UserError
+from elbogap.inference.families.affine_mean import AffineMean
 from elbogap.inference.families.base import LogJoint
 from elbogap.nn.mlp import MLP
-from elbogap.papers.implicit.families import affine_mean
 from elbogap.papers.implicit.frames import by_seed
+from elbogap.papers.implicit.members import normal, streams
 from elbogap.papers.implicit.methods import initial_networks, kernel_of, objective_of
 from elbogap.papers.implicit.names import Method
 from elbogap.papers.implicit.settings import Points, SoftmaxTraining
-from elbogap.runtime import numpy_generator, torch_generator
+from elbogap.runtime import numpy_generator
 from elbogap.training import Work
 
 FIRST_SCALE = 0.5
@@ -37,12 +38,7 @@ DECAY = 0.9
 
 
 class Labelled(NamedTuple):
-    """Points with their classes.
-
-    Attributes:
-        inputs: x with a 1 at the end, `[N, F]`.
-        labels: y in 0..K-1, `[N]`.
-    """
+    """Points x `[N, F]`, with a 1 at the end, and their classes y in 0..K-1, `[N]`."""
 
     inputs: Tensor
     labels: Tensor
@@ -50,14 +46,7 @@ class Labelled(NamedTuple):
 
 @dataclass(frozen=True)
 class SoftmaxRegression:
-    """p(z) = N(z; 0, I) and p(y|x, z) = softmax(Z x)_y, where Z is z as a matrix `[K, F]`.
-
-    Attributes:
-        train: training points.
-        test: test points.
-        classes: K.
-        batch: B, training points per step.
-    """
+    """p(z) = N(z; 0, I) and p(y|x, z) = softmax(Z x)_y, Z being z as a matrix `[K, F]`; B points per step."""
 
     train: Labelled
     test: Labelled
@@ -65,7 +54,7 @@ class SoftmaxRegression:
     batch: int
 
     @classmethod
-    def of(cls, data: Dataset, points: Points, seed: int, device: str) -> "SoftmaxRegression":
+    def of(cls, data: Dataset, points: Points, seed: int, device: str) -> Self:
         """The regression on the first of the data's shuffled points.
 
         Raises:
@@ -109,22 +98,22 @@ class SoftmaxRegression:
         scale = len(self.train.labels) / rows.shape[1]
 
         def of_draws(z: Tensor) -> Tensor:
-            likelihood = self.log_likelihoods(z, inputs, labels).sum(1)
-            return standard_gaussian_log_density(z) + scale * likelihood
+            return standard_gaussian_log_density(z) + scale * self.log_likelihoods(z, inputs, labels).sum(1)
 
         return of_draws
+
+
+def affine_mean(networks: Mapping[str, MLP]) -> AffineMean:
+    """q(z) with the network `mean` of the noise e; `scale` is log sigma."""
+    mean = networks["mean"]
+    return AffineMean(mean.layers(), networks["scale"].biases[0], mean.sizes[0])
 
 
 @dataclass(frozen=True)
 class Inference:
     """q of the weights by one method; members are seeds.
 
-    Attributes:
-        settings: how to train and measure.
-        regression: the model with its data.
-        method: one of `names.OF_Q`.
-        iterations: of UIVI's HMC that are dropped, and as many that are kept.
-        seeds: their numbers.
+    Of UIVI's HMC so many `iterations` are dropped, and as many are kept.
     """
 
     settings: SoftmaxTraining
@@ -136,7 +125,8 @@ class Inference:
     def initial_networks(self) -> dict[str, MLP]:
         """The mean of q, of noise or constant, and the logarithm of its scale."""
         log_scale = torch.full((self.regression.dimensions,), FIRST_SCALE).log()
-        return initial_networks(self.method, self.settings, log_scale, self._generators(self.method.name))
+        generators = [stream() for stream in self._streams(self.method.name)]
+        return initial_networks(self.method, self.settings, log_scale, generators)
 
     def variational(self) -> Variational:
         """What is maximised, with one draw of z per step."""
@@ -149,19 +139,14 @@ class Inference:
             family=lambda networks, _: affine_mean(networks),
             log_joint=lambda _, batch: regression.log_joint(batch["rows"]),
             specs=objective.noise(1, dimensions=regression.dimensions, mixing=mixing),
-            streams=[partial(self._generator, "steps", seed) for seed in self.seeds],
+            streams=self._streams("steps", self._device),
             steps=steps,
             rows=partial(round_of_minibatches, count, regression.batch, steps),
             state=objective.initial_state(len(self.seeds), self._device),
         )
 
     def train(self, rounds: int, work: Work, *, measured: bool = True) -> Fit:
-        """Fit q for a number of rounds of `measure_every` steps.
-
-        Raises:
-            UserError: the checkpoint is damaged, or all members diverged.
-            OutOfTime: the deadline has passed.
-        """
+        """Fit q for a number of rounds of `measure_every` steps."""
         settings, variational = self.settings, self.variational()
         measure = partial(self.estimates, num_test_draws=settings.test_draws)
         return fit(
@@ -185,33 +170,28 @@ class Inference:
 
     @torch.no_grad()
     def estimates(self, networks: Mapping[str, MLP], num_test_draws: int) -> dict[str, Tensor]:
-        """Estimates of each member, `[M]`, from the same draws at each call.
+        """Estimates of each member, `[M]` in nats, from the same draws at each call.
 
         `elbo` estimates log q(z) from fresh noises alone, as the document's code does, and is above the ELBO
         on average; `elbo_lower` has the noise that made z among them (SIVI's bound), and is below it.
         `test_loglik` is (1/N) log (1/T) sum_t prod_n p(y_n|x_n, z_t), the JOINT predictive per point, in
         which the best of the draws decides, and `test_loglik_marginal` the mean over n of
-        log (1/T) sum_t p(y_n|x_n, z_t). In nats.
+        log (1/T) sum_t p(y_n|x_n, z_t).
         """
         settings, regression = self.settings, self.regression
-        generators = self._generators("measure", self._device)
-
-        def normal(*shape: int) -> Tensor:
-            return torch.stack([torch.randn(shape, generator=own, device=self._device) for own in generators])
+        q, mixing = affine_mean(networks), networks["mean"].sizes[0]
+        normals = partial(normal, [stream() for stream in self._streams("measure", self._device)])
 
         def noise(count: int) -> dict[str, Tensor]:
-            return {"mixing": normal(count, mixing), "normal": normal(count, regression.dimensions)}
+            return {"mixing": normals(count, mixing), "normal": normals(count, regression.dimensions)}
 
-        q, mixing = affine_mean(networks), networks["mean"].sizes[0]
         exact = affine_mean({name: copy.deepcopy(network).double() for name, network in networks.items()})
         own = noise(settings.elbo_draws)
         in_double = {name: value.double() for name, value in own.items()}
         conditional = exact.conditional_log_prob(in_double)
-        ratios = exact.log_ratios(in_double)(normal(settings.elbo_noises, mixing).double())
-        ratio_to_own = torch.zeros_like(ratios[..., :1])
+        ratios = exact.log_ratios(in_double)(normals(settings.elbo_noises, mixing).double())
+        ratios_with_own = torch.cat([torch.zeros_like(ratios[..., :1]), ratios], -1)
         joint = self._log_joint_of_all(q.rsample(own))
-        elbo = joint - conditional - log_mean_exp(ratios, -1)
-        elbo_lower = joint - conditional - log_mean_exp(torch.cat([ratio_to_own, ratios], -1), -1)
         together, apart = [], []
         for first in range(0, num_test_draws, settings.draws_at_once):
             z = q.rsample(noise(min(settings.draws_at_once, num_test_draws - first)))
@@ -220,8 +200,8 @@ class Inference:
             apart.append(values.logsumexp(-1).double())
         marginal = torch.stack(apart, -1).logsumexp(-1).mean(-1) - np.log(num_test_draws)
         return {
-            "elbo": elbo.mean(-1),
-            "elbo_lower": elbo_lower.mean(-1),
+            "elbo": (joint - conditional - log_mean_exp(ratios, -1)).mean(-1),
+            "elbo_lower": (joint - conditional - log_mean_exp(ratios_with_own, -1)).mean(-1),
             "test_loglik": log_mean_exp(torch.cat(together, -1), -1) / len(regression.test.labels),
             "test_loglik_marginal": marginal,
         }
@@ -239,11 +219,5 @@ class Inference:
     def _device(self) -> str:
         return self.regression.train.inputs.device.type
 
-    def _generator(self, purpose: str, seed: int, *keys: int) -> torch.Generator:
-        own = "implicit.regression", purpose, seed
-        return torch_generator(self.settings.seed, *own, *keys, device=self._device)
-
-    def _generators(self, purpose: str, device: str = "cpu") -> list[torch.Generator]:
-        """One for each seed."""
-        keys = "implicit.regression", purpose
-        return [torch_generator(self.settings.seed, *keys, seed, device=device) for seed in self.seeds]
+    def _streams(self, purpose: str, device: str = "cpu") -> list[partial[torch.Generator]]:
+        return streams(self.settings.seed, "implicit.regression", purpose, members=self.seeds, device=device)

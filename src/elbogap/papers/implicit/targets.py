@@ -1,16 +1,19 @@
-"""Targets on the plane, mixtures of Gaussians, some behind a bend (UIVI's and VCD's toy experiments)."""
+"""Targets on the plane, mixtures of Gaussians, some behind a bend, and divergences by quadrature."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from elbogap.densities import LOG_2PI
+from elbogap.densities import LOG_2PI, standard_gaussian_log_density
 from elbogap.inference.families.base import LogJoint
 from elbogap.inference.families.mixture import GaussianMixture
+from elbogap.inference.lbfgs import minimise
 
-REACH, NODES = 8.0, 161  # quadrature: 1e-15 of a Gaussian is left out; ten nodes per standard deviation
+NODES, BOUND = 121, 9.0  # of quadrature for the best Gaussian, per axis: 0.15 apart
+SCALES = (0.5, 2.0)  # from which its search starts
 
 Range = tuple[float, float]
 
@@ -33,10 +36,7 @@ class Component(NamedTuple):
 class Target(NamedTuple):
     """The density of z where x = (z_1, z_2 + b (z_1^2 + 1)) is a mixture; the bend b keeps areas.
 
-    Attributes:
-        components: of the mixture.
-        axes: what the document's figure shows of z_1 and of z_2.
-        bend: b.
+    The `axes` are what the document's figure shows of z_1 and of z_2.
     """
 
     components: Sequence[Component]
@@ -71,7 +71,7 @@ def log_density(
     targets: Sequence[Target], device: str = "cpu", dtype: torch.dtype = torch.float32
 ) -> LogJoint:
     """log p of M targets, each at its own points, `[M, N, 2]` to `[M, N]`, in nats."""
-    constants, means, whitening, bend = _parameters(targets, device, dtype)
+    constants, means, whitening, bend = (part.to(device, dtype) for part in _parameters(targets))
     constants, means, whitening = constants.unsqueeze(-1), means.unsqueeze(-2), whitening.mT
 
     def of_draws(z: Tensor) -> Tensor:
@@ -90,7 +90,7 @@ def expanded_log_density(
 
     It differs in rounding, which chains magnify.
     """
-    constants, means, whitening, bend = _parameters(targets, "cpu", torch.float64)
+    constants, means, whitening, bend = _parameters(targets)
     bent_mean = means - torch.stack([torch.zeros_like(bend), bend], -1)
     columns = torch.cat([whitening, bend[..., None, None] * whitening[..., 1:]], -1)  # [M, K, 2, 3]
     shift = -(whitening @ bent_mean.unsqueeze(-1)).flatten(1).unsqueeze(1)
@@ -105,15 +105,13 @@ def expanded_log_density(
     return of_draws
 
 
-def _parameters(targets: Sequence[Target], device: str, dtype: torch.dtype) -> tuple[Tensor, ...]:
+def _parameters(targets: Sequence[Target]) -> tuple[Tensor, ...]:
     """log w - log det L - log 2 pi `[M, K]`, m `[M, K, 2]`, L^-1 `[M, K, 2, 2]` and the bend b `[M, 1]`.
 
-    Missing components have weight 0.
+    Missing components have weight 0. All in float64.
     """
-    components = [target.components for target in targets]
-    most = max(len(own) for own in components)
-    missing = Component(0.0, (0.0, 0.0), 0.0)
-    mixtures = [[*own, *[missing] * (most - len(own))] for own in components]
+    most, missing = max(len(target.components) for target in targets), Component(0.0, (0.0, 0.0), 0.0)
+    mixtures = [[*own, *[missing] * (most - len(own))] for own, _, _ in targets]
     weights, means = (
         torch.tensor([[part[i] for part in mixture] for mixture in mixtures], dtype=torch.float64)
         for i in range(2)
@@ -121,7 +119,14 @@ def _parameters(targets: Sequence[Target], device: str, dtype: torch.dtype) -> t
     scale_tril = torch.stack([torch.stack([part.scale_tril() for part in mixture]) for mixture in mixtures])
     bends = torch.tensor([[target.bend] for target in targets], dtype=torch.float64)
     constants = weights.log() - scale_tril.diagonal(dim1=-2, dim2=-1).log().sum(-1) - LOG_2PI
-    return tuple(part.to(device, dtype) for part in (constants, means, scale_tril.inverse(), bends))
+    return constants, means, scale_tril.inverse(), bends
+
+
+def _trapezoid_rule(nodes: int, bound: float) -> tuple[Tensor, Tensor]:
+    """Nodes `[N, 2]` and weights `[N]` of expectations under N(0, I), in float64."""
+    axis = torch.linspace(-bound, bound, nodes, dtype=torch.float64)
+    z = torch.cartesian_prod(axis, axis)
+    return z, standard_gaussian_log_density(z).softmax(0)
 
 
 def divergences(q: GaussianMixture, target: Target) -> tuple[float, float]:
@@ -129,9 +134,7 @@ def divergences(q: GaussianMixture, target: Target) -> tuple[float, float]:
 
     A trapezoid rule in each component's own standard coordinates, which converges exponentially.
     """
-    axis = torch.linspace(-REACH, REACH, NODES, dtype=torch.float64)
-    nodes = torch.cartesian_prod(axis, axis)
-    mass = torch.exp(-0.5 * nodes.square().sum(-1) - LOG_2PI) * float(axis[1] - axis[0]) ** 2
+    nodes, mass = _trapezoid_rule(161, 8.0)  # ten per standard deviation; 1e-15 of a Gaussian is left out
     log_p = expanded_log_density([target], dtype=torch.float64)
 
     def difference(z: Tensor) -> float:
@@ -146,3 +149,24 @@ def divergences(q: GaussianMixture, target: Target) -> tuple[float, float]:
     kl_q_p = sum(float(w) * difference(z) for w, z in zip(q.log_weight[0].exp(), from_q, strict=True))
     kl_p_q = -sum(component.weight * difference(drawn(component)) for component in target.components)
     return kl_q_p, kl_p_q
+
+
+def largest_elbo(log_joint: LogJoint, starts: Iterable[Range], *, correlated: bool = False) -> float:
+    """max E_q[log p(x, z) - log q(z)] over q = N(m, L L^T) on the plane, in nats, by L-BFGS.
+
+    Args:
+        log_joint: log p(x, z), `[1, N, 2]` to `[1, N]`, in float64.
+        starts: first means m, each tried with several scales.
+        correlated: whether L has its element below the diagonal.
+    """
+    nodes, weights = _trapezoid_rule(NODES, BOUND)
+
+    def minus_elbo(parameters: Tensor) -> Tensor:
+        mean, log_scale, below = parameters.split([2, 2, 1])
+        z = mean + log_scale.exp() * nodes
+        if correlated:
+            z = z + torch.stack([torch.zeros_like(nodes[:, 0]), below * nodes[:, 0]], 1)
+        return -(weights @ log_joint(z[None])[0]) - (log_scale.sum() + 1 + LOG_2PI)
+
+    firsts = [np.array([*mean, *np.log([scale] * 2), 0.0]) for mean in starts for scale in SCALES]
+    return -min(minimise(minus_elbo, torch.from_numpy(first))[1].fun for first in firsts)

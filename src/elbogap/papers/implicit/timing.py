@@ -9,13 +9,7 @@ from elbogap.training import Work
 
 
 def seconds_per_step(train: Callable[[int, Work], object], steps: int, run: Run) -> float:
-    """(T_2 - T_1) / K with T_r for r rounds of K steps, so that what comes once cancels; anew at each call.
-
-    Args:
-        train: trains for a number of rounds.
-        steps: K.
-        run: where it runs.
-    """
+    """(T_2 - T_1) / K, T_r being the time of r rounds of K steps, so that what is done once cancels."""
     work = Work("timing", run.scratch / "timing.pt", "", math.inf, watch=run.watch)
 
     def seconds(rounds: int) -> float:

@@ -7,25 +7,29 @@ Deviation: a datum's control variate starts from the running mean over all data 
 not after a fixed number of steps.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from elbogap.ensemble import Fit, Variational, fit, round_of_minibatches, step_decay
+from elbogap.inference.families.gaussian import DiagonalGaussian
+from elbogap.inference.families.semi_implicit import SemiImplicit
 from elbogap.inference.objectives.base import Estimate
 from elbogap.inference.objectives.contrastive import VCD, ChainState, RunningMeanPerDatum
 from elbogap.models.image_vae import PIXELS, log_joint
 from elbogap.nn.mlp import MLP
-from elbogap.papers.implicit.families import posterior
-from elbogap.papers.implicit.methods import kernel_of, objective_of
+from elbogap.papers.implicit.members import streams
+from elbogap.papers.implicit.methods import floored_log, kernel_of, objective_of
 from elbogap.papers.implicit.names import OF_VAE, Method
 from elbogap.papers.implicit.settings import VaeCell, VaeTrain
-from elbogap.runtime import torch_generator
 from elbogap.training import Work
 
+GAUSSIAN_FLOOR = 1e-4
+"""Least scale of a Gaussian q(z|x)."""
 FIRST_SCALE = 0.5
 """Scale of a semi-implicit q given its noise, at the beginning."""
 FACTOR_SCALE = 0.01
@@ -33,15 +37,20 @@ FACTOR_SCALE = 0.01
 DECAY = 0.9
 
 
+def posterior(networks: Mapping[str, MLP], method: Method, x: Tensor) -> DiagonalGaussian | SemiImplicit:
+    """q(z|x) of images `[M, B, 784]`: N(m(x), diag s(x)^2), or E_e N(m(x, e), diag s^2), one s for all."""
+    mean, scale = networks["mean"], networks["scale"]
+    if method.mixing:
+        log_scale = floored_log(scale.layers()(x.new_empty(1, 1, 0)))
+        return SemiImplicit(mean.layers().given(x), log_scale, mean.sizes[0] - x.shape[-1])
+    return DiagonalGaussian(mean(x), 2 * (functional.softplus(scale(x)) + GAUSSIAN_FLOOR).log())
+
+
 @dataclass(frozen=True)
 class Learning:
-    """The training of a cell's q and model on a data set; members are seeds.
+    """The training of a cell's q and model on a data set, whose name is a key of everything random.
 
-    Attributes:
-        settings: of all cells.
-        dataset: its name, a key of everything random.
-        cell: what is trained.
-        seeds: their numbers.
+    Members are seeds.
     """
 
     settings: VaeTrain
@@ -65,17 +74,21 @@ class Learning:
         """Decoder, and networks of q; alike for equal seeds."""
         hidden, linear = self.settings.hidden, self.cell.model == "factorisation"
         encoder = [PIXELS + self._mixing, *hidden, self._latent]
-        decoder = [self._latent, *([] if linear else hidden), PIXELS]
-        generators = self._generators("decoder")
-        networks = {"mean": self._network(encoder, self._generators("mean"))}
-        networks["decoder"] = self._network(decoder, generators)
-        if linear:
-            for weight, generator in zip(networks["decoder"].weights[0].detach(), generators, strict=True):
-                weight.normal_(0, FACTOR_SCALE, generator=generator)
+
+        def network(purpose: str, sizes: Sequence[int]) -> MLP:
+            generators = [stream() for stream in self._streams(purpose)]
+            made = MLP.independent(sizes, "relu", generators, self.cell.initialisation)
+            if purpose == "decoder" and linear:
+                for weight, generator in zip(made.weights[0].detach(), generators, strict=True):
+                    weight.normal_(0, FACTOR_SCALE, generator=generator)
+            return made
+
         if self._method.mixing:
-            scale = torch.full((len(self.seeds), self._latent), FIRST_SCALE)
-            return networks | {"scale": MLP.constant(scale)}
-        return networks | {"scale": self._network(encoder, self._generators("deviation"))}
+            scale = MLP.constant(torch.full((len(self.seeds), self._latent), FIRST_SCALE))
+        else:
+            scale = network("deviation", encoder)
+        decoder = network("decoder", [self._latent, *([] if linear else hidden), PIXELS])
+        return {"mean": network("mean", encoder), "decoder": decoder, "scale": scale}
 
     def variational(self, images: Tensor) -> Variational:
         """What is maximised on images `[N, 784]`.
@@ -104,7 +117,7 @@ class Learning:
             family=lambda networks, batch: posterior(networks, method, images[batch["rows"]]),
             log_joint=lambda networks, batch: log_joint(networks["decoder"], images[batch["rows"]]),
             specs={"normal": specs["normal"]} | dict(specs),  # drawn first, so that methods share it
-            streams=[partial(self._generator, "noise", seed, device=device) for seed in self.seeds],
+            streams=self._streams("noise", device),
             steps=settings.round_steps,
             rows=partial(round_of_minibatches, len(images), settings.batch, settings.round_steps),
             state=state,
@@ -112,12 +125,7 @@ class Learning:
         )
 
     def train(self, images: Tensor, rounds: int, work: Work) -> Fit:
-        """Fit q and the model on images `[N, 784]` for a number of rounds.
-
-        Raises:
-            UserError: the checkpoint is damaged, or all members diverged.
-            OutOfTime: the deadline has passed.
-        """
+        """Fit q and the model on images `[N, 784]` for a number of rounds."""
         variational = self.variational(images)
         return fit(
             variational,
@@ -132,12 +140,6 @@ class Learning:
             device=images.device.type,
         )
 
-    def _network(self, sizes: Sequence[int], generators: Sequence[torch.Generator]) -> MLP:
-        return MLP.independent(sizes, "relu", generators, self.cell.initialisation)
-
-    def _generator(self, purpose: str, seed: int, *keys: int, device: str = "cpu") -> torch.Generator:
-        own = "implicit.vae", self.dataset, purpose, seed
-        return torch_generator(self.settings.seed, *own, *keys, device=device)
-
-    def _generators(self, purpose: str) -> list[torch.Generator]:
-        return [self._generator(purpose, seed) for seed in self.seeds]
+    def _streams(self, purpose: str, device: str = "cpu") -> list[partial[torch.Generator]]:
+        keys = self.settings.seed, "implicit.vae", self.dataset, purpose
+        return streams(*keys, members=self.seeds, device=device)

@@ -2,81 +2,86 @@
 
 The lecture states them without an experiment; both here are ours. In two dimensions (`game`) the
 discriminator takes few steps per step of q, as in practice, and the ELBO that it sees is compared with the
-true one. In many dimensions (`finite_sample`) it is trained on a finite sample, for a known divergence.
-
-The true ELBO counts q's draws in cells. Where q has shrunk to few cells its entropy comes out too large, so
+true one, which counts q's draws in cells. Where q has shrunk to few cells its entropy comes out too large, so
 that the ELBO of a collapsed q is lower than what is shown.
+
+In D dimensions it is trained to the end on a finite sample of q = N(m, I) and p = N(0, I). All elements of m
+are equal, and KL(q || p) = |m|^2 / 2 is the same whatever D. So is then the law of the exact log ratio,
+T* = m.z - |m|^2 / 2, which is N(KL, 2 KL) under q and N(-KL, 2 KL) under p: what changes with D is due to the
+estimate alone.
 """
+
+import functools
+import math
 
 import numpy as np
 import pandas as pd
+import torch
+from torch import Tensor
+from torch.special import ndtr
 
 from elbogap import provenance
-from elbogap.papers.implicit import finite_sample
+from elbogap.ensemble import minibatches
+from elbogap.nn.mlp import MLP
 from elbogap.papers.implicit.frames import by_seed, keyed, over_seeds
-from elbogap.papers.implicit.game import Game
-from elbogap.papers.implicit.horseshoe import Posterior, best_gaussian
+from elbogap.papers.implicit.game import Game, Posterior, best_gaussian, improve, log_ratio
+from elbogap.papers.implicit.members import normal, streams
 from elbogap.papers.implicit.settings import DensityRatio as Settings
+from elbogap.papers.implicit.settings import FiniteSample
 from elbogap.runtime import Run
-from elbogap.training import Work
+from elbogap.training import Part, Work, train
 
-CHECKPOINT_SECONDS = 10
+CERTAIN = 0.99
+"""A discriminator above this, or below one less this, counts as certain."""
+LEAST_LOGIT = math.log(CERTAIN / (1 - CERTAIN))
 
 
 def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame | dict[str, np.ndarray]]:
     """Play the game with each number of discriminator steps, and train a discriminator in each dimension.
 
-    All of the ELBO and of divergences is in nats.
-
-    Returns:
-        `curves`: by `discriminator_steps`, `seed` and `step` of q, `elbo_estimate` E_q[log p(x|z) - T(z)]
-        and `elbo`, from a histogram of q's draws.
-        `training`: of the last half of these, by `discriminator_steps` and `seed`: `kl` = log p(x) - `elbo`
-        on average, `elbo_sd` over training, and the average of `overestimate`, the estimate less the true
-        ELBO, and of its absolute value, `estimate_error`; `gaussian_kl`, the least `kl` of any Gaussian.
-        `samples`: the grid's `axis` and the `posterior` on it, draws `z` of the first seed's q by
-        `discriminator_steps`, and `log_evidence`.
-        `dimensions`: by `dimension`, `part` (training or held-out points) and `seed`, the true `kl`,
-        `kl_estimate` E_q[T(z)], its absolute `error`, `accuracy`, and `certain`, the fraction of points with
-        D outside [0.01, 0.99].
-        `table`: means and standard deviations (`_sd`) of these over seeds, beside `exact_accuracy` and
-        `exact_certain` of the best discriminator.
-
-    Raises:
-        UserError: a training in which all members diverge.
-        OutOfTime: the time budget is spent.
+    Returns, in nats:
+        `curves`: by `step` of q, `elbo_estimate` E_q[log p(x|z) - T(z)] and `elbo`, from a histogram of q's
+        draws; `training`: means over the last half of `kl` = log p(x) - `elbo`, of `overestimate`, the
+        estimate less the true ELBO, and of its absolute value, `estimate_error`; `elbo_sd` over training;
+        `gaussian_kl`, the least `kl` of any Gaussian. `samples`: the `posterior` on a grid with this `axis`,
+        draws `z` of the first seed's q by `discriminator_steps`, and `log_evidence`. `dimensions`: what
+        :func:`measured` gives, the true `kl` and the absolute `error` of its estimate; `table`: means and
+        standard deviations (`_sd`) of these over seeds, and those of the best discriminator (`exact_`).
     """
+    own, finite, tables, draws = settings.game, settings.finite_sample, [], []
     identity = provenance.identity(__name__, settings, run)
-    curves, samples = _game(settings, run, identity)
-    dimensions = _dimensions(settings, run, identity)
-    return {
-        "curves": curves,
-        "training": _last_half(curves, float(samples["log_evidence"]), best_gaussian(settings.game)),
-        "samples": samples,
-        "dimensions": dimensions,
-        "table": _summary(settings, dimensions),
-    }
-
-
-def _game(settings: Settings, run: Run, identity: str) -> tuple[pd.DataFrame, dict[str, np.ndarray]]:
-    own, posterior = settings.game, Posterior.of(settings.game)
-    step = own.round_steps * np.arange(1, own.rounds + 1)
-    tables, shown = [], []
+    work = functools.partial(Work.of, run, identity=identity, checkpoint_seconds=10)
+    posterior, step = Posterior.of(own), own.round_steps * np.arange(1, own.rounds + 1)
     for steps in own.discriminator_steps:
         game = Game(own, steps, settings.seed, run.device)
-        work = Work.of(run, f"discriminator-steps-{steps}", identity, CHECKPOINT_SECONDS)
-        estimate, elbo = game.train(work).permute(1, 2, 0)
-        values = by_seed({"elbo_estimate": estimate.numpy(), "elbo": elbo.numpy()}, step=step)
+        estimate, elbo = game.train(work(f"discriminator-steps-{steps}")).permute(1, 2, 0).numpy()
+        values = by_seed({"elbo_estimate": estimate, "elbo": elbo}, step=step)
         tables.append(keyed(values, discriminator_steps=steps))
-        shown.append(game.sample(own.shown)[0].cpu().numpy())
-    arrays = {
+        draws.append(game.sample(own.shown)[0].cpu().numpy())
+    curves = pd.concat(tables, ignore_index=True)
+    samples = {
         "axis": posterior.axis.numpy(),
         "posterior": posterior.density.numpy(),
         "log_evidence": np.array(posterior.log_evidence),
         "discriminator_steps": np.array(own.discriminator_steps),
-        "z": np.stack(shown),
+        "z": np.stack(draws),
     }
-    return pd.concat(tables, ignore_index=True), arrays
+    tables = []
+    for dimension in finite.dimensions:
+        at = work(f"dimension-{dimension}")
+        for part, values in measured(finite, dimension, settings.seed, at, run.device).items():
+            table = by_seed({name: value.numpy() for name, value in values.items()})
+            table.insert(1, "kl", finite.divergence)
+            table.insert(3, "error", (table["kl_estimate"] - table["kl"]).abs())
+            tables.append(keyed(table, dimension=dimension, part=part))
+    dimensions = pd.concat(tables, ignore_index=True)
+    return {
+        "curves": curves,
+        "training": _last_half(curves, posterior.log_evidence, best_gaussian(own)),
+        "samples": samples,
+        "dimensions": dimensions,
+        "table": _summary(finite.divergence, dimensions),
+    }
 
 
 def _last_half(curves: pd.DataFrame, log_evidence: float, best_gaussian: float) -> pd.DataFrame:
@@ -88,21 +93,68 @@ def _last_half(curves: pd.DataFrame, log_evidence: float, best_gaussian: float) 
     return means.assign(elbo_sd=groups["elbo"].std(), gaussian_kl=log_evidence - best_gaussian).reset_index()
 
 
-def _dimensions(settings: Settings, run: Run, identity: str) -> pd.DataFrame:
-    own, tables = settings.finite_sample, []
-    for dimension in own.dimensions:
-        work = Work.of(run, f"dimension-{dimension}", identity, CHECKPOINT_SECONDS)
-        for part, values in finite_sample.measured(own, dimension, settings.seed, work, run.device).items():
-            table = by_seed({name: value.numpy() for name, value in values.items()})
-            table.insert(1, "kl", own.divergence)
-            table.insert(3, "error", (table["kl_estimate"] - table["kl"]).abs())
-            tables.append(keyed(table, dimension=dimension, part=part))
-    return pd.concat(tables, ignore_index=True)
-
-
-def _summary(settings: Settings, dimensions: pd.DataFrame) -> pd.DataFrame:
+def _summary(divergence: float, dimensions: pd.DataFrame) -> pd.DataFrame:
     keys, metrics = ["document", "dimension", "part", "kl"], ["kl_estimate", "error", "accuracy", "certain"]
     columns = [column for name in metrics for column in (name, f"{name}_sd")]
-    exact = finite_sample.exact(settings.finite_sample.divergence)
     table = over_seeds(dimensions, keys, "_sd")[[*keys, *columns, "seeds"]]
-    return table.assign(**{f"exact_{name}": value for name, value in exact.items()})
+    return table.assign(**{f"exact_{name}": value for name, value in exact(divergence).items()})
+
+
+def measured(
+    settings: FiniteSample, dimension: int, seed: int, work: Work, device: str
+) -> dict[str, dict[str, Tensor]]:
+    """Train one discriminator per seed, and look at it on its `training` and on `held-out` points.
+
+    Returns:
+        Of each member, `[M]`: `kl_estimate` E_q[T] in nats; `accuracy`, the fraction of points on the right
+        side of D = 1/2; `certain`, that with D outside [0.01, 0.99].
+    """
+    own = functools.partial(streams, seed, "implicit.finite_sample", dimension, members=range(settings.seeds))
+    on_device = own(device=device)
+    shift = math.sqrt(2 * settings.divergence / dimension)
+
+    def points(part: str, name: str, count: int) -> Tensor:
+        return normal([stream(part, name) for stream in on_device], count, dimension)
+
+    sizes = {"training": settings.points, "held-out": settings.held_out}
+    samples = {part: (points(part, "q", n) + shift, points(part, "p", n)) for part, n in sizes.items()}
+    layers, weights = [dimension, *settings.hidden, 1], [stream("weights") for stream in own()]
+    discriminator = MLP.independent(layers, "relu", weights).to(device)
+    optimiser = torch.optim.Adam(discriminator.parameters(), settings.learning_rate, fused=True)
+    steps, members = settings.points // settings.batch, torch.arange(settings.seeds)[:, None]
+
+    @functools.lru_cache(1)
+    def rows(epoch: int) -> Tensor:
+        """Points of q and of p in random order, `[2, M, K, B]`."""
+        generators = [stream(epoch) for stream in on_device]
+        both = [[minibatches(settings.points, settings.batch, own) for _ in "qp"] for own in generators]
+        return torch.stack([torch.stack(pair) for pair in both], 1)
+
+    def step(i: int) -> Tensor:
+        epoch, k = divmod(i - 1, steps)
+        chosen = zip(samples["training"], rows(epoch)[:, :, k], strict=True)
+        return improve(discriminator, optimiser, *(points[members, own] for points, own in chosen))
+
+    total = settings.epochs * steps
+    parts: dict[str, Part] = {"discriminator": discriminator, "optimiser": optimiser}
+    train(step, steps=total, record_every=total, parts=parts, work=work)
+    return {part: _looked_at(discriminator, *both) for part, both in samples.items()}
+
+
+@torch.no_grad()
+def _looked_at(discriminator: MLP, q: Tensor, p: Tensor) -> dict[str, Tensor]:
+    at_q, at_p = (log_ratio(discriminator, z).double().cpu() for z in (q, p))
+    both = torch.cat([at_q, -at_p], -1)
+    return {
+        "kl_estimate": at_q.mean(-1),
+        "accuracy": (both > 0).double().mean(-1),
+        "certain": (both.abs() > LEAST_LOGIT).double().mean(-1),
+    }
+
+
+def exact(divergence: float) -> dict[str, float]:
+    """`accuracy` and `certain` of the best discriminator D* = q / (q + p)."""
+    scale = math.sqrt(2 * divergence)  # of the exact log ratio under q
+    below, above = ((limit - divergence) / scale for limit in (-LEAST_LOGIT, LEAST_LOGIT))
+    right, *tails = ndtr(torch.tensor([scale / 2, below, -above], dtype=torch.float64)).tolist()
+    return {"accuracy": right, "certain": sum(tails)}

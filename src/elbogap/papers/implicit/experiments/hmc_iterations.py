@@ -30,17 +30,16 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame]:
 
     Raises:
         UserError: a minibatch larger than the training set.
-        OutOfTime: the time budget is spent.
     """
     data, training = load(run.inputs["data"]), settings.training
     regression = SoftmaxRegression.of(data, settings.points, training.seed, run.device)
     identity = provenance.identity(__name__, settings, run)
+    keys = {"dataset": "mnist", "data": data.kind, "variant": data.record["variant"]}
     tables = []
     for iterations in settings.iterations:
         q = Inference(training, regression, UIVI, iterations, range(training.seeds))
         work = Work.of(run, f"hmc-{iterations}", identity, training.checkpoint_seconds)
         curves = q.curves(q.train(settings.rounds, work))[["seed", "iteration", "elbo", "elbo_lower"]]
-        keys = {"dataset": "mnist", "data": data.kind, "variant": data.record["variant"]}
         tables.append(keyed(curves, **keys, hmc_iterations=iterations))
     curves = pd.concat(tables, ignore_index=True)
     table = over_seeds(last(curves, [*KEYS, "seed"], settings.last_share), KEYS)

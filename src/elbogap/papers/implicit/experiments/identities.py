@@ -6,9 +6,8 @@ The target is the multimodal one of the toys. The lecture states these propertie
 """
 
 import math
-from dataclasses import dataclass
 from functools import partial
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -43,112 +42,76 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame]:
     """Measure the bound for all numbers L of further noises, and the gradients of all estimators.
 
     Returns:
-        `bound`: per number `samples` L, in nats, the mean `bound` over draws with its standard error
-        `bound_se`; `gap`, the mean distance of the bound below log p(z) - log q(z) at the same draws, with
-        its standard error `gap_se`; `gap_by_noises`, the gap times L + 1; the exact `elbo`; and `identity_z`,
-        (bound + gap - elbo) in standard errors.
+        `bound`: per number `samples` L, in nats, the mean `bound` over draws; `gap`, the mean distance of the
+        bound below log p(z) - log q(z) at the same draws; their standard errors (`_se`); `gap_by_noises`, the
+        gap times L + 1; the exact `elbo`; and `identity_z`, (bound + gap - elbo) in standard errors.
         `gradient`: per `estimator` and `samples`, iterations of UIVI's chains (0 leaves e' = e) or SIVI's L,
         the distance `bias` of the mean of all estimates from the exact gradient of the ELBO, over the length
         of the latter; `bias_se`, the standard error of the mean in the same measure, all parameters together;
         and `bias_in_errors`, their ratio, about 1 where the estimator is unbiased.
-
-    Raises:
-        OutOfTime: the time budget is spent.
     """
-    exact = Exact.of(settings)
+    fixed = Fixed(settings)
+    exact = Exact(settings, fixed)
     identity = provenance.identity(__name__, settings, run)
-    tables = {"bound": _bounds(settings, exact), "gradient": _gradients(settings, exact, run, identity)}
-    return {name: keyed(table) for name, table in tables.items()}
+    bound, gradient = _bounds(settings, fixed.q, exact), _gradients(settings, fixed, exact, run, identity)
+    return {"bound": keyed(bound), "gradient": keyed(gradient)}
 
 
-@dataclass(frozen=True)
 class Fixed:
-    """The fixed q with its parameters.
+    """The random, fixed `q` with its parameters: those of the network mu, and log sigma `[1, 1, 2]`."""
 
-    Attributes:
-        network: mu, of one member.
-        log_scale: log sigma, `[1, 1, 2]`.
-    """
-
-    network: MLP
-    log_scale: Tensor
-
-    @classmethod
-    def of(cls, settings: Settings) -> Self:
-        """Drawn at random."""
+    def __init__(self, settings: Settings) -> None:
+        """Draw the network."""
         generator = torch_generator(settings.seed, "implicit.identities")
         network = MLP(1, [1, *settings.hidden, LATENT], "tanh", generator, "wide", DOUBLE)
         scale = torch.full((1, 1, LATENT), settings.deviation, dtype=DOUBLE)
-        return cls(network, scale.log().requires_grad_())
-
-    @property
-    def q(self) -> SemiImplicit:
-        """Differentiable in the parameters."""
-        return SemiImplicit(self.network.layers(), self.log_scale, 1)
+        self._parameters = [*network.parameters(), scale.log().requires_grad_()]
+        self.q = SemiImplicit(network.layers(), self._parameters[-1], 1)
 
     def gradient(self, value: Tensor) -> Tensor:
         """Of a number in all P parameters, `[P]`."""
-        slopes = torch.autograd.grad(value, [*self.network.parameters(), self.log_scale])
-        return torch.cat([slope.flatten() for slope in slopes])
+        return torch.cat([slope.flatten() for slope in torch.autograd.grad(value, self._parameters)])
 
 
-@dataclass(frozen=True)
 class Exact:
-    """What quadrature gives.
+    """By quadrature the `elbo` of q in nats and its `gradient` `[P]`."""
 
-    Attributes:
-        nodes: of e, `[1, J, 1]`.
-        log_weights: log of their probabilities, `[J, 1]`.
-        elbo: in nats.
-        gradient: of the ELBO, `[P]`.
-    """
-
-    nodes: Tensor
-    log_weights: Tensor
-    elbo: float
-    gradient: Tensor
-
-    @classmethod
-    def of(cls, settings: Settings) -> Self:
+    def __init__(self, settings: Settings, fixed: Fixed) -> None:
         """The ELBO as an integral over z, of which a part is held in memory at a time."""
-        nodes = torch.linspace(-NODE_BOUND, NODE_BOUND, settings.nodes, dtype=DOUBLE)[None, :, None]
+        self._nodes = torch.linspace(-NODE_BOUND, NODE_BOUND, settings.nodes, dtype=DOUBLE)[None, :, None]
         spacing = 2 * NODE_BOUND / (settings.nodes - 1)
-        log_weights = (standard_gaussian_log_density(nodes[0]) + math.log(spacing))[:, None]
+        self._log_weights = (standard_gaussian_log_density(self._nodes[0]) + math.log(spacing))[:, None]
         axis = torch.linspace(-settings.half_width, settings.half_width, settings.points, dtype=DOUBLE)
         area = (2 * settings.half_width / (settings.points - 1)) ** 2
-        fixed = Fixed.of(settings)
-        elbo, gradient = 0.0, torch.zeros(())
+        self.elbo, self.gradient = 0.0, torch.zeros(())
         for z in torch.cartesian_prod(axis, axis)[None].split(max(1, TERMS // settings.nodes), 1):
-            log_q = log_marginal(fixed.q, z, nodes, log_weights)
+            log_q = self.log_marginal(fixed.q, z)
             value = (log_q.exp() * (LOG_JOINT(z) - log_q)).sum() * area
-            elbo += float(value.detach())
-            gradient = gradient + fixed.gradient(value)
-        return cls(nodes, log_weights, elbo, gradient)
+            self.elbo += float(value.detach())
+            self.gradient = self.gradient + fixed.gradient(value)
 
-
-def log_marginal(q: SemiImplicit, z: Tensor, nodes: Tensor, log_weights: Tensor) -> Tensor:
-    """log q(z) = log sum_j w_j q(z|e_j), z `[1, B, 2]`, nodes `[1, J, 1]`, log-weights `[J, 1]`, `[1, B]`."""
-    conditional = gaussian_log_density(z[:, None], q.mean(nodes)[:, :, None], 2 * q.log_scale)
-    return torch.logsumexp(log_weights + conditional, 1)
+    def log_marginal(self, q: SemiImplicit, z: Tensor) -> Tensor:
+        """log q(z) = log sum_j w_j q(z|e_j), `[1, B, 2]` to `[1, B]`."""
+        conditional = gaussian_log_density(z[:, None], q.mean(self._nodes)[:, :, None], 2 * q.log_scale)
+        return torch.logsumexp(self._log_weights + conditional, 1)
 
 
 @torch.no_grad()
-def _bounds(settings: Settings, exact: Exact) -> pd.DataFrame:
+def _bounds(settings: Settings, q: SemiImplicit, exact: Exact) -> pd.DataFrame:
     """All L share draws of z and noises, so that their bounds are compared on common random numbers."""
     generator = torch_generator(settings.seed, "implicit.identities.bound")
-    q, most = Fixed.of(settings).q.detach(), max(settings.others)
-    at_once, parts = max(1, TERMS // max(most, settings.nodes)), []
+    most, parts = max(settings.others), []
+    at_once = max(1, TERMS // max(most, settings.nodes))
     for first in range(0, settings.bound_draws, at_once):
         count = min(at_once, settings.bound_draws - first)
         specs = SIVI(most, shared=False).noise(count, dimensions=LATENT, mixing=1)
         noise = draw(specs, generator, 1, dtype=DOUBLE)
         z = q.rsample(noise)
-        perfect = LOG_JOINT(z) - log_marginal(q, z, exact.nodes, exact.log_weights)
         bounds = [
             SIVI(others).estimate(q, LOG_JOINT, {**noise, "more": noise["more"][:, :others]}).value
             for others in settings.others
         ]
-        parts.append(torch.cat([perfect, *bounds]))
+        parts.append(torch.cat([LOG_JOINT(z) - exact.log_marginal(q, z), *bounds]))
     perfect, bound = torch.cat(parts, 1).tensor_split([1])
     table = pd.DataFrame({"samples": settings.others})
     table["bound"], table["bound_se"] = _mean(bound)
@@ -165,29 +128,27 @@ def _mean(values: Tensor) -> tuple[np.ndarray, np.ndarray]:
     return values.mean(-1).numpy(), error.numpy()
 
 
-def _gradients(settings: Settings, exact: Exact, run: Run, identity: str) -> pd.DataFrame:
+def _gradients(settings: Settings, fixed: Fixed, exact: Exact, run: Run, identity: str) -> pd.DataFrame:
     estimators: dict[tuple[str, int], Objective[Any]] = {("uivi", 0): OwnNoise()}
     for length in settings.chain_lengths:  # the last state alone is kept, and the step is fixed
         kernel = hmc.Kernel(length, settings.leapfrog_steps, burn_in=length - 1)
         estimators["uivi", length] = UIVI(kernel, settings.step_size)
     estimators |= {("sivi", others): SIVI(others, shared=False) for others in settings.others}
+
+    def gradient(estimator: Objective[Any], key: tuple[str, int], i: int) -> Tensor:
+        generator = torch_generator(settings.seed, "implicit.identities.gradient", *key, i)
+        specs = estimator.noise(settings.gradient_draws, dimensions=LATENT, mixing=1)
+        noise = draw(specs, generator, 1, dtype=DOUBLE)
+        return fixed.gradient(estimator.estimate(fixed.q, LOG_JOINT, noise).surrogate.mean())
+
     rows, size = [], exact.gradient.norm()
     for key, estimator in estimators.items():
         work = Work.of(run, "{}-{}".format(*key), identity, checkpoint_seconds=10)
-        row = partial(_gradient, settings, estimator, key)
-        estimates = tabulate(row, rows=settings.gradients, work=work)
+        estimates = tabulate(partial(gradient, estimator, key), rows=settings.gradients, work=work)
         bias = float((estimates.mean(0) - exact.gradient).norm() / size)
         error = float(estimates.std(0).norm() / settings.gradients**0.5 / size)
         rows.append((*key, bias, error, bias / error))
     return pd.DataFrame(rows, columns=["estimator", "samples", "bias", "bias_se", "bias_in_errors"])
-
-
-def _gradient(settings: Settings, estimator: Objective[Any], key: tuple[str, int], i: int) -> Tensor:
-    """Estimate i, `[P]`."""
-    generator = torch_generator(settings.seed, "implicit.identities.gradient", *key, i)
-    specs = estimator.noise(settings.gradient_draws, dimensions=LATENT, mixing=1)
-    fixed, noise = Fixed.of(settings), draw(specs, generator, 1, dtype=DOUBLE)
-    return fixed.gradient(estimator.estimate(fixed.q, LOG_JOINT, noise).surrogate.mean())
 
 
 class OwnNoise(Objective[SemiImplicit]):

@@ -7,7 +7,7 @@ import numpy as np
 
 from elbogap.data import formats
 from elbogap.data.loaders import load
-from elbogap.papers.implicit.names import IMAGES
+from elbogap.papers.implicit.names import GREY
 from elbogap.papers.implicit.settings import ImplicitImages as Settings
 from elbogap.runtime import Run, numpy_generator
 from elbogap.tables import Arrays
@@ -22,17 +22,17 @@ def run(settings: Settings, run: Run) -> dict[str, dict[str, np.ndarray]]:
         `images`: `train` and `test`, bits packed by rows; `data`, real or stand-in; `dataset`.
     """
     data, name = load(run.inputs["data"]), run.keys["dataset"]
-    parts = {part: data.arrays[part] for part in ("train", "test")}
-    if IMAGES[name].grey:  # of MNIST the validation rows stay out, as in the documents
-        parts["train"] = np.concatenate([parts["train"], data.arrays["valid"]])
-        parts = {part: values > settings.threshold * WHITE for part, values in parts.items()}
+    train, test = data.arrays["train"], data.arrays["test"]
+    if name in GREY:  # of MNIST the validation rows stay out, as in the documents
+        train = np.concatenate([train, data.arrays["valid"]])
+        train, test = (values > settings.threshold * WHITE for values in (train, test))
     random = numpy_generator(settings.seed, "implicit.images", name)
-    sizes = {"train": settings.train, "test": settings.test}
-    packed = {
-        part: np.packbits(values[random.permutation(len(values))[: sizes[part]]].astype(bool), axis=1)
-        for part, values in parts.items()
-    }
-    return {"images": packed | {"data": np.array(data.kind), "dataset": np.array(name)}}
+
+    def packed(values: np.ndarray, count: int) -> np.ndarray:
+        return np.packbits(values[random.permutation(len(values))[:count]].astype(bool), axis=1)
+
+    images = {"train": packed(train, settings.train), "test": packed(test, settings.test)}
+    return {"images": images | {"data": np.array(data.kind), "dataset": np.array(name)}}
 
 
 def unpack(arrays: Arrays, part: str) -> np.ndarray:

@@ -34,7 +34,6 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame]:
 
     Raises:
         UserError: a minibatch larger than the training set.
-        OutOfTime: the time budget is spent.
     """
     data, name, training = load(run.inputs["data"]), run.keys["dataset"], settings.training
     regression = SoftmaxRegression.of(data, getattr(settings, name), training.seed, run.device)
@@ -56,7 +55,7 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame]:
             "final": by_seed({what: value.cpu().numpy() for what, value in final.items()}),
             "timing": pd.DataFrame([timing]),
         }
+        keys = {"dataset": name, "data": data.kind, "variant": data.record["variant"]}
         for kind, table in found.items():
-            keys = {"dataset": name, "data": data.kind, "variant": data.record["variant"]}
             tables[kind].append(keyed(table, **keys, method=method.name))
     return {kind: pd.concat(parts, ignore_index=True) for kind, parts in tables.items()}

@@ -27,9 +27,8 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame]:
         [read_table(path) for name, path in run.inputs.items() if name.startswith(f"{kind}_")]
         for kind in ("curves", "final", "timing")
     )
-    seeds = pd.concat(
-        [last(table, [*KEYS, "seed"], settings.last_share) for table in curves], ignore_index=True
-    )
+    keys = [*KEYS, "seed"]
+    seeds = pd.concat([last(table, keys, settings.last_share) for table in curves], ignore_index=True)
     means = pd.concat(final).groupby(KEYS)["test_loglik"].mean().rename("final_test_loglik")
     seconds = pd.concat(timing)[[*KEYS, "seconds_per_iteration"]]
     table = over_seeds(seeds, KEYS).join(means, on=KEYS).merge(seconds, on=KEYS)

@@ -7,6 +7,7 @@ up, by an amount that falls with the number of noises, while few samples push bo
 """
 
 import math
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -17,7 +18,6 @@ from elbogap import provenance
 from elbogap.densities import log_mean_exp, pairwise_gaussian_log_density
 from elbogap.evaluation.hmc_proposal import proposal
 from elbogap.evaluation.iw_svi import estimate
-from elbogap.inference.families.base import LogJoint
 from elbogap.inference.families.gaussian import DiagonalGaussian
 from elbogap.inference.families.semi_implicit import SemiImplicit
 from elbogap.inference.noise import draw
@@ -25,9 +25,9 @@ from elbogap.models.image_vae import log_joint
 from elbogap.nn.mlp import MLP
 from elbogap.nn.store import Stored
 from elbogap.papers.implicit.experiments.images import unpack
-from elbogap.papers.implicit.families import EXPLICIT_FLOOR, posterior
 from elbogap.papers.implicit.names import OF_VAE, Method
 from elbogap.papers.implicit.settings import VaeEvaluate as Settings
+from elbogap.papers.implicit.vae import GAUSSIAN_FLOOR, posterior
 from elbogap.runtime import Run, torch_generator
 from elbogap.tables import read_arrays, read_table
 from elbogap.training import Work, tabulate
@@ -43,9 +43,6 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame | dict[str, np.n
         `evaluation`: a row per seed; in nats per image the mean `test_loglik` and `test_loglik_q`, their
         standard errors over images (`_se`), and `difference`, the second less the first; `loglik`: both by
         seed and image, `[M, N]`.
-
-    Raises:
-        OutOfTime: the time budget is spent.
     """
     images = torch.from_numpy(unpack(read_arrays(run.inputs["images"]), "test")).to(run.device)
     trained, curves = Stored.load(run.inputs["models"]), read_table(run.inputs["curves"])
@@ -54,10 +51,10 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame | dict[str, np.n
 
     def row(i: int) -> Tensor:
         member, block = divmod(i, len(blocks))
-        own = {name: network.to(run.device) for name, network in trained.member(member).items()}
+        own, x = trained.member(member, run.device), blocks[block][None]
         generator = torch_generator(settings.seed, "implicit.vae_evaluate", block, device=run.device)
         both = torch.full((2, len(blocks[0])), math.nan)
-        both[:, : len(blocks[block])] = _both(settings, method, own, blocks[block][None], generator).cpu()
+        both[:, : x.shape[1]] = _both(settings, method, own, x, generator).cpu()
         return both
 
     identity = provenance.identity(__name__, settings, run)
@@ -79,21 +76,19 @@ def _both(
 ) -> Tensor:
     """Both estimates for images `[1, B, 784]`, `[2, B]` in nats."""
     joint = log_joint(networks["decoder"], x.unsqueeze(1)).detach()
-    at_once = max(1, settings.rows // x.shape[1])
+    estimated = partial(estimate, joint, at_once=max(1, settings.rows // x.shape[1]), generator=generator)
     with torch.no_grad():
         q = posterior(networks, method, x)
         if isinstance(q, SemiImplicit):
             mixing = {"mixing": q.noise(settings.own_noises, x.shape[1])["mixing"]}
             means = q.mean(draw(mixing, generator, 1)["mixing"])
             start = means.mean(1)
-            noise = draw(q.noise(settings.own_samples, x.shape[1]), generator, 1)
-            with_q = _semi_implicit_estimate(joint, q, means, q.rsample(noise))
+            z = q.rsample(draw(q.noise(settings.own_samples, x.shape[1]), generator, 1))
+            with_q = log_mean_exp(joint(z) - _estimated_log_prob(q, means, z), -2)
         else:
             start = q.mean
             of_draws = DiagonalGaussian(q.mean.unsqueeze(-3), q.log_variance.unsqueeze(-3))
-            with_q = estimate(
-                joint, of_draws, samples=settings.own_samples, at_once=at_once, generator=generator
-            )
+            with_q = estimated(of_draws, samples=settings.own_samples)
     better = proposal(
         joint,
         start,
@@ -101,20 +96,15 @@ def _both(
         kept=settings.kept,
         step_size=STEP_SIZE / start.shape[-1],
         widening=settings.widening,
-        floor=EXPLICIT_FLOOR,
+        floor=GAUSSIAN_FLOOR,
         generator=generator,
     )
-    neutral = estimate(joint, better, samples=settings.samples, at_once=at_once, generator=generator)
-    return torch.cat([neutral, with_q])
+    return torch.cat([estimated(better, samples=settings.samples), with_q])
 
 
-def _semi_implicit_estimate(joint: LogJoint, q: SemiImplicit, means: Tensor, z: Tensor) -> Tensor:
-    """log (1/S) sum_s p(x, z_s) / q^(z_s|x), `[1, B]` in nats, with q^ the mean of q(z|e_t) over fresh e_t.
-
-    The means mu(x, e_t) are `[1, T, B, L]`, the draws z_s of q `[1, S, B, L]`.
-    """
+def _estimated_log_prob(q: SemiImplicit, means: Tensor, z: Tensor) -> Tensor:
+    """log (1/T) sum_t q(z_s|e_t) of draws `[1, S, B, L]`, q(z|e_t) with means `[1, T, B, L]`: `[1, S, B]`."""
     scale = q.log_scale.exp().unsqueeze(-2)
     values, centres = (points.transpose(1, 2) / scale for points in (z, means))
     pairs = pairwise_gaussian_log_density(values, centres, variance=1.0)
-    log_q = log_mean_exp(pairs, -1) - q.log_scale.sum(-1, keepdim=True)
-    return log_mean_exp(joint(z) - log_q.mT, -2)
+    return (log_mean_exp(pairs, -1) - q.log_scale.sum(-1, keepdim=True)).mT

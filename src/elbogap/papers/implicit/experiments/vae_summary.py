@@ -22,22 +22,20 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame]:
     """
     tables, logliks = [], {}
     for name, path in run.inputs.items():
-        kind, _, rest = name.partition("_")
-        if kind == "evaluation":
+        if name.startswith("evaluation_"):
             tables.append(read_table(path))
-            key = tables[-1]["dataset"].iloc[0], tables[-1]["cell"].iloc[0]
-            logliks[key] = read_arrays(run.inputs[f"loglik_{rest}"])["loglik"]
+            loglik = read_arrays(run.inputs[name.replace("evaluation", "loglik", 1)])["loglik"]
+            logliks[tuple(tables[-1].loc[0, ["dataset", "cell"]])] = loglik
     seeds = pd.concat(tables).sort_values(["dataset", "cell", "seed"], ignore_index=True)
     groups = seeds["group"].str.split("+")
-    found = {"seeds": seeds}
-    for output, group in TABLES.items():
-        own = seeds[[group in shown for shown in groups]]
-        found[output] = _table(own, logliks, settings, output)
-    return found
+    shown = {output: seeds[[group in own for own in groups]] for output, group in TABLES.items()}
+    return {"seeds": seeds} | {
+        output: _table(own, logliks, settings, output) for output, own in shown.items()
+    }
 
 
 def _table(
-    rows: pd.DataFrame, logliks: dict[tuple[str, str], np.ndarray], settings: Settings, name: str
+    rows: pd.DataFrame, logliks: dict[tuple[str, ...], np.ndarray], settings: Settings, name: str
 ) -> pd.DataFrame:
     """A row per data set and cell."""
 
@@ -49,13 +47,10 @@ def _table(
 
     found = []
     for (dataset, cell), group in rows.groupby(["dataset", "cell"], sort=False):
-        same = rows[(rows["dataset"] == dataset) & (rows["model"] == group["model"].iloc[0])]
-        explicit = same.loc[same["method"] == "elbo", "cell"]
-        loglik = logliks[dataset, cell]
+        loglik, first = logliks[dataset, cell], group.iloc[0]
         means = resampled(loglik)
         row = {
-            **group.iloc[0][CELL],
-            "cell": cell,
+            **first[[*CELL, "cell"]],
             "seeds": len(group),
             "test_images": loglik.shape[1],
             "test_loglik": loglik.mean(),
@@ -64,8 +59,9 @@ def _table(
             "seed_high": loglik.mean(1).max(),
             **group[["test_loglik_q", "difference"]].mean(),
         }
-        if len(explicit):
-            base = logliks[dataset, explicit.iloc[0]]
+        elbo = (rows["dataset"] == dataset) & (rows["model"] == first["model"]) & (rows["method"] == "elbo")
+        if elbo.any():
+            base = logliks[dataset, rows.loc[elbo, "cell"].iloc[0]]
             row["gain"] = loglik.mean() - base.mean()
             row |= _interval("gain", means - resampled(base))
         found.append(row)

@@ -4,7 +4,6 @@ import numpy as np
 import pandas as pd
 import torch
 
-from elbogap import provenance
 from elbogap.errors import UserError
 from elbogap.nn.store import Stored
 from elbogap.papers.implicit.experiments.images import unpack
@@ -26,7 +25,6 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame | dict[str, np.n
 
     Raises:
         UserError: a minibatch larger than the training set, or an unknown cell.
-        OutOfTime: the time budget is spent.
     """
     name, dataset = run.keys["cell"], run.keys["dataset"]
     if name not in settings.cells:
@@ -39,8 +37,7 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame | dict[str, np.n
         raise UserError(
             f"implicit.vae_train: batch {settings.batch} exceeds the {len(images)} training images"
         )
-    identity = provenance.identity(__name__, settings, run)
-    work = Work.of(run, f"{dataset}-{name}", identity, settings.checkpoint_seconds)
+    work = Work.in_module(__name__, settings, run, f"{dataset}-{name}")
     found = Learning(settings, dataset, cell, range(cell.seeds)).train(images, cell.rounds, work)
     records = settings.record_rounds * np.arange(1, found.values.shape[1] + 1)
     steps = np.minimum(records, cell.rounds) * settings.round_steps

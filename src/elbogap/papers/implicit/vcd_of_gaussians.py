@@ -1,4 +1,4 @@
-"""What the lecture says of the VCD, on a Gaussian target on the line where every divergence is an integral.
+"""The alpha-VCD on Gaussian targets: its optimum in closed form, and on the line by quadrature and by chains.
 
 The leapfrog integrator of p = N(0, 1) is linear, (z', v') = A (z, v), so that one iteration has the density
 
@@ -10,9 +10,10 @@ compared with chains of :mod:`elbogap.inference.hmc` and the estimators of
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import product
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -22,7 +23,6 @@ from elbogap.inference import hmc
 from elbogap.inference.families.gaussian import DiagonalGaussian
 from elbogap.inference.noise import draw
 from elbogap.inference.objectives.contrastive import VCD
-from elbogap.papers.implicit.closed_form import leapfrog
 from elbogap.papers.implicit.settings import VcdProperties
 from elbogap.runtime import torch_generator
 
@@ -32,8 +32,48 @@ RESOLUTION = 1e-6  # of the quadrature, in nats
 COARSEST = 0.5  # nodes per standard deviation of the narrowest Gaussian are at least 1 / COARSEST
 
 
+def leapfrog(step_size: float, steps: int, variance: float = 1.0) -> np.ndarray:
+    """The matrix A of (z', v') = A (z, v) on N(0, variance), `[2, 2]`."""
+    half = np.array([[1.0, 0.0], [-0.5 * step_size / variance, 1.0]])
+    drift = np.array([[1.0, step_size], [0.0, 1.0]])
+    return np.linalg.matrix_power(half @ drift @ half, steps)
+
+
+def forgotten(step_size: float, steps: int, variances: Sequence[float], iterations: float) -> np.ndarray:
+    """c = 1 - A_zz^(2 t) of each axis of the target: the fraction of z_0's variance that is replaced.
+
+    Rejections are ignored. With c, E_{q_t} z^2 = (1 - c) E_{q_0} z^2 + c variance.
+    """
+    kept = np.array([leapfrog(step_size, steps, variance)[0, 0] for variance in variances])
+    return 1 - kept ** (2 * iterations)
+
+
+def best_scale(
+    alpha: np.ndarray | float, variances: Sequence[float], forgotten: np.ndarray | float = 1.0
+) -> np.ndarray:
+    """The sigma of q_0 = N(0, sigma^2 I) that minimises the alpha-VCD from N(0, diag(l)).
+
+    f = log p - log q_0 is quadratic, so that E_{q_t} f - E_{q_0} f = sum_i c_i (l_i - s)^2 / (2 l_i s) for
+    s = sigma^2 and c of :func:`forgotten`, and the alpha-VCD, (1 - a) KL(q_0 || p) plus a times this, has the
+    derivative 0 where
+
+        s^2 sum_i (1 - a + a c_i) / l_i - 2 (1 - a) s - a sum_i c_i l_i = 0.
+
+    a = 0 is the KL. c = 1 is t to infinity, the sum KL(q_0 || p) + a KL(p || q_0).
+    """
+    a, variance = np.asarray(alpha)[..., None], np.array(variances)
+    c = np.broadcast_to(forgotten, len(variances))
+    quadratic = ((1 - a + a * c) / variance).sum(-1)
+    linear, constant = 2 * (1 - a[..., 0]), (a * c * variance).sum(-1)
+    return np.sqrt((linear + np.sqrt(linear**2 + 4 * quadratic * constant)) / (2 * quadratic))
+
+
 def properties(settings: VcdProperties, leapfrog_steps: int) -> Iterator[dict[str, object]]:
-    """A row per mean and width of q_0, t and alpha; see `experiments.vcd_toys`.
+    """A row per `mean` and `width` of q_0, `t` and `alpha`, in nats.
+
+    KL(q_0 || p) is `kl_start`, KL(q_t || p) `kl_end`, KL(q_t || q_0) `kl_end_start`, the alpha-VCD from them
+    `divergence`; `estimate` is that of chains, with (1 - alpha) log p(x) added, and `z` how many of its
+    standard errors they differ by.
 
     Raises:
         UserError: the grid is too coarse for the narrowest q_0.
@@ -55,14 +95,12 @@ def properties(settings: VcdProperties, leapfrog_steps: int) -> Iterator[dict[st
         density = log_start.exp()
         for t in range(1, max(settings.ts) + 1):
             density = kernel @ density
-            if t not in settings.ts:
-                continue
             kl = {
                 "kl_start": divergence(log_start.exp(), log_start, log_p),
                 "kl_end": divergence(density, density.log(), log_p),
                 "kl_end_start": divergence(density, density.log(), log_start),
             }
-            for alpha in settings.alphas:
+            for alpha in settings.alphas if t in settings.ts else ():
                 exact = kl["kl_start"] + alpha * (kl["kl_end_start"] - kl["kl_end"])
                 estimate, error = estimates[t, alpha]
                 yield {
