@@ -35,7 +35,8 @@ def record(scale: str, places: Places, *, add: bool = False) -> int:
     the claims are decided from both together; so a long scale is recorded part by part.
 
     Raises:
-        UserError: there is no run, it is not finished (without `add`), or a claim cannot be decided.
+        UserError: there is no run, it is not finished (without `add`), what is recorded was changed, or a
+            claim cannot be decided.
     """
     made = results, figures = places.results(scale), places.figures(scale)
     old = places.recorded_results(scale), places.recorded_figures(scale)
@@ -58,7 +59,11 @@ def record(scale: str, places: Places, *, add: bool = False) -> int:
         shutil.rmtree(fresh, ignore_errors=True)
         fresh.mkdir(parents=True)
         if add and folder.is_dir():
-            _copy_unchanged(folder, fresh)
+            if problems := mismatches(folder):
+                more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+                remedy = f"restore what is recorded first: git checkout -- {folder}"
+                raise UserError(f"{problems[0]}{more}; {remedy}")
+            shutil.copytree(folder, fresh, dirs_exist_ok=True)
         for path in files:
             copy = fresh / path.relative_to(source)
             copy.parent.mkdir(parents=True, exist_ok=True)
@@ -86,14 +91,6 @@ def _small_tables(results: Path) -> list[Path]:
         and path.relative_to(results).parts[0] not in ("logs", "benchmarks")
         and path.stat().st_size < LARGEST
     ]
-
-
-def _copy_unchanged(old: Path, fresh: Path) -> None:
-    """Copy a recorded folder; a UserError if it is not as it was recorded."""
-    if problems := mismatches(old):
-        more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
-        raise UserError(f"{problems[0]}{more}; restore what is recorded first: git checkout -- {old}")
-    shutil.copytree(old, fresh, dirs_exist_ok=True)
 
 
 def _make_paths_relative(folder: Path, places: Places) -> None:
