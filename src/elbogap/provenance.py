@@ -100,8 +100,7 @@ def collect(
 def publish(record: Mapping[str, Any], outputs: Mapping[Path, Callable[[Path], object]]) -> None:
     """Write the outputs of a command, and beside each the record with the SHA-256 of all, as `outputs`.
 
-    Each output is written under another name first, by the function that is given for its path; then the
-    records appear, and at last the outputs. Killed at any moment, this leaves no result without a record, and
+    The records appear before the outputs: killed at any moment, this leaves no result without a record, and
     beside an old result its own record or one with another SHA-256.
 
     Raises:

@@ -39,11 +39,9 @@ def assess_all(
 ) -> pd.DataFrame:
     """The verdicts of all claims on the tables in `results/<scale>`, one row each.
 
-    In a `partial` run a claim whose table is missing is not assessed.
-
     Raises:
-        UserError: a claim cannot be decided because it, its table or its published file is broken; the
-            message names the claim.
+        UserError: a claim cannot be decided because it, its table (if missing: unless the run is `partial`)
+            or its published file is broken; the message names the claim.
     """
     read = functools.cache(tables.read_table)
     verdicts = []

@@ -38,9 +38,9 @@ def record(scale: str, places: Places, *, add: bool = False) -> int:
         UserError: there is no run, it is not finished (without `add`), what is recorded was changed, or a
             claim cannot be decided.
     """
-    made = results, figures = places.results(scale), places.figures(scale)
+    results, figures = places.results(scale), places.figures(scale)
     old = places.recorded_results(scale), places.recorded_figures(scale)
-    new = [folder.parent / ".partial" / folder.name for folder in old]
+    new = [folder.parent / ".partial" / scale for folder in old]
     aside = [folder.with_name(f"{scale}.old") for folder in new]
     for folder, kept in zip(old, aside, strict=True):
         recover_folder(folder, kept)
@@ -55,14 +55,14 @@ def record(scale: str, places: Places, *, add: bool = False) -> int:
     for result in (*small, *pictures):
         provenance.verify(result)
     small = [file for path in small for file in (path, provenance.path_for(path))]
-    for fresh, source, files, folder in zip(new, made, (small, pictures), old, strict=True):
+    for folder in filter(Path.is_dir, old if add else ()):
+        if problems := mismatches(folder):
+            more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+            raise UserError(f"{problems[0]}{more}; restore what is recorded first: git checkout -- {folder}")
+    for fresh, source, files, folder in zip(new, (results, figures), (small, pictures), old, strict=True):
         shutil.rmtree(fresh, ignore_errors=True)
         fresh.mkdir(parents=True)
         if add and folder.is_dir():
-            if problems := mismatches(folder):
-                more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
-                remedy = f"restore what is recorded first: git checkout -- {folder}"
-                raise UserError(f"{problems[0]}{more}; {remedy}")
             shutil.copytree(folder, fresh, dirs_exist_ok=True)
         for path in files:
             copy = fresh / path.relative_to(source)
