@@ -34,10 +34,10 @@ class Finding:
 
 @dataclass(frozen=True)
 class Reference:
-    """Published values by the values of key columns; a single number has no key columns and the key ()."""
+    """Published values by the values of key columns; without such columns one value, or None, of key ()."""
 
     by: tuple[str, ...]
-    values: Mapping[Key, PublishedValue]
+    values: Mapping[Key, PublishedValue | None]
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ class Group:
 
 @np.errstate(divide="ignore", invalid="ignore", over="ignore")  # what is not finite never holds
 def find(
-    rows: pd.DataFrame, check: Check, tolerance: float, spread: Sequence[str], reference: Reference | None
+    rows: pd.DataFrame, check: Check, tolerance: float, spread: Sequence[str], reference: Reference
 ) -> Finding:
     """What a check finds in the group of `per`, and of the reference's keys, that is nearest to failure.
 
@@ -78,27 +78,25 @@ def find(
         UserError: a column, a level, a cell or the row of a published value is missing, a column that is
             compared is not of numbers, a cell has several rows, or a trend has fewer than two points.
     """
-    by = reference.by if reference else ()
-    columns = (*by, *check.per)
+    columns = (*reference.by, *check.per)
     require_columns(rows, (*check.numbers(), *check.keys(), *columns, *spread), after=" in the table")
     for column in check.numbers():
         if not pd.api.types.is_numeric_dtype(rows[column]):
             raise UserError(f"column '{column}' is not of numbers")
-    missing = dict(reference.values) if reference else {}
-    findings = []
+    findings, missing = [], dict(reference.values)
     for key, group in rows.groupby(list(columns), sort=False, dropna=False) if columns else [((), rows)]:
-        cell, where = key[: len(by)], f"{_name(columns, key)}: " if columns else ""
-        if reference and cell not in reference.values:
+        cell, where = key[: len(reference.by)], f"{_name(columns, key)}: " if columns else ""
+        if cell not in reference.values:
             continue
         missing.pop(cell, None)
-        published = reference.values[cell] if reference else None
+        published = reference.values[cell]
         try:
             finding = KINDS[type(check)](Group(group, tuple(spread), published), check, tolerance)
         except UserError as error:
             raise UserError(f"{where}{error}") from error
         findings.append(replace(finding, detail=f"{where}{finding.detail}", published=published))
     for cell in missing:
-        raise UserError(f"no measured row for the published {_name(by, cell)}")
+        raise UserError(f"no measured row for the published {_name(reference.by, cell)}")
     worst = findings[int(np.argmin([finding.margin for finding in findings]))]  # NaN before every number
     of_several = f" (decisive of {len(findings)} groups)" if len(findings) > 1 else ""
     return replace(worst, detail=f"{worst.detail}{of_several}")

@@ -24,10 +24,8 @@ def recorded(places: Places) -> pd.DataFrame:
 
 def total(jobs: pd.DataFrame) -> dict[str, str]:
     """The `time` that jobs take together and the largest peak `memory`, as text."""
-    return {
-        "time": duration(jobs["seconds"].sum(min_count=1)),
-        "memory": memory(jobs["max_rss_mib"].max()),
-    }
+    seconds, most = jobs["seconds"].sum(min_count=1), jobs["max_rss_mib"].max()
+    return {"time": duration(seconds), "memory": memory(most)}
 
 
 def seconds_by_rule(places: Places | None = None) -> dict[tuple[str, str], float]:
