@@ -207,10 +207,8 @@ def _wait(device: str) -> None:
         torch.cuda.synchronize()
 
 
-def pace(
-    experiment: str, keys: Mapping[str, str], piece: Piece, peak_gflops: float, **where: Any
-) -> dict[str, Any]:
-    """The row of a :class:`~elbogap.profiling.Piece` of an experiment's cell, made on a device (`where`)."""
+def pace(experiment: str, keys: Mapping[str, str], piece: Piece, peak: float, **where: Any) -> dict[str, Any]:
+    """The row of a piece of an experiment's cell; `where` is its scale, its device and the threads."""
     gflops = piece.gflop_per_step * piece.steps_per_s
     return {
         **asdict(piece),
@@ -220,8 +218,8 @@ def pace(
         "model_steps_per_s": piece.steps_per_s * piece.members,
         "piece_hours": piece.steps / piece.steps_per_s / 3600,
         "gflops": gflops,
-        "peak_gflops": peak_gflops,
-        "peak_share": gflops / peak_gflops,
+        "peak_gflops": peak,
+        "peak_share": gflops / peak,
         "commit": provenance.git_state()["commit"],
         "torch": provenance.versions().get("torch"),
     }

@@ -149,9 +149,8 @@ def verify(result: Path) -> str:
         raise UserError(f"{path_for(result)}: holds no SHA-256 of {result.name}; {remedy}")
     found = sha256(result)
     if found != expected:
-        raise UserError(
-            f"{result}: changed since it was made: sha256 expected {expected}, found {found}; {remedy}"
-        )
+        digests = f"sha256 expected {expected}, found {found}"
+        raise UserError(f"{result}: changed since it was made: {digests}; {remedy}")
     return found
 
 
@@ -170,10 +169,7 @@ def _again(result: Path) -> str:
 
 @functools.cache
 def git_state() -> dict[str, Any]:
-    """Commit of the source tree, and whether tracked files that make results differ from it (`dirty`).
-
-    Without a commit both are None, and `why` says why.
-    """
+    """The `commit` and whether tracked files that make results differ from it (`dirty`), or `why` neither."""
     try:
         _git("ls-files", "--error-unmatch", str(digest.SOURCE / "__init__.py"))
         changes = _git("status", "--porcelain", "--untracked-files=no", "--", *TRACKED)

@@ -8,15 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import (
-    AfterValidator,
-    BeforeValidator,
-    Discriminator,
-    Field,
-    StringConstraints,
-    Tag,
-    model_validator,
-)
+from pydantic import Discriminator, Field, StringConstraints, Tag
+from pydantic.functional_validators import AfterValidator, BeforeValidator, model_validator
 
 from elbogap.config.base import Section, read, validated
 from elbogap.errors import UserError, shown
