@@ -9,7 +9,7 @@ import math
 import tempfile
 import time
 from collections.abc import Callable, Generator, Iterable, Mapping
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -31,7 +31,6 @@ MOST_PROFILED_STEPS = 50  # a step can be thousands of events
 PROFILED_FRACTION = 0.25  # of the seconds of timing
 SHOWN = 3  # of the dearest operations
 
-
 COLUMNS = [
     "scale", "rule", "device", "threads", "work", "unit", "steps", "members", "steps_per_s",
     "model_steps_per_s", "piece_hours", "gflop_per_step", "gflops", "peak_gflops", "peak_share", "busy_share",
@@ -40,8 +39,7 @@ COLUMNS = [
 ]  # fmt: skip
 """Of a table of paces: see :class:`Piece`; `piece_hours` are those of all its steps at this pace."""
 
-KEY = ["scale", "rule", "work", "device", "threads"]
-"""The columns that identify a row of a table of paces."""
+KEY = ["scale", "rule", "work", "device", "threads"]  # the columns that identify a row of a table of paces
 
 
 class Enough(Exception):
@@ -78,7 +76,7 @@ class Profile:
 
     def begin(self, label: str, unit: str, steps: int) -> None:
         """A piece of so many steps of a unit begins."""
-        self.end()
+        self.close()
         self.pieces.append(Piece(label, unit, steps))
         self._measuring = self._measure(self.pieces[-1])
         next(self._measuring)
@@ -92,7 +90,7 @@ class Profile:
         except StopIteration:
             raise Enough from None
 
-    def end(self) -> None:
+    def close(self) -> None:
         """The last piece ended, perhaps by an error: keep what was measured of it."""
         self._measuring.close()
 
@@ -154,11 +152,8 @@ def profile(work: Callable[[Run], Any], run: Run, seconds: float) -> Piece:
 
 def _watched(work: Callable[[Run], Any], run: Run, seconds: float) -> list[Piece]:
     watch = Profile(seconds, run.device)
-    with tempfile.TemporaryDirectory() as scratch, suppress(Enough):  # real checkpoints are left alone
-        try:
-            work(replace(run, watch=watch, scratch=Path(scratch), time_budget=None, deadline=math.inf))
-        finally:
-            watch.end()
+    with tempfile.TemporaryDirectory() as scratch, suppress(Enough), closing(watch):  # no real checkpoints
+        work(replace(run, watch=watch, scratch=Path(scratch), time_budget=None, deadline=math.inf))
     return watch.pieces
 
 
@@ -212,10 +207,8 @@ def _wait(device: str) -> None:
         torch.cuda.synchronize()
 
 
-def pace(
-    experiment: str, keys: Mapping[str, str], piece: Piece, peak_gflops: float, **where: Any
-) -> dict[str, Any]:
-    """The row of a :class:`~elbogap.profiling.Piece` of an experiment's cell, made on a device (`where`)."""
+def pace(experiment: str, keys: Mapping[str, str], piece: Piece, peak: float, **where: Any) -> dict[str, Any]:
+    """The row of a piece of an experiment's cell; `where` is its scale, its device and the threads."""
     gflops = piece.gflop_per_step * piece.steps_per_s
     return {
         **asdict(piece),
@@ -225,8 +218,8 @@ def pace(
         "model_steps_per_s": piece.steps_per_s * piece.members,
         "piece_hours": piece.steps / piece.steps_per_s / 3600,
         "gflops": gflops,
-        "peak_gflops": peak_gflops,
-        "peak_share": gflops / peak_gflops,
+        "peak_gflops": peak,
+        "peak_share": gflops / peak,
         "commit": provenance.git_state()["commit"],
         "torch": provenance.versions().get("torch"),
     }

@@ -100,11 +100,9 @@ def collect(
 def publish(record: Mapping[str, Any], outputs: Mapping[Path, Callable[[Path], object]]) -> None:
     """Write the outputs of a command, and beside each the record with the SHA-256 of all, as `outputs`.
 
-    The record also tells the seconds that the process spent on what, as `spent_s`.
-
-    Each output is written under another name first, by the function that is given for its path; then the
-    records appear, and at last the outputs. Killed at any moment, this leaves no result without a record, and
-    beside an old result its own record or one with another SHA-256.
+    The record also tells the seconds that the process spent on what, as `spent_s`. The records appear before the
+    outputs: killed at any moment, this leaves no result without a record, and beside an old result its own record
+    or one with another SHA-256.
 
     Raises:
         UserError: two outputs have one name, or a disk cannot take the files.
@@ -152,9 +150,8 @@ def verify(result: Path) -> str:
         raise UserError(f"{path_for(result)}: holds no SHA-256 of {result.name}; {remedy}")
     found = sha256(result)
     if found != expected:
-        raise UserError(
-            f"{result}: changed since it was made: sha256 expected {expected}, found {found}; {remedy}"
-        )
+        digests = f"sha256 expected {expected}, found {found}"
+        raise UserError(f"{result}: changed since it was made: {digests}; {remedy}")
     return found
 
 
@@ -174,10 +171,7 @@ def _again(result: Path) -> str:
 
 @functools.cache
 def git_state() -> dict[str, Any]:
-    """Commit of the source tree, and whether tracked files that make results differ from it (`dirty`).
-
-    Without a commit both are None, and `why` says why.
-    """
+    """The `commit` and whether tracked files that make results differ from it (`dirty`), or `why` neither."""
     try:
         _git("ls-files", "--error-unmatch", str(digest.SOURCE / "__init__.py"))
         changes = _git("status", "--porcelain", "--untracked-files=no", "--", *TRACKED)

@@ -40,7 +40,7 @@ def run(
     typed, frame = CHECK.validate_python(check), pd.DataFrame(rows)
     if not isinstance(published, Reference):
         published = Reference((), {(): PublishedValue(value=published, source="Table 1")})
-    return checks.find(frame, typed, tolerance, spread, published if typed.kind == "value" else None)
+    return checks.find(frame, typed, tolerance, spread, published)
 
 
 def methods(*means: float) -> dict[str, Any]:

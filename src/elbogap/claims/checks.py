@@ -34,10 +34,10 @@ class Finding:
 
 @dataclass(frozen=True)
 class Reference:
-    """Published values by the values of key columns; a single number has no key columns and the key ()."""
+    """Published values by the values of key columns; without such columns one value, or None, of key ()."""
 
     by: tuple[str, ...]
-    values: Mapping[Key, PublishedValue]
+    values: Mapping[Key, PublishedValue | None]
 
 
 @dataclass(frozen=True)
@@ -68,42 +68,35 @@ class Group:
 
 @np.errstate(divide="ignore", invalid="ignore", over="ignore")  # what is not finite never holds
 def find(
-    rows: pd.DataFrame,
-    check: Check,
-    tolerance: float,
-    spread: Sequence[str] = (),
-    reference: Reference | None = None,
+    rows: pd.DataFrame, check: Check, tolerance: float, spread: Sequence[str], reference: Reference
 ) -> Finding:
-    """What a check finds in the group nearest to failure, which decides.
+    """What a check finds in the group of `per`, and of the reference's keys, that is nearest to failure.
 
-    The groups are those of `per`, and with a reference those of its keys, too. Measured cells without a
-    published value are of no concern here; the reverse is an error.
+    Measured cells without a published value are of no concern here; the reverse is an error.
 
     Raises:
         UserError: a column, a level, a cell or the row of a published value is missing, a column that is
             compared is not of numbers, a cell has several rows, or a trend has fewer than two points.
     """
-    by = reference.by if reference else ()
-    columns = (*by, *check.per)
+    columns = (*reference.by, *check.per)
     require_columns(rows, (*check.numbers(), *check.keys(), *columns, *spread), after=" in the table")
     for column in check.numbers():
         if not pd.api.types.is_numeric_dtype(rows[column]):
             raise UserError(f"column '{column}' is not of numbers")
-    missing = dict(reference.values) if reference else {}
-    findings = []
+    findings, missing = [], dict(reference.values)
     for key, group in rows.groupby(list(columns), sort=False, dropna=False) if columns else [((), rows)]:
-        cell, where = key[: len(by)], f"{_name(columns, key)}: " if columns else ""
-        if reference and cell not in reference.values:
+        cell, where = key[: len(reference.by)], f"{_name(columns, key)}: " if columns else ""
+        if cell not in reference.values:
             continue
         missing.pop(cell, None)
-        published = reference.values[cell] if reference else None
+        published = reference.values[cell]
         try:
             finding = KINDS[type(check)](Group(group, tuple(spread), published), check, tolerance)
         except UserError as error:
             raise UserError(f"{where}{error}") from error
         findings.append(replace(finding, detail=f"{where}{finding.detail}", published=published))
     for cell in missing:
-        raise UserError(f"no measured row for the published {_name(by, cell)}")
+        raise UserError(f"no measured row for the published {_name(reference.by, cell)}")
     worst = findings[int(np.argmin([finding.margin for finding in findings]))]  # NaN before every number
     of_several = f" (decisive of {len(findings)} groups)" if len(findings) > 1 else ""
     return replace(worst, detail=f"{worst.detail}{of_several}")
@@ -114,9 +107,10 @@ def _ordering(group: Group, check: specification.Ordering, tolerance: float) -> 
     grid = group.grid(check.metric, check.column, check.order)
     j, steps = _worst_step(grid)
     measured = ", ".join(f"{a} {number(m)}" for a, m in zip(check.order, grid.mean(axis=0), strict=True))
-    difference = f"{check.order[j + 1]} - {check.order[j]} = {number(steps.mean())}"
-    detail = f"{difference}, must exceed {number(tolerance)}"
-    return _finding(grid, steps.mean() - tolerance, measured, steps, detail, strict=True)
+    step = f"{check.order[j + 1]} - {check.order[j]} = {number(steps.mean())}"
+    detail = f"{step}, must exceed {number(tolerance)}"
+    finding = _finding(grid, steps.mean() - tolerance, measured, steps, detail)
+    return replace(finding, holds=finding.margin > 0)
 
 
 def _value(group: Group, check: specification.Value, tolerance: float) -> Finding:
@@ -155,9 +149,8 @@ def _monotone(group: Group, check: specification.Monotone, tolerance: float) -> 
     j, steps = _worst_step(grid, sign)
     means = [number(mean) for mean in grid.mean(axis=0)]
     measured = ", ".join(means if len(means) <= 6 else [*means[:3], "...", *means[-3:]])
-    place = f"from {check.along} {number(points[j])} to {number(points[j + 1])}"
-    asked = f"must be {check.direction} up to {number(tolerance)}"
-    detail = f"step {number(steps.mean())} {place}, {asked}"
+    step = f"step {number(steps.mean())} from {check.along} {number(points[j])} to {number(points[j + 1])}"
+    detail = f"{step}, must be {check.direction} up to {number(tolerance)}"
     return _finding(grid, sign * steps.mean() + tolerance, measured, steps, detail)
 
 
@@ -179,7 +172,8 @@ def _bound(group: Group, check: specification.Bound, tolerance: float) -> Findin
     line = "" if averaged else f"line {group.rows.index[j] + 2} of the table: "
     detail = f"{line}{side} bound {number(limit)} up to {number(tolerance)}"
     used = group.rows[list(check.numbers())].to_numpy(float)
-    return _finding(used, slack + tolerance, number(measured), slacks[side] if averaged else (), detail)
+    deciding = slacks[side] if averaged else np.empty(0)
+    return _finding(used, slack + tolerance, number(measured), deciding, detail)
 
 
 KINDS: Mapping[type[Check], Callable[..., Finding]] = {
@@ -198,21 +192,12 @@ def _worst_step(grid: np.ndarray, sign: float = 1.0) -> tuple[int, np.ndarray]:
     return j, steps[:, j]
 
 
-def _finding(
-    cells: np.ndarray,
-    margin: float,
-    measured: str,
-    deciding: Sequence[float] | np.ndarray,
-    detail: str,
-    *,
-    strict: bool = False,
-) -> Finding:
-    """A finding that holds by its margin (beyond zero if strict) and only if every value is finite."""
+def _finding(cells: np.ndarray, margin: float, measured: str, deciding: np.ndarray, detail: str) -> Finding:
+    """A finding that holds by its margin and only if every value is finite."""
     if not np.isfinite(cells).all():
         margin, detail = np.nan, f"{detail}; a measured value is not finite"
-    holds = bool(margin > 0 if strict else margin >= 0)
     spread = float(np.std(deciding, ddof=1)) if len(deciding) > 1 else None
-    return Finding(holds, measured, spread, detail, float(margin))
+    return Finding(bool(margin >= 0), measured, spread, detail, float(margin))
 
 
 def require_columns(rows: pd.DataFrame, columns: Iterable[str], before: str = "", after: str = "") -> None:

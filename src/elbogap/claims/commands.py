@@ -1,6 +1,4 @@
-"""The commands `claims` (decide all claims of a scale), `claims-check` (fail if a required one failed) and
-`verify` (decide the claims of the recorded runs again).
-"""
+"""The commands `claims`, `claims-check` and `verify`."""
 
 import argparse
 import sys

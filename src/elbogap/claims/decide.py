@@ -51,11 +51,9 @@ def decide(
 
 def page(verdicts: pd.DataFrame, scale: str) -> str:
     """One self-contained HTML page, grouped by document; all text is escaped."""
+    loader = jinja2.FileSystemLoader(Path(__file__).parent)
     environment = jinja2.Environment(
-        autoescape=True,
-        trim_blocks=True,
-        undefined=jinja2.StrictUndefined,
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        autoescape=True, trim_blocks=True, undefined=jinja2.StrictUndefined, loader=loader
     )
     return environment.get_template("page.html.jinja").render(
         scale=scale,

@@ -11,15 +11,7 @@ from pydantic import ValidationError
 from elbogap import tables
 from elbogap.claims import checks, specification
 from elbogap.claims.checks import Finding, Reference, require_columns
-from elbogap.claims.specification import (
-    AtScale,
-    Claim,
-    PublishedFile,
-    PublishedValue,
-    Status,
-    Value,
-    number,
-)  # fmt: skip
+from elbogap.claims.specification import AtScale, Claim, PublishedFile, PublishedValue, Status, number
 from elbogap.errors import UserError
 
 REPRODUCED, NOT_REPRODUCED, NOT_ASSESSED = VERDICTS = ("reproduced", "not reproduced", "not assessed")
@@ -39,11 +31,9 @@ def assess_all(
 ) -> pd.DataFrame:
     """The verdicts of all claims on the tables in `results/<scale>`, one row each.
 
-    In a `partial` run a claim whose table is missing is not assessed.
-
     Raises:
-        UserError: a claim cannot be decided because it, its table or its published file is broken; the
-            message names the claim.
+        UserError: a claim cannot be decided because it, its table (if missing: unless the run is `partial`)
+            or its published file is broken; the message names the claim.
     """
     read = functools.cache(tables.read_table)
     verdicts = []
@@ -81,7 +71,7 @@ def _decide(
 
 
 def _row(claim: Claim, asked: AtScale, verdict: str, detail: str, finding: Finding | None) -> dict[str, Any]:
-    compared = finding.published if finding and finding.published else claim.published
+    compared = finding.published if finding else claim.published
     stated = compared if isinstance(compared, PublishedValue) else None
     return {
         **{name: getattr(claim, name) for name in ("id", "item", "statement", "note")},
@@ -112,17 +102,14 @@ def select(rows: pd.DataFrame, claim: Claim) -> pd.DataFrame:
     return rows
 
 
-def reference_of(claim: Claim, published: Path) -> Reference | None:
-    """The published values that a check needs; `select` applies to their file where it has the column.
+def reference_of(claim: Claim, published: Path) -> Reference:
+    """The published values of a claim; `select` applies to their file where it has the column.
 
     Raises:
         UserError: the file is missing, lacks a column or a source, has a key twice, or no value is left.
     """
-    if not isinstance(claim.check, Value):
-        return None
-    if isinstance(claim.published, PublishedValue):
+    if not isinstance(claim.published, PublishedFile):
         return Reference((), {(): claim.published})
-    assert isinstance(claim.published, PublishedFile)  # the specification refuses a value check without it
     path, column, by = published / claim.published.file, claim.published.column, claim.published.by
     rows = tables.read_table(path)
     require_columns(rows, (*by, column, "source"), before=f"{path}: ")

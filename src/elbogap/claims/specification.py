@@ -8,22 +8,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import (
-    AfterValidator,
-    BeforeValidator,
-    Discriminator,
-    Field,
-    StringConstraints,
-    Tag,
-    model_validator,
-)
+from pydantic import Discriminator, Field, StringConstraints, Tag
+from pydantic.functional_validators import AfterValidator, BeforeValidator, model_validator
 
 from elbogap.config.base import Section, read, validated
 from elbogap.errors import UserError, shown
 from elbogap.places import visible
 
-Level = bool | int | float | str
-"""A value of a column by which rows are chosen or compared."""
+Level = bool | int | float | str  # a value of a column by which rows are chosen or compared
 Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
 _OneOrList = BeforeValidator(lambda given: given if isinstance(given, list | tuple) else (given,))
 Columns = Annotated[tuple[Text, ...], _OneOrList]
@@ -216,16 +208,15 @@ class ClaimsFile(Section):
     claims: Annotated[tuple[dict[str, Any], ...], Field(min_length=1)]
 
 
-Claims = Sequence[tuple[str, Claim]]
-"""The key of a document and a claim of it."""
+Claims = Sequence[tuple[str, Claim]]  # each with the key of its document
 
 
 def load(paper: Path) -> Claims:
     """The claims of all documents, from the files `<document>/claims.yaml`, in the order of the keys.
 
     Raises:
-        UserError: a file is unreadable or breaks the form, or an id is used twice; the message names the
-            file, the claim and the key.
+        UserError: a file is unreadable or breaks the form (the message names the claim and the key), or an id
+            is used twice.
     """
     found: list[tuple[str, Claim]] = []
     homes: dict[str, Path] = {}

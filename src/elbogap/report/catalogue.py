@@ -11,9 +11,7 @@ from elbogap.errors import UserError
 from elbogap.places import visible
 from elbogap.scales import DOCUMENTS
 
-Kind = Literal["figure", "table", "report"]
 _NAME = re.compile(r"(fig|tab)\d*_\w+")
-_KINDS: dict[str, Kind] = {"fig": "figure", "tab": "table"}
 _HEADING = re.compile(r"\*\*(?P<label>[^:*]+): (?P<title>[^*]+)\*\*")
 
 
@@ -36,7 +34,7 @@ class Target:
     name: str  # stem of the files, e.g. `fig01_posterior_2d`
     label: str  # e.g. `Figure 1`, `Figure 5 (slide 59)` or `Gaps (ours)`
     title: str  # one line without a full stop
-    kind: Kind
+    kind: Literal["figure", "table", "report"]
     caption: str = ""  # plain text
 
     def files(self, scale: str) -> list[str]:
@@ -66,8 +64,9 @@ def targets(paper: Path, document: str, made: Iterable[Path] = ()) -> list[Targe
         if path := captions.get(name):
             label, title = heading(path)
             caption = plain_text(path.read_text(encoding="utf-8").partition("\n")[2])
-        if match := _NAME.fullmatch(name):
-            found.append(Target(document, name, label, title, _KINDS[match[1]], caption))
+        if _NAME.fullmatch(name):
+            kind: Literal["figure", "table"] = "figure" if name.startswith("fig") else "table"
+            found.append(Target(document, name, label, title, kind, caption))
     return found
 
 

@@ -24,10 +24,8 @@ def recorded(places: Places) -> pd.DataFrame:
 
 def total(jobs: pd.DataFrame) -> dict[str, str]:
     """The `time` that jobs take together and the largest peak `memory`, as text."""
-    return {
-        "time": duration(jobs["seconds"].sum(min_count=1)),
-        "memory": memory(jobs["max_rss_mib"].max()),
-    }
+    seconds, most = jobs["seconds"].sum(min_count=1), jobs["max_rss_mib"].max()
+    return {"time": duration(seconds), "memory": memory(most)}
 
 
 def seconds_by_rule(places: Places | None = None) -> dict[tuple[str, str], float]:
@@ -41,11 +39,7 @@ def seconds_by_rule(places: Places | None = None) -> dict[tuple[str, str], float
 
 
 class TimeLeft:
-    """The time that the remaining jobs of a run take, by their recorded costs and the pace of this machine.
-
-    The pace is the recorded seconds of the jobs that have finished here, divided by the seconds since the
-    beginning of the run.
-    """
+    """The time that the rest of a run takes by its recorded costs, at the pace of the jobs finished here."""
 
     def __init__(self, jobs: Mapping[str, int], seconds: Mapping[tuple[str, str], float]) -> None:
         """Begin a run of so many jobs by rule, whose recorded costs are given by scale and rule."""
@@ -61,7 +55,7 @@ class TimeLeft:
         text = f"{self._total - left} of {self._total} jobs done"
         rest = sum(count * self._seconds[scale, name] for name, count in known.items())
         if self._recorded and rest:
-            pace = self._recorded / (time.monotonic() - self._started)
+            pace = self._recorded / (time.monotonic() - self._started)  # recorded seconds per second
             text += f", about {duration(rest / pace)} left"
         if unknown := left - sum(known.values()):
             text += f", {unknown} without a recorded cost"

@@ -232,19 +232,16 @@ def _environment(records: Iterable[Mapping[str, Any]]) -> list[list[str]]:
 
 def _settings(records: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """The operative settings of each experiment, as its results' records keep them."""
-    found: dict[str, dict[str, Any]] = {}
-    for record in records:
-        name = experiment_of(record.get("module", ""))
-        if name and record.get("settings"):
-            found.setdefault(name, record["settings"])
+
+    def shown(value: Any) -> str:
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            return number(value, digits=8)
+        text = value if isinstance(value, str) else json.dumps(value)
+        return text if len(text) <= WIDEST_VALUE else f"{text[:WIDEST_VALUE]} …"
+
+    made_by = [(experiment_of(record.get("module", "")), record.get("settings")) for record in records]
+    found = {name: settings for name, settings in reversed(made_by) if name and settings}  # the first counts
     return [
-        {"experiment": name, "values": [[key, _setting(value)] for key, value in provenance.flat(settings)]}
+        {"experiment": name, "values": [[key, shown(value)] for key, value in provenance.flat(settings)]}
         for name, settings in sorted(found.items())
     ]
-
-
-def _setting(value: Any) -> str:
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        return number(value, digits=8)
-    text = value if isinstance(value, str) else json.dumps(value)
-    return text if len(text) <= WIDEST_VALUE else f"{text[:WIDEST_VALUE]} …"

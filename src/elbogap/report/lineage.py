@@ -57,7 +57,7 @@ class Lineage:
         self.record = functools.cache(self._record)
 
     def _record(self, product: str) -> dict[str, Any]:
-        """What made a product; empty if there is no record beside it, a UserError if it is damaged."""
+        """What made a product; empty if there is no record beside it."""
         path = self.places.work / product
         return provenance.read(path) if provenance.path_for(path).is_file() else {}
 
@@ -78,16 +78,12 @@ class Lineage:
         return any(record.get("kind") == "stand-in" for record in data)
 
     def costs(self, products: Iterable[str]) -> pd.DataFrame:
-        """The measured jobs behind some products, each once: all cost columns from the rule on.
-
-        The peak memory in a result's record counts before that of Snakemake, which may have seen the caller
-        of a warm interpreter.
-        """
+        """The measured jobs behind some products, each once: all cost columns from the rule on."""
         rows: dict[str, tuple[Any, ...]] = {}
         for product in self.upstream(products):
             if job := self.producers.get(product):
                 run = self.record(product).get("run", {})
-                memory = run.get("peak_memory_mib", job.max_rss_mib)
+                memory = run.get("peak_memory_mib", job.max_rss_mib)  # Snakemake may see the caller alone
                 device, on_gpu = run.get("device_name") or run.get("device"), run.get("peak_gpu_memory_mib")
                 rows.setdefault(job.rule, (job.rule, job.seconds, memory, job.threads, device, on_gpu))
         return pd.DataFrame(rows.values(), columns=COLUMNS[3:])

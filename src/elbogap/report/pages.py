@@ -79,17 +79,19 @@ def _cost(jobs: pd.DataFrame) -> str:
 
 def _claims(places: Places) -> Iterable[str]:
     """All claims with the verdicts of the recorded run, failures included."""
-    verdicts = claims(places.recorded_results(RECORDED) / "claims.csv")
-    return _verdicts(verdicts) if verdicts else [NOTHING]
+    return _verdicts(places, RECORDED) or [NOTHING]
 
 
-def _verdicts(verdicts: Iterable[dict[str, str]]) -> list[str]:
+def _verdicts(places: Places, scale: str, *, decided: bool = False) -> list[str]:
+    """The verdicts of a recorded run, or of the claims that it decided; nothing if there are none."""
     rows = [
         [f"`{row['id']}`", row["statement"], f"**{row['verdict']}**"]
         + [row[name] for name in ("criterion", "measured", "published")]
-        for row in verdicts
+        for row in claims(places.recorded_results(scale) / "claims.csv")
+        if not (decided and row["verdict"] == NOT_ASSESSED)
     ]
-    return _table(["claim", "statement", "verdict", "criterion", "measured", "published"], rows)
+    header = ["claim", "statement", "verdict", "criterion", "measured", "published"]
+    return _table(header, rows) if rows else []
 
 
 def _paper(places: Places) -> Iterable[str]:
@@ -101,10 +103,9 @@ def _paper(places: Places) -> Iterable[str]:
             file = places.project / target.files(f"reference/{PAPER}")[-1]
             names[file.is_file()].append(f"`{target.name}`")
         rows.append([document.key, *(", ".join(names[known]) or DASH for known in (True, False))])
-    verdicts = claims(places.recorded_results(PAPER) / "claims.csv")
-    decided = [row for row in verdicts if row["verdict"] != NOT_ASSESSED]
-    lines = _table(["document", "recorded", "not recorded"], rows)
-    return [*lines, "", *_verdicts(decided)] if decided else lines
+    targets = _table(["document", "recorded", "not recorded"], rows)
+    verdicts = _verdicts(places, PAPER, decided=True)
+    return [*targets, "", *verdicts] if verdicts else targets
 
 
 def _paces(places: Places) -> Iterable[str]:

@@ -17,8 +17,7 @@ def typeset(
 ) -> list[bytes]:
     """The report (:func:`~elbogap.report.gather.gather`) as one file, or as one picture per page.
 
-    Equal data, sources and figures (paths in `work`) give equal bytes on all machines, as only the fonts
-    that come with Typst are used.
+    Equal data, sources and figures (paths in `work`) give equal bytes: only Typst's own fonts are used.
 
     Raises:
         UserError: Typst refuses the sources, the notes or a figure; the message is Typst's own.

@@ -35,11 +35,12 @@ def record(scale: str, places: Places, *, add: bool = False) -> int:
     the claims are decided from both together; so a long scale is recorded part by part.
 
     Raises:
-        UserError: there is no run, it is not finished (without `add`), or a claim cannot be decided.
+        UserError: there is no run, it is not finished (without `add`), what is recorded was changed, or a
+            claim cannot be decided.
     """
-    made = results, figures = places.results(scale), places.figures(scale)
+    results, figures = places.results(scale), places.figures(scale)
     old = places.recorded_results(scale), places.recorded_figures(scale)
-    new = [folder.parent / ".partial" / folder.name for folder in old]
+    new = [folder.parent / ".partial" / scale for folder in old]
     aside = [folder.with_name(f"{scale}.old") for folder in new]
     for folder, kept in zip(old, aside, strict=True):
         recover_folder(folder, kept)
@@ -54,11 +55,15 @@ def record(scale: str, places: Places, *, add: bool = False) -> int:
     for result in (*small, *pictures):
         provenance.verify(result)
     small = [file for path in small for file in (path, provenance.path_for(path))]
-    for fresh, source, files, folder in zip(new, made, (small, pictures), old, strict=True):
+    for folder in filter(Path.is_dir, old if add else ()):
+        if problems := mismatches(folder):
+            more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+            raise UserError(f"{problems[0]}{more}; restore what is recorded first: git checkout -- {folder}")
+    for fresh, source, files, folder in zip(new, (results, figures), (small, pictures), old, strict=True):
         shutil.rmtree(fresh, ignore_errors=True)
         fresh.mkdir(parents=True)
         if add and folder.is_dir():
-            _copy_unchanged(folder, fresh)
+            shutil.copytree(folder, fresh, dirs_exist_ok=True)
         for path in files:
             copy = fresh / path.relative_to(source)
             copy.parent.mkdir(parents=True, exist_ok=True)
@@ -86,14 +91,6 @@ def _small_tables(results: Path) -> list[Path]:
         and path.relative_to(results).parts[0] not in ("logs", "benchmarks")
         and path.stat().st_size < LARGEST
     ]
-
-
-def _copy_unchanged(old: Path, fresh: Path) -> None:
-    """Copy a recorded folder; a UserError if it is not as it was recorded."""
-    if problems := mismatches(old):
-        more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
-        raise UserError(f"{problems[0]}{more}; restore what is recorded first: git checkout -- {old}")
-    shutil.copytree(old, fresh, dirs_exist_ok=True)
 
 
 def _make_paths_relative(folder: Path, places: Places) -> None:
