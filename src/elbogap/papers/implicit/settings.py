@@ -46,10 +46,11 @@ class QTraining(Seeded, Resumable):
 
 
 class Rates(Section):
-    """Learning rates at the beginning."""
+    """Learning rates at the beginning, and how many seeds are trained with them."""
 
     learning_rate: Rate = setting("Learning rate of means, and of a model.")
     deviation_share: Positive = setting("Learning rate of standard deviations over that of means.")
+    seeds: Count = setting("Independent repetitions.")
 
 
 class AdversarialGame(Section):
@@ -113,7 +114,6 @@ class Toys(QTraining, Rates):
     burn_in: Natural = setting("Iterations of UIVI's chains that are dropped and adapt the step.")
     kept: Count = setting("Iterations of UIVI's chains that are averaged.")
     adaptation_rate: Decay = setting("Rate at which the leapfrog step adapts.")
-    seeds: Count = setting("Independent repetitions.")
     elbo_blocks: Integer = setting("Independent blocks of the measured ELBO.", ge=2)
     elbo_draws: Count = setting("Draws of z in each block.")
     elbo_noises: Count = setting("Further noises in each block.")
@@ -235,7 +235,6 @@ class SoftmaxTraining(QTraining, Rates):
     elbo_noises: Count = setting("Noises that estimate log q(z) of a measured ELBO.")
     test_draws: Count = setting("Draws z of a measured test log-likelihood.")
     draws_at_once: Count = setting("Draws held in memory at once.")
-    seeds: Count = setting("Independent repetitions.")
 
 
 class Regression(Section):
@@ -291,7 +290,6 @@ class VaeCell(Rates):
     alpha: Share = setting("Weight of the contrastive term of VCD.")
     initialisation: Literal["xavier", "wide"] = setting("How networks' weights are drawn.")
     rounds: Count = setting("Length of the training.", unit="rounds")
-    seeds: Count = setting("Independent repetitions.")
 
     @model_validator(mode="after")
     def _refinements_where_used(self) -> Self:

@@ -189,7 +189,12 @@ class Inference:
         conditional = exact.conditional_log_prob(in_double)
         ratios = exact.log_ratios(in_double)(normals(settings.elbo_noises, mixing).double())
         ratios_with_own = torch.cat([torch.zeros_like(ratios[..., :1]), ratios], -1)
-        joint = self._log_joint_of_all(q.rsample(own))
+        z = q.rsample(own)
+        likelihoods = [
+            regression.log_likelihoods(some, *(part[None] for part in regression.train)).double().sum(1)
+            for some in z.split(settings.draws_at_once, 1)
+        ]
+        joint = torch.cat(likelihoods, -1) + standard_gaussian_log_density(z.double())
         together, apart = [], []
         for first in range(0, num_test_draws, settings.draws_at_once):
             z = q.rsample(noise(min(settings.draws_at_once, num_test_draws - first)))
@@ -203,15 +208,6 @@ class Inference:
             "test_loglik": log_mean_exp(torch.cat(together, -1), -1) / len(regression.test.labels),
             "test_loglik_marginal": marginal,
         }
-
-    def _log_joint_of_all(self, z: Tensor) -> Tensor:
-        """The log joint of all training points at draws `[M, S, D]`: `[M, S]`, in float64."""
-        points = [part[None] for part in self.regression.train]
-        sums = [
-            self.regression.log_likelihoods(some, *points).double().sum(1)
-            for some in z.split(self.settings.draws_at_once, 1)
-        ]
-        return torch.cat(sums, -1) + standard_gaussian_log_density(z.double())
 
     @property
     def _device(self) -> str:

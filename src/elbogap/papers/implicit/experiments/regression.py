@@ -26,11 +26,9 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame]:
     """Train all methods on the data set `dataset` (key), whose record is the input `data`.
 
     Returns:
-        `curves`: per method, seed and `iteration` the columns of
-        :meth:`elbogap.papers.implicit.softmax_regression.Inference.estimates`; `variant`, which files the
-        data came from (the HAPT of a `mirror` has its features computed anew from the raw signals); `final`:
-        the same of the last networks with more draws; `timing`: per method `seconds_per_iteration` of one
-        member on this device.
+        `curves`: the estimates of :class:`Inference` by method, seed and `iteration`; `final`: those of the
+        last networks with more draws; `timing`: seconds per iteration of one member on this device. The HAPT
+        whose `variant` is `mirror` has its features computed anew from the raw signals.
 
     Raises:
         UserError: a minibatch larger than the training set.

@@ -15,10 +15,8 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame]:
     """Summarise the inputs `evaluation_<dataset>_<cell>` and `loglik_<dataset>_<cell>`.
 
     Returns:
-        `seeds`: all evaluations, a row per seed; `tab01`, `tab02`, `steps`: per model `seeds`, `test_loglik`
-        (neutral), a bootstrap interval over images (`_low`, `_high`) and the range over seeds (`seed_low`,
-        `_high`), `test_loglik_q` (own q), `difference` of the two, and `gain` over the explicit q of the same
-        data set, model and table, with an interval over the same images.
+        `seeds`: all evaluations, a row per seed; `tab01`, `tab02`, `steps`: a row per data set and cell, with
+        bootstrap intervals over images (`_low`, `_high`), and the range over seeds (`seed_low`, `_high`).
     """
     tables, logliks = [], {}
     for name, path in run.inputs.items():
