@@ -3,10 +3,9 @@
 p(z) = N(0, I_2), p(x|z) = N(x; z_1^2 + z_2, s^2). Members, one per seed, are trained together.
 """
 
-from dataclasses import dataclass
 from functools import partial
-from typing import Self
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -41,25 +40,16 @@ def best_gaussian(settings: Settings) -> float:
     return largest_elbo(model(settings), starts, correlated=True)
 
 
-@dataclass(frozen=True)
-class Posterior:
-    """On a square grid with points `[G]` per axis p(z|x), `[G, G]`, and log p(x) in nats.
+def posterior(settings: Settings) -> dict[str, np.ndarray]:
+    """On a square grid with points `axis` `[G]` the `posterior` p(z|x), `[G, G]`, and `log_evidence` in nats.
 
-    The rectangle rule's error decays exponentially here.
+    By the rectangle rule, whose error decays exponentially here.
     """
-
-    axis: Tensor
-    density: Tensor
-    log_evidence: float
-
-    @classmethod
-    def of(cls, settings: Settings) -> Self:
-        """The posterior of the settings' observation."""
-        axis = torch.linspace(-settings.half_width, settings.half_width, settings.grid, dtype=torch.float64)
-        z = torch.cartesian_prod(axis, axis).view(len(axis), len(axis), DIMENSION)
-        log_joint = model(settings)(z)
-        log_evidence = log_joint.logsumexp((0, 1)) + 2 * (axis[1] - axis[0]).log()
-        return cls(axis, (log_joint - log_evidence).exp(), float(log_evidence))
+    axis = torch.linspace(-settings.half_width, settings.half_width, settings.grid, dtype=torch.float64)
+    log_joint = model(settings)(torch.stack(torch.meshgrid(axis, axis, indexing="ij"), -1))
+    log_evidence = log_joint.logsumexp((0, 1)) + 2 * (axis[1] - axis[0]).log()
+    density = (log_joint - log_evidence).exp()
+    return {"axis": axis.numpy(), "posterior": density.numpy(), "log_evidence": log_evidence.numpy()}
 
 
 def log_ratio(discriminator: MLP, z: Tensor) -> Tensor:
@@ -129,10 +119,8 @@ class Game:
         return torch.stack([self._elbo(noise).double(), elbo])
 
     def _elbo(self, noise: Tensor) -> Tensor:
-        q, objective = (
-            Implicit(self._q, self._settings.noise),
-            DensityRatio(partial(log_ratio, self._discriminator)),
-        )
+        q = Implicit(self._q, self._settings.noise)
+        objective = DensityRatio(partial(log_ratio, self._discriminator))
         return objective.estimate(q, self._model, {"normal": noise}).mean()
 
     def _normal(self, purpose: str, i: int, *shape: int) -> Tensor:

@@ -24,7 +24,7 @@ from elbogap import provenance
 from elbogap.ensemble import minibatches
 from elbogap.nn.mlp import MLP
 from elbogap.papers.implicit.frames import by_seed, keyed, over_seeds
-from elbogap.papers.implicit.game import Game, Posterior, best_gaussian, improve, log_ratio
+from elbogap.papers.implicit.game import Game, best_gaussian, improve, log_ratio, posterior
 from elbogap.papers.implicit.members import normal, streams
 from elbogap.papers.implicit.settings import DensityRatio as Settings
 from elbogap.papers.implicit.settings import FiniteSample
@@ -48,7 +48,7 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame | dict[str, np.n
     own, finite, tables, draws = settings.game, settings.finite_sample, [], []
     identity = provenance.identity(__name__, settings, run)
     work = functools.partial(Work.of, run, identity=identity, checkpoint_seconds=10)
-    posterior, step = Posterior.of(own), own.round_steps * np.arange(1, own.rounds + 1)
+    step = own.round_steps * np.arange(1, own.rounds + 1)
     for steps in own.discriminator_steps:
         game = Game(own, steps, settings.seed, run.device)
         estimate, elbo = game.train(work(f"discriminator-steps-{steps}")).permute(1, 2, 0).numpy()
@@ -56,10 +56,7 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame | dict[str, np.n
         tables.append(keyed(values, discriminator_steps=steps))
         draws.append(game.sample(own.shown)[0].cpu().numpy())
     curves = pd.concat(tables, ignore_index=True)
-    samples = {
-        "axis": posterior.axis.numpy(),
-        "posterior": posterior.density.numpy(),
-        "log_evidence": np.array(posterior.log_evidence),
+    samples = posterior(own) | {
         "discriminator_steps": np.array(own.discriminator_steps),
         "z": np.stack(draws),
     }
@@ -74,7 +71,7 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame | dict[str, np.n
     dimensions = pd.concat(tables, ignore_index=True)
     return {
         "curves": curves,
-        "training": _last_half(curves, posterior.log_evidence, best_gaussian(own)),
+        "training": _last_half(curves, float(samples["log_evidence"]), best_gaussian(own)),
         "samples": samples,
         "dimensions": dimensions,
         "table": _summary(finite.divergence, dimensions),

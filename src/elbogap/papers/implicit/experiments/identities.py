@@ -94,7 +94,7 @@ class Exact:
 
 @torch.no_grad()
 def _bounds(settings: Settings, q: SemiImplicit, exact: Exact) -> pd.DataFrame:
-    """All L share draws of z and noises, so that their bounds are compared on common random numbers."""
+    """The bounds of all L, from common random numbers."""
     generator = torch_generator(settings.seed, "implicit.identities.bound")
     most, parts = max(settings.others), []
     at_once = max(1, TERMS // max(most, settings.nodes))

@@ -79,7 +79,7 @@ def semi_implicit(networks: Mapping[str, MLP]) -> SemiImplicit:
 
 @dataclass(frozen=True)
 class Ensemble:
-    """Fits by one method; members are targets with seeds."""
+    """The training and evaluation of q by one method; members are targets with seeds."""
 
     settings: Settings
     method: Method

@@ -25,11 +25,8 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame]:
             loglik = read_arrays(run.inputs[name.replace("evaluation", "loglik", 1)])["loglik"]
             logliks[tuple(tables[-1].loc[0, ["dataset", "cell"]])] = loglik
     seeds = pd.concat(tables).sort_values(["dataset", "cell", "seed"], ignore_index=True)
-    groups = seeds["group"].str.split("+")
-    shown = {output: seeds[[group in own for own in groups]] for output, group in TABLES.items()}
-    return {"seeds": seeds} | {
-        output: _table(own, logliks, settings, output) for output, own in shown.items()
-    }
+    shown = {name: seeds[seeds["group"].str.contains(rf"\b{group}\b")] for name, group in TABLES.items()}
+    return {"seeds": seeds} | {name: _table(rows, logliks, settings, name) for name, rows in shown.items()}
 
 
 def _table(
