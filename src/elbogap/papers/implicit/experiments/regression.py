@@ -37,6 +37,7 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame]:
     regression = SoftmaxRegression.of(data, getattr(settings, name), training.seed, run.device)
     timed = training.model_copy(update={"measure_every": settings.timing_steps})
     identity = provenance.identity(__name__, settings, run)
+    keys = {"dataset": name, "data": data.kind, "variant": data.record["variant"]}
     tables: dict[str, list[pd.DataFrame]] = {"curves": [], "final": [], "timing": []}
     for method in OF_Q.values():
         q = Inference(training, regression, method, settings.hmc_iterations, range(training.seeds))
@@ -53,7 +54,6 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame]:
             "final": by_seed({what: value.cpu().numpy() for what, value in final.items()}),
             "timing": pd.DataFrame([timing]),
         }
-        keys = {"dataset": name, "data": data.kind, "variant": data.record["variant"]}
         for kind, table in found.items():
             tables[kind].append(keyed(table, **keys, method=method.name))
     return {kind: pd.concat(parts, ignore_index=True) for kind, parts in tables.items()}
