@@ -10,7 +10,7 @@ wildcard_constraints:
 
 def regressions(*kinds):
     """Tables of the softmax regressions, of some kinds, on all data sets."""
-    pairs = [f"{kind}_{dataset}" for kind in kinds for dataset in implicit_names.LABELLED]
+    pairs = [f"{kind}_{dataset}" for kind in kinds for dataset in implicit_names.REGRESSION_DATA]
     return " ".join(f"{pair}=regression_{pair}.csv" for pair in pairs)
 
 

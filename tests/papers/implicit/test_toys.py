@@ -13,7 +13,7 @@ from allowance import within
 from elbogap.errors import OutOfTime
 from elbogap.inference import hmc
 from elbogap.inference.families.semi_implicit import SemiImplicit
-from elbogap.inference.noise import draw
+from elbogap.inference.noise import Spec, draw
 from elbogap.inference.objectives import elbo, uivi
 from elbogap.inference.objectives.base import StepSize
 from elbogap.nn.mlp import MLP
@@ -233,15 +233,16 @@ def test_the_elbo_lies_between_its_estimates() -> None:
     q = SemiImplicit(lambda e: e @ weight, scale.log(), 1)
     marginal = Independent(Normal(torch.zeros(2), torch.tensor([math.sqrt(1.25), 0.5])), 1)
     target = Independent(Normal(torch.zeros(2), torch.ones(2)), 1)
-    low, high, _ = elbo_between(
-        target.log_prob, q, num_draws=2000, num_mixing=20, blocks=10, generator=torch_generator(0, "between")
-    )
+
+    def blocks(num_mixing: int, key: str) -> list[dict[str, torch.Tensor]]:
+        specs, generator = {**q.noise(2000), "more": Spec((num_mixing, 1, 1))}, torch_generator(0, key)
+        return [draw(specs, generator, 1, dtype=torch.float64) for _ in range(10)]
+
+    low, high, _ = elbo_between(target.log_prob, q, blocks(20, "between"))
     exact = -float(torch.distributions.kl_divergence(marginal, target))
     assert float(low) < exact < float(high)
     assert float(high - low) < 0.2
-    low, _, error = elbo_between(
-        target.log_prob, q, num_draws=2000, num_mixing=2000, blocks=10, generator=torch_generator(0, "finer")
-    )
+    low, _, error = elbo_between(target.log_prob, q, blocks(2000, "finer"))
     assert float(low) == pytest.approx(exact, abs=4 * float(error) + 0.002)
 
 

@@ -31,9 +31,9 @@ from elbogap.papers.implicit.targets import (
 )
 from elbogap.papers.implicit.vcd_of_gaussians import (
     best_scale,
-    forgotten,
     leapfrog,
     properties,
+    replaced_fraction,
     transition,
 )
 from elbogap.runtime import Run, limit_torch_threads
@@ -332,7 +332,7 @@ def test_the_leapfrog_matrix_is_what_chains_do() -> None:
     )
     expected = leapfrog(0.2, 4, 0.3) @ np.array([0.7, -0.4])
     assert chains.last.item() == pytest.approx(expected[0], abs=1e-12)
-    assert forgotten(0.2, 4, (0.3,), 3) == pytest.approx(1 - leapfrog(0.2, 4, 0.3)[0, 0] ** 6)
+    assert replaced_fraction(0.2, 4, (0.3,), 3) == pytest.approx(1 - leapfrog(0.2, 4, 0.3)[0, 0] ** 6)
 
 
 def test_the_transition_keeps_mass_and_the_target_and_is_that_of_chains() -> None:
@@ -358,7 +358,7 @@ def test_the_transition_keeps_mass_and_the_target_and_is_that_of_chains() -> Non
 
 
 def test_properties_hold_by_quadrature_and_chains_agree() -> None:
-    table = pd.DataFrame(properties(SETTINGS.properties, 5))
+    table = properties(SETTINGS.properties, 5)
     assert len(table) == 2 * 2 * 2 * 2
     at_target = (table["mean"] == 0) & (table["width"] == 1)
     assert (table["q0"].eq("target") == at_target).all()
@@ -374,7 +374,7 @@ def test_properties_hold_by_quadrature_and_chains_agree() -> None:
 def test_a_grid_too_coarse_for_q0_is_refused() -> None:
     coarse = SETTINGS.properties.model_copy(update={"nodes": 51, "widths": (0.1,)})
     with pytest.raises(UserError, match="nodes"):
-        list(properties(coarse, 5))
+        properties(coarse, 5)
 
 
 # The whole experiment

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from elbogap import style
-from elbogap.papers.implicit.names import IMAGES, KL, LABELLED, OF_Q, VCD, of_alpha
+from elbogap.papers.implicit.names import IMAGES, KL, OF_Q, REGRESSION_DATA, VCD, of_alpha
 from elbogap.tables import Arrays
 
 PARTS = {
@@ -235,7 +235,7 @@ def fig04_hmc_iterations(curves: pd.DataFrame) -> Figure:
 def _regression_title(curves: pd.DataFrame) -> str:
     dataset, variant = curves.iloc[0][["dataset", "variant"]]
     recomputed = dataset == "hapt" and variant == "mirror"
-    return f"{LABELLED[dataset]},\nfeatures recomputed" if recomputed else LABELLED[dataset]
+    return f"{REGRESSION_DATA[dataset]},\nfeatures recomputed" if recomputed else REGRESSION_DATA[dataset]
 
 
 def _settled(panel: Axes, curves: pd.DataFrame, metric: str) -> None:

@@ -3,14 +3,13 @@
 p(z) = N(0, I_2), p(x|z) = N(x; z_1^2 + z_2, s^2). Members, one per seed, are trained together.
 """
 
-from dataclasses import dataclass
 from functools import partial
-from typing import Self
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from elbogap.densities import isotropic_gaussian_log_density, standard_gaussian_log_density
+from elbogap.densities import isotropic_gaussian_log_density
 from elbogap.evaluation import histogram
 from elbogap.inference.families.implicit import Implicit
 from elbogap.inference.objectives.adversarial import DensityRatio, discriminator_objective
@@ -24,43 +23,33 @@ from elbogap.training import Part, Work, descend, train
 DIMENSION = 2
 
 
-def log_likelihood(settings: Settings, z: Tensor) -> Tensor:
-    """log p(x|z), `[..., 2]` to `[...]`, in nats."""
-    mean = z[..., :1].square() + z[..., 1:]
-    x = torch.full_like(mean, settings.observation)
-    return isotropic_gaussian_log_density(x, mean, settings.deviation**2)
+def model(settings: Settings) -> StandardNormalPrior:
+    """log p(x, z) of the observation, `[..., 2]` to `[...]`, in nats."""
 
+    def log_likelihood(z: Tensor) -> Tensor:
+        mean = z[..., :1].square() + z[..., 1:]
+        x = torch.full_like(mean, settings.observation)
+        return isotropic_gaussian_log_density(x, mean, settings.deviation**2)
 
-def log_joint(settings: Settings, z: Tensor) -> Tensor:
-    """log p(x, z), `[..., 2]` to `[...]`, in nats."""
-    return standard_gaussian_log_density(z) + log_likelihood(settings, z)
+    return StandardNormalPrior(log_likelihood)
 
 
 def best_gaussian(settings: Settings) -> float:
     """The largest ELBO of a Gaussian q with any mean and covariance, in nats."""
     starts = [(z1, 0.0) for z1 in (-1.0, 0.0, 1.0)]
-    return largest_elbo(partial(log_joint, settings), starts, correlated=True)
+    return largest_elbo(model(settings), starts, correlated=True)
 
 
-@dataclass(frozen=True)
-class Posterior:
-    """On a square grid with points `[G]` per axis p(z|x), `[G, G]`, and log p(x) in nats.
+def posterior(settings: Settings) -> dict[str, np.ndarray]:
+    """On a square grid with points `axis` `[G]` the `posterior` p(z|x), `[G, G]`, and `log_evidence` in nats.
 
-    The rectangle rule's error decays exponentially here.
+    By the rectangle rule, whose error decays exponentially here.
     """
-
-    axis: Tensor
-    density: Tensor
-    log_evidence: float
-
-    @classmethod
-    def of(cls, settings: Settings) -> Self:
-        """The posterior of the settings' observation."""
-        axis = torch.linspace(-settings.half_width, settings.half_width, settings.grid, dtype=torch.float64)
-        z = torch.cartesian_prod(axis, axis).view(len(axis), len(axis), DIMENSION)
-        log_joint_z = log_joint(settings, z)
-        log_evidence = log_joint_z.logsumexp((0, 1)) + 2 * (axis[1] - axis[0]).log()
-        return cls(axis, (log_joint_z - log_evidence).exp(), float(log_evidence))
+    axis = torch.linspace(-settings.half_width, settings.half_width, settings.grid, dtype=torch.float64)
+    log_joint = model(settings)(torch.stack(torch.meshgrid(axis, axis, indexing="ij"), -1))
+    log_evidence = log_joint.logsumexp((0, 1)) + 2 * (axis[1] - axis[0]).log()
+    density = (log_joint - log_evidence).exp()
+    return {"axis": axis.numpy(), "posterior": density.numpy(), "log_evidence": log_evidence.numpy()}
 
 
 def log_ratio(discriminator: MLP, z: Tensor) -> Tensor:
@@ -82,6 +71,7 @@ class Game:
     def __init__(self, settings: Settings, discriminator_steps: int, seed: int, device: str) -> None:
         """Draw the initial weights, which are alike for equal seeds, however many discriminator steps."""
         self._settings, self._steps, self._device = settings, discriminator_steps, device
+        self._model = model(settings)
         self._streams = partial(streams, seed, "implicit.game", members=range(settings.seeds))
 
         def network(name: str, first: int, last: int) -> MLP:
@@ -125,13 +115,13 @@ class Game:
     def _measure(self, i: int) -> Tensor:
         noise = self._normal("measure", i, self._settings.draws, self._settings.noise)
         z = self._q(noise)
-        elbo = log_joint(self._settings, z).double().mean(-1) + histogram.entropy(z, self._settings.cell)
+        elbo = self._model(z).double().mean(-1) + histogram.entropy(z, self._settings.cell)
         return torch.stack([self._elbo(noise).double(), elbo])
 
     def _elbo(self, noise: Tensor) -> Tensor:
-        model = StandardNormalPrior(partial(log_likelihood, self._settings))
+        q = Implicit(self._q, self._settings.noise)
         objective = DensityRatio(partial(log_ratio, self._discriminator))
-        return objective.estimate(Implicit(self._q, self._settings.noise), model, {"normal": noise}).mean()
+        return objective.estimate(q, self._model, {"normal": noise}).mean()
 
     def _normal(self, purpose: str, i: int, *shape: int) -> Tensor:
         return normal([stream(i) for stream in self._streams(purpose, device=self._device)], *shape)

@@ -31,7 +31,7 @@ OF_VAE = {method.name: method for method in (ELBO, SIVI, UIVI, HOFFMAN, VCD)}
 OF_ALPHA = {0.0: KL, 1.0: VCD}
 """The ends of alpha-VCD."""
 
-LABELLED = {"mnist": "MNIST", "hapt": "HAPT"}
+REGRESSION_DATA = {"mnist": "MNIST", "hapt": "HAPT"}
 """Data sets of softmax regression and their labels in figures."""
 IMAGES = {"binarized_mnist": "MNIST", "fashion_mnist": "Fashion-MNIST"}
 """Data sets of the VAEs and their labels in figures."""

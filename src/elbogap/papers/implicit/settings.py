@@ -46,10 +46,11 @@ class QTraining(Seeded, Resumable):
 
 
 class Rates(Section):
-    """Learning rates at the beginning."""
+    """Learning rates at the beginning, and how many seeds are trained with them."""
 
     learning_rate: Rate = setting("Learning rate of means, and of a model.")
     deviation_share: Positive = setting("Learning rate of standard deviations over that of means.")
+    seeds: Count = setting("Independent repetitions.")
 
 
 class AdversarialGame(Section):
@@ -107,13 +108,12 @@ class Toys(QTraining, Rates):
     round_steps: Count = setting("Steps in a round, whose noise is drawn at once.")
     batch: Count = setting("Draws of z per step.")
     deviation: Positive = setting("Standard deviation of q(z|e) at the beginning.", unit="z")
-    rate_factor: Share = setting("Factor by which the learning rates fall.")
-    rate_every: Count = setting("Steps from one fall of the learning rates to the next.")
+    rate_factor: Share = setting("Factor by which the learning rates are reduced.")
+    rate_every: Count = setting("Steps between two reductions of the learning rates.")
     others: Count = setting("Further noises L in SIVI's bound.")
     burn_in: Natural = setting("Iterations of UIVI's chains that are dropped and adapt the step.")
     kept: Count = setting("Iterations of UIVI's chains that are averaged.")
     adaptation_rate: Decay = setting("Rate at which the leapfrog step adapts.")
-    seeds: Count = setting("Independent repetitions.")
     elbo_blocks: Integer = setting("Independent blocks of the measured ELBO.", ge=2)
     elbo_draws: Count = setting("Draws of z in each block.")
     elbo_noises: Count = setting("Further noises in each block.")
@@ -161,16 +161,16 @@ class VcdSteps(Section):
     mean: Rate = setting("Step size of the means at the beginning.")
     deviation: Rate = setting("Step size of the standard deviations at the beginning.")
     logit: Rate = setting("Step size of the mixture's logits at the beginning.")
-    factor: Share = setting("Factor by which all step sizes fall, each time that they do.")
+    factor: Share = setting("Factor by which all step sizes are reduced.")
     forgetting: Share = setting("Weight of the newest f(z_t) in the running mean, the baseline.")
 
 
 class VcdFit(Section):
-    """How long fits of one family take."""
+    """Length of the fits of one family."""
 
     draws: Count = setting("Draws of each component per step.")
     iterations: Count = setting("Gradient steps.")
-    reduced_every: Count = setting("Steps from one reduction of the step sizes to the next.")
+    reduced_every: Count = setting("Steps between two reductions of the step sizes.")
     steps: VcdSteps = setting("The gradient steps.")
     seeds: Count = setting("Independent repetitions.")
 
@@ -229,13 +229,12 @@ class SoftmaxTraining(QTraining, Rates):
     """How q is trained and measured in all softmax regressions."""
 
     sivi_samples: Natural = setting("Noises L of SIVI's bound, beside the one that made z.")
-    decay_every: Count = setting("Iterations after which the learning rates fall by a tenth.")
-    measure_every: Count = setting("Iterations from one measurement to the next.")
+    decay_every: Count = setting("Iterations after which the learning rates are reduced by a tenth.")
+    measure_every: Count = setting("Iterations between two measurements.")
     elbo_draws: Count = setting("Draws z of a measured ELBO.")
     elbo_noises: Count = setting("Noises that estimate log q(z) of a measured ELBO.")
     test_draws: Count = setting("Draws z of a measured test log-likelihood.")
     draws_at_once: Count = setting("Draws held in memory at once.")
-    seeds: Count = setting("Independent repetitions.")
 
 
 class Regression(Section):
@@ -291,7 +290,6 @@ class VaeCell(Rates):
     alpha: Share = setting("Weight of the contrastive term of VCD.")
     initialisation: Literal["xavier", "wide"] = setting("How networks' weights are drawn.")
     rounds: Count = setting("Length of the training.", unit="rounds")
-    seeds: Count = setting("Independent repetitions.")
 
     @model_validator(mode="after")
     def _refinements_where_used(self) -> Self:
@@ -343,7 +341,7 @@ class VaeTime(Section):
 
 
 class TimeOfTraining(Section):
-    """What experiment `implicit.vae_time` is told: how to time, and the training that is timed."""
+    """Settings of `implicit.vae_time`."""
 
     timing: VaeTime = setting("How to time.")
     train: VaeTrain = setting("The training that is timed.")

@@ -55,11 +55,7 @@ class SoftmaxRegression:
 
     @classmethod
     def of(cls, data: Dataset, points: Points, seed: int, device: str) -> Self:
-        """The regression on the first of the data's shuffled points.
-
-        Raises:
-            UserError: a minibatch larger than the training set.
-        """
+        """The regression on the first of the data's shuffled points; a larger minibatch is a UserError."""
 
         def labelled(splits: Sequence[str], count: int) -> Labelled:
             inputs = np.concatenate([data.arrays[split] for split in splits])
@@ -98,7 +94,7 @@ class SoftmaxRegression:
         scale = len(self.train.labels) / rows.shape[1]
 
         def of_draws(z: Tensor) -> Tensor:
-            return standard_gaussian_log_density(z) + scale * self.log_likelihoods(z, inputs, labels).sum(1)
+            return scale * self.log_likelihoods(z, inputs, labels).sum(1) + standard_gaussian_log_density(z)
 
         return of_draws
 
@@ -111,10 +107,7 @@ def affine_mean(networks: Mapping[str, MLP]) -> AffineMean:
 
 @dataclass(frozen=True)
 class Inference:
-    """q of the weights by one method; members are seeds.
-
-    Of UIVI's HMC so many `iterations` are dropped, and as many are kept.
-    """
+    """q of the weights by one method, UIVI dropping so many `iterations` as it keeps; members are seeds."""
 
     settings: SoftmaxTraining
     regression: SoftmaxRegression
@@ -188,10 +181,15 @@ class Inference:
         exact = affine_mean({name: copy.deepcopy(network).double() for name, network in networks.items()})
         own = noise(settings.elbo_draws)
         in_double = {name: value.double() for name, value in own.items()}
-        conditional = exact.conditional_log_prob(in_double)
         ratios = exact.log_ratios(in_double)(normals(settings.elbo_noises, mixing).double())
         ratios_with_own = torch.cat([torch.zeros_like(ratios[..., :1]), ratios], -1)
-        joint = self._log_joint_of_all(q.rsample(own))
+        z = q.rsample(own)
+        likelihoods = [
+            regression.log_likelihoods(some, *(part[None] for part in regression.train)).double().sum(1)
+            for some in z.split(settings.draws_at_once, 1)
+        ]
+        joint = torch.cat(likelihoods, -1) + standard_gaussian_log_density(z.double())
+        gap = joint - exact.conditional_log_prob(in_double)
         together, apart = [], []
         for first in range(0, num_test_draws, settings.draws_at_once):
             z = q.rsample(noise(min(settings.draws_at_once, num_test_draws - first)))
@@ -200,20 +198,11 @@ class Inference:
             apart.append(values.logsumexp(-1).double())
         marginal = torch.stack(apart, -1).logsumexp(-1).mean(-1) - np.log(num_test_draws)
         return {
-            "elbo": (joint - conditional - log_mean_exp(ratios, -1)).mean(-1),
-            "elbo_lower": (joint - conditional - log_mean_exp(ratios_with_own, -1)).mean(-1),
+            "elbo": (gap - log_mean_exp(ratios, -1)).mean(-1),
+            "elbo_lower": (gap - log_mean_exp(ratios_with_own, -1)).mean(-1),
             "test_loglik": log_mean_exp(torch.cat(together, -1), -1) / len(regression.test.labels),
             "test_loglik_marginal": marginal,
         }
-
-    def _log_joint_of_all(self, z: Tensor) -> Tensor:
-        """The log joint of all training points at draws `[M, S, D]`: `[M, S]`, in float64."""
-        points = [part[None] for part in self.regression.train]
-        sums = [
-            self.regression.log_likelihoods(some, *points).double().sum(1)
-            for some in z.split(self.settings.draws_at_once, 1)
-        ]
-        return torch.cat(sums, -1) + standard_gaussian_log_density(z.double())
 
     @property
     def _device(self) -> str:

@@ -48,10 +48,7 @@ def posterior(networks: Mapping[str, MLP], method: Method, x: Tensor) -> Diagona
 
 @dataclass(frozen=True)
 class Learning:
-    """The training of a cell's q and model on a data set, whose name is a key of everything random.
-
-    Members are seeds.
-    """
+    """The training of a cell's q and model on a data set; members are seeds."""
 
     settings: VaeTrain
     dataset: str

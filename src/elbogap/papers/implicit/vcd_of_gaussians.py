@@ -10,10 +10,11 @@ compared with chains of :mod:`elbogap.inference.hmc` and the estimators of
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from itertools import product
 
 import numpy as np
+import pandas as pd
 import torch
 from torch import Tensor
 
@@ -39,7 +40,9 @@ def leapfrog(step_size: float, steps: int, variance: float = 1.0) -> np.ndarray:
     return np.linalg.matrix_power(half @ drift @ half, steps)
 
 
-def forgotten(step_size: float, steps: int, variances: Sequence[float], iterations: float) -> np.ndarray:
+def replaced_fraction(
+    step_size: float, steps: int, variances: Sequence[float], iterations: float
+) -> np.ndarray:
     """c = 1 - A_zz^(2 t) of each axis of the target: the fraction of z_0's variance that is replaced.
 
     Rejections are ignored. With c, E_{q_t} z^2 = (1 - c) E_{q_0} z^2 + c variance.
@@ -49,31 +52,24 @@ def forgotten(step_size: float, steps: int, variances: Sequence[float], iteratio
 
 
 def best_scale(
-    alpha: np.ndarray | float, variances: Sequence[float], forgotten: np.ndarray | float = 1.0
+    alpha: np.ndarray | float, variances: Sequence[float], replaced: np.ndarray | float = 1.0
 ) -> np.ndarray:
     """The sigma of q_0 = N(0, sigma^2 I) that minimises the alpha-VCD from N(0, diag(l)).
 
-    f = log p - log q_0 is quadratic, so that E_{q_t} f - E_{q_0} f = sum_i c_i (l_i - s)^2 / (2 l_i s) for
-    s = sigma^2 and c of :func:`forgotten`, and the alpha-VCD, (1 - a) KL(q_0 || p) plus a times this, has the
-    derivative 0 where
-
-        s^2 sum_i (1 - a + a c_i) / l_i - 2 (1 - a) s - a sum_i c_i l_i = 0.
-
-    a = 0 is the KL. c = 1 is t to infinity, the sum KL(q_0 || p) + a KL(p || q_0).
+    f = log p - log q_0 is quadratic: with c of :func:`replaced_fraction` and s = sigma^2, the alpha-VCD,
+    (1 - a) KL(q_0 || p) + a (E_{q_t} f - E_{q_0} f), its last term sum_i c_i (l_i - s)^2 / (2 l_i s), has
+    the derivative 0 where s^2 sum_i (1 - a + a c_i) / l_i - 2 (1 - a) s - a sum_i c_i l_i = 0. a = 0 is the
+    KL; c = 1 is t to infinity, KL(q_0 || p) + a KL(p || q_0).
     """
     a, variance = np.asarray(alpha)[..., None], np.array(variances)
-    c = np.broadcast_to(forgotten, len(variances))
+    c = np.broadcast_to(replaced, len(variances))
     quadratic = ((1 - a + a * c) / variance).sum(-1)
     linear, constant = 2 * (1 - a[..., 0]), (a * c * variance).sum(-1)
     return np.sqrt((linear + np.sqrt(linear**2 + 4 * quadratic * constant)) / (2 * quadratic))
 
 
-def properties(settings: VcdProperties, leapfrog_steps: int) -> Iterator[dict[str, object]]:
-    """A row per `mean` and `width` of q_0, `t` and `alpha`, in nats.
-
-    KL(q_0 || p) is `kl_start`, KL(q_t || p) `kl_end`, KL(q_t || q_0) `kl_end_start`, the alpha-VCD from them
-    `divergence`; `estimate` is that of chains, with (1 - alpha) log p(x) added, and `z` how many of its
-    standard errors they differ by.
+def properties(settings: VcdProperties, leapfrog_steps: int) -> pd.DataFrame:
+    """A row per `mean` and `width` of q_0, `t` and `alpha`, in nats (caption `tab_vcd_properties`).
 
     Raises:
         UserError: the grid is too coarse for the narrowest q_0.
@@ -85,36 +81,28 @@ def properties(settings: VcdProperties, leapfrog_steps: int) -> Iterator[dict[st
         raise UserError(f"vcd_toys: {settings.nodes} nodes are too few for the narrowest q_0; raise `nodes`")
     kernel, log_p = transition(z, settings.step_size, leapfrog_steps), _log_normal(z, 0.0, 1.0)
 
-    def divergence(density: Tensor, log_density: Tensor, log_other: Tensor) -> float:
-        """KL between densities on the grid, where the first has mass."""
+    def kl(density: Tensor, log_density: Tensor, log_other: Tensor) -> float:
+        """Between densities on the grid, where the first has mass."""
         return float(torch.where(density > 0, density * (log_density - log_other), 0).sum() * spacing)
 
+    rows = []
     for mean, width in product(settings.means, settings.widths):
         log_start = _log_normal(z, mean, width)
         estimates = _estimated(settings, mean, width, leapfrog_steps)
         density = log_start.exp()
+        kl_start = kl(density, log_start, log_p)
         for t in range(1, max(settings.ts) + 1):
             density = kernel @ density
-            kl = {
-                "kl_start": divergence(log_start.exp(), log_start, log_p),
-                "kl_end": divergence(density, density.log(), log_p),
-                "kl_end_start": divergence(density, density.log(), log_start),
-            }
+            ends = [kl(density, density.log(), log_other) for log_other in (log_p, log_start)]
             for alpha in settings.alphas if t in settings.ts else ():
-                exact = kl["kl_start"] + alpha * (kl["kl_end_start"] - kl["kl_end"])
-                estimate, error = estimates[t, alpha]
-                yield {
-                    "q0": "target" if (mean, width) == (0, 1) else "other",
-                    "mean": mean,
-                    "width": width,
-                    "t": t,
-                    "alpha": alpha,
-                    **kl,
-                    "divergence": exact,
-                    "estimate": estimate,
-                    "standard_error": error,
-                    "z": (estimate - exact) / max(error, RESOLUTION),
-                }
+                divergence = kl_start + alpha * (ends[1] - ends[0])
+                rows.append((mean, width, t, alpha, kl_start, *ends, divergence, *estimates[t, alpha]))
+    names = ["mean", "width", "t", "alpha", "kl_start", "kl_end", "kl_end_start", "divergence", "estimate"]
+    table = pd.DataFrame(rows, columns=[*names, "standard_error"])
+    at_target = (table["mean"] == 0) & (table["width"] == 1)
+    table.insert(0, "q0", np.where(at_target, "target", "other"))
+    errors = table["standard_error"].clip(lower=RESOLUTION)
+    return table.assign(z=(table["estimate"] - table["divergence"]) / errors)
 
 
 def transition(z: Tensor, step_size: float, leapfrog_steps: int) -> Tensor:

@@ -24,7 +24,7 @@ from elbogap import provenance
 from elbogap.ensemble import minibatches
 from elbogap.nn.mlp import MLP
 from elbogap.papers.implicit.frames import by_seed, keyed, over_seeds
-from elbogap.papers.implicit.game import Game, Posterior, best_gaussian, improve, log_ratio
+from elbogap.papers.implicit.game import Game, best_gaussian, improve, log_ratio, posterior
 from elbogap.papers.implicit.members import normal, streams
 from elbogap.papers.implicit.settings import DensityRatio as Settings
 from elbogap.papers.implicit.settings import FiniteSample
@@ -39,19 +39,16 @@ LEAST_LOGIT = math.log(CERTAIN / (1 - CERTAIN))
 def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame | dict[str, np.ndarray]]:
     """Play the game with each number of discriminator steps, and train a discriminator in each dimension.
 
-    Returns, in nats:
+    Returns:
         `curves`: by `step` of q, `elbo_estimate` E_q[log p(x|z) - T(z)] and `elbo`, from a histogram of q's
-        draws; `training`: means over the last half of `kl` = log p(x) - `elbo`, of `overestimate`, the
-        estimate less the true ELBO, and of its absolute value, `estimate_error`; `elbo_sd` over training;
-        `gaussian_kl`, the least `kl` of any Gaussian. `samples`: the `posterior` on a grid with this `axis`,
-        draws `z` of the first seed's q by `discriminator_steps`, and `log_evidence`. `dimensions`: what
-        :func:`measured` gives, the true `kl` and the absolute `error` of its estimate; `table`: means and
-        standard deviations (`_sd`) of these over seeds, and those of the best discriminator (`exact_`).
+        draws, in nats; `training`: their last half on average, beside the best Gaussian's; `samples`: the
+        `posterior` on a grid, draws `z` of the first seed's q, and `log_evidence`; `dimensions`: the
+        discriminators of :func:`measured`; `table`: means over their seeds, beside the best discriminator.
     """
     own, finite, tables, draws = settings.game, settings.finite_sample, [], []
     identity = provenance.identity(__name__, settings, run)
     work = functools.partial(Work.of, run, identity=identity, checkpoint_seconds=10)
-    posterior, step = Posterior.of(own), own.round_steps * np.arange(1, own.rounds + 1)
+    step = own.round_steps * np.arange(1, own.rounds + 1)
     for steps in own.discriminator_steps:
         game = Game(own, steps, settings.seed, run.device)
         estimate, elbo = game.train(work(f"discriminator-steps-{steps}")).permute(1, 2, 0).numpy()
@@ -59,10 +56,7 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame | dict[str, np.n
         tables.append(keyed(values, discriminator_steps=steps))
         draws.append(game.sample(own.shown)[0].cpu().numpy())
     curves = pd.concat(tables, ignore_index=True)
-    samples = {
-        "axis": posterior.axis.numpy(),
-        "posterior": posterior.density.numpy(),
-        "log_evidence": np.array(posterior.log_evidence),
+    samples = posterior(own) | {
         "discriminator_steps": np.array(own.discriminator_steps),
         "z": np.stack(draws),
     }
@@ -77,7 +71,7 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame | dict[str, np.n
     dimensions = pd.concat(tables, ignore_index=True)
     return {
         "curves": curves,
-        "training": _last_half(curves, posterior.log_evidence, best_gaussian(own)),
+        "training": _last_half(curves, float(samples["log_evidence"]), best_gaussian(own)),
         "samples": samples,
         "dimensions": dimensions,
         "table": _summary(finite.divergence, dimensions),
@@ -103,7 +97,7 @@ def _summary(divergence: float, dimensions: pd.DataFrame) -> pd.DataFrame:
 def measured(
     settings: FiniteSample, dimension: int, seed: int, work: Work, device: str
 ) -> dict[str, dict[str, Tensor]]:
-    """Train one discriminator per seed, and look at it on its `training` and on `held-out` points.
+    """Train one discriminator per seed, and evaluate it on its `training` and on `held-out` points.
 
     Returns:
         Of each member, `[M]`: `kl_estimate` E_q[T] in nats; `accuracy`, the fraction of points on the right
@@ -138,11 +132,11 @@ def measured(
     total = settings.epochs * steps
     parts: dict[str, Part] = {"discriminator": discriminator, "optimiser": optimiser}
     train(step, steps=total, record_every=total, parts=parts, work=work)
-    return {part: _looked_at(discriminator, *both) for part, both in samples.items()}
+    return {part: _evaluated(discriminator, *both) for part, both in samples.items()}
 
 
 @torch.no_grad()
-def _looked_at(discriminator: MLP, q: Tensor, p: Tensor) -> dict[str, Tensor]:
+def _evaluated(discriminator: MLP, q: Tensor, p: Tensor) -> dict[str, Tensor]:
     at_q, at_p = (log_ratio(discriminator, z).double().cpu() for z in (q, p))
     both = torch.cat([at_q, -at_p], -1)
     return {

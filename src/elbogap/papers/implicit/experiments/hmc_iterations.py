@@ -23,10 +23,8 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame]:
     """Train with each number of iterations on the input `data`, the record of MNIST.
 
     Returns:
-        `curves`: per `hmc_iterations`, seed and `iteration` the estimates `elbo` and `elbo_lower` of
-        :meth:`elbogap.papers.implicit.softmax_regression.Inference.estimates`; `table`: per `hmc_iterations`
-        their means over the last part of training and over seeds, `elbo_change`, how far the ELBO is from
-        the mean of all rows over the size of that mean, and `elbo_published`, of the input `published`.
+        `curves`: the estimates `elbo` and `elbo_lower` of :class:`Inference` by seed and `iteration`;
+        `table`: their means over the last part of training and over seeds, beside the input `published`.
 
     Raises:
         UserError: a minibatch larger than the training set.

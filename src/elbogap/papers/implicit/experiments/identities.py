@@ -42,13 +42,9 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame]:
     """Measure the bound for all numbers L of further noises, and the gradients of all estimators.
 
     Returns:
-        `bound`: per number `samples` L, in nats, the mean `bound` over draws; `gap`, the mean distance of the
-        bound below log p(z) - log q(z) at the same draws; their standard errors (`_se`); `gap_by_noises`, the
-        gap times L + 1; the exact `elbo`; and `identity_z`, (bound + gap - elbo) in standard errors.
-        `gradient`: per `estimator` and `samples`, iterations of UIVI's chains (0 leaves e' = e) or SIVI's L,
-        the distance `bias` of the mean of all estimates from the exact gradient of the ELBO, over the length
-        of the latter; `bias_se`, the standard error of the mean in the same measure, all parameters together;
-        and `bias_in_errors`, their ratio, about 1 where the estimator is unbiased.
+        `bound`: per number `samples` L, with standard errors (`_se`), in nats; `gradient`: per `estimator`
+        and `samples`, iterations of UIVI's chains (0 leaves e' = e) or SIVI's L, the distance `bias` of the
+        mean estimate from the exact gradient of the ELBO over the latter's length, with its standard error.
     """
     fixed = Fixed(settings)
     exact = Exact(settings, fixed)
@@ -98,7 +94,7 @@ class Exact:
 
 @torch.no_grad()
 def _bounds(settings: Settings, q: SemiImplicit, exact: Exact) -> pd.DataFrame:
-    """All L share draws of z and noises, so that their bounds are compared on common random numbers."""
+    """The bounds of all L, from common random numbers."""
     generator = torch_generator(settings.seed, "implicit.identities.bound")
     most, parts = max(settings.others), []
     at_once = max(1, TERMS // max(most, settings.nodes))

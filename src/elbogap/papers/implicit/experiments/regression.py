@@ -26,11 +26,9 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame]:
     """Train all methods on the data set `dataset` (key), whose record is the input `data`.
 
     Returns:
-        `curves`: per method, seed and `iteration` the columns of
-        :meth:`elbogap.papers.implicit.softmax_regression.Inference.estimates`; `variant`, which files the
-        data came from (the HAPT of a `mirror` has its features computed anew from the raw signals); `final`:
-        the same of the last networks with more draws; `timing`: per method `seconds_per_iteration` of one
-        member on this device.
+        `curves`: the estimates of :class:`Inference` by method, seed and `iteration`; `final`: those of the
+        last networks with more draws; `timing`: seconds per iteration of one member on this device. The HAPT
+        whose `variant` is `mirror` has its features computed anew from the raw signals.
 
     Raises:
         UserError: a minibatch larger than the training set.
@@ -39,6 +37,7 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame]:
     regression = SoftmaxRegression.of(data, getattr(settings, name), training.seed, run.device)
     timed = training.model_copy(update={"measure_every": settings.timing_steps})
     identity = provenance.identity(__name__, settings, run)
+    keys = {"dataset": name, "data": data.kind, "variant": data.record["variant"]}
     tables: dict[str, list[pd.DataFrame]] = {"curves": [], "final": [], "timing": []}
     for method in OF_Q.values():
         q = Inference(training, regression, method, settings.hmc_iterations, range(training.seeds))
@@ -55,7 +54,6 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame]:
             "final": by_seed({what: value.cpu().numpy() for what, value in final.items()}),
             "timing": pd.DataFrame([timing]),
         }
-        keys = {"dataset": name, "data": data.kind, "variant": data.record["variant"]}
         for kind, table in found.items():
             tables[kind].append(keyed(table, **keys, method=method.name))
     return {kind: pd.concat(parts, ignore_index=True) for kind, parts in tables.items()}

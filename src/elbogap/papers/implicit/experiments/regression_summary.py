@@ -19,9 +19,8 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame]:
     """Tables from the inputs `curves_<dataset>`, `final_<dataset>`, `timing_<dataset>` and `published`.
 
     Returns:
-        `seeds`: per data set, method and seed the means of the curves' columns over the last part of the
-        training, and their spread in time; `table`: per data set and method the means over seeds, their
-        spread, `final_test_loglik` with more draws, `seconds_per_iteration`, and the published values.
+        `seeds`: means over the last part of the training, and their spread in time; `table`: means over
+        seeds, and the published values.
     """
     curves, final, timing = (
         [read_table(path) for name, path in run.inputs.items() if name.startswith(f"{kind}_")]

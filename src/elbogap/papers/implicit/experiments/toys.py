@@ -7,7 +7,7 @@ ELBOs of the two mixtures by -0.669 nats and changes no gradient. Scale laptop: 
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import product
@@ -22,7 +22,7 @@ from elbogap.ensemble import Variational, fit, step_decay
 from elbogap.inference import hmc
 from elbogap.inference.families.base import LogJoint
 from elbogap.inference.families.semi_implicit import SemiImplicit
-from elbogap.inference.noise import Spec, draw
+from elbogap.inference.noise import Noise, Spec, draw
 from elbogap.inference.objectives.base import StepSize
 from elbogap.nn.mlp import MLP
 from elbogap.nn.store import Stored
@@ -42,12 +42,8 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame | dict[str, np.n
     """Fit q by all methods to all targets.
 
     Returns:
-        `divergences`: the ELBO in nats, which is between `elbo` and `elbo_above` of :func:`elbo_between`, but
-        for their standard error `elbo_se`; `kl` = -elbo, KL(q || p) or a little more; `best_gaussian`, the
-        smallest one of all Gaussians with independent coordinates; `beyond_sivi`, the `elbo` less that of
-        SIVI with this seed; `deviation`, the geometric mean of q(z|e)'s two; for UIVI the chains' `step_size`
-        at the end and their `acceptance` with it. `draws`: `density_<target>` on a grid with its axes
-        `horizontal_` and `vertical_<target>`, and draws of each method's first q, `<method>_<target>`.
+        `divergences`; `draws`: `density_<target>` on a grid with its axes `horizontal_` and
+        `vertical_<target>`, and draws of each method's first q, `<method>_<target>`.
     """
     members = list(product(UIVI_TARGETS, range(settings.seeds)))
     targets, seeds = zip(*members, strict=True)
@@ -83,7 +79,7 @@ def semi_implicit(networks: Mapping[str, MLP]) -> SemiImplicit:
 
 @dataclass(frozen=True)
 class Ensemble:
-    """Fits by one method; members are targets with seeds."""
+    """The training and evaluation of q by one method; members are targets with seeds."""
 
     settings: Settings
     method: Method
@@ -146,14 +142,10 @@ class Ensemble:
         generator = torch_generator(settings.seed, *keys, device=device)
         own = {name: network.double() for name, network in networks.member(m, device).items()}
         q = semi_implicit(own).detach()
-        elbo = elbo_between(
-            log_density([UIVI_TARGETS[target]], device, torch.float64),
-            q,
-            num_draws=settings.elbo_draws,
-            num_mixing=settings.elbo_noises if q.mixing else 1,
-            blocks=settings.elbo_blocks,
-            generator=generator,
-        )
+        more = Spec((settings.elbo_noises if q.mixing else 1, 1, q.mixing))
+        specs = {**q.noise(settings.elbo_draws), "more": more}
+        blocks = (draw(specs, generator, 1, dtype=torch.float64) for _ in range(settings.elbo_blocks))
+        elbo = elbo_between(log_density([UIVI_TARGETS[target]], device, torch.float64), q, blocks)
         chains = elbo.new_full((2,), torch.nan)
         if step_size is not None:
             chains[0] = step_size[m, 0]
@@ -177,31 +169,21 @@ class Ensemble:
 
 
 @torch.no_grad()
-def elbo_between(
-    log_joint: LogJoint,
-    q: SemiImplicit,
-    *,
-    num_draws: int,
-    num_mixing: int,
-    blocks: int,
-    generator: torch.Generator,
-) -> Tensor:
-    """The ELBO of one member, `[3]` in nats and float64, from at least two independent blocks of draws.
+def elbo_between(log_joint: LogJoint, q: SemiImplicit, blocks: Iterable[Noise]) -> Tensor:
+    """The ELBO of one member, `[3]` in nats, from the noise of at least two independent blocks of draws.
 
-    SIVI's bound of T further noises, which are the same for all draws of a block, below the ELBO on average;
-    the same with a mixture that leaves out z's own noise, above it; and the standard error of the bound.
+    SIVI's bound of the T further noises `more` `[1, T, 1, E]` of a block, below the ELBO on average; the same
+    with a mixture that leaves out z's own noise, above it; and the standard error of the bound.
     """
-    specs = dict(q.noise(num_draws)) | {"more": Spec((num_mixing, 1, q.mixing))}
     estimates = []
-    for _ in range(blocks):
-        noise = draw(specs, generator, 1, dtype=torch.float64)
-        z = q.rsample(noise)
-        log_sum = q.log_prob(z, noise) + math.log(num_mixing)
-        log_sum_with_own = torch.logaddexp(log_sum, q.conditional_log_prob(noise))
-        log_q = torch.stack([log_sum_with_own - math.log(num_mixing + 1), log_sum - math.log(num_mixing)])
-        estimates.append((log_joint(z) - log_q).mean((1, 2)))
+    for noise in blocks:
+        z, count = q.rsample(noise), noise["more"].shape[1]
+        log_q = q.log_prob(z, noise)
+        log_sum_with_own = torch.logaddexp(log_q + math.log(count), q.conditional_log_prob(noise))
+        log_qs = torch.stack([log_sum_with_own - math.log(count + 1), log_q])
+        estimates.append((log_joint(z) - log_qs).mean((1, 2)))
     low, high = torch.stack(estimates).unbind(1)
-    return torch.stack([low.mean(), high.mean(), low.std() / blocks**0.5])
+    return torch.stack([low.mean(), high.mean(), low.std() / len(low) ** 0.5])
 
 
 def _best_gaussian(target: str) -> float:

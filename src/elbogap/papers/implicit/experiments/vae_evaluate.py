@@ -40,9 +40,7 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame | dict[str, np.n
     """Evaluate the input `models`, whose training was `curves`, on the test images of the input `images`.
 
     Returns:
-        `evaluation`: a row per seed; in nats per image the mean `test_loglik` and `test_loglik_q`, their
-        standard errors over images (`_se`), and `difference`, the second less the first; `loglik`: both by
-        seed and image, `[M, N]`.
+        `evaluation`: a row per seed, in nats per image; `loglik`: both estimates by seed and image, `[M, N]`.
     """
     images = torch.from_numpy(unpack(read_arrays(run.inputs["images"]), "test")).to(run.device)
     trained, curves = Stored.load(run.inputs["models"]), read_table(run.inputs["curves"])

@@ -15,10 +15,8 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame]:
     """Summarise the inputs `evaluation_<dataset>_<cell>` and `loglik_<dataset>_<cell>`.
 
     Returns:
-        `seeds`: all evaluations, a row per seed; `tab01`, `tab02`, `steps`: per model `seeds`, `test_loglik`
-        (neutral), a bootstrap interval over images (`_low`, `_high`) and the range over seeds (`seed_low`,
-        `_high`), `test_loglik_q` (own q), `difference` of the two, and `gain` over the explicit q of the same
-        data set, model and table, with an interval over the same images.
+        `seeds`: all evaluations, a row per seed; `tab01`, `tab02`, `steps`: a row per data set and cell, with
+        bootstrap intervals over images (`_low`, `_high`), and the range over seeds (`seed_low`, `_high`).
     """
     tables, logliks = [], {}
     for name, path in run.inputs.items():
@@ -27,11 +25,8 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame]:
             loglik = read_arrays(run.inputs[name.replace("evaluation", "loglik", 1)])["loglik"]
             logliks[tuple(tables[-1].loc[0, ["dataset", "cell"]])] = loglik
     seeds = pd.concat(tables).sort_values(["dataset", "cell", "seed"], ignore_index=True)
-    groups = seeds["group"].str.split("+")
-    shown = {output: seeds[[group in own for own in groups]] for output, group in TABLES.items()}
-    return {"seeds": seeds} | {
-        output: _table(own, logliks, settings, output) for output, own in shown.items()
-    }
+    shown = {name: seeds[seeds["group"].str.contains(rf"\b{group}\b")] for name, group in TABLES.items()}
+    return {"seeds": seeds} | {name: _table(rows, logliks, settings, name) for name, rows in shown.items()}
 
 
 def _table(

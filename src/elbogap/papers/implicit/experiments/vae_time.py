@@ -14,13 +14,7 @@ from elbogap.tables import read_arrays
 
 
 def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame]:
-    """Time training steps of the first cell of Figure 6, with one member, on the input `images`.
-
-    Returns:
-        `time`: per t the median `seconds` per iteration, their range `seconds_low` and `seconds_high`, the
-        straight `line` through the medians, its slope `seconds_per_hmc`, and `line_error`, the distance from
-        it over the largest time.
-    """
+    """Time training steps of the first cell of Figure 6, with one member, on the input `images`: `time`."""
     arrays, timing = read_arrays(run.inputs["images"]), settings.timing
     images = torch.from_numpy(unpack(arrays, "train")).to(run.device)
     changes = {"round_steps": timing.steps, "batch": min(settings.train.batch, len(images))}

@@ -19,9 +19,8 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame | dict[str, np.n
     """Train the cell `cell` on the data set `dataset` (keys), whose images are the input `images`.
 
     Returns:
-        `models`: the networks, a member per seed, as :class:`elbogap.nn.store.Stored`; `curves`: per seed and
-        record `step` and `bound`, the mean over the steps since the last record, in nats per image (the ELBO,
-        or SIVI's bound; for UIVI that with L = 0, which is lower).
+        `models`: the networks as :class:`elbogap.nn.store.Stored`; `curves`: by seed and `step` the `bound`
+        since the last record, in nats per image (the ELBO, or SIVI's bound; for UIVI that with L = 0).
 
     Raises:
         UserError: a minibatch larger than the training set, or an unknown cell.

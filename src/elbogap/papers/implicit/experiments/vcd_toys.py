@@ -31,7 +31,7 @@ from elbogap.papers.implicit.names import OF_ALPHA, of_alpha
 from elbogap.papers.implicit.settings import VcdChains, VcdFit
 from elbogap.papers.implicit.settings import VcdToys as Settings
 from elbogap.papers.implicit.targets import VCD_TARGETS, divergences, expanded_log_density
-from elbogap.papers.implicit.vcd_of_gaussians import best_scale, forgotten, properties
+from elbogap.papers.implicit.vcd_of_gaussians import best_scale, properties, replaced_fraction
 from elbogap.runtime import Run
 from elbogap.training import Work
 
@@ -43,15 +43,9 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame | dict[str, np.n
     """Fit everything and measure it.
 
     Returns:
-        `toys`: means and standard deviations (`deviation_`) of q_0 as a whole, its `variance`, summed over
-        both coordinates, `area`, the root of the determinant of its covariance, and, by quadrature in nats,
-        `kl_q_p` = KL(q_0 || p) and `kl_p_q` = KL(p || q_0), by `components` of q_0 and `method` (kl, vcd, or
-        alpha_vcd with its `alpha`). `alpha`: the geometric mean `deviation` of q_0 fitted to the correlated
-        Gaussian, its optimum in closed form `deviation_closed`, which ignores rejections, their difference
-        `excess`, and both divergences; `optima`: the closed form along `alpha` for each `t` and for t to
-        infinity. `properties`: see :func:`vcd_of_gaussians.properties`. `densities`: for each panel, as
-        `<target>_<components>_<what>`, axes `z1`, `z2` and densities over them of the `target` and of the
-        first seed's fits, `kl`, `vcd` and `alpha<alpha>`.
+        `toys`, `alpha` and `properties`; `optima`: the closed form along `alpha` for each `t` and for t to
+        infinity; `densities`: for each panel, as `<target>_<components>_<what>`, axes `z1`, `z2` and
+        densities over them of the `target` and of the first seed's fits, `kl`, `vcd` and `alpha<alpha>`.
 
     Raises:
         UserError: a grid that is too coarse, or all members diverged.
@@ -71,13 +65,9 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame | dict[str, np.n
         members.insert(1, "components", components)
         members.insert(2, "method", members["alpha"].map(names).fillna("alpha_vcd"))
         tables.append(keyed(_measured(q, members["target"]), **members))
-    checked = pd.DataFrame(properties(settings.properties, settings.chains.leapfrog_steps))
-    return {
-        "toys": pd.concat(tables, ignore_index=True),
-        **_sweep(settings, run),
-        "properties": keyed(checked),
-        "densities": densities,
-    }
+    toys, found = pd.concat(tables, ignore_index=True), _sweep(settings, run)
+    checked = properties(settings.properties, settings.chains.leapfrog_steps)
+    return {"toys": toys, **found, "properties": keyed(checked), "densities": densities}
 
 
 def mixture(networks: Mapping[str, MLP]) -> GaussianMixture:
@@ -98,18 +88,9 @@ def _fitted(
     """q_0 of all members, each a `target`, `t`, `alpha` and `seed`; equal seeds start and draw alike."""
     epochs, device = length.iterations // settings.round_steps, run.device
     t, alpha, seed = (torch.tensor(members[name].tolist(), device=device) for name in ("t", "alpha", "seed"))
-    objective = VCD(
-        Kernel(
-            int(members["t"].max()),
-            chains.leapfrog_steps,
-            chains.adapting,
-            Adaptation(chains.acceptance, chains.rate),
-        ),
-        chains.step_size,
-        alpha=alpha[:, None],
-        iterations=t,
-        forgetting=length.steps.forgetting,
-    )
+    adaptation = Adaptation(chains.acceptance, chains.rate)
+    kernel = Kernel(int(t.max()), chains.leapfrog_steps, chains.adapting, adaptation)
+    objective = VCD(kernel, chains.step_size, alpha[:, None], t, length.steps.forgetting)
     log_joint = expanded_log_density([VCD_TARGETS[target] for target in members["target"]], device)
     own_streams = partial(streams, settings.seed, "implicit.vcd_toys", members=range(length.seeds))
     training = Variational(
@@ -123,15 +104,11 @@ def _fitted(
         seeds=seed,
     )
     mean = normal([stream() for stream in own_streams()], 2 * components)[seed.cpu()]
-    start = {
-        "mean": mean,
-        "scale": torch.full_like(mean, settings.start_deviation),
-        "logit": torch.zeros(len(members), components),
-    }
+    scale, logit = torch.full_like(mean, settings.start_deviation), torch.zeros(len(members), components)
     label = f"{components}-components-{members['target'][0]}-{len(members)}"
     found = fit(
         training,
-        {name: MLP.constant(value) for name, value in start.items()},
+        {"mean": MLP.constant(mean), "scale": MLP.constant(scale), "logit": MLP.constant(logit)},
         epochs=epochs,
         learning_rate=1.0,
         schedule=step_decay(length.steps.factor, length.reduced_every / length.iterations),
@@ -146,8 +123,8 @@ def _fitted(
         return GaussianMixture(q.log_weight.double(), q.mean.double(), q.scale.double())
 
 
-def _selected(q: GaussianMixture, member: int) -> GaussianMixture:
-    return GaussianMixture(q.log_weight[[member]], q.mean[[member]], q.scale[[member]])
+def _member(q: GaussianMixture, i: int) -> GaussianMixture:
+    return GaussianMixture(q.log_weight[[i]], q.mean[[i]], q.scale[[i]])
 
 
 def _measured(q: GaussianMixture, targets: Iterable[str]) -> pd.DataFrame:
@@ -158,7 +135,7 @@ def _measured(q: GaussianMixture, targets: Iterable[str]) -> pd.DataFrame:
     names = ["mean_1", "mean_2", "deviation_1", "deviation_2", "variance", "area"]
     table = pd.DataFrame(torch.cat([mean, variance.sqrt(), whole], 1).numpy(), columns=names)
     table[["kl_q_p", "kl_p_q"]] = [
-        divergences(_selected(q, i), VCD_TARGETS[target]) for i, target in enumerate(targets)
+        divergences(_member(q, i), VCD_TARGETS[target]) for i, target in enumerate(targets)
     ]
     return table
 
@@ -171,25 +148,21 @@ def _sweep(settings: Settings, run: Run) -> dict[str, pd.DataFrame]:
     fixed = settings.chains.model_copy(update={"step_size": sweep.step_size, "adapting": 0})
     rows = product(sweep.ts, sweep.alphas, range(sweep.seeds))
     table = pd.DataFrame(rows, columns=["t", "alpha", "seed"])
-    fitted = _fitted(settings, run, sweep, SINGLE, fixed, table.assign(target="gaussian"))
-    measured = _measured(fitted, ["gaussian"] * len(table))
+    members = table.assign(target="gaussian")
+    measured = _measured(_fitted(settings, run, sweep, SINGLE, fixed, members), members["target"])
 
     def best(alpha: np.ndarray | float, t: float) -> np.ndarray:
-        replaced = forgotten(sweep.step_size, settings.chains.leapfrog_steps, variances, t)
+        replaced = replaced_fraction(sweep.step_size, settings.chains.leapfrog_steps, variances, t)
         return best_scale(alpha, variances, replaced)
 
     table["deviation"] = np.sqrt(measured["area"])
     table["deviation_closed"] = [float(best(row.alpha, row.t)) for row in table.itertuples()]
     table["excess"] = table["deviation"] - table["deviation_closed"]
     alpha = np.linspace(0, 1, CURVE_POINTS)
-    optima = [
-        pd.DataFrame({"t": float(t), "alpha": alpha, "deviation": best(alpha, t)})
-        for t in (*sweep.ts, math.inf)
-    ]
-    return {
-        "alpha": keyed(table.join(measured[["kl_q_p", "kl_p_q"]])),
-        "optima": keyed(pd.concat(optima, ignore_index=True)),
-    }
+    ts = (*map(float, sweep.ts), math.inf)
+    optima = [pd.DataFrame({"t": t, "alpha": alpha, "deviation": best(alpha, t)}) for t in ts]
+    table = table.join(measured[["kl_q_p", "kl_p_q"]])
+    return {"alpha": keyed(table), "optima": keyed(pd.concat(optima, ignore_index=True))}
 
 
 def _densities(
@@ -200,7 +173,7 @@ def _densities(
     for row in members[members["seed"] == 0].itertuples():
         z1, z2, target = VCD_TARGETS[row.target].on_grid(points)
         z = torch.cartesian_prod(z1, z2)[None]
-        density = _selected(q, row.Index).log_prob(z).exp().view(points, points)
+        density = _member(q, row.Index).log_prob(z).exp().view(points, points)
         shown = {"z1": z1, "z2": z2, "target": target, of_alpha(row.alpha): density}
         arrays |= {f"{row.target}_{components}_{name}": values.numpy() for name, values in shown.items()}
     return arrays
