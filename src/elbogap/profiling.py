@@ -172,7 +172,7 @@ def _watched(work: Callable[[Run], Any], run: Run, seconds: float) -> list[Piece
     watch = Profile(seconds, run.device)
     with tempfile.TemporaryDirectory() as scratch, suppress(Enough):  # real checkpoints are left alone
         try:
-            work(replace(run, watch=watch, scratch=Path(scratch), time_budget=None, deadline=math.inf))
+            work(replace(run, watch=watch, scratch=Path(scratch), deadline=math.inf))
         finally:
             watch.end()
     return watch.pieces

@@ -16,7 +16,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from elbogap import digest
+from elbogap import digest, tables
 from elbogap.checksums import listed, sha256
 from elbogap.errors import UserError
 from elbogap.files import writing
@@ -112,8 +112,6 @@ def publish(record: Mapping[str, Any], outputs: Mapping[Path, Callable[[Path], o
     Raises:
         UserError: two outputs have one name, or a disk cannot take the files.
     """
-    from elbogap import tables  # not above: the Snakefile reads provenance, and pandas takes its time
-
     for name, uses in Counter(path.name for path in outputs).items():
         if uses > 1:
             raise UserError(f"two outputs are called {name}; give each a name of its own")

@@ -58,8 +58,7 @@ def load(path: Path) -> Config:
     """Read and validate one scale file, with all that it takes from the scales it extends.
 
     Raises:
-        UserError: the file is missing, is no YAML, has an unknown, repeated or missing key or a bad value, or
-            extends what it cannot; the message names the file and the key, and lists the allowed keys.
+        UserError: what is wrong with the file, the key or its value; the message names them.
     """
     return _load(path, ())[1]
 

@@ -11,11 +11,7 @@ RESERVED = ("logs", "reference")
 
 
 def scale_name(name: str) -> str:
-    """The name itself, if a scale may have it.
-
-    Raises:
-        UserError: it has other characters than a-z, 0-9, _ and -, begins with -, or is reserved.
-    """
+    """The name itself; a UserError if no scale may have it."""
     if name in RESERVED:
         raise UserError(f"no scale can be called '{name}': results/{name}/ is for something else")
     if not re.fullmatch(r"[a-z0-9_][a-z0-9_-]*", name):
@@ -26,11 +22,7 @@ def scale_name(name: str) -> str:
 
 
 def scale_names(folder: Path) -> list[str]:
-    """The names of the scales that have a file in `folder`.
-
-    Raises:
-        UserError: a file has a name that no scale can have; the message names the file.
-    """
+    """The names of the scales that have a file in `folder`; a UserError if a file has another name."""
     names = []
     for path in visible(folder, "*.yaml"):
         try:

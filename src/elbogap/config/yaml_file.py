@@ -1,6 +1,6 @@
 """YAML files of words as keys, each given once, and of a size that a person can have written.
 
-PyYAML silently takes the last of two equal keys, and fails in many ways where a value is not of its kind.
+PyYAML silently takes the last of two equal keys, and raises many kinds of errors for a malformed value.
 """
 
 import re
@@ -20,13 +20,7 @@ WIDEST = 400
 
 
 def read_yaml(path: Path) -> Any:
-    """The values in a YAML file.
-
-    Raises:
-        UserError: it is not valid YAML, has a key that is no word or is given twice, or is too deep or too
-            large; the message names the file and the line.
-        OSError: the file cannot be read.
-    """
+    """The values in a YAML file; an OSError if it cannot be read, a UserError with the line if it is bad."""
     try:
         return yaml.load(path.read_text(encoding="utf-8"), _Loader)
     except (yaml.YAMLError, UnicodeDecodeError) as error:
@@ -67,8 +61,9 @@ class _Loader(yaml.SafeLoader):
             if kind not in ("str", "merge"):
                 raise yaml.YAMLError(f"line {line}: a key must be a word, not of kind {kind}; quote it")
             if key.value in lines:
+                first = lines[key.value]
                 raise yaml.YAMLError(
-                    f"line {line}: key {shown(key.value)} is given twice (first in line {lines[key.value]})"
+                    f"line {line}: key {shown(key.value)} is given twice (first in line {first})"
                 )
             lines[key.value] = line
         return node
@@ -78,10 +73,8 @@ class _Loader(yaml.SafeLoader):
         try:
             return super().construct_object(node, deep)
         except (ValueError, LookupError, ArithmeticError, AttributeError, TypeError) as error:
-            line = node.start_mark.line + 1
-            raise yaml.YAMLError(
-                f"line {line}: {shown(node.value)} is no value of kind {_kind(node)}"
-            ) from error
+            says = f"line {node.start_mark.line + 1}: {shown(node.value)} is no value of kind {_kind(node)}"
+            raise yaml.YAMLError(says) from error
 
 
 # YAML 1.2 reads 1e-3 as a number, PyYAML as text
