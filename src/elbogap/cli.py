@@ -25,7 +25,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from threadpoolctl import threadpool_limits
 
@@ -46,7 +46,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         The exit status: 0, 1 (a check failed), 2 (the user's mistake), 75 (out of time) or 130 (interrupted).
     """
-    signal.signal(signal.SIGTERM, _interrupt)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     if any(option.startswith("error") for option in sys.warnoptions):
         warnings.resetwarnings()  # warnings are shown, but do not end a command
     if isinstance(sys.stdout, io.TextIOWrapper):  # as standard error does: any locale can print any text
@@ -79,10 +79,6 @@ def _made(options: argparse.Namespace) -> list[Path]:
 def _complain(message: str, status: int) -> int:
     print(f"elbogap: {' '.join(message.splitlines())}", file=sys.stderr)
     return status
-
-
-def _interrupt(number: int, frame: object) -> NoReturn:
-    raise KeyboardInterrupt
 
 
 def _parse(argv: Sequence[str]) -> argparse.Namespace:

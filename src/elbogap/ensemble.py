@@ -73,10 +73,7 @@ class Objective(Protocol):
         """Names of prepared tensors `[M, K]` whose means over each record are wanted."""
 
     def prepare(self, epoch: int) -> Batch:
-        """All data and noise of an epoch by name, `[M, K, ...]`, on the device of the networks.
-
-        Shapes may depend on the epoch on the CPU only. The result must depend on nothing but the epoch.
-        """
+        """All data and noise by name, `[M, K, ...]`, from the epoch alone; on GPUs always of equal shapes."""
 
     def value(self, networks: Mapping[str, MLP], batch: Batch) -> Tensor:
         """The objective of each member at one step, `[M, ...]` in the batch to `[M]`, differentiable."""
@@ -366,19 +363,17 @@ def in_chunks(
         MemoryError: memory does not suffice for a single member.
     """
     results: list[Result] = []
-    start = 0
-    while start < len(members):
-        chunk = members[start : start + size]
+    while members:
+        chunk = members[:size]
         try:
             results.append(work(chunk))
+            members = members[size:]
         except (MemoryError, RuntimeError) as error:
             if not out_of_memory(error):
                 raise
             if len(chunk) == 1:
                 raise MemoryError("a single member does not fit") from error
             size = math.ceil(len(chunk) / 2)
-        else:
-            start += len(chunk)
     return results
 
 

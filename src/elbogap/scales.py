@@ -43,7 +43,7 @@ class Scales(dict[str, Config]):
     """The scales of a folder, each read at its first use, so that a broken one disturbs no other."""
 
     def __init__(self, folder: Path) -> None:
-        """Take the names of the files in `folder`."""
+        """Read the names alone."""
         super().__init__()
         self.folder, self.names = folder, scale_names(folder)
 
@@ -54,17 +54,16 @@ class Scales(dict[str, Config]):
         return self.setdefault(name, load(self.folder / f"{name}.yaml"))
 
 
-def load(path: Path) -> Config:
-    """Read and validate one scale file, with all that it takes from the scales it extends.
+def load(path: Path, heirs: tuple[str, ...] = ()) -> Config:
+    """Read and validate one scale file, with all that it takes from the scale it extends.
+
+    Args:
+        path: `<folder>/<scale>.yaml`; the scales that it extends lie beside it.
+        heirs: the scales that extend it.
 
     Raises:
         UserError: what is wrong with the file, the key or its value; the message names them.
     """
-    return _load(path, ())[1]
-
-
-def _load(path: Path, heirs: tuple[str, ...]) -> tuple[dict[str, Any], Config]:
-    """All values of a scale, as written and as validated; `heirs` are the scales that extend it."""
     try:
         values = read_yaml(path)
     except OSError as error:
@@ -78,9 +77,9 @@ def _load(path: Path, heirs: tuple[str, ...]) -> tuple[dict[str, Any], Config]:
             raise UserError(f"{path}: scales extend each other in a circle: {' -> '.join([*line, parent])}")
         if parent not in scale_names(path.parent):
             raise UserError(f"{path}: {EXTENDS}: no scale {_known(parent, path.parent)}")
-        inherited, _ = _load(path.with_name(f"{parent}.yaml"), line)
+        inherited = load(path.with_name(f"{parent}.yaml"), line).model_dump(mode="json")
         values = _merged(inherited, values | {EXTENDS: None})
-    return values, validated(Config, values, path, more_keys=[EXTENDS])
+    return validated(Config, values, path, more_keys=[EXTENDS])
 
 
 def _merged(old: Any, new: Any) -> Any:
