@@ -41,11 +41,7 @@ from elbogap.runtime import Run, limit_torch_threads, peak_memory_mib, set_up
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command.
-
-    Returns:
-        The exit status: 0, 1 (a check failed), 2 (the user's mistake), 75 (out of time) or 130 (interrupted).
-    """
+    """Run a command; status 0, 1 (check failed), 2 (user's mistake), 75 (out of time), 130 (interrupted)."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     if any(option.startswith("error") for option in sys.warnoptions):
         warnings.resetwarnings()  # warnings are shown, but do not end a command

@@ -234,7 +234,12 @@ def fit(
         first_rate = rate if on_gpu else learning_rate
         optimiser = torch.optim.Adam([flat], lr=first_rate, fused=True, capturable=on_gpu)
     else:
-        optimiser = DampedRms(flat, _shares(trained, damped), rate)
+        multiples = [
+            torch.full_like(parameter, damped[name]).flatten()
+            for name, network in trained.items()
+            for parameter in network.parameters()
+        ]
+        optimiser = DampedRms(flat, torch.cat(multiples), rate)
 
     def update(batch: Batch) -> Tensor:
         value = objective.value(trained, batch)
@@ -282,19 +287,16 @@ def fit(
         work=work,
     )
     values, *reported = records.permute(1, 2, 0).numpy()
-    kept = np.full(len(values), -1)
-    if monitor and monitor.select:
-        with torch.no_grad():
-            for parameter, at_best in zip(modules.parameters(), best, strict=True):
-                parameter.copy_(at_best)
-        scores = _scores(measured, monitor.select).numpy()
-        kept = np.where(np.isfinite(scores).any(1), scores.argmax(1), -1)
+    with torch.no_grad():
+        for parameter, at_best in zip(modules.parameters(), best[2:], strict=False):
+            parameter.copy_(at_best)
+    names = measured[0] if measured else ()
     return Fit(
         networks={name: network.cpu() for name, network in trained.items()},
         values=values,
         reported=dict(zip(objective.reported, reported, strict=True)),
-        measured={name: _over_time(measured, name).numpy() for name in (measured[0] if monitor else ())},
-        kept=kept,
+        measured={name: torch.stack([at[name] for at in measured], 1).numpy() for name in names},
+        kept=best[1].numpy() if best else np.full(len(values), -1),
     )
 
 
@@ -302,29 +304,20 @@ def fit(
 def _measure(
     monitor: Monitor, networks: Mapping[str, MLP], measured: list[dict[str, Tensor]], best: list[Tensor]
 ) -> None:
-    """Append a measurement; keep the parameters of members whose selected value is the largest so far."""
+    """Append a measurement; `best` are the value, number and parameters of each member's best, on the CPU."""
     measured.append({name: value.cpu() for name, value in monitor.measure(networks).items()})
     if monitor.select is None:
         return
+    value = measured[-1][monitor.select]
+    value = value.where(value.isfinite(), -math.inf)
+    number = torch.full(value.shape, len(measured) - 1).where(value.isfinite(), -1)
     parameters = [parameter.cpu() for network in networks.values() for parameter in network.parameters()]
+    latest = [value, number, *parameters]
     if not best:
-        best.extend(parameter.clone() for parameter in parameters)
-        return
-    scores = _scores(measured, monitor.select)
-    better = scores[:, -1] > scores[:, :-1].amax(1)
-    for at_best, parameter in zip(best, parameters, strict=True):
-        at_best[better] = parameter[better]
-
-
-def _over_time(measured: Sequence[Mapping[str, Tensor]], name: str) -> Tensor:
-    """A measured value, `[M, V]`."""
-    return torch.stack([values[name] for values in measured], 1)
-
-
-def _scores(measured: Sequence[Mapping[str, Tensor]], name: str) -> Tensor:
-    """The same, with -infinity for what is not finite."""
-    values = _over_time(measured, name)
-    return values.where(values.isfinite(), -math.inf)
+        best.extend(tensor.clone() for tensor in latest)
+    better = value > best[0]
+    for at_best, now in zip(best, latest, strict=True):
+        at_best[better] = now[better]
 
 
 def _flatten(modules: nn.Module) -> nn.Parameter:
@@ -341,17 +334,6 @@ def _flatten(modules: nn.Module) -> nn.Parameter:
         one.data = values.view_as(one)
         one.grad = slopes.view_as(one)  # backward adds to it in place
     return flat
-
-
-def _shares(networks: Mapping[str, MLP], multiples: Mapping[str, float]) -> Tensor:
-    """The multiple of the learning rate of each element of :func:`_flatten`'s tensor."""
-    return torch.cat(
-        [
-            torch.full_like(parameter, multiples[name]).flatten()
-            for name, network in networks.items()
-            for parameter in network.parameters()
-        ]
-    )
 
 
 def in_chunks(

@@ -39,8 +39,7 @@ class Run:
         scratch: folder for checkpoints of unfinished work; it is removed when the experiment succeeds.
         threads: CPU threads to use.
         gpus: GPUs granted; 0 means the CPU even where a GPU is present.
-        deadline: when long work saves its state and raises :class:`~elbogap.errors.OutOfTime`, on the clock
-            of `time.monotonic()`.
+        deadline: when long work stops by :class:`~elbogap.errors.OutOfTime`, by `time.monotonic()`.
         watch: is told of every step of long work.
         digests: the SHA-256 of input files by their paths, as far as they are known.
     """
@@ -84,10 +83,7 @@ def torch_generator(seed: int, *keys: Hashable, device: str = "cpu") -> "torch.G
 
 
 def set_up(threads: int) -> None:
-    """Fix the thread count, and keep glibc from returning large temporaries to the system at each operation.
-
-    Else every large tensor operation pays page faults.
-    """
+    """Fix the thread count, and keep glibc from returning large temporaries, which costs page faults."""
     os.environ["OMP_NUM_THREADS"] = str(threads)
     if platform.libc_ver()[0] == "glibc":
         mallopt = ctypes.CDLL(None).mallopt

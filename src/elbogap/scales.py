@@ -55,22 +55,15 @@ class Scales(dict[str, Config]):
 
 
 def load(path: Path, heirs: tuple[str, ...] = ()) -> Config:
-    """Read and validate one scale file, with all that it takes from the scale it extends.
-
-    Args:
-        path: `<folder>/<scale>.yaml`; the scales that it extends lie beside it.
-        heirs: the scales that extend it.
+    """A scale file, validated, with all that it takes from the scale it extends; `heirs` extend it.
 
     Raises:
         UserError: what is wrong with the file, the key or its value; the message names them.
     """
-    try:
-        values = read_yaml(path)
-    except OSError as error:
+    if not path.exists():
         hint = did_you_mean(path.stem, scale_names(path.parent))
-        raise UserError(
-            f"{path}: cannot be read ({error.strerror}){hint}; scales are files in {path.parent}/"
-        ) from error
+        raise UserError(f"{path}: cannot be read (no such file){hint}; scales are files in {path.parent}/")
+    values = read_yaml(path)
     if isinstance(values, dict) and EXTENDS in values:
         parent, line = values[EXTENDS], (*heirs, path.stem)
         if parent in line:

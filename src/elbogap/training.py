@@ -20,7 +20,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from elbogap import provenance
-from elbogap.config.sections import Resumable
+from elbogap.config.base import Resumable
 from elbogap.errors import OutOfTime, UserError
 from elbogap.files import rename, writing
 from elbogap.runtime import Run, Watch
@@ -81,11 +81,7 @@ def descend(loss: Tensor, optimiser: torch.optim.Optimizer) -> None:
 
 
 def tabulate(row: Callable[[int], Tensor], *, rows: int, work: Work) -> Tensor:
-    """`row(i)` for i = 0..rows-1, `[rows, ...]` in float64, each depending on nothing that changes but i.
-
-    Raises:
-        OutOfTime: the deadline has passed; the checkpoint holds all rows made.
-    """
+    """`row(i)`, which depends on i alone, for i = 0..rows-1, as `[rows, ...]` in float64; may be resumed."""
     return _loop(lambda i: row(i - 1), rows, 1, {}, work, "row")
 
 
@@ -153,10 +149,6 @@ def _loop(
     return torch.stack(records)
 
 
-def _before(checkpoint: Path) -> Path:
-    return checkpoint.with_name(f"{checkpoint.name}.before")
-
-
 def _save(work: Work, parts: Mapping[str, Part], done: int, total: Tensor, records: list[Tensor]) -> None:
     """Write a checkpoint, its SHA-256 before it, and keep the one before."""
     states = {name: _state(part) for name, part in parts.items()}
@@ -168,14 +160,14 @@ def _save(work: Work, parts: Mapping[str, Part], done: int, total: Tensor, recor
     with writing(checkpoint, remedy) as path:
         path.write_bytes(hashlib.sha256(content).digest() + content)
         if checkpoint.exists():
-            rename(checkpoint, _before(checkpoint))
+            rename(checkpoint, Path(f"{checkpoint}.before"))
 
 
 def _resume(work: Work, parts: Mapping[str, Part]) -> tuple[int, Tensor, list[Tensor]]:
     """Steps done, sum and records of the newest undamaged checkpoint of this work, if there is one."""
     damaged = []
     done, total, records = 0, torch.zeros((), dtype=torch.float64), []
-    for path in filter(Path.exists, (work.checkpoint, _before(work.checkpoint))):
+    for path in filter(Path.exists, (work.checkpoint, Path(f"{work.checkpoint}.before"))):
         content = path.read_bytes()
         digest, content = content[:DIGEST], content[DIGEST:]
         if hashlib.sha256(content).digest() != digest:

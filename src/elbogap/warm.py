@@ -24,8 +24,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, NoReturn
 
-SOCKET = "ELBOGAP_WARM"
-"""Environment variable of jobs: where the server listens."""
+SOCKET = "ELBOGAP_WARM"  # environment variable of jobs: where the server listens
 
 PRELOADED = (
     "elbogap.cli",
@@ -39,10 +38,7 @@ PRELOADED = (
 
 
 def start() -> None:
-    """Begin a server for what this process starts; it ends with this process.
-
-    It is for Linux: other systems do not fork safely once such packages are imported.
-    """
+    """Begin a server that ends with this process; on Linux alone, as others do not fork safely by then."""
     if sys.platform != "linux" or SOCKET in os.environ:
         return
     address = Path(tempfile.mkdtemp(prefix="elbogap-"), "warm")  # a socket's name has 107 bytes at most
@@ -66,8 +62,13 @@ def forward(argv: Sequence[str]) -> int | None:
             command = int(answers.readline())
         except (KeyError, OSError, ValueError):
             return None
-        for passed_on in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            signal.signal(passed_on, lambda number, _: _kill(command, number))
+
+        def pass_on(number: int, _: object) -> None:
+            with suppress(ProcessLookupError):
+                os.kill(command, number)
+
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, pass_on)
         try:
             return int(answers.readline())
         except (OSError, ValueError):
@@ -107,7 +108,7 @@ def _attend(caller: socket.socket) -> NoReturn:
             os.close(descriptor)
         caller.sendall(b"%d\n" % command)
         if caller.fileno() in select.select([caller.fileno(), ended], [], [])[0]:
-            _kill(command, signal.SIGKILL)  # a caller says nothing more: it was killed
+            os.kill(command, signal.SIGKILL)  # a caller says nothing more: it was killed
         code = os.waitstatus_to_exitcode(os.waitpid(command, 0)[1])
         caller.sendall(b"%d\n" % (code if code >= 0 else 128 - code))
     finally:
@@ -137,11 +138,6 @@ def _run(request: Mapping[str, Any], streams: Sequence[int]) -> NoReturn:
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(status)
-
-
-def _kill(child: int, number: int) -> None:
-    with suppress(ProcessLookupError):
-        os.kill(child, number)
 
 
 if __name__ == "__main__":

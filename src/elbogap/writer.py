@@ -29,14 +29,9 @@ from pydantic.dataclasses import dataclass
 from elbogap.errors import UserError
 from elbogap.files import guards
 
-RENEWAL_S = 20.0
-"""Seconds between two renewals of a claim."""
-
-LEASE_S = 300.0
-"""Seconds without renewal after which the claim of another host is given up."""
-
-RUN = "ELBOGAP_RUN"
-"""Environment variable of jobs: the record of the run of Snakemake that started them."""
+RENEWAL_S = 20.0  # seconds between two renewals of a claim
+LEASE_S = 300.0  # seconds without renewal after which the claim of another host is given up
+RUN = "ELBOGAP_RUN"  # environment variable of jobs: the record of the run of Snakemake that started them
 
 
 @dataclass(frozen=True)
@@ -146,6 +141,10 @@ def begin_run(folder: Path) -> list[str]:
     atexit.register(record.unlink, missing_ok=True)
     os.environ[RUN] = str(record.absolute())
     others = {path: run for path in record.parent.iterdir() if path != record and (run := _read(path))}
+    outputs: list[str] = []
+    for lock in locks:
+        with suppress(FileNotFoundError):  # its run may have just ended and removed it
+            outputs += lock.read_text(encoding="utf-8").splitlines() if "output" in lock.name else []
     busy = [
         f"{run} works here; wait for it, or delete {path} if it was killed"
         for path, run in others.items()
@@ -153,9 +152,7 @@ def begin_run(folder: Path) -> list[str]:
     ]
     busy += [
         f"{path}: {writer} still writes it, though its run was killed; wait for it or stop it"
-        for lock in locks
-        if lock.name.endswith(".output.lock")
-        for path in _lines(lock)
+        for path in outputs
         if (writer := _holder(claim_of(folder.parent / path)))
     ]
     if busy or not others:  # a lock without any record is of a run that nothing is known of
@@ -163,14 +160,6 @@ def begin_run(folder: Path) -> list[str]:
     for path in [*locks, *others]:
         path.unlink(missing_ok=True)
     return []
-
-
-def _lines(lock: Path) -> list[str]:
-    """The outputs in a lock of Snakemake; none if its run has just ended and removed it."""
-    try:
-        return lock.read_text(encoding="utf-8").splitlines()
-    except FileNotFoundError:
-        return []
 
 
 def _claim(path: Path, this: Process) -> None:

@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from elbogap.config.quantities import Seconds
 from elbogap.config.yaml_file import read_yaml
 from elbogap.errors import UserError, did_you_mean, shown
 
@@ -39,13 +40,15 @@ def setting(description: str, *, unit: str = "", **bounds: Any) -> Any:
     return Field(description=description, json_schema_extra={"unit": unit}, **bounds)
 
 
+class Resumable(Section):
+    """Work that is saved from time to time, so that it can be stopped and resumed."""
+
+    checkpoint_seconds: Seconds = setting("Least time between two checkpoints.", unit="s")
+
+
 def read(model: type[Model], path: Path) -> Model:
     """A YAML file as a model; a UserError if it cannot be read or breaks the form."""
-    try:
-        values = read_yaml(path)
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror})") from error
-    return validated(model, values, path)
+    return validated(model, read_yaml(path), path)
 
 
 def validated(model: type[Model], values: Any, source: object, *, more_keys: Sequence[str] = ()) -> Model:

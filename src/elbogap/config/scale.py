@@ -6,18 +6,13 @@ from pathlib import Path
 from elbogap.errors import UserError
 from elbogap.places import visible
 
-RESERVED = ("logs", "reference")
-"""Folders beside those of the scales."""
-
 
 def scale_name(name: str) -> str:
     """The name itself; a UserError if no scale may have it."""
-    if name in RESERVED:
+    if name in ("logs", "reference"):  # folders beside those of the scales
         raise UserError(f"no scale can be called '{name}': results/{name}/ is for something else")
     if not re.fullmatch(r"[a-z0-9_][a-z0-9_-]*", name):
-        raise UserError(
-            f"no scale can be called {name!r}: only a-z, 0-9, _ and, but not first, - may be in it"
-        )
+        raise UserError(f"no scale can be called {name!r}: use only a-z, 0-9, _ and, but not first, -")
     return name
 
 
