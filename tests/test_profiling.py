@@ -110,7 +110,7 @@ def test_members_halved_for_memory_are_another_piece(tmp_path: Path, full_at: in
 
 
 def test_a_job_is_measured_without_regard_to_its_budget_and_checkpoints(tmp_path: Path) -> None:
-    run = Run("smoke", scratch=tmp_path, time_budget=0, deadline=0)
+    run = Run("smoke", scratch=tmp_path, deadline=0)
 
     def job(run: Run) -> None:
         for label in ("first", "second"):

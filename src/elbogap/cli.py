@@ -15,7 +15,7 @@ import importlib
 import inspect
 import io
 import json
-import math
+import os
 import shutil
 import signal
 import sys
@@ -24,12 +24,11 @@ import warnings
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from threadpoolctl import threadpool_limits
 
 from elbogap import __version__, digest, provenance, tables, words, writer
-from elbogap.budget import add_time_budget, deadline_of
 from elbogap.claims import commands as claims_commands
 from elbogap.config.base import validated
 from elbogap.config.scale import scale_name
@@ -42,12 +41,8 @@ from elbogap.stopwatch import spending
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command.
-
-    Returns:
-        The exit status: 0, 1 (a check failed), 2 (the user's mistake), 75 (out of time) or 130 (interrupted).
-    """
-    signal.signal(signal.SIGTERM, _interrupt)
+    """Run a command; status 0, 1 (check failed), 2 (user's mistake), 75 (out of time), 130 (interrupted)."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     if any(option.startswith("error") for option in sys.warnoptions):
         warnings.resetwarnings()  # warnings are shown, but do not end a command
     if isinstance(sys.stdout, io.TextIOWrapper):  # as standard error does: any locale can print any text
@@ -82,22 +77,17 @@ def _complain(message: str, status: int) -> int:
     return status
 
 
-def _interrupt(number: int, frame: object) -> NoReturn:
-    raise KeyboardInterrupt
-
-
 def _parse(argv: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="elbogap", description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--version", action=_Version, help="print the version and, in a checkout, the commit")
+    parser.add_argument(
+        "--version", action="version", version=_version() if "--version" in argv else "",  # which calls git
+        help="print the version and, in a checkout, the commit",
+    )  # fmt: skip
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     made = argparse.ArgumentParser(add_help=False)
     made.add_argument("--scale", type=scale_name, required=True, help="name of the scale, for the record")
     made.add_argument("--inputs", nargs="*", default=[], metavar="NAME=FILE")
     made.add_argument("--outputs", nargs="+", required=True, metavar="NAME=FILE")
-    known, asked = experiments(), argv[0] if argv else ""
-    for name in [asked] if asked in known else known:  # to know all of them takes longer than many a job
-        help = digest.summary(experiment_module(name))
-        _add_experiment(commands.add_parser(name, parents=[made], help=help), name)
     figure = commands.add_parser("figure", parents=[made], help="draw one figure from its tables")
     figure.add_argument("name", help="<document>.<function>, e.g. qiw.fig01_posterior_2d")
     figure.set_defaults(call=_figure)
@@ -108,23 +98,22 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
         about = commands.add_parser(name, help=help)
         about.add_argument("file", type=Path)
         about.set_defaults(call=call)
-    for package in (data_commands, claims_commands, report_commands) if asked not in known else ():
+    for package in (data_commands, claims_commands, report_commands):
         package.register(commands)
-    if asked and not asked.startswith("-") and asked not in commands.choices:
+    asked = argv[0] if argv else "--help"
+    known = [] if asked in commands.choices else experiments()
+    for name in [asked] if asked in known else known:  # to read all docstrings takes longer than many a job
+        help = digest.summary(experiment_module(name))
+        _add_experiment(commands.add_parser(name, parents=[made], help=help), name)
+    if not asked.startswith("-") and asked not in commands.choices:
         hint = did_you_mean(asked, commands.choices)
         raise UserError(f"no command '{asked}'{hint}; all of them: python -m elbogap --help")
     return parser.parse_args(argv)
 
 
-class _Version(argparse.Action):
-    def __init__(self, option_strings: Sequence[str], dest: str, help: str) -> None:
-        super().__init__(option_strings, dest, nargs=0, help=help)
-
-    def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
-        """Print the version and exit; git is called only here."""
-        commit = provenance.git_state()["commit"]
-        print(f"elbogap {__version__}" + (f" (commit {commit})" if commit else ""))
-        parser.exit()
+def _version() -> str:
+    commit = provenance.git_state()["commit"]
+    return f"elbogap {__version__}" + (f" (commit {commit})" if commit else "")
 
 
 def _add_experiment(parser: argparse.ArgumentParser, name: str) -> None:
@@ -134,12 +123,17 @@ def _add_experiment(parser: argparse.ArgumentParser, name: str) -> None:
     add("--scratch", type=Path, help="folder for checkpoints of unfinished work")
     add("--threads", type=int, default=1)
     add("--gpus", type=int, default=0, help="GPUs granted; 0 computes on the CPU")
-    add_time_budget(parser)
+    add(
+        "--time-budget", type=_seconds, metavar="SECONDS",
+        default=os.environ.get("ELBOGAP_TIME_BUDGET", "inf"),
+        help="when they have passed, save what is done and stop with status 75; the same command goes on; "
+        "default: the environment's ELBOGAP_TIME_BUDGET",
+    )  # fmt: skip
     add(
         "--profile", type=Path, metavar="FILE",
         help="make no results: time the long work, and add a row with its pace to the table FILE (CSV)",
     )  # fmt: skip
-    add("--profile-seconds", type=_positive, metavar="S", default=20.0, help="how long to time steps (20)")
+    add("--profile-seconds", type=_seconds, metavar="S", default=20.0, help="how long to time steps (20)")
     parser.set_defaults(call=_experiment, name=name)
 
 
@@ -150,16 +144,16 @@ def _json(text: str) -> Any:
         raise UserError(f"--settings: not valid JSON: {error}") from error
 
 
-def _positive(text: str) -> float:
+def _seconds(text: str) -> float:
     value = float(text)
-    if not 0 < value < math.inf:
+    if not value >= 0:
         raise ValueError(text)
     return value
 
 
 def _experiment(options: argparse.Namespace) -> None:
     started = time.perf_counter()
-    deadline = deadline_of(options.time_budget)
+    deadline = time.monotonic() + options.time_budget
     set_up(options.threads)
     name = experiment_module(options.name)
     of_the_runner = frozenset(sys.modules)
@@ -176,7 +170,6 @@ def _experiment(options: argparse.Namespace) -> None:
         scratch=options.scratch or next(iter(outputs.values())).parent / f".scratch-{cell}",
         threads=options.threads,
         gpus=options.gpus,
-        time_budget=options.time_budget,
         deadline=deadline,
         digests=provenance.verified(inputs.values()),
     )
@@ -203,12 +196,20 @@ def _experiment(options: argparse.Namespace) -> None:
         "peak_gpu_memory_mib": peak_gpu_memory,
     }
     _refuse_undeclared(name, of_the_runner)
-    saved = settings.model_dump(mode="json")
     record = provenance.collect(
-        source=source, scale=options.scale, settings=saved, inputs=run.digests, run=cost
-    )
+        source=source, scale=options.scale, settings=settings.model_dump(mode="json"), inputs=run.digests,
+        run=cost,
+    )  # fmt: skip
     provenance.publish(record, {path: partial(tables.save, results[key]) for key, path in outputs.items()})
     shutil.rmtree(run.scratch, ignore_errors=True)
+
+
+def _refuse_undeclared(module: str, of_the_runner: frozenset[str]) -> None:
+    """A module that was imported by a computed name would escape the rule's code digest: an error."""
+    if missed := digest.undeclared(module, ignore=of_the_runner):
+        raise UserError(
+            f"{module} used {sorted(missed)} without an import statement; add one, so that changes rerun it"
+        )
 
 
 def _profile(module: Any, settings: Any, run: Run, options: argparse.Namespace) -> None:
@@ -229,14 +230,6 @@ def _gpu(device: str) -> tuple[str | None, float | None]:
     import torch
 
     return torch.cuda.get_device_name(), round(torch.cuda.max_memory_allocated() / 2**20, 1)
-
-
-def _refuse_undeclared(module: str, of_the_runner: frozenset[str]) -> None:
-    """A module that was imported by a computed name would escape the rule's code digest: an error."""
-    if missed := digest.undeclared(module, ignore=of_the_runner):
-        raise UserError(
-            f"{module} used {sorted(missed)} without an import statement; add one, so that changes rerun it"
-        )
 
 
 def _figure(options: argparse.Namespace) -> None:

@@ -29,7 +29,6 @@ Batch = Mapping[str, Tensor]
 Member = TypeVar("Member")
 Result = TypeVar("Result")
 
-
 Stream = Callable[[int], torch.Generator]
 """A member's generator of an epoch; what it draws is made on its device."""
 
@@ -74,10 +73,7 @@ class Objective(Protocol):
         """Names of prepared tensors `[M, K]` whose means over each record are wanted."""
 
     def prepare(self, epoch: int) -> Batch:
-        """All data and noise of an epoch by name, `[M, K, ...]`, on the device of the networks.
-
-        Shapes may depend on the epoch on the CPU only. The result must depend on nothing but the epoch.
-        """
+        """All data and noise by name, `[M, K, ...]`, from the epoch alone; on GPUs always of equal shapes."""
 
     def value(self, networks: Mapping[str, MLP], batch: Batch) -> Tensor:
         """The objective of each member at one step, `[M, ...]` in the batch to `[M]`, differentiable."""
@@ -93,10 +89,10 @@ class Variational:
         log_joint: log p(x, z) from them.
         specs: the noise of a step.
         streams: generator of each member by epoch, on the device of the networks.
-        steps: steps of an epoch.
-        rows: draws an epoch's minibatches `[K, B]`, before all noise; None where there is no data to choose.
-        orders: instead of `rows`, minibatches `[K, B]` of an epoch for each stream.
-        data: observations of each member, `[M, N, ...]`, where a step is to have those of its rows as `x`.
+        steps: steps per epoch.
+        rows: draws an epoch's minibatches `[K, B]`, before all noise.
+        orders: instead of `rows`, an epoch's minibatches `[K, B]` for each stream.
+        data: observations `[M, N, ...]` of each member, where a batch is to hold those of its rows as `x`.
         state: what the objective carries from step to step.
         reduce: the value of a member from the estimates of a step.
         seeds: the stream of each member, `[M]`, where members share streams.
@@ -119,7 +115,10 @@ class Variational:
 
     def prepare(self, epoch: int) -> Batch:
         """`rows` `[M, K, B]`, their `x` and the steps' noise, `[M, K, ...]`; by stream if it is shared."""
-        drawn = [self._drawn(stream(epoch)) for stream in self.streams]
+        drawn = []
+        for generator in (stream(epoch) for stream in self.streams):
+            rows = {} if self.rows is None else {"rows": self.rows(generator)}
+            drawn.append(rows | noise.draw(self.specs, generator, self.steps))
         batch = {name: torch.stack([own[name] for own in drawn]) for name in drawn[0]}
         if self.orders:
             batch["rows"] = torch.stack([order(epoch) for order in self.orders])
@@ -134,10 +133,6 @@ class Variational:
         q, log_joint = self.family(networks, batch), self.log_joint(networks, batch)
         return self.reduce(self.objective.estimate(q, log_joint, batch, self.state))
 
-    def _drawn(self, generator: torch.Generator) -> dict[str, Tensor]:
-        rows = {} if self.rows is None else {"rows": self.rows(generator)}
-        return rows | noise.draw(self.specs, generator, self.steps)
-
 
 Schedule = Callable[[float, float], float]
 """Learning-rate multiplier as a function of training progress in [0, 1] and the final multiplier."""
@@ -148,10 +143,10 @@ class Monitor:
     """What is measured during training, and early stopping by it.
 
     Attributes:
-        every: epochs from one measurement to the next; the last epoch is always measured.
+        every: epochs between measurements; the last epoch is always measured.
         measure: values by name, `[M]` each, in the same order at each call.
-        select: the value whose largest measurement says which networks a member keeps; a value that is not
-            finite is never the largest. None keeps the last networks.
+        select: the value whose largest finite measurement decides which networks a member keeps; None: the
+            last.
     """
 
     every: int
@@ -168,8 +163,8 @@ class Fit:
         values: means of the objective over each record, `[M, R]`.
         reported: means over each record of what the objective reports, by name, `[M, R]`.
         measured: what the monitor measured, by name, `[M, V]`.
-        kept: the measurement, from 0, whose networks are kept, `[M]`; -1 where nothing was chosen, or nothing
-            finite was measured (then the networks of the first measurement are kept).
+        kept: the measurement, from 0, whose networks are kept, `[M]`; -1 if nothing is selected, or nothing
+            finite was measured (then those of the first measurement are kept).
     """
 
     networks: Mapping[str, MLP]
@@ -190,7 +185,7 @@ def cosine_decay(progress: float, final: float) -> float:
 
 
 def step_decay(factor: float, every: float) -> Schedule:
-    """A factor after each fraction `every` of the steps, whatever the final multiplier."""
+    """One factor after each fraction `every` of the steps, whatever the final multiplier."""
     return lambda progress, _: factor ** max(0, math.ceil(progress / every - 1e-9) - 1)
 
 
@@ -212,15 +207,15 @@ def fit(
     """Maximise every member's objective with Adam (Kingma and Ba 2015) or :class:`DampedRms`.
 
     Args:
-        objective: what to maximise; its tensors live on `device`.
+        objective: what to maximise; its tensors are on `device`.
         networks: initial networks of M members each, by the names that the objective uses.
         epochs: number of epochs.
-        learning_rate: learning rate at the beginning.
-        final_fraction: learning rate at the end over that at the beginning, where the schedule has one.
-        schedule: how it gets there.
+        learning_rate: at the first step.
+        final_fraction: learning rate at the end over that at the beginning, for schedules that end somewhere.
+        schedule: of the learning rate.
         record_epochs: epochs per recorded mean.
-        monitor: what to measure during training, and whether to stop early by it.
-        damped: multiples of the learning rate by network; where given, the rule is :class:`DampedRms`.
+        monitor: what to measure during training, and early stopping by it.
+        damped: multiples of the learning rate by network, for :class:`DampedRms` instead of Adam.
         state: buffers on `device` that the objective changes in place, such as step sizes of Markov chains.
         work: the training as work that may be stopped; on the CPU it goes on bit for bit.
         device: `cpu` or `cuda`.
@@ -231,7 +226,6 @@ def fit(
     """
     trained = {name: copy.deepcopy(network).to(device) for name, network in networks.items()}
     modules = nn.ModuleDict(trained)
-    best = None if monitor is None else _Best(monitor, trained)
     on_gpu = device == "cuda"
     rate = torch.tensor(learning_rate, device=device)
     flat, slopes = _flatten(modules)
@@ -240,7 +234,12 @@ def fit(
         first_rate = rate if on_gpu else learning_rate
         optimiser = torch.optim.Adam([flat], lr=first_rate, fused=True, capturable=on_gpu)
     else:
-        optimiser = DampedRms(flat, _shares(trained, damped), rate)
+        multiples = [
+            torch.full_like(parameter, damped[name]).flatten()
+            for name, network in trained.items()
+            for parameter in network.parameters()
+        ]
+        optimiser = DampedRms(flat, torch.cat(multiples), rate)
 
     def update(batch: Batch) -> Tensor:
         value = objective.value(trained, batch)
@@ -264,87 +263,62 @@ def fit(
         if not on_gpu:
             optimiser.param_groups[0]["lr"] = now
             return update(batch)
-        rate.fill_(now)  # a captured step reads the rate from this place
+        rate.fill_(now)  # a captured step reads the rate from this tensor
         if graphed is None:
-            optimiser.param_groups[0]["lr"] = rate  # a checkpoint's rate lies elsewhere
+            optimiser.param_groups[0]["lr"] = rate  # a checkpoint's rate is another tensor
             graphed = _capture(update, batch, flat, optimiser, state)
         return graphed(batch)
 
-    def watched(i: int) -> Tensor:
+    measured: list[dict[str, Tensor]] = []
+    best: list[Tensor] = []
+
+    def monitored(i: int) -> Tensor:
         value = step(i)
         epoch, left = divmod(i, objective.steps)
-        if best is not None and left == 0 and (epoch % best.monitor.every == 0 or epoch == epochs):
-            best.look()
+        if monitor and left == 0 and (epoch % monitor.every == 0 or epoch == epochs):
+            _measure(monitor, trained, measured, best)
         return value
 
-    parts: dict[str, Part] = {"networks": modules, "optimiser": optimiser}
-    if state is not None:
-        parts["state"] = state
+    parts: dict[str, Part] = {"networks": modules, "optimiser": optimiser, "measured": measured, "best": best}
     records = train(
-        watched,
+        monitored,
         steps=epochs * objective.steps,
         record_every=record_epochs * objective.steps,
-        parts=parts if best is None else parts | {"best": best},
+        parts=parts if state is None else parts | {"state": state},
         work=work,
     )
     values, *reported = records.permute(1, 2, 0).numpy()
-    measured: dict[str, np.ndarray] = {}
-    kept = np.full(len(values), -1)
-    if best is not None:
-        measured, kept = best.restore()
-    on_cpu = {name: network.cpu() for name, network in trained.items()}
-    return Fit(on_cpu, values, dict(zip(objective.reported, reported, strict=True)), measured, kept)
+    with torch.no_grad():
+        for parameter, at_best in zip(modules.parameters(), best[2:], strict=False):
+            parameter.copy_(at_best)
+    names = measured[0] if measured else ()
+    return Fit(
+        networks={name: network.cpu() for name, network in trained.items()},
+        values=values,
+        reported=dict(zip(objective.reported, reported, strict=True)),
+        measured={name: torch.stack([at[name] for at in measured], 1).numpy() for name in names},
+        kept=best[1].numpy() if best else np.full(len(values), -1),
+    )
 
 
-class _Best:
-    """A monitor's measurements, and each member's parameters at the best of them; a part of training."""
-
-    def __init__(self, monitor: Monitor, networks: Mapping[str, MLP]) -> None:
-        self.monitor, self.networks = monitor, networks
-        self._parameters = [one for network in networks.values() for one in network.parameters()]
-        self._kept: list[Tensor] = []
-        self._measured: list[dict[str, Tensor]] = []
-        self._best = self._when = torch.empty(0)
-
-    @torch.no_grad()
-    def look(self) -> None:
-        """Measure, and keep the parameters of the members that are better than ever."""
-        self._measured.append(
-            {name: value.cpu() for name, value in self.monitor.measure(self.networks).items()}
-        )
-        if self.monitor.select is None:
-            return
-        value = self._measured[-1][self.monitor.select]
-        if not self._kept:
-            self._kept = [one.detach().clone() for one in self._parameters]
-            self._best = torch.full_like(value, -math.inf)
-            self._when = torch.full(value.shape, -1)
-        better = value.isfinite() & (value > self._best)
-        self._best = torch.where(better, value, self._best)
-        self._when = torch.where(better, len(self._measured) - 1, self._when)
-        for kept, now in zip(self._kept, self._parameters, strict=True):
-            kept[better] = now[better]
-
-    def restore(self) -> tuple[dict[str, np.ndarray], np.ndarray]:
-        """Give the members the parameters that were kept; the measurements `[M, V]` and which was best."""
-        if self._kept:
-            with torch.no_grad():
-                for kept, now in zip(self._kept, self._parameters, strict=True):
-                    now.copy_(kept)
-        names = self._measured[0]
-        measured = {name: torch.stack([one[name] for one in self._measured], 1).numpy() for name in names}
-        members = len(next(iter(measured.values())))
-        return measured, self._when.numpy() if self._kept else np.full(members, -1)
-
-    def state_dict(self) -> dict[str, Any]:
-        """Everything that :meth:`look` changes."""
-        return {"measured": self._measured, "kept": self._kept, "best": self._best, "when": self._when}
-
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Take over what :meth:`state_dict` gave."""
-        self._measured, self._best, self._when = list(state["measured"]), state["best"], state["when"]
-        pairs = zip(state["kept"], self._parameters, strict=False)  # nothing is kept before the first look
-        self._kept = [kept.to(one.device) for kept, one in pairs]
+@torch.no_grad()
+def _measure(
+    monitor: Monitor, networks: Mapping[str, MLP], measured: list[dict[str, Tensor]], best: list[Tensor]
+) -> None:
+    """Append a measurement; `best` are the value, number and parameters of each member's best, on the CPU."""
+    measured.append({name: value.cpu() for name, value in monitor.measure(networks).items()})
+    if monitor.select is None:
+        return
+    value = measured[-1][monitor.select]
+    value = value.where(value.isfinite(), -math.inf)
+    number = torch.full(value.shape, len(measured) - 1).where(value.isfinite(), -1)
+    parameters = [parameter.cpu() for network in networks.values() for parameter in network.parameters()]
+    latest = [value, number, *parameters]
+    if not best:
+        best.extend(tensor.clone() for tensor in latest)
+    better = value > best[0]
+    for at_best, now in zip(best, latest, strict=True):
+        at_best[better] = now[better]
 
 
 def _flatten(modules: nn.Module) -> tuple[nn.Parameter, list[Tensor]]:
@@ -360,16 +334,6 @@ def _flatten(modules: nn.Module) -> tuple[nn.Parameter, list[Tensor]]:
         parameter.data = values.view_as(parameter)
     slopes = zip(parameters, flat.grad.split(sizes), strict=True)
     return flat, [slope.view_as(parameter) for parameter, slope in slopes]
-
-
-def _shares(networks: Mapping[str, MLP], multiples: Mapping[str, float]) -> Tensor:
-    """The multiple of the learning rate of each element of :func:`_flatten`'s tensor."""
-    parts = [
-        torch.full((one.numel(),), multiples[name], dtype=one.dtype, device=one.device)
-        for name, network in networks.items()
-        for one in network.parameters()
-    ]
-    return torch.cat(parts)
 
 
 CACHED_ROWS = 10_000
@@ -390,19 +354,17 @@ def in_chunks(
         MemoryError: memory does not suffice for a single member.
     """
     results: list[Result] = []
-    start = 0
-    while start < len(members):
-        chunk = members[start : start + size]
+    while members:
+        chunk = members[:size]
         try:
             results.append(work(chunk))
+            members = members[size:]
         except (MemoryError, RuntimeError) as error:
             if not out_of_memory(error):
                 raise
             if len(chunk) == 1:
                 raise MemoryError("a single member does not fit") from error
             size = math.ceil(len(chunk) / 2)
-        else:
-            start += len(chunk)
     return results
 
 
@@ -413,10 +375,10 @@ def _capture(
     optimiser: torch.optim.Optimizer,
     state: nn.Module | None,
 ) -> Callable[[Batch], Tensor]:
-    """The update as a CUDA graph that reads its batch from fixed places."""
+    """The update as a CUDA graph that reads its batch from fixed tensors."""
     static = {name: values.clone() for name, values in batch.items()}
     changed = [flat, *([] if state is None else state.buffers())]
-    values = [one.detach().clone() for one in changed]
+    values = [tensor.detach().clone() for tensor in changed]
     before = {name: value.clone() for name, value in optimiser.state[flat].items()}
     side = torch.cuda.Stream()
     side.wait_stream(torch.cuda.current_stream())
@@ -424,9 +386,9 @@ def _capture(
         for _ in range(3):
             update(static)
     torch.cuda.current_stream().wait_stream(side)
-    with torch.no_grad():  # undo what these updates did, in place: the graph remembers the places
-        for one, value in zip(changed, values, strict=True):
-            one.copy_(value)
+    with torch.no_grad():  # undo what these updates did, in place: the graph holds addresses
+        for tensor, value in zip(changed, values, strict=True):
+            tensor.copy_(value)
         for name, value in optimiser.state[flat].items():
             value.copy_(before.get(name, torch.zeros_like(value)))
     graph = torch.cuda.CUDAGraph()

@@ -153,7 +153,7 @@ def profile(work: Callable[[Run], Any], run: Run, seconds: float) -> Piece:
 def _watched(work: Callable[[Run], Any], run: Run, seconds: float) -> list[Piece]:
     watch = Profile(seconds, run.device)
     with tempfile.TemporaryDirectory() as scratch, suppress(Enough), closing(watch):  # no real checkpoints
-        work(replace(run, watch=watch, scratch=Path(scratch), time_budget=None, deadline=math.inf))
+        work(replace(run, watch=watch, scratch=Path(scratch), deadline=math.inf))
     return watch.pieces
 
 

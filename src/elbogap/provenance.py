@@ -8,6 +8,7 @@ import platform
 import re
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, suppress
 from importlib import metadata
@@ -15,7 +16,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from elbogap import digest
+from elbogap import digest, tables
 from elbogap.checksums import listed, sha256
 from elbogap.errors import UserError
 from elbogap.files import writing
@@ -100,20 +101,19 @@ def collect(
 def publish(record: Mapping[str, Any], outputs: Mapping[Path, Callable[[Path], object]]) -> None:
     """Write the outputs of a command, and beside each the record with the SHA-256 of all, as `outputs`.
 
-    The record also tells the seconds that the process spent on what, as `spent_s`. The records appear before the
-    outputs: killed at any moment, this leaves no result without a record, and beside an old result its own record
-    or one with another SHA-256.
+    The record also tells the seconds that the process spent on what, as `spent_s`. The records appear before
+    the outputs: killed at any moment, this leaves no result without a record, and beside an old result its
+    own record or one with another SHA-256.
 
     Raises:
         UserError: two outputs have one name, or a disk cannot take the files.
     """
-    from elbogap import tables  # not above: the Snakefile reads provenance, and pandas takes its time
-
-    digests: dict[str, str] = {}
+    for name, uses in Counter(path.name for path in outputs).items():
+        if uses > 1:
+            raise UserError(f"two outputs are called {name}; give each a name of its own")
     with ExitStack() as stack, spending("writing"):
+        digests = {}
         for path, write in outputs.items():
-            if path.name in digests:
-                raise UserError(f"two outputs are called {path.name}; give each a name of its own")
             temporary = stack.enter_context(writing(path))
             write(temporary)
             digests[path.name] = sha256(temporary)

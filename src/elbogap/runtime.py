@@ -39,11 +39,9 @@ class Run:
         scratch: folder for checkpoints of unfinished work; it is removed when the experiment succeeds.
         threads: CPU threads to use.
         gpus: GPUs granted; 0 means the CPU even where a GPU is present.
-        time_budget: seconds that this process may take, if limited; results do not depend on it.
-        deadline: when they end, on the clock of `time.monotonic()`; long work then saves its state and raises
-            :class:`~elbogap.errors.OutOfTime`.
-        watch: is told of every step of long work, where somebody wants to know.
-        digests: the SHA-256 of input files by their paths, where they are known.
+        deadline: when long work stops by :class:`~elbogap.errors.OutOfTime`, by `time.monotonic()`.
+        watch: is told of every step of long work.
+        digests: the SHA-256 of input files by their paths, as far as they are known.
     """
 
     scale: str
@@ -52,7 +50,6 @@ class Run:
     scratch: Path = Path("scratch")
     threads: int = 1
     gpus: int = 0
-    time_budget: float | None = None
     deadline: float = math.inf
     watch: Watch | None = None
     digests: Mapping[str, str] = field(default_factory=dict)
@@ -68,10 +65,7 @@ class Run:
 
 
 def derive_seed(seed: int, *keys: Hashable) -> int:
-    """A 63-bit seed for one purpose: a hash of the base seed and the keys that name the purpose.
-
-    Streams for different keys are independent, and adding a purpose changes no other stream.
-    """
+    """A 63-bit seed for the purpose that the keys name: a hash. A new purpose changes no other stream."""
     text = repr((seed, *keys)).encode()
     return int.from_bytes(hashlib.sha256(text).digest()[:8], "big") >> 1
 
@@ -89,10 +83,7 @@ def torch_generator(seed: int, *keys: Hashable, device: str = "cpu") -> "torch.G
 
 
 def set_up(threads: int) -> None:
-    """Fix the thread count and keep glibc from returning large temporaries to the system at each operation.
-
-    The malloc settings change speed alone; without them every large tensor operation pays page faults.
-    """
+    """Fix the thread count, and keep glibc from returning large temporaries, which costs page faults."""
     os.environ["OMP_NUM_THREADS"] = str(threads)
     if platform.libc_ver()[0] == "glibc":
         mallopt = ctypes.CDLL(None).mallopt

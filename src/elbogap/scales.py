@@ -43,7 +43,7 @@ class Scales(dict[str, Config]):
     """The scales of a folder, each read at its first use, so that a broken one disturbs no other."""
 
     def __init__(self, folder: Path) -> None:
-        """Take the names of the files in `folder`."""
+        """Read the names alone."""
         super().__init__()
         self.folder, self.names = folder, scale_names(folder)
 
@@ -54,34 +54,25 @@ class Scales(dict[str, Config]):
         return self.setdefault(name, load(self.folder / f"{name}.yaml"))
 
 
-def load(path: Path) -> Config:
-    """Read and validate one scale file, with all that it takes from the scales it extends.
+def load(path: Path, heirs: tuple[str, ...] = ()) -> Config:
+    """A scale file, validated, with all that it takes from the scale it extends; `heirs` extend it.
 
     Raises:
-        UserError: the file is missing, is no YAML, has an unknown, repeated or missing key or a bad value, or
-            extends what it cannot; the message names the file and the key, and lists the allowed keys.
+        UserError: what is wrong with the file, the key or its value; the message names them.
     """
-    return _load(path, ())[1]
-
-
-def _load(path: Path, heirs: tuple[str, ...]) -> tuple[dict[str, Any], Config]:
-    """All values of a scale, as written and as validated; `heirs` are the scales that extend it."""
-    try:
-        values = read_yaml(path)
-    except OSError as error:
+    if not path.exists():
         hint = did_you_mean(path.stem, scale_names(path.parent))
-        raise UserError(
-            f"{path}: cannot be read ({error.strerror}){hint}; scales are files in {path.parent}/"
-        ) from error
+        raise UserError(f"{path}: cannot be read (no such file){hint}; scales are files in {path.parent}/")
+    values = read_yaml(path)
     if isinstance(values, dict) and EXTENDS in values:
         parent, line = values[EXTENDS], (*heirs, path.stem)
         if parent in line:
             raise UserError(f"{path}: scales extend each other in a circle: {' -> '.join([*line, parent])}")
         if parent not in scale_names(path.parent):
             raise UserError(f"{path}: {EXTENDS}: no scale {_known(parent, path.parent)}")
-        inherited, _ = _load(path.with_name(f"{parent}.yaml"), line)
+        inherited = load(path.with_name(f"{parent}.yaml"), line).model_dump(mode="json")
         values = _merged(inherited, values | {EXTENDS: None})
-    return values, validated(Config, values, path, more_keys=[EXTENDS])
+    return validated(Config, values, path, more_keys=[EXTENDS])
 
 
 def _merged(old: Any, new: Any) -> Any:

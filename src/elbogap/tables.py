@@ -6,34 +6,28 @@ import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 
 from elbogap.errors import UserError
 from elbogap.files import writing
 from elbogap.stopwatch import spending
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 Arrays = Mapping[str, np.ndarray]
 
 
 def write(value: Any, path: Path) -> None:
-    """Write a file as :func:`save` does, whole or not at all.
-
-    Raises:
-        UserError: an unknown suffix, or a disk that cannot take the file.
-    """
+    """Write a file as :func:`save` does, whole or not at all; a UserError if the disk cannot take it."""
     with writing(path) as temporary:
         save(value, temporary)
 
 
 def save(value: Any, path: Path) -> None:
-    """Write a table (.csv), named arrays (.npz) or plain data (.json), chosen by the suffix.
-
-    Raises:
-        UserError: an unknown suffix.
-    """
+    """Write a table (.csv), named arrays (.npz) or plain data (.json); a UserError for another suffix."""
     if path.suffix == ".csv":
         value.to_csv(path, index=False, lineterminator="\n")
     elif path.suffix == ".npz":
@@ -45,12 +39,10 @@ def save(value: Any, path: Path) -> None:
         raise UserError(f"{path}: do not know how to write '{path.suffix}' (known: .csv, .npz, .json)")
 
 
-def read_table(path: Path) -> pd.DataFrame:
-    """Read a tidy table.
+def read_table(path: Path) -> "pd.DataFrame":
+    """Read a tidy table; a UserError if it is missing or damaged."""
+    import pandas as pd  # not above: commands without tables start half a second earlier
 
-    Raises:
-        UserError: it is missing or damaged.
-    """
     with _one_line_if_unreadable(path, "as a table"):
         content = path.read_bytes()
         if b"\0" in content:  # pandas would make a value of it
@@ -59,21 +51,13 @@ def read_table(path: Path) -> pd.DataFrame:
 
 
 def read_arrays(path: Path) -> dict[str, np.ndarray]:
-    """Read named arrays.
-
-    Raises:
-        UserError: the file is missing or damaged.
-    """
+    """Read named arrays; a UserError if the file is missing or damaged."""
     with _one_line_if_unreadable(path, "as arrays"), zipfile.ZipFile(path), np.load(path) as archive:
         return {name: archive[name] for name in archive.files}
 
 
 def read_json(path: Path) -> Any:
-    """Read plain data.
-
-    Raises:
-        UserError: the file is missing or damaged.
-    """
+    """Read plain data; a UserError if the file is missing or damaged."""
     with _one_line_if_unreadable(path, "as JSON"):
         return json.loads(path.read_text(encoding="utf-8"))
 
@@ -93,6 +77,6 @@ def _one_line_if_unreadable(path: Path, form: str) -> Iterator[None]:
         raise UserError(f"{path}: cannot be read {form} ({reason}); {remedy}") from error
 
 
-def rests_on_stand_in(*frames: pd.DataFrame) -> bool:
+def rests_on_stand_in(*frames: "pd.DataFrame") -> bool:
     """Whether any row of any table rests on stand-in data (column `data`)."""
     return any("data" in frame and bool((frame["data"] == "stand-in").any()) for frame in frames)

@@ -1,8 +1,8 @@
 """A training loop that can be killed at any moment: resumed, it gives the same numbers bit for bit.
 
-The loop knows no objective, network or schedule. It calls `step(i)` for i = 1, 2, ... and keeps everything
-that a step changes (parameters, optimiser, generators) in a checkpoint that is replaced as a whole. The one
-before is kept: a checkpoint that is damaged costs the steps since then, and never changes a number.
+It calls `step(i)` for i = 1, 2, ... and keeps everything that a step changes (parameters, optimiser,
+generators) in a checkpoint that is replaced as a whole. The one before is kept: a damaged checkpoint costs
+the steps since then, and never changes a number.
 """
 
 import hashlib
@@ -20,9 +20,9 @@ from torch import Tensor
 from tqdm import tqdm
 
 from elbogap import provenance
-from elbogap.config.sections import Resumable
+from elbogap.config.base import Resumable
 from elbogap.errors import OutOfTime, UserError
-from elbogap.files import atomic, rename
+from elbogap.files import rename, writing
 from elbogap.runtime import Run, Watch
 from elbogap.stopwatch import spending
 
@@ -48,11 +48,9 @@ class Work:
     Attributes:
         label: what the progress line calls it.
         checkpoint: file of the unfinished work.
-        identity: text that tells this work from others (settings, data, code); a checkpoint of other work is
-            not used.
+        identity: settings, data and code as text; a checkpoint of another identity is not used.
         checkpoint_seconds: least time between two checkpoints.
-        deadline: when to stop after the current step, on the clock of `time.monotonic()`. Each call makes one
-            step at least, so that repeated calls come to an end.
+        deadline: when to stop, on the clock of `time.monotonic()`; each call makes at least one step.
         watch: who is told of the steps.
     """
 
@@ -65,16 +63,13 @@ class Work:
 
     @classmethod
     def of(cls, run: Run, label: str, identity: str, checkpoint_seconds: float = 0) -> Self:
-        """Work of an experiment, told from its other work by the label.
-
-        Each device has its own checkpoint: a run that does not find the GPU for once does not lose its work.
-        """
+        """Work of an experiment; each device has its own checkpoint, as a GPU may be missing for once."""
         checkpoint = run.scratch / f"{label}{'' if run.device == 'cpu' else f'.{run.device}'}.pt"
         return cls(label, checkpoint, f"{label} {identity}", checkpoint_seconds, run.deadline, run.watch)
 
     @classmethod
     def in_module(cls, module: str, settings: Resumable, run: Run, label: str) -> Self:
-        """The same, of the experiment in `module`: any change of its code, settings or inputs is new work."""
+        """The same, with the identity of the experiment in `module`: its code, settings and inputs."""
         identity = provenance.identity(module, settings, run)
         return cls.of(run, label, identity, settings.checkpoint_seconds)
 
@@ -87,11 +82,7 @@ def descend(loss: Tensor, optimiser: torch.optim.Optimizer) -> None:
 
 
 def tabulate(row: Callable[[int], Tensor], *, rows: int, work: Work) -> Tensor:
-    """`row(i)` for i = 0..rows-1, `[rows, ...]` in float64, each depending on nothing that changes but i.
-
-    Raises:
-        OutOfTime: the deadline has passed; the checkpoint holds all rows made.
-    """
+    """`row(i)`, which depends on i alone, for i = 0..rows-1, as `[rows, ...]` in float64; may be resumed."""
     return _loop(lambda i: row(i - 1), rows, 1, {}, work, "row")
 
 
@@ -107,20 +98,20 @@ def train(
     """Call `step(i)` for i = 1..steps, resuming if the checkpoint holds earlier steps of the same work.
 
     Args:
-        step: makes one update and returns a detached value, such as the bound on its minibatch, a scalar or
-            one value per member; of a matrix, the first row is what is optimised and the others are records
-            besides. It must depend on nothing that changes but i and the `parts`.
+        step: makes one update and returns the detached objective: a scalar, one value per member `[M]`, or
+            `[R, M]` with other records below the objective. It depends on nothing that changes but i and
+            the `parts`.
         steps: number of steps.
-        record_every: how many steps make one record.
-        parts: everything that a step changes: modules, optimisers, generators, lists of plain values.
-        work: what this is called, where its checkpoint lies, and when to stop.
+        record_every: steps per record.
+        parts: everything that a step changes: modules, optimisers, generators, lists of values or tensors.
+        work: its label, checkpoint and deadline.
 
     Returns:
-        Mean of the returned values over each block of `record_every` steps, `[R, ...]` in float64; the last
-        block may be shorter.
+        Mean of the values over each block of `record_every` steps, `[R, ...]` in float64; the last block may
+        be shorter.
 
     Raises:
-        UserError: nothing that is optimised is finite at the end of a block, or the disk takes no checkpoint.
+        UserError: no objective is finite at the end of a block, or the checkpoint cannot be written.
         OutOfTime: the deadline has passed; the checkpoint holds all steps made.
     """
     return _loop(step, steps, record_every, parts, work, "step")
@@ -146,7 +137,7 @@ def _loop(
                 mean = total.cpu() / ((i - 1) % every + 1)
                 if unit == "step":  # the rows of a table may be anything
                     leading = mean[0] if mean.ndim > 1 else mean
-                    if not leading.isfinite().any():  # a diverged member stops no other
+                    if not leading.isfinite().any():  # a diverged member does not stop the others
                         raise UserError(f"{work.label}: diverged before step {i}; lower the learning rate")
                     progress.set_postfix_str(f"{float(leading.mean()):.3f}", refresh=False)
                 records.append(mean)
@@ -167,31 +158,26 @@ def _save(work: Work, parts: Mapping[str, Part], done: int, total: Tensor, recor
     state = {"identity": work.identity, "done": done, "total": total, "records": records, "parts": states}
     torch.save(state, buffer)
     content = buffer.getvalue()
-    try:
-        with atomic(checkpoint) as path:
-            path.write_bytes(hashlib.sha256(content).digest() + content)
-            if checkpoint.exists():
-                rename(checkpoint, _before(checkpoint))
-    except OSError as error:
-        raise UserError(
-            f"{checkpoint}: cannot be written ({error.strerror}); free space or mend permissions, run again: "
-            "it goes on from the checkpoint before"
-        ) from error
+    remedy = "free space or mend permissions, run again: it goes on from the checkpoint before"
+    with writing(checkpoint, remedy) as path:
+        path.write_bytes(hashlib.sha256(content).digest() + content)
+        if checkpoint.exists():
+            rename(checkpoint, Path(f"{checkpoint}.before"))
 
 
 def _resume(work: Work, parts: Mapping[str, Part]) -> tuple[int, Tensor, list[Tensor]]:
     """Steps done, sum and records of the newest undamaged checkpoint of this work, if there is one."""
     damaged = []
     done, total, records = 0, torch.zeros((), dtype=torch.float64), []
-    for path in (work.checkpoint, _before(work.checkpoint)):
-        try:
-            saved = _load(path)
-        except FileNotFoundError:
-            continue
-        if saved is None:
+    for path in filter(Path.exists, (work.checkpoint, Path(f"{work.checkpoint}.before"))):
+        content = path.read_bytes()
+        digest, content = content[:DIGEST], content[DIGEST:]
+        if hashlib.sha256(content).digest() != digest:
             damaged.append(str(path))
             path.unlink()  # else the next checkpoint would keep it instead of an undamaged one
-        elif saved["identity"] == work.identity:
+            continue
+        saved = torch.load(io.BytesIO(content), weights_only=True, map_location="cpu")
+        if saved["identity"] == work.identity:
             for name, part in parts.items():
                 _restore(part, saved["parts"][name])
             done, total, records = saved["done"], saved["total"], saved["records"]
@@ -200,21 +186,6 @@ def _resume(work: Work, parts: Mapping[str, Part]) -> tuple[int, Tensor, list[Te
         rest = f"going on from {path}, step {done}" if done else "starting anew"
         print(f"elbogap: {' and '.join(damaged)}: damaged checkpoint, not used; {rest}", file=sys.stderr)
     return done, total, records
-
-
-def _load(checkpoint: Path) -> dict[str, Any] | None:
-    """What :func:`_save` wrote, or None where the file is damaged."""
-    content = checkpoint.read_bytes()
-    digest, content = content[:DIGEST], content[DIGEST:]
-    if hashlib.sha256(content).digest() != digest:
-        return None
-    saved: dict[str, Any] = torch.load(io.BytesIO(content), weights_only=True, map_location="cpu")
-    return saved
-
-
-def _before(checkpoint: Path) -> Path:
-    """Where the last checkpoint but one is kept."""
-    return checkpoint.with_name(f"{checkpoint.name}.before")
 
 
 def _state(part: Part) -> Any:

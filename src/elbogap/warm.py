@@ -3,15 +3,15 @@
 Importing what experiments need takes two to four seconds of a processor for each job. The main process of a
 run starts one server, which imports packages and nothing that a result depends on. Each `python -m elbogap`
 of the run asks it for a child that runs the command in the caller's folder, environment and standard streams.
-The child's exit status becomes the caller's, signals that the caller gets are passed on, and if the caller is
-killed, so is the child. The server ends with the run. Where it cannot be reached, such as on another host,
-the command runs in the interpreter that was started: nothing but time depends on it.
+The command's exit status becomes the caller's, signals that the caller gets are passed on, and if the caller
+is killed, so is the command. The server ends with the run. Where it cannot be reached, such as on another
+host, the command runs in the interpreter that was started: nothing but time depends on it.
 """
 
 import importlib
 import json
 import os
-import selectors
+import select
 import shutil
 import signal
 import socket
@@ -24,8 +24,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, NoReturn
 
-SOCKET = "ELBOGAP_WARM"
-"""Environment variable of jobs: where the server listens."""
+SOCKET = "ELBOGAP_WARM"  # environment variable of jobs: where the server listens
 
 PRELOADED = (
     "elbogap.cli",
@@ -40,14 +39,9 @@ PRELOADED = (
 )
 """Modules that most experiments and figures import; none of this package that a result depends on."""
 
-PASSED_ON = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-
 
 def start() -> None:
-    """Begin a server for what this process starts; it ends with this process.
-
-    It is for Linux: other systems do not fork safely once such packages are imported.
-    """
+    """Begin a server that ends with this process; on Linux alone, as others do not fork safely by then."""
     if sys.platform != "linux" or SOCKET in os.environ:
         return
     address = Path(tempfile.mkdtemp(prefix="elbogap-"), "warm")  # a socket's name has 107 bytes at most
@@ -65,66 +59,71 @@ def start() -> None:
 
 def forward(argv: Sequence[str]) -> int | None:
     """Let the server run a command; its exit status, or None if there is no server."""
+    request = {"argv": list(argv), "folder": os.getcwd(), "environment": dict(os.environ)}
     with socket.socket(socket.AF_UNIX) as connection:
         try:
             connection.connect(os.environ[SOCKET])
-            request = {"argv": list(argv), "folder": os.getcwd(), "environment": dict(os.environ)}
-            content = json.dumps(request).encode()
-            socket.send_fds(connection, [_bytes(len(content))], [0, 1, 2])
-            connection.sendall(content)
-            child = _number(connection)
-        except (KeyError, OSError):
+            socket.send_fds(connection, [b"."], [0, 1, 2])
+            connection.sendall(json.dumps(request).encode() + b"\n")
+            answers = connection.makefile("rb")
+            command = int(answers.readline())
+        except (KeyError, OSError, ValueError):
             return None
-        for passed in PASSED_ON:
-            signal.signal(passed, lambda number, _: _kill(child, number))
+
+        def pass_on(number: int, _: object) -> None:
+            with suppress(ProcessLookupError):
+                os.kill(command, number)
+
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, pass_on)
         try:
-            return _number(connection)
-        except ConnectionError:
-            return 128 + signal.SIGKILL  # the server was killed
+            return int(answers.readline())
+        except (OSError, ValueError):
+            return 128 + signal.SIGKILL  # what attends to the command was killed
 
 
 def serve(address: Path, listener: socket.socket, parent: int) -> None:
-    """Fork a child for each request until the parent has ended, then wait for the children."""
+    """Fork a child for each caller until the parent has ended, then wait for the children."""
     from elbogap.digest import prepare_to_fork
 
-    with listener, selectors.DefaultSelector() as selector:
-        selector.register(listener, selectors.EVENT_READ)
+    with listener:
+        listener.settimeout(0.5)
         for package in PRELOADED:
             importlib.import_module(package)
         prepare_to_fork()
-        callers: dict[int, socket.socket] = {}
-        while os.getppid() == parent or callers:
-            for key, _ in selector.select(0.02 if callers else 0.5):
-                if key.data:  # a caller says nothing more: it was killed
-                    _kill(key.data, signal.SIGKILL)
-                    selector.unregister(key.fileobj)
-                else:
-                    caller, _ = listener.accept()
-                    with suppress(OSError, ValueError):
-                        child = _child(caller)
-                        callers[child] = caller
-                        selector.register(caller, selectors.EVENT_READ, child)
-            _answer(callers, selector)
+        children: set[int] = set()
+        while os.getppid() == parent or children:
+            with suppress(TimeoutError), listener.accept()[0] as caller:
+                child = os.fork()
+                if child == 0:
+                    listener.close()
+                    _attend(caller)
+                children.add(child)
+            children -= {child for child in children if os.waitpid(child, os.WNOHANG)[0]}
     shutil.rmtree(address.parent, ignore_errors=True)
 
 
-def _child(caller: socket.socket) -> int:
-    """Fork, and be the command in the child; the number of the child."""
-    head, streams, _, _ = socket.recv_fds(caller, WORD, 3)
-    content = b""
-    while len(content) < int.from_bytes(head, "big"):
-        content += caller.recv(2**16)
-    child = os.fork()
-    if child == 0:
-        _run(json.loads(content), streams)
-    for stream in streams:
-        os.close(stream)
-    caller.sendall(_bytes(child))
-    return child
+def _attend(caller: socket.socket) -> NoReturn:
+    """Run the caller's command in a child, and tell its number first and its exit status at the end."""
+    try:
+        _, streams, _, _ = socket.recv_fds(caller, 1, 3)
+        request = json.loads(caller.makefile("rb").readline())
+        ended, running = os.pipe()
+        command = os.fork()
+        if command == 0:
+            _run(request, streams)
+        for descriptor in (*streams, running):  # the command's end of the pipe closes when it ends
+            os.close(descriptor)
+        caller.sendall(b"%d\n" % command)
+        if caller.fileno() in select.select([caller.fileno(), ended], [], [])[0]:
+            os.kill(command, signal.SIGKILL)  # a caller says nothing more: it was killed
+        code = os.waitstatus_to_exitcode(os.waitpid(command, 0)[1])
+        caller.sendall(b"%d\n" % (code if code >= 0 else 128 - code))
+    finally:
+        os._exit(0)  # never back into the server
 
 
 def _run(request: Mapping[str, Any], streams: Sequence[int]) -> NoReturn:
-    """Be the command, in the caller's folder, environment and streams."""
     from elbogap import cli
 
     status = 1
@@ -147,44 +146,6 @@ def _run(request: Mapping[str, Any], streams: Sequence[int]) -> NoReturn:
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(status)
-
-
-def _answer(callers: dict[int, socket.socket], selector: selectors.BaseSelector) -> None:
-    """Tell the callers of children that have ended how they did."""
-    for child in list(callers):
-        ended, status = os.waitpid(child, os.WNOHANG)
-        if ended:
-            caller = callers.pop(child)
-            code = os.waitstatus_to_exitcode(status)
-            with suppress(OSError):
-                caller.sendall(_bytes(code if code >= 0 else 128 - code))
-            with suppress(KeyError):
-                selector.unregister(caller)
-            caller.close()
-
-
-WORD = 8
-
-
-def _bytes(number: int) -> bytes:
-    return number.to_bytes(WORD, "big")
-
-
-def _number(connection: socket.socket) -> int:
-    """The number that the other side sends.
-
-    Raises:
-        ConnectionError: it sends none.
-    """
-    content = connection.recv(WORD, socket.MSG_WAITALL)
-    if len(content) < WORD:
-        raise ConnectionError
-    return int.from_bytes(content, "big")
-
-
-def _kill(child: int, number: int) -> None:
-    with suppress(ProcessLookupError):
-        os.kill(child, number)
 
 
 if __name__ == "__main__":

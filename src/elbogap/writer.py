@@ -1,13 +1,12 @@
 """One writer per result: on any file system, between hosts, and after kills.
 
-A command claims each file that it makes by a file `.<name>.writer` beside it, which names its process. The
-claim of a process of this host holds while that process lives. A process of another host renews the date of
-its claim; the claim is given up when that has stood still for minutes by the file server's clock. Nothing
-but the exclusive creation of files is asked of the file system: no locks. Before a process replaces any
-file, it looks whether its claims are still its own.
+A command claims each file that it makes by a file `.<name>.writer` beside it, which names its process. A
+claim holds while a process of this host lives, or while one of another host renews the date of its claim, by
+the file server's clock. The file system needs no locks, only the exclusive creation of files. Before a
+process replaces any file, it looks whether its claims are still its own.
 
 Each run of Snakemake records itself in the working directory, and its jobs look for the record as for their
-claims: what a killed run left alive writes nothing any more once a later run has swept the record.
+claims: jobs that a killed run left alive write nothing once a later run has swept its record.
 """
 
 import atexit
@@ -30,14 +29,9 @@ from pydantic.dataclasses import dataclass
 from elbogap.errors import UserError
 from elbogap.files import guards
 
-RENEWAL_S = 20.0
-"""Seconds between two renewals of a claim."""
-
-LEASE_S = 300.0
-"""Seconds without renewal after which the claim of another host is given up."""
-
-RUN = "ELBOGAP_RUN"
-"""Environment variable of jobs: the record of the run of Snakemake that started them."""
+RENEWAL_S = 20.0  # seconds between two renewals of a claim
+LEASE_S = 300.0  # seconds without renewal after which the claim of another host is given up
+RUN = "ELBOGAP_RUN"  # environment variable of jobs: the record of the run of Snakemake that started them
 
 
 @dataclass(frozen=True)
@@ -50,7 +44,7 @@ class Process:
 
     @classmethod
     def this(cls) -> Self:
-        """The process that asks."""
+        """The process that calls this."""
         return cls(socket.gethostname(), os.getpid(), psutil.Process().create_time())
 
     @property
@@ -60,15 +54,13 @@ class Process:
 
     @property
     def ended(self) -> bool:
-        """Whether it is known to have ended, which can be known on its own host alone."""
-        if not self.is_here:
-            return False
+        """Whether it has ended, as far as that is known: of a process of another host it never is."""
         try:
             found = psutil.Process(self.pid)
             another = abs(found.create_time() - self.started) > 2  # the clock may have been set meanwhile
-            return another or found.status() == psutil.STATUS_ZOMBIE
+            return self.is_here and (another or found.status() == psutil.STATUS_ZOMBIE)
         except psutil.NoSuchProcess:
-            return True
+            return self.is_here
         except psutil.AccessDenied:
             return False
 
@@ -135,8 +127,8 @@ def sole(paths: Iterable[Path]) -> Iterator[None]:
 def begin_run(folder: Path) -> list[str]:
     """Record this process as a run of Snakemake in its folder `.snakemake`, and sweep what killed runs left.
 
-    The locks there are stale if every other recorded run is of this host and has ended, and nobody writes
-    an output that they name. Otherwise they stay, and a line for each of these tells who is in the way.
+    The locks there are stale if every other recorded run has ended and nobody writes an output that they
+    name. Otherwise they stay, and the lines that are returned tell who is in the way.
     """
     locks = sorted((folder / "locks").glob("*.lock"))
     this = Process.this()
@@ -149,6 +141,10 @@ def begin_run(folder: Path) -> list[str]:
     atexit.register(record.unlink, missing_ok=True)
     os.environ[RUN] = str(record.absolute())
     others = {path: run for path in record.parent.iterdir() if path != record and (run := _read(path))}
+    outputs: list[str] = []
+    for lock in locks:
+        with suppress(FileNotFoundError):  # its run may have just ended and removed it
+            outputs += lock.read_text(encoding="utf-8").splitlines() if "output" in lock.name else []
     busy = [
         f"{run} works here; wait for it, or delete {path} if it was killed"
         for path, run in others.items()
@@ -156,9 +152,7 @@ def begin_run(folder: Path) -> list[str]:
     ]
     busy += [
         f"{path}: {writer} still writes it, though its run was killed; wait for it or stop it"
-        for lock in locks
-        if lock.name.endswith(".output.lock")
-        for path in _lines(lock)
+        for path in outputs
         if (writer := _holder(claim_of(folder.parent / path)))
     ]
     if busy or not others:  # a lock without any record is of a run that nothing is known of
@@ -166,14 +160,6 @@ def begin_run(folder: Path) -> list[str]:
     for path in [*locks, *others]:
         path.unlink(missing_ok=True)
     return []
-
-
-def _lines(lock: Path) -> list[str]:
-    """The outputs in a lock of Snakemake; none if its run has just ended and removed it."""
-    try:
-        return lock.read_text(encoding="utf-8").splitlines()
-    except FileNotFoundError:
-        return []
 
 
 def _claim(path: Path, this: Process) -> None:

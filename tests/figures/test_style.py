@@ -1,6 +1,13 @@
 """The style of all figures: matplotlib's own defaults, then the project's settings."""
 
+from itertools import count
+from pathlib import Path
+
 import matplotlib as mpl
+import pytest
+from matplotlib import pyplot as plt
+from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from elbogap import style
 
@@ -16,3 +23,28 @@ def test_a_users_settings_do_not_reach_the_figures_and_come_back() -> None:
     assert left <= {*style._SETTINGS, "backend", "backend_fallback"}
     assert {name: inside[name] for name in style._SETTINGS} == style._SETTINGS
     assert inside["backend"] == "Agg"
+
+
+def test_the_last_digits_of_the_layout_change_no_byte(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The solver orders its variables by where they lie in memory: a step of zero gets either sign."""
+    solve, calls = ConstrainedLayoutEngine.execute, count()
+
+    def execute(engine: ConstrainedLayoutEngine, figure: Figure) -> None:
+        solve(engine, figure)
+        shift = 1e-13 * next(calls)
+        for panel in figure.axes:
+            panel.set_position([value + shift for value in panel.get_position().bounds])
+
+    monkeypatch.setattr(ConstrainedLayoutEngine, "execute", execute)
+    files: dict[str, set[bytes]] = {"a.png": set(), "a.pdf": set()}
+    for _ in range(20):
+        with style.applied():
+            figure, panel = plt.subplots()
+            panel.plot([0.1, 0.3, 0.8], [0.7, 0.7, 0.1], "o")
+            for name, contents in files.items():
+                style.save(figure, tmp_path / name, source="a test")
+                contents.add((tmp_path / name).read_bytes())
+            plt.close(figure)
+    assert {name: len(contents) for name, contents in files.items()} == {"a.png": 1, "a.pdf": 1}

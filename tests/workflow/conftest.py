@@ -14,14 +14,6 @@ ROOT = Path(__file__).parents[2]
 SNAKEMAKE = Path(sys.executable).with_name("snakemake")
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What shares the finished smoke run goes to one worker, so that it is built once."""
-    for item in items:
-        if {"smoke", "built"} & set(getattr(item, "fixturenames", ())):
-            item.add_marker(pytest.mark.xdist_group("smoke"))
-
-
 @dataclass(frozen=True)
 class Project:
     """A copy of the project in a folder of its own, with an empty data cache and no mirror."""

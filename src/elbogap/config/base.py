@@ -1,4 +1,4 @@
-"""What every section of a file is made of: described, bounded fields and no unknown keys."""
+"""Sections of settings files: described, bounded fields and no unknown keys."""
 
 from collections.abc import Sequence
 from contextlib import suppress
@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from elbogap.config.quantities import Seconds
 from elbogap.config.yaml_file import read_yaml
 from elbogap.errors import UserError, did_you_mean, shown
 
@@ -14,7 +15,7 @@ Model = TypeVar("Model", bound=BaseModel)
 
 
 class UnknownKey(ValueError):
-    """A key that a section does not have, and those that it may have; pydantic does not say the latter."""
+    """A key that a section does not have, and those that it may have; pydantic does not name the latter."""
 
 
 class Section(BaseModel):
@@ -34,36 +35,27 @@ class Section(BaseModel):
 def setting(description: str, *, unit: str = "", **bounds: Any) -> Any:
     """A required field with a description, a unit and bounds (`ge`, `gt`, `le`, `lt`, `min_length` ...).
 
-    Fields carry no defaults on purpose: the scale files assign every value, so each file alone says
-    what a run does.
+    Without defaults each scale file alone says what a run does.
     """
     return Field(description=description, json_schema_extra={"unit": unit}, **bounds)
 
 
-def read(model: type[Model], path: Path) -> Model:
-    """A YAML file as a model.
+class Resumable(Section):
+    """Work that is saved from time to time, so that it can be stopped and resumed."""
 
-    Raises:
-        UserError: the file cannot be read, is no YAML or breaks the form; one line that names it.
-    """
-    try:
-        values = read_yaml(path)
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror})") from error
-    return validated(model, values, path)
+    checkpoint_seconds: Seconds = setting("Least time between two checkpoints.", unit="s")
+
+
+def read(model: type[Model], path: Path) -> Model:
+    """A YAML file as a model; a UserError if it cannot be read or breaks the form."""
+    return validated(model, read_yaml(path), path)
 
 
 def validated(model: type[Model], values: Any, source: object, *, more_keys: Sequence[str] = ()) -> Model:
-    """Values as a model.
-
-    Args:
-        model: of the whole file or section.
-        values: what was read.
-        source: the file, section or option that the message names.
-        more_keys: allowed at the top beside those of the model.
+    """Values as a model of the file, section or option `source`; `more_keys` are allowed at the top.
 
     Raises:
-        UserError: one line with the key, what is wrong, and the allowed keys where that helps.
+        UserError: one line with the source, the key, what is wrong, and the allowed keys where that helps.
     """
     try:
         return model.model_validate(values)

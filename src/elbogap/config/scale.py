@@ -6,31 +6,18 @@ from pathlib import Path
 from elbogap.errors import UserError
 from elbogap.places import visible
 
-RESERVED = ("logs", "reference")
-"""Folders beside those of the scales."""
-
 
 def scale_name(name: str) -> str:
-    """The name itself, if a scale may have it.
-
-    Raises:
-        UserError: it has other characters than a-z, 0-9, _ and -, begins with -, or is reserved.
-    """
-    if name in RESERVED:
+    """The name itself; a UserError if no scale may have it."""
+    if name in ("logs", "reference"):  # folders beside those of the scales
         raise UserError(f"no scale can be called '{name}': results/{name}/ is for something else")
     if not re.fullmatch(r"[a-z0-9_][a-z0-9_-]*", name):
-        raise UserError(
-            f"no scale can be called {name!r}: only a-z, 0-9, _ and, but not first, - may be in it"
-        )
+        raise UserError(f"no scale can be called {name!r}: use only a-z, 0-9, _ and, but not first, -")
     return name
 
 
 def scale_names(folder: Path) -> list[str]:
-    """The names of the scales that have a file in `folder`.
-
-    Raises:
-        UserError: a file has a name that no scale can have; the message names the file.
-    """
+    """The names of the scales that have a file in `folder`; a UserError if a file has another name."""
     names = []
     for path in visible(folder, "*.yaml"):
         try:

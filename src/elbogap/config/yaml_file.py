@@ -1,6 +1,6 @@
 """YAML files of words as keys, each given once, and of a size that a person can have written.
 
-PyYAML silently takes the last of two equal keys, and fails in many ways where a value is not of its kind.
+PyYAML silently takes the last of two equal keys, and raises many kinds of errors for a malformed value.
 """
 
 import re
@@ -11,24 +11,17 @@ import yaml
 
 from elbogap.errors import UserError, shortened, shown
 
-DEEPEST = 50
-"""Levels of lists and mappings."""
-LARGEST = 100_000
-"""Values, those that an alias stands for counted at each use."""
-WIDEST = 400
-"""Characters of a message."""
+DEEPEST = 50  # levels of lists and mappings
+LARGEST = 100_000  # values, those that an alias stands for counted at each use
+WIDEST = 400  # characters of a message
 
 
 def read_yaml(path: Path) -> Any:
-    """The values in a YAML file.
-
-    Raises:
-        UserError: it is not valid YAML, has a key that is no word or is given twice, or is too deep or too
-            large; the message names the file and the line.
-        OSError: the file cannot be read.
-    """
+    """The values in a YAML file; a UserError, with the line, if it cannot be read or is malformed."""
     try:
         return yaml.load(path.read_text(encoding="utf-8"), _Loader)
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror})") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise UserError(f"{path}: not valid YAML: {shortened(error, WIDEST)}") from error
 
@@ -36,13 +29,13 @@ def read_yaml(path: Path) -> Any:
 class _Loader(yaml.SafeLoader):
     def __init__(self, text: str) -> None:
         super().__init__(text)
-        self._depth = 0
+        self._depth = self._count = 0
         self._sizes: dict[yaml.Node, int] = {}
 
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node:
         """Read a value; an alias counts as large as what it stands for."""
         event = self.peek_event()
-        line = event.start_mark.line + 1
+        line, before = event.start_mark.line + 1, self._count
         self._depth += 1
         if self._depth > DEEPEST:
             raise yaml.YAMLError(f"line {line}: lists and mappings are nested more than {DEEPEST} deep")
@@ -51,10 +44,12 @@ class _Loader(yaml.SafeLoader):
         if isinstance(event, yaml.AliasEvent):
             if node not in self._sizes:
                 raise yaml.YAMLError(f"line {line}: *{event.anchor} stands for a value that contains it")
+            self._count += self._sizes[node]
         else:
-            self._sizes[node] = 1 + sum(self._sizes[child] for child in _children(node))
-            if self._sizes[node] > LARGEST:
-                raise yaml.YAMLError(f"line {line}: stands for more than {LARGEST} values")
+            self._count += 1
+            self._sizes[node] = self._count - before
+        if self._count > LARGEST:
+            raise yaml.YAMLError(f"line {line}: stands for more than {LARGEST} values")
         return node
 
     def compose_mapping_node(self, anchor: str | None) -> yaml.MappingNode:
@@ -67,8 +62,9 @@ class _Loader(yaml.SafeLoader):
             if kind not in ("str", "merge"):
                 raise yaml.YAMLError(f"line {line}: a key must be a word, not of kind {kind}; quote it")
             if key.value in lines:
+                first = lines[key.value]
                 raise yaml.YAMLError(
-                    f"line {line}: key {shown(key.value)} is given twice (first in line {lines[key.value]})"
+                    f"line {line}: key {shown(key.value)} is given twice (first in line {first})"
                 )
             lines[key.value] = line
         return node
@@ -78,10 +74,8 @@ class _Loader(yaml.SafeLoader):
         try:
             return super().construct_object(node, deep)
         except (ValueError, LookupError, ArithmeticError, AttributeError, TypeError) as error:
-            line = node.start_mark.line + 1
-            raise yaml.YAMLError(
-                f"line {line}: {shown(node.value)} is no value of kind {_kind(node)}"
-            ) from error
+            says = f"line {node.start_mark.line + 1}: {shown(node.value)} is no value of kind {_kind(node)}"
+            raise yaml.YAMLError(says) from error
 
 
 # YAML 1.2 reads 1e-3 as a number, PyYAML as text
@@ -92,9 +86,3 @@ _Loader.add_implicit_resolver(
 
 def _kind(node: yaml.Node) -> str:
     return shown(node.tag.rpartition(":")[2]).strip("'")
-
-
-def _children(node: yaml.Node) -> list[yaml.Node]:
-    if isinstance(node, yaml.MappingNode):
-        return [part for pair in node.value for part in pair]
-    return node.value if isinstance(node, yaml.SequenceNode) else []

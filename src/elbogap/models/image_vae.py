@@ -28,14 +28,7 @@ def initial_networks(
 ) -> dict[str, MLP]:
     """Encoder 784 - hidden - 2 L (means, then log-variances) and decoder L - hidden - 784 (logits).
 
-    Weights are Glorot's, biases 0.
-
-    Args:
-        encoder: widths of its hidden layers.
-        latent: L.
-        decoder: widths of its hidden layers.
-        activation: of the hidden layers.
-        generators: by the network's name, one for each member.
+    Weights are Glorot's, biases 0. The generators, one for each member, are asked for by a network's name.
     """
     sizes = {"encoder": [PIXELS, *encoder, 2 * latent], "decoder": [latent, *decoder, PIXELS]}
     return {
@@ -74,9 +67,8 @@ def bounds(
         images: `[N, 784]`, the same for all members.
         k: importance samples.
         draws: independent repetitions.
-        rows: decoder rows of one member held in memory at once.
-        generator: source of the draws, on the device of the images; all members have the same ones, whatever
-            `rows` is.
+        rows: decoder rows of one member in memory at once; the draws do not depend on it.
+        generator: of the draws, which all members share, on the device of the images.
     """
     size, objective = max(1, rows // k), bound(k)
     q = posterior(networks["encoder"], images[None, None])

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import ConfigDict, Field, model_validator
 
-from elbogap.config.base import Section, setting
+from elbogap.config.base import Resumable, Section, setting
 from elbogap.config.quantities import (
     Count,
     Integer,
@@ -19,7 +19,6 @@ from elbogap.config.quantities import (
     Share,
     Widths,
 )
-from elbogap.config.sections import Resumable
 from elbogap.papers.air.datasets import DATASETS
 
 DatasetName = Annotated[str, Field(pattern=f"^({'|'.join(DATASETS)})$")]

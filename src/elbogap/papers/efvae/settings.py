@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from elbogap.config.base import Section, setting
+from elbogap.config.base import Resumable, Section, setting
 from elbogap.config.quantities import (
     Count,
     Decay,
@@ -18,7 +18,6 @@ from elbogap.config.quantities import (
     Spacing,
     Widths,
 )
-from elbogap.config.sections import Resumable
 
 
 class OnLattices(Section):

@@ -4,7 +4,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from elbogap.config.base import Section, setting
+from elbogap.config.base import Resumable, Section, setting
 from elbogap.config.quantities import (
     Count,
     Decay,
@@ -25,7 +25,6 @@ from elbogap.config.quantities import (
     Unit,
     Widths,
 )
-from elbogap.config.sections import Resumable
 from elbogap.papers.implicit.names import IMAGES, OF_VAE
 
 

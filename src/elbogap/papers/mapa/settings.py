@@ -5,9 +5,8 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from elbogap.config.base import Section, setting
+from elbogap.config.base import Resumable, Section, setting
 from elbogap.config.quantities import Count, Levels, Natural, Part, Positive, Rate, Share, Small, Widths
-from elbogap.config.sections import Resumable
 from elbogap.papers.mapa.methods import CELL
 
 

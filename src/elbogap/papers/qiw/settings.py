@@ -4,7 +4,7 @@ from typing import Self
 
 from pydantic import model_validator
 
-from elbogap.config.base import Section, setting
+from elbogap.config.base import Resumable, Section, setting
 from elbogap.config.quantities import (
     Count,
     Integer,
@@ -16,7 +16,6 @@ from elbogap.config.quantities import (
     Small,
     Widths,
 )
-from elbogap.config.sections import Resumable
 
 
 class Posterior(Section):
