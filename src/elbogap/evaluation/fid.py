@@ -25,6 +25,9 @@ INCEPTION, TINY = 2048, 16
 
 LEVELS = 255
 
+AT_ONCE = 16
+"""Images that Inception is given at once: 50 need 0.4 GB more and are not faster on a CPU."""
+
 
 class Statistics(nn.Module):
     """Number, mean and scatter of features, accumulated in float64; its state is what checkpoints keep.
@@ -107,7 +110,7 @@ def inception_features(weights: Dataset, device: str = "cpu") -> Features:
 
     @torch.no_grad()
     def features(images: Tensor) -> Tensor:
-        return network(images)[0].flatten(1)
+        return torch.cat([network(part)[0].flatten(1) for part in images.split(AT_ONCE)])
 
     return features
 

@@ -90,7 +90,8 @@ def _log_evidence(
         moments = _moments(law, panels)
         outputs = _outputs(decoder, _nodes(panels).reshape(-1, 1))
         parts, error = x.new_empty(len(x), len(panels)), x.new_zeros(len(panels))
-        for rows in torch.arange(len(x), device=x.device).split(max(1, most // len(outputs))):
+        blocks = torch.arange(len(x), device=x.device).split(max(1, most // len(outputs)))
+        for rows in blocks:
             log_values = log_likelihood(x[rows], outputs)
             if trial == 0:  # these nodes are close enough for later values not to exceed theirs by much
                 shift[rows] = log_values.amax(1)
@@ -103,7 +104,8 @@ def _log_evidence(
         if error.isnan().any():  # some p(x|f) underflows at every node: no refinement helps
             raise Unresolved("quadrature: the likelihood is not finite; check the weights and the data")
         done = (error <= tolerance) | (panels.width <= narrow)
-        settled += parts[:, done].sum(1)
+        for rows in blocks:  # a copy of all parts would double the peak of memory
+            settled[rows] += parts[rows][:, done].sum(1)
         if done.all():
             return shift + settled.log()
         panels = panels[~done].halved()
