@@ -81,11 +81,10 @@ class Estimate:
         return cls(value.detach(), value)
 
     def stratified(self, q: Family, of_start: Tensor) -> "Estimate":
-        """The estimate of sum_s w_s f_s with the weights of q's draws; unchanged if q has none.
+        """The estimate of sum_s w_s f_s with the weights w_s of q's draws; unchanged if all are 1 / S.
 
-        Its gradient is that of sum_s w_s [f_s + log w_s * of_start_s] for constant factors w_s, where
-        `of_start`, without gradient, is the part of f_s that is a function of the draw z_s of q alone. Values
-        `[..., S, B]` of q(z|x_b) are summed over s.
+        Its gradient is sum_s w_s [d f_s + g_s d log w_s]; g_s (`of_start`, without gradient) is the part of
+        f_s that is a function of the draw z_s of q alone. Values `[..., S, B]` are summed over s.
         """
         log_weights = q.log_draw_weights(self.value.shape[q.draws_axis + 1])
         if log_weights is None:
@@ -104,7 +103,7 @@ class Estimate:
         return (self.weights * gradient).sum(-1) + (self.weights * self.value).sum(-1)
 
     def sum_of_gradients(self) -> Tensor:
-        """The plain mean over the last axis, `[...]`, with the gradient of the sum (for weights 1 / S)."""
+        """The plain mean over the last axis, `[...]`, with the gradient of the sum; ignores weights."""
         return zero_with_gradient(self.surrogate).sum(-1) + self.value.mean(-1)
 
 

@@ -14,7 +14,7 @@ from elbogap.inference.objectives.base import ChainObjective, Estimate, State
 
 @dataclass(frozen=True)
 class UIVI(ChainObjective[SemiImplicit]):
-    """The gradient E [d/dz (log p(x, z) - log q(z)) dh(u; e)/dtheta], z = h(u; e) = mu(e) + sigma u, with
+    """The ELBO, with gradient E [d/dz (log p(x, z) - log q(z)) dh/dtheta], z = h(u; e) = mu(e) + sigma u,
 
         d log q(z) / dz = E_{e' ~ q(e'|z)} [-(z - mu(e')) / sigma^2].
 
