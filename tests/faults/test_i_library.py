@@ -130,7 +130,7 @@ def test_a_mistake_in_a_program_ends_a_chain(error: Callable[[], object], kind: 
 
 @pytest.mark.parametrize("error", [not_definite, no_deviation, mismatch, no_such_type])
 def test_at_the_start_of_a_chain_any_error_is_one_line_with_its_cause(error: Callable[[], object]) -> None:
-    with pytest.raises(UserError, match=r"^the log-density cannot be had at the start.*Error: \S") as caught:
+    with pytest.raises(UserError, match=r"^the log-density fails at the start.*Error: \S") as caught:
         hmc.sample(Failing(error, at=0), START, NOISE, step_size=0.1)
     assert "\n" not in str(caught.value)
     assert caught.value.__cause__ is not None

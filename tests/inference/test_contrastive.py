@@ -16,7 +16,7 @@ from torch import Tensor
 
 from elbogap.inference import hmc
 from elbogap.inference.families.gaussian import DiagonalGaussian
-from elbogap.inference.noise import Noise
+from elbogap.inference.noise import Noise, draw
 from elbogap.inference.objectives.base import Estimate
 from elbogap.inference.objectives.contrastive import VCD, Contrast, Hoffman
 
@@ -177,6 +177,22 @@ def test_each_draw_may_have_its_own_alpha() -> None:
         alone = estimate(parameters, 0.5, alpha)
         torch.testing.assert_close(divergence(together, alphas)[row], divergence(alone, alpha))
         torch.testing.assert_close(together.surrogate[row], alone.surrogate)
+
+
+def test_a_draw_without_density_spoils_neither_the_gradient_nor_the_control_variate() -> None:
+    def excluded(z: Tensor) -> Tensor:
+        return torch.where(z[..., 0] > 2, -torch.inf, log_joint(z))
+
+    parameters, vcd = at(0.3, 0.6), VCD(hmc.Kernel(3), 0.1)
+    q, state = gaussian(parameters), vcd.initial_state().double()
+    noise = draw(vcd.noise(3, dimensions=1), torch.Generator().manual_seed(0), dtype=torch.float64)
+    noise["normal"] = torch.tensor([[0.5], [9.0], [-1.0]], dtype=torch.float64)
+    found = vcd.estimate(q, excluded, noise, state)
+    assert found.value.isfinite().tolist() == [True, False, True]
+    assert state.control.value.isfinite().all()
+    kept = found.surrogate[[0, 2]].sum() / 3
+    (expected,) = torch.autograd.grad(kept, parameters, retain_graph=True)
+    torch.testing.assert_close(torch.autograd.grad(found.mean(), parameters)[0], expected)
 
 
 class Placed:

@@ -11,7 +11,7 @@ from elbogap.inference.families.base import LogJoint
 from elbogap.inference.families.gaussian import DiagonalGaussian
 from elbogap.inference.families.mixture import GaussianMixture
 from elbogap.inference.noise import draw
-from elbogap.inference.objectives.elbo import IWAE
+from elbogap.inference.objectives.elbo import ELBO, IWAE
 from elbogap.runtime import torch_generator
 
 SLOPE, OFFSET, VARIANCE = 1.5, 0.3, 0.25
@@ -106,3 +106,19 @@ def test_covariance_is_that_of_draws() -> None:
     z, weights = q.rsample(noise(q, count)), q.log_draw_weights(count).exp()
     about = z - weights @ z
     torch.testing.assert_close(about.mT @ (weights[:, None] * about), q.covariance(), rtol=0, atol=0.02)
+
+
+def test_a_draw_without_density_leaves_the_gradient_of_the_others() -> None:
+    logits = torch.tensor([0.3, -0.2], dtype=torch.float64, requires_grad=True)
+    mean = torch.tensor([[-1.0], [2.0]], dtype=torch.float64, requires_grad=True)
+    q = GaussianMixture(logits.log_softmax(-1), mean, torch.ones(2, 1, dtype=torch.float64))
+    normal = torch.tensor([[0.4], [-0.7], [0.1], [9.0]], dtype=torch.float64)
+    log_target = log_joint(torch.tensor(0.5, dtype=torch.float64))
+    cut = ELBO().estimate(
+        q, lambda z: torch.where(z[..., 0] > 10, -torch.inf, log_target(z)), {"normal": normal}
+    )
+    assert cut.value.isneginf().tolist() == [False, False, False, True]
+    z = q.rsample({"normal": normal})[:3]
+    others = (q.log_draw_weights(4)[:3].exp() * (log_target(z) - q.log_prob(z))).sum()
+    expected = torch.autograd.grad(others, [logits, mean], retain_graph=True)
+    torch.testing.assert_close(torch.autograd.grad(cut.mean(), [logits, mean]), expected)

@@ -188,7 +188,9 @@ def test_k_out_of_range_is_refused() -> None:
     log_q, _ = problem(0)
     with pytest.raises(UserError, match="k = 7 terms cannot be the largest of N = 6"):
         Proposal.prepare(log_q, 7, generator())
-    with pytest.raises(UserError, match="2 draws of a proposal with k = 3 certain ones; take k or more"):
+    with pytest.raises(
+        UserError, match="2 draws cannot include the k = 3 most probable indices; take k or more"
+    ):
         Proposal.prepare(log_q, 3, generator()).noise(2)
 
 

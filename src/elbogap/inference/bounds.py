@@ -1,10 +1,10 @@
 """Evidence lower bounds as functions of log-weights log w_s = log p(x, z_s) - log q(z_s | x), z_s ~ q(. | x).
 
 Log-weights have shape `[..., S, B]`, S draws of each of B data points, or `[S]`, the draws of one point. All
-values are in nats and differentiable.
+values are in nats and differentiable. UserError if there is no draw.
 
-Where all of a point's weights are 0, or one is infinite or NaN, its bound is -inf, inf or NaN and constant:
-the gradient in parameters that it shares with other points is theirs.
+Where all weights of a point are 0, or one is infinite or NaN, its L_IWAE is -inf, inf or NaN with gradient 0,
+so that other points can still train the parameters that they share with it. :func:`elbo` is a plain mean.
 """
 
 from collections.abc import Callable
@@ -17,7 +17,7 @@ from elbogap.errors import UserError
 
 
 def draws_axis(log_weights: Tensor) -> int:
-    """The axis of the draws: -2 in `[..., S, B]`, -1 in `[S]`. UserError if there is no draw."""
+    """The axis of the draws: -2 in `[..., S, B]`, -1 in `[S]`. UserError for a scalar, or without draws."""
     axis = -min(2, log_weights.ndim)
     if not axis or not log_weights.shape[axis]:
         shape = list(log_weights.shape)
@@ -33,7 +33,7 @@ def elbo(log_weights: Tensor) -> Tensor:
 def iwae(log_weights: Tensor) -> Tensor:
     """L_IWAE = log (1/S) sum_s w_s, `[..., S, B]` to `[..., B]` (Burda et al. 2016, eq. 8).
 
-    Its gradient for reparameterised draws is sum_s w~_s d log w_s with w~ of :func:`normalised_weights`.
+    Its gradient, with reparameterised draws, is sum_s w~_s d log w_s, w~_s of :func:`normalised_weights`.
     """
     return log_mean_exp(log_weights, draws_axis(log_weights))
 
@@ -41,7 +41,7 @@ def iwae(log_weights: Tensor) -> Tensor:
 def normalised_weights(log_weights: Tensor) -> Tensor:
     """w~_s = w_s / sum_j w_j, `[..., S, B]` to `[..., S, B]` (Cremer et al. 2017, algorithm 1, line 5).
 
-    They are NaN where the sum is 0, infinite or NaN.
+    NaN where the sum is 0, infinite or NaN.
     """
     return softmax(log_weights, draws_axis(log_weights))
 
@@ -49,13 +49,13 @@ def normalised_weights(log_weights: Tensor) -> Tensor:
 def doubly_reparameterised_iwae(draws: Tensor, log_weights: Callable[[Tensor], Tensor]) -> Tensor:
     """The value of L_IWAE `[..., B]` with the doubly reparameterised gradient (Tucker et al. 2019, eq. 8).
 
-    Its gradient is sum_s w~_s d log w_s / d theta for the model, as that of :func:`iwae`, and
-    sum_s w~_s^2 (d log w_s / d z_s) (d z_s / d phi) for the encoder. Both are unbiased; the second has none
-    of the noise of the score d log q / d phi, whose mean is 0, and does not fade as S grows.
+    The gradient is sum_s w~_s d log w_s / d theta in the model's parameters, as that of :func:`iwae`, and
+    sum_s w~_s^2 (d log w_s / d z_s) (d z_s / d phi) in the encoder's. Both are unbiased; the second lacks the
+    noise of the score d log q / d phi, and its signal-to-noise ratio does not fall as S grows.
 
     The draws z_s, `[..., S, B, D]` or `[S, D]` of one point, depend on phi. `log_weights` maps them to
-    log w_s, with the parameters of q detached: phi may enter through the draws only.
-    UserError if the log-weights are not one for each draw.
+    log w_s, with the parameters of q detached: phi may enter through the draws only. UserError unless the
+    log-weights have the shape of the draws without D.
     """
     own = draws.view_as(draws)  # only the gradient that reaches the draws through here is weighted once more
     log_w = log_weights(own)
@@ -70,5 +70,5 @@ def doubly_reparameterised_iwae(draws: Tensor, log_weights: Callable[[Tensor], T
 
 
 def zero_with_gradient(value: Tensor) -> Tensor:
-    """0 with the gradient of a value where that is finite, to be added to another value."""
+    """0 with the gradient of `value` where it is finite: added to a constant, it gives it this gradient."""
     return torch.where(value.isfinite(), value - value.detach(), 0)

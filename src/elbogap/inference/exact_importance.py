@@ -1,14 +1,14 @@
-"""q_IW and L_IWAE without Monte Carlo, where q can be integrated by quadrature.
+"""The marginal q_IW and L_IWAE without Monte Carlo, where q can be integrated by quadrature.
 
-Both depend on the other draws only through the sum of k independent weights, whose Laplace transform is
-phi(t)^k with phi(t) = E_q exp(-t w(z)). With 1/s = int_0^inf exp(-t s) dt and Frullani's
+Both are expectations of a function of a sum of independent weights w(z_j), z_j ~ q. The Laplace transform of
+a sum of k is phi(t)^k, phi(t) = E_q exp(-t w(z)). With 1/s = int_0^inf exp(-t s) dt and Frullani's integral
 log s = int_0^inf (exp(-t) - exp(-t s)) dt / t,
 
     q_IW(z | x)  = k q(z | x) w(z) int_0^inf exp(-t w(z)) phi(t)^(k-1) dt,
     L_IWAE[q]    = -log k + int_0^inf (exp(-t) - phi(t)^k) dt / t.
 
-In u = log t the integrands are analytic in |Im u| < pi/2, so the trapezoidal rule with step h errs by about
-exp(-pi^2 / h). The formulas are ours; they are the oracle for the estimators of the document.
+In u = log t the integrands are analytic in |Im u| < pi/2, so the trapezoidal rule with step h has an error of
+about exp(-pi^2 / h). The formulas are our own; the document's estimators are tested against them.
 """
 
 import math
@@ -20,12 +20,12 @@ from torch import Tensor
 from elbogap.errors import UserError
 
 STEP = 0.25  # exp(-pi^2 / 0.25) = 7e-18
-LOWEST, HIGHEST = -38.0, 4.0  # exp(-38) = 3e-17 and exp(-exp 4) = 2e-24 bound what the ends cut off
+LOWEST, HIGHEST = -38.0, 4.0  # of log t; the tails are of order exp(-38) = 3e-17 and exp(-exp 4) = 2e-24
 BLOCK = 4_000_000  # elements of one [T, N] block
 
 
 class WeightTransform(NamedTuple):
-    """phi `[T]` of weights over exp(`log_scale`), the largest weight, on an even grid `log_t` `[T]`."""
+    """phi `[T]` on an even grid `log_t` `[T]`, of weights divided by the largest, exp(`log_scale`)."""
 
     log_scale: Tensor
     log_t: Tensor
@@ -33,10 +33,10 @@ class WeightTransform(NamedTuple):
 
 
 def weight_transform(mass: Tensor, log_weights: Tensor) -> WeightTransform:
-    """phi(t) = sum_n m_n exp(-t w_n), of q's probability m and log w at the nodes of a quadrature, `[N]`.
+    """phi(t) = sum_n m_n exp(-t w_n) from q's probability m and log w at the nodes of a quadrature, `[N]`.
 
-    The probability is float64 and is normalised here, since the bound of k draws magnifies a missing mass
-    about 40 k times. UserError if the log-weights are not finite or, in float64, more than 705 nats apart.
+    m is float64, and normalised here: L_IWAE of k draws magnifies an error in the mass about 40 k times.
+    UserError if the log-weights are not finite or, in float64, span more than 705 nats.
     """
     scale, lowest = log_weights.detach().max(), log_weights.detach().min()
     most = math.log(torch.finfo(log_weights.dtype).max) - HIGHEST
@@ -61,7 +61,7 @@ def iwae(transform: WeightTransform, k: int) -> Tensor:
 def log_marginal(transform: WeightTransform, log_q: Tensor, log_weights: Tensor, k: int) -> Tensor:
     """log q_IW(z | x) of k draws in nats, `[B]`, at B points with log q(z | x) and log w(z) `[B]`.
 
-    The transform is that of the same q; the points' weights must lie in the range of its nodes' weights.
+    The transform is that of the same q; these weights must lie in the range of those at its nodes.
     """
     t = transform.log_t.exp()
     factor = STEP * t * transform.phi ** (k - 1)

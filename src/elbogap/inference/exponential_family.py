@@ -1,8 +1,8 @@
-"""VAEs whose decoder and encoder are exponential families, exactly, over an enumerated set of codes z.
+"""Exponential-family VAEs with discrete codes z, computed exactly by enumerating the codes.
 
 p(x|z) = h(x) exp(<nu(x), f(z)> - A(f(z))),  q(z|x) = h'(z) exp(<psi(z), g(x)> - B(g(x)))    (efvae, eq. 4)
 
-Codes are rows: psi(z) of all K codes is a matrix `[K, S]`, B a sum over its rows. All values are in nats.
+psi(z) of all K codes is a matrix `[K, S]`, exp B a sum over its rows. All values are in nats.
 """
 
 import itertools
@@ -16,13 +16,13 @@ from torch.nn import functional
 
 from elbogap.densities import categorical_kl, log_softmax, log_sum_exp, standard_gaussian_log_density
 
-CERTAIN = 3.0  # logits at which the search for factorised posteriors starts, beside 0
+CERTAIN = 3.0  # absolute logit of the bits at which the search for factorised posteriors starts, beside 0
 
 
 class ExponentialFamily(ABC):
-    """h(x), nu(x) and A of an exponential family; unless said otherwise nu(x) = x, h(x) = 1 and size(x) = 1.
+    """p(x; f) = h(x) exp(<nu(x), f> - size(x) A(f)), by default with nu(x) = x, h(x) = 1 and size(x) = 1.
 
-    x `[..., D]` may be a sum of `size(x)` draws, which multiplies A.
+    x `[..., D]` may be the sum of `size(x)` draws, such as the words of a document.
     """
 
     def statistics(self, x: Tensor) -> Tensor:
@@ -44,7 +44,7 @@ class ExponentialFamily(ABC):
 
 @dataclass(frozen=True)
 class Gaussian(ExponentialFamily):
-    """N(x; f, variance I) with nu(x) = x / variance: the natural parameter is the mean, in units of x."""
+    """N(x; f, variance I) with nu(x) = x / variance, so that the natural parameter f is the mean."""
 
     variance: float
 
@@ -64,7 +64,7 @@ class Gaussian(ExponentialFamily):
 
 @dataclass(frozen=True)
 class Binary(ExponentialFamily):
-    """Independent coordinates that are `low` or 1: Bernoulli variables for 0, spins for -1."""
+    """Independent coordinates in {low, 1}: Bernoulli variables for `low` = 0, spins for -1."""
 
     low: float = 0.0
 
@@ -74,7 +74,7 @@ class Binary(ExponentialFamily):
 
 
 class Multinomial(ExponentialFamily):
-    """Counts of D words in l(x) draws, given l (eq. 13); f are logits. With l = 1 it is categorical."""
+    """Counts of D words in a document of l words, given l (eq. 13), with logits f; categorical for l = 1."""
 
     def log_base(self, x: Tensor) -> Tensor:
         """log(l! / prod_d x_d!)."""
@@ -102,19 +102,19 @@ def binary_codes(length: int, low: float = 0.0, dtype: torch.dtype = torch.float
 
 
 def log_encoder(natural: Tensor, statistics: Tensor, log_base: Tensor | float = 0.0) -> Tensor:
-    """log q(z_k|x_b) = log h'(z_k) + <psi(z_k), g_b> - B(g_b), normalised over the codes (eq. 4b).
+    """log q(z_k|x_b) = log h'(z_k) + <psi(z_k), g_b> - B(g_b) (eq. 4b), `[..., B, K]`.
 
-    Natural parameters g(x) `[..., B, S]`, psi of all codes `[K, S]` and log h' `[K]` give `[..., B, K]`.
+    `natural` is g(x) `[..., B, S]`, `statistics` psi of all codes `[K, S]`, `log_base` log h' `[K]`.
     """
     return log_softmax(natural @ statistics.mT + log_base, -1)
 
 
 @dataclass(frozen=True)
 class Bound:
-    """log p(x) = ELBO + KL(q(z|x) || p(z|x)) (eq. 1) of each x, `[..., B]`, and log p(z|x), `[..., B, K]`.
+    """log p(x) = ELBO + gap (eq. 1b) of each x, `[..., B]`, and log p(z|x), `[..., B, K]`.
 
-    The ELBO is sum_z q(z|x) [log p(x, z) - log q(z|x)]. The gap, which it lacks, comes from log-ratios: exact
-    even far below the ELBO's rounding.
+    The ELBO is sum_z q(z|x) [log p(x, z) - log q(z|x)]. The gap KL(q(z|x) || p(z|x)) is summed from
+    log-ratios, and so is accurate even far below the ELBO's rounding error.
     """
 
     log_evidence: Tensor
@@ -124,7 +124,7 @@ class Bound:
 
 
 def enumerated(log_joint: Tensor, log_q: Tensor) -> Bound:
-    """The exact bound from log p(x, z) and log q(z|x), both `[..., B, K]`."""
+    """The :class:`Bound` from log p(x, z) and log q(z|x), both `[..., B, K]`."""
     log_evidence = log_sum_exp(log_joint, -1)
     log_posterior = log_joint - log_evidence.unsqueeze(-1)
     gap = categorical_kl(log_q, log_posterior)
@@ -132,13 +132,12 @@ def enumerated(log_joint: Tensor, log_q: Tensor) -> Bound:
 
 
 def best_factorised(log_joint: Tensor, bits: Tensor, sweeps: int = 50) -> Tensor:
-    """log q `[..., K]` of the independent bits with the largest ELBO for each x, which no encoder exceeds.
+    """log q(z) `[..., K]` of the factorised q with the largest ELBO for each x, which no encoder exceeds.
 
-    Coordinate ascent, log q_j(1) / q_j(0) = E_{q of the others}[log p(x, z_j = 1) / p(x, z_j = 0)], of
-    `sweeps` updates of each bit, from independent bits that lean to each of the codes and from fair ones; the
-    best end is taken. The ELBO has local optima: that one of these ends is the global one is checked by tests
-    for two bits, not proved. `log_joint` is log p(x, z) `[..., K]` of the codes as 0 and 1, `bits` `[K, L]`.
-    The result has no gradient.
+    `log_joint` is log p(x, z) `[..., K]` of the codes `bits` in {0, 1}, `[K, L]`. Coordinate ascent,
+    log q_j(1) / q_j(0) = E_{q of the others} log [p(x, z_j = 1) / p(x, z_j = 0)], with `sweeps` updates of
+    each bit, from a q near each code and from the uniform one; the best end is returned, without gradient.
+    The ELBO has local optima: tests check for two bits, but nothing proves, that this end is the global one.
     """
     with torch.no_grad():
         bits = bits.to(log_joint)
@@ -164,15 +163,14 @@ def _log_bits(logits: Tensor, bits: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Harmonium:
-    """EF-Harmonium (Welling et al. 2005; eq. 7): the joint models whose posteriors are exactly in the family.
+    """EF-Harmonium (Welling et al. 2005; eq. 7): the joint models with p(z|x) exactly in the encoder family.
 
     p(x, z) = c h(x) h'(z) exp(nu(x)^T W psi(z) + a^T nu(x) + b^T psi(z))
 
     With Gaussian or Bernoulli x and binary codes it is a restricted Boltzmann machine. For a multinomial x it
-    is conditional on the number of words.
-
-    The statistics are psi of all codes, `[K, T]`, the interaction is W, `[..., S, T]`, the biases are a of x,
-    `[..., S]`, and b of the code, `[..., T]`, and `log_base` is log h' of all codes, `[K]`.
+    is conditional on the number of words. `observed` is the family of x, `statistics` psi of all codes
+    `[K, T]`, `interaction` W `[..., S, T]`, `observed_bias` a `[..., S]`, `code_bias` b `[..., T]`, and
+    `log_base` log h' of all codes `[K]`.
     """
 
     observed: ExponentialFamily
@@ -193,13 +191,13 @@ class Harmonium:
     def log_prior(self, size: Tensor) -> Tensor:
         """log p(z) = log h'(z) + b^T psi(z) + size A(f(z)) + log c, `[..., B]` to `[..., B, K]`.
 
-        The prior is tied to W, a and b: the integral of h(x) exp(<nu(x), f(z)>) over x is exp(size A(f(z))).
+        W, a and b determine it: the integral of h(x) exp(<nu(x), f(z)>) over x is exp(size A(f(z))).
         """
         partition = self.observed.log_partition(self.decoder()).unsqueeze(-2)
         bias = (self.statistics @ self.code_bias.unsqueeze(-1)).mT + self.log_base
         return log_softmax(size.unsqueeze(-1) * partition + bias, -1)
 
     def log_joint(self, x: Tensor) -> Tensor:
-        """log p(x, z), with the exact log-partition, `[..., B, D]` to `[..., B, K]`."""
+        """log p(x, z), normalised, `[..., B, D]` to `[..., B, K]`."""
         log_prior = self.log_prior(self.observed.size(x))
         return log_prior + pairwise_log_density(self.observed, x, self.decoder())

@@ -1,12 +1,11 @@
-"""Hamiltonian Monte Carlo with unit mass: many chains as one program, on a user's log-density.
+"""Hamiltonian Monte Carlo with unit mass: many chains in parallel, on a user's log-density.
 
-The noise of T iterations of chains `[..., D]` are standard normal `momenta` `[T, ..., D]` and `uniforms`
-`[T, ...]`. Gradients are those of the log-density in the state alone: draws are constants.
+The noise of T iterations of chains `[..., D]` consists of standard normal `momenta` `[T, ..., D]` and
+`uniforms` `[T, ...]`. Draws carry no gradient.
 
-A log-density may raise where it does not exist, such as where a matrix is not positive definite. At the start
-any exception is an error of the user's. Later those of `UNDEFINED` reject the proposals of this iteration, of
-all chains, since they are one call of the log-density; any other exception is a mistake in a program and ends
-the run.
+A log-density may raise an exception where it is undefined, for instance where a matrix is not positive
+definite. At the start any exception becomes a UserError. Later one of `UNDEFINED` makes all chains, which are
+evaluated in one call, reject in this iteration; any other is a programming error and ends the run.
 """
 
 import math
@@ -20,18 +19,18 @@ from elbogap.errors import UserError, circumstance
 from elbogap.inference.noise import Noise, Spec, Specs, draw, take
 
 LogDensity = Callable[[Tensor], Tensor]
-"""An unnormalised log-density in nats, `[..., D]` to `[...]`, differentiable, each chain by itself."""
+"""An unnormalised, differentiable log-density in nats, `[..., D]` to `[...]`, independent across chains."""
 
 UNDEFINED = (torch.linalg.LinAlgError, ValueError, ArithmeticError)
-"""What says that there is no log-density at a state: failed factorisations, parameters that a distribution of
-`torch.distributions` refuses, and arithmetic of Python."""
+"""Exceptions of a log-density that is undefined at a state: failed factorisations, parameters that
+`torch.distributions` refuses, and errors of Python's arithmetic."""
 
 
 @dataclass(frozen=True)
 class Adaptation:
-    """d <- d (1 + r (a - a*) / a*) after each iteration, a being the acceptance of the chains that share d.
+    """Step size d <- d (1 + r (a - a*) / a*) after each iteration, r the `rate`, a* the `target` acceptance.
 
-    The acceptance probability to reach is a* (`target`), the `rate` is r.
+    a is the mean acceptance probability of the chains that share d.
     """
 
     target: float = 0.9
@@ -40,10 +39,10 @@ class Adaptation:
 
 @dataclass(frozen=True)
 class Chains:
-    """What T iterations gave: states after each, `[T, ..., D]`, and probabilities of acceptance, `[T, ...]`.
+    """The states after each of T iterations, `[T, ..., D]`, and the acceptance probabilities, `[T, ...]`.
 
-    The step size is that of the end; `undefined` counts the iterations that rejected all proposals because
-    the log-density raised one of :data:`UNDEFINED`.
+    `step_size` is the last one; `undefined` counts the iterations in which all chains rejected because the
+    log-density raised one of :data:`UNDEFINED`.
     """
 
     draws: Tensor
@@ -72,16 +71,16 @@ def sample(
     adapting: int = 0,
     adaptation: Adaptation | None = None,
 ) -> Chains:
-    """Iterations that leave exp(log_density) invariant, once the step size is fixed.
+    """T iterations of chains from `start`, which leave exp(log_density) invariant at a fixed step size.
 
-    Each draws a momentum v, follows the leapfrog integrator of H(z, v) = -log p(z) + |v|^2 / 2 and accepts
-    with probability min(1, exp(-dH)) (Neal 2011). A proposal with non-finite energy is rejected. Where the
-    log-density raises one of :data:`UNDEFINED`, all chains reject, with acceptance 0.
+    Each draws a momentum v, takes leapfrog steps for H(z, v) = -log p(z) + |v|^2 / 2 and accepts with
+    probability min(1, exp(-dH)) (Neal 2011), or 0 where the energy is not finite. Where the log-density
+    raises one of :data:`UNDEFINED`, all chains reject.
 
-    Chains begin at `start` `[..., D]`, where log p is finite. The step size d is a number or broadcasts
-    against the chains `[...]`, which share it along axes of length 1 or absent. The first `adapting`
-    iterations adapt it, by :class:`Adaptation` with its defaults if none is given. UserError if shapes do not
-    fit, there is no iteration, the step size is not positive or the log-density cannot be had at the start.
+    Chains begin at `start` `[..., D]`, where log p must be finite. The step size d is a number, or a positive
+    tensor that broadcasts against the chains `[...]`, which share it along its axes that are 1 or absent. The
+    first `adapting` iterations adapt it by `adaptation`, or its defaults. UserError if noise is missing,
+    shapes do not fit, there is no iteration, a number d is not positive or log p fails at the start.
     """
     state = start.detach()
     if not isinstance(step_size, Tensor):
@@ -120,7 +119,7 @@ def sample(
 
 
 def _check(start: Tensor, momenta: Size, uniforms: Size, step_size: Size, leapfrog_steps: int) -> None:
-    """Refuse shapes that do not fit, and chains without iterations or steps."""
+    """UserError for shapes that do not fit, and for chains without iterations or leapfrog steps."""
     chains = start.shape[:-1]
     if not start.ndim or momenta[1:] != start.shape or uniforms != momenta[:-1]:
         raise UserError(
@@ -135,7 +134,7 @@ def _check(start: Tensor, momenta: Size, uniforms: Size, step_size: Size, leapfr
 
 
 def _first_slope(log_density: LogDensity, start: Tensor) -> tuple[Tensor, Tensor]:
-    """log p and its gradient at the start, where any exception is the user's to mend."""
+    """log p and its gradient at the start, where any exception becomes a UserError."""
     try:
         value, gradient = _slope(log_density, start)
     except Exception as error:
@@ -143,7 +142,8 @@ def _first_slope(log_density: LogDensity, start: Tensor) -> tuple[Tensor, Tensor
             raise
         reason = " ".join(str(error).split())
         raise UserError(
-            f"the log-density cannot be had at the start of the chains: {type(error).__name__}: {reason}"
+            "the log-density fails at the start of the chains; mend it or start elsewhere: "
+            f"{type(error).__name__}: {reason}"
         ) from error
     if value.shape != start.shape[:-1]:
         raise UserError(
@@ -164,7 +164,7 @@ def _slope(log_density: LogDensity, state: Tensor) -> tuple[Tensor, Tensor]:
 
 @dataclass(frozen=True)
 class Kernel:
-    """Settings of T iterations; the first, `burn_in`, adapt the step size if there is an `adaptation`."""
+    """Settings of T iterations; the first `burn_in` adapt the step size if there is an `adaptation`."""
 
     num_iterations: int
     leapfrog_steps: int = 5
@@ -178,7 +178,7 @@ class Kernel:
     def run(
         self, log_density: LogDensity, start: Tensor, noise: Noise | None, step_size: Tensor | float
     ) -> Chains:
-        """Chains of :func:`sample` from `[..., C, D]` with noise `[..., T, C, D]` and `[..., T, C]`."""
+        """:func:`sample` from `start` `[..., C, D]` with noise `[..., T, C, D]` and `[..., T, C]`."""
         momenta = take(noise, "momenta", self.num_iterations, *start.shape[-2:])
         uniforms = take(noise, "uniforms", self.num_iterations, *start.shape[-2:-1])
         return sample(

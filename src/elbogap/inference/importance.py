@@ -9,8 +9,8 @@ Only the marginal is normalised; it is the density of what :func:`resample` retu
 L_IWAE[q] = L_VAE[q_IW] holds for the batch-conditional one, averaged over the other draws; with the marginal,
 L_VAE[q_IW] is larger (t log t is convex). All values are in nats.
 
-The authors' plotting code draws k others but divides by k, not k + 1. What it shows is k / (k + 1) times the
-marginal q_IW of k + 1 draws, so its mass is k / (k + 1); here there are always k - 1 others.
+The authors' plotting code draws k other draws but divides by k, not k + 1: it shows k / (k + 1) times the
+marginal q_IW of k + 1 draws, which does not integrate to 1. Here there are always k - 1 others.
 """
 
 import math
@@ -27,7 +27,8 @@ from elbogap.inference.bounds import draws_axis
 def log_batch_conditional(log_q: Tensor, log_weights: Tensor) -> Tensor:
     """log q_IW(z_i | x, z_\\i) = log k + log w~_i + log q(z_i | x) at each draw i of a batch of k.
 
-    All are `[..., k, B]`, or `[k]`; NaN and constant where a point has no weight, or an infinite one.
+    All are `[..., k, B]`, or `[k]`. NaN, with gradient 0, where all weights of a point are 0 or one is
+    infinite. UserError if there is no draw.
     """
     axis = draws_axis(log_weights)
     return math.log(log_weights.shape[axis]) + log_softmax(log_weights, axis) + log_q
@@ -37,8 +38,8 @@ def log_conditional(log_q: Tensor, log_weight: Tensor, log_other_weights: Tensor
     """log q_IW(z | x, z_2..z_k) = log k + log sigmoid(log w(z) - log S) + log q(z | x) at any point z.
 
     `log_q` and `log_weight` of B points are `[..., B]`, log w(z_j) of the others `[..., k - 1, B]`, or
-    `[..., k - 1, 1]` to share them. Without others it is `log_q`; NaN and constant where neither z nor the
-    others have any weight. UserError if the others have no axis of points.
+    `[..., k - 1, 1]` to share them. For k = 1 it is `log_q`; where w(z) + S is 0 it is NaN, with gradient 0.
+    UserError if the others have fewer than two axes.
     """
     if log_other_weights.ndim < 2:
         shape = list(log_other_weights.shape)
@@ -52,9 +53,10 @@ def log_conditional(log_q: Tensor, log_weight: Tensor, log_other_weights: Tensor
 def log_marginal(log_q: Tensor, log_weight: Tensor, log_other_weights: Tensor) -> Tensor:
     """log of (1/M) sum_m q_IW(z | x, z_2..z_k of batch m), an unbiased estimate of the marginal q_IW(z | x).
 
-    Its logarithm is biased downwards by about Var / (2 M q_IW^2), so L_VAE computed from it lies below its
-    limit by a term of order 1/M; M = 1 gives L_IWAE. Shapes are those of :func:`log_conditional`, with
-    `[..., M, k - 1, B]` for M batches of others; UserError without these axes.
+    With M batches independent of z, its logarithm is below log q_IW(z | x) by about Var / (2 M q_IW^2) on
+    average, so that an estimate of L_VAE[q_IW] from it is too high by O(1/M), even above log p(x). With the
+    batch that z was resampled from, and M = 1, it has the mean L_IWAE. Shapes are those of
+    :func:`log_conditional`, with others `[..., M, k - 1, B]`; UserError if they have fewer than three axes.
     """
     if log_other_weights.ndim < 3:
         shape = list(log_other_weights.shape)
@@ -66,8 +68,8 @@ def log_marginal(log_q: Tensor, log_weight: Tensor, log_other_weights: Tensor) -
 def resample(draws: Tensor, log_weights: Tensor, generator: torch.Generator) -> Tensor:
     """Sampling-importance-resampling: z_j with j ~ Cat(w~), a draw of q_IW(z | x) (algorithm 1).
 
-    Shapes are those of :func:`choose`; the generator is on the device of the weights. UserError if a point
-    has no draw of positive weight, or one whose weight is infinite or NaN.
+    Shapes are those of :func:`choose`; the generator is on the device of the weights. UserError if there is
+    no draw, if all weights of a point are 0, or if one is infinite or NaN.
     """
     impossible = ~log_weights.amax(draws_axis(log_weights)).isfinite()
     if impossible.any():
@@ -79,12 +81,12 @@ def resample(draws: Tensor, log_weights: Tensor, generator: torch.Generator) -> 
 
 
 def choose(draws: Tensor, log_weights: Tensor, uniform: Tensor) -> Tensor:
-    """z_j with j = argmax_s (log w~_s + g_s) ~ Cat(w~), g_s = -log(-log u_s) (Gumbel's trick).
+    """z_j with j = argmax_s (log w_s + g_s) ~ Cat(w~), g_s = -log(-log u_s) (Gumbel-max trick).
 
-    Draws z_s `[..., S, B, D]` with log-weights and uniforms u_s `[..., S, B]` give `[..., B, D]`; of one
-    point they are `[S, D]` and `[S]`, and give `[D]`.
+    Draws z_s `[..., S, B, D]` with log-weights and uniforms u_s `[..., S, B]` give `[..., B, D]`; for one
+    point `[S, D]` and `[S]` give `[D]`.
     """
     axis = draws_axis(log_weights)
-    uniform = uniform.clamp(min=torch.finfo(uniform.dtype).tiny)  # 0 would hide a draw behind impossible ones
+    uniform = uniform.clamp(min=torch.finfo(uniform.dtype).tiny)  # u = 0 would tie with weight 0
     chosen = (log_weights - uniform.log().neg().log()).argmax(axis, keepdim=True)
     return torch.take_along_dim(draws, chosen.unsqueeze(-1), axis - 1).squeeze(axis - 1)

@@ -1,4 +1,4 @@
-"""Smooth minima by L-BFGS: SciPy's search, derivatives by autograd."""
+"""Minima of smooth functions by L-BFGS-B: SciPy's search, with gradients by autograd."""
 
 from collections.abc import Callable
 from typing import Any
@@ -12,9 +12,9 @@ from torch import Tensor
 def minimise(
     loss: Callable[[Tensor], Tensor], start: Tensor, **options: Any
 ) -> tuple[Tensor, OptimizeResult]:
-    """Where the search for the least scalar loss ends, in the shape of the start, and what SciPy says of it.
+    """The point of least scalar loss that the search finds, in the shape of `start`, and SciPy's result.
 
-    The start is in float64; options are those of :func:`scipy.optimize.minimize`, such as `bounds`.
+    `start` is float64; options are those of :func:`scipy.optimize.minimize`, such as `bounds`.
     """
 
     def value_and_gradient(flat: np.ndarray) -> tuple[float, np.ndarray]:

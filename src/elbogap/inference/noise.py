@@ -1,7 +1,7 @@
-"""Standard noise, named and shaped before it is drawn: the only randomness of families and objectives.
+"""Standard noise, declared by name and shape before it is drawn: families and objectives draw nothing else.
 
-A step of training is then a fixed sequence of operations on tensors: it can be repeated bit for bit, captured
-as a CUDA graph, and shared between methods that are compared on common random numbers.
+A training step is then a deterministic function of tensors: it can be repeated bit for bit, captured as a
+CUDA graph, and compared with other methods on common random numbers.
 """
 
 from collections.abc import Mapping
@@ -17,14 +17,14 @@ Noise = Mapping[str, Tensor]
 
 
 class Spec(NamedTuple):
-    """The shape of some noise, standard normal unless it is uniform on (0, 1)."""
+    """The shape of a noise tensor, which is standard normal, or uniform on [0, 1)."""
 
     shape: tuple[int, ...]
     uniform: bool = False
 
 
 Specs = Mapping[str, Spec]
-"""What is asked for, by name; it is drawn in this order."""
+"""The noise that is needed, by name; it is drawn in this order."""
 
 
 def draw(
@@ -39,7 +39,7 @@ def draw(
 
 
 def take(noise: Noise | None, name: str, *shape: int) -> Tensor:
-    """The noise of this name; UserError if it is missing or does not end in this shape (-1: any length)."""
+    """The noise of this name; UserError if it is missing or its shape does not end in `shape` (-1: any)."""
     if noise is None or name not in noise:
         given = ", ".join(noise or ()) or "none"
         raise UserError(f"the noise '{name}' is missing (given: {given}); draw all that was asked for")

@@ -1,12 +1,11 @@
 """Prior recovery: from the learned codes g(x_n) of an empiricalised model to a standard normal prior.
 
-Deviations (document mapa, appendix C.3): eq. 36 counts codes `>=` the n-th, which makes the map decreasing
-and the smallest code's value Phi^-1(1), infinity; here the copula is Phi^-1((rank - 1/2) / N), increasing, of
-the same law. Beside the document's two distilled networks there is the exact monotone quantile map h, for
-which nothing is fitted: the latent values of f(h(z)) follow the codes' empirical law.
+If h maps N(0, 1) to the distribution of the codes, f(g(x)) = (f o h)((h^-1 o g)(x)) (document mapa, eq. 38):
+the recovered model has the decoder f o h and the encoder h^-1 o g.
 
-With h from N(0, 1) to the codes, f(g(x)) = (f o h)((h^-1 o g)(x)) (eq. 38): the recovered model has the
-decoder f o h and the encoder h^-1 o g.
+Deviations (appendix C.3): eq. 36 counts codes `>=` the n-th, which makes the map decreasing, with
+Phi^-1(1) = infinity at the smallest code; here u_n = Phi^-1((rank_n - 1/2) / N) increases. Besides the
+document's distilled networks (eq. 39 and 40) there is the exact quantile map h, which needs no training.
 """
 
 import math
@@ -23,7 +22,7 @@ from elbogap.errors import UserError
 class MonotoneMap:
     """A non-decreasing, piecewise linear map h from latent values to codes, constant beyond its knots.
 
-    The knots' latent values `[K]` are strictly increasing, in float64, the codes there `[K]` non-decreasing.
+    It has K knots: strictly increasing latent values `[K]`, float64, and non-decreasing codes `[K]`.
     """
 
     latents: Tensor
@@ -31,7 +30,7 @@ class MonotoneMap:
 
     @classmethod
     def identity(cls, bound: float) -> "MonotoneMap":
-        """h(z) = z on [-bound, bound]."""
+        """h(z) = z on [-bound, bound], constant beyond."""
         knots = torch.linspace(-bound, bound, 1 + math.ceil(8 * bound), dtype=torch.float64)
         return cls(knots, knots)
 
@@ -48,9 +47,9 @@ class MonotoneMap:
         return torch.lerp(self.codes[right - 1], self.codes[right], fraction)
 
     def inverse(self, codes: Tensor) -> Tensor:
-        """h^-1(c), `[...]` to `[...]`; beyond the extreme codes that of the extreme.
+        """h^-1(c), `[...]` to `[...]`; codes beyond the extremes are clamped to them.
 
-        Where tied codes make h flat, it is the median of the prior on the flat piece.
+        Where tied codes make h flat, it is the median of N(0, 1) restricted to the flat piece.
         """
         c = codes.double().contiguous()
         below, upto = (torch.searchsorted(self.codes, c, right=right) for right in (False, True))
@@ -64,10 +63,10 @@ class MonotoneMap:
 
 
 def quantile_map(codes: Tensor) -> MonotoneMap:
-    """The monotone map h under which N(0, 1) becomes the empirical law of codes `[N]`; ties are allowed.
+    """The monotone map h from N(0, 1) to the empirical distribution of codes `[N]`; ties are allowed.
 
     h takes u_(r) = Phi^-1((r - 1/2) / N) to the r-th smallest code and is linear in between. Beyond the
-    extremes it is constant: half of 1 / N of the prior's mass lies on each side, 1 / N in all. UserError if
+    extremes, where a fraction 1 / (2 N) of the prior's mass lies on each side, it is constant. UserError if
     there are fewer than two codes, or one is not finite.
     """
     if codes.ndim != 1 or len(codes) < 2 or not codes.isfinite().all():
@@ -77,12 +76,15 @@ def quantile_map(codes: Tensor) -> MonotoneMap:
 
 
 def gaussian_copula(codes: Tensor) -> Tensor:
-    """u_n = Phi^-1((rank_n - 1/2) / N) (eq. 36, corrected), `[N]` to `[N]`; tied codes share a mean rank."""
+    """u_n = Phi^-1((rank_n - 1/2) / N) (eq. 36, corrected), `[N]` to `[N]`; ties have their mean rank.
+
+    UserError as from :func:`quantile_map`.
+    """
     return quantile_map(codes).inverse(codes)
 
 
 def whitened(copula: Tensor) -> Tensor:
-    """z*_n = (u_n - mean u) / sd u (eq. 37), `[N]` to `[N]`, sd of the sample; UserError if it is 0."""
+    """z*_n = (u_n - mean u) / sd u (eq. 37), `[N]` to `[N]`; UserError if the sample's sd is 0 or NaN."""
     scale = copula.std()
     if not scale > 0:
         raise UserError(f"{len(copula)} equal codes cannot be whitened; check the model that made them")

@@ -1,12 +1,11 @@
-"""The semi-implicit family with a mean affine in H features of the noise: densities in H dimensions, not D.
+"""Semi-implicit families whose mean is affine in H features of the noise: densities in H dimensions, not D.
 
-q(z|e) = N(z; W h(e) + b, diag sigma^2), as with any network whose last layer is linear. With V = W / sigma,
-for z = mu(e) + sigma u,
+q(z|e) = N(z; W h(e) + b, diag sigma^2), as for any network whose last layer is linear. With V = W / sigma and
+z = mu(e) + sigma u,
 
     log q(z|e') - log q(z|e) = d.v - d.A d / 2,   d = h(e') - h(e), v = V u, A = V V^T,
 
-exactly, so that after one product of H x D with D x H no other noise e' costs more than H^2, and no tensor of
-means `[T, D]` is made.
+exactly: once A is computed, each further noise e' costs O(H^2) per draw, and its mean is never formed.
 """
 
 from collections.abc import Callable
@@ -24,9 +23,9 @@ from elbogap.nn.mlp import ACTIVATIONS, Layers
 
 @dataclass(frozen=True)
 class AffineMean(SemiImplicit):
-    """M semi-implicit families of one variable each; draws are `[M, S, D]`.
+    """q(z) of each of M members; draws are `[M, S, D]`.
 
-    The last of the layers of the `mean` is linear, W `[M, H, D]`, b `[M, 1, D]`; `log_scale` is `[M, 1, D]`.
+    The last layer of `mean` is linear, with W `[M, H, D]` and b `[M, 1, D]`; `log_scale` is `[M, 1, D]`.
     """
 
     mean: Layers
@@ -39,14 +38,14 @@ class AffineMean(SemiImplicit):
         return mean + self.log_scale.exp() * normal
 
     def rsample_and_log_prob(self, noise: Noise) -> tuple[Tensor, Tensor]:
-        """As :meth:`SemiImplicit.rsample_and_log_prob`, for noises `more` `[M, T, 1, E]` that all S share."""
+        """As :meth:`SemiImplicit.rsample_and_log_prob`, with `more` `[M, T, 1, E]` shared by all S draws."""
         others = self.log_ratios(noise)(take(noise, "more", 1, self.mixing).squeeze(-2))
         own = others.new_zeros(*others.shape[:2], 1)
         density = self.conditional_log_prob(noise) + log_mean_exp(torch.cat([own, others], -1), -1)
         return self.rsample(noise), density
 
     def log_ratios(self, noise: Noise) -> Callable[[Tensor], Tensor]:
-        """log q(z_s|e') - log q(z_s|e_s) of z_s = mu(e_s) + sigma u_s, of e' `[M, T, E]`: `[M, S, T]`."""
+        """log q(z_s|e') - log q(z_s|e_s) as a function of e', `[M, T, E]` to `[M, S, T]`."""
         centre, gram, pull, at_own = self._products(noise)
 
         def of_mixing(mixing: Tensor) -> Tensor:
@@ -56,7 +55,7 @@ class AffineMean(SemiImplicit):
         return of_mixing
 
     def reverse_conditional(self, z: Tensor, noise: Noise) -> hmc.LogDensity:
-        """log q(e'|z), up to a constant, of e' `[M, S, E]`, for the draws z of this noise."""
+        """log q(e'|z) up to a constant, as a function of e' `[M, S, E]`, at the draws z of this noise."""
         centre, gram, pull, _ = self._products(noise)
 
         def of_mixing(mixing: Tensor) -> Tensor:  # fewer operations than the ratios: chains are made of these
@@ -66,7 +65,7 @@ class AffineMean(SemiImplicit):
         return of_mixing
 
     def _features(self, mixing: Tensor) -> Tensor:
-        """h(e); a network without hidden layers has the noise itself for features."""
+        """h(e), which is e itself for a network without hidden layers."""
         weights, biases, activation = self.mean.weights, self.mean.biases, self.mean.activation
         if len(weights) == 1:
             return mixing

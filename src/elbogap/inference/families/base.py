@@ -1,4 +1,4 @@
-"""What a family of approximate posteriors offers."""
+"""The contract of families of approximate posteriors."""
 
 import dataclasses
 from abc import ABC, abstractmethod
@@ -12,20 +12,20 @@ from elbogap.errors import UserError
 from elbogap.inference.noise import Noise, Specs
 
 LogJoint = Callable[[Tensor], Tensor]
-"""log p(x, z) in nats, up to a constant, of draws z `[..., D]`: `[...]`."""
+"""log p(x, z) in nats, up to a constant, `[..., D]` to `[...]`."""
 
 
 class Family(ABC):
-    """A distribution q(z), or one for each observation and member: its parameters broadcast against draws.
+    """A distribution q(z), or one per observation x_b, and per member of an ensemble of M trained together.
 
-    Draws of a single q have the shape `[..., S, D]`, those of q(z|x_b) the shape `[..., S, B, D]`. Families
-    are frozen dataclasses of tensors and functions, differentiable in all of them.
+    Draws of a single q are `[..., S, D]`, those of q(z|x_b) `[..., S, B, D]`, of an ensemble with M in front;
+    parameters broadcast against them. A family is a frozen dataclass of differentiable tensors and functions.
     """
 
     bias: ClassVar[Literal["exact", "below"]] = "exact"
-    """Whether :meth:`log_prob` is exact or, at points independent of its noise, below log q on average."""
+    """Whether :meth:`log_prob` is exact or, where z and its noise are independent, below log q on average."""
     has_rsample: ClassVar[bool] = True
-    """Whether draws are reparameterised; of others there is :meth:`sample` alone."""
+    """Whether there is :meth:`rsample`; otherwise :meth:`sample` alone."""
     draws_axis: int = -2
     """The axis of the S draws."""
 
@@ -46,7 +46,7 @@ class Family(ABC):
         return self.rsample(noise)
 
     def log_prob_noise(self, *batch: int) -> Specs:
-        """The further noise that :meth:`log_prob` takes at z `[*batch, D]`, if it is an estimate."""
+        """The noise that :meth:`log_prob` takes at z `[*batch, D]`, if it is an estimate."""
         return {}
 
     @abstractmethod
@@ -54,19 +54,19 @@ class Family(ABC):
         """log q(z) in nats or an estimate of it (see `bias`), `[..., D]` to `[...]`."""
 
     def rsample_and_log_prob(self, noise: Noise) -> tuple[Tensor, Tensor]:
-        """Draws, and log q of them or an estimate that is above it on average.
+        """Draws z, and log q(z) or an estimate above it on average.
 
-        `log_joint(z) - log_q` is then the ELBO, or a lower bound on it, on average.
+        The mean of `log_joint(z) - log_q` is then the ELBO, or a lower bound on it.
         """
         z = self.rsample(noise)
         return z, self.log_prob(z, noise)
 
     def log_draw_weights(self, num_draws: int) -> Tensor | None:
-        """log w_s, where E_q f(z) = E sum_s w_s f(z_s) of S draws, or None if all are 1 / S."""
+        """log w_s of S draws with E_q f(z) = E sum_s w_s f(z_s); None if all w_s are 1 / S."""
         return None
 
     def detach(self) -> Self:
-        """The same without gradient in the parameters; a function without a method `detach` keeps its own."""
+        """The same, with all tensors detached, and all functions that have a method `detach`."""
         values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}  # type: ignore[arg-type]
         constant = {name: value.detach() for name, value in values.items() if hasattr(value, "detach")}
         return dataclasses.replace(self, **constant)  # type: ignore[type-var]

@@ -1,4 +1,4 @@
-"""Independent bits, whose draws have no gradient in their logits."""
+"""Independent bits, which cannot be reparameterised."""
 
 import math
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Normalising flows of the package zuko."""
+"""Normalising flows, from the package zuko."""
 
 import copy
 from dataclasses import dataclass
@@ -15,9 +15,9 @@ from elbogap.inference.noise import Noise, Spec, Specs, take
 
 @dataclass(frozen=True)
 class Flow(Family):
-    """q(z) = N(f(z); 0, I) |det df/dz|; with a context c `[B, C]` it is q(z|c_b), one for each row.
+    """q(z) = N(f(z); 0, I) |det df/dz|, or q(z|c_b) with a context c `[B, C]`.
 
-    The invertible network f is a flow of zuko, such as `zuko.flows.NSF(features=D)`, on a standard normal.
+    `network` is a flow of zuko with a standard normal base, such as `zuko.flows.NSF(features=D)`.
     """
 
     network: LazyDistribution
@@ -25,7 +25,7 @@ class Flow(Family):
 
     @property
     def distribution(self) -> NormalizingFlow:
-        """The flow with the present parameters, given its context; UserError if the network is no flow."""
+        """The flow at the current parameters and context; UserError if the network is not a flow."""
         flow = self.network(self.context)
         if not isinstance(flow, NormalizingFlow):
             kind = type(flow).__name__
@@ -47,6 +47,6 @@ class Flow(Family):
         return self.distribution.log_prob(z)
 
     def detach(self) -> Self:
-        """The same with a constant copy of the network."""
+        """The same with a copy of the network that has no gradient."""
         context = None if self.context is None else self.context.detach()
         return type(self)(copy.deepcopy(self.network).requires_grad_(False), context)

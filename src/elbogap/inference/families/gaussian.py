@@ -1,4 +1,4 @@
-"""Gaussians: mean-field, and with a full covariance."""
+"""Gaussians with a diagonal (mean-field) or full covariance."""
 
 from dataclasses import dataclass
 
@@ -12,7 +12,7 @@ from elbogap.inference.noise import Noise, Spec, Specs, take
 
 @dataclass(frozen=True)
 class DiagonalGaussian(Family):
-    """q(z) = N(m, diag exp s), the mean field; m and s broadcast against draws `[..., D]`."""
+    """q(z) = N(m, diag exp s), mean-field; m and s broadcast against draws `[..., D]`."""
 
     mean: Tensor
     log_variance: Tensor

@@ -12,7 +12,7 @@ from elbogap.inference.noise import Noise, Spec, Specs, take
 
 @dataclass(frozen=True)
 class Implicit(Family):
-    """z = f(e), e ~ N(0, I) in E `dimensions`; the `transform` f maps `[..., E]` to `[..., D]`."""
+    """z = f(e), e ~ N(0, I) of E `dimensions`; the `transform` f maps `[..., E]` to `[..., D]`."""
 
     transform: Callable[[Tensor], Tensor]
     dimensions: int
@@ -26,5 +26,5 @@ class Implicit(Family):
         return self.transform(take(noise, "normal", self.dimensions))
 
     def log_prob(self, z: Tensor, noise: Noise | None = None) -> Tensor:
-        """There is none: a UserError."""
+        """UserError: q has no density."""
         raise UserError("an implicit distribution has no density; maximise DensityRatio, which needs none")

@@ -1,9 +1,9 @@
 """Mixtures of diagonal Gaussians, with draws stratified over their components.
 
-Draws of a single random component would give no gradient to the weights. Here each of the K components makes
-n = S / K of the S draws, and E_q f(z) = E sum_s w_s f(z_s) with w_s = pi_k / n for the draws of component k.
-No random choice depends on the weights, so that differentiating the sum gives unbiased gradients in all
-parameters, also of
+If components were drawn at random, pi_k would get no reparameterised gradient. Here n = S / K of the S draws
+come from each of the K components, and E_q f(z) = E sum_s w_s f(z_s) with w_s = pi_k / n for those of
+component k. No random choice depends on pi, so differentiating the sum gives unbiased gradients in all
+parameters, and so does differentiating the log of
 
     p^(x) = sum_s w_s p(x, z_s) / q(z_s|x),    E log p^(x) <= log p(x)
 
@@ -27,8 +27,8 @@ from elbogap.inference.noise import Noise, Spec, Specs, take
 class GaussianMixture(Family):
     """q(z) = sum_k pi_k N(z; m_k, diag s_k^2), log pi_k `[..., K]`, m_k and s_k `[..., K, D]`.
 
-    Draws are `[..., S, D]`, with `draws_axis` -2. One mixture for each of B observations has an axis B before
-    K, draws `[..., S, B, D]` and `draws_axis` -3. The signs of the scale do not matter.
+    Draws are `[..., S, D]`, with `draws_axis` -2. For q(z|x_b), parameters have an axis B before K, draws are
+    `[..., S, B, D]` and `draws_axis` is -3. The sign of s_k does not matter.
     """
 
     log_weight: Tensor
@@ -45,7 +45,7 @@ class GaussianMixture(Family):
         return cls(logits.log_softmax(-1), mean, torch.exp(0.5 * log_variance), draws_axis=-3)
 
     def noise(self, *batch: int) -> Specs:
-        """`normal` u, `[*batch, D]`; the number S of draws is a multiple of K."""
+        """`normal` u, `[*batch, D]`; the number S of draws must be a multiple of K."""
         return {"normal": Spec((*batch, self.mean.shape[-1]))}
 
     def rsample(self, noise: Noise) -> Tensor:
@@ -55,7 +55,7 @@ class GaussianMixture(Family):
         return self._of_draws(self.mean, num_draws) + self._of_draws(self.scale, num_draws) * normal
 
     def log_draw_weights(self, num_draws: int) -> Tensor:
-        """log w_s of the draws of :meth:`rsample`, `[..., S]` or `[..., S, B]`; their sum is 1."""
+        """log w_s of the draws of :meth:`rsample`, `[..., S]` or `[..., S, B]`; UserError as there."""
         log_weight = self._of_draws(self.log_weight.unsqueeze(-1), num_draws).squeeze(-1)
         return log_weight - math.log(num_draws // self.log_weight.shape[-1])
 

@@ -14,14 +14,11 @@ from elbogap.inference.families.base import Family
 from elbogap.inference.noise import Noise, Spec, Specs, draw, take
 
 TIE = 1e-9
-"""Values of log q closer than this are ties, in nats."""
+"""Values of log q closer than this, in nats, are ties."""
 
 
 class Terms(NamedTuple):
-    """The terms i_t of a sum over i that a bound evaluates, the certain ones first, and log(w_t / q(i_t|n)).
-
-    Both are `[..., T]`; w_t are the weights of stratified draws.
-    """
+    """The indices i_t at which a bound evaluates a sum over i, and log(w_t / q(i_t|n)), both `[..., T]`."""
 
     indices: Tensor
     log_weights: Tensor
@@ -29,17 +26,16 @@ class Terms(NamedTuple):
 
 @dataclass(frozen=True)
 class Proposal(Family):
-    """q(i|n) over N indices for B points: the k largest are drawn for certain, the others from q~(i|n).
+    """q(i|n) over N indices for B points, whose draws are its k most probable indices and S random others.
 
-    E_q f(i) = E sum_t w_t f(i_t), where w_t = q(i_t|n) for the k indices of the set B_n(k), each a stratum of
-    its own, and w_t = q(not in B_n(k)|n) / S for the S others, i_t ~ q~(i|n), q renormalised on the rest. So
-    w_t / q(i_t|n) is 1 for the first and 1 / (S q~(i_t|n)) for the others. Draws are indices `[B, T, 1]`,
-    T = k + S; where k = N nothing is left to be drawn, and T = N.
-
-    It stays in the log domain, since in single precision the mass of the rest often underflows to 0.
+    The k indices, the set B_n(k), have weights w_t = q(i_t|n). The others are drawn from q~(i|n), which is q
+    renormalised on the rest, and have w_t = q(not in B_n(k)|n) / S. So E_q f(i) = E sum_t w_t f(i_t), and
+    w_t / q(i_t|n) is 1 for the k first and 1 / (S q~(i_t|n)) for the others. Draws are indices `[B, T, 1]`,
+    T = k + S, or T = N for k = N, where nothing is left to be drawn.
 
     `log_q` is normalised and finite, `[B, N]`, `head` the set B_n(k), `[B, k]`, `log_rest` log q(not in
-    B_n(k)|n), `[B, 1]`; `cumulative` are the sums of q~ up to each index, `[B, N]`, in float64.
+    B_n(k)|n), `[B, 1]`, whose exponential often underflows in single precision; `cumulative` holds the sums
+    of q~ up to each index, `[B, N]`, float64.
     """
 
     has_rsample = False
@@ -51,9 +47,9 @@ class Proposal(Family):
 
     @classmethod
     def prepare(cls, log_q: Tensor, k: int, generator: torch.Generator) -> Self:
-        """Set the k largest of each row of normalised log q(i|n) `[..., N]` aside, and sum up the rest.
+        """The proposal of normalised log q(i|n) `[..., N]`.
 
-        The generator, on the device of `log_q`, breaks ties: where q is uniform, B_n(k) is a random set.
+        The generator, on the device of `log_q`, breaks ties: for a uniform q, B_n(k) is a random set.
         UserError if k is not between 0 and N.
         """
         count = log_q.shape[-1]
@@ -67,26 +63,26 @@ class Proposal(Family):
         return cls(log_q, head, log_rest, cumulative)
 
     def __getitem__(self, rows: Tensor) -> Self:
-        """Those of some of the points."""
+        """The proposal of the points with these row numbers."""
         return self._with(lambda part: part[rows])
 
     def to(self, device: str) -> Self:
-        """The same on another device, where its noise must be, too."""
+        """The same on another device, where its noise must be too."""
         return self._with(lambda part: part.to(device))
 
     def _with(self, change: Callable[[Tensor], Tensor]) -> Self:
         return type(self)(*map(change, (self.log_q, self.head, self.log_rest, self.cumulative)))
 
     def noise(self, *batch: int) -> Specs:
-        """`uniform`, `[..., S, 1]` for T draws, to be drawn in float64; UserError if T is below k."""
+        """`uniform`, `[..., S, 1]` for T draws, to be drawn in float64; UserError if T < k."""
         *lead, draws = batch
         k, count = self.head.shape[-1], self.log_q.shape[-1]
         if draws < k:
-            raise UserError(f"{draws} draws of a proposal with k = {k} certain ones; take k or more")
+            raise UserError(f"{draws} draws cannot include the k = {k} most probable indices; take k or more")
         return {"uniform": Spec((*lead, draws - k if k < count else 0, 1), uniform=True)}
 
     def sample(self, noise: Noise) -> Tensor:
-        """Indices i_t, `[..., T, 1]`; a draw inverts the cumulative sum by bisection."""
+        """Indices i_t, `[..., T, 1]`, those of B_n(k) first, by inversion of the cumulative sums."""
         uniform = take(noise, "uniform", -1, 1).squeeze(-1)
         head, cumulative = (part.expand(*uniform.shape[:-1], -1) for part in (self.head, self.cumulative))
         if head.shape[-1] == cumulative.shape[-1]:
@@ -109,11 +105,11 @@ class Proposal(Family):
         return torch.cat([of_head, of_rest.expand(*of_rest.shape[:-1], num_samples)], -1)
 
     def terms(self, noise: Noise) -> Terms:
-        """The draws with the weights that they have in a bound."""
+        """The draws and their weights in a bound."""
         z = self.sample(noise)
         return Terms(z.squeeze(-1), self.log_draw_weights(z.shape[-2]) - self.log_prob(z))
 
     def choose(self, num_samples: int, generator: torch.Generator) -> Terms:
-        """:meth:`terms` of each point with S draws by a generator."""
+        """:meth:`terms` of each point, with S random draws by a generator."""
         *lead, k = self.head.shape
         return self.terms(draw(self.noise(k + num_samples), generator, *lead, dtype=torch.float64))

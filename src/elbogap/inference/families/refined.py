@@ -19,10 +19,10 @@ class Refined(Family):
 
         q_t(z) = p(x, z) E_{z_0 ~ K(.|z)} [q_0(z_0) / p(x, z_0)],
 
-    an expectation over chains that start at z. It takes iterations that are all alike: with a step size that
-    adapts they are not. The density depends on the parameters of q_0, the draws are constants.
+    an expectation over chains that start at z. This needs t identical iterations, hence a fixed step size.
+    The density is differentiable in the parameters of q_0; draws carry no gradient.
 
-    The `initial` q_0 has an exact log-density and draws `[..., C, D]`; the `kernel` makes the t iterations. S
+    The `initial` q_0 has an exact log-density and draws `[..., C, D]`; the `kernel` runs the t iterations. S
     chains (`num_chains`) from each z estimate log q_t(z).
     """
 
@@ -36,12 +36,12 @@ class Refined(Family):
     num_chains: int = 1
 
     def __post_init__(self) -> None:
-        """Refuse chains that adapt (UserError)."""
+        """UserError if the kernel adapts its step size."""
         if self.kernel.adaptation is not None:
             raise UserError("chains that adapt have no density q_t; take Kernel(..., adaptation=None)")
 
     def noise(self, *batch: int) -> Specs:
-        """That of q_0, and the chains' `momenta` and `uniforms`."""
+        """The noise of q_0, and the chains' `momenta` and `uniforms`."""
         return dict(self.initial.noise(*batch)) | self._chains(*batch)
 
     def sample(self, noise: Noise) -> Tensor:
@@ -55,7 +55,7 @@ class Refined(Family):
     def log_prob(self, z: Tensor, noise: Noise | None = None) -> Tensor:
         """log p(x, z) + log (1/S) sum_s q_0(z_0s) / p(x, z_0s), below log q_t(z) on average, `[..., C]`.
 
-        It is differentiable in the parameters of q_0, and a constant in z, on which the chains depend.
+        Differentiable in the parameters of q_0, but not in z.
         """
         z = z.detach()
         start = z.repeat_interleave(self.num_chains, -2)

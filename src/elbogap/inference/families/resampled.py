@@ -14,8 +14,8 @@ from elbogap.inference.noise import Noise, Spec, Specs, take
 class Resampled(Family):
     """One of k draws of q, chosen with probability w_j / sum_l w_l, w = p(x, z) / q(z|x).
 
-    The `proposal` q has an exact log-density; its parameters broadcast against its k (`num_proposals`) draws
-    `[..., k, B, D]`. M (`num_batches`) batches of k - 1 other draws estimate log q_IW(z).
+    The `proposal` q has an exact log-density, and parameters that broadcast against its k (`num_proposals`)
+    draws `[..., k, B, D]`. M (`num_batches`) batches of k - 1 other draws estimate log q_IW(z).
     """
 
     bias = "below"
@@ -27,7 +27,7 @@ class Resampled(Family):
     num_batches: int = 1
 
     def noise(self, *batch: int) -> Specs:
-        """Noise of k draws of q, `[..., k, B, D]`, and `choice`, uniform, where `batch` ends in B."""
+        """The noise of k draws of q, and uniform `choice` `[..., k, B]`, for `batch` = (..., B)."""
         shape = (*batch[:-1], self.num_proposals, batch[-1])
         return dict(self.proposal.noise(*shape)) | {"choice": Spec(shape, uniform=True)}
 
@@ -38,7 +38,7 @@ class Resampled(Family):
         return choose(z, self._log_weights(z), take(noise, "choice", self.num_proposals, z.shape[-2]))
 
     def log_prob_noise(self, *batch: int) -> Specs:
-        """Noise of M (k - 1) draws of q for each of B."""
+        """The noise of M (k - 1) draws of q for each of B points."""
         others = self.num_batches * (self.num_proposals - 1)
         return self.proposal.noise(*batch[:-1], others, batch[-1])
 

@@ -1,6 +1,6 @@
-"""Semi-implicit distributions: Gaussians mixed by a network of noise (Yin and Zhou 2018; lecture, part II).
+"""Semi-implicit distributions: Gaussians with a random network as mean (Yin and Zhou 2018; lecture, part II).
 
-q(z|e), e ~ N(0, I), has a density, q itself none in closed form. For q(z|x) the network depends on x as well.
+q(z|e) has a density, its mixture q(z) over e ~ N(0, I) none in closed form. For q(z|x) the mean takes x too.
 """
 
 from collections.abc import Callable
@@ -19,8 +19,8 @@ from elbogap.inference.noise import Noise, Spec, Specs, take
 class SemiImplicit(Family):
     """q(z) = E_e q(z|e), q(z|e) = N(z; mu(e), diag sigma^2); the mean mu maps e `[..., E]` to `[..., D]`.
 
-    log sigma broadcasts against draws `[..., D]` and does not depend on e, which has E (`mixing`) dimensions.
-    T (`num_mixing`) further noises estimate log q(z).
+    e has E (`mixing`) dimensions; log sigma broadcasts against draws `[..., D]` and does not depend on e. T
+    (`num_mixing`) further noises e_t estimate log q(z).
     """
 
     bias = "below"
@@ -35,7 +35,7 @@ class SemiImplicit(Family):
         return {"mixing": Spec((*batch, self.mixing)), "normal": Spec((*batch, self.log_scale.shape[-1]))}
 
     def log_prob_noise(self, *batch: int) -> Specs:
-        """`more` e_t, `[..., T, B, E]`, where `batch` ends in B."""
+        """`more` e_t, `[..., T, B, E]`, for `batch` = (..., B)."""
         return {"more": Spec((*batch[:-1], self.num_mixing, *batch[-1:], self.mixing))}
 
     def rsample(self, noise: Noise) -> Tensor:
@@ -44,14 +44,14 @@ class SemiImplicit(Family):
         return self.mean(mixing) + self.log_scale.exp() * normal
 
     def log_prob(self, z: Tensor, noise: Noise | None = None) -> Tensor:
-        """log (1/T) sum_t q(z|e_t), which is below log q(z) on average, `[..., B, D]` to `[..., B]`.
+        """log (1/T) sum_t q(z|e_t), below log q(z) on average, `[..., B, D]` to `[..., B]`.
 
-        The noise has `more`, fresh e_t `[..., T, B, E]`, or `[..., T, 1, E]` for all B alike.
+        The noise `more` is e_t `[..., T, B, E]`, independent of z, or `[..., T, 1, E]`, shared by all B.
         """
         return self._mixture(z, self.mean(self._more(z, noise)))
 
     def rsample_and_log_prob(self, noise: Noise) -> tuple[Tensor, Tensor]:
-        """Draws, and log (1 / (T + 1)) [q(z|e) + sum_t q(z|e_t)], above log q(z) on average: SIVI's."""
+        """Draws, and SIVI's log (1 / (T + 1)) [q(z|e) + sum_t q(z|e_t)], above log q(z) on average."""
         mixing, normal = self._own(noise)
         mean = self.mean(mixing)
         z = mean + self.log_scale.exp() * normal
@@ -62,12 +62,12 @@ class SemiImplicit(Family):
         return z, self._mixture(z, means)
 
     def conditional_log_prob(self, noise: Noise) -> Tensor:
-        """log q(z|e) of z = mu(e) + sigma u, which depends on u alone, `[...]`."""
+        """log q(z|e) of the draw z = mu(e) + sigma u, `[...]`: a function of u and sigma alone."""
         normal = take(noise, "normal", self.log_scale.shape[-1])
         return standard_gaussian_log_density(normal) - self.log_scale.sum(-1)
 
     def reverse_conditional(self, z: Tensor, noise: Noise) -> hmc.LogDensity:
-        """log q(e'|z), up to a constant, of e' `[..., E]`, for the draws z of this noise."""
+        """log q(e'|z) up to a constant, as a function of e' `[..., E]`, at the draws z of this noise."""
 
         def of_mixing(mixing: Tensor) -> Tensor:
             conditional = gaussian_log_density(z, self.mean(mixing), 2 * self.log_scale)
@@ -86,8 +86,6 @@ class SemiImplicit(Family):
         return more if more.shape[-2] == 1 else take(noise, "more", z.shape[-2], self.mixing)
 
     def _mixture(self, z: Tensor, means: Tensor) -> Tensor:
-        """log (1/T) sum_t N(z; mu_t, diag sigma^2), `[..., B, D]` under `[..., T, B, D]`, to `[..., B]`."""
-        log_scale = self.log_scale
-        if log_scale.ndim > 2:
-            log_scale = log_scale.unsqueeze(-3)
+        """log (1/T) sum_t N(z; mu_t, diag sigma^2) of z `[..., B, D]`, mu_t `[..., T, B, D]`: `[..., B]`."""
+        log_scale = self.log_scale.unsqueeze(-3) if self.log_scale.ndim > 2 else self.log_scale
         return log_mean_exp(gaussian_log_density(z.unsqueeze(-3), means, 2 * log_scale), -2)

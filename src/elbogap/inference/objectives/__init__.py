@@ -1,19 +1,19 @@
-"""What is maximised over q, and over a model that is trained too.
+"""Objectives that are maximised over q, and over a model if that is trained too.
 
-    objective                   value                                   gradient              takes q with
+    objective                   value                                   gradient              needs q with
     elbo.ELBO                   ELBO                                    of the value          a density
     elbo.ClosedFormELBO         E log p(x|z) - KL(q || N(0, I))         of the value          mean field
     elbo.SIVI                   bound with T noises, at most the ELBO   of the value          semi-implicit
     elbo.IWAE                   E log (1/S) sum_s w_s                   plain, or doubly      an exact density
                                                                         reparameterised
-    uivi.UIVI                   ELBO's lower bound for T = 0            the ELBO's            semi-implicit
+    uivi.UIVI                   SIVI's bound for T = 0                  the ELBO's            semi-implicit
     contrastive.VCD             minus the (alpha-)VCD                   of the value          an exact density
     contrastive.Hoffman         ELBO                                    q's: the ELBO's;      an exact density
                                                                         model's: at z_t
     adversarial.DensityRatio    E log p(x|z) - T(z)                     of the value at T*    draws alone
     adversarial.Classification  E_q log D + E_p log(1 - D)              the discriminator's   draws alone
-    mapa.MAPA                   bound on the empiricalised log p(x)     the model's           proposals q(i|n)
-    denoising.Denoising         bound for noisy and clean views         of the value          q of each view
+    mapa.MAPA                   bound on the empiricalised log p(x)     the model's           data indices
+    denoising.Denoising         bound for noisy and clean views         of the value          one view each
     codes.ARM, DisARM,          ELBO                                    of the value          Bernoulli codes
     codes.REINFORCE
 

@@ -1,13 +1,13 @@
 """Density ratio estimation for distributions without a density (lecture, part I).
 
-The best classifier of draws of q (class 1) and of the prior p (class 0) is D* = q / (q + p), so that its
-logit is what the ELBO needs:
+The optimal classifier of draws of q (class 1) against draws of the prior p (class 0) is D* = q / (q + p). Its
+logit T* is the log-ratio that the ELBO needs:
 
     ELBO = E_q[log p(x|z)] - KL(q || p) = E_q[log p(x|z) - T*(z)],
     T* = log D* - log(1 - D*) = log q - log p.
 
 Deviation: the lecture's objective of the discriminator lacks the logarithm in its first term. With E_q[D] the
-best D would be 1 - p / q where q > p and 0 elsewhere, not D*.
+optimum would be D = 1 - p / q where q > p and 0 elsewhere, not D*.
 """
 
 from collections.abc import Callable
@@ -30,14 +30,14 @@ Discriminator = Callable[[Tensor], Tensor]
 class DensityRatio(Objective[Family]):
     """log p(x|z) - T(z), z ~ q, for each draw: the ELBO where T = log q - log p.
 
-    The gradient reaches q through the draws alone: T depends on q too, but at the optimum the mean of that
-    part, the score E_q[d log q / d theta], is 0. T's parameters get none: :class:`Classification` is theirs.
+    The gradient in q passes through the draws alone: T* depends on q too, but the mean of that part, the
+    score E_q[d log q / d theta], is 0. T gets no gradient here: it is trained by :class:`Classification`.
     """
 
     discriminator: Discriminator
 
     def estimate(self, q: Family, log_joint: LogJoint, noise: Noise, state: State = None) -> Estimate:
-        """`[...]` in nats; a UserError if the log-joint is no :class:`StandardNormalPrior`."""
+        """The ELBO, `[...]` in nats; UserError if the log-joint is no :class:`StandardNormalPrior`."""
         z = q.rsample(noise)
         return Estimate.of(likelihood(log_joint)(z) - _constant(self.discriminator, z))
 
@@ -46,19 +46,19 @@ class DensityRatio(Objective[Family]):
 class Classification(Objective[Family]):
     """log D(z) + log(1 - D(z')), D = sigmoid(T), z ~ q and z' ~ p = N(0, I): maximised over T alone.
 
-    The maximum of its mean is 2 JSD(q, p) - 2 log 2, at T = log q - log p. `dimensions` is D of z.
+    Its mean is largest at T = log q - log p, where it is 2 JSD(q, p) - 2 log 2. z has D `dimensions`.
     """
 
     discriminator: Discriminator
     dimensions: int
 
     def noise(self, *batch: int, dimensions: int, mixing: int = 0) -> Specs:
-        """Besides those of q, `prior` z', `[*batch, D]`."""
+        """The noise of q, and `prior` z', `[*batch, D]`."""
         own = super().noise(*batch, dimensions=dimensions, mixing=mixing)
         return dict(own) | {"prior": Spec((*batch, self.dimensions))}
 
     def estimate(self, q: Family, log_joint: LogJoint, noise: Noise, state: State = None) -> Estimate:
-        """`[...]` in nats, whatever the log-joint."""
+        """The objective of the discriminator, `[...]` in nats; the log-joint is not used."""
         z = q.sample(noise)
         prior = take(noise, "prior", *z.shape[-2:])
         logits = self.discriminator(torch.cat([z, prior], -2))
@@ -69,13 +69,13 @@ class Classification(Objective[Family]):
 def discriminator_objective(logits_q: Tensor, logits_p: Tensor) -> Tensor:
     """E_q[log D(z)] + E_p[log(1 - D(z))], D = sigmoid(T), `[...]` in nats (slide "Density Ratio Estimation").
 
-    The logits are T at draws of q, `[..., S]`, and of p, `[..., S']`.
+    The logits are T at S draws of q, `[..., S]`, and at S' draws of p, `[..., S']`.
     """
     return logsigmoid(logits_q).mean(-1) + logsigmoid(-logits_p).mean(-1)
 
 
 def _constant(function: Discriminator, z: Tensor) -> Tensor:
-    """The function with a derivative in z, where it is finite, and in nothing else."""
+    """The function's values, with gradient in z, where that is finite, but not in its parameters."""
     if not z.requires_grad:
         return function(z).detach()
     points = z.detach().requires_grad_()

@@ -1,4 +1,4 @@
-"""What an objective offers."""
+"""The contract of objectives, and what they share."""
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
@@ -17,22 +17,22 @@ from elbogap.inference.noise import Noise, Spec, Specs
 Q = TypeVar("Q", bound=Family, contravariant=True)
 
 State = nn.Module | None
-"""What an objective carries from step to step and changes in place, if anything."""
+"""What an objective keeps from step to step and updates in place; None if nothing."""
 
 
 @runtime_checkable
 class Model(Protocol):
-    """A log-joint whose own parameters are trained too."""
+    """A log-joint whose own parameters may be trained too."""
 
     def __call__(self, z: Tensor) -> Tensor:
         """log p(x, z) in nats, `[..., D]` to `[...]`, differentiable in z and in the model's parameters."""
 
     def detach(self) -> LogJoint:
-        """The same, constant in the parameters."""
+        """The same without gradient in the model's parameters."""
 
 
 def constant(log_joint: LogJoint) -> LogJoint:
-    """The log-joint without gradient in its own parameters; one that is no :class:`Model` has none."""
+    """The log-joint without gradient in its own parameters; all but a :class:`Model` pass unchanged."""
     return log_joint.detach() if isinstance(log_joint, Model) else log_joint
 
 
@@ -40,7 +40,7 @@ def constant(log_joint: LogJoint) -> LogJoint:
 class StandardNormalPrior:
     """p(x, z) = p(x|z) N(z; 0, I), a :class:`Model`, from log p(x|z) in nats, `[..., D]` to `[...]`.
 
-    `constant_likelihood` is the same, constant in its own parameters, if it has any that are trained.
+    `constant_likelihood` is log p(x|z) without gradient in its parameters, needed if these are trained.
     """
 
     log_likelihood: LogJoint
@@ -51,12 +51,12 @@ class StandardNormalPrior:
         return self.log_likelihood(z) + standard_gaussian_log_density(z)
 
     def detach(self) -> "StandardNormalPrior":
-        """The same, constant in the likelihood's parameters."""
+        """The same without gradient in the likelihood's parameters."""
         return StandardNormalPrior(self.constant_likelihood or self.log_likelihood)
 
 
 def likelihood(log_joint: LogJoint) -> LogJoint:
-    """log p(x|z) of a :class:`StandardNormalPrior`; UserError if the log-joint is another."""
+    """log p(x|z) of a :class:`StandardNormalPrior`; UserError for any other log-joint."""
     if not isinstance(log_joint, StandardNormalPrior):
         raise UserError("this objective takes StandardNormalPrior(log_likelihood) as log-joint")
     return log_joint.log_likelihood
@@ -64,11 +64,11 @@ def likelihood(log_joint: LogJoint) -> LogJoint:
 
 @dataclass(frozen=True)
 class Estimate:
-    """What an objective gives for each draw or observation, to be maximised.
+    """An estimate of an objective for each draw or observation, and of its gradient.
 
-    The value in nats has no gradient; the surrogate has that of the estimate, and its own value means
-    nothing. Both are `[...]`. The constant weights along the last axis, `[..., S]`, are those of stratified
-    draws; None where all are 1 / S.
+    `value`, in nats, has no gradient. The gradient of `surrogate` estimates that of the objective; its own
+    value means nothing. Both are `[...]`. `weights` are constants along the last axis, such as those of S
+    stratified draws; None if all are 1 / S.
     """
 
     value: Tensor
@@ -81,32 +81,34 @@ class Estimate:
         return cls(value.detach(), value)
 
     def stratified(self, q: Family, of_start: Tensor) -> "Estimate":
-        """With the weights of q's draws and their gradient; of q(z|x_b), `[..., S, B]`, the sum over s.
+        """The estimate of sum_s w_s f_s with the weights w_s of q's draws; unchanged if all are 1 / S.
 
-        The part of a draw's value that is a function of z ~ q alone is `of_start`, without gradient.
+        Its gradient is sum_s w_s [d f_s + g_s d log w_s]; g_s (`of_start`, without gradient) is the part of
+        f_s that is a function of the draw z_s of q alone. Values `[..., S, B]` are summed over s.
         """
         log_weights = q.log_draw_weights(self.value.shape[q.draws_axis + 1])
         if log_weights is None:
             return self
-        weights, surrogate = log_weights.detach().exp(), self.surrogate + log_weights * of_start
+        finite = torch.where(of_start.isfinite(), of_start, 0)  # 0 times an infinite factor would be NaN
+        weights, surrogate = log_weights.detach().exp(), self.surrogate + log_weights * finite
         if q.draws_axis == -2:
             return Estimate(self.value, surrogate, weights)
         return Estimate((weights * self.value).sum(-2), (weights * zero_with_gradient(surrogate)).sum(-2))
 
     def mean(self) -> Tensor:
-        """The mean over the last axis with the gradient of the surrogate's, where it is finite, `[...]`."""
+        """The weighted mean over the last axis, `[...]`; a surrogate that is not finite adds no gradient."""
         gradient = zero_with_gradient(self.surrogate)
         if self.weights is None:
             return gradient.mean(-1) + self.value.mean(-1)
         return (self.weights * gradient).sum(-1) + (self.weights * self.value).sum(-1)
 
     def sum_of_gradients(self) -> Tensor:
-        """The mean over the last axis, with the gradient of the surrogate's sum, `[...]`."""
+        """The plain mean over the last axis, `[...]`, with the gradient of the sum; ignores weights."""
         return zero_with_gradient(self.surrogate).sum(-1) + self.value.mean(-1)
 
 
 class Objective(ABC, Generic[Q]):
-    """Something to maximise over q, and over a :class:`Model` if it is trained too. A step of a plain loop:
+    """A function of q, and of a :class:`Model` if that is trained too, to be maximised. A training step:
 
         noise = draw(objective.noise(S, dimensions=D), generator)
         loss = -objective.estimate(q, log_joint, noise, state).mean()
@@ -114,61 +116,61 @@ class Objective(ABC, Generic[Q]):
         loss.backward()
         optimiser.step()
 
-    where `state = objective.initial_state()` stands before the loop. A wrong or missing noise is a UserError.
+    with `state = objective.initial_state()` before the loop. UserError if noise is missing or misshapen.
     """
 
     def noise(self, *batch: int, dimensions: int, mixing: int = 0) -> Specs:
         """The noise of a step, for draws `[*batch, D]`.
 
-        `dimensions` are those of the noise that q calls `normal`: D of z, or E of an implicit q; `mixing` is
-        E of the noise that a semi-implicit q calls `mixing`, 0 for others.
+        `dimensions` is the length of q's noise `normal`: D, or E of an implicit q. `mixing` is the length E
+        of a semi-implicit q's noise `mixing`, 0 for other q.
         """
         own = {"mixing": Spec((*batch, mixing))} if mixing else {}
         return own | {"normal": Spec((*batch, dimensions))}
 
     def initial_state(self, members: int | None = None, device: str = "cpu") -> State:
-        """The state before the first step; `members` is M where draws have the shape `[M, ...]`."""
+        """The state before the first step; `members` is M if draws have the shape `[M, ...]`."""
         return None
 
     @abstractmethod
     def estimate(self, q: Q, log_joint: LogJoint, noise: Noise, state: State = None) -> Estimate:
-        """The objective for each draw `[...]`, or for each observation where draws are combined."""
+        """The objective at each draw `[...]`, or at each observation if it combines the draws."""
 
 
 class StepSize(nn.Module):
-    """The leapfrog step of each member, shared by its chains: `value` `[M, 1]`, or `[1]` without members."""
+    """Leapfrog step size of each member, shared by its chains: `value` `[M, 1]`, or `[1]` without members."""
 
     value: Tensor
 
     def __init__(self, members: int | None, first: float, device: str = "cpu") -> None:
-        """All members start with the same one."""
+        """All members start with the step size `first`."""
         super().__init__()
         self.register_buffer("value", torch.full(per_member(members), first, device=device))
 
 
 def per_member(members: int | None) -> tuple[int, ...]:
-    """The shape of what all draws `[M, S]` of a member share: `[M, 1]`, or `[1]` without members."""
+    """The shape of a value that all draws `[M, S]` of a member share: `[M, 1]`, or `[1]` without members."""
     return (1,) if members is None else (members, 1)
 
 
 @dataclass(frozen=True)
 class ChainObjective(Objective[Q]):
-    """What objectives with Hamiltonian Monte Carlo share: the chains' kernel, and their first step size."""
+    """An objective that runs Hamiltonian Monte Carlo, with a kernel and an initial step size."""
 
     kernel: hmc.Kernel
     step_size: float
 
     def noise(self, *batch: int, dimensions: int, mixing: int = 0) -> Specs:
-        """Besides those of q, `momenta` and `uniforms` of chains: of e where q is mixed, of z elsewhere."""
+        """The noise of q, and `momenta` and `uniforms` of chains in e if q is semi-implicit, in z if not."""
         own = super().noise(*batch, dimensions=dimensions, mixing=mixing)
         return {**own, **self.kernel.noise(batch[-1], mixing or dimensions)}
 
     def initial_state(self, members: int | None = None, device: str = "cpu") -> StepSize:
-        """The step size, which the chains adapt."""
+        """The step size, which the chains may adapt."""
         return StepSize(members, self.step_size, device)
 
     def chains(self, log_density: hmc.LogDensity, start: Tensor, noise: Noise, state: State) -> hmc.Chains:
-        """Chains with the state's step size, which adapts in place, or without a state with the first one."""
+        """Chains with the state's step size, which they update, or without a state with the initial one."""
         if not isinstance(state, StepSize):
             return self.kernel.run(log_density, start, noise, self.step_size)
         chains = self.kernel.run(log_density, start, noise, state.value)

@@ -1,4 +1,4 @@
-"""The ELBO of Bernoulli codes by ARM, DisARM and REINFORCE (efvae, appendix C.2)."""
+"""The ELBO of Bernoulli codes, with gradients by ARM (efvae, appendix C.2), DisARM and REINFORCE."""
 
 from abc import abstractmethod
 from dataclasses import dataclass
@@ -17,9 +17,8 @@ from elbogap.inference.objectives.base import Estimate, Objective, State
 class OfCodes(Objective[BernoulliCodes]):
     """log p(x, z) + H(q), z ~ q, for each draw, with the entropy H(q) in closed form.
 
-    Objectives differ in their unbiased estimate of d/da E_q[f(z)], f = log p(x, z), for the logits a. They
-    take f as a function of the codes alone; its own parameters get the gradient of f at z. A draw whose f is
-    not finite counts for the value, but not for the gradient.
+    Subclasses differ in their unbiased estimate of d/da E_q[f(z)], f = log p(x, z), in the logits a. The
+    model's parameters get the gradient of f at z. A draw whose f is not finite gives no gradient.
     """
 
     def noise(self, *batch: int, dimensions: int, mixing: int = 0) -> Specs:
@@ -27,7 +26,7 @@ class OfCodes(Objective[BernoulliCodes]):
         return {"uniform": Spec((*batch, dimensions), uniform=True)}
 
     def estimate(self, q: BernoulliCodes, log_joint: LogJoint, noise: Noise, state: State = None) -> Estimate:
-        """`[...]` in nats."""
+        """The ELBO, `[...]` in nats."""
         uniform = take(noise, "uniform", q.logits.shape[-1])
         value, slope = self.slope(log_joint, q.detach(), uniform)
         slope = torch.where(slope.isfinite(), slope, 0).detach()
@@ -37,7 +36,7 @@ class OfCodes(Objective[BernoulliCodes]):
 
     @abstractmethod
     def slope(self, function: LogJoint, q: BernoulliCodes, uniform: Tensor) -> tuple[Tensor, Tensor]:
-        """f(z) of draws z, `[...]`, and the estimate of each for d/da E_q[f(z)], `[..., L]`."""
+        """f(z) at draws z, `[...]`, and each draw's estimate of d/da E_q[f(z)], `[..., L]`."""
 
 
 @dataclass(frozen=True)
@@ -80,6 +79,6 @@ def _antithetic(
     """z, z', f(z), and f(z) - f(z') `[..., 1]`."""
     first, second = q.sample({"uniform": uniform}), q.sample({"uniform": 1 - uniform})
     value = function(first)
-    with torch.no_grad():  # one code's gradient serves the parameters of f, at two thirds of the cost
+    with torch.no_grad():  # the model's gradient at z suffices, at two thirds of the cost
         difference = value - function(second)
     return first, second, value, difference.unsqueeze(-1)

@@ -24,50 +24,50 @@ from elbogap.inference.objectives.base import (
 
 
 class RunningMean(nn.Module):
-    """A control variate: each member's running mean of f(z_t), `value` `[M, 1]` or `[1]`; 0 at first."""
+    """A control variate: each member's running mean of f(z_t), `value` `[M, 1]` or `[1]`, initially 0."""
 
     value: Tensor
 
     def __init__(self, members: int | None, forgetting: float = 0.1, device: str = "cpu") -> None:
-        """A new mean takes the fraction `forgetting` of the latest step."""
+        """The new mean is (1 - forgetting) times the old one plus `forgetting` times that of the step."""
         super().__init__()
         self.forgetting = forgetting
         self.register_buffer("value", torch.zeros(per_member(members), device=device))
 
     def baseline(self, noise: Noise) -> Tensor:
-        """C, to broadcast against f(z_t)."""
+        """The control variate C, which broadcasts against f(z_t)."""
         return self.value
 
     def update(self, noise: Noise, refined: Tensor, weights: Tensor | None) -> None:
-        """Take in f(z_t) of this step, `[M, C]` or `[C]`."""
+        """Update the mean by f(z_t) of S chains, `[M, S]` or `[S]`, with their weights."""
         weights = torch.full_like(refined, 1 / refined.shape[-1]) if weights is None else weights
         self.value.lerp_((weights * refined).sum(-1, keepdim=True), self.forgetting)
 
 
 class RunningMeanPerDatum(nn.Module):
-    """A control variate: the running mean of f(z_t) of each datum, whose numbers the noise has as `rows`.
+    """A control variate: each datum's running mean of f(z_t). The noise has a step's data indices as `rows`.
 
-    A datum's mean `own` `[M, N]` starts from the running mean `common` `[M, 1]` over all data when the datum
-    first comes. Before the first step they are NaN.
+    A datum's mean, in `own` `[M, N]`, starts from the running mean over all data, `common` `[M, 1]`, at its
+    first appearance. NaN means not yet set.
     """
 
     common: Tensor
     own: Tensor
 
     def __init__(self, members: int, data: int, kept: float = 0.9, device: str = "cpu") -> None:
-        """For N data; a new mean keeps the fraction `kept` of the old one."""
+        """For N data; the new mean is `kept` times the old one plus (1 - kept) times f(z_t)."""
         super().__init__()
         self.kept = kept
         self.register_buffer("common", torch.full((members, 1), torch.nan, device=device))
         self.register_buffer("own", torch.full((members, data), torch.nan, device=device))
 
     def baseline(self, noise: Noise) -> Tensor:
-        """C of data `[M, B]`."""
+        """The control variate C of the step's data, `[M, B]`."""
         own = self.own.gather(1, take(noise, "rows"))
         return torch.where(own.isnan(), self.common, own).nan_to_num()
 
     def update(self, noise: Noise, refined: Tensor, weights: Tensor | None) -> None:
-        """Take in f(z_t) of this step's data, `[M, B]`."""
+        """Update the means by f(z_t) of the step's data, `[M, B]`."""
         rows, before = noise["rows"], self.baseline(noise)
         mean = refined.mean(1, keepdim=True)
         self.common.copy_(torch.where(self.common.isnan(), mean, torch.lerp(mean, self.common, self.kept)))
@@ -79,12 +79,12 @@ ControlVariate = RunningMean | RunningMeanPerDatum
 
 
 class ChainState(StepSize):
-    """Step size of the chains and control variate."""
+    """The chains' step size and the control variate."""
 
     def __init__(
         self, members: int | None, step_size: float, control: ControlVariate, device: str = "cpu"
     ) -> None:
-        """The state before the first step."""
+        """`step_size` is the initial one."""
         super().__init__(members, step_size, device)
         self.control = control
 
@@ -104,10 +104,10 @@ class Hoffman(ChainObjective[Family]):
 
 @dataclass(frozen=True)
 class Contrast:
-    """f(z_0), the ELBO's estimate, and f(z_t), of which averages are control variates, `[...]` in nats.
+    """`initial` is f(z_0), an estimate of the ELBO, and `refined` is f(z_t), `[...]` in nats.
 
-    `counted` is f(z_t), but 0 where a is 0: then even an infinite f(z_t) does not count. The surrogate has
-    the gradient of minus the divergence in q_0's parameters.
+    `counted` is f(z_t), or 0 where a is 0, so that even an infinite f(z_t) does not matter there. The
+    gradient of `surrogate` estimates that of minus the divergence in q_0's parameters.
     """
 
     initial: Tensor
@@ -118,19 +118,18 @@ class Contrast:
 
 @dataclass(frozen=True)
 class VCD(ChainObjective[Family]):
-    """Minus alpha-VCD, which is the VCD for a = 1 and the ELBO for a = 0 (Ruiz and Titsias 2019):
+    """Minus the alpha-VCD, which is minus the VCD for a = 1 and the ELBO for a = 0 (Ruiz and Titsias 2019):
 
         KL(q_0 || p) + a [KL(q_t || q_0) - KL(q_t || p)] - (1 - a) log p(x) = -E f(z_0) + a E f(z_t),
 
-    f(z) = log p(x, z) - log q_0(z). The VCD is at least 0, and 0 only where q_0 is the posterior; no constant
-    is missing. Gradient in q_0's parameters theta: through z_0(theta) in the first term, and for the second,
-    q_t's dependence on theta being that of z_0's density,
+    p = p(z|x), f(z) = log p(x, z) - log q_0(z). The VCD is at least 0, and 0 only if q_0 is the posterior.
+    In q_0's parameters f(z_0) has the reparameterised gradient, and E f(z_t), by the score of z_0,
 
         E_{q_t}[-d log q_0(z_t)] + E_{q_0}[(f(z_t) - C) d log q_0(z_0)].
 
-    A model's own parameters get the gradient of log p(x, z_t). Here a (`alpha`) in [0, 1] is one number or
-    `[M, 1]`, `iterations` are t of each member, `[M]`, where they differ (the kernel makes the most), and C
-    is the running mean of f(z_t), which takes the fraction `forgetting` of each step.
+    A model's own parameters get the gradient of log p(x, z_t). a (`alpha`) in [0, 1] is a number or `[M, 1]`;
+    `iterations` `[M]` are each member's t if they differ, at most the kernel's. The control variate C is a
+    :class:`RunningMean` of f(z_t).
     """
 
     alpha: Tensor | float = 1.0
@@ -143,7 +142,7 @@ class VCD(ChainObjective[Family]):
         return ChainState(members, self.step_size, control, device)
 
     def estimate(self, q: Family, log_joint: LogJoint, noise: Noise, state: State = None) -> Estimate:
-        """Minus the divergence, up to (1 - a) log p(x), `[...]` in nats."""
+        """Minus the divergence plus (1 - a) log p(x), `[...]` in nats; updates the control variate."""
         frozen, start = constant(log_joint), q.rsample(noise)
         end = self.end(self.chains(frozen, start, noise, state))
         control = state.control if isinstance(state, ChainState) else None
@@ -152,17 +151,18 @@ class VCD(ChainObjective[Family]):
         surrogate = found.surrogate + log_joint(end) if isinstance(log_joint, Model) else found.surrogate
         estimate = Estimate(self.watched(found), surrogate).stratified(q, found.initial)
         if control is not None:
-            control.update(noise, found.refined, estimate.weights)
+            finite = torch.where(found.refined.isfinite(), found.refined, baseline)
+            control.update(noise, finite, estimate.weights)
         return estimate
 
     def watched(self, found: Contrast) -> Tensor:
-        """The value of the estimate: minus the divergence."""
+        """The value of the estimate, f(z_0) - a f(z_t)."""
         return found.initial - self.alpha * found.counted
 
     def contrast(
         self, log_joint: LogJoint, q: Family, start: Tensor, end: Tensor, baseline: Tensor | float = 0.0
     ) -> Contrast:
-        """What z_0 and z_t give with the control variate C."""
+        """The terms of the estimate from z_0 (`start`), z_t (`end`) and C (`baseline`)."""
         fixed = start.detach()
         first = log_joint(start) - q.log_prob(start)
         log_q_end = q.log_prob(end)
@@ -170,11 +170,13 @@ class VCD(ChainObjective[Family]):
             refined = log_joint(end) - log_q_end
         absent = torch.zeros_like(refined) + self.alpha == 0
         counted = torch.where(absent, 0, refined)
-        second = torch.where(absent, 0, (counted - baseline) * q.log_prob(fixed) - log_q_end)
+        ignored = absent | ~refined.isfinite()
+        excess = torch.where(ignored, 0, counted - baseline)  # 0 times an infinite factor would be NaN
+        second = torch.where(ignored, 0, excess * q.log_prob(fixed) - log_q_end)
         return Contrast(first.detach(), refined, counted, first - self.alpha * second)
 
     def end(self, chains: hmc.Chains) -> Tensor:
-        """Each member's state after its own number of iterations."""
+        """z_t of each member after its own number of iterations."""
         if self.iterations is None:
             return chains.last
         members = torch.arange(len(self.iterations), device=chains.draws.device)

@@ -1,4 +1,4 @@
-"""Denoising: a bound whose encoder sees noisy observations, clean ones, or both (Shu et al. 2018)."""
+"""Denoising: a bound whose encoder sees noisy observations, clean ones, or both (Shu et al. 2018, air)."""
 
 from dataclasses import dataclass
 
@@ -16,9 +16,9 @@ from elbogap.inference.objectives.elbo import IWAE, ClosedFormELBO
 class Denoising(Objective[DiagonalGaussian]):
     """alpha L(x; f(x + sigma e)) + (1 - alpha) L(x; f(x)), e ~ N(0, I), for an encoder f and a bound L.
 
-    alpha = 0 is the VAE or IWAE, alpha = 1 the denoising one (eq. 13); between them lies eq. 16, with one
-    network f for both terms: log p - alpha E KL(f(x + sigma e) || p) - (1 - alpha) KL(f(x) || p). What the
-    encoder sees of x are V = 1 or 2 views, the noisy one first; x has `pixels` dimensions.
+    alpha = 0 is the VAE or IWAE, alpha = 1 the denoising one (eq. 13). Between them it is eq. 16 with one
+    network f: log p(x) - alpha E KL(f(x + sigma e) || p(z|x)) - (1 - alpha) KL(f(x) || p(z|x)). The encoder
+    sees V = 1 or 2 views of x, the noisy one first; x has `pixels` dimensions.
     """
 
     bound: ClosedFormELBO | IWAE
@@ -27,16 +27,16 @@ class Denoising(Objective[DiagonalGaussian]):
 
     @property
     def weights(self) -> list[float]:
-        """Of the V views."""
+        """The weight of each of the V views."""
         return [weight for weight in (self.alpha, 1 - self.alpha) if weight > 0]
 
     def noise(self, *batch: int, dimensions: int, mixing: int = 0) -> Specs:
-        """`normal` of each view, `[V, *batch, D]`; e as `input`, `[B, pixels]`, where a view is noisy."""
+        """`normal` `[V, *batch, D]`, and e as `input` `[B, pixels]` if there is a noisy view."""
         own = self.bound.noise(len(self.weights), *batch, dimensions=dimensions, mixing=mixing)
         return {**own, "input": Spec((batch[-1], self.pixels))} if self.alpha > 0 else own
 
     def views(self, x: Tensor, scale: Tensor, noise: Noise) -> Tensor:
-        """x + sigma e, x, or both, `[M, B, pixels]` to `[M, V, B, pixels]`; sigma is `[M]`."""
+        """x + sigma e, x, or both, `[M, B, pixels]` to `[M, V, B, pixels]`; sigma (`scale`) is `[M]`."""
         noisy = []
         if self.alpha > 0:
             noisy = [x + scale[:, None, None] * take(noise, "input", *x.shape[-2:])]
@@ -45,7 +45,7 @@ class Denoising(Objective[DiagonalGaussian]):
     def estimate(
         self, q: DiagonalGaussian, log_joint: LogJoint, noise: Noise, state: State = None
     ) -> Estimate:
-        """The mean bound of each view, `[M, V]` in nats, with its weight; draws are `[M, V, ..., B, D]`."""
+        """The mean bound of each view, `[M, V]` in nats, and its weight; draws are `[M, V, ..., B, D]`."""
         found = self.bound.estimate(q, log_joint, noise, state)
         value, surrogate = (per_view.flatten(2).mean(-1) for per_view in (found.value, found.surrogate))
         weights = torch.stack([value.new_full((), weight) for weight in self.weights])

@@ -16,7 +16,7 @@ class ELBO(Objective[Family]):
     """log p(x, z) - log q(z), z ~ q, for each draw (Kingma and Welling 2014)."""
 
     def estimate(self, q: Family, log_joint: LogJoint, noise: Noise, state: State = None) -> Estimate:
-        """`[...]` in nats; below the ELBO on average where log q is an estimate."""
+        """The ELBO, `[...]` in nats, or a lower bound on it if log q is an estimate."""
         z, log_q = q.rsample_and_log_prob(noise)
         estimate = Estimate.of(log_joint(z) - log_q)
         return estimate.stratified(q, estimate.value)
@@ -24,12 +24,12 @@ class ELBO(Objective[Family]):
 
 @dataclass(frozen=True)
 class ClosedFormELBO(Objective[DiagonalGaussian]):
-    """log p(x|z) - KL(q || N(0, I)), z ~ q, for each draw: less noise, where the prior is standard normal."""
+    """log p(x|z) - KL(q || N(0, I)), z ~ q, for each draw, if the prior is standard normal: less noise."""
 
     def estimate(
         self, q: DiagonalGaussian, log_joint: LogJoint, noise: Noise, state: State = None
     ) -> Estimate:
-        """`[...]` in nats; a UserError if the log-joint is no :class:`StandardNormalPrior`."""
+        """The ELBO, `[...]` in nats; UserError if the log-joint is no :class:`StandardNormalPrior`."""
         return Estimate.of(likelihood(log_joint)(q.rsample(noise)) - q.kl_to_standard_normal())
 
 
@@ -37,22 +37,22 @@ class ClosedFormELBO(Objective[DiagonalGaussian]):
 class SIVI(ELBO):
     """L_T = log p(x, z) - log (1 / (T + 1)) [q(z|e) + sum_t q(z|e_t)], z ~ q(z|e) (Yin and Zhou 2018).
 
-    The ELBO with a semi-implicit q's estimate of its own density: below it on average, rising to it with T,
-    the number of noises e_t (`num_mixing`, at least 0). If `shared`, all draws of a step have the same e_t.
+    A lower bound on the ELBO that rises to it with T >= 0 (`num_mixing`), the number of noises e_t. If
+    `shared`, all draws of a step have the same e_t.
     """
 
     num_mixing: int
     shared: bool = True
 
     def noise(self, *batch: int, dimensions: int, mixing: int = 0) -> Specs:
-        """Besides those of q, `more` e_t, `[T, 1, E]`, or `[T, B, E]` if not shared."""
+        """The noise of q, and `more` e_t, `[..., T, 1, E]`, or `[..., T, B, E]` if not shared."""
         of_draws = 1 if self.shared else batch[-1]
         more = Spec((*batch[:-1], self.num_mixing, of_draws, mixing))
         own = super().noise(*batch, dimensions=dimensions)
         return {"mixing": Spec((*batch, mixing))} | dict(own) | {"more": more}
 
     def estimate(self, q: Family, log_joint: LogJoint, noise: Noise, state: State = None) -> Estimate:
-        """L_T, `[...]` in nats, below the ELBO on average."""
+        """L_T, `[...]` in nats."""
         take(noise, "more", self.num_mixing, -1, -1)
         return super().estimate(q, log_joint, noise, state)
 
@@ -61,32 +61,29 @@ class SIVI(ELBO):
 class IWAE(Objective[Family]):
     """log (1/S) sum_s p(x, z_s) / q(z_s|x), z_s ~ q, at most log p(x) on average (Burda et al. 2016).
 
-    Draws are `[..., S, B, D]`, or `[S, D]` of one observation. With draws stratified over a mixture's
-    components the mean over s has their weights. If `doubly_reparameterised`, q's gradient leaves the score
-    out (Tucker et al. 2019).
+    Draws are `[..., S, B, D]`, or `[S, D]` of one observation. Draws stratified over a mixture's components
+    are averaged with their weights. If `doubly_reparameterised`, the gradient in q lacks the score term
+    (Tucker et al. 2019).
     """
 
     doubly_reparameterised: bool = False
 
     def estimate(self, q: Family, log_joint: LogJoint, noise: Noise, state: State = None) -> Estimate:
-        """`[..., B]` in nats.
+        """The bound, `[..., B]` in nats.
 
-        UserError for stratified draws along another axis than that of S, and for their doubly reparameterised
-        gradient, which would ignore their weights.
+        UserError for stratified draws, if q's `draws_axis` is not the axis of S or if the doubly
+        reparameterised gradient is asked for, which would ignore their weights.
         """
         z = q.rsample(noise)
         axis = -min(3, z.ndim)
         log_draw_weights = q.log_draw_weights(z.shape[q.draws_axis])
         if log_draw_weights is not None:
             if self.doubly_reparameterised:
-                raise UserError(
-                    "stratified draws have no doubly reparameterised gradient; take the plain one"
-                )
+                raise UserError("stratified draws lack doubly reparameterised gradients: take the plain one")
             if q.draws_axis != axis:
                 raise UserError(f"IWAE's draws lie along axis {axis}: give q draws_axis={axis}")
             return Estimate.of(log_sum_exp(log_draw_weights + log_joint(z) - q.log_prob(z), axis + 1))
         if self.doubly_reparameterised:
             frozen = q.detach()
-            bound = doubly_reparameterised_iwae(z, lambda z: log_joint(z) - frozen.log_prob(z))
-            return Estimate.of(bound)
+            return Estimate.of(doubly_reparameterised_iwae(z, lambda z: log_joint(z) - frozen.log_prob(z)))
         return Estimate.of(iwae(log_joint(z) - q.log_prob(z)))

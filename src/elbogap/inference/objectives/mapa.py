@@ -1,4 +1,4 @@
-"""MAPA's bound on the empiricalised log-likelihood: importance weighting over the indices of the data."""
+"""MAPA's bound on the empiricalised log-likelihood, by importance weighting over the indices of the data."""
 
 import math
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from elbogap.inference.objectives.base import Estimate, Objective, State
 
 @dataclass(frozen=True)
 class Uniform:
-    """p(x_n, i) = p(x_n|f(z_i)) / N, a log-joint of indices; all log p(x_n|f(z_i)) are `[B, N]`, in nats."""
+    """p(x_n, i) = p(x_n|f(z_i)) / N, a log-joint of indices, from all log p(x_n|f(z_i)) `[B, N]` in nats."""
 
     log_likelihood: Tensor
 
@@ -31,21 +31,21 @@ class Uniform:
 
 @dataclass(frozen=True)
 class MAPA(Objective[Proposal]):
-    """log sum_t w_t p(x_n, i_t) / q(i_t|n), with the k largest i_t for certain and S drawn (eq. 10 and 29):
+    """log sum_t w_t p(x_n, i_t) / q(i_t|n) over the k likeliest i_t and S random others (eq. 10 and 29):
 
         log [sum_{i in B_n(k)} p(x_n|f(z_i)) + (1/S) sum_s p(x_n|f(z_{i_s})) / q~(i_s|n)] - log N.
 
-    The bracket is an unbiased estimate of the sum over all i, so the bound's mean is at most the
-    empiricalised log p(x_n) (eq. 4), and equals it for k = N. There is no gradient in q.
+    The bracket is an unbiased estimate of the sum over all i, so the bound is at most the empiricalised
+    log p(x_n) (eq. 4) on average, and equals it for k = N. There is no gradient in q.
     """
 
     def noise(self, *batch: int, dimensions: int = 1, mixing: int = 0) -> Specs:
-        """`uniform`, `[..., B, S, 1]`; `batch` is (..., S, B): S draws beside the certain ones, B points."""
+        """`uniform`, `[..., B, S, 1]`, for `batch` = (..., S, B): S random draws at each of B points."""
         *lead, samples, points = batch
         return {"uniform": Spec((*lead, points, samples, 1), uniform=True)}
 
     def estimate(self, q: Proposal, log_joint: LogJoint, noise: Noise, state: State = None) -> Estimate:
-        """`[..., B]` in nats; a UserError if the log-joint is not :class:`Uniform`."""
+        """The bound, `[..., B]` in nats; UserError if the log-joint is not :class:`Uniform`."""
         if not isinstance(log_joint, Uniform):
             raise UserError("MAPA takes Uniform(log_likelihood) of indices as log-joint")
         indices, log_weights = q.detach().terms(noise)
@@ -53,8 +53,8 @@ class MAPA(Objective[Proposal]):
         return self.at(log_joint.likelihood(indices) + log_weights, constant)
 
     def at(self, log_values: Tensor, constant: float) -> Estimate:
-        """The same where the terms are chosen already, from log w_t p(x_n|f(z_{i_t})) / q(i_t|n), `[..., T]`.
+        """The bound from its terms log [w_t p(x_n|f(z_{i_t})) / q(i_t|n)], `[..., T]` to `[...]`.
 
-        The constant is -log N, and what is left out of the likelihood. Nothing of q is trained.
+        The constant is -log N, plus whatever constant was left out of the log-likelihood.
         """
         return Estimate.of(log_sum_exp(log_values, -1) + constant)

@@ -14,16 +14,17 @@ from elbogap.inference.objectives.base import ChainObjective, Estimate, State
 
 @dataclass(frozen=True)
 class UIVI(ChainObjective[SemiImplicit]):
-    """The gradient E [d/dz (log p(x, z) - log q(z)) dh(u; e)/dtheta], z = h(u; e) = mu(e) + sigma u, with
+    """The ELBO, with gradient E [d/dz (log p(x, z) - log q(z)) dh/dtheta], z = h(u; e) = mu(e) + sigma u,
 
         d log q(z) / dz = E_{e' ~ q(e'|z)} [-(z - mu(e')) / sigma^2].
 
-    The e' are states of Hamiltonian Monte Carlo on q(e'|z) from e, a draw of it, after the burn-in; e itself
-    would not do, because u depends on it. The estimate is unbiased once the chain has forgotten its start.
+    The e' are the states after the burn-in of Hamiltonian Monte Carlo on q(e'|z), started at e. Though e is
+    itself a draw of q(e'|z), e' must be independent of it given z: the gradient is unbiased once the chain
+    has forgotten its start.
     """
 
     def __post_init__(self) -> None:
-        """Refuse chains of nothing but burn-in (UserError): the iterations after it estimate the score."""
+        """UserError if no iteration is left after the burn-in to estimate the score."""
         if not 0 <= self.kernel.burn_in < self.kernel.num_iterations:
             raise UserError(
                 f"burn_in={self.kernel.burn_in} must be at least 0 and below "
@@ -39,7 +40,7 @@ class UIVI(ChainObjective[SemiImplicit]):
         return Estimate(value, joint - (score * z).sum(-1))
 
     def score(self, q: SemiImplicit, z: Tensor, noise: Noise, state: State = None) -> Tensor:
-        """The estimate of d log q(z) / dz, `[..., D]`, of q without gradient at its draws z of this noise."""
+        """The estimate of d log q(z) / dz, `[..., D]`, of a detached q at its draws z of this noise."""
         chains = self.chains(q.reverse_conditional(z, noise), noise["mixing"], noise, state)
         with torch.no_grad():
             means = torch.stack([q.mean(mixing) for mixing in chains.draws[self.kernel.burn_in :]]).mean(0)
