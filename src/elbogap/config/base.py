@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from elbogap.config.quantities import Seconds
+from elbogap.config.quantities import Seconds, Seed
 from elbogap.config.yaml_file import read_yaml
 from elbogap.errors import UserError, did_you_mean, shown
 
@@ -44,6 +44,12 @@ class Resumable(Section):
     """Work that is saved from time to time, so that it can be stopped and resumed."""
 
     checkpoint_seconds: Seconds = setting("Least time between two checkpoints.", unit="s")
+
+
+class Seeded(Section):
+    """Work with random numbers."""
+
+    seed: Seed = setting("Base seed of all random numbers.")
 
 
 def read(model: type[Model], path: Path) -> Model:

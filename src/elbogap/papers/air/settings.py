@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import ConfigDict, Field, model_validator
 
-from elbogap.config.base import Resumable, Section, setting
+from elbogap.config.base import Resumable, Section, Seeded, setting
 from elbogap.config.quantities import (
     Count,
     Integer,
@@ -15,7 +15,6 @@ from elbogap.config.quantities import (
     Positive,
     Rate,
     Real,
-    Seed,
     Share,
     Widths,
 )
@@ -38,13 +37,11 @@ class Split(Section):
     test: Integer = setting("Test images.", ge=2)
 
 
-class Images(Section):
+class Images(Seeded):
     """Binary images of each data set, chosen at random: sizes by the data set's name, and the seed."""
 
     model_config = ConfigDict(extra="allow")
     __pydantic_extra__: dict[str, Split]
-
-    seed: Seed = setting("Base seed of choice and binarisation.")
 
     @property
     def sizes(self) -> dict[str, Split]:
@@ -84,7 +81,7 @@ class Cell(Section):
         return self
 
 
-class Train(Resumable):
+class Train(Resumable, Seeded):
     """Training of all methods and regularisation strengths."""
 
     cells: dict[Name, Cell] = setting("What is trained, by its name in the files.", min_length=1)
@@ -100,7 +97,6 @@ class Train(Resumable):
     measure_images: Count = setting("Validation and test images of the measurements during training.")
     valid_samples: Count = setting("Importance samples of the validation bound.")
     rows: Count = setting("Decoder rows that the members trained together may take per step.")
-    seed: Seed = setting("Base seed of weights, minibatches and noise.")
 
     def cells_of(self, dataset: str) -> list[tuple[str, Cell]]:
         """What is trained on a data set, by name."""
@@ -125,17 +121,16 @@ class Estimator(Section):
     samples: Count = setting("Importance samples k of the estimate.")
 
 
-class Evaluate(Section):
+class Evaluate(Seeded):
     """Test likelihoods and bounds of all trained models."""
 
     estimator: Estimator = setting("The estimate of log p(x).")
     bound_draws: Count = setting("Independent draws of the amortised bound per image.")
     valid_samples: Count = setting("Importance samples of the validation bound that chooses strengths.")
     rows: Count = setting("Decoder rows held in memory at once.")
-    seed: Seed = setting("Base seed of the draws.")
 
 
-class Saturation(Section):
+class Saturation(Seeded):
     """How far the estimate of the likelihood has converged."""
 
     cells: Levels[str] = setting("Cells whose first model is evaluated, on all data sets.", min_length=1)
@@ -145,14 +140,12 @@ class Saturation(Section):
     samples: Levels[Count] = setting("Numbers k of samples of the estimate.", min_length=1)
     learning_rate: Rate = setting("Adam's first learning rate on means and log-variances.")
     rows: Count = setting("Decoder rows held in memory at once.")
-    seed: Seed = setting("Base seed of the draws.")
 
 
-class Summary(Section):
+class Summary(Seeded):
     """Tables of the document from the evaluations."""
 
     resamples: Integer = setting("Bootstrap resamples of the test images.", ge=100)
-    seed: Seed = setting("Base seed of the resamples.")
 
 
 class Cost(Section):
@@ -164,7 +157,7 @@ class Cost(Section):
     members: Count = setting("Models trained together.")
 
 
-class Theory(Section):
+class Theory(Seeded):
     """Lemma 1, Theorem 1, Propositions 1 to 3 and appendix B, measured where the optimum is known."""
 
     observations: Levels[Real] = setting("The training observations, all different.", unit="x", min_length=2)
@@ -180,7 +173,6 @@ class Theory(Section):
     importance_nodes: Integer = setting("Grid points over the noisy observation where k varies.", ge=10)
     pixels: Count = setting("Bits of each observation of Proposition 2.")
     perturbations: Integer = setting("Perturbed inputs in appendix B.", ge=2)
-    seed: Seed = setting("Base seed of models and starts.")
 
     @model_validator(mode="after")
     def _figure_of_what_is_measured(self) -> Self:

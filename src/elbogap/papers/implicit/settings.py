@@ -4,7 +4,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from elbogap.config.base import Resumable, Section, setting
+from elbogap.config.base import Resumable, Section, Seeded, setting
 from elbogap.config.quantities import (
     Count,
     Decay,
@@ -19,19 +19,12 @@ from elbogap.config.quantities import (
     Positive,
     Rate,
     Real,
-    Seed,
     Share,
     Spacing,
     Unit,
     Widths,
 )
 from elbogap.papers.implicit.names import IMAGES, OF_VAE
-
-
-class Seeded(Section):
-    """Something random."""
-
-    seed: Seed = setting("Base seed of everything random.")
 
 
 class QTraining(Seeded, Resumable):

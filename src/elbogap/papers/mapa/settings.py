@@ -5,15 +5,9 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from elbogap.config.base import Resumable, Section, setting
+from elbogap.config.base import Resumable, Section, Seeded, setting
 from elbogap.config.quantities import Count, Levels, Natural, Part, Positive, Rate, Share, Small, Widths
 from elbogap.papers.mapa.methods import CELL
-
-
-class Seeded(Section):
-    """Work with random numbers."""
-
-    seed: Natural = setting("Base seed of all random numbers.")
 
 
 class Networks(Section):
