@@ -1,9 +1,10 @@
 """Sections of settings files: described, bounded fields and no unknown keys."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
+from operator import attrgetter
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, ClassVar, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -12,6 +13,7 @@ from elbogap.config.yaml_file import read_yaml
 from elbogap.errors import UserError, did_you_mean, shown
 
 Model = TypeVar("Model", bound=BaseModel)
+Relation = Iterable[tuple[str, str]]
 
 
 class UnknownKey(ValueError):
@@ -19,9 +21,16 @@ class UnknownKey(ValueError):
 
 
 class Section(BaseModel):
-    """One section of a file; an unknown or missing key is an error, and values never change."""
+    """One section of a file; an unknown or missing key is an error, and values never change.
+
+    Pairs of dotted names say which value is at most another (`at_most`), which is a multiple of another
+    (`multiples`), and whose items are all among those of another (`among`).
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, allow_inf_nan=False)
+    at_most: ClassVar[Relation] = ()
+    multiples: ClassVar[Relation] = ()
+    among: ClassVar[Relation] = ()
 
     @model_validator(mode="before")
     @classmethod
@@ -30,6 +39,22 @@ class Section(BaseModel):
             if key not in cls.model_fields and cls.model_config["extra"] == "forbid":
                 raise UnknownKey(key, sorted(cls.model_fields))
         return values
+
+    @model_validator(mode="after")
+    def _agree(self) -> Self:
+        for name, other in self.at_most:
+            value, most = attrgetter(name, other)(self)
+            if value > most:
+                raise ValueError(f"{name} is {value}, but {other} is {most}")
+        for name, other in self.multiples:
+            value, unit = attrgetter(name, other)(self)
+            if value % unit:
+                raise ValueError(f"{name} is {value}, no multiple of {other}, {unit}")
+        for name, other in self.among:
+            value, known = attrgetter(name, other)(self)
+            if missing := sorted(set(value) - set(known)):
+                raise ValueError(f"{name} names {missing}, which {other} does not")
+        return self
 
 
 def setting(description: str, *, unit: str = "", **bounds: Any) -> Any:

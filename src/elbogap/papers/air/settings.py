@@ -1,7 +1,6 @@
 """Settings of document air."""
 
-from collections.abc import Iterable
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import ConfigDict, Field, model_validator
 
@@ -21,12 +20,6 @@ from elbogap.config.quantities import (
 from elbogap.papers.air.datasets import DATASETS
 
 DatasetName = Annotated[str, Field(pattern=f"^({'|'.join(DATASETS)})$")]
-
-
-def _refuse_others(key: str, names: Iterable[Any], other: str, known: Iterable[Any]) -> None:
-    missing = sorted(set(names) - set(known))
-    if missing:
-        raise ValueError(f"{key} names {missing}, which {other} does not")
 
 
 class Split(Section):
@@ -50,7 +43,8 @@ class Images(Seeded):
 
     @model_validator(mode="after")
     def _known_datasets(self) -> Self:
-        _refuse_others("images", self.sizes, "papers/air/datasets.py", DATASETS)
+        if unknown := sorted(self.sizes.keys() - DATASETS):
+            raise ValueError(f"images names {unknown}, which papers/air/datasets.py does not")
         return self
 
 
@@ -160,6 +154,8 @@ class Cost(Section):
 class Theory(Seeded):
     """Lemma 1, Theorem 1, Propositions 1 to 3 and appendix B, measured where the optimum is known."""
 
+    among = (("figure_sigmas", "sigmas"),)
+
     observations: Levels[Real] = setting("The training observations, all different.", unit="x", min_length=2)
     sigmas: Levels[Positive] = setting("Scales of the input noise, all different.", unit="x", min_length=2)
     figure_sigmas: Levels[Positive] = setting("Sigmas that the figure shows.", unit="x", min_length=1)
@@ -174,14 +170,11 @@ class Theory(Seeded):
     pixels: Count = setting("Bits of each observation of Proposition 2.")
     perturbations: Integer = setting("Perturbed inputs in appendix B.", ge=2)
 
-    @model_validator(mode="after")
-    def _figure_of_what_is_measured(self) -> Self:
-        _refuse_others("figure_sigmas", self.figure_sigmas, "sigmas", self.sigmas)
-        return self
-
 
 class AirConfig(Section):
     """Document air."""
+
+    among = (("saturation.cells", "train.cells"),)
 
     images: Images = setting("Images of all experiments.")
     train: Train = setting("Training for all tables and Figures 1, 2 and 4.")
@@ -194,9 +187,10 @@ class AirConfig(Section):
     @model_validator(mode="after")
     def _parts_agree_and_figures_have_cells(self) -> Self:
         datasets = {name for cell in self.train.cells.values() for name in cell.datasets}
-        _refuse_others("train.cells", datasets, "images", self.images.sizes)
-        _refuse_others("train.cells", datasets, "train.architectures", self.train.architectures)
-        _refuse_others("saturation.cells", self.saturation.cells, "train.cells", self.train.cells)
+        known = {"images": {*self.images.sizes}, "train.architectures": {*self.train.architectures}}
+        for part, names in known.items():
+            if unknown := sorted(datasets - names):
+                raise ValueError(f"train.cells names {unknown}, which {part} does not")
         elbo = [cell for cell in self.train.cells.values() if cell.k == 1 and not cell.large_encoder]
         if not any(cell.m == 1 and (cell.alphas or cell.norms) for cell in elbo):
             raise ValueError("train.cells has no regularised cell with k = 1 and m = 1, which Figure 1 shows")
@@ -208,10 +202,7 @@ class AirConfig(Section):
 class CostOfTraining(Section):
     """What experiment `air.cost` is told: how to time, and the training of the paper scale."""
 
+    among = (("timing.cells", "train.cells"),)
+
     timing: Cost = setting("How to time.")
     train: Train = setting("The training that is timed.")
-
-    @model_validator(mode="after")
-    def _cells_exist(self) -> Self:
-        _refuse_others("timing.cells", self.timing.cells, "train.cells", self.train.cells)
-        return self

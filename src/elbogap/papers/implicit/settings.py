@@ -69,6 +69,8 @@ class AdversarialGame(Section):
 class FiniteSample(Section):
     """A discriminator trained to the end on a finite sample, in many dimensions."""
 
+    at_most = (("batch", "points"),)
+
     dimensions: Levels[Count] = setting("Dimensions of z.", min_length=2)
     divergence: Positive = setting("KL(q || p), in every dimension the same.", unit="nats")
     points: Integer = setting("Training points of each class.", ge=2)
@@ -78,12 +80,6 @@ class FiniteSample(Section):
     epochs: Count = setting("Passes over the training points.")
     learning_rate: Rate = setting("Learning rate of Adam.")
     seeds: Integer = setting("Independent repetitions.", ge=2)
-
-    @model_validator(mode="after")
-    def _batch_of_the_points(self) -> Self:
-        if self.batch > self.points:
-            raise ValueError(f"batch is {self.batch}, but points is {self.points}")
-        return self
 
 
 class DensityRatio(Seeded):
@@ -133,18 +129,14 @@ class Identities(Seeded):
 class VcdChains(Section):
     """Hamiltonian Monte Carlo that refines z_0."""
 
+    at_most = (("adapting", "iterations"),)
+
     iterations: Count = setting("Iterations t of each chain.")
     adapting: Natural = setting("How many of them, the first, adapt the step size, which is carried on.")
     leapfrog_steps: Count = setting("Leapfrog steps per iteration.")
     step_size: LeapfrogStep = setting("Leapfrog step at the beginning.", unit="z")
     acceptance: Part = setting("Acceptance that the step size is adapted to.")
     rate: Decay = setting("Rate at which the step size adapts.")
-
-    @model_validator(mode="after")
-    def _adapt_while_they_run(self) -> Self:
-        if self.adapting > self.iterations:
-            raise ValueError(f"adapting is {self.adapting}, but iterations is {self.iterations}")
-        return self
 
 
 class VcdSteps(Section):
@@ -190,6 +182,8 @@ class VcdProperties(Seeded):
 class VcdToys(Seeded, Resumable):
     """VCD and the standard KL on the plane, alpha-VCD, and what holds of the divergence."""
 
+    multiples = tuple((f"{fit}.iterations", "round_steps") for fit in ("factorised", "mixture", "sweep"))
+
     chains: VcdChains = setting("The refinement of the toy experiments.")
     start_deviation: Positive = setting("Standard deviations of q_0 at the beginning.", unit="z")
     factorised: VcdFit = setting("Panels (a) to (c).")
@@ -199,14 +193,6 @@ class VcdToys(Seeded, Resumable):
     properties: VcdProperties = setting("Non-negativity and refinement.")
     round_steps: Count = setting("Gradient steps whose noise is drawn at once.")
     figure_points: Integer = setting("Grid points per axis of the contours.", ge=10)
-
-    @model_validator(mode="after")
-    def _agree(self) -> Self:
-        for name in ("factorised", "mixture", "sweep"):
-            steps, each = getattr(self, name).iterations, self.round_steps
-            if steps % each:
-                raise ValueError(f"{name}.iterations is {steps}, which is no multiple of round_steps, {each}")
-        return self
 
 
 class Points(Section):
