@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import expit, ndtr, ndtri
 
-from elbogap.errors import UserError
+from elbogap.errors import named
 
 
 def absolute_value(z: np.ndarray) -> np.ndarray:
@@ -96,9 +96,7 @@ PRINTED = tuple(name for name in PROBLEMS if name != "absolute_value_folded")
 
 def problem(name: str) -> Problem:
     """The problem of that name; UserError if there is none."""
-    if name not in PROBLEMS:
-        raise UserError(f"no synthetic problem '{name}'; choose one of {', '.join(PROBLEMS)}")
-    return PROBLEMS[name]
+    return named(PROBLEMS, name, "no synthetic problem")
 
 
 def prior_quantiles(count: int) -> np.ndarray:

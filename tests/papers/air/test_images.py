@@ -166,7 +166,7 @@ def test_every_data_set_is_one_of_the_table_of_sources() -> None:
 def test_a_data_set_without_sizes_is_refused_with_those_that_have_some() -> None:
     settings = Images(binarized_mnist=SPLIT, seed=0)
     run = Run("test", {"dataset": "omniglot"}, {"data": Path("unread")})
-    with pytest.raises(UserError, match="no data set 'omniglot'; the settings have binarized_mnist"):
+    with pytest.raises(UserError, match="no data set 'omniglot'; there are: binarized_mnist"):
         images.run(settings, run)
 
 

@@ -204,5 +204,5 @@ def test_rows_of_a_step_count_samples_copies_and_views(train_settings: Train) ->
 def test_impossible_requests_are_refused(images: Path, train_settings: Train, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="batch 61 exceeds the 60 training images"):
         run(train_settings.model_copy(update={"batch": 61}), images, tmp_path)
-    with pytest.raises(UserError, match="no cell 'k8'; the settings have all, several, large"):
+    with pytest.raises(UserError, match="no cell 'k8'; there are: all, several, large"):
         run(train_settings, images, tmp_path, "k8")

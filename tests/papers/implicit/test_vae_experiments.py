@@ -90,7 +90,7 @@ def test_an_interrupted_training_goes_on_where_it_was(
 
 
 def test_wrong_settings_are_named(vae_settings: VaeTrain, images: Path, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"no cell 'other'; the settings have elbo"):
+    with pytest.raises(UserError, match=r"no cell 'other'; there are: elbo"):
         vae_train.run(vae_settings, training_run(images, "other", tmp_path))
     large = vae_settings.model_copy(update={"batch": 100})
     with pytest.raises(UserError, match=r"batch 100 exceeds the 60 training images"):

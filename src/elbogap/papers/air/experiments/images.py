@@ -8,7 +8,7 @@ import numpy as np
 
 from elbogap.data import formats
 from elbogap.data.loaders import load
-from elbogap.errors import UserError
+from elbogap.errors import named
 from elbogap.papers.air.datasets import DATASETS
 from elbogap.papers.air.settings import Images as Settings
 from elbogap.runtime import Run, numpy_generator
@@ -28,9 +28,7 @@ def run(settings: Settings, run: Run) -> dict[str, dict[str, np.ndarray]]:
         UserError: the settings have no such data set.
     """
     name = run.keys["dataset"]
-    if name not in settings.sizes:
-        raise UserError(f"air.images: no data set '{name}'; the settings have {', '.join(settings.sizes)}")
-    split, dataset = settings.sizes[name], DATASETS[name]
+    split, dataset = named(settings.sizes, name, "air.images: no data set"), DATASETS[name]
     data, random = load(run.inputs["data"]), numpy_generator(settings.seed, "air.images", name)
     parts = {part: data.arrays[part] for part in PARTS if part in data.arrays}
     for part, pixels in parts.items():

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from elbogap.ensemble import Fit, Monitor, in_chunks
-from elbogap.errors import UserError
+from elbogap.errors import named, refuse_too_large
 from elbogap.models.image_vae import bounds
 from elbogap.nn.mlp import MLP
 from elbogap.nn.store import Stored
@@ -44,17 +44,13 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame | dict[str, np.n
         OutOfTime: the time budget is spent.
     """
     name, dataset = run.keys["cell"], run.keys["dataset"]
-    if name not in settings.cells:
-        raise UserError(f"air.train: no cell '{name}'; the settings have {', '.join(settings.cells)}")
-    cell = settings.cells[name]
-    arrays = read_arrays(run.inputs["images"])
+    cell, arrays = named(settings.cells, name, "air.train: no cell"), read_arrays(run.inputs["images"])
     counts = {"train": None, "valid": settings.measure_images, "test": settings.measure_images}
     images = {
         part: torch.from_numpy(unpack(arrays, part, count)).to(run.device) for part, count in counts.items()
     }
     count = len(images["train"])
-    if settings.batch > count:
-        raise UserError(f"air.train: batch {settings.batch} exceeds the {count} training images")
+    refuse_too_large(settings.batch, count, "air.train")
     fits: list[Fit] = []
     keys: list[tuple[str, float, float, int]] = []
     for method in methods(cell):
