@@ -5,9 +5,11 @@ Images broadcast against draws z: B images with S draws each are `[M, 1, B, 784]
 
 from collections.abc import Callable, Mapping, Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from elbogap.data.formats import PIXELS, bits
 from elbogap.densities import bernoulli_log_likelihood
 from elbogap.inference import noise
 from elbogap.inference.families.base import LogJoint
@@ -15,8 +17,12 @@ from elbogap.inference.families.gaussian import DiagonalGaussian
 from elbogap.inference.objectives.base import StandardNormalPrior
 from elbogap.inference.objectives.elbo import IWAE, ClosedFormELBO
 from elbogap.nn.mlp import MLP, Activation, Network
+from elbogap.tables import Arrays
 
-PIXELS = 28 * 28
+
+def unpacked(arrays: Arrays, part: str, device: str = "cpu", count: int | None = None) -> Tensor:
+    """The first `count` or all images of a part, whose bits are packed by rows: float32 `[N, 784]`."""
+    return torch.from_numpy(bits(arrays[part][:count]).astype(np.float32)).to(device)
 
 
 def initial_networks(

@@ -12,6 +12,7 @@ import torch
 from elbogap import tables
 from elbogap.densities import bernoulli_log_likelihood
 from elbogap.errors import OutOfTime, UserError
+from elbogap.models.image_vae import unpacked
 from elbogap.nn.mlp import MLP
 from elbogap.nn.store import Stored
 from elbogap.papers.implicit.experiments import images as images_experiment
@@ -43,10 +44,10 @@ def test_images_are_binary_and_chosen_at_random(dataset: str, tmp_path: Path) ->
     run = Run("smoke", {"dataset": dataset}, {"data": record})
     found = images_experiment.run(settings, run)["images"]
     assert str(found["data"]) == "stand-in"
-    values = images_experiment.unpack(found, "train")
+    values = unpacked(found, "train").numpy()
     assert values.shape == (50, 784)
     assert set(np.unique(values)) == {0.0, 1.0}
-    assert images_experiment.unpack(found, "test").shape == (10, 784)
+    assert unpacked(found, "test").shape == (10, 784)
     again = images_experiment.run(settings.model_copy(update={"seed": 1}), run)["images"]
     assert not np.array_equal(again["train"], found["train"])
 
@@ -120,7 +121,7 @@ def small_models(semi_implicit: bool) -> dict[str, MLP]:
 
 def exact(models: dict[str, MLP], images: Path) -> np.ndarray:
     """log p(x) of the test images by the trapezoidal rule."""
-    x = torch.from_numpy(images_experiment.unpack(tables.read_arrays(images), "test"))
+    x = unpacked(tables.read_arrays(images), "test")
     z = torch.linspace(-8, 8, 2001)[:, None]
     with torch.no_grad():
         pixels = bernoulli_log_likelihood(x[None], models["decoder"](z[None])[0][:, None])

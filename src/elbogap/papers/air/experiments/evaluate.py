@@ -14,10 +14,9 @@ from torch import Tensor
 
 from elbogap import provenance
 from elbogap.evaluation import iw_svi
-from elbogap.models.image_vae import bounds, log_joint, posterior
+from elbogap.models.image_vae import bounds, log_joint, posterior, unpacked
 from elbogap.nn.mlp import MLP
 from elbogap.nn.store import Stored
-from elbogap.papers.air.experiments.images import unpack
 from elbogap.papers.air.settings import Estimator
 from elbogap.papers.air.settings import Evaluate as Settings
 from elbogap.runtime import Run, torch_generator
@@ -38,7 +37,7 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame | dict[str, np.n
         OutOfTime: the time budget is spent.
     """
     arrays = read_arrays(run.inputs["images"])
-    valid, test = (torch.from_numpy(unpack(arrays, part)).to(run.device) for part in ("valid", "test"))
+    valid, test = (unpacked(arrays, part, run.device) for part in ("valid", "test"))
     models, curves = Stored.load(run.inputs["models"]), read_table(run.inputs["curves"])
     k = int(curves["k"].iloc[0])
     amortised, rows = settings.estimator.model_copy(update={"steps": 0}), settings.rows

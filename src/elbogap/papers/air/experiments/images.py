@@ -6,13 +6,11 @@ MNIST and the silhouettes come with is used here.
 
 import numpy as np
 
-from elbogap.data import formats
 from elbogap.data.loaders import load
 from elbogap.errors import named
 from elbogap.papers.air.datasets import DATASETS
 from elbogap.papers.air.settings import Images as Settings
 from elbogap.runtime import Run, numpy_generator
-from elbogap.tables import Arrays
 
 PARTS = ("train", "valid", "test")
 WHITE = 255
@@ -44,8 +42,3 @@ def run(settings: Settings, run: Run) -> dict[str, dict[str, np.ndarray]]:
         parts[part] = np.packbits(parts[part][chosen].astype(bool), axis=1)
     images = {part: parts[part] for part in PARTS}
     return {"images": images | {"data": np.array(data.kind), "dataset": np.array(name)}}
-
-
-def unpack(arrays: Arrays, part: str, count: int | None = None) -> np.ndarray:
-    """Images of a part, the first `count` or all: float32 `[N, 784]` in {0, 1}."""
-    return formats.bits(arrays[part][:count]).astype(np.float32)

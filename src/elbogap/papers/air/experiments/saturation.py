@@ -1,13 +1,12 @@
 """Whether IW-SVI has converged in its samples and gradient steps (air, appendix C; the settings are lost)."""
 
 import pandas as pd
-import torch
 from torch import Tensor
 
 from elbogap import provenance
+from elbogap.models.image_vae import unpacked
 from elbogap.nn.store import Stored
 from elbogap.papers.air.experiments.evaluate import log_likelihood
-from elbogap.papers.air.experiments.images import unpack
 from elbogap.papers.air.settings import Estimator
 from elbogap.papers.air.settings import Saturation as Settings
 from elbogap.runtime import Run, torch_generator
@@ -39,7 +38,7 @@ def _of_dataset(settings: Settings, run: Run, dataset: str) -> pd.DataFrame:
         for k in settings.samples
     ]
     arrays = read_arrays(run.inputs[f"images_{dataset}"])
-    images = torch.from_numpy(unpack(arrays, "test", settings.images)).to(run.device)
+    images = unpacked(arrays, "test", run.device, settings.images)
     networks = Stored.load(run.inputs[f"models_{dataset}"]).member(0, run.device)
 
     def row(i: int) -> Tensor:

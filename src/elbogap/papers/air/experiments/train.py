@@ -12,15 +12,13 @@ from itertools import product
 
 import numpy as np
 import pandas as pd
-import torch
 from torch import Tensor
 
 from elbogap.ensemble import Fit, Monitor, in_chunks
 from elbogap.errors import named, refuse_too_large
-from elbogap.models.image_vae import bounds
+from elbogap.models.image_vae import bounds, unpacked
 from elbogap.nn.mlp import MLP
 from elbogap.nn.store import Stored
-from elbogap.papers.air.experiments.images import unpack
 from elbogap.papers.air.methods import methods
 from elbogap.papers.air.settings import Train as Settings
 from elbogap.papers.air.training import Member, Training
@@ -46,9 +44,7 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame | dict[str, np.n
     name, dataset = run.keys["cell"], run.keys["dataset"]
     cell, arrays = named(settings.cells, name, "air.train: no cell"), read_arrays(run.inputs["images"])
     counts = {"train": None, "valid": settings.measure_images, "test": settings.measure_images}
-    images = {
-        part: torch.from_numpy(unpack(arrays, part, count)).to(run.device) for part, count in counts.items()
-    }
+    images = {part: unpacked(arrays, part, run.device, count) for part, count in counts.items()}
     count = len(images["train"])
     refuse_too_large(settings.batch, count, "air.train")
     fits: list[Fit] = []

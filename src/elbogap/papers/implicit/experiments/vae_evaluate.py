@@ -21,10 +21,9 @@ from elbogap.evaluation.iw_svi import estimate
 from elbogap.inference.families.gaussian import DiagonalGaussian
 from elbogap.inference.families.semi_implicit import SemiImplicit
 from elbogap.inference.noise import draw
-from elbogap.models.image_vae import log_joint
+from elbogap.models.image_vae import log_joint, unpacked
 from elbogap.nn.mlp import MLP
 from elbogap.nn.store import Stored
-from elbogap.papers.implicit.experiments.images import unpack
 from elbogap.papers.implicit.names import OF_VAE, Method
 from elbogap.papers.implicit.settings import VaeEvaluate as Settings
 from elbogap.papers.implicit.vae import GAUSSIAN_FLOOR, posterior
@@ -42,7 +41,7 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame | dict[str, np.n
     Returns:
         `evaluation`: a row per seed, in nats per image; `loglik`: both estimates by seed and image, `[M, N]`.
     """
-    images = torch.from_numpy(unpack(read_arrays(run.inputs["images"]), "test")).to(run.device)
+    images = unpacked(read_arrays(run.inputs["images"]), "test", run.device)
     trained, curves = Stored.load(run.inputs["models"]), read_table(run.inputs["curves"])
     method, members = OF_VAE[curves["method"].iloc[0]], trained.networks["decoder"].members
     blocks = images.split(max(1, settings.rows // max(settings.own_noises, settings.own_samples)))

@@ -2,11 +2,10 @@
 
 import numpy as np
 import pandas as pd
-import torch
 
 from elbogap.errors import named, refuse_too_large
+from elbogap.models.image_vae import unpacked
 from elbogap.nn.store import Stored
-from elbogap.papers.implicit.experiments.images import unpack
 from elbogap.papers.implicit.frames import by_seed, keyed
 from elbogap.papers.implicit.settings import VaeTrain as Settings
 from elbogap.papers.implicit.vae import Learning
@@ -28,7 +27,7 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame | dict[str, np.n
     name, dataset = run.keys["cell"], run.keys["dataset"]
     cell = named(settings.cells, name, "implicit.vae_train: no cell")
     arrays = read_arrays(run.inputs["images"])
-    images = torch.from_numpy(unpack(arrays, "train")).to(run.device)
+    images = unpacked(arrays, "train", run.device)
     refuse_too_large(settings.batch, len(images), "implicit.vae_train")
     work = Work.in_module(__name__, settings, run, f"{dataset}-{name}")
     found = Learning(settings, dataset, cell, range(cell.seeds)).train(images, cell.rounds, work)
