@@ -16,8 +16,9 @@ from torch import Tensor
 
 from elbogap import provenance
 from elbogap.densities import log_mean_exp, pairwise_gaussian_log_density
-from elbogap.evaluation.hmc_proposal import proposal
 from elbogap.evaluation.iw_svi import estimate
+from elbogap.inference import hmc
+from elbogap.inference.families.base import LogJoint
 from elbogap.inference.families.gaussian import DiagonalGaussian
 from elbogap.inference.families.semi_implicit import SemiImplicit
 from elbogap.inference.noise import draw
@@ -86,17 +87,24 @@ def _both(
             start = q.mean
             of_draws = DiagonalGaussian(q.mean.unsqueeze(-3), q.log_variance.unsqueeze(-3))
             with_q = estimated(of_draws, samples=settings.own_samples)
-    better = proposal(
-        joint,
-        start,
-        burn_in=settings.burn_in,
-        kept=settings.kept,
-        step_size=STEP_SIZE / start.shape[-1],
-        widening=settings.widening,
-        floor=GAUSSIAN_FLOOR,
-        generator=generator,
-    )
-    return torch.cat([estimated(better, samples=settings.samples), with_q])
+    neutral = estimated(proposal(settings, joint, start, generator), samples=settings.samples)
+    return torch.cat([neutral, with_q])
+
+
+def proposal(
+    settings: Settings, joint: LogJoint, start: Tensor, generator: torch.Generator
+) -> DiagonalGaussian:
+    """N(m, diag (w s)^2) with mean m and scale s of the states of chains after burn-in, `[..., 1, B, D]`.
+
+    It depends on q only through where the chains start, `[..., B, D]`. Each adapts its own step size during
+    the burn-in.
+    """
+    chains, adapting = start.detach().unsqueeze(-3), settings.burn_in
+    noise = hmc.draw_noise(adapting + settings.kept, chains, generator)
+    step_size = chains.new_full(chains.shape[:-1], STEP_SIZE / start.shape[-1])
+    states = hmc.sample(joint, chains, noise, step_size=step_size, adapting=adapting).draws[adapting:]
+    scale = states.std(0).clamp(min=GAUSSIAN_FLOOR) * settings.widening
+    return DiagonalGaussian(states.mean(0), 2 * scale.log())
 
 
 def _estimated_log_prob(q: SemiImplicit, means: Tensor, z: Tensor) -> Tensor:
