@@ -43,11 +43,6 @@ def code_digest(*modules: str) -> str:
     return digest.hexdigest()[:16]
 
 
-def package_digest() -> str:
-    """The code digest over every module of the package."""
-    return code_digest(*_files())
-
-
 def closure(*modules: str) -> set[str]:
     """The given modules and every module of this package that they import, directly or not.
 

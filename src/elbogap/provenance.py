@@ -51,7 +51,6 @@ def source(module: str) -> dict[str, Any]:
     return {
         "module": module,
         "code_digest": digest.code_digest(module),
-        "package_digest": digest.package_digest(),
         "git": git_state(),
     }
 

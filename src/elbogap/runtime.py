@@ -98,11 +98,6 @@ def limit_torch_threads(threads: int) -> None:
     torch.set_num_threads(threads)
 
 
-def available_cores() -> int:
-    """Cores that this process may use, or all where the system does not tell (macOS)."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def peak_memory_mib() -> float:
     """Peak resident memory of this process in MiB; the system counts in KiB, macOS in bytes."""
     units_per_mib = 2**20 if sys.platform == "darwin" else 2**10

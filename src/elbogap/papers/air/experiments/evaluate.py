@@ -32,9 +32,6 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame | dict[str, np.n
         images), `test_loglik` (IW-SVI), its standard error over images `test_loglik_se`, `test_bound` (L_k),
         `test_gap` (their difference), `test_iwae` (L with the encoder's q and as many samples as IW-SVI), and
         `iw_svi_share`, the fraction of images whose IW-SVI is not below that; `images`: `loglik` `[M, N]`.
-
-    Raises:
-        OutOfTime: the time budget is spent.
     """
     arrays = read_arrays(run.inputs["images"])
     valid, test = (unpacked(arrays, part, run.device) for part in ("valid", "test"))

@@ -21,9 +21,6 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame]:
         `saturation`: per data set, `steps` T, `step_samples` k' and `samples` k the mean `loglik` over the
         first test images in nats, and `below_best`, how far it lies below that of the largest T, k' and k,
         with the standard error of this paired difference. T = 0 is the importance sampling of IWAE-k.
-
-    Raises:
-        OutOfTime: the time budget is spent.
     """
     datasets = [name.removeprefix("models_") for name in run.inputs if name.startswith("models_")]
     tables = [_of_dataset(settings, run, dataset) for dataset in datasets]

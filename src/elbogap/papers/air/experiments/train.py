@@ -39,7 +39,6 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame | dict[str, np.n
 
     Raises:
         UserError: a minibatch larger than the training set, or an unknown cell.
-        OutOfTime: the time budget is spent.
     """
     name, dataset = run.keys["cell"], run.keys["dataset"]
     cell, arrays = named(settings.cells, name, "air.train: no cell"), read_arrays(run.inputs["images"])

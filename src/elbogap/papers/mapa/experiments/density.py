@@ -37,7 +37,6 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame]:
 
     Raises:
         UserError: models of different data sets, a minibatch larger than these, or no restart that converged.
-        OutOfTime: the time budget is spent.
     """
     truth = GroundTruth.load(run.keys["problem"], run.inputs["surrogate"])
     cells = {name: path for name, path in run.inputs.items() if name != "surrogate"}

@@ -49,7 +49,6 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame]:
 
     Raises:
         UserError: no model of a cell was selected.
-        OutOfTime: the time budget is spent.
     """
     truth = GroundTruth.load(run.keys["problem"], run.inputs["surrogate"])
     models = [model for of_cell in selected(truth, run, settings.cells) for model in of_cell]

@@ -52,7 +52,6 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame | dict[str, obje
 
     Raises:
         UserError: sizes that do not fit together, or no selected model of a cell and draw.
-        OutOfTime: the time budget is spent.
     """
     truth = GroundTruth.load(run.keys["problem"], run.inputs["surrogate"])
     draws, count = range(settings.draws), settings.test_points

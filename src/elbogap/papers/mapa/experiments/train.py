@@ -28,7 +28,6 @@ def run(settings: Settings, run: Run) -> dict[str, dict[str, np.ndarray]]:
 
     Raises:
         UserError: a minibatch larger than the training set, or a cell that is none.
-        OutOfTime: the time budget is spent.
     """
     refuse_too_large(settings.batch, settings.points, "mapa.train", "training points")
     truth = GroundTruth.load(run.keys["problem"], run.inputs["surrogate"])
