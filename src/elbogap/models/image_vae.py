@@ -66,15 +66,10 @@ def bound(k: int) -> ClosedFormELBO | IWAE:
 def bounds(
     networks: Mapping[str, MLP], images: Tensor, *, k: int, draws: int, rows: int, generator: torch.Generator
 ) -> Tensor:
-    """Mean over independent draws of L_k with the encoder's q, `[M, N]` in nats.
+    """Mean over independent draws of L_k with the encoders' q on images `[N, 784]`, `[M, N]` in nats.
 
-    Args:
-        networks: encoder and decoder of M members.
-        images: `[N, 784]`, the same for all members.
-        k: importance samples.
-        draws: independent repetitions.
-        rows: decoder rows of one member in memory at once; the draws do not depend on it.
-        generator: of the draws, which all members share, on the device of the images.
+    All members share the images, the draws and their generator, which is on the images' device. At most
+    `rows` decoder rows of one member are in memory at once; the draws do not depend on that.
     """
     size, objective = max(1, rows // k), bound(k)
     q = posterior(networks["encoder"], images[None, None])
