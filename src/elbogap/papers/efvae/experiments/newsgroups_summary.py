@@ -11,7 +11,6 @@ import numpy as np
 import pandas as pd
 import torch
 
-from elbogap.errors import UserError
 from elbogap.evaluation.retrieval import hamming_precision
 from elbogap.papers.efvae.settings import NewsgroupsSummary as Settings
 from elbogap.runtime import Run
@@ -80,9 +79,7 @@ def _retrieval(
 ) -> dict[str, object]:
     """Columns of the table of retrieval."""
     labels, queries = (torch.from_numpy(documents[f"{part}_label"]).long() for part in ("train", "test"))
-    if (neighbours := settings.neighbours) > len(labels):
-        raise UserError(f"efvae.newsgroups_summary: {neighbours} neighbours among {len(labels)} documents")
-    precisions = []
+    neighbours, precisions = settings.neighbours, []
     for bits, hidden, encoder in cells[CELL].itertuples(index=False, name=None):
         packed = (codes[f"{encoder}_{bits}_{hidden}_{part}"] for part in ("train", "test"))
         train, test = (torch.from_numpy(np.unpackbits(rows, axis=1, count=bits)).float() for rows in packed)
