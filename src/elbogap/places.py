@@ -23,7 +23,7 @@ class Places:
     """The folders and files that the report and the pages in docs are made from."""
 
     def __init__(self, project: Path, work: Path) -> None:
-        """Of a checkout, and of the folder of a run, Snakemake's `--directory`, with `results/` and `figures/`."""
+        """Of a checkout, and of a run's folder, Snakemake's `--directory`, with `results/` and `figures/`."""
         self.project, self.work = project, work
         self.paper = project / "paper"  # texts, a folder for each document, and the report's sources
         self.docs = project / "docs"  # pages for readers, some with generated parts
