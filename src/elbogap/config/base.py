@@ -85,8 +85,7 @@ def read(model: type[Model], path: Path) -> Model:
 def validated(model: type[Model], values: Any, source: object, *, more_keys: Sequence[str] = ()) -> Model:
     """Values as a model of the file, section or option `source`; `more_keys` are allowed at the top.
 
-    Raises:
-        UserError: one line with the source, the key, what is wrong, and the allowed keys where that helps.
+    A UserError is one line with the source, the key, what is wrong, and the allowed keys where that helps.
     """
     try:
         return model.model_validate(values)

@@ -32,8 +32,7 @@ class Dataset:
 def load(record_path: Path) -> Dataset:
     """The data set that a record describes; its files are verified before they are read.
 
-    Raises:
-        UserError: the record, or a file of it, is missing, damaged or not that of the table of sources.
+    UserError if the record, or a file of it, is missing, damaged or not that of the table of sources.
     """
     record, copies = records.read(record_path)
     name, kind, variant = record["dataset"], record["kind"], record["variant"]

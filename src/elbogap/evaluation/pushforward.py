@@ -59,8 +59,7 @@ def log_evidence(
             integrand has not decayed there, the next; beyond the last N(0, 1) has no mass in float64.
         tolerance: largest interpolation error on one panel, relative to p(x).
 
-    Raises:
-        Unresolved: the decoder varies too fast for its noise, or is not finite.
+    Unresolved if the decoder varies too fast for its noise, or is not finite.
     """
     x = x.double()
     if law is not None:

@@ -14,10 +14,8 @@ def hamming_precision(
     With n_d documents at distance d, m_d of them with the query's label, and t_d = how many of these n_d are
     among the R nearest, it is sum_d t_d m_d / n_d / R. Few bits make many ties.
 
-    Of codes in {0, 1}, `[Q, L]` and `[N, L]`, and labels `[Q]` and `[N]`: `[Q]` in float64.
-
-    Raises:
-        UserError: R is not from 1 to N.
+    Of codes in {0, 1}, `[Q, L]` and `[N, L]`, and labels `[Q]` and `[N]`: `[Q]` in float64. UserError if R is
+    not from 1 to N.
     """
     if not 1 <= neighbours <= len(documents):
         raise UserError(f"{neighbours} neighbours among {len(documents)} documents; ask for 1 to all of them")

@@ -36,8 +36,7 @@ def listed(places: Places) -> list[Path]:
 def refresh(file: Path, places: Places, *, check: bool = False) -> list[str]:
     """Rewrite the generated parts of a page, unless it is only checked; the names of those that were stale.
 
-    Raises:
-        UserError: the file cannot be written, a part is unknown or has no end.
+    UserError if the file cannot be written, a part is unknown or has no end.
     """
     text, stale = file.read_text(encoding="utf-8"), []
 

@@ -22,8 +22,7 @@ def run(settings: Settings, run: Run) -> dict[str, dict[str, np.ndarray]]:
     Returns:
         `images`: `train`, `valid` and `test`, bits packed by rows; `data`, real or stand-in; `dataset`.
 
-    Raises:
-        UserError: the settings have no such data set.
+    UserError if the settings have no such data set.
     """
     name = run.keys["dataset"]
     split, dataset = named(settings.sizes, name, "air.images: no data set"), DATASETS[name]

@@ -40,8 +40,7 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame]:
         training curves, averaged over seeds, of what was trained with several m; `gradient_samples`: their
         largest and last `test_bound`, and `fall`, the difference in nats.
 
-    Raises:
-        UserError: there is no evaluation.
+    UserError if there is no evaluation.
     """
     names = sorted(name.removeprefix("evaluation_") for name in run.inputs if name.startswith("evaluation_"))
     if not names:

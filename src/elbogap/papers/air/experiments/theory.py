@@ -73,8 +73,7 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame]:
         `bounds`: both, their `difference`, the `mutual_information`, the `discrepancy` of these two, the
         `perturbation_entropy` and the `log_evidence`.
 
-    Raises:
-        UserError: a grid too coarse, or an optimisation that fails.
+    UserError if a grid is too coarse, or an optimisation fails.
     """
     tables = {
         **_encoder(settings),

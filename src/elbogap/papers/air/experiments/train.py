@@ -37,8 +37,7 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame | dict[str, np.n
         `train_bound` (the objective's mean since the last row), `valid_bound` (L of `valid_samples`) and
         `test_bound` (L_k), in nats per image.
 
-    Raises:
-        UserError: a minibatch larger than the training set, or an unknown cell.
+    UserError for a minibatch larger than the training set, or an unknown cell.
     """
     name, dataset = run.keys["cell"], run.keys["dataset"]
     cell, arrays = named(settings.cells, name, "air.train: no cell"), read_arrays(run.inputs["images"])

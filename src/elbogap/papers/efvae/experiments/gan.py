@@ -35,8 +35,7 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame | dict[str, np.n
         `ground_truth`: the generator after the last epoch and the image noise; `training`: per record the
         `epoch`, `discriminator_loss` and `generator_loss` in nats.
 
-    Raises:
-        UserError: fewer images than set, a minibatch larger than their number, or a bad image size.
+    UserError for fewer images than set, a minibatch larger than their number, or a bad image size.
     """
     data = load(run.inputs["data"])
     images = _images(settings, data).to(run.device)

@@ -29,8 +29,7 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame]:
         per cell the mean `precision` of the nearest training documents of each test document, and `chance`,
         that of random ones.
 
-    Raises:
-        UserError: more neighbours than training documents.
+    UserError for more neighbours than training documents.
     """
     documents = read_arrays(run.inputs["documents"])
     baselines = read_table(run.inputs["baselines"])

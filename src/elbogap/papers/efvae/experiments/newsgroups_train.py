@@ -34,8 +34,7 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame | dict[str, np.n
         code drawn from q(z|x), without the base measure, and `kl`, of q(z|x) from the uniform p(z); `codes`:
         the most probable code of each document at the end, bits packed by rows, `<cell>_<part>`.
 
-    Raises:
-        UserError: a minibatch larger than the training set, or an unknown name.
+    UserError for a minibatch larger than the training set, or an unknown name.
     """
     name = run.keys["cells"]
     group = named(settings.cells, name, "efvae.newsgroups_train: no cells")

@@ -21,8 +21,7 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame | dict[str, np.n
         `models`: the networks as :class:`elbogap.nn.store.Stored`; `curves`: by seed and `step` the `bound`
         since the last record, in nats per image (the ELBO, or SIVI's bound; for UIVI that with L = 0).
 
-    Raises:
-        UserError: a minibatch larger than the training set, or an unknown cell.
+    UserError for a minibatch larger than the training set, or an unknown cell.
     """
     name, dataset = run.keys["cell"], run.keys["dataset"]
     cell = named(settings.cells, name, "implicit.vae_train: no cell")

@@ -35,8 +35,7 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame]:
         log p_GT(x) - log p(x), in nats; `selected` marks the best restart of a draw by `valid_loglik`. A
         model that diverged or is too steep to be integrated has log-likelihood -inf.
 
-    Raises:
-        UserError: models of different data sets, a minibatch larger than these, or no restart that converged.
+    UserError for models of different data sets, a minibatch larger than these, or no restart that converged.
     """
     truth = GroundTruth.load(run.keys["problem"], run.inputs["surrogate"])
     cells = {name: path for name, path in run.inputs.items() if name != "surrogate"}

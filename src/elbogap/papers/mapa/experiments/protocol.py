@@ -50,8 +50,7 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame | dict[str, obje
         `timing`: wall seconds per model, and the `ratio` of protocol to quadrature. Models of one cell are
         fitted together, and divide that time, which is null where an earlier, stopped run did part of it.
 
-    Raises:
-        UserError: sizes that do not fit together, or no selected model of a cell and draw.
+    UserError for sizes that do not fit together, or a cell and draw without a selected model.
     """
     truth = GroundTruth.load(run.keys["problem"], run.inputs["surrogate"])
     draws, count = range(settings.draws), settings.test_points

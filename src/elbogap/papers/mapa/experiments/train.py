@@ -26,8 +26,7 @@ def run(settings: Settings, run: Run) -> dict[str, dict[str, np.ndarray]]:
         means of the objective over each recorded stretch, in nats; `passes`, the mean number of points per
         step on which the decoder was evaluated, over the batch size.
 
-    Raises:
-        UserError: a minibatch larger than the training set, or a cell that is none.
+    UserError for a minibatch larger than the training set, or an unknown cell.
     """
     refuse_too_large(settings.batch, settings.points, "mapa.train", "training points")
     truth = GroundTruth.load(run.keys["problem"], run.inputs["surrogate"])

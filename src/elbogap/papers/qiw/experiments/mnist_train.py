@@ -30,10 +30,8 @@ BETAS = (0.9, 0.999)
 def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame | dict[str, np.ndarray]]:
     """Train, and give the parameters (`parameters`) and the training curve (`curve`).
 
-    `train_iwae` is the mean IWAE bound with k draws over the steps up to `step`, in nats per image.
-
-    Raises:
-        UserError: a minibatch larger than the training set.
+    `train_iwae` is the mean IWAE bound with k draws over the steps up to `step`, in nats per image. UserError
+    for a minibatch larger than the training set.
     """
     data = load(run.inputs["data"])
     images = data.arrays["train"]
