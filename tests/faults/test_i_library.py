@@ -22,10 +22,9 @@ from elbogap.inference import bounds, empirical, exact_importance, hmc, importan
 from elbogap.inference.families.affine_mean import AffineMean
 from elbogap.inference.families.flow import Flow
 from elbogap.inference.families.gaussian import DiagonalGaussian
-from elbogap.inference.families.implicit import Implicit
 from elbogap.inference.families.mixture import GaussianMixture
 from elbogap.inference.families.refined import Refined
-from elbogap.inference.families.semi_implicit import SemiImplicit
+from elbogap.inference.families.semi_implicit import Implicit, SemiImplicit
 from elbogap.inference.objectives.adversarial import DensityRatio
 from elbogap.inference.objectives.elbo import ELBO, IWAE, ClosedFormELBO
 from elbogap.inference.objectives.uivi import UIVI

@@ -1,6 +1,7 @@
-"""Semi-implicit distributions: Gaussians mixed by a network of noise (Yin and Zhou 2018; lecture, part II).
+"""Semi-implicit distributions, Gaussians mixed by a network of noise (Yin and Zhou 2018), and implicit ones.
 
-q(z|e), e ~ N(0, I), has a density, q itself none in closed form. For q(z|x) the network depends on x as well.
+q(z|e), e ~ N(0, I), has a density, q itself none in closed form (lecture, part II). For q(z|x) the network depends
+on x as well. An implicit distribution gives draws alone (part I).
 """
 
 from collections.abc import Callable
@@ -10,6 +11,7 @@ import torch
 from torch import Tensor
 
 from elbogap.densities import gaussian_log_density, log_mean_exp, standard_gaussian_log_density
+from elbogap.errors import UserError
 from elbogap.inference import hmc
 from elbogap.inference.families.base import Family
 from elbogap.inference.noise import Noise, Spec, Specs, take
@@ -91,3 +93,23 @@ class SemiImplicit(Family):
         if log_scale.ndim > 2:
             log_scale = log_scale.unsqueeze(-3)
         return log_mean_exp(gaussian_log_density(z.unsqueeze(-3), means, 2 * log_scale), -2)
+
+
+@dataclass(frozen=True)
+class Implicit(Family):
+    """z = f(e), e ~ N(0, I) in E `dimensions`; the `transform` f maps `[..., E]` to `[..., D]`."""
+
+    transform: Callable[[Tensor], Tensor]
+    dimensions: int
+
+    def noise(self, *batch: int) -> Specs:
+        """`normal` e, `[*batch, E]`."""
+        return {"normal": Spec((*batch, self.dimensions))}
+
+    def rsample(self, noise: Noise) -> Tensor:
+        """z = f(e)."""
+        return self.transform(take(noise, "normal", self.dimensions))
+
+    def log_prob(self, z: Tensor, noise: Noise | None = None) -> Tensor:
+        """There is none: a UserError."""
+        raise UserError("an implicit distribution has no density; maximise DensityRatio, which needs none")
