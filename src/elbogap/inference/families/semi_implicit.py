@@ -1,7 +1,7 @@
 """Semi-implicit distributions, Gaussians mixed by a network of noise (Yin and Zhou 2018), and implicit ones.
 
-q(z|e), e ~ N(0, I), has a density, q itself none in closed form (lecture, part II). For q(z|x) the network depends
-on x as well. An implicit distribution gives draws alone (part I).
+q(z|e), e ~ N(0, I), has a density, q itself none in closed form (lecture, part II). For q(z|x) the network
+depends on x as well. An implicit distribution has draws alone (part I).
 """
 
 from collections.abc import Callable
