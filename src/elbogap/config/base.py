@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from elbogap.config.quantities import Seconds, Seed
+from elbogap.config.quantities import Integer, Seconds, Seed
 from elbogap.config.yaml_file import read_yaml
 from elbogap.errors import UserError, did_you_mean, shown
 
@@ -75,6 +75,12 @@ class Seeded(Section):
     """Work with random numbers."""
 
     seed: Seed = setting("Base seed of all random numbers.")
+
+
+class Bootstrap(Seeded):
+    """Summaries with bootstrap intervals."""
+
+    resamples: Integer = setting("Bootstrap resamples.", ge=100)
 
 
 def read(model: type[Model], path: Path) -> Model:

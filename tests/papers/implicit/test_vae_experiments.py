@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from elbogap import tables
+from elbogap.config.base import Bootstrap
 from elbogap.densities import bernoulli_log_likelihood
 from elbogap.errors import OutOfTime, UserError
 from elbogap.models.image_vae import unpacked
@@ -21,7 +22,6 @@ from elbogap.papers.implicit.settings import (
     ImplicitImages,
     TimeOfTraining,
     VaeEvaluate,
-    VaeSummary,
     VaeTime,
     VaeTrain,
 )
@@ -182,7 +182,7 @@ def test_tables_compare_the_same_images(tmp_path: Path) -> None:
     inputs = evaluation(tmp_path, "kl", "elbo", "vcd", base)
     inputs |= evaluation(tmp_path, "vcd", "vcd", "vcd+steps", base + 2)
     inputs |= evaluation(tmp_path, "uivi", "uivi", "uivi", base + 5)
-    found = vae_summary.run(VaeSummary(resamples=200, seed=0), Run("smoke", inputs=inputs))
+    found = vae_summary.run(Bootstrap(resamples=200, seed=0), Run("smoke", inputs=inputs))
     assert len(found["seeds"]) == 6
     assert list(found["tab01"]["cell"]) == ["uivi"]
     assert list(found["steps"]["cell"]) == ["vcd"]

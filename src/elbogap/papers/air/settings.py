@@ -4,7 +4,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import ConfigDict, Field, model_validator
 
-from elbogap.config.base import Resumable, Section, Seeded, setting
+from elbogap.config.base import Bootstrap, Resumable, Section, Seeded, setting
 from elbogap.config.quantities import (
     Count,
     Integer,
@@ -136,12 +136,6 @@ class Saturation(Seeded):
     rows: Count = setting("Decoder rows held in memory at once.")
 
 
-class Summary(Seeded):
-    """Tables of the document from the evaluations."""
-
-    resamples: Integer = setting("Bootstrap resamples of the test images.", ge=100)
-
-
 class Cost(Section):
     """Time per step at the sizes of the paper scale."""
 
@@ -180,7 +174,7 @@ class AirConfig(Section):
     train: Train = setting("Training for all tables and Figures 1, 2 and 4.")
     evaluate: Evaluate = setting("Tables 1 to 4, Figures 1 and 2.")
     saturation: Saturation = setting("Whether IW-SVI has converged (appendix C).")
-    summary: Summary = setting("Tables 1 to 4 and 7.")
+    summary: Bootstrap = setting("Tables 1 to 4 and 7.")
     cost: Cost = setting("What the paper scale costs.")
     theory: Theory = setting("The theory, on small problems.")
 

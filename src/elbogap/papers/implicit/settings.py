@@ -4,7 +4,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from elbogap.config.base import Resumable, Section, Seeded, setting
+from elbogap.config.base import Bootstrap, Resumable, Section, Seeded, setting
 from elbogap.config.quantities import (
     Count,
     Decay,
@@ -304,12 +304,6 @@ class VaeEvaluate(Seeded):
     rows: Count = setting("Decoder or encoder rows held in memory at once.")
 
 
-class VaeSummary(Seeded):
-    """Tables 1 and 2 and Figure 6 from the evaluations."""
-
-    resamples: Integer = setting("Bootstrap resamples of the test images.", ge=100)
-
-
 class VaeTime(Section):
     """Seconds per iteration of VCD."""
 
@@ -338,7 +332,7 @@ class ImplicitConfig(Section):
     images: ImplicitImages = setting("Images of Tables 1 and 2 and Figure 6.")
     vae_train: VaeTrain = setting("Training for Tables 1 and 2 and Figure 6.")
     vae_evaluate: VaeEvaluate = setting("Test likelihoods of Tables 1 and 2 and Figure 6.")
-    vae_summary: VaeSummary = setting("Tables 1 and 2 and Figure 6.")
+    vae_summary: Bootstrap = setting("Tables 1 and 2 and Figure 6.")
     vae_time: VaeTime = setting("Figure 6: seconds per iteration.")
 
     @model_validator(mode="after")

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from elbogap.config.base import Resumable, Section, Seeded, setting
+from elbogap.config.base import Bootstrap, Resumable, Section, Seeded, setting
 from elbogap.config.quantities import Count, Levels, Natural, Part, Positive, Rate, Share, Small, Widths
 from elbogap.papers.mapa.methods import CELL
 
@@ -117,12 +117,6 @@ class Density(OfCells, Resumable, Seeded):
     distillation: EnsembleFit = setting("The document's way of recovering the prior (appendix C.3).")
 
 
-class DensitySummary(Seeded):
-    """Comparison of the methods over all problems."""
-
-    resamples: Count = setting("Bootstrap resamples of the data sets.", ge=100)
-
-
 class Protocol(OfCells, Minibatches, Seeded):
     """The document's estimate of the likelihood: a mixture encoder fitted by IWAE to each selected model."""
 
@@ -187,7 +181,7 @@ class MapaConfig(Section):
     passes: Passes = setting("Figures 4 and 5.")
     train: Train = setting("Training of all methods of Figures 2, 3, 11 and 12.")
     density: Density = setting("Figures 2 and 3.")
-    density_summary: DensitySummary = setting("Tables of Figures 2 and 3.")
+    density_summary: Bootstrap = setting("Tables of Figures 2 and 3.")
     protocol: Protocol = setting("Bias of the document's estimate of the likelihood.")
     gaps: Gaps = setting("Gap decomposition.")
     gather: Gather = setting("Tables over all problems.")

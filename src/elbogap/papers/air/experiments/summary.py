@@ -9,9 +9,9 @@ from collections.abc import Iterator
 import numpy as np
 import pandas as pd
 
+from elbogap.config.base import Bootstrap as Settings
 from elbogap.errors import UserError
 from elbogap.papers.air.methods import PLAIN, REGULARISERS
-from elbogap.papers.air.settings import Summary as Settings
 from elbogap.runtime import Run, numpy_generator
 from elbogap.tables import read_arrays, read_table
 
