@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from elbogap.config.quantities import Integer, Seconds, Seed
+from elbogap.config.quantities import Count, Integer, Rate, Seconds, Seed
 from elbogap.config.yaml_file import read_yaml
 from elbogap.errors import UserError, did_you_mean, shown
 
@@ -75,6 +75,14 @@ class Seeded(Section):
     """Work with random numbers."""
 
     seed: Seed = setting("Base seed of all random numbers.")
+
+
+class Minibatches(Section):
+    """Adam on minibatches."""
+
+    batch: Count = setting("Observations per step.")
+    epochs: Count = setting("Passes over the training set, of each network that is fitted.")
+    learning_rate: Rate = setting("Learning rate of Adam; the initial one of a schedule.")
 
 
 class Bootstrap(Seeded):

@@ -4,7 +4,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from elbogap.config.base import Bootstrap, Resumable, Section, Seeded, setting
+from elbogap.config.base import Bootstrap, Minibatches, Resumable, Section, Seeded, setting
 from elbogap.config.quantities import (
     Count,
     Decay,
@@ -66,8 +66,8 @@ class AdversarialGame(Section):
     seeds: Integer = setting("Independent repetitions.", ge=2)
 
 
-class FiniteSample(Section):
-    """A discriminator trained to the end on a finite sample, in many dimensions."""
+class FiniteSample(Minibatches):
+    """A discriminator trained to the end on a finite sample, in many dimensions; batches are of each class."""
 
     at_most = (("batch", "points"),)
 
@@ -76,9 +76,6 @@ class FiniteSample(Section):
     points: Integer = setting("Training points of each class.", ge=2)
     held_out: Integer = setting("Points of each class that the discriminator never sees.", ge=2)
     hidden: Widths = setting("Hidden layers of the discriminator.")
-    batch: Count = setting("Points of each class per step.")
-    epochs: Count = setting("Passes over the training points.")
-    learning_rate: Rate = setting("Learning rate of Adam.")
     seeds: Integer = setting("Independent repetitions.", ge=2)
 
 

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from elbogap.config.base import Bootstrap, Resumable, Section, Seeded, setting
+from elbogap.config.base import Bootstrap, Minibatches, Resumable, Section, Seeded, setting
 from elbogap.config.quantities import Count, Levels, Natural, Part, Positive, Rate, Share, Small, Widths
 from elbogap.papers.mapa.methods import CELL
 
@@ -14,14 +14,6 @@ class Networks(Section):
 
     hidden: Widths = setting("Widths of the hidden layers of every network.")
     activation: Literal["leaky_relu", "relu", "softplus", "tanh"] = setting("Hidden activation.")
-
-
-class Minibatches(Section):
-    """Adam on minibatches."""
-
-    batch: Count = setting("Observations per step.")
-    epochs: Count = setting("Passes over the training set, of each network that is fitted.")
-    learning_rate: Rate = setting("Learning rate of Adam; the initial one of a schedule.")
 
 
 class EnsembleFit(Minibatches):

@@ -1,7 +1,7 @@
 """Settings of document qiw."""
 
-from elbogap.config.base import Resumable, Section, Seeded, setting
-from elbogap.config.quantities import Count, Integer, Levels, Positive, Rate, Real, Seed, Small, Widths
+from elbogap.config.base import Minibatches, Resumable, Section, Seeded, setting
+from elbogap.config.quantities import Count, Integer, Levels, Positive, Real, Seed, Small, Widths
 
 
 class Posterior(Seeded):
@@ -30,16 +30,13 @@ class Posterior1D(Posterior):
     bins: Integer = setting("Bins of each histogram.", ge=10)
 
 
-class MnistTrain(Resumable, Seeded):
+class MnistTrain(Minibatches, Resumable, Seeded):
     """The importance-weighted autoencoder of Figure 2."""
 
     k: Count = setting("Draws in the IWAE bound.")
     latent: Count = setting("Latent dimensions.")
     hidden: Widths = setting("Widths of the hidden layers of encoder and decoder.")
     images: Count = setting("Training images used, drawn at random from the training part.")
-    batch: Count = setting("Images per minibatch.")
-    epochs: Count = setting("Passes through the training images.")
-    learning_rate: Rate = setting("Adam's learning rate.")
     epsilon: Small = setting("Adam's epsilon in TensorFlow's sense.")
     record_every: Count = setting("Steps that one row of the training curve averages.")
 
