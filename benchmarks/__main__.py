@@ -6,6 +6,7 @@ their provenance, and a picture of each; and account.csv, what the time of the r
 """
 
 import argparse
+import os
 import sys
 import time
 from collections.abc import Callable
@@ -23,7 +24,7 @@ from elbogap.densities import log_mean_exp, pairwise_gaussian_log_density
 from elbogap.evaluation.quadrature import adapted_panels, log_evidence
 from elbogap.inference.empirical import index_log_posterior
 from elbogap.inference.families.proposal import Proposal
-from elbogap.runtime import available_cores, limit_torch_threads, peak_memory_mib, set_up, torch_generator
+from elbogap.runtime import limit_torch_threads, peak_memory_mib, set_up, torch_generator
 
 Contender = Callable[[], Tensor]
 
@@ -135,7 +136,8 @@ def main() -> None:
     parser.add_argument("--training-points", type=int, default=1_000, help="points to train on (1000)")
     parser.add_argument("--seconds", type=float, default=2, help="time of each trainer's turn (2)")
     parser.add_argument("--rounds", type=int, default=5, help="interleaved repetitions (5)")
-    cores = available_cores()
+    ours = hasattr(os, "sched_getaffinity")  # macOS does not tell which cores this process may use
+    cores = len(os.sched_getaffinity(0)) if ours else os.cpu_count() or 1
     parser.add_argument("--threads", type=int, default=cores, help=f"of torch ({cores})")
     parser.add_argument("--seed", type=int, default=0)
     made = [path.parent for path in sorted(Path("results").glob("*/benchmarks"))]

@@ -22,17 +22,11 @@ SOURCE = Path(__file__).resolve().parent
 
 
 class Source(NamedTuple):
-    """What the source of a module says.
+    """What the source of a module says."""
 
-    Attributes:
-        meaning: SHA-256 of its syntax tree, see :func:`text_of`, and of its table.
-        imports: names of what it imports: both a and a.b for `from a import b`.
-        summary: the first line of its docstring.
-    """
-
-    meaning: str
-    imports: frozenset[str]
-    summary: str
+    meaning: str  # SHA-256 of its syntax tree, see :func:`text_of`, and of its table
+    imports: frozenset[str]  # names of what it imports: both a and a.b for `from a import b`
+    summary: str  # the first line of its docstring
 
 
 def code_digest(*modules: str) -> str:
@@ -41,11 +35,6 @@ def code_digest(*modules: str) -> str:
     for name, source in sorted(_closure(*modules).items()):
         digest.update(f"{name}\n{source.meaning}\n".encode())
     return digest.hexdigest()[:16]
-
-
-def package_digest() -> str:
-    """The code digest over every module of the package."""
-    return code_digest(*_files())
 
 
 def closure(*modules: str) -> set[str]:

@@ -2,8 +2,10 @@
 
 import difflib
 import reprlib
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Iterable, Mapping
+from typing import Any, TypeVar
+
+Value = TypeVar("Value")
 
 TRY_AGAIN = 75
 """Exit status of a command that ran out of time: EX_TEMPFAIL of sysexits.h."""
@@ -31,6 +33,19 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     """The hint ` (did you mean 'x'?)` with the known word that is nearest, or nothing if none is near."""
     close = difflib.get_close_matches(word, list(known), 1)
     return f" (did you mean '{close[0]}'?)" if close else ""
+
+
+def named(table: Mapping[str, Value], name: str, complaint: str) -> Value:
+    """The value of that name; UserError, the complaint with the name and all known ones, if there is none."""
+    if name not in table:
+        raise UserError(f"{complaint} '{name}'; there are: {', '.join(table)}")
+    return table[name]
+
+
+def refuse_too_large(batch: int, count: int, experiment: str, what: str = "training images") -> None:
+    """Raise a UserError for a minibatch that is larger than the training set."""
+    if batch > count:
+        raise UserError(f"{experiment}: batch {batch} exceeds the {count} {what}")
 
 
 class Unresolved(UserError):

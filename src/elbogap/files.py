@@ -47,11 +47,7 @@ def atomic(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def writing(path: Path, remedy: str = "free space or mend permissions, run again") -> Iterator[Path]:
-    """As :func:`atomic`.
-
-    Raises:
-        UserError: the disk cannot take the file; `remedy` says what to do.
-    """
+    """As :func:`atomic`. UserError if the disk cannot take the file; `remedy` says what to do."""
     try:
         with atomic(path) as temporary:
             yield temporary

@@ -20,28 +20,17 @@ def visible(folder: Path, pattern: str) -> list[Path]:
 
 
 class Places:
-    """The folders and files that the report and the pages in docs are made from.
-
-    Attributes:
-        project: the checkout.
-        work: the folder with the `results/` and `figures/` of a run: Snakemake's `--directory`.
-        paper: the texts of each document in a folder of its own, and the report's sources.
-        docs: pages for readers, some with generated parts.
-        faults: tests that inject faults, and the page that lists what they promise.
-        recorded: tables of all recorded runs, by scale, kept in the repository.
-        recorded_costs: what the targets cost in these runs.
-        recorded_paces: how fast the long work of jobs was, by device, see the option `--profile`.
-    """
+    """The folders and files that the report and the pages in docs are made from."""
 
     def __init__(self, project: Path, work: Path) -> None:
-        """Of a checkout and a run."""
+        """Of a checkout, and of a run's folder, Snakemake's `--directory`, with `results/` and `figures/`."""
         self.project, self.work = project, work
-        self.paper = project / "paper"
-        self.docs = project / "docs"
-        self.faults = project / "tests" / "faults"
-        self.recorded = project / "results" / "reference"
-        self.recorded_costs = self.recorded / "cost.csv"
-        self.recorded_paces = self.recorded / "profile.csv"
+        self.paper = project / "paper"  # texts, a folder for each document, and the report's sources
+        self.docs = project / "docs"  # pages for readers, some with generated parts
+        self.faults = project / "tests" / "faults"  # tests that inject faults, and what they promise
+        self.recorded = project / "results" / "reference"  # tables of recorded runs, by scale
+        self.recorded_costs = self.recorded / "cost.csv"  # what the targets cost in these runs
+        self.recorded_paces = self.recorded / "profile.csv"  # how fast long work was, see `--profile`
 
     @classmethod
     def here(cls, project: Path | None = None) -> Self:

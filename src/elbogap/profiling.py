@@ -134,11 +134,7 @@ class Profile:
 
 
 def profile(work: Callable[[Run], Any], run: Run, seconds: float) -> Piece:
-    """The last piece of a job's work that is long enough to be timed; nothing of the work is kept.
-
-    Raises:
-        UserError: no piece is long enough.
-    """
+    """The last piece of a job's work that is long enough to be timed, or UserError; nothing of it is kept."""
     timed = [piece for piece in _watched(work, run, seconds) if piece.steps_per_s > 0]
     if not timed:
         raise UserError("no work that is long enough to be timed")

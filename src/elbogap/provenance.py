@@ -51,7 +51,6 @@ def source(module: str) -> dict[str, Any]:
     return {
         "module": module,
         "code_digest": digest.code_digest(module),
-        "package_digest": digest.package_digest(),
         "git": git_state(),
     }
 
@@ -103,10 +102,8 @@ def publish(record: Mapping[str, Any], outputs: Mapping[Path, Callable[[Path], o
 
     The record also tells the seconds that the process spent on what, as `spent_s`. The records appear before
     the outputs: killed at any moment, this leaves no result without a record, and beside an old result its
-    own record or one with another SHA-256.
-
-    Raises:
-        UserError: two outputs have one name, or a disk cannot take the files.
+    own record or one with another SHA-256. UserError if two outputs have one name, or a disk cannot take the
+    files.
     """
     for name, uses in Counter(path.name for path in outputs).items():
         if uses > 1:
@@ -137,8 +134,7 @@ def read(result: Path) -> dict[str, Any]:
 def verify(result: Path) -> str:
     """The SHA-256 of a result, which is the recorded one: of its folder's list, or of its provenance.
 
-    Raises:
-        UserError: the file is missing, has no readable provenance, or is not the file that was written.
+    UserError if the file is missing, has no readable provenance, or is not the file that was written.
     """
     if not result.is_file():
         raise UserError(f"{result} is missing; build it first")

@@ -30,29 +30,17 @@ class Watch(Protocol):
 
 @dataclass(frozen=True)
 class Run:
-    """What an experiment is told beside its settings.
+    """What an experiment is told beside its settings."""
 
-    Attributes:
-        scale: name of the scale (smoke, laptop, paper ...).
-        keys: the wildcards of this run, e.g. `{"problem": "circle"}`.
-        inputs: input files by name.
-        scratch: folder for checkpoints of unfinished work; it is removed when the experiment succeeds.
-        threads: CPU threads to use.
-        gpus: GPUs granted; 0 means the CPU even where a GPU is present.
-        deadline: when long work stops by :class:`~elbogap.errors.OutOfTime`, by `time.monotonic()`.
-        watch: is told of every step of long work.
-        digests: the SHA-256 of input files by their paths, as far as they are known.
-    """
-
-    scale: str
-    keys: Mapping[str, str] = field(default_factory=dict)
-    inputs: Mapping[str, Path] = field(default_factory=dict)
-    scratch: Path = Path("scratch")
-    threads: int = 1
-    gpus: int = 0
-    deadline: float = math.inf
-    watch: Watch | None = None
-    digests: Mapping[str, str] = field(default_factory=dict)
+    scale: str  # its name: smoke, laptop, paper ...
+    keys: Mapping[str, str] = field(default_factory=dict)  # the wildcards, e.g. `{"problem": "circle"}`
+    inputs: Mapping[str, Path] = field(default_factory=dict)  # files by name
+    scratch: Path = Path("scratch")  # for checkpoints of unfinished work; removed when it succeeds
+    threads: int = 1  # of the CPU
+    gpus: int = 0  # that are granted; 0 means the CPU even where a GPU is present
+    deadline: float = math.inf  # when long work stops by `OutOfTime`, on the clock of `time.monotonic()`
+    watch: Watch | None = None  # who is told of every step of long work
+    digests: Mapping[str, str] = field(default_factory=dict)  # known SHA-256 of input files by their paths
 
     @property
     def device(self) -> str:
@@ -96,11 +84,6 @@ def limit_torch_threads(threads: int) -> None:
     import torch
 
     torch.set_num_threads(threads)
-
-
-def available_cores() -> int:
-    """Cores that this process may use, or all where the system does not tell (macOS)."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def peak_memory_mib() -> float:

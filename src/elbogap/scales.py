@@ -57,8 +57,7 @@ class Scales(dict[str, Config]):
 def load(path: Path, heirs: tuple[str, ...] = ()) -> Config:
     """A scale file, validated, with all that it takes from the scale it extends; `heirs` extend it.
 
-    Raises:
-        UserError: what is wrong with the file, the key or its value; the message names them.
+    UserError if the file, a key or its value is wrong; the message names them.
     """
     if not path.exists():
         hint = did_you_mean(path.stem, scale_names(path.parent))

@@ -84,9 +84,8 @@ def claim_of(path: Path) -> Path:
 def sole(paths: Iterable[Path]) -> Iterator[None]:
     """Let this process be the only writer of the paths while the block runs.
 
-    Raises:
-        UserError: another process writes one of them; or, when the block replaces a file, a claim has been
-            lost or the run of Snakemake that started this process is over.
+    UserError if another process writes one of them; or, when the block replaces a file, if a claim has been
+    lost or the run of Snakemake that started this process is over.
     """
     this, run = Process.this(), os.environ.get(RUN)
     held: list[Path] = []

@@ -88,17 +88,14 @@ def test_omniglot_mat_and_npz_agree(tmp_path: Path) -> None:
     sizes = {"train": 6, "test": 4}
     images = {split: RANDOM.integers(256, size=(n, 28, 28), dtype=np.uint8) for split, n in sizes.items()}
     alphabet = {split: RANDOM.integers(50, size=n).astype(np.uint8) for split, n in sizes.items()}
-    char = {split: RANDOM.integers(1, 56, size=n).astype(np.uint8) for split, n in sizes.items()}
     keep = np.array([True, False, True, True])
     stored: dict[str, np.ndarray] = {"test_keep_8070": keep}
     matlab: dict[str, np.ndarray] = {}
     for split, prefix in (("train", ""), ("test", "test")):
         rows = keep if split == "test" else slice(None)
         stored |= {split: images[split].reshape(-1, 784), f"{split}_alphabet": alphabet[split]}
-        stored[f"{split}_char"] = char[split]
         matlab[f"{prefix}data"] = images[split][rows].transpose(0, 2, 1).reshape(-1, 784).T / 255
         matlab[f"{prefix}target"] = np.eye(50)[:, alphabet[split][rows]]
-        matlab[f"{prefix}targetchar"] = char[split][rows][None].astype(float)
     np.savez(tmp_path / "o.npz", **stored)
     scipy.io.savemat(tmp_path / "o.mat", matlab)
     same(omniglot(tmp_path / "o.mat"), omniglot(tmp_path / "o.npz"))

@@ -83,5 +83,5 @@ def test_prior_quantiles_integrate_under_the_prior() -> None:
 
 
 def test_an_unknown_problem_is_named_with_the_choices() -> None:
-    with pytest.raises(UserError, match="no synthetic problem 'torus'; choose one of absolute_value"):
+    with pytest.raises(UserError, match="no synthetic problem 'torus'; there are: absolute_value"):
         synthetic.problem("torus")

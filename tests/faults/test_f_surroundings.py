@@ -133,13 +133,6 @@ def test_peak_memory_is_told_in_mib_on_every_system(
     assert runtime.peak_memory_mib() == 300
 
 
-def test_the_cores_are_counted_where_the_system_does_not_tell_which_are_ours(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.delattr(os, "sched_getaffinity", raising=False)
-    assert runtime.available_cores() == os.cpu_count()
-
-
 @pytest.mark.parametrize("library", [("", ""), ("musl", "1.2.4")])
 def test_no_function_of_glibc_is_called_on_another_c_library(
     library: tuple[str, str], monkeypatch: pytest.MonkeyPatch

@@ -28,9 +28,8 @@ from elbogap.inference.families.affine_mean import AffineMean
 from elbogap.inference.families.base import LogJoint
 from elbogap.inference.families.bernoulli import BernoulliCodes
 from elbogap.inference.families.gaussian import DiagonalGaussian
-from elbogap.inference.families.implicit import Implicit
 from elbogap.inference.families.mixture import GaussianMixture
-from elbogap.inference.families.semi_implicit import SemiImplicit
+from elbogap.inference.families.semi_implicit import Implicit, SemiImplicit
 from elbogap.inference.objectives.adversarial import DensityRatio, discriminator_objective
 from elbogap.inference.objectives.base import StandardNormalPrior
 from elbogap.inference.objectives.codes import ARM, REINFORCE, DisARM, OfCodes

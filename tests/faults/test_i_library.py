@@ -17,16 +17,14 @@ from torch.func import functional_call, grad, hessian, jacrev, vmap
 
 from elbogap import densities
 from elbogap.errors import UserError
-from elbogap.evaluation.hmc_proposal import proposal
 from elbogap.evaluation.iw_svi import estimate
 from elbogap.inference import bounds, empirical, exact_importance, hmc, importance, prior_recovery
 from elbogap.inference.families.affine_mean import AffineMean
 from elbogap.inference.families.flow import Flow
 from elbogap.inference.families.gaussian import DiagonalGaussian
-from elbogap.inference.families.implicit import Implicit
 from elbogap.inference.families.mixture import GaussianMixture
 from elbogap.inference.families.refined import Refined
-from elbogap.inference.families.semi_implicit import SemiImplicit
+from elbogap.inference.families.semi_implicit import Implicit, SemiImplicit
 from elbogap.inference.objectives.adversarial import DensityRatio
 from elbogap.inference.objectives.elbo import ELBO, IWAE, ClosedFormELBO
 from elbogap.inference.objectives.uivi import UIVI
@@ -159,23 +157,11 @@ def test_step_sizes_may_be_numbers() -> None:
     assert torch.equal(found.draws, expected.draws)
     assert torch.equal(found.step_size, tensor)
     assert torch.equal(uivi(step_size=0.2), uivi(step_size=tensor))
-    arguments = {"burn_in": 3, "kept": 4, "widening": 1.0, "floor": 1e-3}
-    numbers, tensors = (
-        proposal(gaussian, START, **arguments, step_size=h, generator=generator()) for h in (0.2, tensor)
-    )
-    assert torch.equal(numbers.mean, tensors.mean)
 
 
 def sampled(**changes: object) -> hmc.Chains:
     arguments = {"start": START, "noise": NOISE, "step_size": 0.1} | changes
     return hmc.sample(gaussian, **arguments)  # type: ignore[arg-type]
-
-
-def proposed(burn_in: int, kept: int) -> DiagonalGaussian:
-    return proposal(
-        gaussian, START, burn_in=burn_in, kept=kept, step_size=0.1, widening=1.0, floor=1e-3,
-        generator=generator(),
-    )  # fmt: skip
 
 
 PLAIN = DiagonalGaussian(*torch.zeros(2, 2, dtype=torch.float64))
@@ -273,10 +259,8 @@ REFUSED: dict[str, tuple[Callable[[], object], str]] = {
         lambda: hmc.sample(lambda z: torch.zeros(6), START, NOISE, step_size=0.1),
         "does not require grad",
     ),
-    "moments of one state": (lambda: proposed(5, 1), "2 kept iterations at least"),
-    "a proposal's negative burn-in": (lambda: proposed(-1, 5), "got 5 after -1"),
     "an estimate of no draws": (
-        lambda: estimate(gaussian, proposed(1, 5), samples=0, at_once=1, generator=generator()),
+        lambda: estimate(gaussian, PLAIN, samples=0, at_once=1, generator=generator()),
         "1 draw at least",
     ),
     "a number as log-weights": (lambda: bounds.iwae(torch.tensor(1.0)), r"\[..., S, B\] or \[S\], not \[\]"),

@@ -19,12 +19,11 @@ from elbogap.inference.families.base import Family, LogJoint
 from elbogap.inference.families.bernoulli import BernoulliCodes
 from elbogap.inference.families.flow import Flow
 from elbogap.inference.families.gaussian import DiagonalGaussian, FullRankGaussian
-from elbogap.inference.families.implicit import Implicit
 from elbogap.inference.families.mixture import GaussianMixture
 from elbogap.inference.families.proposal import Proposal
 from elbogap.inference.families.refined import Refined
 from elbogap.inference.families.resampled import Resampled
-from elbogap.inference.families.semi_implicit import SemiImplicit
+from elbogap.inference.families.semi_implicit import Implicit, SemiImplicit
 from elbogap.inference.noise import Specs
 from elbogap.inference.objectives.adversarial import Classification, DensityRatio
 from elbogap.inference.objectives.base import Objective, StandardNormalPrior

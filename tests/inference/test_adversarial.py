@@ -16,7 +16,7 @@ from torch.distributions import Normal, kl_divergence
 from elbogap.densities import gaussian_kl_to_standard, gaussian_log_density, standard_gaussian_log_density
 from elbogap.inference.families.base import LogJoint
 from elbogap.inference.families.gaussian import DiagonalGaussian
-from elbogap.inference.families.implicit import Implicit
+from elbogap.inference.families.semi_implicit import Implicit
 from elbogap.inference.objectives.adversarial import Classification, DensityRatio, discriminator_objective
 from elbogap.inference.objectives.base import StandardNormalPrior
 from elbogap.nn.mlp import MLP

@@ -27,7 +27,7 @@ from allowance import within
 from elbogap.errors import UserError
 from elbogap.inference import families, hmc, noise, objectives
 from elbogap.inference.families.base import Family
-from elbogap.inference.families.implicit import Implicit
+from elbogap.inference.families.semi_implicit import Implicit
 from elbogap.inference.noise import Specs
 from elbogap.inference.objectives.base import Objective
 from elbogap.inference.objectives.contrastive import VCD, Hoffman

@@ -17,7 +17,7 @@ from elbogap.densities import gaussian_log_density
 from elbogap.inference import hmc
 from elbogap.inference.families.semi_implicit import SemiImplicit
 from elbogap.inference.noise import Noise, Spec, draw
-from elbogap.inference.objectives.base import Estimate, StepSize
+from elbogap.inference.objectives.base import ChainState, Estimate
 from elbogap.inference.objectives.elbo import SIVI
 from elbogap.inference.objectives.uivi import UIVI
 from elbogap.nn.mlp import MLP
@@ -135,10 +135,10 @@ def test_only_the_burn_in_adapts_the_step_and_only_if_asked() -> None:
         objective = UIVI(kernel, 0.3)
         state = objective.initial_state().double()
         objective.estimate(q, log_joint, noise, state)
-        sizes.append(state.value)
+        sizes.append(state.step_size)
     expected = hmc.sample(
         q.reverse_conditional(q.rsample(noise), noise), noise["mixing"], noise,
-        step_size=StepSize(None, 0.3).double().value, leapfrog_steps=4, adapting=3, adaptation=rule,
+        step_size=ChainState(None, 0.3).double().step_size, leapfrog_steps=4, adapting=3, adaptation=rule,
     )  # fmt: skip
     torch.testing.assert_close(sizes[0], torch.tensor([0.3]).double())
     torch.testing.assert_close(sizes[1], expected.step_size)

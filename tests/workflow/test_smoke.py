@@ -72,9 +72,7 @@ def test_every_result_has_its_provenance(smoke: Project) -> None:
     assert tables
     for path in [*tables, *figures]:
         record = json.loads(path.with_name(f"{path.name}.provenance.json").read_text(encoding="utf-8"))
-        assert {"git", "code_digest", "package_digest", "settings", "inputs", "versions", "run"} <= set(
-            record
-        ), path
+        assert {"git", "code_digest", "settings", "inputs", "versions", "run"} <= set(record), path
 
 
 def built_targets(project: Project) -> set[str]:

@@ -72,11 +72,9 @@ def find(
 ) -> Finding:
     """What a check finds in the group of `per`, and of the reference's keys, that is nearest to failure.
 
-    Measured cells without a published value are of no concern here; the reverse is an error.
-
-    Raises:
-        UserError: a column, a level, a cell or the row of a published value is missing, a column that is
-            compared is not of numbers, a cell has several rows, or a trend has fewer than two points.
+    Measured cells without a published value are of no concern here; the reverse is an error. UserError if a
+    column, a level, a cell or the row of a published value is missing, a column that is compared is not of
+    numbers, a cell has several rows, or a trend has fewer than two points.
     """
     columns = (*reference.by, *check.per)
     require_columns(rows, (*check.numbers(), *check.keys(), *columns, *spread), after=" in the table")

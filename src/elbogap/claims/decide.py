@@ -29,8 +29,7 @@ def decide(
 ) -> pd.DataFrame:
     """The verdicts (:func:`engine.assess_all`), also written to the outputs `csv` and `html` as far as given.
 
-    Raises:
-        UserError: there are no claims in `paper`, or one cannot be decided.
+    UserError if there are no claims in `paper`, or one cannot be decided.
     """
     claims = specification.load(paper)
     if not claims:

@@ -31,9 +31,8 @@ def assess_all(
 ) -> pd.DataFrame:
     """The verdicts of all claims on the tables in `results/<scale>`, one row each.
 
-    Raises:
-        UserError: a claim cannot be decided because it, its table (if missing: unless the run is `partial`)
-            or its published file is broken; the message names the claim.
+    UserError, which names the claim, if it, its table (if missing: unless the run is `partial`) or its
+    published file is broken.
     """
     read = functools.cache(tables.read_table)
     verdicts = []
@@ -105,8 +104,7 @@ def select(rows: pd.DataFrame, claim: Claim) -> pd.DataFrame:
 def reference_of(claim: Claim, published: Path) -> Reference:
     """The published values of a claim; `select` applies to their file where it has the column.
 
-    Raises:
-        UserError: the file is missing, lacks a column or a source, has a key twice, or no value is left.
+    UserError if the file is missing, lacks a column or a source, has a key twice, or no value is left.
     """
     if not isinstance(claim.published, PublishedFile):
         return Reference((), {(): claim.published})

@@ -214,9 +214,8 @@ Claims = Sequence[tuple[str, Claim]]  # each with the key of its document
 def load(paper: Path) -> Claims:
     """The claims of all documents, from the files `<document>/claims.yaml`, in the order of the keys.
 
-    Raises:
-        UserError: a file is unreadable or breaks the form (the message names the claim and the key), or an id
-            is used twice.
+    UserError if a file is unreadable or breaks the form (the message names the claim and the key), or an id
+    is used twice.
     """
     found: list[tuple[str, Claim]] = []
     homes: dict[str, Path] = {}

@@ -1,17 +1,19 @@
 """Sections of settings files: described, bounded fields and no unknown keys."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
+from operator import attrgetter
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, ClassVar, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from elbogap.config.quantities import Seconds
+from elbogap.config.quantities import Count, Integer, Rate, Seconds, Seed
 from elbogap.config.yaml_file import read_yaml
 from elbogap.errors import UserError, did_you_mean, shown
 
 Model = TypeVar("Model", bound=BaseModel)
+Relation = Iterable[tuple[str, str]]
 
 
 class UnknownKey(ValueError):
@@ -19,9 +21,16 @@ class UnknownKey(ValueError):
 
 
 class Section(BaseModel):
-    """One section of a file; an unknown or missing key is an error, and values never change."""
+    """One section of a file; an unknown or missing key is an error, and values never change.
+
+    Pairs of dotted names say which value is at most another (`at_most`), which is a multiple of another
+    (`multiples`), and whose items are all among those of another (`among`).
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, allow_inf_nan=False)
+    at_most: ClassVar[Relation] = ()
+    multiples: ClassVar[Relation] = ()
+    among: ClassVar[Relation] = ()
 
     @model_validator(mode="before")
     @classmethod
@@ -30,6 +39,22 @@ class Section(BaseModel):
             if key not in cls.model_fields and cls.model_config["extra"] == "forbid":
                 raise UnknownKey(key, sorted(cls.model_fields))
         return values
+
+    @model_validator(mode="after")
+    def _agree(self) -> Self:
+        for name, other in self.at_most:
+            value, most = attrgetter(name, other)(self)
+            if value > most:
+                raise ValueError(f"{name} is {value}, but {other} is {most}")
+        for name, other in self.multiples:
+            value, unit = attrgetter(name, other)(self)
+            if value % unit:
+                raise ValueError(f"{name} is {value}, no multiple of {other}, {unit}")
+        for name, other in self.among:
+            value, known = attrgetter(name, other)(self)
+            if missing := sorted(set(value) - set(known)):
+                raise ValueError(f"{name} names {missing}, which {other} does not")
+        return self
 
 
 def setting(description: str, *, unit: str = "", **bounds: Any) -> Any:
@@ -46,6 +71,26 @@ class Resumable(Section):
     checkpoint_seconds: Seconds = setting("Least time between two checkpoints.", unit="s")
 
 
+class Seeded(Section):
+    """Work with random numbers."""
+
+    seed: Seed = setting("Base seed of all random numbers.")
+
+
+class Minibatches(Section):
+    """Adam on minibatches."""
+
+    batch: Count = setting("Observations per step.")
+    epochs: Count = setting("Passes over the training set, of each network that is fitted.")
+    learning_rate: Rate = setting("Learning rate of Adam; the initial one of a schedule.")
+
+
+class Bootstrap(Seeded):
+    """Summaries with bootstrap intervals."""
+
+    resamples: Integer = setting("Bootstrap resamples.", ge=100)
+
+
 def read(model: type[Model], path: Path) -> Model:
     """A YAML file as a model; a UserError if it cannot be read or breaks the form."""
     return validated(model, read_yaml(path), path)
@@ -54,8 +99,7 @@ def read(model: type[Model], path: Path) -> Model:
 def validated(model: type[Model], values: Any, source: object, *, more_keys: Sequence[str] = ()) -> Model:
     """Values as a model of the file, section or option `source`; `more_keys` are allowed at the top.
 
-    Raises:
-        UserError: one line with the source, the key, what is wrong, and the allowed keys where that helps.
+    A UserError is one line with the source, the key, what is wrong, and the allowed keys where that helps.
     """
     try:
         return model.model_validate(values)

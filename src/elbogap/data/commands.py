@@ -1,8 +1,7 @@
-"""The commands `python -m elbogap data record | status | fetch | table`."""
+"""The commands `python -m elbogap data record | status | fetch`."""
 
 import argparse
 import sys
-from collections.abc import Iterable
 from functools import partial
 from typing import Any
 
@@ -25,8 +24,6 @@ def register(commands: Any) -> None:
 
     status = actions.add_parser("status", help="where each data set is found, without network")
     status.set_defaults(call=_status)
-    table = actions.add_parser("table", help="print the table of sources and licences as Markdown")
-    table.set_defaults(call=lambda options: print("\n\n".join(overview())))
     fetch = actions.add_parser("fetch", help="bring data sets into the cache")
     fetch.add_argument("names", nargs="*", metavar="NAME", help="data sets; all if none is named")
     fetch.set_defaults(call=_fetch)
@@ -70,33 +67,6 @@ def _status(options: argparse.Namespace) -> None:
             where = "not here: would come from " + (" or ".join(ways) or f"a mirror only, see {origin.page}")
         table.add_row(name, where, found.verdict if found else "-", origin.licence)
     Console(width=None if sys.stdout.isatty() else 160).print(table)
-
-
-def overview() -> tuple[str, str]:
-    """The table of sources as Markdown, and that of licences and citations, as they stand in docs/data.md."""
-    files = [
-        (
-            f"`{name}`",
-            f"{variant.name}: " + ", ".join(f"`{file.name}`" for file in variant.files),
-            ", ".join(dict.fromkeys(digest for file in variant.files for digest in file.digests)),
-            ", ".join(variant.ways) or "cache or mirror folder",
-            variant.note,
-        )
-        for name, origin in SOURCES.items()
-        for variant in origin.variants
-    ]
-    licences = [
-        (f"`{name}`", f"[{origin.title}]({origin.page})", origin.licence, origin.citation)
-        for name, origin in SOURCES.items()
-    ]
-    return (
-        _markdown(("data set", "variant: files", "known by", "served by", "note"), files),
-        _markdown(("name", "data set", "licence", "citation"), licences),
-    )
-
-
-def _markdown(header: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in (header, ["---"] * len(header), *rows))
 
 
 def _fetch(options: argparse.Namespace) -> int:

@@ -135,8 +135,8 @@ def omniglot(path: Path) -> Arrays:
     """OMNIGLOT 28 x 28 of Burda et al., 24,345 / 8,070 drawings, from the MATLAB file or rebuilt.
 
     `{train,test}` uint8 (n, 784) row-major, value / 255 = Bernoulli mean of ink; `*_label` uint8 alphabet
-    0..49, `*_char` uint8 character 0..54 inside its alphabet. No validation part is defined. The rebuilt file
-    marks 45 test drawings as missing from the published 8,070; they are left out.
+    0..49. No validation part is defined. The rebuilt file marks 45 test drawings as missing from the
+    published 8,070; they are left out.
     Caution: the drawings are SORTED BY ALPHABET; shuffle before splitting.
     """
     arrays: Arrays = {}
@@ -144,12 +144,11 @@ def omniglot(path: Path) -> Arrays:
     for split, prefix in (("train", ""), ("test", "test")):
         if path.suffix == ".npz":
             keep = stored["test_keep_8070"] if split == "test" else slice(None)
-            images, label, char = (stored[f"{split}{part}"][keep] for part in ("", "_alphabet", "_char"))
+            images, label = (stored[f"{split}{part}"][keep] for part in ("", "_alphabet"))
         else:
             images = upright(np.rint(255 * stored[f"{prefix}data"].T).astype(np.uint8))
             label = stored[f"{prefix}target"].argmax(axis=0).astype(np.uint8)
-            char = stored[f"{prefix}targetchar"].ravel()
-        arrays |= {split: images, f"{split}_label": label, f"{split}_char": (char - 1).astype(np.uint8)}
+        arrays |= {split: images, f"{split}_label": label}
     return arrays
 
 

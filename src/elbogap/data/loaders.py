@@ -18,29 +18,21 @@ from elbogap.stopwatch import spending
 
 @dataclass(frozen=True)
 class Dataset:
-    """A loaded data set.
-
-    Attributes:
-        kind: goes into the `data` column of every table made from it.
-        arrays: by name; which, and what to beware of, :mod:`elbogap.data.formats` says.
-        files: the verified files, in the order of the record (for data used as files: network weights).
-        images: for CelebA, the function from image names to uint8 images (n, 64, 64, 3).
-    """
+    """A loaded data set."""
 
     name: str
-    kind: Literal["real", "stand-in"]
-    arrays: Mapping[str, Any]
+    kind: Literal["real", "stand-in"]  # goes into the `data` column of every table made from it
+    arrays: Mapping[str, Any]  # which, and what to beware of, :mod:`elbogap.data.formats` says
     record: Mapping[str, Any]
-    files: tuple[Path, ...] = ()
-    images: Callable[[Iterable[str]], np.ndarray] | None = None
+    files: tuple[Path, ...] = ()  # verified, in the order of the record
+    images: Callable[[Iterable[str]], np.ndarray] | None = None  # of CelebA: names to uint8 (n, 64, 64, 3)
 
 
 @spending("data")
 def load(record_path: Path) -> Dataset:
     """The data set that a record describes; its files are verified before they are read.
 
-    Raises:
-        UserError: the record, or a file of it, is missing, damaged or not that of the table of sources.
+    UserError if the record, or a file of it, is missing, damaged or not that of the table of sources.
     """
     record, copies = records.read(record_path)
     name, kind, variant = record["dataset"], record["kind"], record["variant"]

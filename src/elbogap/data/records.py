@@ -98,8 +98,7 @@ class _Record(BaseModel, extra="allow"):
 def read(path: Path) -> tuple[Record, list[tuple[File, str]]]:
     """The record in a file as it was written, and its files in the table of sources, each with its sha256.
 
-    Raises:
-        UserError: it is no readable record, or names other files or digests than the table of sources.
+    UserError if it is no readable record, or names other files or digests than the table of sources.
     """
     try:
         with path.open("rb") as file:

@@ -16,7 +16,7 @@ from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
 from elbogap.checksums import sha256
-from elbogap.errors import UserError
+from elbogap.errors import named
 from elbogap.untrusted import MOST_BYTES
 
 Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
@@ -165,9 +165,7 @@ def git_blob(path: Path) -> str:
 
 def source(name: str) -> Source:
     """The data set of that name; UserError if there is none."""
-    if name not in SOURCES:
-        raise UserError(f"no data set '{name}'; there are: {', '.join(SOURCES)}")
-    return SOURCES[name]
+    return named(SOURCES, name, "no data set")
 
 
 def read(path: Path) -> dict[str, Source]:

@@ -119,7 +119,6 @@ def _characters(parameters: Parameters) -> Arrays:
     arrays = _images(parameters, _glyphs)
     for split in ("train", "test"):
         arrays |= _sorted_by_class(arrays, split)
-        arrays[f"{split}_char"] = arrays[f"{split}_label"]
     return arrays
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import expit, ndtr, ndtri
 
-from elbogap.errors import UserError
+from elbogap.errors import named
 
 
 def absolute_value(z: np.ndarray) -> np.ndarray:
@@ -71,22 +71,14 @@ class Problem:
     decoder: Callable[[np.ndarray], np.ndarray]
     noise_variance: float
 
-    @property
-    def name(self) -> str:
-        """Its key in :data:`PROBLEMS`."""
-        return self.decoder.__name__
-
 
 PROBLEMS = {
-    entry.name: entry
-    for entry in (
-        Problem("Absolute-Value", absolute_value, 0.01),
-        Problem("Absolute-Value (folded)", absolute_value_folded, 0.01),
-        Problem("Circle", circle, 0.01),
-        Problem("Clusters", clusters, 0.2),
-        Problem("Figure-8", figure_8, 0.02),
-        Problem("Spiral-Dots", spiral_dots, 0.01),
-    )
+    "absolute_value": Problem("Absolute-Value", absolute_value, 0.01),
+    "absolute_value_folded": Problem("Absolute-Value (folded)", absolute_value_folded, 0.01),
+    "circle": Problem("Circle", circle, 0.01),
+    "clusters": Problem("Clusters", clusters, 0.2),
+    "figure_8": Problem("Figure-8", figure_8, 0.02),
+    "spiral_dots": Problem("Spiral-Dots", spiral_dots, 0.01),
 }
 """All problems by name: those of the document and the folded one."""
 
@@ -96,9 +88,7 @@ PRINTED = tuple(name for name in PROBLEMS if name != "absolute_value_folded")
 
 def problem(name: str) -> Problem:
     """The problem of that name; UserError if there is none."""
-    if name not in PROBLEMS:
-        raise UserError(f"no synthetic problem '{name}'; choose one of {', '.join(PROBLEMS)}")
-    return PROBLEMS[name]
+    return named(PROBLEMS, name, "no synthetic problem")
 
 
 def prior_quantiles(count: int) -> np.ndarray:

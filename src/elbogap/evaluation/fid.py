@@ -76,9 +76,7 @@ def distance(a: Statistics, b: Statistics) -> float:
     In squared units of the features. Estimated from n images it is too large, by about a constant over n
     (Binkowski et al. 2018): compare distances of equal n, and with that of two independent sets from one
     source. From fewer images than features the covariances are singular, and about half of the digits right.
-
-    Raises:
-        UserError: fewer than two images in a set, features that are not finite, or a root that is not real.
+    UserError if a set has fewer than two images, features are not finite, or a root is not real.
     """
     if a.not_finite or b.not_finite:
         raise UserError(

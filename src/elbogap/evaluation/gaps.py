@@ -52,9 +52,7 @@ def gaussian_elbo(
 
     For a :data:`~elbogap.evaluation.quadrature.Decoder`, observations `[N, D]`, panels on which p(x|z) p(z)
     is settled for every x, of `quadrature.adapted_panels`, and N Gaussians with parameters `[N, 1]`.
-
-    Raises:
-        Unresolved: an expectation does not settle, or something is not finite.
+    Unresolved if an expectation does not settle, or something is not finite.
     """
     table = _Table(decoder, log_likelihood, x.double(), panels)
     return _settled(table, torch.arange(len(x)), _coordinates(q), iterations=0)[:, 2].contiguous()

@@ -51,10 +51,7 @@ def estimate(
 ) -> Tensor:
     """log (1/k) sum_s p(x, z_s) / q(z_s|x), z_s ~ q (eq. 40 and 41); below log p(x) on average.
 
-    Of k `samples`, `at_once` of which are held in memory: `[..., B]`, in nats.
-
-    Raises:
-        UserError: no draw.
+    Of k `samples`, `at_once` of which are held in memory: `[..., B]`, in nats. UserError if there is no draw.
     """
     if samples < 1 or at_once < 1:
         raise UserError(f"an estimate needs 1 draw at least, got {samples}, {at_once} at once")

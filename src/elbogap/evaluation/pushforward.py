@@ -51,16 +51,10 @@ def log_evidence(
 ) -> Tensor:
     """log p(x) = log int p(x|f(h(z))) N(z; 0, 1) dz in nats, `[N, D]` to `[N]`, on the device of x.
 
-    Args:
-        decoder: f, from codes `[Q, 1]` to what the likelihood needs, `[Q, ...]`; it is given float64.
-        log_likelihood: log p(x_b|f_q) of all pairs.
-        x: observations `[N, D]`.
-        law: h, or None for h(z) = z. The integral then ends at `BOUNDS`: the first of them or, for an x whose
-            integrand has not decayed there, the next; beyond the last N(0, 1) has no mass in float64.
-        tolerance: largest interpolation error on one panel, relative to p(x).
-
-    Raises:
-        Unresolved: the decoder varies too fast for its noise, or is not finite.
+    The decoder is f, of codes in float64. The law is h, or None for h(z) = z: the integral then ends at
+    `BOUNDS`, the first of them or, for an x whose integrand has not decayed there, the next; beyond the last
+    N(0, 1) has no mass in float64. The tolerance is the largest interpolation error on one panel, relative to
+    p(x). Unresolved if the decoder varies too fast for its noise, or is not finite.
     """
     x = x.double()
     if law is not None:

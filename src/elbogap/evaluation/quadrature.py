@@ -112,13 +112,11 @@ def adapted_panels(
 ) -> Panels:
     """Panels on which int p(x|z) N(z; 0, 1) dz is settled for every x `[N, D]`, `block` of them at a time.
 
-    A panel is halved, at most `ROUNDS` times, while its two halves differ from the whole by more than
-    1e-10 p(x) for any x, or while a mode that matters can hide between nodes (module docstring). The halves
-    are kept, whose error is far smaller than that difference. The panels cover [-bound, bound], all but e^-52
-    of N(0, 1) for 10; it is doubled while the integrand of some x has not decayed there.
-
-    Raises:
-        Unresolved: the integrand does not settle, or is not finite.
+    A panel is halved, at most `ROUNDS` times, while its two halves differ from the whole by more than 1e-10
+    p(x) for any x, or while a mode that matters can hide between nodes (module docstring). The halves are
+    kept, whose error is far smaller than that difference. The panels cover [-bound, bound], all but e^-52 of
+    N(0, 1) for 10; it is doubled while the integrand of some x has not decayed there. Unresolved if the
+    integrand does not settle, or is not finite.
     """
     x = x.double()
     log_terms_of = partial(_log_terms, decoder, log_likelihood, block=block)

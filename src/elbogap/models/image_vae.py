@@ -5,9 +5,11 @@ Images broadcast against draws z: B images with S draws each are `[M, 1, B, 784]
 
 from collections.abc import Callable, Mapping, Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from elbogap.data.formats import PIXELS, bits
 from elbogap.densities import bernoulli_log_likelihood
 from elbogap.inference import noise
 from elbogap.inference.families.base import LogJoint
@@ -15,8 +17,12 @@ from elbogap.inference.families.gaussian import DiagonalGaussian
 from elbogap.inference.objectives.base import StandardNormalPrior
 from elbogap.inference.objectives.elbo import IWAE, ClosedFormELBO
 from elbogap.nn.mlp import MLP, Activation, Network
+from elbogap.tables import Arrays
 
-PIXELS = 28 * 28
+
+def unpacked(arrays: Arrays, part: str, device: str = "cpu", count: int | None = None) -> Tensor:
+    """The first `count` or all images of a part, whose bits are packed by rows: float32 `[N, 784]`."""
+    return torch.from_numpy(bits(arrays[part][:count]).astype(np.float32)).to(device)
 
 
 def initial_networks(
@@ -60,15 +66,10 @@ def bound(k: int) -> ClosedFormELBO | IWAE:
 def bounds(
     networks: Mapping[str, MLP], images: Tensor, *, k: int, draws: int, rows: int, generator: torch.Generator
 ) -> Tensor:
-    """Mean over independent draws of L_k with the encoder's q, `[M, N]` in nats.
+    """Mean over independent draws of L_k with the encoders' q on images `[N, 784]`, `[M, N]` in nats.
 
-    Args:
-        networks: encoder and decoder of M members.
-        images: `[N, 784]`, the same for all members.
-        k: importance samples.
-        draws: independent repetitions.
-        rows: decoder rows of one member in memory at once; the draws do not depend on it.
-        generator: of the draws, which all members share, on the device of the images.
+    All members share the images, the draws and their generator, which is on the images' device. At most
+    `rows` decoder rows of one member are in memory at once; the draws do not depend on that.
     """
     size, objective = max(1, rows // k), bound(k)
     q = posterior(networks["encoder"], images[None, None])

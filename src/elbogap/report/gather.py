@@ -31,8 +31,7 @@ WIDEST_VALUE = 160  # characters of one setting
 def gather(scale: str, places: Places) -> dict[str, Any]:
     """All that `paper/report.typ` prints for one scale.
 
-    Raises:
-        UserError: the scale has no results, or a file of the run or of `paper/` cannot be read.
+    UserError if the scale has no results, or a file of the run or of `paper/` cannot be read.
     """
     results = places.results(scale)
     if not results.is_dir():

@@ -13,6 +13,7 @@ import pandas as pd
 
 from elbogap import tables
 from elbogap.claims.engine import NOT_ASSESSED
+from elbogap.data.sources import SOURCES
 from elbogap.errors import UserError
 from elbogap.files import writing
 from elbogap.places import Places
@@ -36,8 +37,7 @@ def listed(places: Places) -> list[Path]:
 def refresh(file: Path, places: Places, *, check: bool = False) -> list[str]:
     """Rewrite the generated parts of a page, unless it is only checked; the names of those that were stale.
 
-    Raises:
-        UserError: the file cannot be written, a part is unknown or has no end.
+    UserError if the file cannot be written, a part is unknown or has no end.
     """
     text, stale = file.read_text(encoding="utf-8"), []
 
@@ -158,6 +158,31 @@ def _faults(places: Places) -> Iterable[str]:
     return _table(["kind", "promise", "tests"], rows)
 
 
+def _sources(places: Places) -> Iterable[str]:
+    """The variants of each data set with their files, how these are known, and who serves them."""
+    rows = [
+        (
+            f"`{name}`",
+            f"{variant.name}: " + ", ".join(f"`{file.name}`" for file in variant.files),
+            ", ".join(dict.fromkeys(digest for file in variant.files for digest in file.digests)),
+            ", ".join(variant.ways) or "cache or mirror folder",
+            variant.note,
+        )
+        for name, origin in SOURCES.items()
+        for variant in origin.variants
+    ]
+    return _table(("data set", "variant: files", "known by", "served by", "note"), rows)
+
+
+def _licences(places: Places) -> Iterable[str]:
+    """Where each data set comes from, and under which licence."""
+    rows = [
+        (f"`{name}`", f"[{origin.title}]({origin.page})", origin.licence, origin.citation)
+        for name, origin in SOURCES.items()
+    ]
+    return _table(("name", "data set", "licence", "citation"), rows)
+
+
 def _table(header: Iterable[str], rows: Iterable[Iterable[str]], right: Iterable[str] = ()) -> list[str]:
     rule = ["---:" if name in right else "---" for name in header]
     lines = [[" ".join(cell.split()).replace("|", "\\|") for cell in row] for row in (header, rule, *rows)]
@@ -165,5 +190,6 @@ def _table(header: Iterable[str], rows: Iterable[Iterable[str]], right: Iterable
 
 
 PARTS: dict[str, Callable[[Places], Iterable[str]]] = {
-    part.__name__.removeprefix("_"): part for part in (_gallery, _targets, _claims, _paper, _paces, _faults)
+    part.__name__.removeprefix("_"): part
+    for part in (_gallery, _targets, _claims, _paper, _paces, _faults, _sources, _licences)
 }

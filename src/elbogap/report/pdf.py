@@ -18,9 +18,7 @@ def typeset(
     """The report (:func:`~elbogap.report.gather.gather`) as one file, or as one picture per page.
 
     Equal data, sources and figures (paths in `work`) give equal bytes: only Typst's own fonts are used.
-
-    Raises:
-        UserError: Typst refuses the sources, the notes or a figure; the message is Typst's own.
+    UserError, with Typst's own message, if it refuses the sources, the notes or a figure.
     """
     targets = [target for document in report["documents"] for target in document["targets"]]
     with tempfile.TemporaryDirectory() as name:

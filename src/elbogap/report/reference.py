@@ -32,11 +32,8 @@ def record(scale: str, places: Places, *, add: bool = False) -> int:
     """Record the run of a scale in `results/` and `figures/`; returns the number of its files.
 
     It replaces the recorded run. With `add` the run may lack targets: what is recorded of those is kept, and
-    the claims are decided from both together; so a long scale is recorded part by part.
-
-    Raises:
-        UserError: there is no run, it is not finished (without `add`), what is recorded was changed, or a
-            claim cannot be decided.
+    the claims are decided from both together; so a long scale is recorded part by part. UserError if there is
+    no run, it is not finished (without `add`), what is recorded was changed, or a claim cannot be decided.
     """
     results, figures = places.results(scale), places.figures(scale)
     old = places.recorded_results(scale), places.recorded_figures(scale)

@@ -10,10 +10,10 @@ from torch.distributions import Bernoulli, Normal
 
 from elbogap import tables
 from elbogap.errors import OutOfTime
+from elbogap.models.image_vae import unpacked
 from elbogap.nn.mlp import MLP
 from elbogap.nn.store import Stored
 from elbogap.papers.air.experiments import evaluate, saturation
-from elbogap.papers.air.experiments.images import unpack
 from elbogap.papers.air.settings import Estimator, Evaluate, Saturation
 from elbogap.runtime import Run, torch_generator
 
@@ -44,7 +44,7 @@ def saturated(trained: dict[str, Path], tmp_path_factory: pytest.TempPathFactory
 
 
 def pictures(trained: dict[str, Path], part: str = "test", count: int | None = None) -> torch.Tensor:
-    return torch.from_numpy(unpack(tables.read_arrays(trained["images"]), part, count))
+    return unpacked(tables.read_arrays(trained["images"]), part, count=count)
 
 
 def chosen(trained: dict[str, Path], members: list[int]) -> Stored:

@@ -8,6 +8,7 @@ from elbogap import tables
 from elbogap.data.loaders import Dataset, load
 from elbogap.data.sources import SOURCES
 from elbogap.errors import UserError
+from elbogap.models.image_vae import unpacked
 from elbogap.papers.air.datasets import DATASETS
 from elbogap.papers.air.experiments import images
 from elbogap.papers.air.settings import Images, Split
@@ -60,7 +61,7 @@ def numbered(monkeypatch: pytest.MonkeyPatch) -> Made:
 
 
 def numbers(arrays: dict[str, np.ndarray], part: str) -> list[int]:
-    return (images.unpack(arrays, part)[:, :10] @ 2 ** np.arange(10)).astype(int).tolist()
+    return (unpacked(arrays, part).numpy()[:, :10] @ 2 ** np.arange(10)).astype(int).tolist()
 
 
 def as_rows(values: np.ndarray) -> list[bytes]:
@@ -72,7 +73,7 @@ def test_parts_have_the_sizes_asked_for_and_say_what_they_are_of(chosen: Made, n
     arrays = chosen(name)
     assert {part: len(arrays[part]) for part in images.PARTS} == SPLIT.model_dump()
     assert (arrays["data"].item(), arrays["dataset"].item()) == ("stand-in", name)
-    assert all(set(np.unique(images.unpack(arrays, part))) == {0, 1} for part in images.PARTS)
+    assert all(set(np.unique(unpacked(arrays, part).numpy())) == {0, 1} for part in images.PARTS)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -94,13 +95,13 @@ def test_images_of_each_part_are_different_ones_of_that_part_in_random_order(
         expected = as_rows(1 - stored[part] if inverted else stored[part])
         places = {row: place for place, row in enumerate(expected)}
         assert len(places) == HAVE[part]
-        found = [places[row] for row in as_rows(images.unpack(chosen(name), part))]
+        found = [places[row] for row in as_rows(unpacked(chosen(name), part).numpy())]
         assert len(set(found)) == len(found)
         assert found != sorted(found)
 
 
 def test_silhouettes_are_ink_on_an_empty_ground(chosen: Made, records: dict[str, Path]) -> None:
-    corner = images.unpack(chosen("caltech_silhouettes"), "train").reshape(-1, 28, 28)[:, 0, 0]
+    corner = unpacked(chosen("caltech_silhouettes"), "train").numpy().reshape(-1, 28, 28)[:, 0, 0]
     assert load(records["caltech_silhouettes"]).arrays["train"].mean() > 0.5
     assert corner.mean() < 0.1
 
@@ -115,7 +116,7 @@ def test_fewer_images_than_asked_for_are_taken_whole(
     sizes = {part: len(arrays[part]) for part in images.PARTS}
     assert sizes == {"train": HAVE["train"] - taken_away, "valid": 10, "test": HAVE["test"]}
     if name == "binarized_mnist":
-        assert sorted(as_rows(images.unpack(arrays, "test"))) == sorted(as_rows(stored["test"]))
+        assert sorted(as_rows(unpacked(arrays, "test").numpy())) == sorted(as_rows(stored["test"]))
 
 
 @pytest.mark.parametrize(("asked", "given"), [(12, 12), (1000, 30)])
@@ -138,7 +139,7 @@ def test_omniglot_is_binarised_once_with_the_grey_levels_as_means(numbered: Made
     grey = np.tile(levels, (400, 129))
     arrays = numbered(grey, omniglot=Split(train=1000, valid=100, test=1000))
     for part in images.PARTS:
-        pixels = images.unpack(arrays, part)[:, 10:].reshape(-1, 129, 6)
+        pixels = unpacked(arrays, part).numpy()[:, 10:].reshape(-1, 129, 6)
         means = pixels.mean((0, 1))
         error = 5 * np.sqrt(0.25 / (len(pixels) * 129))
         np.testing.assert_allclose(means, levels / 255, atol=error)
@@ -152,10 +153,10 @@ def test_omniglot_is_binarised_once_with_the_grey_levels_as_means(numbered: Made
 def test_bits_unpack_to_the_images_packed(name: str) -> None:
     values = np.random.default_rng(0).integers(0, 2, (7, 784))
     arrays = {"train": np.packbits(values.astype(bool), axis=1), "dataset": np.array(name)}
-    whole, first = images.unpack(arrays, "train"), images.unpack(arrays, "train", 3)
+    whole, first = unpacked(arrays, "train").numpy(), unpacked(arrays, "train", count=3).numpy()
     np.testing.assert_array_equal(whole, values)
     np.testing.assert_array_equal(first, values[:3])
-    np.testing.assert_array_equal(images.unpack(arrays, "train", 100), values)
+    np.testing.assert_array_equal(unpacked(arrays, "train", count=100).numpy(), values)
     assert whole.dtype == np.float32
 
 
@@ -166,7 +167,7 @@ def test_every_data_set_is_one_of_the_table_of_sources() -> None:
 def test_a_data_set_without_sizes_is_refused_with_those_that_have_some() -> None:
     settings = Images(binarized_mnist=SPLIT, seed=0)
     run = Run("test", {"dataset": "omniglot"}, {"data": Path("unread")})
-    with pytest.raises(UserError, match="no data set 'omniglot'; the settings have binarized_mnist"):
+    with pytest.raises(UserError, match="no data set 'omniglot'; there are: binarized_mnist"):
         images.run(settings, run)
 
 
@@ -176,4 +177,4 @@ def test_grey_images_with_a_validation_part_keep_it(monkeypatch: pytest.MonkeyPa
     monkeypatch.setitem(DATASETS, "mnist", DATASETS["omniglot"])
     settings = SETTINGS.model_copy(update={"mnist": SPLIT})
     arrays = images.run(settings, Run("test", {"dataset": "mnist"}, {"data": Path("unread")}))["images"]
-    assert [images.unpack(arrays, part).mean() for part in images.PARTS] == [0, 1, 0]
+    assert [unpacked(arrays, part).numpy().mean() for part in images.PARTS] == [0, 1, 0]

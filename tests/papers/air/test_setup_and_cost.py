@@ -8,8 +8,8 @@ import pytest
 from pydantic import ValidationError
 
 from elbogap import tables
+from elbogap.models.image_vae import unpacked
 from elbogap.papers.air.experiments import cost, setup
-from elbogap.papers.air.experiments.images import unpack
 from elbogap.papers.air.methods import Method
 from elbogap.papers.air.settings import Cell, Cost, CostOfTraining, Train
 from elbogap.papers.air.training import Training
@@ -54,7 +54,7 @@ def test_splits_have_the_sizes_of_the_images_and_their_ink(both: Train, inputs: 
     assert [tuple(row) for row in splits[["train", "valid", "test"]].to_numpy()] == list(PARTS.values())
     assert splits["data"].tolist() == ["stand-in", "real"]
     for dataset, path in inputs.items():
-        expected = unpack(tables.read_arrays(path), "train").mean()
+        expected = unpacked(tables.read_arrays(path), "train").mean().item()
         assert splits.loc[dataset, "ink"] == pytest.approx(expected)
         assert 0.2 < expected < 0.5
 

@@ -10,12 +10,12 @@ import pandas as pd
 import pytest
 
 from elbogap import tables
+from elbogap.config.base import Bootstrap
 from elbogap.errors import UserError
 from elbogap.papers.air.experiments import summary
-from elbogap.papers.air.settings import Summary
 from elbogap.runtime import Run
 
-SETTINGS = Summary(resamples=500, seed=0)
+SETTINGS = Bootstrap(resamples=500, seed=0)
 IMAGES = 40
 STRENGTHS: dict[tuple[str, float], dict[float, tuple[float, float]]] = {
     ("plain", 0.0): {0.0: (-100.0, -104.0)},

@@ -8,10 +8,10 @@ import torch
 
 from elbogap import tables
 from elbogap.errors import OutOfTime, UserError
+from elbogap.models.image_vae import unpacked
 from elbogap.nn.norm_bounded import NormBoundedMLP
 from elbogap.nn.store import Stored
 from elbogap.papers.air.experiments import train
-from elbogap.papers.air.experiments.images import unpack
 from elbogap.papers.air.methods import Method, methods
 from elbogap.papers.air.settings import Train
 from elbogap.papers.air.training import Training
@@ -98,7 +98,7 @@ def test_the_networks_kept_are_those_of_the_best_validation_bound(
     for part, k in (("valid", 4), ("test", 1)):
         again = train.bounds(
             nets,
-            torch.from_numpy(unpack(arrays, part, 25)),
+            unpacked(arrays, part, count=25),
             k=k,
             draws=1,
             rows=settings.rows,
@@ -204,5 +204,5 @@ def test_rows_of_a_step_count_samples_copies_and_views(train_settings: Train) ->
 def test_impossible_requests_are_refused(images: Path, train_settings: Train, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="batch 61 exceeds the 60 training images"):
         run(train_settings.model_copy(update={"batch": 61}), images, tmp_path)
-    with pytest.raises(UserError, match="no cell 'k8'; the settings have all, several, large"):
+    with pytest.raises(UserError, match="no cell 'k8'; there are: all, several, large"):
         run(train_settings, images, tmp_path, "k8")

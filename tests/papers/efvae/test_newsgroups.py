@@ -254,7 +254,7 @@ def test_an_interrupted_training_goes_on_where_it_was(
 
 def test_wrong_settings_are_named(prepared: dict[str, Path], tmp_path: Path) -> None:
     run = training(prepared, tmp_path)
-    with pytest.raises(UserError, match=r"no cells 'other'; the settings have all"):
+    with pytest.raises(UserError, match=r"no cells 'other'; there are: all"):
         newsgroups_train.run(TRAIN, replace(run, keys={"cells": "other"}))
     with pytest.raises(UserError, match=r"batch 300 exceeds the 250 documents"):
         newsgroups_train.run(TRAIN.model_copy(update={"batch": 300}), run)

@@ -15,7 +15,7 @@ from elbogap import tables
 from elbogap.data.loaders import Dataset
 from elbogap.ensemble import Batch, Variational
 from elbogap.errors import UserError
-from elbogap.inference.objectives.base import StepSize
+from elbogap.inference.objectives.base import ChainState
 from elbogap.nn.mlp import MLP
 from elbogap.papers.implicit.experiments import hmc_iterations, regression, regression_summary
 from elbogap.papers.implicit.names import EXPLICIT, OF_Q, UIVI, Method
@@ -181,14 +181,14 @@ def test_all_methods_see_the_same_minibatches_and_a_round_goes_through_the_data(
 
 def test_uivi_s_leapfrog_step_adapts(training: SoftmaxTraining, softmax: SoftmaxRegression) -> None:
     what, networks, batch = first_step(inference(training, softmax, UIVI))
-    assert isinstance(what.state, StepSize)
+    assert isinstance(what.state, ChainState)
     value = what.value(networks, batch)
     # the value is the bound without further noises, whatever the chains did
     q = affine_mean(networks)
     expected = softmax.log_joint(batch["rows"])(q.rsample(batch)) - q.conditional_log_prob(batch)
     torch.testing.assert_close(value, expected.squeeze(1))
-    assert (what.state.value != training.step_size).all()
-    assert within(what.state.value - training.step_size, training.step_size, times=0.03)
+    assert (what.state.step_size != training.step_size).all()
+    assert within(what.state.step_size - training.step_size, training.step_size, times=0.03)
 
 
 def test_the_model_takes_the_first_of_the_shuffled_points_and_adds_a_one() -> None:

@@ -15,7 +15,7 @@ from elbogap.inference import hmc
 from elbogap.inference.families.semi_implicit import SemiImplicit
 from elbogap.inference.noise import Spec, draw
 from elbogap.inference.objectives import elbo, uivi
-from elbogap.inference.objectives.base import StepSize
+from elbogap.inference.objectives.base import ChainState
 from elbogap.nn.mlp import MLP
 from elbogap.papers.implicit import targets
 from elbogap.papers.implicit.experiments import toys
@@ -205,15 +205,15 @@ def test_uivi_records_the_bound_without_others_and_moves_its_step_sizes() -> Non
     members = [("x_shaped", 0), ("x_shaped", 1)]
     networks = Ensemble(SETTINGS, UIVI, members).initial_networks()
     training = Ensemble(SETTINGS, UIVI, members).variational()
-    assert isinstance(training.state, StepSize)
+    assert isinstance(training.state, ChainState)
     batch = {name: values[:, 0] for name, values in training.prepare(0).items()}
-    place = training.state.value
+    place = training.state.step_size
     value = training.value(networks, batch)
     none = batch["mixing"].new_empty(2, 0, 1, 3)
     log_joint = training.log_joint(networks, batch)
     bound = elbo.SIVI(0).estimate(semi_implicit(networks), log_joint, batch | {"more": none}).mean()
     torch.testing.assert_close(value, bound)
-    assert training.state.value is place  # in place, as a captured step needs it
+    assert training.state.step_size is place  # in place, as a captured step needs it
     assert (place != 0.2).all()
     assert place[0] != place[1]
 

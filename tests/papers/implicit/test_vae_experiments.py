@@ -10,8 +10,10 @@ import pytest
 import torch
 
 from elbogap import tables
+from elbogap.config.base import Bootstrap
 from elbogap.densities import bernoulli_log_likelihood
 from elbogap.errors import OutOfTime, UserError
+from elbogap.models.image_vae import unpacked
 from elbogap.nn.mlp import MLP
 from elbogap.nn.store import Stored
 from elbogap.papers.implicit.experiments import images as images_experiment
@@ -20,7 +22,6 @@ from elbogap.papers.implicit.settings import (
     ImplicitImages,
     TimeOfTraining,
     VaeEvaluate,
-    VaeSummary,
     VaeTime,
     VaeTrain,
 )
@@ -43,10 +44,10 @@ def test_images_are_binary_and_chosen_at_random(dataset: str, tmp_path: Path) ->
     run = Run("smoke", {"dataset": dataset}, {"data": record})
     found = images_experiment.run(settings, run)["images"]
     assert str(found["data"]) == "stand-in"
-    values = images_experiment.unpack(found, "train")
+    values = unpacked(found, "train").numpy()
     assert values.shape == (50, 784)
     assert set(np.unique(values)) == {0.0, 1.0}
-    assert images_experiment.unpack(found, "test").shape == (10, 784)
+    assert unpacked(found, "test").shape == (10, 784)
     again = images_experiment.run(settings.model_copy(update={"seed": 1}), run)["images"]
     assert not np.array_equal(again["train"], found["train"])
 
@@ -90,7 +91,7 @@ def test_an_interrupted_training_goes_on_where_it_was(
 
 
 def test_wrong_settings_are_named(vae_settings: VaeTrain, images: Path, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"no cell 'other'; the settings have elbo"):
+    with pytest.raises(UserError, match=r"no cell 'other'; there are: elbo"):
         vae_train.run(vae_settings, training_run(images, "other", tmp_path))
     large = vae_settings.model_copy(update={"batch": 100})
     with pytest.raises(UserError, match=r"batch 100 exceeds the 60 training images"):
@@ -120,7 +121,7 @@ def small_models(semi_implicit: bool) -> dict[str, MLP]:
 
 def exact(models: dict[str, MLP], images: Path) -> np.ndarray:
     """log p(x) of the test images by the trapezoidal rule."""
-    x = torch.from_numpy(images_experiment.unpack(tables.read_arrays(images), "test"))
+    x = unpacked(tables.read_arrays(images), "test")
     z = torch.linspace(-8, 8, 2001)[:, None]
     with torch.no_grad():
         pixels = bernoulli_log_likelihood(x[None], models["decoder"](z[None])[0][:, None])
@@ -181,7 +182,7 @@ def test_tables_compare_the_same_images(tmp_path: Path) -> None:
     inputs = evaluation(tmp_path, "kl", "elbo", "vcd", base)
     inputs |= evaluation(tmp_path, "vcd", "vcd", "vcd+steps", base + 2)
     inputs |= evaluation(tmp_path, "uivi", "uivi", "uivi", base + 5)
-    found = vae_summary.run(VaeSummary(resamples=200, seed=0), Run("smoke", inputs=inputs))
+    found = vae_summary.run(Bootstrap(resamples=200, seed=0), Run("smoke", inputs=inputs))
     assert len(found["seeds"]) == 6
     assert list(found["tab01"]["cell"]) == ["uivi"]
     assert list(found["steps"]["cell"]) == ["vcd"]

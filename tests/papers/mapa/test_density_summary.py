@@ -6,11 +6,11 @@ import pandas as pd
 import pytest
 
 from elbogap import tables
+from elbogap.config.base import Bootstrap
 from elbogap.papers.mapa.experiments import density_summary
-from elbogap.papers.mapa.settings import DensitySummary
 from elbogap.runtime import Run, numpy_generator
 
-SETTINGS = DensitySummary(resamples=2000, seed=0)
+SETTINGS = Bootstrap(resamples=2000, seed=0)
 RECOVERED = ("quantile map", "network")
 
 

@@ -7,7 +7,7 @@
     flow.Flow                   an invertible network of N(0, I)        exact        reparameterised
     semi_implicit.SemiImplicit  E_e N(mu(e), diag s^2)                  below log q  reparameterised
     affine_mean.AffineMean      the same, mu affine in features of e    below log q  reparameterised
-    implicit.Implicit           f(e), e ~ N(0, I)                       none         reparameterised
+    semi_implicit.Implicit      f(e), e ~ N(0, I)                       none         reparameterised
     bernoulli.BernoulliCodes    prod_l Bernoulli(sigmoid(a_l))          exact        `sample` alone
     proposal.Proposal           q(i|n) over indices of the data         exact        `sample` alone
     resampled.Resampled         q_IW, one of k importance samples       below log q  `sample` alone

@@ -1,6 +1,7 @@
-"""Semi-implicit distributions: Gaussians with a random network as mean (Yin and Zhou 2018; lecture, part II).
+"""Semi-implicit distributions, Gaussians with a random mean (Yin and Zhou 2018), and implicit ones.
 
-q(z|e) has a density, its mixture q(z) over e ~ N(0, I) none in closed form. For q(z|x) the mean takes x too.
+q(z|e), whose mean is a network of e ~ N(0, I), has a density, its mixture q(z) none in closed form (lecture,
+part II). For q(z|x) the network takes x too. An implicit distribution has draws alone (part I).
 """
 
 from collections.abc import Callable
@@ -10,6 +11,7 @@ import torch
 from torch import Tensor
 
 from elbogap.densities import gaussian_log_density, log_mean_exp, standard_gaussian_log_density
+from elbogap.errors import UserError
 from elbogap.inference import hmc
 from elbogap.inference.families.base import Family
 from elbogap.inference.noise import Noise, Spec, Specs, take
@@ -89,3 +91,23 @@ class SemiImplicit(Family):
         """log (1/T) sum_t N(z; mu_t, diag sigma^2) of z `[..., B, D]`, mu_t `[..., T, B, D]`: `[..., B]`."""
         log_scale = self.log_scale.unsqueeze(-3) if self.log_scale.ndim > 2 else self.log_scale
         return log_mean_exp(gaussian_log_density(z.unsqueeze(-3), means, 2 * log_scale), -2)
+
+
+@dataclass(frozen=True)
+class Implicit(Family):
+    """z = f(e), e ~ N(0, I) in E `dimensions`; the `transform` f maps `[..., E]` to `[..., D]`."""
+
+    transform: Callable[[Tensor], Tensor]
+    dimensions: int
+
+    def noise(self, *batch: int) -> Specs:
+        """`normal` e, `[*batch, E]`."""
+        return {"normal": Spec((*batch, self.dimensions))}
+
+    def rsample(self, noise: Noise) -> Tensor:
+        """z = f(e)."""
+        return self.transform(take(noise, "normal", self.dimensions))
+
+    def log_prob(self, z: Tensor, noise: Noise | None = None) -> Tensor:
+        """There is none: a UserError."""
+        raise UserError("an implicit distribution has no density; maximise DensityRatio, which needs none")

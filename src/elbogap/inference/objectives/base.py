@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Generic, Protocol, Self, TypeVar, runtime_checkable
+from typing import Any, Generic, Protocol, Self, TypeVar, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -137,15 +137,21 @@ class Objective(ABC, Generic[Q]):
         """The objective at each draw `[...]`, or at each observation if it combines the draws."""
 
 
-class StepSize(nn.Module):
-    """Leapfrog step size of each member, shared by its chains: `value` `[M, 1]`, or `[1]` without members."""
+class ChainState(nn.Module):
+    """Leapfrog `step_size` of each member, shared by its chains: `[M, 1]`, or `[1]` without members.
 
-    value: Tensor
+    Some objectives have a control variate, too.
+    """
 
-    def __init__(self, members: int | None, first: float, device: str = "cpu") -> None:
+    step_size: Tensor
+
+    def __init__(
+        self, members: int | None, first: float, device: str = "cpu", control: nn.Module | None = None
+    ) -> None:
         """All members start with the step size `first`."""
         super().__init__()
-        self.register_buffer("value", torch.full(per_member(members), first, device=device))
+        self.register_buffer("step_size", torch.full(per_member(members), first, device=device))
+        self.control: Any = control
 
 
 def per_member(members: int | None) -> tuple[int, ...]:
@@ -165,14 +171,14 @@ class ChainObjective(Objective[Q]):
         own = super().noise(*batch, dimensions=dimensions, mixing=mixing)
         return {**own, **self.kernel.noise(batch[-1], mixing or dimensions)}
 
-    def initial_state(self, members: int | None = None, device: str = "cpu") -> StepSize:
+    def initial_state(self, members: int | None = None, device: str = "cpu") -> ChainState:
         """The step size, which the chains may adapt."""
-        return StepSize(members, self.step_size, device)
+        return ChainState(members, self.step_size, device)
 
     def chains(self, log_density: hmc.LogDensity, start: Tensor, noise: Noise, state: State) -> hmc.Chains:
         """Chains with the state's step size, which they update, or without a state with the initial one."""
-        if not isinstance(state, StepSize):
+        if not isinstance(state, ChainState):
             return self.kernel.run(log_density, start, noise, self.step_size)
-        chains = self.kernel.run(log_density, start, noise, state.value)
-        state.value.copy_(chains.step_size)
+        chains = self.kernel.run(log_density, start, noise, state.step_size)
+        state.step_size.copy_(chains.step_size)
         return chains

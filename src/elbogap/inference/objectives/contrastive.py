@@ -14,10 +14,10 @@ from elbogap.inference.families.base import Family, LogJoint
 from elbogap.inference.noise import Noise, take
 from elbogap.inference.objectives.base import (
     ChainObjective,
+    ChainState,
     Estimate,
     Model,
     State,
-    StepSize,
     constant,
     per_member,
 )
@@ -75,20 +75,6 @@ class RunningMeanPerDatum(nn.Module):
         self.own.scatter_(1, rows, torch.lerp(refined, start, self.kept))
 
 
-ControlVariate = RunningMean | RunningMeanPerDatum
-
-
-class ChainState(StepSize):
-    """The chains' step size and the control variate."""
-
-    def __init__(
-        self, members: int | None, step_size: float, control: ControlVariate, device: str = "cpu"
-    ) -> None:
-        """`step_size` is the initial one."""
-        super().__init__(members, step_size, device)
-        self.control = control
-
-
 @dataclass(frozen=True)
 class Hoffman(ChainObjective[Family]):
     """The ELBO at z_0 for q_0's parameters, log p(x, z_t) for the model's (Hoffman 2017)."""
@@ -139,7 +125,7 @@ class VCD(ChainObjective[Family]):
     def initial_state(self, members: int | None = None, device: str = "cpu") -> ChainState:
         """Step size and control variate."""
         control = RunningMean(members, self.forgetting, device)
-        return ChainState(members, self.step_size, control, device)
+        return ChainState(members, self.step_size, device, control)
 
     def estimate(self, q: Family, log_joint: LogJoint, noise: Noise, state: State = None) -> Estimate:
         """Minus the divergence plus (1 - a) log p(x), `[...]` in nats; updates the control variate."""

@@ -1,11 +1,10 @@
 """Settings of document air."""
 
-from collections.abc import Iterable
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import ConfigDict, Field, model_validator
 
-from elbogap.config.base import Resumable, Section, setting
+from elbogap.config.base import Bootstrap, Resumable, Section, Seeded, setting
 from elbogap.config.quantities import (
     Count,
     Integer,
@@ -15,19 +14,12 @@ from elbogap.config.quantities import (
     Positive,
     Rate,
     Real,
-    Seed,
     Share,
     Widths,
 )
 from elbogap.papers.air.datasets import DATASETS
 
 DatasetName = Annotated[str, Field(pattern=f"^({'|'.join(DATASETS)})$")]
-
-
-def _refuse_others(key: str, names: Iterable[Any], other: str, known: Iterable[Any]) -> None:
-    missing = sorted(set(names) - set(known))
-    if missing:
-        raise ValueError(f"{key} names {missing}, which {other} does not")
 
 
 class Split(Section):
@@ -38,13 +30,11 @@ class Split(Section):
     test: Integer = setting("Test images.", ge=2)
 
 
-class Images(Section):
+class Images(Seeded):
     """Binary images of each data set, chosen at random: sizes by the data set's name, and the seed."""
 
     model_config = ConfigDict(extra="allow")
     __pydantic_extra__: dict[str, Split]
-
-    seed: Seed = setting("Base seed of choice and binarisation.")
 
     @property
     def sizes(self) -> dict[str, Split]:
@@ -53,7 +43,8 @@ class Images(Section):
 
     @model_validator(mode="after")
     def _known_datasets(self) -> Self:
-        _refuse_others("images", self.sizes, "papers/air/datasets.py", DATASETS)
+        if unknown := sorted(self.sizes.keys() - DATASETS):
+            raise ValueError(f"images names {unknown}, which papers/air/datasets.py does not")
         return self
 
 
@@ -84,7 +75,7 @@ class Cell(Section):
         return self
 
 
-class Train(Resumable):
+class Train(Resumable, Seeded):
     """Training of all methods and regularisation strengths."""
 
     cells: dict[Name, Cell] = setting("What is trained, by its name in the files.", min_length=1)
@@ -100,7 +91,6 @@ class Train(Resumable):
     measure_images: Count = setting("Validation and test images of the measurements during training.")
     valid_samples: Count = setting("Importance samples of the validation bound.")
     rows: Count = setting("Decoder rows that the members trained together may take per step.")
-    seed: Seed = setting("Base seed of weights, minibatches and noise.")
 
     def cells_of(self, dataset: str) -> list[tuple[str, Cell]]:
         """What is trained on a data set, by name."""
@@ -125,17 +115,16 @@ class Estimator(Section):
     samples: Count = setting("Importance samples k of the estimate.")
 
 
-class Evaluate(Section):
+class Evaluate(Seeded):
     """Test likelihoods and bounds of all trained models."""
 
     estimator: Estimator = setting("The estimate of log p(x).")
     bound_draws: Count = setting("Independent draws of the amortised bound per image.")
     valid_samples: Count = setting("Importance samples of the validation bound that chooses strengths.")
     rows: Count = setting("Decoder rows held in memory at once.")
-    seed: Seed = setting("Base seed of the draws.")
 
 
-class Saturation(Section):
+class Saturation(Seeded):
     """How far the estimate of the likelihood has converged."""
 
     cells: Levels[str] = setting("Cells whose first model is evaluated, on all data sets.", min_length=1)
@@ -145,14 +134,6 @@ class Saturation(Section):
     samples: Levels[Count] = setting("Numbers k of samples of the estimate.", min_length=1)
     learning_rate: Rate = setting("Adam's first learning rate on means and log-variances.")
     rows: Count = setting("Decoder rows held in memory at once.")
-    seed: Seed = setting("Base seed of the draws.")
-
-
-class Summary(Section):
-    """Tables of the document from the evaluations."""
-
-    resamples: Integer = setting("Bootstrap resamples of the test images.", ge=100)
-    seed: Seed = setting("Base seed of the resamples.")
 
 
 class Cost(Section):
@@ -164,8 +145,10 @@ class Cost(Section):
     members: Count = setting("Models trained together.")
 
 
-class Theory(Section):
+class Theory(Seeded):
     """Lemma 1, Theorem 1, Propositions 1 to 3 and appendix B, measured where the optimum is known."""
+
+    among = (("figure_sigmas", "sigmas"),)
 
     observations: Levels[Real] = setting("The training observations, all different.", unit="x", min_length=2)
     sigmas: Levels[Positive] = setting("Scales of the input noise, all different.", unit="x", min_length=2)
@@ -180,31 +163,28 @@ class Theory(Section):
     importance_nodes: Integer = setting("Grid points over the noisy observation where k varies.", ge=10)
     pixels: Count = setting("Bits of each observation of Proposition 2.")
     perturbations: Integer = setting("Perturbed inputs in appendix B.", ge=2)
-    seed: Seed = setting("Base seed of models and starts.")
-
-    @model_validator(mode="after")
-    def _figure_of_what_is_measured(self) -> Self:
-        _refuse_others("figure_sigmas", self.figure_sigmas, "sigmas", self.sigmas)
-        return self
 
 
 class AirConfig(Section):
     """Document air."""
 
+    among = (("saturation.cells", "train.cells"),)
+
     images: Images = setting("Images of all experiments.")
     train: Train = setting("Training for all tables and Figures 1, 2 and 4.")
     evaluate: Evaluate = setting("Tables 1 to 4, Figures 1 and 2.")
     saturation: Saturation = setting("Whether IW-SVI has converged (appendix C).")
-    summary: Summary = setting("Tables 1 to 4 and 7.")
+    summary: Bootstrap = setting("Tables 1 to 4 and 7.")
     cost: Cost = setting("What the paper scale costs.")
     theory: Theory = setting("The theory, on small problems.")
 
     @model_validator(mode="after")
     def _parts_agree_and_figures_have_cells(self) -> Self:
         datasets = {name for cell in self.train.cells.values() for name in cell.datasets}
-        _refuse_others("train.cells", datasets, "images", self.images.sizes)
-        _refuse_others("train.cells", datasets, "train.architectures", self.train.architectures)
-        _refuse_others("saturation.cells", self.saturation.cells, "train.cells", self.train.cells)
+        known = {"images": {*self.images.sizes}, "train.architectures": {*self.train.architectures}}
+        for part, names in known.items():
+            if unknown := sorted(datasets - names):
+                raise ValueError(f"train.cells names {unknown}, which {part} does not")
         elbo = [cell for cell in self.train.cells.values() if cell.k == 1 and not cell.large_encoder]
         if not any(cell.m == 1 and (cell.alphas or cell.norms) for cell in elbo):
             raise ValueError("train.cells has no regularised cell with k = 1 and m = 1, which Figure 1 shows")
@@ -216,10 +196,7 @@ class AirConfig(Section):
 class CostOfTraining(Section):
     """What experiment `air.cost` is told: how to time, and the training of the paper scale."""
 
+    among = (("timing.cells", "train.cells"),)
+
     timing: Cost = setting("How to time.")
     train: Train = setting("The training that is timed.")
-
-    @model_validator(mode="after")
-    def _cells_exist(self) -> Self:
-        _refuse_others("timing.cells", self.timing.cells, "train.cells", self.train.cells)
-        return self

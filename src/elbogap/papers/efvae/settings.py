@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from elbogap.config.base import Resumable, Section, setting
+from elbogap.config.base import Resumable, Section, Seeded, setting
 from elbogap.config.quantities import (
     Count,
     Decay,
@@ -13,7 +13,6 @@ from elbogap.config.quantities import (
     NotNegative,
     Positive,
     Rate,
-    Seed,
     Share,
     Spacing,
     Widths,
@@ -29,7 +28,7 @@ class OnLattices(Section):
     seeds: Count = setting("Independent repetitions.")
 
 
-class Toy(Resumable, OnLattices):
+class Toy(Resumable, OnLattices, Seeded):
     """The mixture of four Gaussians and encoders of two independent bits."""
 
     hidden: Widths = setting("Widths of the encoder's hidden layers.")
@@ -42,7 +41,6 @@ class Toy(Resumable, OnLattices):
     pixels: Integer = setting("Pixels along each side of the maps.", ge=3)
     path_points: Integer = setting("Decoders on the line of panel (f).", ge=2)
     plane_points: Integer = setting("Decoders along each side of Figure 1's plane.", ge=2)
-    seed: Seed = setting("Base seed of weights, shifts and starts.")
 
 
 class EncoderSizes(OnLattices):
@@ -53,7 +51,7 @@ class EncoderSizes(OnLattices):
     learning_rate: Rate = setting("Adam's learning rate at the beginning.")
 
 
-class Theory(Resumable):
+class Theory(Resumable, Seeded):
     """Theorems 1 and 2, Corollaries 1 and 2 and Example A.1, where all can be enumerated."""
 
     models: Count = setting("Random models of each kind.")
@@ -64,7 +62,6 @@ class Theory(Resumable):
     spacing: Spacing = setting("Spacing of the lattice of Corollary 2's data.", unit="x")
     sharpness: Levels[Positive] = setting("Multiples of the discrete flow's parameters.", min_length=2)
     encoders: EncoderSizes = setting("Corollary 1.")
-    seed: Seed = setting("Base seed of models, weights, shifts and starts.")
 
 
 class Documents(Section):
@@ -91,7 +88,7 @@ class Phase(Section):
     samples: Count = setting("Samples of the ARM gradient per document and step.")
 
 
-class NewsgroupsTrain(Resumable):
+class NewsgroupsTrain(Resumable, Seeded):
     """Training of all models of 20 Newsgroups."""
 
     cells: dict[Name, TextCells] = setting("What each job trains, by its name in the files.", min_length=1)
@@ -100,7 +97,6 @@ class NewsgroupsTrain(Resumable):
     batch: Count = setting("Documents per step.")
     learning_rate: Rate = setting("Learning rate of Adam.")
     measure_epochs: Count = setting("Epochs from one measurement to the next.")
-    seed: Seed = setting("Base seed of weights, minibatches and noise.")
 
 
 class NewsgroupsSummary(Section):
@@ -109,14 +105,13 @@ class NewsgroupsSummary(Section):
     neighbours: Count = setting("Nearest training documents that are retrieved.")
 
 
-class ImageTraining(Resumable):
+class ImageTraining(Resumable, Seeded):
     """Adam on minibatches of images."""
 
     batch: Integer = setting("Images per step.", ge=2)
     learning_rate: Rate = setting("Learning rate of Adam.")
     beta1: Decay = setting("Decay rate of Adam's mean gradient.")
     record_steps: Count = setting("Steps from one record of the objective to the next.")
-    seed: Seed = setting("Base seed of weights, minibatches and draws.")
 
 
 class Gan(ImageTraining):
@@ -142,14 +137,13 @@ class Pretrain(CelebaTraining):
     width: Count = setting("Channels of the encoder's first layer.")
 
 
-class CelebaEvaluate(Resumable):
+class CelebaEvaluate(Resumable, Seeded):
     """ELBO and Frechet distance of all stages."""
 
     images: Integer = setting("Fresh images for the ELBO.", ge=2)
     fid_images: Integer = setting("Samples of each model for the Frechet distance.", ge=2)
     batch: Count = setting("Images at once.")
     shown: Count = setting("Images in each row of the figures.")
-    seed: Seed = setting("Base seed of the draws.")
 
 
 class EfvaeConfig(Section):

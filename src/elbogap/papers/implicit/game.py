@@ -11,7 +11,7 @@ from torch import Tensor
 
 from elbogap.densities import isotropic_gaussian_log_density
 from elbogap.evaluation import histogram
-from elbogap.inference.families.implicit import Implicit
+from elbogap.inference.families.semi_implicit import Implicit
 from elbogap.inference.objectives.adversarial import DensityRatio, discriminator_objective
 from elbogap.inference.objectives.base import StandardNormalPrior
 from elbogap.nn.mlp import MLP

@@ -4,7 +4,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from elbogap.config.base import Resumable, Section, setting
+from elbogap.config.base import Bootstrap, Minibatches, Resumable, Section, Seeded, setting
 from elbogap.config.quantities import (
     Count,
     Decay,
@@ -19,19 +19,12 @@ from elbogap.config.quantities import (
     Positive,
     Rate,
     Real,
-    Seed,
     Share,
     Spacing,
     Unit,
     Widths,
 )
 from elbogap.papers.implicit.names import IMAGES, OF_VAE
-
-
-class Seeded(Section):
-    """Something random."""
-
-    seed: Seed = setting("Base seed of everything random.")
 
 
 class QTraining(Seeded, Resumable):
@@ -73,24 +66,17 @@ class AdversarialGame(Section):
     seeds: Integer = setting("Independent repetitions.", ge=2)
 
 
-class FiniteSample(Section):
-    """A discriminator trained to the end on a finite sample, in many dimensions."""
+class FiniteSample(Minibatches):
+    """A discriminator trained to the end on finite samples of many dimensions; batches are of each class."""
+
+    at_most = (("batch", "points"),)
 
     dimensions: Levels[Count] = setting("Dimensions of z.", min_length=2)
     divergence: Positive = setting("KL(q || p), in every dimension the same.", unit="nats")
     points: Integer = setting("Training points of each class.", ge=2)
     held_out: Integer = setting("Points of each class that the discriminator never sees.", ge=2)
     hidden: Widths = setting("Hidden layers of the discriminator.")
-    batch: Count = setting("Points of each class per step.")
-    epochs: Count = setting("Passes over the training points.")
-    learning_rate: Rate = setting("Learning rate of Adam.")
     seeds: Integer = setting("Independent repetitions.", ge=2)
-
-    @model_validator(mode="after")
-    def _batch_of_the_points(self) -> Self:
-        if self.batch > self.points:
-            raise ValueError(f"batch is {self.batch}, but points is {self.points}")
-        return self
 
 
 class DensityRatio(Seeded):
@@ -140,18 +126,14 @@ class Identities(Seeded):
 class VcdChains(Section):
     """Hamiltonian Monte Carlo that refines z_0."""
 
+    at_most = (("adapting", "iterations"),)
+
     iterations: Count = setting("Iterations t of each chain.")
     adapting: Natural = setting("How many of them, the first, adapt the step size, which is carried on.")
     leapfrog_steps: Count = setting("Leapfrog steps per iteration.")
     step_size: LeapfrogStep = setting("Leapfrog step at the beginning.", unit="z")
     acceptance: Part = setting("Acceptance that the step size is adapted to.")
     rate: Decay = setting("Rate at which the step size adapts.")
-
-    @model_validator(mode="after")
-    def _adapt_while_they_run(self) -> Self:
-        if self.adapting > self.iterations:
-            raise ValueError(f"adapting is {self.adapting}, but iterations is {self.iterations}")
-        return self
 
 
 class VcdSteps(Section):
@@ -197,6 +179,8 @@ class VcdProperties(Seeded):
 class VcdToys(Seeded, Resumable):
     """VCD and the standard KL on the plane, alpha-VCD, and what holds of the divergence."""
 
+    multiples = tuple((f"{fit}.iterations", "round_steps") for fit in ("factorised", "mixture", "sweep"))
+
     chains: VcdChains = setting("The refinement of the toy experiments.")
     start_deviation: Positive = setting("Standard deviations of q_0 at the beginning.", unit="z")
     factorised: VcdFit = setting("Panels (a) to (c).")
@@ -206,14 +190,6 @@ class VcdToys(Seeded, Resumable):
     properties: VcdProperties = setting("Non-negativity and refinement.")
     round_steps: Count = setting("Gradient steps whose noise is drawn at once.")
     figure_points: Integer = setting("Grid points per axis of the contours.", ge=10)
-
-    @model_validator(mode="after")
-    def _agree(self) -> Self:
-        for name in ("factorised", "mixture", "sweep"):
-            steps, each = getattr(self, name).iterations, self.round_steps
-            if steps % each:
-                raise ValueError(f"{name}.iterations is {steps}, which is no multiple of round_steps, {each}")
-        return self
 
 
 class Points(Section):
@@ -325,12 +301,6 @@ class VaeEvaluate(Seeded):
     rows: Count = setting("Decoder or encoder rows held in memory at once.")
 
 
-class VaeSummary(Seeded):
-    """Tables 1 and 2 and Figure 6 from the evaluations."""
-
-    resamples: Integer = setting("Bootstrap resamples of the test images.", ge=100)
-
-
 class VaeTime(Section):
     """Seconds per iteration of VCD."""
 
@@ -359,7 +329,7 @@ class ImplicitConfig(Section):
     images: ImplicitImages = setting("Images of Tables 1 and 2 and Figure 6.")
     vae_train: VaeTrain = setting("Training for Tables 1 and 2 and Figure 6.")
     vae_evaluate: VaeEvaluate = setting("Test likelihoods of Tables 1 and 2 and Figure 6.")
-    vae_summary: VaeSummary = setting("Tables 1 and 2 and Figure 6.")
+    vae_summary: Bootstrap = setting("Tables 1 and 2 and Figure 6.")
     vae_time: VaeTime = setting("Figure 6: seconds per iteration.")
 
     @model_validator(mode="after")

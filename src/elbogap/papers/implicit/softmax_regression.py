@@ -20,7 +20,7 @@ from torch import Tensor
 from elbogap.data.loaders import Dataset
 from elbogap.densities import log_mean_exp, standard_gaussian_log_density
 from elbogap.ensemble import Fit, Monitor, Variational, fit, round_of_minibatches, step_decay
-from elbogap.errors import UserError
+from elbogap.errors import refuse_too_large
 from elbogap.inference.families.affine_mean import AffineMean
 from elbogap.inference.families.base import LogJoint
 from elbogap.nn.mlp import MLP
@@ -68,10 +68,7 @@ class SoftmaxRegression:
 
         training = ("train", "valid") if "valid" in data.arrays else ("train",)
         train, test = labelled(training, points.train), labelled(("test",), points.test)
-        if points.batch > len(train.labels):
-            raise UserError(
-                f"softmax regression: batch {points.batch} exceeds the {len(train.labels)} training points"
-            )
+        refuse_too_large(points.batch, len(train.labels), "softmax regression", "training points")
         classes = 1 + max(int(data.arrays[f"{split}_label"].max()) for split in ("train", "test"))
         return cls(train, test, classes, points.batch)
 

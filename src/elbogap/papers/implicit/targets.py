@@ -154,10 +154,8 @@ def divergences(q: GaussianMixture, target: Target) -> tuple[float, float]:
 def largest_elbo(log_joint: LogJoint, starts: Iterable[Range], *, correlated: bool = False) -> float:
     """max E_q[log p(x, z) - log q(z)] over q = N(m, L L^T) on the plane, in nats, by L-BFGS.
 
-    Args:
-        log_joint: log p(x, z), `[1, N, 2]` to `[1, N]`, in float64.
-        starts: first means m, each tried with several scales.
-        correlated: whether L has its element below the diagonal.
+    The log-joint maps `[1, N, 2]` to `[1, N]` in float64. Each first mean m is tried with several scales; L
+    has its element below the diagonal if `correlated`.
     """
     nodes, weights = _trapezoid_rule(NODES, BOUND)
 

@@ -18,8 +18,8 @@ from torch.nn import functional
 from elbogap.ensemble import Fit, Variational, fit, round_of_minibatches, step_decay
 from elbogap.inference.families.gaussian import DiagonalGaussian
 from elbogap.inference.families.semi_implicit import SemiImplicit
-from elbogap.inference.objectives.base import Estimate
-from elbogap.inference.objectives.contrastive import VCD, ChainState, RunningMeanPerDatum
+from elbogap.inference.objectives.base import ChainState, Estimate
+from elbogap.inference.objectives.contrastive import VCD, RunningMeanPerDatum
 from elbogap.models.image_vae import PIXELS, log_joint
 from elbogap.nn.mlp import MLP
 from elbogap.papers.implicit.members import streams
@@ -107,7 +107,7 @@ class Learning:
         state = objective.initial_state(members, device)
         if isinstance(objective, VCD):
             control = RunningMeanPerDatum(members, len(images), device=device)
-            state = ChainState(members, objective.step_size, control, device)
+            state = ChainState(members, objective.step_size, device, control)
         specs = objective.noise(settings.batch, dimensions=self._latent, mixing=self._mixing)
         return Variational(
             objective=objective,

@@ -71,8 +71,7 @@ def best_scale(
 def properties(settings: VcdProperties, leapfrog_steps: int) -> pd.DataFrame:
     """A row per `mean` and `width` of q_0, `t` and `alpha`, in nats (caption `tab_vcd_properties`).
 
-    Raises:
-        UserError: the grid is too coarse for the narrowest q_0.
+    UserError if the grid is too coarse for the narrowest q_0.
     """
     reach = max(abs(mean) + REACH * width for mean, width in product(settings.means, (1.0, *settings.widths)))
     z = torch.linspace(-reach, reach, settings.nodes, dtype=torch.float64)

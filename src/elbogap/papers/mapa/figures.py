@@ -14,8 +14,8 @@ from matplotlib.lines import Line2D
 from elbogap import style
 from elbogap.data import synthetic
 from elbogap.papers.mapa.methods import METHODS, NETWORK
+from elbogap.tables import Arrays
 
-Arrays = Mapping[str, np.ndarray]
 Look = dict[str, Any]
 
 PROBLEMS = synthetic.PRINTED

@@ -1,19 +1,12 @@
 """Settings of document mapa."""
 
-from operator import attrgetter
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
-from elbogap.config.base import Resumable, Section, setting
+from elbogap.config.base import Bootstrap, Minibatches, Resumable, Section, Seeded, setting
 from elbogap.config.quantities import Count, Levels, Natural, Part, Positive, Rate, Share, Small, Widths
 from elbogap.papers.mapa.methods import CELL
-
-
-class Seeded(Section):
-    """Work with random numbers."""
-
-    seed: Natural = setting("Base seed of all random numbers.")
 
 
 class Networks(Section):
@@ -21,14 +14,6 @@ class Networks(Section):
 
     hidden: Widths = setting("Widths of the hidden layers of every network.")
     activation: Literal["leaky_relu", "relu", "softplus", "tanh"] = setting("Hidden activation.")
-
-
-class Minibatches(Section):
-    """Adam on minibatches."""
-
-    batch: Count = setting("Observations per step.")
-    epochs: Count = setting("Passes over the training set, of each network that is fitted.")
-    learning_rate: Rate = setting("Learning rate of Adam; the initial one of a schedule.")
 
 
 class EnsembleFit(Minibatches):
@@ -124,14 +109,10 @@ class Density(OfCells, Resumable, Seeded):
     distillation: EnsembleFit = setting("The document's way of recovering the prior (appendix C.3).")
 
 
-class DensitySummary(Seeded):
-    """Comparison of the methods over all problems."""
-
-    resamples: Count = setting("Bootstrap resamples of the data sets.", ge=100)
-
-
 class Protocol(OfCells, Minibatches, Seeded):
     """The document's estimate of the likelihood: a mixture encoder fitted by IWAE to each selected model."""
+
+    multiples = (("samples", "components"), ("bound_samples", "components"))
 
     draws: Count = setting("Data sets per problem.")
     test_points: Count = setting("Observations of the bound.")
@@ -139,13 +120,6 @@ class Protocol(OfCells, Minibatches, Seeded):
     hidden: Widths = setting("Widths of the encoder's hidden layers.")
     samples: Count = setting("Samples S of the bound that is maximised, a multiple of the components.")
     bound_samples: Count = setting("Samples S of the reported bound, a multiple of the components.")
-
-    @model_validator(mode="after")
-    def _samples_of_each_component(self) -> Self:
-        for name in ("samples", "bound_samples"):
-            if (samples := getattr(self, name)) % self.components:
-                raise ValueError(f"{name} is {samples}, no multiple of components, {self.components}")
-        return self
 
 
 class Gaps(OfCells, Seeded):
@@ -183,6 +157,14 @@ class BoundIdentities(Seeded):
 class MapaConfig(Section):
     """Document mapa."""
 
+    at_most = (
+        ("train.batch", "train.points"),
+        ("density.distillation.batch", "train.points"),
+        ("protocol.batch", "train.points"),
+        ("protocol.draws", "train.draws"),
+    )
+    among = tuple((f"{part}.cells", "density.cells") for part in ("protocol", "gaps", "training_passes"))
+
     surrogate: Surrogate = setting("Surrogate decoders (appendix C.1).")
     surrogate_check: SurrogateCheck = setting("Table of the surrogates.")
     intuition: Intuition = setting("Figure 1.")
@@ -191,25 +173,10 @@ class MapaConfig(Section):
     passes: Passes = setting("Figures 4 and 5.")
     train: Train = setting("Training of all methods of Figures 2, 3, 11 and 12.")
     density: Density = setting("Figures 2 and 3.")
-    density_summary: DensitySummary = setting("Tables of Figures 2 and 3.")
+    density_summary: Bootstrap = setting("Tables of Figures 2 and 3.")
     protocol: Protocol = setting("Bias of the document's estimate of the likelihood.")
     gaps: Gaps = setting("Gap decomposition.")
     gather: Gather = setting("Tables over all problems.")
     nonidentifiability: Nonidentifiability = setting("Figures 11 and 12.")
     training_passes: TrainingPasses = setting("Counts of real training against Figures 4 and 5.")
     bound_identities: BoundIdentities = setting("Algebra of the bound.")
-
-    @model_validator(mode="after")
-    def _agree(self) -> Self:
-        """Refuse sections that ask for what the training does not make."""
-        for name in ("protocol", "gaps", "training_passes"):
-            if missing := set(getattr(self, name).cells) - set(self.density.cells):
-                raise ValueError(f"{name}.cells names {sorted(missing)}, which density.cells does not")
-        limits = dict.fromkeys(
-            ("train.batch", "density.distillation.batch", "protocol.batch"), "train.points"
-        )
-        for name, limit in {**limits, "protocol.draws": "train.draws"}.items():
-            value, most = attrgetter(name, limit)(self)
-            if value > most:
-                raise ValueError(f"{name} is {value}, but {limit} is {most}")
-        return self

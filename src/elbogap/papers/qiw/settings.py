@@ -1,30 +1,15 @@
 """Settings of document qiw."""
 
-from typing import Self
-
-from pydantic import model_validator
-
-from elbogap.config.base import Resumable, Section, setting
-from elbogap.config.quantities import (
-    Count,
-    Integer,
-    Levels,
-    Positive,
-    Rate,
-    Real,
-    Seed,
-    Small,
-    Widths,
-)
+from elbogap.config.base import Minibatches, Resumable, Section, Seeded, setting
+from elbogap.config.quantities import Count, Integer, Levels, Positive, Real, Seed, Small, Widths
 
 
-class Posterior(Section):
+class Posterior(Seeded):
     """q_IW on a target that is integrated."""
 
     ks: Levels[Count] = setting("Numbers of draws k.", min_length=1)
     half_width: Positive = setting("The integrals cover [-a, a] along each axis.", unit="z")
     figure_half_width: Positive = setting("The figure, or its histograms, cover [-a, a].", unit="z")
-    seed: Seed = setting("Base seed of the draws.")
 
 
 class Posterior2D(Posterior):
@@ -45,32 +30,29 @@ class Posterior1D(Posterior):
     bins: Integer = setting("Bins of each histogram.", ge=10)
 
 
-class MnistTrain(Resumable):
+class MnistTrain(Minibatches, Resumable, Seeded):
     """The importance-weighted autoencoder of Figure 2."""
 
     k: Count = setting("Draws in the IWAE bound.")
     latent: Count = setting("Latent dimensions.")
     hidden: Widths = setting("Widths of the hidden layers of encoder and decoder.")
     images: Count = setting("Training images used, drawn at random from the training part.")
-    batch: Count = setting("Images per minibatch.")
-    epochs: Count = setting("Passes through the training images.")
-    learning_rate: Rate = setting("Adam's learning rate.")
     epsilon: Small = setting("Adam's epsilon in TensorFlow's sense.")
     record_every: Count = setting("Steps that one row of the training curve averages.")
-    seed: Seed = setting("Base seed of weights, order and noise.")
 
 
-class MnistClassifier(Section):
+class MnistClassifier(Seeded):
     """The classifier that reads the digit of an image."""
 
     hidden: Widths = setting("Widths of the hidden layers.")
     images: Integer = setting("Training images used, drawn at random from the training part.", ge=10)
     epochs: Count = setting("Passes through the training images.")
-    seed: Seed = setting("Base seed of weights, order and binarisation.")
 
 
-class MnistReconstruct(Section):
+class MnistReconstruct(Seeded):
     """Figure 2 and Table 2: reconstructions from q and from q_IW."""
+
+    at_most = (("bound_images", "images"),)
 
     k: Integer = setting("Draws among which q_IW resamples.", ge=2)
     figure_images: Count = setting("Test images in the figure.")
@@ -80,13 +62,6 @@ class MnistReconstruct(Section):
     repeats: Integer = setting("Independent draws of all reconstructions in the table.", ge=2)
     bound_images: Count = setting("Test images for the IWAE bound, the first of those in the table.")
     bound_samples: Count = setting("Draws in the test IWAE bound.")
-    seed: Seed = setting("Base seed of images and draws.")
-
-    @model_validator(mode="after")
-    def _bound_on_images_of_the_table(self) -> Self:
-        if self.bound_images > self.images:
-            raise ValueError(f"bound_images is {self.bound_images}, but images is {self.images}")
-        return self
 
 
 class QiwConfig(Section):

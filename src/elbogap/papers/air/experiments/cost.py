@@ -9,7 +9,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from elbogap.papers.air.experiments.images import unpack
+from elbogap.models.image_vae import unpacked
 from elbogap.papers.air.methods import methods
 from elbogap.papers.air.settings import Cost
 from elbogap.papers.air.settings import CostOfTraining as Settings
@@ -31,7 +31,7 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame]:
     device = torch.cuda.get_device_name() if run.device == "cuda" else "cpu"
     known: dict[tuple[object, ...], float] = {}  # the data sets share architectures
     for dataset, path in run.inputs.items():
-        images = torch.from_numpy(unpack(read_arrays(path), "train")).to(run.device)
+        images = unpacked(read_arrays(path), "train", run.device)
         for name, cell in train.cells_of(dataset):
             for method in methods(cell) if name in timing.cells else ():
                 shape = (train.layers(dataset, cell), cell.k, cell.m, method.name, method.alpha)

@@ -14,10 +14,9 @@ from torch import Tensor
 
 from elbogap import provenance
 from elbogap.evaluation import iw_svi
-from elbogap.models.image_vae import bounds, log_joint, posterior
+from elbogap.models.image_vae import bounds, log_joint, posterior, unpacked
 from elbogap.nn.mlp import MLP
 from elbogap.nn.store import Stored
-from elbogap.papers.air.experiments.images import unpack
 from elbogap.papers.air.settings import Estimator
 from elbogap.papers.air.settings import Evaluate as Settings
 from elbogap.runtime import Run, torch_generator
@@ -33,12 +32,9 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame | dict[str, np.n
         images), `test_loglik` (IW-SVI), its standard error over images `test_loglik_se`, `test_bound` (L_k),
         `test_gap` (their difference), `test_iwae` (L with the encoder's q and as many samples as IW-SVI), and
         `iw_svi_share`, the fraction of images whose IW-SVI is not below that; `images`: `loglik` `[M, N]`.
-
-    Raises:
-        OutOfTime: the time budget is spent.
     """
     arrays = read_arrays(run.inputs["images"])
-    valid, test = (torch.from_numpy(unpack(arrays, part)).to(run.device) for part in ("valid", "test"))
+    valid, test = (unpacked(arrays, part, run.device) for part in ("valid", "test"))
     models, curves = Stored.load(run.inputs["models"]), read_table(run.inputs["curves"])
     k = int(curves["k"].iloc[0])
     amortised, rows = settings.estimator.model_copy(update={"steps": 0}), settings.rows

@@ -6,13 +6,11 @@ MNIST and the silhouettes come with is used here.
 
 import numpy as np
 
-from elbogap.data import formats
 from elbogap.data.loaders import load
-from elbogap.errors import UserError
+from elbogap.errors import named
 from elbogap.papers.air.datasets import DATASETS
 from elbogap.papers.air.settings import Images as Settings
 from elbogap.runtime import Run, numpy_generator
-from elbogap.tables import Arrays
 
 PARTS = ("train", "valid", "test")
 WHITE = 255
@@ -24,13 +22,10 @@ def run(settings: Settings, run: Run) -> dict[str, dict[str, np.ndarray]]:
     Returns:
         `images`: `train`, `valid` and `test`, bits packed by rows; `data`, real or stand-in; `dataset`.
 
-    Raises:
-        UserError: the settings have no such data set.
+    UserError if the settings have no such data set.
     """
     name = run.keys["dataset"]
-    if name not in settings.sizes:
-        raise UserError(f"air.images: no data set '{name}'; the settings have {', '.join(settings.sizes)}")
-    split, dataset = settings.sizes[name], DATASETS[name]
+    split, dataset = named(settings.sizes, name, "air.images: no data set"), DATASETS[name]
     data, random = load(run.inputs["data"]), numpy_generator(settings.seed, "air.images", name)
     parts = {part: data.arrays[part] for part in PARTS if part in data.arrays}
     for part, pixels in parts.items():
@@ -46,8 +41,3 @@ def run(settings: Settings, run: Run) -> dict[str, dict[str, np.ndarray]]:
         parts[part] = np.packbits(parts[part][chosen].astype(bool), axis=1)
     images = {part: parts[part] for part in PARTS}
     return {"images": images | {"data": np.array(data.kind), "dataset": np.array(name)}}
-
-
-def unpack(arrays: Arrays, part: str, count: int | None = None) -> np.ndarray:
-    """Images of a part, the first `count` or all: float32 `[N, 784]` in {0, 1}."""
-    return formats.bits(arrays[part][:count]).astype(np.float32)

@@ -1,13 +1,12 @@
 """Whether IW-SVI has converged in its samples and gradient steps (air, appendix C; the settings are lost)."""
 
 import pandas as pd
-import torch
 from torch import Tensor
 
 from elbogap import provenance
+from elbogap.models.image_vae import unpacked
 from elbogap.nn.store import Stored
 from elbogap.papers.air.experiments.evaluate import log_likelihood
-from elbogap.papers.air.experiments.images import unpack
 from elbogap.papers.air.settings import Estimator
 from elbogap.papers.air.settings import Saturation as Settings
 from elbogap.runtime import Run, torch_generator
@@ -22,9 +21,6 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame]:
         `saturation`: per data set, `steps` T, `step_samples` k' and `samples` k the mean `loglik` over the
         first test images in nats, and `below_best`, how far it lies below that of the largest T, k' and k,
         with the standard error of this paired difference. T = 0 is the importance sampling of IWAE-k.
-
-    Raises:
-        OutOfTime: the time budget is spent.
     """
     datasets = [name.removeprefix("models_") for name in run.inputs if name.startswith("models_")]
     tables = [_of_dataset(settings, run, dataset) for dataset in datasets]
@@ -39,7 +35,7 @@ def _of_dataset(settings: Settings, run: Run, dataset: str) -> pd.DataFrame:
         for k in settings.samples
     ]
     arrays = read_arrays(run.inputs[f"images_{dataset}"])
-    images = torch.from_numpy(unpack(arrays, "test", settings.images)).to(run.device)
+    images = unpacked(arrays, "test", run.device, settings.images)
     networks = Stored.load(run.inputs[f"models_{dataset}"]).member(0, run.device)
 
     def row(i: int) -> Tensor:

@@ -2,8 +2,8 @@
 
 import pandas as pd
 
-from elbogap.models.image_vae import PIXELS
-from elbogap.papers.air.experiments.images import PARTS, unpack
+from elbogap.models.image_vae import PIXELS, unpacked
+from elbogap.papers.air.experiments.images import PARTS
 from elbogap.papers.air.settings import Train as Settings
 from elbogap.runtime import Run
 from elbogap.tables import read_arrays
@@ -21,7 +21,7 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame]:
         arrays = read_arrays(path)
         key = {"document": "air", "dataset": dataset, "data": str(arrays["data"])}
         sizes = {part: len(arrays[part]) for part in PARTS}
-        splits.append(key | sizes | {"ink": float(unpack(arrays, "train").mean())})
+        splits.append(key | sizes | {"ink": float(unpacked(arrays, "train").numpy().mean())})
         for name, cell in settings.cells_of(dataset):
             layers, iterations = settings.layers(dataset, cell), settings.iterations(cell)
             encoder, decoder = [*layers.encoder, settings.latent], [*layers.decoder, PIXELS]

@@ -9,9 +9,9 @@ from collections.abc import Iterator
 import numpy as np
 import pandas as pd
 
+from elbogap.config.base import Bootstrap as Settings
 from elbogap.errors import UserError
 from elbogap.papers.air.methods import PLAIN, REGULARISERS
-from elbogap.papers.air.settings import Summary as Settings
 from elbogap.runtime import Run, numpy_generator
 from elbogap.tables import read_arrays, read_table
 
@@ -40,8 +40,7 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame]:
         training curves, averaged over seeds, of what was trained with several m; `gradient_samples`: their
         largest and last `test_bound`, and `fall`, the difference in nats.
 
-    Raises:
-        UserError: there is no evaluation.
+    UserError if there is no evaluation.
     """
     names = sorted(name.removeprefix("evaluation_") for name in run.inputs if name.startswith("evaluation_"))
     if not names:

@@ -48,21 +48,13 @@ _tensor = partial(torch.tensor, dtype=torch.float64)
 
 @dataclass(frozen=True)
 class Family:
-    """An exponential family of two natural parameters.
+    """An exponential family of two natural parameters, with coordinates that range over all of R^2."""
 
-    Attributes:
-        name: as in the tables.
-        scales: standard deviations of the coordinates of random members.
-        natural: from coordinates that range over all of R^2 to natural parameters, `[..., 2]` to `[..., 2]`.
-        coordinates: its inverse.
-        kl: KL(q || p) of members given by coordinates, in nats, `[..., 2]` to `[...]`.
-    """
-
-    name: str
-    scales: tuple[float, float]
-    natural: Callable[[Tensor], Tensor]
-    coordinates: Callable[[Tensor], Tensor]
-    kl: Callable[[Tensor, Tensor], Tensor]
+    name: str  # as in the tables
+    scales: tuple[float, float]  # standard deviations of the coordinates of random members
+    natural: Callable[[Tensor], Tensor]  # from coordinates to natural parameters, `[..., 2]` to `[..., 2]`
+    coordinates: Callable[[Tensor], Tensor]  # its inverse
+    kl: Callable[[Tensor, Tensor], Tensor]  # KL(q || p) of members given by coordinates, in nats, `[...]`
 
     def draw(self, seed: int, purpose: str, *shape: int) -> Tensor:
         """Coordinates of random members, `[*shape, 2]`."""
@@ -81,8 +73,7 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame]:
         `bounds`: both, their `difference`, the `mutual_information`, the `discrepancy` of these two, the
         `perturbation_entropy` and the `log_evidence`.
 
-    Raises:
-        UserError: a grid too coarse, or an optimisation that fails.
+    UserError if a grid is too coarse, or an optimisation fails.
     """
     tables = {
         **_encoder(settings),

@@ -12,15 +12,13 @@ from itertools import product
 
 import numpy as np
 import pandas as pd
-import torch
 from torch import Tensor
 
 from elbogap.ensemble import Fit, Monitor, in_chunks
-from elbogap.errors import UserError
-from elbogap.models.image_vae import bounds
+from elbogap.errors import named, refuse_too_large
+from elbogap.models.image_vae import bounds, unpacked
 from elbogap.nn.mlp import MLP
 from elbogap.nn.store import Stored
-from elbogap.papers.air.experiments.images import unpack
 from elbogap.papers.air.methods import methods
 from elbogap.papers.air.settings import Train as Settings
 from elbogap.papers.air.training import Member, Training
@@ -39,22 +37,14 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame | dict[str, np.n
         `train_bound` (the objective's mean since the last row), `valid_bound` (L of `valid_samples`) and
         `test_bound` (L_k), in nats per image.
 
-    Raises:
-        UserError: a minibatch larger than the training set, or an unknown cell.
-        OutOfTime: the time budget is spent.
+    UserError for a minibatch larger than the training set, or an unknown cell.
     """
     name, dataset = run.keys["cell"], run.keys["dataset"]
-    if name not in settings.cells:
-        raise UserError(f"air.train: no cell '{name}'; the settings have {', '.join(settings.cells)}")
-    cell = settings.cells[name]
-    arrays = read_arrays(run.inputs["images"])
+    cell, arrays = named(settings.cells, name, "air.train: no cell"), read_arrays(run.inputs["images"])
     counts = {"train": None, "valid": settings.measure_images, "test": settings.measure_images}
-    images = {
-        part: torch.from_numpy(unpack(arrays, part, count)).to(run.device) for part, count in counts.items()
-    }
+    images = {part: unpacked(arrays, part, run.device, count) for part, count in counts.items()}
     count = len(images["train"])
-    if settings.batch > count:
-        raise UserError(f"air.train: batch {settings.batch} exceeds the {count} training images")
+    refuse_too_large(settings.batch, count, "air.train")
     fits: list[Fit] = []
     keys: list[tuple[str, float, float, int]] = []
     for method in methods(cell):

@@ -34,8 +34,7 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame | dict[str, np.n
         part, and with or without the pseudo-word f0 in each document, the mean NELBO in nats of the unigram
         model f0, `raw` and in both conventions.
 
-    Raises:
-        UserError: fewer words in the data than asked for.
+    UserError if the data have fewer words than are asked for.
     """
     data = load(run.inputs["data"])
     train = data.arrays["train"]

@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from elbogap.data.loaders import Dataset, load
 from elbogap.ensemble import minibatches
-from elbogap.errors import UserError
+from elbogap.errors import UserError, refuse_too_large
 from elbogap.nn.dcgan import Generator, ImageNetwork
 from elbogap.papers.efvae.celeba import Decoder, adam, curve
 from elbogap.papers.efvae.settings import Gan as Settings
@@ -35,13 +35,11 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame | dict[str, np.n
         `ground_truth`: the generator after the last epoch and the image noise; `training`: per record the
         `epoch`, `discriminator_loss` and `generator_loss` in nats.
 
-    Raises:
-        UserError: fewer images than set, a minibatch larger than their number, or a bad image size.
+    UserError for fewer images than set, a minibatch larger than their number, or a bad image size.
     """
     data = load(run.inputs["data"])
     images = _images(settings, data).to(run.device)
-    if settings.batch > len(images):
-        raise UserError(f"efvae.gan: batch {settings.batch} exceeds the {len(images)} training images")
+    refuse_too_large(settings.batch, len(images), "efvae.gan")
     random = torch_generator(settings.seed, "efvae.gan", "weights")
     generator = Generator(settings.latent, settings.width, settings.side, random).to(run.device)
     discriminator = ImageNetwork(1, settings.width, settings.side, random).to(run.device)

@@ -10,9 +10,9 @@ by it; the value after the last epoch stands beside it (`_last`).
 import numpy as np
 import pandas as pd
 import torch
+from torch import Tensor
 
 from elbogap.errors import UserError
-from elbogap.evaluation.retrieval import hamming_precision
 from elbogap.papers.efvae.settings import NewsgroupsSummary as Settings
 from elbogap.runtime import Run
 from elbogap.tables import Arrays, read_arrays, read_table
@@ -30,8 +30,7 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame]:
         per cell the mean `precision` of the nearest training documents of each test document, and `chance`,
         that of random ones.
 
-    Raises:
-        UserError: more neighbours than training documents.
+    UserError for more neighbours than training documents.
     """
     documents = read_arrays(run.inputs["documents"])
     baselines = read_table(run.inputs["baselines"])
@@ -80,9 +79,7 @@ def _retrieval(
 ) -> dict[str, object]:
     """Columns of the table of retrieval."""
     labels, queries = (torch.from_numpy(documents[f"{part}_label"]).long() for part in ("train", "test"))
-    if (neighbours := settings.neighbours) > len(labels):
-        raise UserError(f"efvae.newsgroups_summary: {neighbours} neighbours among {len(labels)} documents")
-    precisions = []
+    neighbours, precisions = settings.neighbours, []
     for bits, hidden, encoder in cells[CELL].itertuples(index=False, name=None):
         packed = (codes[f"{encoder}_{bits}_{hidden}_{part}"] for part in ("train", "test"))
         train, test = (torch.from_numpy(np.unpackbits(rows, axis=1, count=bits)).float() for rows in packed)
@@ -94,3 +91,27 @@ def _retrieval(
     own_group = torch.bincount(labels, minlength=int(queries.max()) + 1)[queries]
     chance = (own_group / len(labels)).mean().item()
     return {"neighbours": neighbours, "queries": len(queries), "precision": precisions, "chance": chance}
+
+
+def hamming_precision(
+    queries: Tensor, documents: Tensor, query_labels: Tensor, labels: Tensor, neighbours: int
+) -> Tensor:
+    """Fraction of a query's R nearest documents that have its label, expected over random orders of ties.
+
+    With n_d documents at distance d, m_d of them with the query's label, and t_d = how many of these n_d are
+    among the R nearest, it is sum_d t_d m_d / n_d / R. Few bits make many ties.
+
+    Of codes in {0, 1}, `[Q, L]` and `[N, L]`, and labels `[Q]` and `[N]`: `[Q]` in float64. UserError if R is
+    not from 1 to N.
+    """
+    if not 1 <= neighbours <= len(documents):
+        raise UserError(f"{neighbours} neighbours among {len(documents)} documents; ask for 1 to all of them")
+    signs, others = 2.0 * queries - 1, 2.0 * documents - 1
+    distance = ((queries.shape[1] - signs @ others.mT) / 2).round().long()
+    relevant = (query_labels[:, None] == labels).double()
+    bins = relevant.new_zeros(len(queries), queries.shape[1] + 1)
+    found = bins.scatter_add(1, distance, torch.ones_like(relevant))
+    matching = bins.scatter_add(1, distance, relevant)
+    nearer = found.cumsum(1) - found
+    taken = torch.minimum((neighbours - nearer).clamp(min=0), found)
+    return (taken * matching / found.clamp(min=1)).sum(1) / neighbours

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from elbogap.ensemble import minibatches
-from elbogap.errors import UserError
+from elbogap.errors import named, refuse_too_large
 from elbogap.inference.families.bernoulli import BernoulliCodes
 from elbogap.inference.noise import draw
 from elbogap.inference.objectives.codes import ARM
@@ -34,18 +34,13 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame | dict[str, np.n
         code drawn from q(z|x), without the base measure, and `kl`, of q(z|x) from the uniform p(z); `codes`:
         the most probable code of each document at the end, bits packed by rows, `<cell>_<part>`.
 
-    Raises:
-        UserError: a minibatch larger than the training set, or an unknown name.
+    UserError for a minibatch larger than the training set, or an unknown name.
     """
     name = run.keys["cells"]
-    if name not in settings.cells:
-        known = ", ".join(settings.cells)
-        raise UserError(f"efvae.newsgroups_train: no cells '{name}'; the settings have {known}")
-    group = settings.cells[name]
+    group = named(settings.cells, name, "efvae.newsgroups_train: no cells")
     arrays = read_arrays(run.inputs["documents"])
     parts = {part: Counts.of(arrays, part, run.device) for part in ("train", "test")}
-    if settings.batch > (count := len(parts["train"])):
-        raise UserError(f"efvae.newsgroups_train: batch {settings.batch} exceeds the {count} documents")
+    refuse_too_large(settings.batch, len(parts["train"]), "efvae.newsgroups_train", "documents")
     frequencies = torch.from_numpy(arrays["frequencies"]).float()
     curves, codes = [], {}
     for encoder, bits, hidden in product(group.encoders, group.bits, group.hidden):

@@ -26,8 +26,7 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame]:
         `curves`: the estimates `elbo` and `elbo_lower` of :class:`Inference` by seed and `iteration`;
         `table`: their means over the last part of training and over seeds, beside the input `published`.
 
-    Raises:
-        UserError: a minibatch larger than the training set.
+    UserError for a minibatch larger than the training set.
     """
     data, training = load(run.inputs["data"]), settings.training
     regression = SoftmaxRegression.of(data, settings.points, training.seed, run.device)

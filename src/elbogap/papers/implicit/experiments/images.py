@@ -5,12 +5,10 @@ The documents train on the 50,000 rows of the fixed-binarised MNIST and on all 6
 
 import numpy as np
 
-from elbogap.data import formats
 from elbogap.data.loaders import load
 from elbogap.papers.implicit.names import GREY
 from elbogap.papers.implicit.settings import ImplicitImages as Settings
 from elbogap.runtime import Run, numpy_generator
-from elbogap.tables import Arrays
 
 WHITE = 255
 
@@ -33,8 +31,3 @@ def run(settings: Settings, run: Run) -> dict[str, dict[str, np.ndarray]]:
 
     images = {"train": packed(train, settings.train), "test": packed(test, settings.test)}
     return {"images": images | {"data": np.array(data.kind), "dataset": np.array(name)}}
-
-
-def unpack(arrays: Arrays, part: str) -> np.ndarray:
-    """Images of a part: float32 `[N, 784]` in {0, 1}."""
-    return formats.bits(arrays[part]).astype(np.float32)

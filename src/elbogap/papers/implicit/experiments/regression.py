@@ -30,8 +30,7 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame]:
         last networks with more draws; `timing`: seconds per iteration of one member on this device. The HAPT
         whose `variant` is `mirror` has its features computed anew from the raw signals.
 
-    Raises:
-        UserError: a minibatch larger than the training set.
+    UserError for a minibatch larger than the training set.
     """
     data, name, training = load(run.inputs["data"]), run.keys["dataset"], settings.training
     regression = SoftmaxRegression.of(data, getattr(settings, name), training.seed, run.device)

@@ -23,7 +23,7 @@ from elbogap.inference import hmc
 from elbogap.inference.families.base import LogJoint
 from elbogap.inference.families.semi_implicit import SemiImplicit
 from elbogap.inference.noise import Noise, Spec, draw
-from elbogap.inference.objectives.base import StepSize
+from elbogap.inference.objectives.base import ChainState
 from elbogap.nn.mlp import MLP
 from elbogap.nn.store import Stored
 from elbogap.papers.implicit.frames import keyed
@@ -133,7 +133,7 @@ class Ensemble:
             device=self.device,
         )
         state = variational.state
-        return Stored(found.networks), state.value if isinstance(state, StepSize) else None
+        return Stored(found.networks), state.step_size if isinstance(state, ChainState) else None
 
     def measure(self, networks: Stored, step_size: Tensor | None, m: int) -> Tensor:
         """What the table says of member m, as `MEASURED` names it, in float64."""

@@ -16,15 +16,15 @@ from torch import Tensor
 
 from elbogap import provenance
 from elbogap.densities import log_mean_exp, pairwise_gaussian_log_density
-from elbogap.evaluation.hmc_proposal import proposal
 from elbogap.evaluation.iw_svi import estimate
+from elbogap.inference import hmc
+from elbogap.inference.families.base import LogJoint
 from elbogap.inference.families.gaussian import DiagonalGaussian
 from elbogap.inference.families.semi_implicit import SemiImplicit
 from elbogap.inference.noise import draw
-from elbogap.models.image_vae import log_joint
+from elbogap.models.image_vae import log_joint, unpacked
 from elbogap.nn.mlp import MLP
 from elbogap.nn.store import Stored
-from elbogap.papers.implicit.experiments.images import unpack
 from elbogap.papers.implicit.names import OF_VAE, Method
 from elbogap.papers.implicit.settings import VaeEvaluate as Settings
 from elbogap.papers.implicit.vae import GAUSSIAN_FLOOR, posterior
@@ -42,7 +42,7 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame | dict[str, np.n
     Returns:
         `evaluation`: a row per seed, in nats per image; `loglik`: both estimates by seed and image, `[M, N]`.
     """
-    images = torch.from_numpy(unpack(read_arrays(run.inputs["images"]), "test")).to(run.device)
+    images = unpacked(read_arrays(run.inputs["images"]), "test", run.device)
     trained, curves = Stored.load(run.inputs["models"]), read_table(run.inputs["curves"])
     method, members = OF_VAE[curves["method"].iloc[0]], trained.networks["decoder"].members
     blocks = images.split(max(1, settings.rows // max(settings.own_noises, settings.own_samples)))
@@ -87,17 +87,24 @@ def _both(
             start = q.mean
             of_draws = DiagonalGaussian(q.mean.unsqueeze(-3), q.log_variance.unsqueeze(-3))
             with_q = estimated(of_draws, samples=settings.own_samples)
-    better = proposal(
-        joint,
-        start,
-        burn_in=settings.burn_in,
-        kept=settings.kept,
-        step_size=STEP_SIZE / start.shape[-1],
-        widening=settings.widening,
-        floor=GAUSSIAN_FLOOR,
-        generator=generator,
-    )
-    return torch.cat([estimated(better, samples=settings.samples), with_q])
+    neutral = estimated(proposal(settings, joint, start, generator), samples=settings.samples)
+    return torch.cat([neutral, with_q])
+
+
+def proposal(
+    settings: Settings, joint: LogJoint, start: Tensor, generator: torch.Generator
+) -> DiagonalGaussian:
+    """N(m, diag (w s)^2) with mean m and scale s of the states of chains after burn-in, `[..., 1, B, D]`.
+
+    It depends on q only through where the chains start, `[..., B, D]`. Each adapts its own step size during
+    the burn-in.
+    """
+    chains, adapting = start.detach().unsqueeze(-3), settings.burn_in
+    noise = hmc.draw_noise(adapting + settings.kept, chains, generator)
+    step_size = chains.new_full(chains.shape[:-1], STEP_SIZE / start.shape[-1])
+    states = hmc.sample(joint, chains, noise, step_size=step_size, adapting=adapting).draws[adapting:]
+    scale = states.std(0).clamp(min=GAUSSIAN_FLOOR) * settings.widening
+    return DiagonalGaussian(states.mean(0), 2 * scale.log())
 
 
 def _estimated_log_prob(q: SemiImplicit, means: Tensor, z: Tensor) -> Tensor:

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from elbogap.papers.implicit.settings import VaeSummary as Settings
+from elbogap.config.base import Bootstrap as Settings
 from elbogap.runtime import Run, numpy_generator
 from elbogap.tables import read_arrays, read_table
 

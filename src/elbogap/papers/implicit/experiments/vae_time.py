@@ -2,9 +2,8 @@
 
 import numpy as np
 import pandas as pd
-import torch
 
-from elbogap.papers.implicit.experiments.images import unpack
+from elbogap.models.image_vae import unpacked
 from elbogap.papers.implicit.frames import keyed
 from elbogap.papers.implicit.settings import TimeOfTraining as Settings
 from elbogap.papers.implicit.timing import seconds_per_step
@@ -16,7 +15,7 @@ from elbogap.tables import read_arrays
 def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame]:
     """Time training steps of the first cell of Figure 6, with one member, on the input `images`: `time`."""
     arrays, timing = read_arrays(run.inputs["images"]), settings.timing
-    images = torch.from_numpy(unpack(arrays, "train")).to(run.device)
+    images = unpacked(arrays, "train", run.device)
     changes = {"round_steps": timing.steps, "batch": min(settings.train.batch, len(images))}
     train = settings.train.model_copy(update=changes)
     shown = next(cell for cell in train.cells.values() if "steps" in cell.tables)

@@ -2,11 +2,10 @@
 
 import numpy as np
 import pandas as pd
-import torch
 
-from elbogap.errors import UserError
+from elbogap.errors import named, refuse_too_large
+from elbogap.models.image_vae import unpacked
 from elbogap.nn.store import Stored
-from elbogap.papers.implicit.experiments.images import unpack
 from elbogap.papers.implicit.frames import by_seed, keyed
 from elbogap.papers.implicit.settings import VaeTrain as Settings
 from elbogap.papers.implicit.vae import Learning
@@ -22,20 +21,13 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame | dict[str, np.n
         `models`: the networks as :class:`elbogap.nn.store.Stored`; `curves`: by seed and `step` the `bound`
         since the last record, in nats per image (the ELBO, or SIVI's bound; for UIVI that with L = 0).
 
-    Raises:
-        UserError: a minibatch larger than the training set, or an unknown cell.
+    UserError for a minibatch larger than the training set, or an unknown cell.
     """
     name, dataset = run.keys["cell"], run.keys["dataset"]
-    if name not in settings.cells:
-        raise UserError(
-            f"implicit.vae_train: no cell '{name}'; the settings have {', '.join(settings.cells)}"
-        )
-    cell, arrays = settings.cells[name], read_arrays(run.inputs["images"])
-    images = torch.from_numpy(unpack(arrays, "train")).to(run.device)
-    if settings.batch > len(images):
-        raise UserError(
-            f"implicit.vae_train: batch {settings.batch} exceeds the {len(images)} training images"
-        )
+    cell = named(settings.cells, name, "implicit.vae_train: no cell")
+    arrays = read_arrays(run.inputs["images"])
+    images = unpacked(arrays, "train", run.device)
+    refuse_too_large(settings.batch, len(images), "implicit.vae_train")
     work = Work.in_module(__name__, settings, run, f"{dataset}-{name}")
     found = Learning(settings, dataset, cell, range(cell.seeds)).train(images, cell.rounds, work)
     records = settings.record_rounds * np.arange(1, found.values.shape[1] + 1)

@@ -47,8 +47,7 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame | dict[str, np.n
         infinity; `densities`: for each panel, as `<target>_<components>_<what>`, axes `z1`, `z2` and
         densities over them of the `target` and of the first seed's fits, `kl`, `vcd` and `alpha<alpha>`.
 
-    Raises:
-        UserError: a grid that is too coarse, or all members diverged.
+    UserError if a grid is too coarse, or all members diverged.
     """
     tables: list[pd.DataFrame] = []
     densities: dict[str, np.ndarray] = {}

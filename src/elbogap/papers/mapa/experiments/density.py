@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from elbogap.ensemble import fit, in_chunks, members_at_once
-from elbogap.errors import Unresolved, UserError
+from elbogap.errors import Unresolved, UserError, refuse_too_large
 from elbogap.inference.prior_recovery import gaussian_copula, whitened
 from elbogap.nn.mlp import MLP
 from elbogap.papers.mapa.distillation import Regression
@@ -35,9 +35,7 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame]:
         log p_GT(x) - log p(x), in nats; `selected` marks the best restart of a draw by `valid_loglik`. A
         model that diverged or is too steep to be integrated has log-likelihood -inf.
 
-    Raises:
-        UserError: models of different data sets, a minibatch larger than these, or no restart that converged.
-        OutOfTime: the time budget is spent.
+    UserError for models of different data sets, a minibatch larger than these, or no restart that converged.
     """
     truth = GroundTruth.load(run.keys["problem"], run.inputs["surrogate"])
     cells = {name: path for name, path in run.inputs.items() if name != "surrogate"}
@@ -79,10 +77,7 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame]:
 def distil(settings: Settings, run: Run, models: Sequence[Trained]) -> list[Trained]:
     """Decoders f_theta-dagger fitted to f(g(x_n)) at the fitted codes g_psi-dagger(x_n) (eq. 39 and 40)."""
     chosen, x = settings.distillation, [model.data_set()[1] for model in models]
-    if chosen.batch > len(x[0]):
-        raise UserError(
-            f"mapa.density.distillation: batch {chosen.batch} exceeds the {len(x[0])} training points"
-        )
+    refuse_too_large(chosen.batch, len(x[0]), "mapa.density.distillation", "training points")
     codes = [model.encode(data) for model, data in zip(models, x, strict=True)]
     gaussianised = [whitened(gaussian_copula(learned[:, 0]))[:, None] for learned in codes]
     outputs = [model.decode(learned) for model, learned in zip(models, codes, strict=True)]

@@ -11,8 +11,8 @@ import pandas as pd
 from scipy import stats
 from tqdm import tqdm
 
+from elbogap.config.base import Bootstrap as Settings
 from elbogap.papers.mapa.methods import METHODS, NETWORK, QUANTILE_MAP, STANDARD
-from elbogap.papers.mapa.settings import DensitySummary as Settings
 from elbogap.runtime import Run, numpy_generator
 from elbogap.tables import read_table
 

@@ -47,9 +47,7 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame]:
         `approximation_gap` = min over Gaussians q* of KL(q* || p(z|x)), one for each x; `amortisation_gap`,
         what remains. Gaps that a method has not are empty, and so are all of a model without integrals.
 
-    Raises:
-        UserError: no model of a cell was selected.
-        OutOfTime: the time budget is spent.
+    UserError if no model of a cell was selected.
     """
     truth = GroundTruth.load(run.keys["problem"], run.inputs["surrogate"])
     models = [model for of_cell in selected(truth, run, settings.cells) for model in of_cell]

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from elbogap import provenance
 from elbogap.ensemble import fit, in_chunks
-from elbogap.errors import UserError
+from elbogap.errors import refuse_too_large
 from elbogap.inference import noise
 from elbogap.inference.families.mixture import GaussianMixture
 from elbogap.inference.objectives.elbo import IWAE
@@ -50,16 +50,13 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame | dict[str, obje
         `timing`: wall seconds per model, and the `ratio` of protocol to quadrature. Models of one cell are
         fitted together, and divide that time, which is null where an earlier, stopped run did part of it.
 
-    Raises:
-        UserError: sizes that do not fit together, or no selected model of a cell and draw.
-        OutOfTime: the time budget is spent.
+    UserError for sizes that do not fit together, or a cell and draw without a selected model.
     """
     truth = GroundTruth.load(run.keys["problem"], run.inputs["surrogate"])
     draws, count = range(settings.draws), settings.test_points
     cells = selected(truth, run, settings.cells, draws)
     trained = of_the_same_data("protocol", [model for models in cells for model in models])
-    if settings.batch > trained.points:
-        raise UserError(f"mapa.protocol: batch {settings.batch} exceeds the {trained.points} training points")
+    refuse_too_large(settings.batch, trained.points, "mapa.protocol", "training points")
     x = [truth.data_set(trained.points, trained.seed, draw)[1] for draw in draws]
     test = [truth.data_set(count, trained.seed, draw, "test")[1] for draw in draws]
     of_truth = {"cell": GROUND_TRUTH, "method": GROUND_TRUTH, "S": None, "k_share": None}

@@ -25,8 +25,9 @@ def run(settings: Settings, run: Run) -> dict[str, dict[str, np.ndarray]]:
         `surrogate`: a stored network `decoder`, and `mse`, the mean of (f(z) - f_theta(z))^2, z ~ N(0, 1);
         UserError if that is not below the target.
     """
-    target = problem(run.keys["problem"])
-    generator = torch_generator(settings.seed, "mapa surrogate", target.name)
+    name = run.keys["problem"]
+    target = problem(name)
+    generator = torch_generator(settings.seed, "mapa surrogate", name)
     network = MLP(1, [1, *settings.hidden, 2], settings.activation, generator)
     nodes = prior_quantiles(settings.nodes)
     z = torch.from_numpy(nodes[None, :, None]).float()
@@ -37,7 +38,7 @@ def run(settings: Settings, run: Run) -> dict[str, dict[str, np.ndarray]]:
         optimiser, settings.learning_rate, total_steps=settings.steps, pct_start=0.05, final_div_factor=1e3
     )
     with spending("training"):
-        for _ in tqdm(range(settings.steps), desc=target.name, mininterval=5):
+        for _ in tqdm(range(settings.steps), desc=name, mininterval=5):
             descend((network(z) - x).square().mean() / scale, optimiser)
             schedule.step()
 
@@ -47,7 +48,7 @@ def run(settings: Settings, run: Run) -> dict[str, dict[str, np.ndarray]]:
     mse = np.mean((outputs - target.decoder(nodes)) ** 2)
     if not mse < settings.target_mse:
         raise UserError(
-            f"the surrogate of {target.name} has MSE {mse:.2e}, not below {settings.target_mse:g}; "
+            f"the surrogate of {name} has MSE {mse:.2e}, not below {settings.target_mse:g}; "
             "raise mapa.surrogate.steps or nodes"
         )
     return {"surrogate": Stored({"decoder": network}, {"mse": np.array(mse)}).to_arrays()}

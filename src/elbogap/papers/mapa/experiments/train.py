@@ -7,7 +7,7 @@ from itertools import product
 import numpy as np
 
 from elbogap.ensemble import Fit, fit, in_chunks, members_at_once
-from elbogap.errors import UserError
+from elbogap.errors import refuse_too_large
 from elbogap.nn.mlp import MLP
 from elbogap.nn.store import Stored
 from elbogap.papers.mapa.methods import Cell
@@ -26,12 +26,9 @@ def run(settings: Settings, run: Run) -> dict[str, dict[str, np.ndarray]]:
         means of the objective over each recorded stretch, in nats; `passes`, the mean number of points per
         step on which the decoder was evaluated, over the batch size.
 
-    Raises:
-        UserError: a minibatch larger than the training set, or a cell that is none.
-        OutOfTime: the time budget is spent.
+    UserError for a minibatch larger than the training set, or an unknown cell.
     """
-    if settings.batch > settings.points:
-        raise UserError(f"mapa.train: batch {settings.batch} exceeds the {settings.points} training points")
+    refuse_too_large(settings.batch, settings.points, "mapa.train", "training points")
     truth = GroundTruth.load(run.keys["problem"], run.inputs["surrogate"])
     cell = Cell.parse(run.keys["cell"])
     members = list(product(range(settings.draws), range(settings.restarts)))

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from elbogap.data.loaders import load
 from elbogap.ensemble import minibatches
-from elbogap.errors import UserError
+from elbogap.errors import refuse_too_large
 from elbogap.inference import noise
 from elbogap.inference.objectives.elbo import IWAE
 from elbogap.models.image_vae import initial_networks, log_joint, posterior
@@ -30,18 +30,15 @@ BETAS = (0.9, 0.999)
 def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame | dict[str, np.ndarray]]:
     """Train, and give the parameters (`parameters`) and the training curve (`curve`).
 
-    `train_iwae` is the mean IWAE bound with k draws over the steps up to `step`, in nats per image.
-
-    Raises:
-        UserError: a minibatch larger than the training set.
+    `train_iwae` is the mean IWAE bound with k draws over the steps up to `step`, in nats per image. UserError
+    for a minibatch larger than the training set.
     """
     data = load(run.inputs["data"])
     images = data.arrays["train"]
     chosen = numpy_generator(settings.seed, "qiw.mnist_train", "subset").permutation(len(images))
     images = torch.from_numpy(images[chosen[: settings.images]]).to(run.device, torch.float32)
+    refuse_too_large(settings.batch, len(images), "qiw.mnist_train")
     steps_per_epoch = len(images) // settings.batch
-    if not steps_per_epoch:
-        raise UserError(f"qiw.mnist_train: batch {settings.batch} exceeds the {len(images)} training images")
 
     stream = partial(torch_generator, settings.seed, "qiw.mnist_train")
     weights, generator = stream("weights"), stream("noise", device=run.device)

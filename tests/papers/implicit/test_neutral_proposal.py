@@ -9,9 +9,10 @@ from torch.distributions import MultivariateNormal
 
 from allowance import within
 from elbogap.densities import isotropic_gaussian_log_density, standard_gaussian_log_density
-from elbogap.evaluation.hmc_proposal import proposal
 from elbogap.evaluation.iw_svi import estimate
 from elbogap.inference.families.gaussian import DiagonalGaussian
+from elbogap.papers.implicit.experiments import vae_evaluate
+from elbogap.papers.implicit.settings import VaeEvaluate
 
 VARIANCE, PIXELS, LATENT, POINTS = 0.3, 6, 2, 30
 
@@ -36,13 +37,15 @@ def log_joint(z: Tensor) -> Tensor:
     return standard_gaussian_log_density(z) + isotropic_gaussian_log_density(X, z @ LOADINGS.T, VARIANCE)
 
 
-def proposed(
-    start: Tensor | None = None, *, kept: int = 400, widening: float = 1.2, floor: float = 1e-4
-) -> DiagonalGaussian:
-    return proposal(
-        log_joint, torch.zeros(POINTS, LATENT, dtype=torch.float64) if start is None else start,
-        burn_in=100, kept=kept, step_size=0.1, widening=widening, floor=floor, generator=generator(3),
-    )  # fmt: skip
+SETTINGS = VaeEvaluate(
+    burn_in=100, kept=400, widening=1.2, samples=1, own_samples=1, own_noises=1, rows=1, seed=0
+)  # fmt: skip
+
+
+def proposed(start: Tensor | None = None, **changes: float) -> DiagonalGaussian:
+    settings = SETTINGS.model_copy(update=changes)
+    first = torch.zeros(POINTS, LATENT, dtype=torch.float64) if start is None else start
+    return vae_evaluate.proposal(settings, log_joint, first, generator(3))
 
 
 def test_it_has_the_posteriors_mean_and_its_widened_deviation() -> None:
@@ -82,10 +85,11 @@ def test_it_depends_on_the_start_no_more_than_two_chains_differ() -> None:
     torch.testing.assert_close(*found, atol=0.05, rtol=0)
 
 
-def test_deviations_have_a_floor_and_are_then_widened() -> None:
+def test_deviations_have_a_floor_and_are_then_widened(monkeypatch: pytest.MonkeyPatch) -> None:
     plain, wide = proposed(kept=20, widening=1.0), proposed(kept=20, widening=3.0)
     torch.testing.assert_close(wide.log_variance, plain.log_variance + 2 * math.log(3))
-    floored = proposed(kept=20, widening=3.0, floor=0.25)
+    monkeypatch.setattr(vae_evaluate, "GAUSSIAN_FLOOR", 0.25)
+    floored = proposed(kept=20, widening=3.0)
     expected = plain.log_variance.exp().sqrt().clamp(min=0.25) * 3
     torch.testing.assert_close(floored.log_variance.exp().sqrt(), expected)
     assert (expected == 0.75).any()
@@ -102,9 +106,9 @@ def test_leading_axes_are_kept_and_each_chain_is_its_own(lead: tuple[int, ...]) 
         return torch.where(flat == 1, -5e-3 * z.square().sum(-1), log_joint(z))
 
     start = MEAN.expand(*lead, POINTS, LATENT)
-    arguments = {"burn_in": 50, "kept": 200, "step_size": 0.1, "widening": 1.0, "floor": 1e-4}
-    alike = proposal(log_joint, start, **arguments, generator=generator(7))
-    mixed = proposal(with_one_wide, start, **arguments, generator=generator(7))
+    alike, mixed = (
+        vae_evaluate.proposal(SETTINGS, joint, start, generator(7)) for joint in (log_joint, with_one_wide)
+    )
     assert mixed.mean.shape == mixed.log_variance.shape == (*lead, 1, POINTS, LATENT)
     torch.testing.assert_close(mixed.mean[..., 1:, :], alike.mean[..., 1:, :])
     torch.testing.assert_close(mixed.log_variance[..., 1:, :], alike.log_variance[..., 1:, :])

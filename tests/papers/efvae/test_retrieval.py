@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from elbogap.errors import UserError
-from elbogap.evaluation.retrieval import hamming_precision
+from elbogap.papers.efvae.experiments.newsgroups_summary import hamming_precision
 
 
 def made_up(bits: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
