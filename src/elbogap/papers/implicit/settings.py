@@ -67,7 +67,7 @@ class AdversarialGame(Section):
 
 
 class FiniteSample(Minibatches):
-    """A discriminator trained to the end on a finite sample, in many dimensions; batches are of each class."""
+    """A discriminator trained to the end on a finite sample, in many dimensions; batch is of each class."""
 
     at_most = (("batch", "points"),)
 

@@ -169,6 +169,31 @@ class AllTerms(TrainingSets):
 
 
 @dataclass(frozen=True)
+class Regression(TrainingSets):
+    """-|t_n - network(x_n)|^2 / (2 v) on minibatches, by which networks are distilled (eq. 39 and 40).
+
+    With x_n, z*_n and v = 1/2 it is the summand of eq. 39; with g_psi-dagger(x_n), f(g(x_n)) and the noise
+    variance it is that of eq. 40, the divergence of two Gaussians, in nats. Inputs x_n are `[M, N, I]`,
+    targets t_n `[M, N, O]`.
+    """
+
+    targets: Tensor
+
+    reported: ClassVar[tuple[str, ...]] = ()
+
+    def prepare(self, epoch: int) -> Batch:
+        """`inputs` `[M, K, B, I]` and `targets` `[M, K, B, O]` in the epoch's order."""
+        orders = torch.stack([minibatches(self.points, self.batch, stream(epoch)) for stream in self.streams])
+        rows = orders.to(self.x.device)
+        return {"inputs": rows_of(self.x, rows), "targets": rows_of(self.targets, rows)}
+
+    def value(self, networks: Mapping[str, Network], batch: Batch) -> Tensor:
+        """Mean over the minibatch, `[M]`; the network is the one named `network`."""
+        error = networks["network"](batch["inputs"]) - batch["targets"]
+        return -error.square().sum(-1).mean(-1) / (2 * self.noise_variance)
+
+
+@dataclass(frozen=True)
 class SomeTerms(AllTerms):
     """MAPA's bound: terms chosen by each member's proposal, networks run once per distinct point."""
 
