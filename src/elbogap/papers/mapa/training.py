@@ -72,6 +72,8 @@ class TrainingSets:
     batch: int
     streams: Sequence[Stream]
 
+    reported: ClassVar[tuple[str, ...]] = ()
+
     @property
     def points(self) -> int:
         """N."""
@@ -151,8 +153,6 @@ def proposal(truth: GroundTruth, cell: Cell, points: int, seed: int, draw: int) 
 class AllTerms(TrainingSets):
     """The empiricalised log-likelihood (eq. 6), all N terms of it: MAPA with k = N."""
 
-    reported: ClassVar[tuple[str, ...]] = ()
-
     def prepare(self, epoch: int) -> Batch:
         """Batches `x` `[M, K, B, 2]`, and all `points` at each step, `[M, K, N, 2]`."""
         rows = torch.stack([minibatches(self.points, self.batch, stream(epoch)) for stream in self.streams])
@@ -178,8 +178,6 @@ class Regression(TrainingSets):
     """
 
     targets: Tensor
-
-    reported: ClassVar[tuple[str, ...]] = ()
 
     def prepare(self, epoch: int) -> Batch:
         """`inputs` `[M, K, B, I]` and `targets` `[M, K, B, O]` in the epoch's order."""
