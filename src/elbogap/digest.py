@@ -32,20 +32,16 @@ class Source(NamedTuple):
 def code_digest(*modules: str) -> str:
     """The first 16 hex digits of the SHA-256 over the modules' import closure."""
     digest = hashlib.sha256()
-    for name, source in sorted(_closure(*modules).items()):
+    for name, source in sorted(closure(*modules).items()):
         digest.update(f"{name}\n{source.meaning}\n".encode())
     return digest.hexdigest()[:16]
 
 
-def closure(*modules: str) -> set[str]:
-    """The given modules and every module of this package that they import, directly or not.
+def closure(*modules: str) -> dict[str, Source]:
+    """The sources of the given modules and of all in this package that they import, directly or not.
 
     A package stands for its `__init__` module; the package's parents count too, as Python runs them.
     """
-    return set(_closure(*modules))
-
-
-def _closure(*modules: str) -> dict[str, Source]:
     found: dict[str, Source] = {}
     waiting = list(modules)
     while waiting:
@@ -67,7 +63,7 @@ def prepare_to_fork() -> None:
 def undeclared(*modules: str, ignore: frozenset[str] = frozenset()) -> set[str]:
     """Modules of this package that are loaded in this process but are not in the closure."""
     loaded = {name for name in sys.modules if name.split(".")[0] == PACKAGE}
-    return loaded - closure(*modules) - ignore
+    return loaded - closure(*modules).keys() - ignore
 
 
 def module_path(name: str) -> Path | None:

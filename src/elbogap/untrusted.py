@@ -40,11 +40,9 @@ def read(file: IO[bytes] | BufferedIOBase, most: int = MOST_BYTES) -> bytes:
 
 
 def member(archive: zipfile.ZipFile, name: str, most: int = MOST_BYTES) -> bytes:
-    """The bytes of a member of a zip archive.
+    """The bytes of a member of a zip archive; KeyError if there is no such member.
 
-    Raises:
-        ValueError: there are more than `most`, or they are packed by a method that cannot be stopped early.
-        KeyError: there is no such member.
+    ValueError if there are more than `most`, or they are packed by a method that cannot be stopped early.
     """
     if archive.getinfo(name).compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
         raise ValueError(f"{name} is packed by another method than deflate")

@@ -127,11 +127,8 @@ def _look(file: File, say: Say, blocked: Say) -> Located | None:
 def obtain(name: str, *, say: Say = complain) -> Found:
     """The verified files of a data set, brought into the cache where they were not there.
 
-    `say` tells of damaged files and of places that cannot be read or written.
-
-    Raises:
-        NotServed: no place serves it; the message lists everything that was tried.
-        UserError: no place serves it, but one cannot be read; or the cache cannot be written.
+    `say` tells of damaged files and of places that cannot be read or written. If no place serves it, the
+    NotServed lists everything that was tried; UserError if one could not be read, or the cache not written.
     """
     search = _Search(say)
     if found := local(name, say=search.reject, blocked=search.block):

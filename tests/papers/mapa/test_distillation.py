@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.distributions import Independent, Normal, kl_divergence
 
-from elbogap.papers.mapa.distillation import Regression
+from elbogap.papers.mapa.training import Regression
 from elbogap.runtime import torch_generator
 
 
@@ -17,7 +17,7 @@ def normal(*shape: int, seed: int = 0) -> Tensor:
 
 def regression(variance: float = 0.3) -> Regression:
     streams = [partial(torch_generator, 0, member) for member in range(2)]
-    return Regression(normal(2, 7, 1), normal(2, 7, 3, seed=1), variance, 3, streams)
+    return Regression(normal(2, 7, 1), variance, 3, streams, normal(2, 7, 3, seed=1))
 
 
 def test_an_epoch_of_a_regression_pairs_each_point_with_its_target_once() -> None:
@@ -28,10 +28,10 @@ def test_an_epoch_of_a_regression_pairs_each_point_with_its_target_once() -> Non
     assert not torch.equal(first["inputs"], second["inputs"])
     for member in range(2):
         points = first["inputs"][member].flatten()
-        rows = [objective.inputs[member].flatten().tolist().index(point) for point in points.tolist()]
+        rows = [objective.x[member].flatten().tolist().index(point) for point in points.tolist()]
         assert len(set(rows)) == 6
         torch.testing.assert_close(first["targets"][member].flatten(0, 1), objective.targets[member, rows])
-    alone = Regression(objective.inputs[1:], objective.targets[1:], 0.3, 3, objective.streams[1:])
+    alone = Regression(objective.x[1:], 0.3, 3, objective.streams[1:], objective.targets[1:])
     assert torch.equal(alone.prepare(0)["inputs"][0], first["inputs"][1])
 
 

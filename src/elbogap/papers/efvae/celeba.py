@@ -48,7 +48,7 @@ class Decoder(nn.Module):
         """Fresh pairs z `[B, L]` and x `[B, 3, S, S]`."""
         z = self.prior(count, random)
         mean = self.generator(z)
-        return z, mean + self.log_sigma.exp() * _noise(mean, random)
+        return z, mean + self.log_sigma.exp() * torch.randn(mean.shape, generator=random, device=mean.device)
 
     def to_arrays(self) -> dict[str, np.ndarray]:
         """Everything that :meth:`from_arrays` needs."""
@@ -66,15 +66,11 @@ def elbo_terms(decoder: Decoder, encoder: Encoder, x: Tensor, random: torch.Gene
     KL = 1/2 sum_l [m_l^2 + s_l^2 - 1 - 2 log s_l]. Both are in nats, `[2, B]`.
     """
     mean, log_scale = encoder.moments(x)
-    z = mean + log_scale.exp() * _noise(mean, random)
+    z = mean + log_scale.exp() * torch.randn(mean.shape, generator=random, device=mean.device)
     decoded = decoder.generator(z).flatten(1)
     log_likelihood = gaussian_log_density(x.flatten(1), decoded, 2 * decoder.log_sigma)
     kl = (0.5 * (mean.square() + (2 * log_scale).exp() - 1) - log_scale).sum(-1)
     return torch.stack([log_likelihood, kl])
-
-
-def _noise(like: Tensor, random: torch.Generator) -> Tensor:
-    return torch.randn(like.shape, generator=random, device=like.device)
 
 
 def adam(settings: ImageTraining, *networks: nn.Module) -> torch.optim.Adam:

@@ -18,7 +18,6 @@ from elbogap.tables import Arrays
 
 Look = dict[str, Any]
 
-PROBLEMS = synthetic.PRINTED
 LINEAR = 25  # nats around zero that the vertical axes of Figures 6 to 12 show linearly
 LEAST = 1e-3  # test divergences below, in nats, are shown linearly: estimates near zero can be negative
 
@@ -111,7 +110,7 @@ def fig02_summary(density: pd.DataFrame, passes: pd.DataFrame, training: pd.Data
 def fig03_density(density: pd.DataFrame) -> Figure:
     """Figure 3: test divergence against the number of samples."""
     figure, axes = plt.subplots(2, 3, figsize=(style.PAGE, 4.2))
-    for panel, problem in zip(axes.flat, PROBLEMS, strict=False):
+    for panel, problem in zip(axes.flat, synthetic.PRINTED, strict=False):
         _draw_density(panel, density, problem)
     axes.flat[-1].set_axis_off()
     axes.flat[-1].legend(handles=_handles(*_looks(density).values()), loc="center", handlelength=3)
@@ -236,9 +235,9 @@ def _passes(table: pd.DataFrame, label: str) -> Figure:
     }
     iwae = {"color": style.BLACK, "label": "IWAE"}
     size = (style.PAGE, 2.2 + 0.15 * -(-(2 + len(looks)) // 3))  # three columns of the legend
-    figure, axes = plt.subplots(1, len(PROBLEMS), figsize=size, sharex=True, sharey=True)
+    figure, axes = plt.subplots(1, len(synthetic.PRINTED), figsize=size, sharex=True, sharey=True)
     highest = table["passes_max"].max()
-    for panel, problem in zip(axes, PROBLEMS, strict=True):
+    for panel, problem in zip(axes, synthetic.PRINTED, strict=True):
         rows = mean[mean["problem"] == problem]
         panel.plot("S", "passes_per_point", data=rows[rows["method"] == "iwae"], **iwae)
         for key, curve in rows.groupby(["reading", "k_share"]):
@@ -353,9 +352,9 @@ def fig_gaps(gaps: pd.DataFrame) -> Figure:
     """Ours: what each bound loses against the likelihood; means over data sets, on lines of their range."""
     cells = gaps.drop_duplicates("cell")
     size = (style.PAGE, 1.1 + 0.27 * len(cells))
-    figure, axes = plt.subplots(1, len(PROBLEMS), figsize=size, sharex=True, sharey=True)
+    figure, axes = plt.subplots(1, len(synthetic.PRINTED), figsize=size, sharex=True, sharey=True)
     beside = np.linspace(-0.27, 0.27, len(GAPS))  # so that the gaps of a method do not hide each other
-    for panel, problem in zip(axes, PROBLEMS, strict=True):
+    for panel, problem in zip(axes, synthetic.PRINTED, strict=True):
         rows = gaps[gaps["problem"] == problem]
         for number, cell in enumerate(cells["cell"]):
             if number % 2:

@@ -129,10 +129,6 @@ class Gaps(OfCells, Seeded):
     samples: Count = setting("Monte-Carlo repetitions of bounds that sample.")
 
 
-class Gather(Section):
-    """One table from a table per problem; there is nothing to set."""
-
-
 class Nonidentifiability(Shown, Seeded):
     """Figures 11 and 12: two decoders of one distribution, and their posteriors under one MAPA."""
 
@@ -176,7 +172,7 @@ class MapaConfig(Section):
     density_summary: Bootstrap = setting("Tables of Figures 2 and 3.")
     protocol: Protocol = setting("Bias of the document's estimate of the likelihood.")
     gaps: Gaps = setting("Gap decomposition.")
-    gather: Gather = setting("Tables over all problems.")
+    gather: Section = setting("Tables over all problems; there is nothing to set.")
     nonidentifiability: Nonidentifiability = setting("Figures 11 and 12.")
     training_passes: TrainingPasses = setting("Counts of real training against Figures 4 and 5.")
     bound_identities: BoundIdentities = setting("Algebra of the bound.")

@@ -72,6 +72,8 @@ class TrainingSets:
     batch: int
     streams: Sequence[Stream]
 
+    reported: ClassVar[tuple[str, ...]] = ()
+
     @property
     def points(self) -> int:
         """N."""
@@ -151,8 +153,6 @@ def proposal(truth: GroundTruth, cell: Cell, points: int, seed: int, draw: int) 
 class AllTerms(TrainingSets):
     """The empiricalised log-likelihood (eq. 6), all N terms of it: MAPA with k = N."""
 
-    reported: ClassVar[tuple[str, ...]] = ()
-
     def prepare(self, epoch: int) -> Batch:
         """Batches `x` `[M, K, B, 2]`, and all `points` at each step, `[M, K, N, 2]`."""
         rows = torch.stack([minibatches(self.points, self.batch, stream(epoch)) for stream in self.streams])
@@ -166,6 +166,29 @@ class AllTerms(TrainingSets):
             square = square + (x.unsqueeze(-1) - mean.unsqueeze(-2)).square()
         constant = -0.5 * means.shape[-1] * math.log(2 * math.pi * variance) - math.log(self.points)
         return MAPA().at(-0.5 / variance * square, constant).mean()
+
+
+@dataclass(frozen=True)
+class Regression(TrainingSets):
+    """-|t_n - network(x_n)|^2 / (2 v) on minibatches, by which networks are distilled (eq. 39 and 40).
+
+    With x_n, z*_n and v = 1/2 it is the summand of eq. 39; with g_psi-dagger(x_n), f(g(x_n)) and the noise
+    variance it is that of eq. 40, the divergence of two Gaussians, in nats. Inputs x_n are `[M, N, I]`,
+    targets t_n `[M, N, O]`.
+    """
+
+    targets: Tensor
+
+    def prepare(self, epoch: int) -> Batch:
+        """`inputs` `[M, K, B, I]` and `targets` `[M, K, B, O]` in the epoch's order."""
+        orders = torch.stack([minibatches(self.points, self.batch, stream(epoch)) for stream in self.streams])
+        rows = orders.to(self.x.device)
+        return {"inputs": rows_of(self.x, rows), "targets": rows_of(self.targets, rows)}
+
+    def value(self, networks: Mapping[str, Network], batch: Batch) -> Tensor:
+        """Mean over the minibatch, `[M]`; the network is the one named `network`."""
+        error = networks["network"](batch["inputs"]) - batch["targets"]
+        return -error.square().sum(-1).mean(-1) / (2 * self.noise_variance)
 
 
 @dataclass(frozen=True)

@@ -39,6 +39,7 @@ DRAWS = 4  # words of a multinomial x
 SHEARED = ((1.5, 1.0), (0.0, 1.5))  # half the difference that each bit makes to the mean: not orthogonal
 VARIANCES = (4.0, 2.0, 0.7, 0.4, 0.3)  # of the linear Gaussian VAE's data along their principal axes
 LATENT = 2
+Row = dict[str, Any]
 
 
 def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame]:
@@ -61,9 +62,6 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame]:
         "bound": _bound(settings),
     }
     return {name: pd.DataFrame(map(_plain, rows)) for name, rows in tables.items()}
-
-
-Row = dict[str, Any]
 
 
 def _plain(row: Row) -> Row:

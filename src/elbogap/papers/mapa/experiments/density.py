@@ -17,10 +17,10 @@ from elbogap.ensemble import fit, in_chunks, members_at_once
 from elbogap.errors import Unresolved, UserError, refuse_too_large
 from elbogap.inference.prior_recovery import gaussian_copula, whitened
 from elbogap.nn.mlp import MLP
-from elbogap.papers.mapa.distillation import Regression
 from elbogap.papers.mapa.methods import NETWORK
 from elbogap.papers.mapa.model import GroundTruth, Trained, load, of_the_same_data
 from elbogap.papers.mapa.settings import Density as Settings
+from elbogap.papers.mapa.training import Regression
 from elbogap.runtime import Run, torch_generator
 from elbogap.training import Work, tabulate
 
@@ -92,7 +92,7 @@ def distil(settings: Settings, run: Run, models: Sequence[Trained]) -> list[Trai
         generators = [torch_generator(settings.seed, "mapa.density", "weights", *key) for key in keys]
         label = f"{problem}-{name}-{models[0].name}-{len(models)}"
         return fit(
-            Regression(inputs, on_device(targets), variance, chosen.batch, streams),
+            Regression(inputs, variance, chosen.batch, streams, on_device(targets)),
             {"network": MLP.independent(like.sizes, like.activation, generators)},
             epochs=chosen.epochs,
             learning_rate=chosen.learning_rate,

@@ -2,8 +2,8 @@
 
 import pandas as pd
 
+from elbogap.config.base import Section as Settings
 from elbogap.errors import UserError
-from elbogap.papers.mapa.settings import Gather as Settings
 from elbogap.runtime import Run
 from elbogap.tables import read_table
 

@@ -34,7 +34,6 @@ CHECKPOINT_SECONDS = 30.0
 ROWS = {"cpu": 2**17, "cuda": 2**23}  # network rows of the models that are fitted together in one step
 TERMS = {"cpu": 2**18, "cuda": 2**26}  # draws times components held in memory at once
 
-
 Case = tuple[Model, dict[str, Any]]
 """A model whose likelihood is estimated, and its columns: `cell`, or :data:`GROUND_TRUTH`, to `restart`."""
 

@@ -39,7 +39,6 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame | dict[str, np.n
     images = torch.from_numpy(images[chosen[: settings.images]]).to(run.device, torch.float32)
     refuse_too_large(settings.batch, len(images), "qiw.mnist_train")
     steps_per_epoch = len(images) // settings.batch
-
     stream = partial(torch_generator, settings.seed, "qiw.mnist_train")
     weights, generator = stream("weights"), stream("noise", device=run.device)
     hidden = settings.hidden
