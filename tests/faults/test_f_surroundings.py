@@ -82,7 +82,11 @@ def test_no_backend_of_the_environment_stops_a_figure(backend: str, tmp_path: Pa
 
 
 def test_a_line_with_other_letters_is_printed_in_an_ascii_locale(tmp_path: Path) -> None:
-    answer = elbogap("data", "table", folder=tmp_path, **ASCII)
+    program = "from elbogap.cli import main; main(['data', 'status']); print('Sam\\xe0')"
+    answer = subprocess.run(
+        [sys.executable, "-c", program], cwd=tmp_path, check=False, capture_output=True, encoding="ascii",
+        env=os.environ | {"PYTHONPATH": str(ROOT / "src"), "ELBOGAP_CACHE": str(tmp_path)} | ASCII,
+    )  # fmt: skip
     assert answer.returncode == 0, answer.stderr
     assert r"Sam\xe0" in answer.stdout
 
