@@ -7,6 +7,7 @@ rule claims_table:
         claim_files,
     output:
         csv="results/{scale}/claims.csv",
+        effects="results/{scale}/claims_effects.csv",
         html=report(
             "results/{scale}/claims.html",
             caption="../report/claims.rst",

@@ -1,20 +1,22 @@
-"""What a check finds in the rows of a tidy table: one function per kind, which decides one group of rows.
+"""What a check finds in the rows of a tidy table: one function per kind, which gives the effects of a group.
 
-A mean m is taken only over the levels of the `spread` columns. Rows that select, per and spread do not
-distinguish are an error, never a silent average; so are missing cells. Values that are not finite never hold.
-The spread is the standard deviation, over those levels, of the quantity that decides: the step of an
-ordering or trend, paired by level; the ratio; the value; or its distance to the bound.
+A mean is taken only over the levels of the `replicates` columns, and a difference of two cells is paired by
+them. Rows that select, per and replicates do not distinguish are an error, never a silent average; so are
+missing cells. Values that are not finite never hold.
 """
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from elbogap.claims import specification
-from elbogap.claims.specification import Check, Level, PublishedValue, number
+from elbogap.claims.intervals import Effect
+from elbogap.claims.specification import Check, Claim, Level, PublishedValue, number
 from elbogap.errors import UserError
 
 Key = tuple[Any, ...]
@@ -22,14 +24,12 @@ Key = tuple[Any, ...]
 
 @dataclass(frozen=True)
 class Finding:
-    """The outcome of a check, described by the cell that decided it."""
+    """What decides a claim in one group."""
 
-    holds: bool  # in every group
+    group: str  # values of the columns `per` and of the reference's keys
+    effects: tuple[Effect, ...]
     measured: str  # a plain number where one number decides
-    spread: float | None  # standard deviation over the levels of the spread columns; None with fewer than two
-    detail: str  # which cell decided, and what it had to satisfy
-    margin: float  # distance to failure, negative when failed, NaN when a measured value is not finite
-    published: PublishedValue | None = None  # with which the deciding cell was compared
+    published: PublishedValue | None = None  # with which the group was compared
 
 
 @dataclass(frozen=True)
@@ -42,11 +42,31 @@ class Reference:
 
 @dataclass(frozen=True)
 class Group:
-    """Rows in which a check must hold, the columns that number their replicates, and the published value."""
+    """Rows in which a check must hold, how they tell what chance may do, and the published value."""
 
     rows: pd.DataFrame
-    spread: tuple[str, ...]
+    claim: Claim
+    tolerance: float
     published: PublishedValue | None
+
+    def effect(self, name: str, values: np.ndarray, error: float | None, **limits: Any) -> Effect:
+        """An effect by its replicates `[R]`: NaN if any number of the group is not finite."""
+        finite = np.isfinite(self.rows[list(self.claim.check.numbers())].to_numpy(float)).all()
+        return Effect(name, values if finite else np.full(1, np.nan), error=error, **limits)
+
+    def errors(self, rows: pd.DataFrame) -> list[float | None]:
+        """The standard error of each row: 0 for exact numbers, None where replicates have to tell."""
+        if self.claim.standard_error:
+            return rows[self.claim.standard_error].tolist()
+        return [0.0 if self.claim.exact else None] * len(rows)
+
+    def cells(
+        self, metric: str, column: str, levels: Sequence[Level]
+    ) -> tuple[np.ndarray, list[float | None]]:
+        """:meth:`grid` and the standard error of each level."""
+        grid = self.grid(metric, column, levels)
+        by_level = self.rows.drop_duplicates(column).set_index(column).loc[list(levels)]
+        return grid, self.errors(by_level)
 
     def grid(self, metric: str, column: str, levels: Sequence[Level]) -> np.ndarray:
         """The metric as an array [levels of spread, levels of a column]; every cell has exactly one row."""
@@ -55,123 +75,137 @@ class Group:
         for j, level in enumerate(levels):
             if j not in position:
                 raise UserError(f"no row with {column}={level}")
-        _require_told_apart(rows, (*self.spread, column))
+        _require_told_apart(rows, (*self.claim.replicates, column))
         replicate = np.zeros_like(position)
-        if self.spread:
-            replicate = rows.groupby(list(self.spread), sort=False, dropna=False).ngroup().to_numpy()
+        if self.claim.replicates:
+            replicate = (
+                rows.groupby(list(self.claim.replicates), sort=False, dropna=False).ngroup().to_numpy()
+            )
         grid = np.empty((replicate.max() + 1, len(levels)))
         if len(rows) < grid.size:
-            raise UserError(f"some level of {', '.join(self.spread)} lacks a row for some {column}")
+            raise UserError(f"some level of {', '.join(self.claim.replicates)} lacks a row for some {column}")
         grid[replicate, position] = rows[metric]
         return grid
 
 
 @np.errstate(divide="ignore", invalid="ignore", over="ignore")  # what is not finite never holds
-def find(
-    rows: pd.DataFrame, check: Check, tolerance: float, spread: Sequence[str], reference: Reference
-) -> Finding:
-    """What a check finds in the group of `per`, and of the reference's keys, that is nearest to failure.
+def find(rows: pd.DataFrame, claim: Claim, tolerance: float, reference: Reference) -> list[Finding]:
+    """What a claim's check finds in each group of `per` and of the reference's keys.
 
-    Measured cells without a published value are of no concern here; the reverse is an error. UserError if a
-    column, a level, a cell or the row of a published value is missing, a column that is compared is not of
-    numbers, a cell has several rows, or a trend has fewer than two points.
+    Measured cells without a published value are of no concern here; the reverse is an error.
+
+    Raises:
+        UserError: a column, a level, a cell or the row of a published value is missing, a column that is
+            compared is not of numbers, a cell has several rows, or a trend has fewer than two points.
     """
-    columns = (*reference.by, *check.per)
-    require_columns(rows, (*check.numbers(), *check.keys(), *columns, *spread), after=" in the table")
-    for column in check.numbers():
+    check, columns = claim.check, (*reference.by, *claim.check.per)
+    needed = (*claim.numbers(), *check.keys(), *columns, *claim.replicates)
+    require_columns(rows, needed, after=" in the table")
+    for column in claim.numbers():
         if not pd.api.types.is_numeric_dtype(rows[column]):
             raise UserError(f"column '{column}' is not of numbers")
     findings, missing = [], dict(reference.values)
     for key, group in rows.groupby(list(columns), sort=False, dropna=False) if columns else [((), rows)]:
-        cell, where = key[: len(reference.by)], f"{_name(columns, key)}: " if columns else ""
+        cell, name = key[: len(reference.by)], _name(columns, key)
         if cell not in reference.values:
             continue
         missing.pop(cell, None)
         published = reference.values[cell]
         try:
-            finding = KINDS[type(check)](Group(group, tuple(spread), published), check, tolerance)
+            found = KINDS[type(check)](Group(group, claim, tolerance, published), check)
         except UserError as error:
-            raise UserError(f"{where}{error}") from error
-        findings.append(replace(finding, detail=f"{where}{finding.detail}", published=published))
+            raise UserError(f"{name}: {error}" if name else str(error)) from error
+        findings.append(replace(found, group=name, published=published))
     for cell in missing:
         raise UserError(f"no measured row for the published {_name(reference.by, cell)}")
-    worst = findings[int(np.argmin([finding.margin for finding in findings]))]  # NaN before every number
-    of_several = f" (decisive of {len(findings)} groups)" if len(findings) > 1 else ""
-    return replace(worst, detail=f"{worst.detail}{of_several}")
+    return findings
 
 
-def _ordering(group: Group, check: specification.Ordering, tolerance: float) -> Finding:
+def _ordering(group: Group, check: specification.Ordering) -> Finding:
     """`m(b) - m(a) > tolerance` for neighbours a, b of the order."""
-    grid = group.grid(check.metric, check.column, check.order)
-    j, steps = _worst_step(grid)
-    measured = ", ".join(f"{a} {number(m)}" for a, m in zip(check.order, grid.mean(axis=0), strict=True))
-    step = f"{check.order[j + 1]} - {check.order[j]} = {number(steps.mean())}"
-    detail = f"{step}, must exceed {number(tolerance)}"
-    finding = _finding(grid, steps.mean() - tolerance, measured, steps, detail)
-    return replace(finding, holds=finding.margin > 0)
+    grid, errors = group.cells(check.metric, check.column, check.order)
+    steps = [
+        group.effect(f"{b} - {a}", step, _of_difference(*error), low=group.tolerance, strict=True)
+        for (a, b), error, step in zip(
+            pairwise(check.order), pairwise(errors), np.diff(grid, axis=1).T, strict=True
+        )
+    ]
+    means = zip(check.order, grid.mean(axis=0), strict=True)
+    return Finding("", tuple(steps), ", ".join(f"{level} {number(mean)}" for level, mean in means))
 
 
-def _value(group: Group, check: specification.Value, tolerance: float) -> Finding:
+def _value(group: Group, check: specification.Value) -> Finding:
     """`|m - published| <= tolerance`, times `|published|` if relative."""
     assert group.published is not None  # the specification refuses a value check without a published value
-    _require_told_apart(group.rows, group.spread)
+    _require_told_apart(group.rows, group.claim.replicates)
     values, target = group.rows[check.metric].to_numpy(float), group.published.value
-    error = abs(values.mean() - target)
-    allowed = tolerance * abs(target) if check.relative else tolerance
-    detail = f"differs by {number(error)}, may by {number(allowed)}"
-    return _finding(values, allowed - error, number(values.mean()), values, detail)
+    allowed = group.tolerance * abs(target) if check.relative else group.tolerance
+    error = group.errors(group.rows)[0]
+    effect = group.effect(check.metric, values, error, low=target - allowed, high=target + allowed)
+    return Finding("", (effect,), number(values.mean()))
 
 
-def _ratio(group: Group, check: specification.Ratio, tolerance: float) -> Finding:
-    """`low - tolerance <= m(numerator) / m(denominator) <= high + tolerance`, a ratio of means."""
-    low = -np.inf if check.low is None else check.low
-    high = np.inf if check.high is None else check.high
-    grid = group.grid(check.metric, check.column, (check.numerator, check.denominator))
-    over, under = grid.mean(axis=0)
-    ratio = np.divide(over, under)
-    margin = min(ratio - low, high - ratio) + tolerance
-    limits = f"from {number(low)} to {number(high)} up to {number(tolerance)}"
-    detail = f"{check.numerator} {number(over)} / {check.denominator} {number(under)}, must be {limits}"
-    return _finding(np.append(grid, ratio), margin, number(ratio), grid[:, 0] / grid[:, 1], detail)
+def _ratio(group: Group, check: specification.Ratio) -> Finding:
+    """`low - tolerance <= m(numerator) / m(denominator) <= high + tolerance`, a ratio of means.
+
+    Its replicates are those of the ratio's linear approximation, whose mean it is (delta method).
+    """
+    low = -math.inf if check.low is None else check.low - group.tolerance
+    high = math.inf if check.high is None else check.high + group.tolerance
+    levels = (check.numerator, check.denominator)
+    grid, errors = group.cells(check.metric, check.column, levels)
+    over, under = grid.T
+    ratio = np.divide(over.mean(), under.mean())
+    values = ratio + (over - ratio * under) / under.mean()
+    error = None if errors[0] is None else math.hypot(errors[0], ratio * errors[1]) / abs(under.mean())
+    effect = group.effect(f"{check.numerator} / {check.denominator}", values, error, low=low, high=high)
+    return Finding("", (effect,), number(ratio))
 
 
-def _monotone(group: Group, check: specification.Monotone, tolerance: float) -> Finding:
+def _monotone(group: Group, check: specification.Monotone) -> Finding:
     """`±(m(t_{i+1}) - m(t_i)) >= -tolerance` along sorted t."""
     if group.rows[check.along].isna().any():
         raise UserError(f"column '{check.along}' has rows without a number, a trend cannot be followed")
     points = np.unique(group.rows[check.along])
     if len(points) < 2:
         raise UserError(f"a trend along '{check.along}' needs two points, the table has {len(points)}")
-    sign = 1.0 if check.direction == "increasing" else -1.0
-    grid = group.grid(check.metric, check.along, points.tolist())
-    j, steps = _worst_step(grid, sign)
+    grid, errors = group.cells(check.metric, check.along, points.tolist())
+    side = {"low": -group.tolerance} if check.direction == "increasing" else {"high": group.tolerance}
+    steps = [
+        group.effect(
+            f"step from {check.along} {number(a)} to {number(b)}", step, _of_difference(*error), **side
+        )
+        for (a, b), error, step in zip(
+            pairwise(points), pairwise(errors), np.diff(grid, axis=1).T, strict=True
+        )
+    ]
     means = [number(mean) for mean in grid.mean(axis=0)]
-    measured = ", ".join(means if len(means) <= 6 else [*means[:3], "...", *means[-3:]])
-    step = f"step {number(steps.mean())} from {check.along} {number(points[j])} to {number(points[j + 1])}"
-    detail = f"{step}, must be {check.direction} up to {number(tolerance)}"
-    return _finding(grid, sign * steps.mean() + tolerance, measured, steps, detail)
+    return Finding(
+        "", tuple(steps), ", ".join(means if len(means) <= 6 else [*means[:3], "...", *means[-3:]])
+    )
 
 
-def _bound(group: Group, check: specification.Bound, tolerance: float) -> Finding:
-    """`lower - tolerance <= m <= upper + tolerance`; without `spread`, of every row."""
-    averaged, values = bool(group.spread), group.rows[check.metric].to_numpy(float)
+def _bound(group: Group, check: specification.Bound) -> Finding:
+    """`lower - tolerance <= m <= upper + tolerance`; without replicates, of the row nearest to each limit."""
+    averaged, metric = bool(group.claim.replicates), group.rows[check.metric].to_numpy(float)
     if averaged:
-        _require_told_apart(group.rows, group.spread)
-    slacks = {
-        side: sign * (values - (group.rows[limit].to_numpy(float) if isinstance(limit, str) else limit))
-        for side, sign, limit in (("lower", 1, check.lower), ("upper", -1, check.upper))
-        if limit is not None
-    }
-    cells = {side: slack.mean(keepdims=True) if averaged else slack for side, slack in slacks.items()}
-    side = min(cells, key=lambda side: np.nan_to_num(cells[side].min(), nan=-np.inf))
-    j = int(np.argmin(cells[side]))
-    slack, measured = cells[side][j], values.mean() if averaged else values[j]
-    limit = measured - slack if side == "lower" else measured + slack
-    line = "" if averaged else f"line {group.rows.index[j] + 2} of the table: "
-    detail = f"{line}{side} bound {number(limit)} up to {number(tolerance)}"
-    used = group.rows[list(check.numbers())].to_numpy(float)
-    deciding = slacks[side] if averaged else np.empty(0)
-    return _finding(used, slack + tolerance, number(measured), deciding, detail)
+        _require_told_apart(group.rows, group.claim.replicates)
+    effects = []
+    for side, limit, sign in (("low", check.lower, 1), ("high", check.upper, -1)):
+        if limit is None:
+            continue
+        values, name = metric, check.metric
+        if isinstance(limit, str):
+            values, name = metric - group.rows[limit].to_numpy(float), f"{check.metric} - {limit}"
+        error = group.errors(group.rows)[0]
+        if not averaged:
+            nearest = int(np.argmin(sign * values))  # NaN before every number
+            values, error = values[nearest : nearest + 1], group.errors(group.rows)[nearest]
+            name += f", line {group.rows.index[nearest] + 2} of the table"
+        threshold = (0.0 if isinstance(limit, str) else limit) - sign * group.tolerance
+        effects.append(group.effect(name, values, error, **{side: threshold}))
+    worst = min(effects, key=lambda effect: np.nan_to_num(effect.margin, nan=-math.inf))
+    return Finding("", tuple(effects), number(worst.values.mean()))
 
 
 KINDS: Mapping[type[Check], Callable[..., Finding]] = {
@@ -183,19 +217,9 @@ KINDS: Mapping[type[Check], Callable[..., Finding]] = {
 }
 
 
-def _worst_step(grid: np.ndarray, sign: float = 1.0) -> tuple[int, np.ndarray]:
-    """The step between neighbouring columns whose mean times `sign` is smallest: its index and values."""
-    steps = np.diff(grid, axis=1)
-    j = int(np.argmin(sign * steps.mean(axis=0)))
-    return j, steps[:, j]
-
-
-def _finding(cells: np.ndarray, margin: float, measured: str, deciding: np.ndarray, detail: str) -> Finding:
-    """A finding that holds by its margin and only if every value is finite."""
-    if not np.isfinite(cells).all():
-        margin, detail = np.nan, f"{detail}; a measured value is not finite"
-    spread = float(np.std(deciding, ddof=1)) if len(deciding) > 1 else None
-    return Finding(bool(margin >= 0), measured, spread, detail, float(margin))
+def _of_difference(a: float | None, b: float | None) -> float | None:
+    """The standard error of a difference of independent means."""
+    return None if a is None or b is None else math.hypot(a, b)
 
 
 def require_columns(rows: pd.DataFrame, columns: Iterable[str], before: str = "", after: str = "") -> None:

@@ -17,10 +17,10 @@ def register(commands: Any) -> None:
     add("--results", type=Path, default=Path("results"), help="folder of results (results)")
     add("--paper", type=Path, default=Path("paper"), help="folder of the documents' texts (paper)")
     add("--partial", action="store_true", help="a claim whose table is not made yet is not assessed")
-    add("--outputs", nargs=2, required=True, metavar=("csv=FILE", "html=FILE"))
+    add("--outputs", nargs=3, required=True, metavar=("csv=FILE", "effects=FILE", "html=FILE"))
     decide.set_defaults(call=_claims)
 
-    help = "end with status 1 if a required claim is not reproduced"
+    help = "end with status 1 if a required claim is contradicted"
     check = commands.add_parser("claims-check", help=help)
     check.add_argument("file", type=Path, help="the table that the claims command wrote")
     check.set_defaults(call=_check)
@@ -28,7 +28,7 @@ def register(commands: Any) -> None:
     help = "decide all claims again from the recorded tables, and compare with the recorded verdicts"
     verify = commands.add_parser("verify", help=help)
     verify.add_argument("--project", type=Path, help="the checkout; default: the one of this package")
-    verify.add_argument("--failed", action="store_true", help="list the claims that are not reproduced")
+    verify.add_argument("--failed", action="store_true", help="list the claims that are contradicted")
     verify.set_defaults(call=_verify)
 
 
@@ -39,9 +39,9 @@ def _claims(options: argparse.Namespace) -> None:
 
     from elbogap.claims.decide import decide
 
-    outputs = words.outputs(options.outputs, "csv", "html")
+    outputs = words.outputs(options.outputs, "csv", "effects", "html")
     verdicts = decide(options.scale, options.results, options.paper, outputs, partial=options.partial)
-    colours = {"reproduced": "blue", "not reproduced": "bold red", "not assessed": "dim"}
+    colours = {"reproduced": "blue", "contradicted": "bold red", "undecided": "yellow", "not assessed": "dim"}
     columns = ["id", "verdict", "criterion", "measured", "published"]
     table = Table(*columns, title=f"Claims at scale {options.scale}")
     for row in verdicts[columns].itertuples(index=False):
@@ -60,13 +60,13 @@ def _check(options: argparse.Namespace) -> int:
 
 def _verify(options: argparse.Namespace) -> int:
     from elbogap.claims.decide import verify
-    from elbogap.claims.engine import NOT_REPRODUCED
+    from elbogap.claims.intervals import CONTRADICTED
     from elbogap.places import Places
 
     def say(line: str, verdicts: Any) -> None:
         print(line)
         for row in verdicts.itertuples():
-            if options.failed and row.verdict == NOT_REPRODUCED:
+            if options.failed and row.verdict == CONTRADICTED:
                 print(f"  {row.id}: {row.statement}")
                 print(f"    {row.criterion}; measured {row.measured} ({row.detail})")
 

@@ -10,7 +10,8 @@ import pandas as pd
 
 from elbogap import checksums, provenance, tables
 from elbogap.claims import engine, specification
-from elbogap.claims.engine import NOT_ASSESSED, NOT_REPRODUCED, REPRODUCED
+from elbogap.claims.engine import NOT_ASSESSED
+from elbogap.claims.intervals import CONTRADICTED, REPRODUCED, UNDECIDED
 from elbogap.errors import UserError
 from elbogap.places import Places
 
@@ -19,7 +20,8 @@ _NUMBER = re.compile(r"(-?\d+(?:\.\d+)?(?:e[-+]\d+)?)")
 # Sign, text colour and background: blue and vermilion differ under all common colour-vision deficiencies.
 LOOKS = {
     REPRODUCED: ("✓", "#ffffff", "#005a8c"),
-    NOT_REPRODUCED: ("✗", "#ffffff", "#a84300"),
+    CONTRADICTED: ("✗", "#ffffff", "#a84300"),
+    UNDECIDED: ("?", "#1a1a1a", "#f0e442"),
     NOT_ASSESSED: ("–", "#333333", "#e3e3e3"),
 }
 
@@ -27,7 +29,7 @@ LOOKS = {
 def decide(
     scale: str, results: Path, paper: Path, outputs: Mapping[str, Path], *, partial: bool
 ) -> pd.DataFrame:
-    """The verdicts (:func:`engine.assess_all`), also written to the outputs `csv` and `html` as far as given.
+    """The verdicts (:func:`engine.assess_all`), also written to the outputs `csv`, `effects` and `html`.
 
     UserError if there are no claims in `paper`, or one cannot be decided.
     """
@@ -36,19 +38,27 @@ def decide(
         raise UserError(f"{paper}: no claims here; they are files <document>/claims.yaml")
     needed = map(Path, specification.tables_needed(paper, scale, results))
     digests = {str(path): provenance.verify(path) for path in needed if path.is_file()}
-    verdicts = engine.assess_all(claims, scale, results, paper, partial=partial)
+    verdicts, effects = engine.assess_all(claims, scale, results, paper, partial=partial)
     texts = {text: checksums.sha256(Path(text)) for text in specification.texts_needed(paper, scale)}
     source = provenance.source(__name__)
     record = provenance.collect(source=source, scale=scale, inputs=digests | texts)
     writers = {
         "csv": lambda path: tables.save(verdicts, path),
-        "html": lambda path: path.write_text(page(verdicts, scale), encoding="utf-8"),
+        "effects": lambda path: tables.save(effects, path),
+        "html": lambda path: path.write_text(page(verdicts, effects, scale), encoding="utf-8"),
     }
     provenance.publish(record, {path: writers[kind] for kind, path in outputs.items()})
     return verdicts
 
 
-def page(verdicts: pd.DataFrame, scale: str) -> str:
+def summary(verdicts: pd.DataFrame) -> pd.DataFrame:
+    """How many claims of each nature, document by document, have each verdict; findings of our own apart."""
+    kind = verdicts["nature"].where(verdicts["origin"] == "document", verdicts["nature"] + " (ours)")
+    counts = pd.crosstab([verdicts["document"], kind.rename("nature")], verdicts["verdict"])
+    return counts.reindex(columns=list(engine.VERDICTS), fill_value=0).reset_index()
+
+
+def page(verdicts: pd.DataFrame, effects: pd.DataFrame, scale: str) -> str:
     """One self-contained HTML page, grouped by document; all text is escaped."""
     loader = jinja2.FileSystemLoader(Path(__file__).parent)
     environment = jinja2.Environment(
@@ -57,7 +67,8 @@ def page(verdicts: pd.DataFrame, scale: str) -> str:
     return environment.get_template("page.html.jinja").render(
         scale=scale,
         looks=LOOKS,
-        counts={verdict: (verdicts["verdict"] == verdict).sum() for verdict in LOOKS},
+        summary=summary(verdicts).to_dict("records"),
+        effects={claim: rows.to_dict("records") for claim, rows in effects.groupby("id")},
         documents={key: rows.to_dict("records") for key, rows in verdicts.groupby("document", sort=False)},
     )
 
@@ -82,7 +93,7 @@ def verify(places: Places, say: Callable[[str, pd.DataFrame], object]) -> list[s
         problems += checksums.mismatches(places.recorded_figures(scale))
         try:
             then = engine.read_verdicts(places.recorded_results(scale) / "claims.csv")
-            now = engine.assess_all(claims, scale, places.recorded, places.paper, partial=True)
+            now, _ = engine.assess_all(claims, scale, places.recorded, places.paper, partial=True)
         except UserError as error:
             problems.append(f"{scale}: {error}")
             continue

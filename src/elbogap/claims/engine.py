@@ -1,90 +1,186 @@
-"""From claims and tables to verdicts: reproduced, not reproduced, or not assessed."""
+"""From claims and tables to verdicts: reproduced, contradicted, undecided, or not assessed.
+
+A group of rows is contradicted if any of its effects is, and holds if all of them do. A statement about all
+groups is contradicted by one of them and reproduced by all; one about most groups needs more than half.
+"""
 
 import functools
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, get_args
 
+import numpy as np
 import pandas as pd
 from pydantic import ValidationError
 
 from elbogap import tables
-from elbogap.claims import checks, specification
+from elbogap.claims import checks, intervals, specification
 from elbogap.claims.checks import Finding, Reference, require_columns
-from elbogap.claims.specification import AtScale, Claim, PublishedFile, PublishedValue, Status, number
+from elbogap.claims.intervals import CONTRADICTED, REPRODUCED, UNDECIDED, Effect
+from elbogap.claims.specification import AtScale, Claim, PublishedFile, PublishedValue, Rule, Status, number
 from elbogap.errors import UserError
 
-REPRODUCED, NOT_REPRODUCED, NOT_ASSESSED = VERDICTS = ("reproduced", "not reproduced", "not assessed")
+NOT_ASSESSED = "not assessed"
+WORST_FIRST = (CONTRADICTED, UNDECIDED, REPRODUCED)
+VERDICTS = (REPRODUCED, CONTRADICTED, UNDECIDED, NOT_ASSESSED)
 
 COLUMNS = [
-    "id", "document", "item", "statement", "kind", "scale", "status", "verdict", "criterion", "measured",
-    "spread", "published", "source", "tolerance", "detail", "note",
+    "id", "document", "item", "statement", "kind", "nature", "origin", "scale", "status", "verdict",
+    "criterion", "measured", "effect", "ci_low", "ci_high", "replicates", "needed", "holding", "contradicted", "undecided",
+    "published", "source", "tolerance", "detail", "note",
 ]  # fmt: skip
 """Of the table of verdicts, `results/<scale>/claims.csv`; a number that does not apply is NaN."""
-TYPES = dict.fromkeys(COLUMNS, str) | dict.fromkeys(("spread", "tolerance"), float)
-Outcome = tuple[str, str, Finding | None]
-"""The verdict, the detail of its row, and what the check found, if it was looked for."""
+NUMBERS = (
+    "effect", "ci_low", "ci_high", "replicates", "needed", "holding", "contradicted", "undecided", "tolerance"
+)  # fmt: skip
+TYPES = dict.fromkeys(COLUMNS, str) | dict.fromkeys(NUMBERS, float)
+
+EFFECTS = [
+    "id", "group", "effect", "value", "ci_low", "ci_high", "at_least", "at_most", "replicates", "spread",
+    "verdict", "needed",
+]  # fmt: skip
+"""Of the table of effects, `results/<scale>/claims_effects.csv`: what decides each group of each claim."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a claim: its verdict, the effects by group, and the finding that decided."""
+
+    verdict: str
+    detail: str
+    effects: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=EFFECTS[1:]))
+    deciding: Finding | None = None
 
 
 def assess_all(
     claims: specification.Claims, scale: str, results: Path, paper: Path, *, partial: bool = False
-) -> pd.DataFrame:
-    """The verdicts of all claims on the tables in `results/<scale>`, one row each.
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The verdicts of all claims on the tables in `results/<scale>`, a row each, and their effects.
 
-    UserError, which names the claim, if it, its table (if missing: unless the run is `partial`) or its
-    published file is broken.
+    Raises:
+        UserError: a claim cannot be decided because it, its table (if missing: unless the run is `partial`)
+            or its published file is broken; the message names the claim.
     """
     read = functools.cache(tables.read_table)
-    verdicts = []
+    verdicts, effects = [], [pd.DataFrame(columns=EFFECTS)]
     for document, claim in claims:
         asked, table = claim.at(scale), results / scale / claim.table
-        outcome: Outcome = NOT_ASSESSED, "its table is not made at this scale yet", None
+        outcome = Outcome(NOT_ASSESSED, "its table is not made at this scale yet")
         try:
             if table.is_file() or not partial:
                 published = specification.published_folder(paper, document)
                 outcome = _decide(claim, asked, table, published, read)
         except UserError as error:
             raise UserError(f"claim {claim.id}: {error}") from error
-        verdicts.append({"document": document, "scale": scale, **_row(claim, asked, *outcome)})
-    return pd.DataFrame(verdicts, columns=COLUMNS).astype(TYPES)
+        verdicts.append({"document": document, "scale": scale, **_row(claim, asked, outcome)})
+        if len(outcome.effects):
+            effects.append(outcome.effects.assign(id=claim.id)[EFFECTS])
+    return pd.DataFrame(verdicts, columns=COLUMNS).astype(TYPES), pd.concat(effects, ignore_index=True)
 
 
 def _decide(
     claim: Claim, asked: AtScale, table: Path, published: Path, read: Callable[[Path], pd.DataFrame]
 ) -> Outcome:
     if asked.status == "skip":
-        return NOT_ASSESSED, "skipped at this scale", None
+        return Outcome(NOT_ASSESSED, "skipped at this scale")
     whole = read(table)
     try:
         rows, reference = select(whole, claim), reference_of(claim, published)
-        finding = checks.find(rows, claim.check, asked.tolerance or 0.0, claim.spread, reference)
+        findings = checks.find(rows, claim, asked.tolerance or 0.0, reference)
     except UserError as error:
         if asked.tolerance is not None:
             raise
-        return NOT_ASSESSED, str(error), None  # a scale of the user's own may lack what the claim is about
+        return Outcome(NOT_ASSESSED, str(error))  # a scale of the user's own may lack what the claim is about
+    outcome = judged(findings, claim.rule)
     if asked.tolerance is None:
-        return NOT_ASSESSED, "claims ask nothing of this scale", finding
+        return replace(outcome, verdict=NOT_ASSESSED, detail="claims ask nothing of this scale")
     if tables.rests_on_stand_in(rows):
-        return NOT_ASSESSED, "rests on stand-in data", finding
-    return REPRODUCED if finding.holds else NOT_REPRODUCED, finding.detail, finding
+        return replace(outcome, verdict=NOT_ASSESSED, detail="rests on stand-in data")
+    return outcome
 
 
-def _row(claim: Claim, asked: AtScale, verdict: str, detail: str, finding: Finding | None) -> dict[str, Any]:
+def judged(findings: Sequence[Finding], rule: Rule) -> Outcome:
+    """The verdict of a claim on what was found in its groups."""
+    pairs = [(finding, effect) for finding in findings for effect in finding.effects]
+    effects = pd.DataFrame([_effect(finding, effect) for finding, effect in pairs])
+    effects["verdict"] = intervals.verdicts([effect for _, effect in pairs])
+    severity = effects["verdict"].map(list(WORST_FIRST).index)
+    by_group = severity.groupby(effects["group"], sort=False).min().map(dict(enumerate(WORST_FIRST)))
+    counts = {word: int((by_group == word).sum()) for word in WORST_FIRST}
+    enough = len(by_group) if rule == "all" else len(by_group) // 2 + 1
+    if counts[CONTRADICTED] > len(by_group) - enough:
+        verdict = CONTRADICTED
+    else:
+        verdict = REPRODUCED if counts[REPRODUCED] >= enough else UNDECIDED
+    margins = np.nan_to_num([effect.margin for _, effect in pairs], nan=-math.inf)
+    finding, effect = pairs[np.lexsort((margins, severity))[0]]
+    return Outcome(verdict, _detail(finding, effect, counts), effects, replace(finding, effects=(effect,)))
+
+
+def _effect(finding: Finding, effect: Effect) -> dict[str, Any]:
+    low, high = effect.interval()
+    return {
+        "group": finding.group,
+        "effect": effect.name,
+        "value": effect.mean,
+        "ci_low": low,
+        "ci_high": high,
+        "at_least": effect.low,
+        "at_most": effect.high,
+        "replicates": len(effect.values),
+        "spread": effect.spread,
+        "needed": effect.replicates_needed(),
+    }
+
+
+def _detail(finding: Finding, effect: Effect, counts: Mapping[str, int]) -> str:
+    """Which effect decides, what it had to satisfy and, of several groups, what became of them."""
+    where = f"{finding.group}: " if finding.group else ""
+    if math.isnan(effect.mean):
+        text = "a measured value is not finite"
+    else:
+        limits = [("more than" if effect.strict else "at least", effect.low), ("at most", effect.high)]
+        must = " and ".join(f"{word} {number(limit)}" for word, limit in limits if math.isfinite(limit))
+        text = f"{effect.name} is {number(effect.mean)}, must be {must}"
+        if effect.standard_error:
+            low, high = effect.interval()
+            many = len(effect.values) > 1 or effect.error is not None
+            text += f"; 95 % interval {number(low)} to {number(high)}" if many else "; one replicate"
+    groups = sum(counts.values())
+    several = ", ".join(f"{count} {word}" for word, count in counts.items() if count)
+    return f"{where}{text}" + (f" (of {groups} groups: {several})" if groups > 1 else "")
+
+
+def _row(claim: Claim, asked: AtScale, outcome: Outcome) -> dict[str, Any]:
+    finding = outcome.deciding
     compared = finding.published if finding else claim.published
     stated = compared if isinstance(compared, PublishedValue) else None
-    return {
-        **{name: getattr(claim, name) for name in ("id", "item", "statement", "note")},
+    row = {
+        **{name: getattr(claim, name) for name in ("id", "item", "statement", "nature", "origin", "note")},
         "kind": claim.check.kind,
         "status": asked.status,
-        "verdict": verdict,
+        "verdict": outcome.verdict,
         "criterion": claim.criterion(asked.tolerance),
-        "measured": finding.measured if finding else "",
-        "spread": finding.spread if finding else None,
         "published": number(stated.value) if stated else "",
         "source": stated.source if stated else "",
         "tolerance": asked.tolerance,
-        "detail": detail,
+        "detail": outcome.detail,
+        "measured": finding.measured if finding else "",
     }
+    if finding:
+        shown = _effect(finding, finding.effects[0])
+        row |= {
+            "effect": shown["value"],
+            **{name: shown[name] for name in ("ci_low", "ci_high", "replicates")},
+        }
+        row["needed"] = shown["needed"] if outcome.verdict == UNDECIDED else None
+        by_group = outcome.effects.groupby("group")["verdict"]
+        row["contradicted"] = by_group.agg(lambda words: CONTRADICTED in set(words)).sum()
+        row["holding"] = by_group.agg(lambda words: set(words) == {REPRODUCED}).sum()
+        row["undecided"] = by_group.ngroups - row["contradicted"] - row["holding"]
+    return row
 
 
 def select(rows: pd.DataFrame, claim: Claim) -> pd.DataFrame:
@@ -131,10 +227,10 @@ def reference_of(claim: Claim, published: Path) -> Reference:
 
 
 def failures(verdicts: pd.DataFrame) -> list[str]:
-    """One line per required claim that is not reproduced."""
-    failed = verdicts[(verdicts["status"] == "require") & (verdicts["verdict"] == NOT_REPRODUCED)]
+    """One line per required claim that is contradicted."""
+    failed = verdicts[(verdicts["status"] == "require") & (verdicts["verdict"] == CONTRADICTED)]
     return [
-        f"claim {row.id}: required at {row.scale}, not reproduced: measured {row.measured}, "
+        f"claim {row.id}: required at {row.scale}, contradicted: measured {row.measured}, "
         + (f"published {row.published}, " if row.published else "")
         + f"tolerance {number(row.tolerance)} ({row.detail})"
         for row in failed.itertuples()
@@ -148,7 +244,7 @@ def read_verdicts(path: Path) -> pd.DataFrame:
         rows = pd.read_csv(path, dtype=str, keep_default_na=False)
         if list(rows.columns) != COLUMNS or rows.empty:
             raise UserError(f"{path}: is not a table of verdicts; {remedy}")
-        rows = rows.replace({"spread": "", "tolerance": ""}, "nan").astype(TYPES)
+        rows = rows.replace(dict.fromkeys(NUMBERS, ""), "nan").astype(TYPES)
     except (OSError, ValueError) as error:
         raise UserError(f"{path}: cannot be read as a table of verdicts ({error}); {remedy}") from error
     for column, known in (("verdict", VERDICTS), ("status", get_args(Status))):

@@ -121,6 +121,12 @@ Published = Annotated[
 ]
 
 Status = Literal["require", "report", "skip"]
+Nature = Literal["identity", "setting", "finding"]
+"""True by theorem or construction, so that it tests the code; a fact of the set-up; or open until measured."""
+Origin = Literal["document", "ours", "after"]
+"""Stated by the document, by us, or chosen after results were seen."""
+Rule = Literal["all", "most"]
+"""Whether a statement must hold in each group or in more than half of them."""
 
 
 class AtScale(Section):
@@ -145,7 +151,12 @@ class Scales(Section):
 
 
 class Claim(Section):
-    """One statement of a document and the check that decides it."""
+    """One statement of a document and the check that decides it, in the light of what chance can do.
+
+    `replicates` are the columns that number independent repetitions; `standard_error` is a column that holds
+    the metric's; `exact` numbers have no chance in them beyond what their tolerance allows for. Without any of
+    these a table holds one outcome of a random experiment, which decides nothing.
+    """
 
     id: Annotated[str, StringConstraints(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$")]
     item: Text
@@ -153,7 +164,12 @@ class Claim(Section):
     table: Annotated[str, StringConstraints(pattern=r"^[\w-]+(/[\w-]+)*\.csv$")]
     select: dict[Text, Levels] = Field(default={})
     check: AnyCheck
-    spread: Columns = ()
+    nature: Nature
+    origin: Origin
+    replicates: Columns = ()
+    standard_error: Text | None = None
+    exact: bool = False
+    rule: Rule = "all"
     published: Published | None = None
     scales: Scales
     note: str = ""
@@ -167,12 +183,20 @@ class Claim(Section):
             raise ValueError(
                 "published.file belongs to checks of kind value; give published.value and source"
             )
-        for column, uses in Counter((*self.check.keys(), *self.check.per, *by, *self.spread)).items():
+        for column, uses in Counter((*self.check.keys(), *self.check.per, *by, *self.replicates)).items():
             if uses > 1:
                 raise ValueError(
-                    f"column '{column}' has two roles; it can be one of column, along, per, by, spread"
+                    f"column '{column}' has two roles; it can be one of column, along, per, by, replicates"
                 )
+        if self.standard_error and (self.exact or self.replicates):
+            raise ValueError("'standard_error' stands for 'replicates'; exact numbers have none")
+        if self.nature == "finding" and "require" in [asked.status for _, asked in self.scales]:
+            raise ValueError("a finding cannot be required, only reported: it may come out either way")
         return self
+
+    def numbers(self) -> tuple[str, ...]:
+        """The columns of numbers that decide it."""
+        return self.check.numbers() + ((self.standard_error,) if self.standard_error else ())
 
     def at(self, scale: str) -> AtScale:
         """What a scale asks of this claim; one of the user's own asks for a report without a tolerance."""

@@ -25,10 +25,7 @@ PAIRS = (
 )
 """What the document says, or suggests, to be better, and worse."""
 KEYS = ["document", "problem", "method", "S", "prior", "draw"]
-COLUMNS = [
-    *("document", "problem", "prior", "S", "better", "worse", "difference", "low", "high"),
-    *("bootstrap_low", "bootstrap_high", "draws"),
-]
+PAIR = ["document", "problem", "prior", "S", "better", "worse"]
 COVERAGE = 0.95
 
 
@@ -38,8 +35,9 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame]:
     Returns:
         `density`: for each problem, method, budget S, prior and data draw, of the selected restarts that with
         the k of largest `valid_loglik`.
-        `orderings`: `difference`, the mean over data sets of test_kl(`worse`) - test_kl(`better`), in nats,
-        with 95 % intervals of Student's, `low` and `high`, and of bootstrap percentiles.
+        `gains`: `gain`, test_kl(`worse`) - test_kl(`better`) on each data set, in nats.
+        `orderings`: `difference`, its mean over data sets with 95 % intervals of Student's, `low` and `high`,
+        and of bootstrap percentiles.
         `recovery`: what the distillation costs the model that is chosen under the quantile map, in nats.
     """
     members = pd.concat([read_table(path) for path in run.inputs.values()]).astype({"S": "Int64"})
@@ -51,29 +49,39 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame]:
     by_map = density.loc[density["prior"] == QUANTILE_MAP, [*keys, "test_kl"]]
     by_network = members.loc[members["prior"] == NETWORK, [*keys, "test_kl"]]
     both = by_map.merge(by_network, on=keys, suffixes=("_quantile_map", "_network"))
+    differences = gains(density)
     return {
         "density": density,
-        "orderings": orderings(density, settings.resamples, settings.seed),
+        "gains": differences,
+        "orderings": orderings(differences, settings.resamples, settings.seed),
         "recovery": both.assign(difference=both["test_kl_network"] - both["test_kl_quantile_map"]),
     }
 
 
-def orderings(density: pd.DataFrame, resamples: int, seed: int) -> pd.DataFrame:
+def gains(density: pd.DataFrame) -> pd.DataFrame:
     """See :func:`run`; methods without a budget are compared at each."""
     rows = []
-    for problem, table in tqdm(density.groupby("problem", sort=False), desc="orderings", mininterval=5):
+    for problem, table in density.groupby("problem", sort=False):
         budgets = sorted(table.loc[table["method"] == "mapa", "S"].unique())
         for prior, samples, (better, worse) in product((QUANTILE_MAP, NETWORK), budgets, PAIRS):
             gain = (_kl(table, worse, prior, samples) - _kl(table, better, prior, samples)).dropna()
-            if len(differences := gain.to_numpy(float)):
-                generator = numpy_generator(seed, "mapa orderings", problem)  # one resampling for all
-                intervals = [math.nan] * 4
-                if len(differences) > 1:
-                    bootstrap = bootstrap_interval(differences, resamples, generator)
-                    intervals = [*student_interval(differences), *bootstrap]
-                key = ("mapa", problem, prior, int(samples), better, worse)
-                rows.append((*key, differences.mean(), *intervals, len(differences)))
-    return pd.DataFrame(rows, columns=COLUMNS)
+            key = ("mapa", problem, prior, int(samples), better, worse)
+            rows += [(*key, draw, value) for draw, value in gain.items()]
+    return pd.DataFrame(rows, columns=[*PAIR, "draw", "gain"])
+
+
+def orderings(gains: pd.DataFrame, resamples: int, seed: int) -> pd.DataFrame:
+    """See :func:`run`."""
+    rows = []
+    for key, table in tqdm(gains.groupby(PAIR, sort=False), desc="orderings", mininterval=5):
+        differences, intervals = table["gain"].to_numpy(float), [math.nan] * 4
+        if len(differences) > 1:
+            generator = numpy_generator(seed, "mapa orderings", key[1])  # one resampling for all of a problem
+            bootstrap = bootstrap_interval(differences, resamples, generator)
+            intervals = [*student_interval(differences), *bootstrap]
+        rows.append((*key, differences.mean(), *intervals, len(differences)))
+    names = ["difference", "low", "high", "bootstrap_low", "bootstrap_high", "draws"]
+    return pd.DataFrame(rows, columns=[*PAIR, *names])
 
 
 def _kl(table: pd.DataFrame, method: str, prior: str, samples: float) -> pd.Series:
