@@ -11,7 +11,7 @@ from elbogap.places import Places
 from elbogap.report import pages, reference
 from published import change_result
 
-PARTS = ("targets", "claims", "gallery", "paper", "paces", "faults")
+PARTS = ("targets", "claims", "gallery", "paper", "paces", "libraries", "faults")
 
 
 @pytest.fixture
@@ -104,6 +104,22 @@ def test_paces_say_how_long_work_takes(places: Places) -> None:
     assert "| `a[x=1]` | `net` | cpu | 2 | 25 000 | 100 | 3911 | 0.619 | 27 % | 92 % | 2.5 h |" in text
     assert "| `b` | `rows` | cpu | 1 | 10 | 1 | 0.5 | – | – | 50 % | 6 min |" in text
     assert "| `c` |" not in text
+
+
+def test_speeds_beside_other_libraries(places: Places) -> None:
+    places.recorded.mkdir(parents=True)
+    (places.recorded / "libraries.csv").write_text(
+        "contender,model,members,k,model_steps_per_s,ratio,ratio_low,ratio_high,warm_up_s,reason,device,cores\n"
+        "elbogap,VAE on images,1,5,120.04,1,1,1,0.1,,A CPU,1\n"
+        "JAX,VAE on images,1,5,180.06,1.5014,1.4,1.6,3.21,,A CPU,1\n"
+        "pythae,VAE on images,1,5,,,,,,not installed: pythae,A CPU,1\n",
+        encoding="utf-8",
+    )
+    pages.refresh(places.docs / "page.md", places)
+    text = (places.docs / "page.md").read_text(encoding="utf-8")
+    assert "CPU: A CPU; 1 core." in text
+    assert "| VAE on images | 5 | 1 | JAX | 180 | 1.5 (1.4 to 1.6) | 3.2 s |" in text
+    assert "| VAE on images | 5 | 1 | pythae | – | not installed: pythae | – |" in text
 
 
 @pytest.mark.parametrize(

@@ -134,6 +134,24 @@ def _paces(places: Places) -> Iterable[str]:
     return _table(["job", "work", "device", *numbers], rows, right=numbers)
 
 
+def _libraries(places: Places) -> Iterable[str]:
+    """Training speed beside other libraries, as `make bench` measured it."""
+    if not (file := places.recorded / "libraries.csv").is_file():
+        return ["No speed is recorded yet."]
+    rows, device, numbers = (
+        [],
+        "",
+        ["k", "models", "model-steps/s", "relative to ours (quartiles)", "warm-up"],
+    )
+    for row in tables.read_table(file).to_dict("records"):
+        ratio, low, high = (number(row[name], 3) for name in ("ratio", "ratio_low", "ratio_high"))
+        relative = row["reason"] if ratio == DASH else f"{ratio} ({low} to {high})"
+        speeds = [number(row["model_steps_per_s"], 3), relative, duration(row["warm_up_s"])]
+        device = f"CPU: {row['device']}; {row['cores']} core."
+        rows.append([row["model"], str(row["k"]), str(row["members"]), row["contender"], *speeds])
+    return [device, "", *_table(["model", *numbers[:2], "contender", *numbers[2:]], rows, right=numbers)]
+
+
 def _gallery(places: Places) -> Iterable[str]:
     """The recorded pictures, three in a row."""
     pictures = []
@@ -165,5 +183,6 @@ def _table(header: Iterable[str], rows: Iterable[Iterable[str]], right: Iterable
 
 
 PARTS: dict[str, Callable[[Places], Iterable[str]]] = {
-    part.__name__.removeprefix("_"): part for part in (_gallery, _targets, _claims, _paper, _paces, _faults)
+    part.__name__.removeprefix("_"): part
+    for part in (_gallery, _targets, _claims, _paper, _paces, _libraries, _faults)
 }
