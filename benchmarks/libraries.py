@@ -229,8 +229,10 @@ def _measure(points: int, seconds: float, rounds: int, seed: int) -> pd.DataFram
     """Medians over rounds in which all contenders take turns.
 
     Columns: `model_steps_per_s`; `ratio` to ours in the same round, with quartiles `ratio_low` and
-    `ratio_high`; `warm_up_s`, the time to make the trainer, and by which its first pass over the data took
-    longer than its second one; `cores` that the process could use; `reason` why a contender is missing.
+    `ratio_high`; `ratio_cpu`, the same per second of CPU time, on which other load has less influence and
+    waits for the disk have none; `warm_up_s`, the time to make the trainer, and by which its first pass over
+    the data took longer than its second one; `cores` that the process could use; `reason` why a contender is
+    missing.
     """
     rows = []
     for problem in problems(points, seed):
@@ -254,10 +256,13 @@ def _measure(points: int, seconds: float, rounds: int, seed: int) -> pd.DataFram
             warm_up[one] += max(0.0, first - second)
             lengths[one] = max(1, math.ceil(seconds / second))
         rates: dict[Contender, list[float]] = {one: [] for one in trainers}
+        of_cpu: dict[Contender, list[float]] = {one: [] for one in trainers}
         for _ in range(rounds):
             for one, trainer in trainers.items():
                 steps = problem.members * problem.steps * lengths[one]
+                started = time.process_time()
                 rates[one].append(steps / _timed(trainer, lengths[one]))
+                of_cpu[one].append(steps / (time.process_time() - started))
         for one in able:
             rate = pd.Series(rates.get(one, []), dtype=float)
             ratio = rate / pd.Series(rates[able[0]])
@@ -271,6 +276,7 @@ def _measure(points: int, seconds: float, rounds: int, seed: int) -> pd.DataFram
                     "ratio": ratio.median(),
                     "ratio_low": ratio.quantile(0.25),
                     "ratio_high": ratio.quantile(0.75),
+                    "ratio_cpu": (pd.Series(of_cpu.get(one, []), dtype=float) / of_cpu[able[0]]).median(),
                     "warm_up_s": warm_up.get(one),
                     "reason": f"not installed: {', '.join(one.missing)}" if one.missing else "",
                     "version": one.version,

@@ -109,17 +109,16 @@ def test_paces_say_how_long_work_takes(places: Places) -> None:
 def test_speeds_beside_other_libraries(places: Places) -> None:
     places.recorded.mkdir(parents=True)
     (places.recorded / "libraries.csv").write_text(
-        "contender,model,members,k,model_steps_per_s,ratio,ratio_low,ratio_high,warm_up_s,reason,device,cores\n"
-        "elbogap,VAE on images,1,5,120.04,1,1,1,0.1,,A CPU,1\n"
-        "JAX,VAE on images,1,5,180.06,1.5014,1.4,1.6,3.21,,A CPU,1\n"
-        "pythae,VAE on images,1,5,,,,,,not installed: pythae,A CPU,1\n",
+        "contender,model,members,k,model_steps_per_s,ratio,ratio_low,ratio_high,ratio_cpu,warm_up_s,reason,version,device\n"
+        "JAX,VAE on images,1,5,180.06,1.5014,1.4,1.6,1.45,3.21,,jax 1,A CPU\n"
+        "pythae,VAE on images,1,5,,,,,,,not installed: pythae,,A CPU\n",
         encoding="utf-8",
     )
     pages.refresh(places.docs / "page.md", places)
     text = (places.docs / "page.md").read_text(encoding="utf-8")
-    assert "CPU: A CPU; 1 core." in text
-    assert "| VAE on images | 5 | 1 | JAX | 180 | 1.5 (1.4 to 1.6) | 3.2 s |" in text
-    assert "| VAE on images | 5 | 1 | pythae | – | not installed: pythae | – |" in text
+    assert "CPU: A CPU." in text
+    assert "| JAX | VAE on images | 1 | 5 | 180 | 1.5 | 1.4 | 1.6 | 1.45 | 3.21 | – |" in text
+    assert "| pythae | VAE on images | 1 | 5 | – | – | – | – | – | – | not installed: pythae |" in text
 
 
 @pytest.mark.parametrize(

@@ -138,18 +138,10 @@ def _libraries(places: Places) -> Iterable[str]:
     """Training speed beside other libraries, as `make bench` measured it."""
     if not (file := places.recorded / "libraries.csv").is_file():
         return ["No speed is recorded yet."]
-    rows, device, numbers = (
-        [],
-        "",
-        ["k", "models", "model-steps/s", "relative to ours (quartiles)", "warm-up"],
-    )
-    for row in tables.read_table(file).to_dict("records"):
-        ratio, low, high = (number(row[name], 3) for name in ("ratio", "ratio_low", "ratio_high"))
-        relative = row["reason"] if ratio == DASH else f"{ratio} ({low} to {high})"
-        speeds = [number(row["model_steps_per_s"], 3), relative, duration(row["warm_up_s"])]
-        device = f"CPU: {row['device']}; {row['cores']} core."
-        rows.append([row["model"], str(row["k"]), str(row["members"]), row["contender"], *speeds])
-    return [device, "", *_table(["model", *numbers[:2], "contender", *numbers[2:]], rows, right=numbers)]
+    table = tables.read_table(file).drop(columns="version")
+    (device,) = table.pop("device").unique()
+    table = table.map(lambda value: value if isinstance(value, str) else number(value, 3))
+    return [f"CPU: {device}.", "", *_table(table.columns, table.to_numpy())]
 
 
 def _gallery(places: Places) -> Iterable[str]:
