@@ -1,12 +1,11 @@
-"""Measure training, the exact evidence and MAPA's tail sampling against the plain ways of doing the same.
+"""Measure training, the exact evidence and MAPA's tail sampling against other ways of doing the same.
 
 Every contender of a group is run in turn, several times over, in one process, so that other load on the
-machine falls on all of them alike; the median counts. Writes results/bench/speed.csv and training.csv with
+machine falls on all of them alike; the median counts. Writes results/bench/speed.csv and libraries.csv with
 their provenance, and a picture of each; and account.csv, what the time of the runs in results/ was spent on.
 """
 
 import argparse
-import os
 import sys
 import time
 from collections.abc import Callable
@@ -17,7 +16,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from benchmarks import account, training
+from benchmarks import account, available_cores, libraries
 from elbogap import provenance, style, tables
 from elbogap.data.synthetic import problem
 from elbogap.densities import log_mean_exp, pairwise_gaussian_log_density
@@ -129,49 +128,48 @@ def picture(table: pd.DataFrame) -> style.Figure:
     return figure
 
 
+def speed(points: int, rounds: int, seed: int) -> pd.DataFrame:
+    """The evidence, and MAPA's tail."""
+    groups = [
+        ("log p(x), Spiral-Dots", evidence(points, seed), "adaptive quadrature"),
+        ("180 draws from MAPA's tail", tail_sampling(points, seed), None),
+    ]
+    return pd.concat([measure(name, each, rounds, reference) for name, each, reference in groups])
+
+
 def main() -> None:
-    """Run all groups and write the table, its provenance and the picture."""
+    """Run all groups, or those asked for, and write the tables, their provenance and the pictures."""
     parser = argparse.ArgumentParser(prog="benchmarks", description=__doc__)
     parser.add_argument("--points", type=int, default=5_000, help="number of data points (5000)")
     parser.add_argument("--training-points", type=int, default=1_000, help="points to train on (1000)")
     parser.add_argument("--seconds", type=float, default=2, help="time of each trainer's turn (2)")
     parser.add_argument("--rounds", type=int, default=5, help="interleaved repetitions (5)")
-    ours = hasattr(os, "sched_getaffinity")  # macOS does not tell which cores this process may use
-    cores = len(os.sched_getaffinity(0)) if ours else os.cpu_count() or 1
-    parser.add_argument("--threads", type=int, default=cores, help=f"of torch ({cores})")
+    cores = available_cores()
+    parser.add_argument("--threads", type=int, default=cores, help=f"of torch ({cores}); libraries has 1")
     parser.add_argument("--seed", type=int, default=0)
     made = [path.parent for path in sorted(Path("results").glob("*/benchmarks"))]
     parser.add_argument("--runs", type=Path, nargs="*", default=made, metavar="RESULTS")
     parser.add_argument("--folder", type=Path, default=Path("results/bench"))
+    names = ("speed", "libraries", "account")
+    parser.add_argument("--only", nargs="*", choices=names, default=names, help="tables to make (all)")
     options = parser.parse_args()
     set_up(options.threads)
     limit_torch_threads(options.threads)
-    table = pd.concat(
-        [
-            measure(
-                "log p(x), Spiral-Dots",
-                evidence(options.points, options.seed),
-                options.rounds,
-                "adaptive quadrature",
-            ),
-            measure(
-                "180 draws from MAPA's tail",
-                tail_sampling(options.points, options.seed),
-                options.rounds,
-                None,
-            ),
-        ]
-    )
-    training_table = training.measure(options.training_points, options.seconds, options.rounds, options.seed)
-    measured = [("speed", table, picture), ("training", training_table, training.picture)]
+    turns = (options.training_points, options.seconds, options.rounds, options.seed)
+    measures: dict[str, tuple[Callable[[], pd.DataFrame], Callable[[pd.DataFrame], style.Figure]]] = {
+        "speed": (partial(speed, options.points, options.rounds, options.seed), picture),
+        "libraries": (partial(libraries.measure, *turns), libraries.picture),
+    }
     if options.runs:
-        runs = pd.concat([account.measure(results) for results in options.runs], ignore_index=True)
-        measured.append(("account", runs, account.picture))
-    for name, one, draw in measured:
+        accounts = partial(map, account.measure, options.runs)
+        measures["account"] = (lambda: pd.concat(accounts(), ignore_index=True), account.picture)
+    for name in filter(measures.__contains__, options.only):
+        make, draw = measures[name]
+        one = make()
         print(one.to_string(index=False))
         record = provenance.collect(
             source=provenance.source("elbogap.papers.mapa.experiments.train"),
-            command=sys.argv,
+            command=["python", "-m", "benchmarks", *sys.argv[1:]],
             scale="bench",
             settings=vars(options) | {"folder": str(options.folder), "runs": [*map(str, options.runs)]},
             inputs={},

@@ -18,6 +18,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from elbogap import style
+from elbogap.data import synthetic
 from elbogap.errors import UserError
 from elbogap.papers.air import figures as air
 from elbogap.papers.efvae import figures as efvae
@@ -170,7 +171,7 @@ def mapa_keys(cells: Sequence[str], seeds: int) -> list[dict[str, Any]]:
 
     return [
         {"problem": problem, "draw": draw, "cell": cell, "prior": "standard", **Cell.parse(cell).key()}
-        for problem, draw, cell in product(mapa.PROBLEMS, range(seeds), cells)
+        for problem, draw, cell in product(synthetic.PRINTED, range(seeds), cells)
     ]
 
 
@@ -199,7 +200,12 @@ def test_mapa_methods_lie_beside_each_other_around_their_budget(method: str) -> 
 
 
 def passes(shares: Sequence[float], budgets: Sequence[int]) -> pd.DataFrame:
-    key = {"problem": mapa.PROBLEMS, "draw": (0,), "cost": ("decoder", "encoder and decoder"), "S": budgets}
+    key = {
+        "problem": synthetic.PRINTED,
+        "draw": (0,),
+        "cost": ("decoder", "encoder and decoder"),
+        "S": budgets,
+    }
     iwae = keys(**key, method=("iwae",))
     own = keys(**key, method=("mapa",), reading=("within", "beyond"), k_share=shares)
     return table([*iwae, *own], "passes_per_point", "passes_sd").assign(passes_max=50.0)
@@ -227,7 +233,7 @@ def test_mapa_figure_2_shows_the_shares_of_simulation_and_training(
     """Training may have another share than the simulation, or none that counts within S."""
     density = table(mapa_keys(MAPA_CELLS["one"], 2), "test_kl").astype({"S": float})
     rows = keys(
-        problem=mapa.PROBLEMS,
+        problem=synthetic.PRINTED,
         reading=(reading,),
         S=(10,),
         k_share=(0.33,),

@@ -15,7 +15,7 @@ from elbogap.papers.mapa import figures as mapa
 def passes() -> pd.DataFrame:
     """Two data sets; every MAPA value is the mean over them plus or minus 1."""
     rows = []
-    for problem, draw, cost in product(mapa.PROBLEMS, (0, 1), ("decoder", "encoder and decoder")):
+    for problem, draw, cost in product(synthetic.PRINTED, (0, 1), ("decoder", "encoder and decoder")):
         key = {"problem": problem, "draw": draw, "cost": cost}
         rows += [{**key, "method": "iwae", "S": S, "passes_per_point": S, "passes_sd": 0.0} for S in (10, 50)]
         rows += [
@@ -41,7 +41,7 @@ def test_passes_have_a_panel_per_problem_with_means_over_data_sets(
     with style.applied():
         figure = draw(passes)
     assert [panel.get_title() for panel in figure.axes] == [
-        synthetic.PROBLEMS[name].title for name in mapa.PROBLEMS
+        synthetic.PROBLEMS[name].title for name in synthetic.PRINTED
     ]
     for panel in figure.axes:
         iwae = panel.lines[0]
@@ -88,7 +88,7 @@ def test_figure_1_shows_both_variants_with_all_four_posteriors() -> None:
 def density() -> pd.DataFrame:
     """Two data sets: divergences are the places of methods in LOOKS on the first, 3 more on the second."""
     rows = []
-    for (place, method), problem, draw in product(enumerate(mapa.LOOKS, 1), mapa.PROBLEMS, (0, 1)):
+    for (place, method), problem, draw in product(enumerate(mapa.LOOKS, 1), synthetic.PRINTED, (0, 1)):
         samples = {"vae": [1.0], "mapa_exact": [np.nan]}.get(method, [10.0, 50.0])
         prior = "quantile map" if method.startswith("mapa") else "standard"
         key = {"problem": problem, "method": method, "draw": draw, "test_kl": place + 3.0 * draw}
@@ -103,7 +103,7 @@ def test_figure_3_has_the_mean_over_data_sets_of_every_method(density: pd.DataFr
     with style.applied():
         figure = mapa.fig03_density(density)
     assert [panel.get_title() for panel in figure.axes[:5]] == [
-        synthetic.PROBLEMS[name].title for name in mapa.PROBLEMS
+        synthetic.PROBLEMS[name].title for name in synthetic.PRINTED
     ]
     for panel in figure.axes[:5]:
         lines = {line.get_label(): line for line in panel.lines if not line.get_label().startswith("_")}
@@ -140,7 +140,7 @@ def test_figure_2_draws_training_over_the_simulation(density: pd.DataFrame, pass
         {"problem": problem, "method": "mapa", "reading": reading, "S": S, "k_share": share, "draw": draw,
          "points": 1000, "passes_per_point": 4.0 + 2 * draw, "passes_simulated": 5.5, "passes_max": 10.0}
         for problem, reading, S, share, draw in product(
-            mapa.PROBLEMS, ("within", "beyond"), (10, 50), (0.1, 0.9), (0, 1)
+            synthetic.PRINTED, ("within", "beyond"), (10, 50), (0.1, 0.9), (0, 1)
         )
     ]  # fmt: skip
     with style.applied():
@@ -188,7 +188,7 @@ def test_non_identifiability_has_a_column_per_variant_and_a_row_per_observation(
 
 def test_gaps_are_means_over_data_sets_and_rows_are_methods() -> None:
     rows = []
-    for problem, draw in product(mapa.PROBLEMS, (0, 1)):
+    for problem, draw in product(synthetic.PRINTED, (0, 1)):
         key = {"problem": problem, "draw": draw, "k_share": np.nan, "S": 1}
         values = {"bound_gap": 2.0 + draw, "inference_gap": 2.0 + draw, "amortisation_gap": 1.5 + draw}
         rows.append(key | values | {"cell": "vae", "method": "vae", "approximation_gap": 0.5})
@@ -198,7 +198,7 @@ def test_gaps_are_means_over_data_sets_and_rows_are_methods() -> None:
         figure = mapa.fig_gaps(pd.DataFrame(rows))
         figure.canvas.draw()
     assert [panel.get_title() for panel in figure.axes] == [
-        synthetic.PROBLEMS[name].title for name in mapa.PROBLEMS
+        synthetic.PROBLEMS[name].title for name in synthetic.PRINTED
     ]
     assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == [
         "VAE",

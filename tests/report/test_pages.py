@@ -11,7 +11,7 @@ from elbogap.places import Places
 from elbogap.report import pages, reference
 from published import change_result
 
-PARTS = ("targets", "claims", "gallery", "paper", "paces", "faults")
+PARTS = ("targets", "claims", "gallery", "paper", "paces", "libraries", "faults")
 
 
 @pytest.fixture
@@ -104,6 +104,21 @@ def test_paces_say_how_long_work_takes(places: Places) -> None:
     assert "| `a[x=1]` | `net` | cpu | 2 | 25 000 | 100 | 3911 | 0.619 | 27 % | 92 % | 2.5 h |" in text
     assert "| `b` | `rows` | cpu | 1 | 10 | 1 | 0.5 | – | – | 50 % | 6 min |" in text
     assert "| `c` |" not in text
+
+
+def test_speeds_beside_other_libraries(places: Places) -> None:
+    places.recorded.mkdir(parents=True)
+    (places.recorded / "libraries.csv").write_text(
+        "contender,model,members,k,model_steps_per_s,ratio,ratio_low,ratio_high,ratio_cpu,warm_up_s,reason,version,device\n"
+        "JAX,VAE on images,1,5,180.06,1.5014,1.4,1.6,1.45,3.21,,jax 1,A CPU\n"
+        "pythae,VAE on images,1,5,,,,,,,not installed: pythae,,A CPU\n",
+        encoding="utf-8",
+    )
+    pages.refresh(places.docs / "page.md", places)
+    text = (places.docs / "page.md").read_text(encoding="utf-8")
+    assert "CPU: A CPU." in text
+    assert "| JAX | VAE on images | 1 | 5 | 180 | 1.5 | 1.4 | 1.6 | 1.45 | 3.21 | – |" in text
+    assert "| pythae | VAE on images | 1 | 5 | – | – | – | – | – | – | not installed: pythae |" in text
 
 
 @pytest.mark.parametrize(

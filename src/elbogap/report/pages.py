@@ -134,6 +134,16 @@ def _paces(places: Places) -> Iterable[str]:
     return _table(["job", "work", "device", *numbers], rows, right=numbers)
 
 
+def _libraries(places: Places) -> Iterable[str]:
+    """Training speed beside other libraries, as `make bench` measured it."""
+    if not (file := places.recorded / "libraries.csv").is_file():
+        return ["No speed is recorded yet."]
+    table = tables.read_table(file).drop(columns="version")
+    (device,) = table.pop("device").unique()
+    table = table.map(lambda value: value if isinstance(value, str) else number(value, 3))
+    return [f"CPU: {device}.", "", *_table(table.columns, table.to_numpy())]
+
+
 def _gallery(places: Places) -> Iterable[str]:
     """The recorded pictures, three in a row."""
     pictures = []
@@ -191,5 +201,5 @@ def _table(header: Iterable[str], rows: Iterable[Iterable[str]], right: Iterable
 
 PARTS: dict[str, Callable[[Places], Iterable[str]]] = {
     part.__name__.removeprefix("_"): part
-    for part in (_gallery, _targets, _claims, _paper, _paces, _faults, _sources, _licences)
+    for part in (_gallery, _targets, _claims, _paper, _paces, _libraries, _faults, _sources, _licences)
 }

@@ -338,7 +338,7 @@ def test_codes_that_are_the_labels_retrieve_all_of_a_group_and_shuffled_ones_do_
     assert found["precision"][0] < found["chance"] + 0.1
 
 
-def test_more_neighbours_than_documents_is_an_error(prepared: dict[str, Path]) -> None:
-    arrays = tables.read_arrays(prepared["documents"])
+def test_more_neighbours_than_documents_is_an_error() -> None:
+    codes, labels = torch.zeros(250, 4), torch.zeros(250, dtype=torch.long)
     with pytest.raises(UserError, match="251 neighbours among 250 documents"):
-        newsgroups_summary._retrieval(NewsgroupsSummary(neighbours=251), pd.DataFrame(), {}, arrays)
+        newsgroups_summary.hamming_precision(codes, codes, labels, labels, 251)
