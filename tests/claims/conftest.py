@@ -23,7 +23,10 @@ def claim_values(**changes: Any) -> dict[str, Any]:
         "statement": "KL falls with k.",
         "table": "toy/tab.csv",
         "check": {"kind": "monotone", "metric": "kl", "along": "k", "direction": "decreasing"},
-        "spread": "seed",
+        "nature": "identity",
+        "origin": "ours",
+        "exact": True,
+        "replicates": "seed",
         "scales": {
             "smoke": {"status": "require", "tolerance": 0.0},
             "laptop": {"status": "report", "tolerance": 0.0},

@@ -2,21 +2,22 @@
 
 import itertools
 import typing
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 import pytest
+from conftest import claim_values
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import TypeAdapter
 
-from elbogap.claims import checks
-from elbogap.claims.checks import Finding, Reference
-from elbogap.claims.specification import AnyCheck, PublishedValue
+from elbogap.claims import checks, engine
+from elbogap.claims.checks import Reference
+from elbogap.claims.intervals import REPRODUCED, Effect
+from elbogap.claims.specification import AnyCheck, Claim, PublishedValue
 from elbogap.errors import UserError
 
-CHECK = TypeAdapter(AnyCheck)
 KINDS = {
     typing.get_args(kind.model_fields["kind"].annotation)[0]
     for kind in typing.get_args(typing.get_args(AnyCheck)[0])
@@ -30,17 +31,34 @@ RISING = FALLING | {"direction": "increasing"}
 BOUND = {"kind": "bound", "metric": "m"}
 
 
+@dataclass(frozen=True)
+class Found:
+    """The verdict on exact numbers, and the effect that decided."""
+
+    holds: bool
+    effect: Effect
+    measured: str
+    detail: str
+    published: PublishedValue | None
+
+
 def run(
     check: dict[str, Any],
     rows: dict[str, Any] | pd.DataFrame,
     tolerance: float = 0.0,
-    spread: tuple[str, ...] = (),
+    replicates: tuple[str, ...] = (),
     published: float | Reference = 1.0,
-) -> Finding:
-    typed, frame = CHECK.validate_python(check), pd.DataFrame(rows)
+) -> Found:
+    claim = Claim.model_validate(
+        claim_values(check=check, replicates=replicates, published={"value": 1.0, "source": "Table 1"})
+    )
     if not isinstance(published, Reference):
         published = Reference((), {(): PublishedValue(value=published, source="Table 1")})
-    return checks.find(frame, typed, tolerance, spread, published)
+    outcome = engine.judged(checks.find(pd.DataFrame(rows), claim, tolerance, published), "all")
+    finding = outcome.deciding
+    (effect,) = finding.effects
+    holds = outcome.verdict == REPRODUCED
+    return Found(holds, effect, finding.measured, outcome.detail, finding.published)
 
 
 def methods(*means: float) -> dict[str, Any]:
@@ -94,7 +112,7 @@ def test_a_check_holds_or_fails(
     assert finding.holds is holds
     assert finding.measured
     assert finding.detail
-    assert finding.margin >= 0 if holds else not finding.margin > 0
+    assert finding.effect.margin >= 0 if holds else not finding.effect.margin > 0
 
 
 @pytest.mark.parametrize("kind", sorted(KINDS))
@@ -147,7 +165,7 @@ def test_what_is_not_finite_never_holds(kind: str, poison: float, place: int) ->
     for tolerance in (0.0, 1e9):
         finding = run(check, frame, tolerance)
         assert not finding.holds
-        assert np.isnan(finding.margin)
+        assert np.isnan(finding.effect.margin)
         assert "not finite" in finding.detail
     both = pd.concat([pd.DataFrame(good).assign(p=0), frame.assign(p=1)], ignore_index=True)
     assert not run(check | {"per": "p"}, both).holds
@@ -164,15 +182,15 @@ def test_a_ratio_to_zero_does_not_hold() -> None:
 
 
 @pytest.mark.parametrize("kind", sorted(KINDS))
-def test_replicates_are_averaged_only_over_the_spread_columns(kind: str) -> None:
+def test_replicates_are_averaged_only_over_their_columns(kind: str) -> None:
     check, good, _ = EXAMPLES[kind]
     frame = pd.concat([pd.DataFrame(good).assign(seed=seed) for seed in range(3)], ignore_index=True)
-    assert run(check, frame, spread=("seed",)).holds
-    if kind != "bound":  # without spread a bound is asked of every row
+    assert run(check, frame, replicates=("seed",)).holds
+    if kind != "bound":  # without replicates a bound is asked of every row
         with pytest.raises(UserError, match="several rows make one cell"):
             run(check, frame)
     with pytest.raises(UserError, match="several rows make one cell"):
-        run(check, pd.concat([frame, frame]), spread=("seed",))
+        run(check, pd.concat([frame, frame]), replicates=("seed",))
 
 
 @pytest.mark.parametrize("kind", ["ordering", "ratio", "monotone"])
@@ -180,7 +198,7 @@ def test_a_missing_cell_is_an_error(kind: str) -> None:
     check, good, _ = EXAMPLES[kind]
     frame = pd.concat([pd.DataFrame(good).assign(seed=seed) for seed in range(2)], ignore_index=True)
     with pytest.raises(UserError, match="some level of seed lacks a row"):
-        run(check, frame.drop(index=1), spread=("seed",))
+        run(check, frame.drop(index=1), replicates=("seed",))
 
 
 @pytest.mark.parametrize("kind", ["ordering", "ratio"])
@@ -200,7 +218,7 @@ def test_a_missing_or_textual_metric_is_an_error(kind: str) -> None:
     with pytest.raises(UserError, match="column 'm' is not of numbers"):
         run(check, pd.DataFrame(good).assign(m="1.0"))
     with pytest.raises(UserError, match="no column 'seed'"):
-        run(check, good, spread=("seed",))
+        run(check, good, replicates=("seed",))
     with pytest.raises(UserError, match="no column 'p'"):
         run(check | {"per": "p"}, good)
 
@@ -222,24 +240,24 @@ def test_the_spread_is_the_deviation_of_what_decides() -> None:
     a, b = np.array([1.0, 2.0, 6.0]), np.array([3.0, 5.0, 7.0])
     frame = pd.concat([pd.DataFrame(seeds | {"method": "a", "k": 1, "m": a}),
                        pd.DataFrame(seeds | {"method": "b", "k": 2, "m": b})])  # fmt: skip
-    spread = ("seed",)
-    found = run(ORDERING | {"order": ["a", "b"]}, frame, spread=spread)
-    assert found.spread == pytest.approx(np.std(b - a, ddof=1))
+    replicates = ("seed",)
+    found = run(ORDERING | {"order": ["a", "b"]}, frame, replicates=replicates)
+    assert found.effect.spread == pytest.approx(np.std(b - a, ddof=1))
     assert found.measured == "a 3, b 5"
-    found = run(RATIO | {"low": 0}, frame, spread=spread)
-    assert found.spread == pytest.approx(np.std(a / b, ddof=1))
+    found = run(RATIO | {"low": 0}, frame, replicates=replicates)
+    assert found.effect.spread == pytest.approx(np.std((a - a.mean() / b.mean() * b) / b.mean(), ddof=1))
     assert float(found.measured) == pytest.approx(a.mean() / b.mean())
-    found = run(RISING, frame, spread=spread)
-    assert found.spread == pytest.approx(np.std(b - a, ddof=1))
+    found = run(RISING, frame, replicates=replicates)
+    assert found.effect.spread == pytest.approx(np.std(b - a, ddof=1))
     assert found.measured == "3, 5"
     only_b = frame[frame["method"] == "b"]
-    found = run(VALUE, only_b, spread=spread)
-    assert found.spread == pytest.approx(np.std(b, ddof=1))
+    found = run(VALUE, only_b, replicates=replicates)
+    assert found.effect.spread == pytest.approx(np.std(b, ddof=1))
     assert float(found.measured) == b.mean()
-    found = run(BOUND | {"upper": 4}, only_b, spread=spread)
-    assert found.spread == pytest.approx(np.std(b, ddof=1))
+    found = run(BOUND | {"upper": 4}, only_b, replicates=replicates)
+    assert found.effect.spread == pytest.approx(np.std(b, ddof=1))
     assert not found.holds
-    assert run(BOUND | {"upper": 5}, only_b, spread=spread).holds  # the mean, not each of 3, 5, 7
+    assert run(BOUND | {"upper": 5}, only_b, replicates=replicates).holds  # the mean, not each of 3, 5, 7
 
 
 def test_a_relative_tolerance_is_a_share_of_the_published_value() -> None:
@@ -254,19 +272,19 @@ def test_rows_without_a_group_or_replicate_count_as_one() -> None:
     assert not found.holds
     assert found.detail.startswith("p=nan: ")
     steps = pd.DataFrame({"seed": [np.nan, np.nan, 1, 1], "k": [1, 2, 1, 2], "m": [0.0, 4.0, 0.0, 1.0]})
-    assert run(RISING, steps, spread=("seed",)).measured == "0, 2.5"
+    assert run(RISING, steps, replicates=("seed",)).measured == "0, 2.5"
 
 
 def test_one_replicate_has_no_spread() -> None:
-    assert run(VALUE, {"m": [1.0], "seed": [0]}, spread=("seed",)).spread is None
-    assert run(VALUE, {"m": [1.0]}).spread is None
+    assert run(VALUE, {"m": [1.0], "seed": [0]}, replicates=("seed",)).effect.spread is None
+    assert run(VALUE, {"m": [1.0]}).effect.spread is None
 
 
 def test_replicates_may_be_told_by_several_columns() -> None:
     frame = pd.DataFrame({"seed": [0, 0, 1, 1], "draw": [0, 1, 0, 1], "m": [1.0, 2.0, 3.0, 4.0]})
-    found = run(VALUE, frame, published=2.5, spread=("seed", "draw"))
+    found = run(VALUE, frame, published=2.5, replicates=("seed", "draw"))
     assert found.holds
-    assert found.spread == pytest.approx(np.std([1, 2, 3, 4], ddof=1))
+    assert found.effect.spread == pytest.approx(np.std([1, 2, 3, 4], ddof=1))
 
 
 def reference(column: str, values: dict[Any, float]) -> Reference:
@@ -282,7 +300,7 @@ def test_published_rows_are_compared_one_by_one() -> None:
     assert not found.holds
     assert found.measured == "0.2"
     assert found.published == PublishedValue(value=0.3, source="row 10")
-    assert found.detail.startswith("k=10: differs by 0.1, may by 0.05")
+    assert found.detail.startswith("k=10: m is 0.2, must be at least 0.25 and at most 0.35 (of 3 groups: ")
 
 
 def test_published_rows_hold_in_each_further_group() -> None:
@@ -299,7 +317,7 @@ def test_a_published_row_without_a_measured_row_is_an_error() -> None:
 
 def test_a_bound_names_the_line_of_the_table_that_decides() -> None:
     assert run(BOUND | {"upper": 1}, {"m": [0.0, 3.0, 2.0]}).detail.startswith(
-        "line 3 of the table: upper bound 1"
+        "m, line 3 of the table is 3, must be at most 1"
     )
 
 
@@ -353,8 +371,9 @@ def test_bound_is_asked_of_every_value(
     values: list[float], lower: float, upper: float, tolerance: float
 ) -> None:
     m = np.array(values)
-    expected = bool(((m - lower >= -tolerance) & (upper - m >= -tolerance)).all())
+    expected = bool(((m >= lower - tolerance) & (m <= upper + tolerance)).all())
     assert run(BOUND | {"lower": lower, "upper": upper}, {"m": values}, tolerance).holds == expected
+    expected = bool(((m - lower >= -tolerance) & (m - upper <= tolerance)).all())
     by_column = {"m": values, "low": lower, "high": upper}
     assert run(BOUND | {"lower": "low", "upper": "high"}, by_column, tolerance).holds == expected
 

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from html.parser import HTMLParser
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import pytest
 
@@ -29,7 +28,8 @@ def call(*words: str) -> int:
 def decide(folder: Any, scale: str = "smoke") -> int:
     results = folder.results / scale
     return call("claims", "--scale", scale, "--results", folder.results, "--paper", folder.paper,
-                "--outputs", f"html={results}/claims.html", f"csv={results}/claims.csv")  # fmt: skip
+                "--outputs", f"html={results}/claims.html", f"effects={results}/claims_effects.csv",
+                f"csv={results}/claims.csv")  # fmt: skip
 
 
 def test_a_good_run_writes_both_tables_and_ends_well(
@@ -56,7 +56,7 @@ def test_a_failed_required_claim_leaves_its_table_and_then_breaks(
     lines = capsys.readouterr().err.splitlines()
     assert [line.partition(":")[0] for line in lines] == ["claim toy-wrong", "claim b"]
     assert lines[0].startswith(
-        "claim toy-wrong: required at smoke, not reproduced: measured 0.6, 0.15, tolerance 0"
+        "claim toy-wrong: required at smoke, contradicted: measured 0.6, 0.15, tolerance 0"
     )
 
 
@@ -65,7 +65,7 @@ def test_a_failed_reported_claim_does_not_break(folder: Any, values: Values) -> 
     folder.write_table(pd.DataFrame({"k": [1, 10], "seed": 0, "kl": [2.0, 1.0]}), "laptop/toy/tab.csv")
     assert decide(folder, "laptop") == 0
     assert call("claims-check", folder.results / "laptop/claims.csv") == 0
-    assert "not reproduced" in (folder.results / "laptop/claims.csv").read_text(encoding="utf-8")
+    assert "contradicted" in (folder.results / "laptop/claims.csv").read_text(encoding="utf-8")
 
 
 def test_equal_inputs_are_equal_bytes(folder: Any, values: Values) -> None:
@@ -107,8 +107,9 @@ def test_mistakes_of_the_call_are_one_line(folder: Any, values: Values) -> None:
     folder.write_claims(values())
     with pytest.raises(UserError, match=r"huge/toy/tab\.csv is missing; build it first"):
         decide(folder, "huge")
-    with pytest.raises(UserError, match="--outputs must be csv=FILE html=FILE"):
-        call("claims", "--scale", "smoke", "--paper", folder.paper, "--outputs", "csv=a.csv", "png=b.png")
+    with pytest.raises(UserError, match="--outputs must be csv=FILE effects=FILE html=FILE"):
+        call("claims", "--scale", "smoke", "--paper", folder.paper,
+             "--outputs", "csv=a.csv", "png=b.png", "effects=c.csv")  # fmt: skip
     with pytest.raises(UserError, match="run the claims command again"):
         call("claims-check", folder.results / "absent.csv")
 
@@ -151,12 +152,12 @@ def test_the_page_shows_each_claim_escaped_and_alone(folder: Any, values: Values
     assert "@import" not in text
     assert "url(" not in text
     badges = [attributes["style"] for tag, attributes in page.tags if attributes.get("class") == "verdict"]
-    assert len(badges) == 3 + 4
-    assert len(set(badges)) == 3
-    for word in ("✓ reproduced", "✗ not reproduced", "– not assessed"):
+    assert len(badges) == 4 + 4
+    assert len(set(badges)) == 4
+    for word in ("✓ reproduced", "✗ contradicted", "– not assessed"):
         assert word in " ".join(page.text.split())
     assert "nan" not in page.text
-    assert f"{np.std([-0.3, -0.6], ddof=1):.2g}" in page.text.split()
+    assert "-0.45" in page.text.split()
 
 
 @pytest.fixture
@@ -169,7 +170,8 @@ def recorded(folder: Any, values: Values) -> Any:
     )
     results = folder.results / "reference"
     call("claims", "--scale", "smoke", "--results", results, "--paper", folder.paper,
-         "--outputs", f"html={results}/smoke/claims.html", f"csv={results}/smoke/claims.csv")  # fmt: skip
+         "--outputs", f"html={results}/smoke/claims.html", f"effects={results}/smoke/claims_effects.csv",
+         f"csv={results}/smoke/claims.csv")  # fmt: skip
     (folder.root / "figures/reference/smoke").mkdir(parents=True)
     list_files(folder)
     return folder
@@ -195,10 +197,10 @@ def test_verdicts_that_the_tables_do_not_bear_out_are_told(
     list_files(recorded)
     assert call("verify", "--project", recorded.root) == 1
     lines = capsys.readouterr().err.splitlines()
-    assert lines[0].startswith("claim toy-kl-falls: required at smoke, not reproduced")
+    assert lines[0].startswith("claim toy-kl-falls: required at smoke, contradicted")
     assert lines[1].startswith(
-        "smoke: toy-kl-falls: verdict is not reproduced, but the record says: reproduced; "
-        "measured is 1, 2, but the record says: 2, 1; detail is "
+        "smoke: toy-kl-falls: verdict is contradicted, but the record says: reproduced; "
+        "measured is 1, 2, but the record says: 2, 1; effect is 1.0, but the record says: -1.0; "
     )
     assert lines[2:] == ["smoke: toy-new: has no recorded verdict"]
 
@@ -216,7 +218,8 @@ def test_of_an_unfinished_run_only_what_there_is_is_decided(folder: Any, values:
     folder.write_claims(values(), values(id="toy-later", table="toy/later.csv"))
     results = folder.results / "smoke"
     words = ["claims", "--scale", "smoke", "--results", folder.results, "--paper", folder.paper]
-    words += ["--outputs", f"html={results}/claims.html", f"csv={results}/claims.csv"]
+    words += ["--outputs", f"html={results}/claims.html", f"effects={results}/claims_effects.csv"]
+    words += [f"csv={results}/claims.csv"]
     with pytest.raises(UserError, match=r"later\.csv is missing"):
         call(*words)
     assert call(*words, "--partial") == 0

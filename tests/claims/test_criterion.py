@@ -40,5 +40,5 @@ BOUND = {"kind": "bound", "metric": "gap"}
 def test_a_check_is_told_with_its_tolerance(
     make_claim: MakeClaim, check: dict[str, Any], published: Any, tolerance: float | None, words: str
 ) -> None:
-    claim = make_claim(check=check, published=published, spread=None)
+    claim = make_claim(check=check, published=published, replicates=None)
     assert claim.criterion(tolerance) == words

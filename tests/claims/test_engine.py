@@ -21,7 +21,7 @@ BY_ROWS = {
 
 def assess(folder: Any, *claims: dict[str, Any], scale: str = "smoke") -> pd.DataFrame:
     folder.write_claims(*claims)
-    return engine.assess_all(specification.load(folder.paper), scale, folder.results, folder.paper)
+    return engine.assess_all(specification.load(folder.paper), scale, folder.results, folder.paper)[0]
 
 
 def only(folder: Any, *claims: dict[str, Any], scale: str = "smoke") -> dict[str, Any]:
@@ -32,27 +32,30 @@ def only(folder: Any, *claims: dict[str, Any], scale: str = "smoke") -> dict[str
 def test_a_reproduced_claim_tells_all(folder: Any, values: Values) -> None:
     row = only(folder, values(published={"value": 0.15, "source": "p. 2"}, note="why"))
     assert list(row) == engine.COLUMNS
-    assert row["spread"] == pytest.approx(np.std([-0.3, -0.6], ddof=1))
-    del row["spread"], row["detail"]
+    assert row["detail"] == "step from k 1 to 10 is -0.45, must be at most 0"
+    assert np.isnan(row["needed"])
+    del row["needed"], row["detail"]
     assert row == {
         "id": "toy-kl-falls", "document": "toy", "item": "Figure 1", "statement": "KL falls with k.",
-        "kind": "monotone", "scale": "smoke", "status": "require", "verdict": "reproduced",
+        "kind": "monotone", "nature": "identity", "origin": "ours", "scale": "smoke", "status": "require",
+        "verdict": "reproduced", "effect": pytest.approx(-0.45), "ci_low": pytest.approx(-0.45),
+        "ci_high": pytest.approx(-0.45), "replicates": 2, "holding": 1, "contradicted": 0, "undecided": 0,
         "criterion": "kl decreasing along k", "measured": "0.6, 0.15", "published": "0.15", "source": "p. 2",
         "tolerance": 0.0, "note": "why",
     }  # fmt: skip
 
 
-def test_a_failed_claim_is_not_reproduced(folder: Any, values: Values) -> None:
+def test_a_failed_claim_is_contradicted(folder: Any, values: Values) -> None:
     rising = {"kind": "monotone", "metric": "kl", "along": "k", "direction": "increasing"}
     row = only(folder, values(check=rising))
-    assert row["verdict"] == "not reproduced"
-    assert "step -0.45 from k 1 to 10" in row["detail"]
+    assert row["verdict"] == "contradicted"
+    assert row["detail"] == "step from k 1 to 10 is -0.45, must be at least 0"
 
 
-def test_a_measured_nan_is_not_reproduced(folder: Any, values: Values) -> None:
+def test_a_measured_nan_is_contradicted(folder: Any, values: Values) -> None:
     folder.write_table(pd.DataFrame({"k": [1, 10], "seed": 0, "kl": [0.5, np.nan]}))
     row = only(folder, values())
-    assert row["verdict"] == "not reproduced"
+    assert row["verdict"] == "contradicted"
     assert row["measured"] == "0.5, nan"
     assert "not finite" in row["detail"]
 
@@ -67,12 +70,12 @@ def test_a_selection_with_stand_in_data_is_not_assessed(folder: Any, values: Val
     frame = pd.DataFrame({"k": [1, 10, 1, 10], "problem": ["a", "a", "b", "b"], "kl": [2.0, 1.0, 2.0, 1.0]})
     folder.write_table(frame.assign(data=["real", "real", "real", "stand-in"]))
     check = {"kind": "monotone", "metric": "kl", "along": "k", "direction": direction}
-    on_both = values(check=check | {"per": "problem"}, spread=None)
+    on_both = values(check=check | {"per": "problem"}, replicates=None)
     row = only(folder, on_both)
     assert (row["verdict"], row["detail"]) == ("not assessed", "rests on stand-in data")
     assert row["measured"] == "2, 1"
-    on_real = only(folder, values(check=check, spread=None, select={"problem": "a"}))
-    assert on_real["verdict"] == ("reproduced" if direction == "decreasing" else "not reproduced")
+    on_real = only(folder, values(check=check, replicates=None, select={"problem": "a"}))
+    assert on_real["verdict"] == ("reproduced" if direction == "decreasing" else "contradicted")
 
 
 def test_select_keeps_the_rows_with_the_values(folder: Any, values: Values) -> None:
@@ -82,7 +85,7 @@ def test_select_keeps_the_rows_with_the_values(folder: Any, values: Values) -> N
         )
     )
     assert only(folder, values(select={"method": "a"}))["verdict"] == "reproduced"
-    assert only(folder, values(select={"method": ["b"], "k": [1, 10]}))["verdict"] == "not reproduced"
+    assert only(folder, values(select={"method": ["b"], "k": [1, 10]}))["verdict"] == "contradicted"
 
 
 @pytest.mark.parametrize(
@@ -117,7 +120,7 @@ def test_a_missing_table_column_or_row_is_a_broken_claim(folder: Any, values: Va
 def test_published_rows_are_joined_by_their_keys(folder: Any, values: Values) -> None:
     folder.write_published(pd.DataFrame({"k": [10, 1], "kl": [0.25, 0.6], "source": ["row 2", "row 1"]}))
     row = only(folder, values(**BY_ROWS))
-    assert row["verdict"] == "not reproduced"
+    assert row["verdict"] == "contradicted"
     assert (row["measured"], row["published"], row["source"]) == ("0.15", "0.25", "row 2")
     scales = values()["scales"] | {"smoke": {"status": "require", "tolerance": 0.11}}
     assert only(folder, values(**BY_ROWS, scales=scales))["verdict"] == "reproduced"
@@ -141,7 +144,7 @@ def test_select_and_empty_cells_narrow_the_published_rows(folder: Any, values: V
     folder.write_published(
         pd.DataFrame({"method": ["a", "a", "b"], "k": [1, 5, 1], "kl": [0.6, np.nan, 7.0], "source": "row"})
     )
-    row = only(folder, values(**BY_ROWS, select={"method": "a"}, spread=None))
+    row = only(folder, values(**BY_ROWS, select={"method": "a"}, replicates=None))
     assert (row["verdict"], row["published"]) == ("reproduced", "0.6")
 
 
@@ -178,17 +181,17 @@ def test_only_required_claims_fail_and_each_is_named(folder: Any, values: Values
     scales = values()["scales"]
     verdicts = assess(
         folder,
-        values(id="toy-low", check=high, spread=None),
+        values(id="toy-low", check=high, replicates=None),
         values(id="toy-value", **near, published={"value": 0.5, "source": "p. 1"}),
         values(id="toy-good"),
-        values(id="toy-reported", check=high, spread=None, scales=scales | {"smoke": scales["laptop"]}),
-        values(id="toy-skipped", check=high, spread=None, scales=scales | {"smoke": {"status": "skip"}}),
+        values(id="toy-reported", check=high, replicates=None, scales=scales | {"smoke": scales["laptop"]}),
+        values(id="toy-skipped", check=high, replicates=None, scales=scales | {"smoke": {"status": "skip"}}),
     )
     assert engine.failures(verdicts) == [
-        "claim toy-low: required at smoke, not reproduced: measured 0.1, tolerance 0 "
-        "(line 5 of the table: lower bound 0.3 up to 0)",
-        "claim toy-value: required at smoke, not reproduced: measured 0.6, published 0.5, tolerance 0 "
-        "(differs by 0.1, may by 0)",
+        "claim toy-low: required at smoke, contradicted: measured 0.1, tolerance 0 "
+        "(kl, line 5 of the table is 0.1, must be at least 0.3)",
+        "claim toy-value: required at smoke, contradicted: measured 0.6, published 0.5, tolerance 0 "
+        "(kl is 0.6, must be at least 0.5 and at most 0.5)",
     ]
 
 
@@ -201,7 +204,7 @@ def test_verdicts_survive_being_written(folder: Any, values: Values, tmp_path: P
     verdicts = assess(
         folder,
         values(note='a "note", with commas'),
-        values(id="toy-number", check={"kind": "bound", "metric": "kl", "lower": 0.3}, spread=None),
+        values(id="toy-number", check={"kind": "bound", "metric": "kl", "lower": 0.3}, replicates=None),
         values(id="toy-skipped", scales=values()["scales"] | {"smoke": {"status": "skip"}}),
     )
     tables.write(verdicts, tmp_path / "claims.csv")

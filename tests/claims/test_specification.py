@@ -35,7 +35,7 @@ def test_a_valid_file_is_read_as_written(folder: Any, values: Callable[..., dict
     (document, first), (same, second) = specification.load(folder.paper)
     assert document == same == "toy"
     assert first.select == {"method": ("a", "b"), "k": (1,)}
-    assert first.spread == ("seed",)
+    assert first.replicates == ("seed",)
     assert first.at("smoke").tolerance == 0.0
     assert first.at("paper").status == "skip"
     assert second.check.per == ("method",)
@@ -49,7 +49,7 @@ def everywhere(asked: dict[str, Any]) -> dict[str, Any]:
 BROKEN = {
     "unknown key of a claim": (
         {"tabel": "x.csv"},
-        r"unknown key 'tabel' \(did you mean 'table'\?\); allowed here: check, id, item",
+        r"unknown key 'tabel' \(did you mean 'table'\?\); allowed here: check, exact, id, item",
     ),
     "unknown key of a check": (
         {"check": MONOTONE | {"metrc": "kl"}},
@@ -130,7 +130,16 @@ BROKEN = {
         {"check": {"kind": "bound", "metric": "kl"}},
         r"bad value for 'check': give 'lower', 'upper' or both",
     ),
-    "one column, two roles": ({"spread": "k"}, r"column 'k' has two roles"),
+    "no nature": ({"nature": None}, r"missing key 'nature'"),
+    "a finding that must come out": (
+        {"nature": "finding"},
+        r"a finding cannot be required, only reported: it may come out either way",
+    ),
+    "replicates and their error": (
+        {"exact": False, "standard_error": "kl_se"},
+        r"'standard_error' stands for 'replicates'; exact numbers have none",
+    ),
+    "one column, two roles": ({"replicates": "k"}, r"column 'k' has two roles"),
 }
 
 

@@ -156,7 +156,8 @@ def _ratio(group: Group, check: specification.Ratio) -> Finding:
     grid, errors = group.cells(check.metric, check.column, levels)
     over, under = grid.T
     ratio = np.divide(over.mean(), under.mean())
-    values = ratio + (over - ratio * under) / under.mean()
+    deviations = (over - ratio * under) / under.mean()
+    values = ratio + (deviations - deviations.mean())
     error = None if errors[0] is None else math.hypot(errors[0], ratio * errors[1]) / abs(under.mean())
     effect = group.effect(f"{check.numerator} / {check.denominator}", values, error, low=low, high=high)
     return Finding("", (effect,), number(ratio))
@@ -170,7 +171,7 @@ def _monotone(group: Group, check: specification.Monotone) -> Finding:
     if len(points) < 2:
         raise UserError(f"a trend along '{check.along}' needs two points, the table has {len(points)}")
     grid, errors = group.cells(check.metric, check.along, points.tolist())
-    side = {"low": -group.tolerance} if check.direction == "increasing" else {"high": group.tolerance}
+    side = {"low": 0.0 - group.tolerance} if check.direction == "increasing" else {"high": group.tolerance}
     steps = [
         group.effect(
             f"step from {check.along} {number(a)} to {number(b)}", step, _of_difference(*error), **side

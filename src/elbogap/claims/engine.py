@@ -28,8 +28,8 @@ VERDICTS = (REPRODUCED, CONTRADICTED, UNDECIDED, NOT_ASSESSED)
 
 COLUMNS = [
     "id", "document", "item", "statement", "kind", "nature", "origin", "scale", "status", "verdict",
-    "criterion", "measured", "effect", "ci_low", "ci_high", "replicates", "needed", "holding", "contradicted", "undecided",
-    "published", "source", "tolerance", "detail", "note",
+    "criterion", "measured", "effect", "ci_low", "ci_high", "replicates", "needed", "holding", "contradicted",
+    "undecided", "published", "source", "tolerance", "detail", "note",
 ]  # fmt: skip
 """Of the table of verdicts, `results/<scale>/claims.csv`; a number that does not apply is NaN."""
 NUMBERS = (

@@ -1,10 +1,10 @@
 """From replicates to what they say: Student intervals, evidence against limits, and how many would decide.
 
-An effect is the mean of a quantity over independent replicates, and must lie between two limits. It holds if
-its whole interval does, which is the two one-sided tests of equivalence where both limits are finite
-(Schuirmann 1987). It is contradicted if its whole interval lies outside, after Holm's correction for the number
-of a claim's effects: of forty intervals one lies outside by chance. That a statement holds in every group needs
-no correction (Berger 1982).
+An effect is the mean of a quantity over independent replicates, and must lie between two limits. It holds
+if its whole interval does, which is the two one-sided tests of equivalence where both limits are finite
+(Schuirmann 1987). It is contradicted if its whole interval lies outside, after Holm's correction for the
+number of a claim's effects: of forty intervals one lies outside by chance. That a statement holds in every
+group needs no correction (Berger 1982).
 """
 
 import math

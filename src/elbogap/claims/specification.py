@@ -122,7 +122,7 @@ Published = Annotated[
 
 Status = Literal["require", "report", "skip"]
 Nature = Literal["identity", "setting", "finding"]
-"""True by theorem or construction, so that it tests the code; a fact of the set-up; or open until measured."""
+"""True by theorem or construction, a test of the code; a fact of the set-up; or open until measured."""
 Origin = Literal["document", "ours", "after"]
 """Stated by the document, by us, or chosen after results were seen."""
 Rule = Literal["all", "most"]
@@ -151,10 +151,10 @@ class Scales(Section):
 
 
 class Claim(Section):
-    """One statement of a document and the check that decides it, in the light of what chance can do.
+    """One statement of a document, the check that decides it, and what chance can do.
 
     `replicates` are the columns that number independent repetitions; `standard_error` is a column that holds
-    the metric's; `exact` numbers have no chance in them beyond what their tolerance allows for. Without any of
+    the metric's; `exact` numbers have no chance in them but what the tolerance allows for. Without any of
     these a table holds one outcome of a random experiment, which decides nothing.
     """
 
