@@ -93,7 +93,7 @@ def test_a_changed_or_missing_picture_fails(places: Places) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "says"),
     [
-        (",reproduced,", ",not reproduced,", "verdict is reproduced, but the record says: not reproduced"),
+        (",reproduced,", ",contradicted,", "verdict is reproduced, but the record says: contradicted"),
         (",require,", ",report,", "status is require, but the record says: report"),
         ("0.444912,", "12345,", "measured is 0.444912, 0.0312345, 0.00078, but the record says: 12345"),
         ("0.0312345", "0.0312349", "measured is"),

@@ -74,7 +74,7 @@ def of_project(places: Places, command: str, *words: str) -> list[str]:
 
 
 def decide(places: Places) -> list[str]:
-    made = ["csv=results/smoke/claims.csv", "html=results/smoke/claims.html"]
+    made = [f"{kind}=results/smoke/claims.{kind}" for kind in ("csv", "effects", "html")]
     return ["claims", "--scale", "smoke", "--paper", str(places.paper), "--outputs", *made]
 
 

@@ -149,7 +149,7 @@ def commands(place: Path) -> dict[str, Command]:
         ],
         "claims": [
             "claims", "--scale", "smoke", "--paper", str(ROOT / "paper"), "--partial",
-            "--outputs", "csv=c.csv", "html=c.html",
+            "--outputs", "csv=c.csv", "effects=e.csv", "html=c.html",
         ],
     }  # fmt: skip
     found = {}

@@ -33,7 +33,10 @@ COMMANDS = {
     "the report": ["report", "--scale", "smoke"],
     "a data record": ["data", "record", "mnist", "--stand-ins", "always"],
 }
-OUTPUTS = {"the claims": ["csv=out/file", "html=out/other"], "the report": ["pdf=out/file"]}
+OUTPUTS = {
+    "the claims": ["csv=out/file", "effects=out/more", "html=out/other"],
+    "the report": ["pdf=out/file"],
+}
 
 
 @pytest.fixture

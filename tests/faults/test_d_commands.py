@@ -114,7 +114,7 @@ def test_the_refusal_names_the_file(name: str, tmp_path: Path) -> None:
     [
         ["reference", "--scale", "../.."],
         ["report", "--scale", "reference", "--outputs", "pdf=x.pdf"],
-        ["claims", "--scale", "a b", "--outputs", "csv=a", "html=b"],
+        ["claims", "--scale", "a b", "--outputs", "csv=a", "effects=c", "html=b"],
         ["figure", "qiw.fig01_posterior_2d", "--scale", "/tmp", "--outputs", "pdf=x.pdf"],
     ],
     ids=lambda words: words[0],

@@ -139,6 +139,9 @@ CLAIM = {
     "statement": "KL falls with k.",
     "table": "qiw/tab01_bounds.csv",
     "check": {"kind": "monotone", "metric": "kl", "along": "k", "direction": "decreasing"},
+    "nature": "identity",
+    "origin": "ours",
+    "exact": True,
     "scales": REQUIRED,
 }
 TABLE = pd.DataFrame({"k": [1, 3], "kl": [0.5, 0.7]})
@@ -152,7 +155,7 @@ def assessed(folder: Path, **changes: Any) -> dict[str, Any]:
     (folder / "results/mine/qiw").mkdir(parents=True)
     TABLE.to_csv(folder / "results/mine/qiw/tab01_bounds.csv", index=False)
     claims = specification.load(folder / "paper")
-    (row,) = engine.assess_all(claims, "mine", folder / "results", folder / "paper").to_dict("records")
+    (row,) = engine.assess_all(claims, "mine", folder / "results", folder / "paper")[0].to_dict("records")
     return row
 
 
@@ -178,6 +181,7 @@ def test_the_report_of_a_scale_of_ones_own_is_made(tmp_path: Path) -> None:
         path.write_text(path.read_text(encoding="utf-8").replace("/smoke/", "/mine/"), encoding="utf-8")
     results = places.results("mine")
     outputs = {kind: results / f"claims.{kind}" for kind in ("csv", "html")}
+    outputs["effects"] = results / "claims_effects.csv"
     decide("mine", places.work / "results", places.paper, outputs, partial=False)
     report = gather("mine", places)
     (claim,) = report["documents"][0]["claims"]
@@ -205,13 +209,13 @@ def test_what_failed_is_listed_with_its_criterion(tmp_path: Path, capsys: pytest
     (recorded / "smoke/qiw").mkdir(parents=True)
     (tmp_path / "figures/reference/smoke").mkdir(parents=True)
     write_result(recorded / "smoke/qiw/tab01_bounds.csv", TABLE)
-    outputs = {"csv": recorded / "smoke/claims.csv"}
+    outputs = {"csv": recorded / "smoke/claims.csv", "effects": recorded / "smoke/claims_effects.csv"}
     decide("smoke", recorded, tmp_path / "paper", outputs, partial=False)
     for folder in (recorded / "smoke", tmp_path / "figures/reference/smoke"):
         write_list(folder)
     assert main(["verify", "--project", str(tmp_path), "--failed"]) == 0
     first, *listed = capsys.readouterr().out.splitlines()
-    assert first == "smoke: 1 claims, 1 not reproduced"
+    assert first == "smoke: 1 claims, 1 contradicted"
     assert listed[0].strip() == "qiw-falls: KL falls with k."
     assert "kl decreasing along k, up to 0.01 a step; measured 0.5, 0.7" in listed[1]
     assert main(["verify", "--project", str(tmp_path)]) == 0

@@ -36,6 +36,9 @@ CLAIMS = """claims:
     statement: "KL falls with k."
     table: qiw/tab01_bounds.csv
     check: {kind: monotone, metric: kl, along: k, direction: decreasing}
+    nature: identity
+    origin: ours
+    exact: true
     scales:
       smoke: {status: require, tolerance: 0.01}
       laptop: {status: require, tolerance: 0.01}
@@ -109,12 +112,15 @@ def finished_run(folder: Path) -> Places:
     write_result(results / "data" / "binarized_mnist.json", RECORD)
     claim = {
         "id": "qiw-kl-falls-with-k", "document": "qiw", "item": "Figure 1",
-        "statement": "KL falls below 1e-2.", "kind": "monotone", "scale": "smoke", "status": "require",
-        "verdict": "reproduced", "criterion": "kl decreasing along k, up to 0.01 a step",
-        "measured": "0.4449123, 0.00078", "spread": None, "published": "0.445", "source": "poster",
-        "tolerance": 0.01, "detail": "", "note": "",
+        "statement": "KL falls below 1e-2.", "kind": "monotone", "nature": "finding", "origin": "document",
+        "scale": "smoke", "status": "require", "verdict": "reproduced",
+        "criterion": "kl decreasing along k, up to 0.01 a step", "measured": "0.4449123, 0.00078",
+        "effect": -0.0304, "ci_low": -0.04, "ci_high": -0.02, "replicates": 3, "needed": None, "holding": 1,
+        "contradicted": 0, "undecided": 0, "published": "0.445", "source": "poster", "tolerance": 0.01,
+        "detail": "", "note": "",
     }  # fmt: skip
     write_result(results / "claims.csv", pd.DataFrame([claim]))
+    write_result(results / "claims_effects.csv", pd.DataFrame({"id": [claim["id"]], "effect": "kl"}))
     benchmark = {
         "s": 12.5, "max_rss": 850.2, "rule_name": "qiw_posterior_2d", "wildcards": {"scale": "smoke"},
         "threads": 1,

@@ -25,7 +25,7 @@ def test_every_target_has_its_place_built_or_not(tmp_path: Path) -> None:
     assert report["summary"] == [
         {
             "key": "qiw", "title": "Reinterpreting Importance-Weighted Autoencoders",
-            "built": 2, "targets": 3, "verdicts": [1, 0, 0],
+            "built": 2, "targets": 3, "verdicts": [1, 0, 0, 0], "others": [0, 0],
         }
     ]  # fmt: skip
     assert [document["key"] for document in report["later"]] == ["mapa", "air", "implicit", "efvae"]

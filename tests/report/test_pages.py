@@ -53,17 +53,18 @@ def test_a_recorded_run_appears(places: Places) -> None:
     assert "| qiw | `fig01_posterior_2d` | Figure 1 | The density of q_IW | – | 12 s, 850 MiB | – |" in text
     assert (
         "| `qiw-kl-falls-with-k` | KL falls below 1e-2. | **reproduced** "
-        "| kl decreasing along k, up to 0.01 a step | 0.4449, 7.8 × 10⁻⁴ | 0.445 |" in text
+        "| finding | kl decreasing along k, up to 0.01 a step | 0.4449, 7.8 × 10⁻⁴ "
+        "| −0.0304 (−0.04 to −0.02) | 0.445 |" in text
     )
     assert 'src="../figures/reference/laptop/qiw/fig01_posterior_2d.png"' in text
     assert (places.project / "figures/reference/laptop/qiw/fig01_posterior_2d.png").is_file()
 
 
 def test_what_a_run_failed_to_show_is_in_the_table(places: Places) -> None:
-    change_result(places.results("laptop") / "claims.csv", ",reproduced,", ",not reproduced,")
+    change_result(places.results("laptop") / "claims.csv", ",reproduced,", ",contradicted,")
     reference.record("laptop", places)
     pages.refresh(places.docs / "page.md", places)
-    assert "**not reproduced**" in (places.docs / "page.md").read_text(encoding="utf-8")
+    assert "**contradicted**" in (places.docs / "page.md").read_text(encoding="utf-8")
 
 
 def test_what_is_recorded_at_paper_scale_and_what_is_not(places: Places) -> None:

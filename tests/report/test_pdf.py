@@ -59,8 +59,8 @@ def test_the_report_says_what_was_gathered(places: Places) -> None:
 
 
 def test_verdicts_are_told_by_word(places: Places) -> None:
-    change_result(places.results("smoke") / "claims.csv", ",reproduced,", ",not reproduced,")
-    assert "not reproduced: KL falls below 1e-2." in text_of(places)
+    change_result(places.results("smoke") / "claims.csv", ",reproduced,", ",contradicted,")
+    assert "contradicted: KL falls below 1e-2." in text_of(places)
 
 
 def test_missing_parts_are_marked(places: Places) -> None:

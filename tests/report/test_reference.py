@@ -150,7 +150,7 @@ def test_claims_are_decided_from_old_and_new_together(tmp_path: Path) -> None:
     change_result(places.results("smoke") / "qiw" / "tab01_bounds.csv", "0.0312345", "0.9")
     record("smoke", places, add=True)
     verdicts = pd.read_csv(places.recorded_results("smoke") / "claims.csv")
-    assert list(verdicts["verdict"]) == ["not reproduced"]
+    assert list(verdicts["verdict"]) == ["contradicted"]
 
 
 def test_a_claim_that_cannot_be_decided_leaves_the_record_before(tmp_path: Path) -> None:
@@ -173,7 +173,7 @@ def test_claims_are_decided_again_without_a_run(tmp_path: Path) -> None:
     )
     assert record("smoke", places, add=True) == 1  # the picture
     verdicts = pd.read_csv(places.recorded_results("smoke") / "claims.csv")
-    assert list(verdicts["verdict"]) == ["not reproduced"]
+    assert list(verdicts["verdict"]) == ["contradicted"]
 
 
 @pytest.mark.parametrize("word", ["../../elsewhere/x.csv", "a/../b.csv"])

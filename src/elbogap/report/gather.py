@@ -69,7 +69,7 @@ def gather(scale: str, places: Places) -> dict[str, Any]:
                 "title": d["title"],
                 "built": sum(bool(target["products"]) for target in d["targets"]),
                 "targets": len(d["targets"]),
-                "verdicts": [sum(c["verdict"] == verdict for c in d["claims"]) for verdict in VERDICTS],
+                **_counts(d["claims"]),
             }
             for d in shown
         ],
@@ -77,6 +77,16 @@ def gather(scale: str, places: Places) -> dict[str, Any]:
         "data": [tables.read_json(path) for path in data],
         "environment": _environment(records),
         "settings": _settings(records),
+    }
+
+
+def _counts(verdicts: list[dict[str, str]]) -> dict[str, Any]:
+    """`verdicts`: how many findings of the document have each; `others`: how many other claims hold."""
+    findings = [row for row in verdicts if (row["nature"], row["origin"]) == ("finding", "document")]
+    others = [row for row in verdicts if row not in findings]
+    return {
+        "verdicts": [sum(row["verdict"] == word for row in findings) for word in VERDICTS],
+        "others": [sum(row["verdict"] == VERDICTS[0] for row in others), len(others)],
     }
 
 

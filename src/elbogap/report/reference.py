@@ -67,7 +67,8 @@ def record(scale: str, places: Places, *, add: bool = False) -> int:
             shutil.copyfile(path, copy)
         write_list(fresh)
     if add:
-        decide(scale, new[0].parent, places.paper, {"csv": new[0] / "claims.csv"}, partial=True)
+        outputs = {"csv": new[0] / "claims.csv", "effects": new[0] / "claims_effects.csv"}
+        decide(scale, new[0].parent, places.paper, outputs, partial=True)
     _make_paths_relative(new[0], places)
     write_list(new[0])
     for folder, fresh, kept in zip(old, new, aside, strict=True):
