@@ -27,7 +27,7 @@ class Effect:
     """A quantity that must lie from `low` to `high`, by its replicates `[R]`.
 
     `error` is the standard error of the mean where the table states it; 0 says that chance has no part in it.
-    One replicate without it says nothing about others. `strict`: the limits themselves are outside.
+    One replicate without it says nothing about others. `strict`: the lower limit itself is outside.
     """
 
     name: str
@@ -74,8 +74,7 @@ class Effect:
     def holds(self) -> bool:
         """Whether the whole interval is within the limits."""
         low, high = self.interval()
-        inside = min(low - self.low, self.high - high)
-        return inside > 0 if self.strict else inside >= 0
+        return (low > self.low if self.strict else low >= self.low) and high <= self.high
 
     def evidence_against(self) -> float:
         """The p-value of the mean, were it within the limits: small if it lies outside. 0 if not finite."""
