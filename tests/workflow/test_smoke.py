@@ -157,6 +157,9 @@ def test_a_failing_required_claim_breaks_the_build_and_is_named(built: Project) 
     statement: "The bound is positive and huge."
     table: qiw/tab01_bounds.csv
     check: {kind: bound, metric: k, lower: 1000000}
+    nature: identity
+    origin: ours
+    exact: true
     scales:
       smoke: {status: require, tolerance: 0.0}
       laptop: {status: skip}
@@ -165,7 +168,7 @@ def test_a_failing_required_claim_breaks_the_build_and_is_named(built: Project) 
     path.write_text(text, encoding="utf-8")
     answer = built.snakemake("smoke")
     assert answer.returncode != 0
-    assert re.search(r"claim qiw-made-to-fail: required at smoke, not reproduced", answer.stdout), (
+    assert re.search(r"claim qiw-made-to-fail: required at smoke, contradicted", answer.stdout), (
         answer.stdout[-3000:]
     )
     assert "qiw-made-to-fail" in (built.folder / "results/smoke/claims.csv").read_text(encoding="utf-8")
