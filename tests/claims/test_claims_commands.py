@@ -13,6 +13,7 @@ import pytest
 from elbogap import checksums, provenance
 from elbogap.claims import commands
 from elbogap.errors import UserError
+from published import write_result
 
 Values = Callable[..., dict[str, Any]]
 RISING = {"kind": "monotone", "metric": "kl", "along": "k", "direction": "increasing"}
@@ -112,6 +113,23 @@ def test_mistakes_of_the_call_are_one_line(folder: Any, values: Values) -> None:
              "--outputs", "csv=a.csv", "png=b.png", "effects=c.csv")  # fmt: skip
     with pytest.raises(UserError, match="run the claims command again"):
         call("claims-check", folder.results / "absent.csv")
+
+
+def test_what_deciding_an_undecided_claim_would_cost_is_told(folder: Any, values: Values) -> None:
+    frame = pd.DataFrame({"k": [1, 10] * 3, "seed": [0, 0, 1, 1, 2, 2], "kl": [1.0, 0.9, 1.0, 1.2, 1.0, 0.7]})
+    made_by = {
+        "inputs": {str(folder.results / "smoke/models.csv"): ""},
+        "run": {"wall_s": 1800, "threads": 2},
+    }
+    write_result(folder.results / "smoke/models.csv", frame, {"inputs": {}, "run": {"wall_s": 3600}})
+    write_result(folder.results / "smoke/toy/tab.csv", frame, made_by)
+    folder.write_claims(values(exact=None))
+    assert decide(folder) == 0
+    (row,) = pd.read_csv(folder.results / "smoke/claims.csv").to_dict("records")
+    assert (row["verdict"], row["replicates"]) == ("undecided", 3)
+    page = " ".join((folder.results / "smoke/claims.html").read_text(encoding="utf-8").split())
+    hours = 2 * (row["needed"] / 3 - 1)  # two core-hours for three replicates
+    assert f"{row['needed']:.0f} replicates would decide, {hours:.2g} core-hours more" in page
 
 
 class Page(HTMLParser):

@@ -3,6 +3,7 @@
 import math
 import re
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 import jinja2
@@ -42,13 +43,42 @@ def decide(
     texts = {text: checksums.sha256(Path(text)) for text in specification.texts_needed(paper, scale)}
     source = provenance.source(__name__)
     record = provenance.collect(source=source, scale=scale, inputs=digests | texts)
+    hours = core_hours(verdicts, {claim.id: results / scale / claim.table for _, claim in claims})
     writers = {
         "csv": lambda path: tables.save(verdicts, path),
         "effects": lambda path: tables.save(effects, path),
-        "html": lambda path: path.write_text(page(verdicts, effects, scale), encoding="utf-8"),
+        "html": lambda path: path.write_text(page(verdicts, effects, scale, hours), encoding="utf-8"),
     }
     provenance.publish(record, {path: writers[kind] for kind, path in outputs.items()})
     return verdicts
+
+
+def core_hours(verdicts: pd.DataFrame, table_of: Mapping[str, Path]) -> dict[str, float]:
+    """What the further replicates of each undecided claim would cost, by its table's records of cost.
+
+    Each replicate is taken to cost the same part of all work that the table rests on. Claims are left out for
+    which a record is missing, as of the files that a recorded run leaves out.
+    """
+    found = {}
+    for row in verdicts[verdicts["needed"] > verdicts["replicates"]].itertuples():
+        with suppress(UserError, KeyError):
+            jobs = _jobs(table_of[row.id])
+            found[row.id] = sum(jobs.values()) / 3600 * (row.needed / row.replicates - 1)
+    return found
+
+
+def _jobs(product: Path) -> dict[str, float]:
+    """Core-seconds of each job behind a product, by the digests of the job's outputs."""
+    found: dict[str, float] = {}
+    waiting = [product]
+    while waiting:
+        record = provenance.read(waiting.pop())
+        if (job := str(record["outputs"])) not in found:
+            cost = record.get("run", {})
+            found[job] = cost.get("wall_s", 0.0) * cost.get("threads", 1)
+            inputs = map(Path, record["inputs"])
+            waiting += [path for path in inputs if not path.resolve().is_relative_to(provenance.TEXTS)]
+    return found
 
 
 def summary(verdicts: pd.DataFrame) -> pd.DataFrame:
@@ -58,7 +88,7 @@ def summary(verdicts: pd.DataFrame) -> pd.DataFrame:
     return counts.reindex(columns=list(engine.VERDICTS), fill_value=0).reset_index()
 
 
-def page(verdicts: pd.DataFrame, effects: pd.DataFrame, scale: str) -> str:
+def page(verdicts: pd.DataFrame, effects: pd.DataFrame, scale: str, hours: Mapping[str, float]) -> str:
     """One self-contained HTML page, grouped by document; all text is escaped."""
     loader = jinja2.FileSystemLoader(Path(__file__).parent)
     environment = jinja2.Environment(
@@ -66,6 +96,7 @@ def page(verdicts: pd.DataFrame, effects: pd.DataFrame, scale: str) -> str:
     )
     return environment.get_template("page.html.jinja").render(
         scale=scale,
+        hours=hours,
         looks=LOOKS,
         summary=summary(verdicts).to_dict("records"),
         effects={claim: rows.to_dict("records") for claim, rows in effects.groupby("id")},
