@@ -70,7 +70,7 @@ experiment(
     "mapa.density_summary",
     "test divergences and orderings",
     inputs=by_problem("density", "csv"),
-    outputs="density=tab_density.csv gains=gains.csv orderings=tab_orderings.csv recovery=tab_recovery.csv",
+    outputs="density=tab_density.csv gains=gains.csv budget=budget.csv orderings=tab_orderings.csv recovery=tab_recovery.csv",
 )
 experiment(
     "mapa.protocol",

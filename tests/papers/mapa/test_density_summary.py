@@ -23,6 +23,7 @@ def rows(
     valid: float = -1.0,
     draws: int = 4,
     distillation: float = 0.5,
+    passes: float = 1.0,
 ) -> list[dict[str, object]]:
     """One selected and one other restart per draw; `network` costs `distillation` more than the exact map."""
     priors = RECOVERED if method.startswith("mapa") else ("standard",)
@@ -33,7 +34,7 @@ def rows(
             "valid_loglik": valid - restart, "test_loglik": -1.0,
             "test_kl": (test_kl if isinstance(test_kl, float) else test_kl[draw])
             + distillation * (prior == "network") - 9.0 * restart,
-            "test_kl_se": 0.1, "selected": restart == 0, "passes_per_point": 1.0, "train_bound": -1.0,
+            "test_kl_se": 0.1, "selected": restart == 0, "passes_per_point": passes, "train_bound": -1.0,
         }
         for draw in range(draws)
         for prior in priors
@@ -152,3 +153,20 @@ def test_without_mapa_there_are_tables_without_rows(tmp_path: Path) -> None:
         assert len(result[name]) == 0
         tables.write(result[name], tmp_path / f"{name}.csv")
         assert tables.read_table(tmp_path / f"{name}.csv").columns.tolist() == result[name].columns.tolist()
+
+
+def test_at_equal_passes_each_method_takes_its_best_model_that_it_can_afford(tmp_path: Path) -> None:
+    table = (
+        rows("vae", 0.9, samples=1)
+        + rows("iwae", 0.5, samples=10, valid=-2.0, passes=10.0)
+        + rows("iwae", 0.4, samples=50, valid=-1.0, passes=50.0)
+        + rows("mapa", 0.45, samples=10, valid=-3.0, share=0.1, passes=8.0)
+        + rows("mapa", 0.2, samples=50, valid=-1.0, share=0.1, passes=10.4)  # within a twentieth of 10
+    )
+    budget = summary(tmp_path, table)["budget"]
+    exact = budget[budget["prior"] == "quantile map"]
+    assert len(exact) == 4 * 2 * 2
+    gain = exact.groupby(["budget", "worse"])["gain"].mean()
+    expected = {(10, "vae"): 0.7, (10, "iwae"): 0.3, (50, "vae"): 0.7, (50, "iwae"): 0.2}
+    for key, value in expected.items():
+        assert gain[key] == pytest.approx(value, rel=1e-9)
