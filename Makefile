@@ -61,7 +61,7 @@ lint: $(VENV)/installed
 	snakemake --lint
 
 unit: $(VENV)/installed
-	OMP_NUM_THREADS=1 python -m pytest -n 2 -m "not dag"
+	OMP_NUM_THREADS=1 python -m pytest -n 2 --dist worksteal -m "not dag"
 
 dag: $(VENV)/installed
 	python -m pytest -n 2 --dist loadfile -m dag

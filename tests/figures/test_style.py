@@ -38,13 +38,12 @@ def test_the_last_digits_of_the_layout_change_no_byte(
             panel.set_position([value + shift for value in panel.get_position().bounds])
 
     monkeypatch.setattr(ConstrainedLayoutEngine, "execute", execute)
-    files: dict[str, set[bytes]] = {"a.png": set(), "a.pdf": set()}
-    for _ in range(20):
+    contents = set()
+    for _ in range(10):
         with style.applied():
             figure, panel = plt.subplots()
             panel.plot([0.1, 0.3, 0.8], [0.7, 0.7, 0.1], "o")
-            for name, contents in files.items():
-                style.save(figure, tmp_path / name, source="a test")
-                contents.add((tmp_path / name).read_bytes())
+            style.save(figure, tmp_path / "a.pdf", source="a test")
+            contents.add((tmp_path / "a.pdf").read_bytes())
             plt.close(figure)
-    assert {name: len(contents) for name, contents in files.items()} == {"a.png": 1, "a.pdf": 1}
+    assert len(contents) == 1
