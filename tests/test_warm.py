@@ -18,7 +18,8 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="forks are for L
 ROOT = Path(__file__).parents[1]
 CALL = "import sys; from elbogap import warm; sys.exit(warm.forward(sys.argv[1:]))"
 RECORD = ["data", "record", "mnist", "--stand-ins", "always", "--outputs"]
-SETTINGS = '{"hidden": [5], "images": 100, "epochs": 1000000, "seed": 0}'
+HOURS = {"hidden": [5], "activation": "tanh", "nodes": 10, "steps": 10**8, "learning_rate": 0.001,
+         "check_nodes": 100, "target_mse": 0.1, "seed": 0}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -76,15 +77,18 @@ def test_the_environment_is_the_caller_s(server: Server, tmp_path: Path) -> None
 
 def working(server: Server, folder: Path) -> tuple[subprocess.Popen[str], psutil.Process]:
     """A caller whose command works for long, and the process that does it."""
-    words = ["qiw.mnist_classifier", "--scale", "smoke", "--settings", SETTINGS]
-    record = folder / "mnist.json"
-    assert call(server, *RECORD, f"record={record}").returncode == 0
-    files = ["--inputs", f"data={record}", "--outputs", f"classifier={folder / 'c.npz'}",
-             f"accuracy={folder / 'a.csv'}"]  # fmt: skip
-    caller = subprocess.Popen(
-        [sys.executable, "-c", CALL, *words, *files], env=server[1], cwd=folder, text=True
-    )
-    claim = folder / ".a.csv.writer"
+    words = [
+        "mapa.surrogate",
+        "--scale",
+        "smoke",
+        "--settings",
+        json.dumps(HOURS),
+        "--keys",
+        "problem=circle",
+    ]
+    words += ["--outputs", f"surrogate={folder / 'a.npz'}"]
+    caller = subprocess.Popen([sys.executable, "-c", CALL, *words], env=server[1], cwd=folder, text=True)
+    claim = folder / ".a.npz.writer"
     deadline = time.monotonic() + 60
     while not claim.exists() or not claim.stat().st_size:
         assert caller.poll() is None
@@ -100,7 +104,7 @@ def test_signals_are_passed_on(server: Server, tmp_path: Path, number: int) -> N
     caller.send_signal(number)
     assert caller.wait(60) == 130
     assert not job.is_running() or job.status() == psutil.STATUS_ZOMBIE
-    assert not (tmp_path / ".a.csv.writer").exists()
+    assert not (tmp_path / ".a.npz.writer").exists()
 
 
 def test_a_killed_caller_takes_its_command_with_it(server: Server, tmp_path: Path) -> None:
