@@ -18,7 +18,7 @@ def effect(*values: float, **limits: float) -> Effect:
 def test_the_interval_is_student_s() -> None:
     values = np.array([1.0, 2.0, 4.0, 4.5])
     reference = stats.ttest_1samp(values, 0).confidence_interval(0.95)
-    np.testing.assert_allclose(effect(*values).interval(), reference, rtol=1e-12)
+    np.testing.assert_allclose(effect(*values).interval(), reference, rtol=1e-12, atol=1e-12)
 
 
 def test_evidence_against_is_the_one_sided_test() -> None:

@@ -44,7 +44,7 @@ def test_reference_tells_what_to_do_next(
     places = finished_run(tmp_path)
     monkeypatch.chdir(places.work)
     assert main(["reference", "--scale", "smoke", "--project", str(places.project)]) == 0
-    assert "recorded 7 files of scale smoke" in capsys.readouterr().out
+    assert "recorded 9 files of scale smoke" in capsys.readouterr().out
 
 
 def test_the_commands_are_registered() -> None:

@@ -35,6 +35,8 @@ def test_small_tables_records_and_pictures_are_kept(tmp_path: Path) -> None:
     assert [name for name in kept if name not in lists] == [
         "results/reference/smoke/claims.csv",
         "results/reference/smoke/claims.csv.provenance.json",
+        "results/reference/smoke/claims_effects.csv",
+        "results/reference/smoke/claims_effects.csv.provenance.json",
         "results/reference/smoke/data/binarized_mnist.json",
         "results/reference/smoke/data/binarized_mnist.json.provenance.json",
         "results/reference/smoke/qiw/tab01_bounds.csv",
