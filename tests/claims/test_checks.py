@@ -321,6 +321,16 @@ def test_a_bound_names_the_line_of_the_table_that_decides() -> None:
     )
 
 
+def test_what_is_measured_is_the_metric_not_its_distance_to_a_column() -> None:
+    rows = {"m": [-3.0, -2.0], "log_p": [-2.5, -1.9], "seed": [0, 1]}
+    found = run(BOUND | {"upper": "log_p"}, rows)
+    assert found.measured == "-2"
+    assert found.effect.mean == pytest.approx(-0.1)
+    found = run(BOUND | {"upper": "log_p"}, rows, replicates=("seed",))
+    assert found.measured == "-2.5"
+    assert found.effect.mean == pytest.approx(-0.3)
+
+
 def test_long_series_are_shortened() -> None:
     assert run(RISING, along(*range(9))).measured == "0, 1, 2, ..., 6, 7, 8"
 

@@ -191,22 +191,24 @@ def _bound(group: Group, check: specification.Bound) -> Finding:
     averaged, metric = bool(group.claim.replicates), group.rows[check.metric].to_numpy(float)
     if averaged:
         _require_told_apart(group.rows, group.claim.replicates)
-    effects = []
+    found = []
     for side, limit, sign in (("low", check.lower, 1), ("high", check.upper, -1)):
         if limit is None:
             continue
-        values, name = metric, check.metric
+        values, name, threshold = metric, check.metric, 0.0
         if isinstance(limit, str):
             values, name = metric - group.rows[limit].to_numpy(float), f"{check.metric} - {limit}"
-        error = group.errors(group.rows)[0]
+        else:
+            threshold = limit
+        nearest = 0 if averaged else int(np.argmin(sign * values))  # NaN before every number
+        rows = slice(None) if averaged else slice(nearest, nearest + 1)
         if not averaged:
-            nearest = int(np.argmin(sign * values))  # NaN before every number
-            values, error = values[nearest : nearest + 1], group.errors(group.rows)[nearest]
             name += f", line {group.rows.index[nearest] + 2} of the table"
-        threshold = (0.0 if isinstance(limit, str) else limit) - sign * group.tolerance
-        effects.append(group.effect(name, values, error, **{side: threshold}))
-    worst = min(effects, key=lambda effect: np.nan_to_num(effect.margin, nan=-math.inf))
-    return Finding("", tuple(effects), number(worst.values.mean()))
+        limits = {side: threshold - sign * group.tolerance}
+        effect = group.effect(name, values[rows], group.errors(group.rows)[nearest], **limits)
+        found.append((effect, metric[rows].mean()))
+    _, measured = min(found, key=lambda pair: np.nan_to_num(pair[0].margin, nan=-math.inf))
+    return Finding("", tuple(effect for effect, _ in found), number(measured))
 
 
 KINDS: Mapping[type[Check], Callable[..., Finding]] = {
