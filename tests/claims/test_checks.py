@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from elbogap.claims import checks, engine
 from elbogap.claims.checks import Reference
-from elbogap.claims.intervals import REPRODUCED, Effect
+from elbogap.claims.intervals import CONTRADICTED, REPRODUCED, UNDECIDED, Effect
 from elbogap.claims.specification import AnyCheck, Claim, PublishedValue
 from elbogap.errors import UserError
 
@@ -329,6 +329,33 @@ def test_what_is_measured_is_the_metric_not_its_distance_to_a_column() -> None:
     found = run(BOUND | {"upper": "log_p"}, rows, replicates=("seed",))
     assert found.measured == "-2.5"
     assert found.effect.mean == pytest.approx(-0.3)
+
+
+def test_levels_may_be_truth_values() -> None:
+    rows = {"learned": [True, False], "m": [1.0, 2.0]}
+    check = {"kind": "ordering", "metric": "m", "column": "learned", "order": [True, False]}
+    assert run(check, rows).holds
+    assert not run(check | {"order": [False, True]}, rows).holds
+
+
+def test_of_rows_with_errors_of_their_own_any_may_decide() -> None:
+    values = claim_values(check=BOUND | {"lower": 0}, replicates=None, exact=None, standard_error="se")
+    rows = pd.DataFrame({"m": [-0.2, -0.1, 0.5], "se": [1.0, 0.001, 0.01]})
+    found = checks.find(rows, Claim.model_validate(values), 0.0, Reference((), {(): None}))
+    outcome = engine.judged(found, "all")
+    assert outcome.verdict == CONTRADICTED
+    assert outcome.detail.startswith(
+        "m, line 3 of the table is -0.1, must be at least 0; 95 % interval -0.10"
+    )
+    assert outcome.effects["verdict"].tolist() == [UNDECIDED, CONTRADICTED, REPRODUCED]
+
+
+def test_a_step_between_cells_with_errors_has_both_of_them() -> None:
+    check = {"kind": "ordering", "metric": "m", "column": "k", "order": [1, 2]}
+    values = claim_values(check=check, replicates=None, exact=None, standard_error="se")
+    rows = pd.DataFrame({"k": [2, 1], "m": [1.0, 0.0], "se": [0.4, 0.3]})
+    (found,) = checks.find(rows, Claim.model_validate(values), 0.0, Reference((), {(): None}))
+    assert found.effects[0].standard_error == pytest.approx(0.5)
 
 
 def test_long_series_are_shortened() -> None:

@@ -65,8 +65,8 @@ class Group:
     ) -> tuple[np.ndarray, list[float | None]]:
         """:meth:`grid` and the standard error of each level."""
         grid = self.grid(metric, column, levels)
-        by_level = self.rows.drop_duplicates(column).set_index(column).loc[list(levels)]
-        return grid, self.errors(by_level)
+        by_level = dict(zip(self.rows[column], self.errors(self.rows), strict=True))
+        return grid, [by_level[level] for level in levels]
 
     def grid(self, metric: str, column: str, levels: Sequence[Level]) -> np.ndarray:
         """The metric as an array [levels of spread, levels of a column]; every cell has exactly one row."""
@@ -187,7 +187,10 @@ def _monotone(group: Group, check: specification.Monotone) -> Finding:
 
 
 def _bound(group: Group, check: specification.Bound) -> Finding:
-    """`lower - tolerance <= m <= upper + tolerance`; without replicates, of the row nearest to each limit."""
+    """`lower - tolerance <= m <= upper + tolerance`; without replicates, of the row nearest to each limit.
+
+    Where rows have standard errors of their own, any of them may decide.
+    """
     averaged, metric = bool(group.claim.replicates), group.rows[check.metric].to_numpy(float)
     if averaged:
         _require_told_apart(group.rows, group.claim.replicates)
@@ -200,13 +203,14 @@ def _bound(group: Group, check: specification.Bound) -> Finding:
             values, name = metric - group.rows[limit].to_numpy(float), f"{check.metric} - {limit}"
         else:
             threshold = limit
-        nearest = 0 if averaged else int(np.argmin(sign * values))  # NaN before every number
-        rows = slice(None) if averaged else slice(nearest, nearest + 1)
-        if not averaged:
-            name += f", line {group.rows.index[nearest] + 2} of the table"
-        limits = {side: threshold - sign * group.tolerance}
-        effect = group.effect(name, values[rows], group.errors(group.rows)[nearest], **limits)
-        found.append((effect, metric[rows].mean()))
+        limits, errors = {side: threshold - sign * group.tolerance}, group.errors(group.rows)
+        if averaged:
+            found.append((group.effect(name, values, errors[0], **limits), metric.mean()))
+            continue
+        nearest = int(np.argmin(sign * values))  # NaN before every number
+        for i in range(len(values)) if group.claim.standard_error else [nearest]:
+            line = f"{name}, line {group.rows.index[i] + 2} of the table"
+            found.append((group.effect(line, values[i : i + 1], errors[i], **limits), metric[i]))
     _, measured = min(found, key=lambda pair: np.nan_to_num(pair[0].margin, nan=-math.inf))
     return Finding("", tuple(effect for effect, _ in found), number(measured))
 
