@@ -350,6 +350,14 @@ def test_of_rows_with_errors_of_their_own_any_may_decide() -> None:
     assert outcome.effects["verdict"].tolist() == [UNDECIDED, CONTRADICTED, REPRODUCED]
 
 
+@pytest.mark.parametrize("error", [-1.0, np.nan])
+def test_what_is_no_standard_error_is_refused(error: float) -> None:
+    values = claim_values(check=BOUND | {"lower": 0}, replicates=None, exact=None, standard_error="se")
+    rows = pd.DataFrame({"m": [0.1, 0.2], "se": [0.1, error]})
+    with pytest.raises(UserError, match="column 'se' has a negative or missing standard error"):
+        checks.find(rows, Claim.model_validate(values), 0.0, Reference((), {(): None}))
+
+
 def test_a_step_between_cells_with_errors_has_both_of_them() -> None:
     check = {"kind": "ordering", "metric": "m", "column": "k", "order": [1, 2]}
     values = claim_values(check=check, replicates=None, exact=None, standard_error="se")

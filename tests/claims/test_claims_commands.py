@@ -129,7 +129,7 @@ def test_what_deciding_an_undecided_claim_would_cost_is_told(folder: Any, values
     assert (row["verdict"], row["replicates"]) == ("undecided", 3)
     page = " ".join((folder.results / "smoke/claims.html").read_text(encoding="utf-8").split())
     hours = 2 * (row["needed"] / 3 - 1)  # two core-hours for three replicates
-    assert f"{row['needed']:.0f} replicates would decide, {hours:.2g} core-hours more" in page
+    assert f"{row['needed']:.0f} replicates would decide it, {hours:.2g} core-hours more" in page
 
 
 class Page(HTMLParser):

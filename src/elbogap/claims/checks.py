@@ -56,8 +56,10 @@ class Group:
 
     def errors(self, rows: pd.DataFrame) -> list[float | None]:
         """The standard error of each row: 0 for exact numbers, None where replicates have to tell."""
-        if self.claim.standard_error:
-            return rows[self.claim.standard_error].tolist()
+        if name := self.claim.standard_error:
+            if not (rows[name] >= 0).all():
+                raise UserError(f"column '{name}' has a negative or missing standard error")
+            return rows[name].tolist()
         return [0.0 if self.claim.exact else None] * len(rows)
 
     def cells(

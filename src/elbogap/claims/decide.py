@@ -7,6 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import jinja2
+import numpy as np
 import pandas as pd
 
 from elbogap import checksums, provenance, tables
@@ -60,7 +61,8 @@ def core_hours(verdicts: pd.DataFrame, table_of: Mapping[str, Path]) -> dict[str
     which a record is missing, as of the files that a recorded run leaves out.
     """
     found = {}
-    for row in verdicts[verdicts["needed"] > verdicts["replicates"]].itertuples():
+    finite = verdicts[np.isfinite(verdicts["needed"])]
+    for row in finite[finite["needed"] > finite["replicates"]].itertuples():
         with suppress(UserError, KeyError):
             jobs = _jobs(table_of[row.id])
             found[row.id] = sum(jobs.values()) / 3600 * (row.needed / row.replicates - 1)

@@ -86,7 +86,7 @@ class Effect:
 
     def replicates_needed(self) -> float:
         """How many decide with probability `POWER` if mean and spread stay as they are; NaN if unknown."""
-        if not self.spread or not math.isfinite(self.margin):
+        if self.error is not None or not self.spread or not math.isfinite(self.margin):
             return math.nan
         n = np.arange(2, MOST + 1)
         reach = (stats.t.isf(LEVEL, n - 1) + stats.t.isf(1 - POWER, n - 1)) / np.sqrt(n)

@@ -222,7 +222,8 @@ class Claim(Section):
                 words = f"{check.direction} along {check.along}" + (f", up to {by} a step" if by else "")
             case Bound():
                 words = _limits(check.lower, check.upper, tolerance)
-        each = f", for each {', '.join(check.per)}" if check.per else ""
+        most = "most" if self.rule == "most" else "each"
+        each = f", for {most} {', '.join(check.per)}" if check.per else ""
         return f"{check.metric} {words}{each}"
 
 
