@@ -8,7 +8,6 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import claim_values
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -17,6 +16,7 @@ from elbogap.claims.checks import Reference
 from elbogap.claims.intervals import CONTRADICTED, REPRODUCED, UNDECIDED, Effect
 from elbogap.claims.specification import AnyCheck, Claim, PublishedValue
 from elbogap.errors import UserError
+from made_up_claim import claim_values
 
 KINDS = {
     typing.get_args(kind.model_fields["kind"].annotation)[0]
