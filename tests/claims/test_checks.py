@@ -54,7 +54,7 @@ def run(
     )
     if not isinstance(published, Reference):
         published = Reference((), {(): PublishedValue(value=published, source="Table 1")})
-    outcome = engine.judged(checks.find(pd.DataFrame(rows), claim, tolerance, published), "all")
+    outcome = engine.judged(checks.find(pd.DataFrame(rows), claim, tolerance, published))
     finding = outcome.deciding
     (effect,) = finding.effects
     holds = outcome.verdict == REPRODUCED
@@ -342,7 +342,7 @@ def test_of_rows_with_errors_of_their_own_any_may_decide() -> None:
     values = claim_values(check=BOUND | {"lower": 0}, replicates=None, exact=None, standard_error="se")
     rows = pd.DataFrame({"m": [-0.2, -0.1, 0.5], "se": [1.0, 0.001, 0.01]})
     found = checks.find(rows, Claim.model_validate(values), 0.0, Reference((), {(): None}))
-    outcome = engine.judged(found, "all")
+    outcome = engine.judged(found)
     assert outcome.verdict == CONTRADICTED
     assert outcome.detail.startswith(
         "m, line 3 of the table is -0.1, must be at least 0; 95 % interval -0.10"

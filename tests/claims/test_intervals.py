@@ -113,13 +113,13 @@ def groups(*words: str) -> list[Finding]:
         ((UNDECIDED, UNDECIDED), UNDECIDED, UNDECIDED),
     ],
 )
-def test_the_rule_says_in_how_many_groups_a_claim_must_hold(
+def test_the_fraction_says_in_how_many_groups_a_claim_must_hold(
     words: tuple[str, ...], of_all: str, of_most: str
 ) -> None:
-    assert judged(groups(*words), "all").verdict == of_all
-    assert judged(groups(*words), "most").verdict == of_most
+    assert judged(groups(*words)).verdict == of_all
+    assert judged(groups(*words), 0.6).verdict == of_most
     counts = ", ".join(
         f"{words.count(word)} {word}" for word in (CONTRADICTED, UNDECIDED, REPRODUCED) if word in words
     )
-    detail = judged(groups(*words), "all").detail
+    detail = judged(groups(*words)).detail
     assert detail.endswith(f"(of {len(words)} groups: {counts})")

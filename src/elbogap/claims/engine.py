@@ -1,7 +1,7 @@
 """From claims and tables to verdicts: reproduced, contradicted, undecided, or not assessed.
 
 A group of rows is contradicted if any of its effects is, and holds if all of them do. A statement about all
-groups is contradicted by one of them and reproduced by all; one about most groups needs more than half.
+groups is contradicted by one of them and reproduced by all; one about a fraction of them accordingly.
 """
 
 import functools
@@ -19,7 +19,7 @@ from elbogap import tables
 from elbogap.claims import checks, intervals, specification
 from elbogap.claims.checks import Finding, Reference, require_columns
 from elbogap.claims.intervals import CONTRADICTED, REPRODUCED, UNDECIDED, Effect
-from elbogap.claims.specification import AtScale, Claim, PublishedFile, PublishedValue, Rule, Status, number
+from elbogap.claims.specification import AtScale, Claim, PublishedFile, PublishedValue, Status, number
 from elbogap.errors import UserError
 
 NOT_ASSESSED = "not assessed"
@@ -52,6 +52,7 @@ class Outcome:
     detail: str
     effects: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=EFFECTS[1:]))
     deciding: Finding | None = None
+    counts: Mapping[str, int] = field(default_factory=dict)  # groups by verdict
 
 
 def assess_all(
@@ -93,7 +94,7 @@ def _decide(
         if asked.tolerance is not None:
             raise
         return Outcome(NOT_ASSESSED, str(error))  # a scale of the user's own may lack what the claim is about
-    outcome = judged(findings, claim.rule)
+    outcome = judged(findings, claim.least_fraction)
     if asked.tolerance is None:
         return replace(outcome, verdict=NOT_ASSESSED, detail="claims ask nothing of this scale")
     if tables.rests_on_stand_in(rows):
@@ -101,22 +102,23 @@ def _decide(
     return outcome
 
 
-def judged(findings: Sequence[Finding], rule: Rule) -> Outcome:
-    """The verdict of a claim on what was found in its groups."""
+def judged(findings: Sequence[Finding], least_fraction: float = 1.0) -> Outcome:
+    """The verdict of a claim on what was found in its groups, of which that fraction must hold."""
     pairs = [(finding, effect) for finding in findings for effect in finding.effects]
     effects = pd.DataFrame([_effect(finding, effect) for finding, effect in pairs])
     effects["verdict"] = intervals.verdicts([effect for _, effect in pairs])
     severity = effects["verdict"].map(list(WORST_FIRST).index)
     by_group = severity.groupby(effects["group"], sort=False).min().map(dict(enumerate(WORST_FIRST)))
     counts = {word: int((by_group == word).sum()) for word in WORST_FIRST}
-    enough = len(by_group) if rule == "all" else len(by_group) // 2 + 1
+    enough = math.ceil(least_fraction * len(by_group) - 1e-9)  # .6 of 5 groups are 3
     if counts[CONTRADICTED] > len(by_group) - enough:
         verdict = CONTRADICTED
     else:
         verdict = REPRODUCED if counts[REPRODUCED] >= enough else UNDECIDED
     margins = np.nan_to_num([effect.margin for _, effect in pairs], nan=-math.inf)
     finding, effect = pairs[np.lexsort((margins, severity))[0]]
-    return Outcome(verdict, _detail(finding, effect, counts), effects, replace(finding, effects=(effect,)))
+    deciding = replace(finding, effects=(effect,))
+    return Outcome(verdict, _detail(finding, effect, counts), effects, deciding, counts)
 
 
 def _effect(finding: Finding, effect: Effect) -> dict[str, Any]:
@@ -176,10 +178,12 @@ def _row(claim: Claim, asked: AtScale, outcome: Outcome) -> dict[str, Any]:
             **{name: shown[name] for name in ("ci_low", "ci_high", "replicates")},
         }
         row["needed"] = shown["needed"] if outcome.verdict == UNDECIDED else None
-        by_group = outcome.effects.groupby("group")["verdict"]
-        row["contradicted"] = by_group.agg(lambda words: CONTRADICTED in set(words)).sum()
-        row["holding"] = by_group.agg(lambda words: set(words) == {REPRODUCED}).sum()
-        row["undecided"] = by_group.ngroups - row["contradicted"] - row["holding"]
+        for column, word in (
+            ("holding", REPRODUCED),
+            ("contradicted", CONTRADICTED),
+            ("undecided", UNDECIDED),
+        ):
+            row[column] = outcome.counts[word]
     return row
 
 

@@ -125,8 +125,6 @@ Nature = Literal["identity", "setting", "finding"]
 """True by theorem or construction, a test of the code; a fact of the set-up; or open until measured."""
 Origin = Literal["document", "ours", "after"]
 """Stated by the document, by us, or chosen after results were seen."""
-Rule = Literal["all", "most"]
-"""Whether a statement must hold in each group or in more than half of them."""
 
 
 class AtScale(Section):
@@ -155,7 +153,8 @@ class Claim(Section):
 
     `replicates` are the columns that number independent repetitions; `standard_error` is a column that holds
     the metric's; `exact` numbers have no chance in them but what the tolerance allows for. Without any of
-    these a table holds one outcome of a random experiment, which decides nothing.
+    these a table holds one outcome of a random experiment, which decides nothing. `least_fraction` is that of
+    the groups in which it must hold, less than 1 for words such as "almost all".
     """
 
     id: Annotated[str, StringConstraints(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$")]
@@ -169,7 +168,7 @@ class Claim(Section):
     replicates: Columns = ()
     standard_error: Text | None = None
     exact: bool = False
-    rule: Rule = "all"
+    least_fraction: Annotated[float, Field(gt=0, le=1)] = 1.0
     published: Published | None = None
     scales: Scales
     note: str = ""
@@ -222,8 +221,8 @@ class Claim(Section):
                 words = f"{check.direction} along {check.along}" + (f", up to {by} a step" if by else "")
             case Bound():
                 words = _limits(check.lower, check.upper, tolerance)
-        most = "most" if self.rule == "most" else "each"
-        each = f", for {most} {', '.join(check.per)}" if check.per else ""
+        among = "each" if self.least_fraction == 1 else f"at least {100 * self.least_fraction:g} % of each"
+        each = f", for {among} {', '.join(check.per)}" if check.per else ""
         return f"{check.metric} {words}{each}"
 
 
