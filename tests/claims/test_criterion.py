@@ -46,4 +46,4 @@ def test_a_check_is_told_with_its_tolerance(
 
 def test_a_statement_about_part_of_the_groups_says_so(make_claim: MakeClaim) -> None:
     claim = make_claim(check=BOUND | {"upper": 0, "per": "k"}, least_fraction=0.75, replicates=None)
-    assert claim.criterion(0) == "gap at most 0, for at least 75 % of each k"
+    assert claim.criterion(0) == "gap at most 0, in at least 75 % of the groups by k"

@@ -178,12 +178,8 @@ def _row(claim: Claim, asked: AtScale, outcome: Outcome) -> dict[str, Any]:
             **{name: shown[name] for name in ("ci_low", "ci_high", "replicates")},
         }
         row["needed"] = shown["needed"] if outcome.verdict == UNDECIDED else None
-        for column, word in (
-            ("holding", REPRODUCED),
-            ("contradicted", CONTRADICTED),
-            ("undecided", UNDECIDED),
-        ):
-            row[column] = outcome.counts[word]
+        words = {"holding": REPRODUCED, "contradicted": CONTRADICTED, "undecided": UNDECIDED}
+        row |= {column: outcome.counts[word] for column, word in words.items()}
     return row
 
 

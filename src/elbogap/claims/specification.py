@@ -221,8 +221,12 @@ class Claim(Section):
                 words = f"{check.direction} along {check.along}" + (f", up to {by} a step" if by else "")
             case Bound():
                 words = _limits(check.lower, check.upper, tolerance)
-        among = "each" if self.least_fraction == 1 else f"at least {100 * self.least_fraction:g} % of each"
-        each = f", for {among} {', '.join(check.per)}" if check.per else ""
+        part = f", in at least {100 * self.least_fraction:g} % of the groups by "
+        each = (
+            f"{', for each ' if self.least_fraction == 1 else part}{', '.join(check.per)}"
+            if check.per
+            else ""
+        )
         return f"{check.metric} {words}{each}"
 
 
