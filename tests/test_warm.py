@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -20,6 +21,8 @@ CALL = "import sys; from elbogap import warm; sys.exit(warm.forward(sys.argv[1:]
 RECORD = ["data", "record", "mnist", "--stand-ins", "always", "--outputs"]
 HOURS = {"hidden": [5], "activation": "tanh", "nodes": 10, "steps": 10**8, "learning_rate": 0.001,
          "check_nodes": 100, "target_mse": 0.1, "seed": 0}  # fmt: skip
+WORK = ["mapa.surrogate", "--scale", "smoke", "--settings", json.dumps(HOURS), "--keys", "problem=circle",
+        "--outputs"]  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -77,16 +80,7 @@ def test_the_environment_is_the_caller_s(server: Server, tmp_path: Path) -> None
 
 def working(server: Server, folder: Path) -> tuple[subprocess.Popen[str], psutil.Process]:
     """A caller whose command works for long, and the process that does it."""
-    words = [
-        "mapa.surrogate",
-        "--scale",
-        "smoke",
-        "--settings",
-        json.dumps(HOURS),
-        "--keys",
-        "problem=circle",
-    ]
-    words += ["--outputs", f"surrogate={folder / 'a.npz'}"]
+    words = [*WORK, f"surrogate={folder / 'a.npz'}"]
     caller = subprocess.Popen([sys.executable, "-c", CALL, *words], env=server[1], cwd=folder, text=True)
     claim = folder / ".a.npz.writer"
     deadline = time.monotonic() + 60
@@ -112,6 +106,31 @@ def test_a_killed_caller_takes_its_command_with_it(server: Server, tmp_path: Pat
     caller.kill()
     assert caller.wait() == -signal.SIGKILL
     assert psutil.wait_procs([job], timeout=60)[1] == []
+
+
+def test_a_caller_killed_before_it_hears_of_its_command_takes_it_along(
+    server: Server, tmp_path: Path
+) -> None:
+    words = [*WORK, f"surrogate={tmp_path / 'a.npz'}"]
+    request = {"argv": words, "folder": str(tmp_path), "environment": server[1]}
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.connect(server[1][warm.SOCKET])
+        socket.send_fds(connection, [b"."], [0, 1, 2])
+        connection.sendall(json.dumps(request).encode() + b"\n")
+    assert call(server, "config", "config/smoke.yaml").returncode == 0  # its turn was after the other
+    deadline = time.monotonic() + 60
+    while at_work := [
+        process.pid for process in psutil.process_iter() if folder_of(process) == str(tmp_path)
+    ]:
+        assert time.monotonic() < deadline, at_work
+        time.sleep(0.1)
+
+
+def folder_of(process: psutil.Process) -> str | None:
+    try:
+        return process.cwd()
+    except psutil.Error:
+        return None
 
 
 def test_the_server_outlives_its_run_only_for_commands_that_still_work(

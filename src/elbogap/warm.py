@@ -114,7 +114,8 @@ def _attend(caller: socket.socket) -> NoReturn:
             _run(request, streams)
         for descriptor in (*streams, running):  # the command's end of the pipe closes when it ends
             os.close(descriptor)
-        caller.sendall(b"%d\n" % command)
+        with suppress(OSError):  # the caller was killed already, as is seen next
+            caller.sendall(b"%d\n" % command)
         if caller.fileno() in select.select([caller.fileno(), ended], [], [])[0]:
             os.kill(command, signal.SIGKILL)  # a caller says nothing more: it was killed
         code = os.waitstatus_to_exitcode(os.waitpid(command, 0)[1])
