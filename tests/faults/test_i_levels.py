@@ -158,7 +158,7 @@ MAPA_CELLS = {
         *(f"iwae_S{samples}" for samples in (5, 20, 100)),
         *(
             f"{method}_S{samples}_k{share}"
-            for method in ("mapa", "mapa_gt", "mapa_naive", "mapa_beyond")
+            for method in ("mapa", "mapa_gt", "mapa_naive", "mapa_within")
             for samples in (5, 20, 100)
             for share in (5, 50)
         ),

@@ -23,7 +23,7 @@ from elbogap.papers.mapa import training
 from elbogap.papers.mapa.experiments import gaps, gather
 from elbogap.papers.mapa.methods import Cell
 from elbogap.papers.mapa.model import GroundTruth, Trained, load
-from elbogap.papers.mapa.settings import Gaps, Train
+from elbogap.papers.mapa.settings import Gaps, Schedule, Train
 from elbogap.papers.mapa.training import SomeTerms, objective, proposal
 from elbogap.runtime import Run, limit_torch_threads
 
@@ -121,7 +121,7 @@ def test_the_bound_of_iwae_is_that_by_quadrature(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "cell", ["mapa_S10_k20", "mapa_beyond_S10_k20", "mapa_gt_S10_k20", "mapa_naive_S10_k20"]
+    "cell", ["mapa_S10_k20", "mapa_within_S10_k20", "mapa_gt_S10_k20", "mapa_naive_S10_k20"]
 )
 def test_mapa_is_measured_on_its_empiricalised_model(tmp_path: Path, cell: str) -> None:
     setting = Setting(tmp_path, {cell: code_encoder(), "mapa_exact": code_encoder()})
@@ -153,8 +153,8 @@ def test_the_certain_terms_are_those_of_training(tmp_path: Path, cell: str) -> N
     _, model = setting.models(cell)
     q = proposal(setting.truth, parsed, model.points, model.seed, model.draw)
     settings = Train(
-        points=60, draws=2, restarts=1, hidden=(2,), activation="tanh", batch=20, epochs=1,
-        learning_rate=0.01, final_share=1.0, rows=100, record_epochs=1, checkpoint_seconds=1, seed=7,
+        points=60, draws=2, restarts=1, hidden=(2,), batch=20, rows=100, record_epochs=1, checkpoint_seconds=1,
+        schedule=Schedule(activation="tanh", epochs=1, learning_rate=0.01, final_share=1.0), exceptions={}, seed=7,
     )  # fmt: skip
     trained = objective(settings, setting.truth, parsed, [(1, 0)], "cpu")
     assert isinstance(trained, SomeTerms)

@@ -133,9 +133,9 @@ def test_an_epoch_depends_on_its_number_alone(sets: TrainingSets) -> None:
 
 
 def test_terms_follow_the_cell_s_reading_of_its_budget() -> None:
-    assert Cell.parse("mapa_S50_k10").terms(N) == (5, 45)
-    assert Cell.parse("mapa_beyond_S50_k10").terms(N) == (5, 50)
-    assert Cell.parse("mapa_gt_S10_k90").terms(N) == (9, 1)
+    assert Cell.parse("mapa_within_S50_k10").terms(N) == (5, 45)
+    assert Cell.parse("mapa_S50_k10").terms(N) == (5, 50)
+    assert Cell.parse("mapa_gt_S10_k90").terms(N) == (9, 10)
     assert Cell.parse("mapa_exact").terms(N) == (N, 0)
 
 

@@ -11,7 +11,7 @@ from elbogap.papers.mapa.experiments import training_passes
 from elbogap.papers.mapa.settings import TrainingPasses
 from elbogap.runtime import Run
 
-SETTINGS = TrainingPasses(cells=("mapa_S20_k10", "mapa_beyond_S20_k10"), batches=30, seed=0)
+SETTINGS = TrainingPasses(cells=("mapa_within_S20_k10", "mapa_S20_k10"), batches=30, seed=0)
 
 
 @pytest.fixture

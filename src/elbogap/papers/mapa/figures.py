@@ -177,8 +177,9 @@ def _draw_passes(panel: Axes, passes: pd.DataFrame, training: pd.DataFrame, prob
     rows = passes[(passes["problem"] == problem) & (passes["cost"] == "decoder")]
     iwae = rows[rows["method"] == "iwae"].groupby("S")["passes_per_point"].mean()
     panel.plot(iwae.index, iwae, color=LOOKS["iwae"]["color"])
-    mapa = rows[rows["reading"] == "within"]
-    real = training[(training["problem"] == problem) & (training["reading"] == "within")]
+    reading = METHODS["mapa"].reading
+    mapa = rows[rows["reading"] == reading]
+    real = training[(training["problem"] == problem) & (training["reading"] == reading)]
     colour, legend = LOOKS["mapa"]["color"], []
     fractions = sorted({*mapa["k_share"], *real["k_share"]})
     for fraction, (dash, marker, filled) in zip(fractions, cycle(FRACTION_LOOKS), strict=False):

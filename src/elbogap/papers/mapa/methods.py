@@ -15,8 +15,8 @@ STANDARD, QUANTILE_MAP, NETWORK = "standard", "quantile map", "network"
 from N(0, 1) to its codes, or by a network distilled from that and its decoder (appendix C.3)."""
 
 Reading = Literal["within", "beyond"]
-"""Whether the k certain terms count within the budget S (S - k are drawn) or come beyond it: the document
-leaves that open."""
+"""Whether the k certain terms come beyond the budget S, as eq. 10 has it, where k terms and S samples are added
+(k = 1 and S = 0 is the autoencoder), or count within it (S - k are drawn), which makes S the number of terms."""
 
 Budget = Literal["none", "S", "S and k"]
 
@@ -31,7 +31,7 @@ class Method:
     posterior: str | None = None  # q(z|x), one of `training.POSTERIORS`; None for MAPA
     objective: str = ""  # one of `training.OBJECTIVES`, for methods with q(z|x)
     proposal: str = ""  # q(i|n), one of `training.PROPOSALS`, for MAPA
-    reading: Reading = "within"  # how k counts
+    reading: Reading = "beyond"  # how k counts
 
     @property
     def pattern(self) -> str:
@@ -52,7 +52,7 @@ METHODS = {
         Method("iwae", "IWAE", "S", posterior="gaussian", objective="iwae"),
         Method("iwae_plain", "IWAE, plain", "S", posterior="gaussian", objective="iwae_plain"),
         Method("mapa", "MAPA", "S and k", proposal="kernel"),
-        Method("mapa_beyond", "MAPA, beyond", "S and k", proposal="kernel", reading="beyond"),
+        Method("mapa_within", "MAPA, $k$ within $S$", "S and k", proposal="kernel", reading="within"),
         Method("mapa_gt", "MAPA-GT", "S and k", proposal="ground_truth"),
         Method("mapa_naive", "MAPA-naive", "S and k", proposal="uniform"),
         Method("mapa_exact", "MAPA, $k = N$", "none", proposal="kernel"),

@@ -6,14 +6,19 @@ from pydantic import Field
 
 from elbogap.config.base import Bootstrap, Minibatches, Resumable, Section, Seeded, setting
 from elbogap.config.quantities import Count, Levels, Natural, Part, Positive, Rate, Share, Small, Widths
+from elbogap.data.synthetic import PROBLEMS
 from elbogap.papers.mapa.methods import CELL
+
+
+Activation = Literal["leaky_relu", "relu", "softplus", "tanh"]
+ProblemName = Annotated[str, Field(pattern=f"^({'|'.join(PROBLEMS)})$")]
 
 
 class Networks(Section):
     """Shape of the networks."""
 
     hidden: Widths = setting("Widths of the hidden layers of every network.")
-    activation: Literal["leaky_relu", "relu", "softplus", "tanh"] = setting("Hidden activation.")
+    activation: Activation = setting("Hidden activation.")
 
 
 class EnsembleFit(Minibatches):
@@ -92,11 +97,24 @@ class Passes(DataSets, Seeded):
     shares: Levels[Part] = setting("Shares k / S; the figures tell four apart.", min_length=1, max_length=4)
 
 
-class Train(DataSets, Networks, EnsembleFit, Resumable, Seeded):
+class Schedule(Section):
+    """How a problem's models are trained."""
+
+    activation: Activation = setting("Hidden activation of every network.")
+    epochs: Count = setting("Passes over the training set.")
+    learning_rate: Rate = setting("Learning rate of Adam at the beginning.")
+    final_share: Share = setting("Learning rate at the end over that at the beginning.")
+
+
+class Train(DataSets, Resumable, Seeded):
     """Training of all methods: every cell trains one model per data set and restart."""
 
     restarts: Count = setting("Random restarts per data set.")
-    final_share: Share = setting("Learning rate at the end over that at the beginning.")
+    hidden: Widths = setting("Widths of the hidden layers of every network.")
+    batch: Count = setting("Observations per step.")
+    schedule: Schedule = setting("How the models are trained.")
+    exceptions: dict[ProblemName, Schedule] = setting("Schedules of problems that need their own.")
+    rows: Count = setting("Network rows that the members trained together may take per step.")
     record_epochs: Count = setting("Epochs per recorded value of the bound.")
 
 

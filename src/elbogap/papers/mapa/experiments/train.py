@@ -58,17 +58,18 @@ def _train(
 ) -> Fit:
     sizes = {"decoder": [1, *settings.hidden, 2], "encoder": [2, *settings.hidden, encoder_outputs(cell)]}
     seeded = partial(torch_generator, settings.seed, "mapa.train", truth.problem)  # alike in all methods
+    schedule = settings.exceptions.get(truth.problem, settings.schedule)
     networks = {
-        name: MLP.independent(widths, settings.activation, [seeded(name, *member) for member in members])
+        name: MLP.independent(widths, schedule.activation, [seeded(name, *member) for member in members])
         for name, widths in sizes.items()
     }
     label = f"{truth.problem}-{cell.name}-{members[0][0]}.{members[0][1]}-{len(members)}"
     return fit(
         objective(settings, truth, cell, members, run.device),
         networks,
-        epochs=settings.epochs,
-        learning_rate=settings.learning_rate,
-        final_fraction=settings.final_share,
+        epochs=schedule.epochs,
+        learning_rate=schedule.learning_rate,
+        final_fraction=schedule.final_share,
         record_epochs=settings.record_epochs,
         work=Work.in_module(__name__, settings, run, label),
         device=run.device,

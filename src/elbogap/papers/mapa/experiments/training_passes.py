@@ -29,7 +29,7 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame]:
         models = load(truth, name, run.inputs[name])
         cell = models[0].cell
         if cell.method.proposal != "kernel" or cell.fraction is None:
-            raise UserError(f"the proposal of cell '{name}' is not MAPA; name cells of mapa or mapa_beyond")
+            raise UserError(f"the proposal of cell '{name}' is not MAPA; name cells of mapa or mapa_within")
         for draw, model in sorted({model.draw: model for model in models}.items()):
             _, x = model.data_set()
             generator = torch_generator(settings.seed, "mapa training passes", truth.problem, draw)
