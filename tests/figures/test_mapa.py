@@ -88,13 +88,14 @@ def test_figure_1_shows_both_variants_with_all_four_posteriors() -> None:
 def density() -> pd.DataFrame:
     """Two data sets: divergences are the places of methods in LOOKS on the first, 3 more on the second."""
     rows = []
-    for (place, method), problem, draw in product(enumerate(mapa.LOOKS, 1), synthetic.PRINTED, (0, 1)):
+    for (place, method), problem, draw in product(enumerate(mapa.LOOKS, 1), synthetic.PROBLEMS, (0, 1)):
         samples = {"vae": [1.0], "mapa_exact": [np.nan]}.get(method, [10.0, 50.0])
-        prior = "quantile map" if method.startswith("mapa") else "standard"
+        prior = "smoothed map" if method.startswith("mapa") else "standard"
         key = {"problem": problem, "method": method, "draw": draw, "test_kl": place + 3.0 * draw}
         rows += [{**key, "S": S, "prior": prior} for S in samples]
     table = pd.DataFrame(rows)
-    distilled = table[table["prior"] == "quantile map"].assign(prior="network", test_kl=1e3)
+    table["converged"] = table["method"] != "mapa_gt"
+    distilled = table[table["prior"] == "smoothed map"].assign(prior="network", test_kl=1e3)
     plain = table[table["method"] == "iwae"].assign(method="iwae_plain", test_kl=1e3)
     return pd.concat([table, distilled, plain], ignore_index=True)
 
@@ -102,16 +103,22 @@ def density() -> pd.DataFrame:
 def test_figure_3_has_the_mean_over_data_sets_of_every_method(density: pd.DataFrame) -> None:
     with style.applied():
         figure = mapa.fig03_density(density)
-    assert [panel.get_title() for panel in figure.axes[:5]] == [
-        synthetic.PROBLEMS[name].title for name in synthetic.PRINTED
+    assert [panel.get_title() for panel in figure.axes] == [
+        synthetic.PROBLEMS[name].title for name in synthetic.PROBLEMS
     ]
-    for panel in figure.axes[:5]:
-        lines = {line.get_label(): line for line in panel.lines if not line.get_label().startswith("_")}
+    for panel in figure.axes:
+        lines = {line.get_label(): line for line in panel.lines if line.get_linestyle() != "None"}
         assert list(lines) == [look["label"] for look in mapa.LOOKS.values()]
         for place, line in enumerate(lines.values(), 1):
             assert set(line.get_ydata()) == {place + 1.5}
         dots = [line.get_ydata() for line in panel.lines if line.get_marker() == "."]
-        assert [sorted(set(values)) for values in dots] == [[place, place + 3] for place in (2, 3, 4, 5)]
+        assert [sorted(set(values)) for values in dots] == [[place, place + 3] for place in (2, 3, 4, 5, 6)]
+        half = 3 / 2**0.5 / 2**0.5 * 12.7062  # Student's factor of one degree of freedom
+        for container in panel.containers:
+            (bar,), symbol = container.lines[2], container.lines[0]
+            assert np.ptp(bar.get_segments()[0][:, 1]) == pytest.approx(2 * half, rel=1e-4)
+            hollow = symbol.get_markerfacecolor() == "white"
+            assert hollow == (symbol.get_color() == mapa.LOOKS["mapa_gt"]["color"])
         assert panel.get_yscale() == "log"
         assert panel.get_ylim()[1] < 20  # neither the distilled networks nor plain gradients are drawn
         assert [tick.get_text() for tick in panel.get_xticklabels()] == ["10", "50"]
@@ -133,6 +140,21 @@ def test_divergence_ticks_lie_within_and_are_few(low: float, high: float) -> Non
     assert all(low <= tick <= high for tick in ticks)
     assert len(ticks) <= 8
     assert not any(0 < tick < mapa.LEAST for tick in ticks) or low > 0
+
+
+def test_the_budget_figure_has_every_model_at_what_it_costs(density: pd.DataFrame) -> None:
+    density = density.assign(passes_per_point=density["S"].fillna(100.0), seconds_per_step=0.002)
+    with style.applied():
+        figure = mapa.fig_budget(density)
+    passes, seconds = np.array(figure.axes).reshape(2, 6)
+    for panel in passes:
+        places = sorted(container.lines[0].get_xdata()[0] for container in panel.containers)
+        assert places == [1, *[10] * 5, *[50] * 5, 100]
+    for panel in seconds:
+        assert {container.lines[0].get_xdata()[0] for container in panel.containers} == {2.0}
+    assert [panel.get_title() for panel in passes] == [
+        problem.title.replace(" (", "\n(") for problem in synthetic.PROBLEMS.values()
+    ]
 
 
 def test_figure_2_draws_training_over_the_simulation(density: pd.DataFrame, passes: pd.DataFrame) -> None:
@@ -188,7 +210,7 @@ def test_non_identifiability_has_a_column_per_variant_and_a_row_per_observation(
 
 def test_gaps_are_means_over_data_sets_and_rows_are_methods() -> None:
     rows = []
-    for problem, draw in product(synthetic.PRINTED, (0, 1)):
+    for problem, draw in product(synthetic.PROBLEMS, (0, 1)):
         key = {"problem": problem, "draw": draw, "k_share": np.nan, "S": 1}
         values = {"bound_gap": 2.0 + draw, "inference_gap": 2.0 + draw, "amortisation_gap": 1.5 + draw}
         rows.append(key | values | {"cell": "vae", "method": "vae", "approximation_gap": 0.5})
@@ -198,7 +220,7 @@ def test_gaps_are_means_over_data_sets_and_rows_are_methods() -> None:
         figure = mapa.fig_gaps(pd.DataFrame(rows))
         figure.canvas.draw()
     assert [panel.get_title() for panel in figure.axes] == [
-        synthetic.PROBLEMS[name].title for name in synthetic.PRINTED
+        synthetic.PROBLEMS[name].title.replace(" (", "\n(") for name in synthetic.PROBLEMS
     ]
     assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == [
         "VAE",

@@ -14,6 +14,7 @@ from elbogap.inference.prior_recovery import (
     MonotoneMap,
     gaussian_copula,
     quantile_map,
+    smoothed,
     whitened,
 )
 
@@ -123,3 +124,25 @@ def test_the_identity_map_is_one() -> None:
 def test_codes_that_define_no_map_are_refused(bad: list[float]) -> None:
     with pytest.raises(UserError, match="two or more finite codes"):
         quantile_map(torch.tensor(bad))
+
+
+@pytest.mark.parametrize("width", [0.05, 0.3])
+def test_a_smoothed_line_is_a_line_within_the_knots_and_a_smoothed_step_a_normal_cdf(width: float) -> None:
+    z = torch.linspace(-6, 6, 241, dtype=torch.float64)
+    line = smoothed(MonotoneMap(z, 0.3 + 2 * z), width)
+    inside = z.abs() < 6 - 8 * width
+    torch.testing.assert_close(line.codes[inside], (0.3 + 2 * z)[inside], rtol=0, atol=1e-12)
+    kinked = smoothed(MonotoneMap(z, z.clamp(min=0)), width)
+    exact = width * (torch.exp(-0.5 * (z / width) ** 2) / (2 * torch.pi) ** 0.5) + z * ndtr(z / width)
+    torch.testing.assert_close(kinked.codes[inside], exact[inside], rtol=0, atol=0.05 * width)
+
+
+def test_smoothing_keeps_the_order_and_forgets_single_codes() -> None:
+    codes = torch.from_numpy(np.random.default_rng(0).standard_normal(2000))
+    rough = quantile_map(codes)
+    smooth = smoothed(rough, 0.2)
+    assert (smooth.codes.diff() >= 0).all()
+    inside = rough.latents.abs() < 1.5
+    slopes = [(h.codes.diff() / h.latents.diff())[inside[1:]] for h in (rough, smooth)]
+    assert slopes[1].std() < 0.5 * slopes[0].std()
+    assert (smooth.codes - rough.codes)[inside].abs().max() < 0.1

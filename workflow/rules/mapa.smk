@@ -2,6 +2,7 @@
 
 from elbogap.data.synthetic import PRINTED as MAPA_PROBLEMS, PROBLEMS
 from elbogap.papers.mapa.methods import CELL
+from elbogap.papers.mapa.settings import CostOfTraining
 
 MAPA_VARIANTS = tuple(PROBLEMS)
 MAPA_NONIDENTIFIABLE = ("absolute_value", "absolute_value_folded", "circle")
@@ -21,6 +22,13 @@ def models_of(name, scale):
     """The trained models of the cells that an experiment's settings name."""
     cells = section(CONFIGS[scale], name).cells
     return " ".join(f"{cell}=models/{{problem}}_{cell}.npz" for cell in cells)
+
+
+def mapa_cost_settings(wildcards):
+    """The cells and the training that are timed, and how."""
+    config = CONFIGS[wildcards.scale]
+    cells, train = section(config, "mapa.density").cells, section(config, "mapa.train")
+    return CostOfTraining(cells=cells, timing=section(config, "mapa.cost"), train=train).model_dump_json()
 
 
 experiment(
@@ -67,9 +75,19 @@ experiment(
     gpu=1,
 )
 experiment(
+    "mapa.cost",
+    "seconds per training step on {wildcards.problem}",
+    inputs="surrogate=surrogate_{problem}.npz",
+    outputs="cost=cost_{problem}.csv",
+    settings=mapa_cost_settings,
+    gpu=1,
+)
+experiment(
     "mapa.density_summary",
     "test divergences and orderings",
-    inputs=by_problem("density", "csv"),
+    inputs=" ".join(
+        f"{table}_{problem}={table}_{problem}.csv" for table in ("density", "cost") for problem in MAPA_VARIANTS
+    ),
     outputs="density=tab_density.csv gains=gains.csv budget=budget.csv orderings=tab_orderings.csv recovery=tab_recovery.csv",
 )
 experiment(
@@ -108,7 +126,8 @@ experiment(
 )
 for table, problems in (
     ("protocol", MAPA_PROBLEMS),
-    ("gaps", MAPA_PROBLEMS),
+    ("gaps", MAPA_VARIANTS),
+    ("cost", MAPA_VARIANTS),
     ("training_passes", MAPA_PROBLEMS),
     ("nonident", MAPA_NONIDENTIFIABLE),
 ):
@@ -131,4 +150,5 @@ for number, problem in enumerate(MAPA_PROBLEMS, start=6):
 for label, problem in zip(("fig11", "fig", "fig12"), MAPA_NONIDENTIFIABLE):
     tables = f"curves=nonident_{problem}.npz points=nonident_{problem}.csv"
     figure(f"mapa.{label}_nonident_{problem}", tables)
+figure("mapa.fig_budget", "density=tab_density.csv")
 figure("mapa.fig_gaps", "gaps=tab_gaps.csv")

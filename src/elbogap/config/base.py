@@ -44,7 +44,7 @@ class Section(BaseModel):
     def _agree(self) -> Self:
         for name, other in self.at_most:
             value, most = attrgetter(name, other)(self)
-            if value > most:
+            if (max(value) if isinstance(value, tuple) else value) > most:
                 raise ValueError(f"{name} is {value}, but {other} is {most}")
         for name, other in self.multiples:
             value, unit = attrgetter(name, other)(self)

@@ -5,17 +5,21 @@ the recovered model has the decoder f o h and the encoder h^-1 o g.
 
 Deviations (appendix C.3): eq. 36 counts codes `>=` the n-th, which makes the map decreasing, with
 Phi^-1(1) = infinity at the smallest code; here u_n = Phi^-1((rank_n - 1/2) / N) increases. Besides the
-document's distilled networks (eq. 39 and 40) there is the exact quantile map h, which needs no training.
+document's distilled networks (eq. 39 and 40) there is the exact quantile map h, which needs no training, and
+the same smoothed: with one knot for each of N codes, h fits the codes of the training set, not their law.
 """
 
 import math
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.special import ndtr, ndtri
 
 from elbogap.errors import UserError
+
+HERMITE = 21  # nodes of the smoothing
 
 
 @dataclass(frozen=True)
@@ -73,6 +77,17 @@ def quantile_map(codes: Tensor) -> MonotoneMap:
         raise UserError("a quantile map needs two or more finite codes; check the model that made them")
     ranks = torch.arange(len(codes), dtype=torch.float64, device=codes.device)
     return MonotoneMap(ndtri((ranks + 0.5) / len(codes)), codes.double().sort().values)
+
+
+def smoothed(h: MonotoneMap, width: float) -> MonotoneMap:
+    """E h(z + width e) with e ~ N(0, 1), at the knots of h: a Gaussian smoothing, which stays monotone.
+
+    The expectation is by a Gauss-Hermite rule; the width is in standard deviations of the prior.
+    """
+    nodes, weights = map(torch.from_numpy, np.polynomial.hermite_e.hermegauss(HERMITE))
+    shifted = h(h.latents + width * nodes.to(h.latents.device)[:, None])
+    mean = (weights / weights.sum()).to(h.latents.device) @ shifted
+    return MonotoneMap(h.latents, mean.cummax(0).values)  # rounding apart, the maximum changes nothing
 
 
 def gaussian_copula(codes: Tensor) -> Tensor:

@@ -20,13 +20,13 @@ from elbogap.inference.prior_recovery import quantile_map
 from elbogap.nn.mlp import MLP
 from elbogap.papers.mapa.experiments import density
 from elbogap.papers.mapa.model import GroundTruth, Trained, load
-from elbogap.papers.mapa.settings import Density, EnsembleFit
+from elbogap.papers.mapa.settings import Density, Distillation
 from elbogap.runtime import Run, limit_torch_threads
 
 SETTINGS = Density(
     cells=("vae",), valid_points=150, test_points=225, tolerance=1e-8,
-    distillation=EnsembleFit(epochs=2, batch=100, learning_rate=0.003, rows=10**6),
-    checkpoint_seconds=1e9, seed=0,
+    smoothing=(0.1, 0.4), checkpoint_seconds=1e9, seed=0,
+    distillation=Distillation(epochs=2, batches=(100,), learning_rate=0.003, rows=10**6),
 )  # fmt: skip
 TRUE_SLOPE = (1.0, -0.5)
 
@@ -124,6 +124,7 @@ def test_a_diverged_restart_is_never_selected_and_stops_no_other(surrogate: Path
     assert lost[["cell", "restart", "prior"]].to_numpy().tolist() == [
         ["vae", 0, "standard"],
         ["vae", 2, "standard"],  # finite, but too steep to integrate
+        ["mapa_exact", 1, "smoothed map"],
         ["mapa_exact", 1, "quantile map"],
         ["mapa_exact", 1, "network"],
     ]
@@ -154,8 +155,36 @@ def test_recovered_priors_are_of_the_training_codes(surrogate: Path, tmp_path: P
     assert table["test_loglik"]["quantile map"] == pytest.approx(
         (log_p - np.log(20_000)).mean().item(), abs=1e-4
     )
-    assert table[["S", "k_share"]].to_numpy().tolist() == [[10, 0.1]] * 2
-    assert table["passes_per_point"].tolist() == [0.5, 0.5]
+    assert table[["S", "k_share"]].to_numpy().tolist() == [[10, 0.1]] * 3
+    assert table["passes_per_point"].tolist() == [0.5] * 3
+
+
+def test_validation_chooses_the_smoothing_and_the_batch_of_the_distillation(
+    surrogate: Path, tmp_path: Path
+) -> None:
+    one = models(linear([(1.5, -0.7)]), linear([(0.8, -0.4)], 2), draws=1)
+    chosen = SETTINGS.distillation.model_copy(update={"batches": (40, 200), "epochs": 30})
+
+    def alone(**changes: object) -> pd.DataFrame:
+        settings = SETTINGS.model_copy(update=changes)
+        return evaluated(tmp_path, {"mapa_exact": one}, settings, scratch=str(changes)[-90:]).set_index(
+            "prior"
+        )
+
+    both = alone(distillation=chosen)
+    for prior, column, levels in (
+        ("smoothed map", "width", (0.1, 0.4)),
+        ("network", "distillation_batch", (40, 200)),
+    ):
+        singles = {
+            level: alone(smoothing=(level,), distillation=chosen)
+            if prior == "smoothed map"
+            else alone(distillation=chosen.model_copy(update={"batches": (level,)}))
+            for level in levels
+        }
+        best = max(singles, key=lambda level: singles[level]["valid_loglik"][prior])
+        assert both[column][prior] == best
+        assert both["test_kl"][prior] == pytest.approx(singles[best]["test_kl"][prior], rel=1e-4)
 
 
 def test_distillation_reproduces_a_decoder_whose_codes_are_normal_already(
@@ -168,11 +197,11 @@ def test_distillation_reproduces_a_decoder_whose_codes_are_normal_already(
     truth = GroundTruth.load("circle", surrogate)
     write = models(linear([(1.5, -0.7)]), linear([(1.0, 0.0)], 2), draws=1)
     (model,) = load(truth, "mapa_exact", write(tmp_path / "mapa_exact.npz"))
-    chosen = EnsembleFit(epochs=400, batch=50, learning_rate=0.02, rows=10**6)
+    chosen = Distillation(epochs=400, batches=(50,), learning_rate=0.02, rows=10**6)
     settings = SETTINGS.model_copy(update={"distillation": chosen})
     run = Run("test", {"problem": "circle"}, {"surrogate": surrogate}, tmp_path / "scratch")
     monkeypatch.setattr(Trained, "data_set", lambda _: (u, x))
-    (distilled,) = density.distil(settings, run, [model])
+    (distilled,) = density.distil(settings, run, 50, [model])
     z = torch.linspace(-2, 2, 9, dtype=torch.float64)[:, None]
     # Whitening divides by the quantiles' own deviation, a little below 1.
     torch.testing.assert_close(distilled.mean(z), model.decode(z) * u.std(), rtol=0, atol=2e-3)
@@ -208,7 +237,7 @@ def test_a_run_out_of_time_goes_on_to_the_same_table(surrogate: Path, tmp_path: 
             break
         except OutOfTime:
             stops += 1
-    assert stops == 2 * 4 + 3
+    assert stops == 2 * 4 + 5
     pd.testing.assert_frame_equal(whole, pieced, check_exact=True)
 
 

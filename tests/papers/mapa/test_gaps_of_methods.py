@@ -73,7 +73,7 @@ class Setting:
 
 
 def settings(*cells: str, **changes: int) -> Gaps:
-    return Gaps(**{"cells": cells, "test_points": 40, "samples": 8, "seed": 0} | changes)
+    return Gaps(**{"cells": cells, "points": 40, "samples": 8, "seed": 0} | changes)
 
 
 def test_an_exact_encoder_has_no_gaps_and_a_shifted_one_an_amortisation_gap(tmp_path: Path) -> None:
@@ -82,10 +82,10 @@ def test_an_exact_encoder_has_no_gaps_and_a_shifted_one_an_amortisation_gap(tmp_
     table = exact.run(settings(*cells))
     assert table.index.tolist() == [(name, draw) for name in cells for draw in (0, 1)]
     assert table["restart"].tolist() == [3, 4, 3, 4]
-    assert set(table["observations"]) == {"test"}
+    assert set(table["points"]) == {40}
     for draw in (0, 1):
-        _, x = exact.truth.data_set(40, 7, draw, "test")
-        expected = float(marginal(SLOPE).log_prob(x).mean())
+        _, x = exact.truth.data_set(60, 7, draw)
+        expected = float(marginal(SLOPE).log_prob(x[:40]).mean())
         np.testing.assert_allclose(table.xs(draw, level="draw")["log_likelihood"], expected, atol=1e-8)
     gap_columns = ["bound_gap", "inference_gap", "approximation_gap", "amortisation_gap"]
     np.testing.assert_allclose(table[gap_columns], 0, atol=1e-7)
@@ -102,7 +102,7 @@ def test_an_exact_encoder_has_no_gaps_and_a_shifted_one_an_amortisation_gap(tmp_
 def test_the_bound_of_iwae_is_that_by_quadrature(tmp_path: Path) -> None:
     setting = Setting(tmp_path, {"iwae_S3": posterior_encoder(SHIFT)})
     table = setting.run(settings("iwae_S3", samples=400))
-    _, x = setting.truth.data_set(40, 7, 0, "test")
+    x = setting.truth.data_set(60, 7, 0)[1][:40]
     q_mean, q_log_variance = setting.models("iwae_S3")[0].encode(x).unbind(-1)
     u = torch.linspace(-9, 9, 721, dtype=torch.float64)[:, None]
     mass = standard_gaussian_log_density(u).exp() * 0.025
@@ -125,7 +125,7 @@ def test_the_bound_of_iwae_is_that_by_quadrature(tmp_path: Path) -> None:
 )
 def test_mapa_is_measured_on_its_empiricalised_model(tmp_path: Path, cell: str) -> None:
     setting = Setting(tmp_path, {cell: code_encoder(), "mapa_exact": code_encoder()})
-    table = setting.run(settings(cell, "mapa_exact", samples=200))
+    table = setting.run(settings(cell, "mapa_exact", samples=200, points=60))
     z, x = setting.truth.data_set(60, 7, 0)
     model = setting.models(cell)[0]
     outputs = model.decode(model.encode(x))
@@ -137,7 +137,7 @@ def test_mapa_is_measured_on_its_empiricalised_model(tmp_path: Path, cell: str) 
     q = Categorical(logits=torch.zeros_like(logits) if "naive" in cell else logits)
     row, exact = table.loc[(cell, 0)], table.loc[("mapa_exact", 0)]
     assert row["points"] == 60
-    assert row["observations"] == "training"
+    assert row["points"] == 60
     assert row["log_likelihood"] == pytest.approx(float(evidence.mean()), abs=1e-9)
     divergence = (q.probs * (q.logits - log_likelihood.log_softmax(1))).sum(1).mean()
     assert row["inference_gap"] == pytest.approx(float(divergence), rel=1e-6)
@@ -153,8 +153,9 @@ def test_the_certain_terms_are_those_of_training(tmp_path: Path, cell: str) -> N
     _, model = setting.models(cell)
     q = proposal(setting.truth, parsed, model.points, model.seed, model.draw)
     settings = Train(
-        points=60, draws=2, restarts=1, hidden=(2,), batch=20, rows=100, record_epochs=1, checkpoint_seconds=1,
-        schedule=Schedule(activation="tanh", epochs=1, learning_rate=0.01, final_share=1.0), exceptions={}, seed=7,
+        points=60, draws=2, restarts=1, hidden=(2,), batch=20, rows=100, record_epochs=1,
+        checkpoint_seconds=1, exceptions={}, seed=7,
+        schedule=Schedule(activation="tanh", epochs=1, learning_rate=0.01, final_share=1.0),
     )  # fmt: skip
     trained = objective(settings, setting.truth, parsed, [(1, 0)], "cpu")
     assert isinstance(trained, SomeTerms)

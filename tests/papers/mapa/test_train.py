@@ -15,8 +15,9 @@ from elbogap.papers.mapa.settings import Passes, Schedule, Train
 from elbogap.runtime import Run
 
 SETTINGS = Train(
-    points=60, draws=2, restarts=2, hidden=(8, 8), batch=20, rows=10**6, record_epochs=2, checkpoint_seconds=1e9,
-    schedule=Schedule(activation="tanh", epochs=4, learning_rate=0.005, final_share=0.5), exceptions={}, seed=0,
+    points=60, draws=2, restarts=2, hidden=(8, 8), batch=20, rows=10**6, record_epochs=2,
+    checkpoint_seconds=1e9, exceptions={}, seed=0,
+    schedule=Schedule(activation="tanh", epochs=4, learning_rate=0.005, final_share=0.5),
 )  # fmt: skip
 BUDGETS = {"none": "", "S": "_S5", "S and k": "_S5_k20"}
 CELLS = [method.name + BUDGETS[method.budget] for method in METHODS.values()]

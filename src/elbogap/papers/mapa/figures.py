@@ -10,10 +10,11 @@ from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from scipy import stats
 
 from elbogap import style
 from elbogap.data import synthetic
-from elbogap.papers.mapa.methods import METHODS, NETWORK
+from elbogap.papers.mapa.methods import METHODS, SMOOTHED_MAP, STANDARD
 from elbogap.tables import Arrays
 
 Look = dict[str, Any]
@@ -26,6 +27,7 @@ _LOOKS: Mapping[str, Look] = {
     "iwae": {"color": style.BLACK, "marker": "s"},
     "mapa_naive": {"color": style.VERMILION, "marker": "v"},
     "mapa_gt": {"color": style.GREEN, "marker": "^"},
+    "mapa_within": {"color": style.ORANGE, "marker": "D"},
     "mapa": {"color": style.BLUE, "marker": "o"},
     "mapa_exact": {"color": style.SKY, "linestyle": (0, (1, 1))},
 }
@@ -94,6 +96,9 @@ def _annotate(panel: Axes, text: str, at: tuple[float, float], shift: tuple[int,
     panel.annotate(text, at, shift, textcoords="offset points", **look)
 
 
+DIVERGENCE = "test divergence $\\mathrm{KL}(p_\\mathrm{GT} \\,\\|\\, p_\\theta)$ / nats"
+
+
 def fig02_summary(density: pd.DataFrame, passes: pd.DataFrame, training: pd.DataFrame) -> Figure:
     """Figure 2: test divergence on two problems (a), and decoder passes on one of them (b)."""
     figure, axes = plt.subplots(1, 3, figsize=(style.PAGE, 2.9))
@@ -109,12 +114,36 @@ def fig02_summary(density: pd.DataFrame, passes: pd.DataFrame, training: pd.Data
 
 def fig03_density(density: pd.DataFrame) -> Figure:
     """Figure 3: test divergence against the number of samples."""
-    figure, axes = plt.subplots(2, 3, figsize=(style.PAGE, 4.2))
-    for panel, problem in zip(axes.flat, synthetic.PRINTED, strict=False):
+    figure, axes = plt.subplots(2, 3, figsize=(style.PAGE, 4.6))
+    for panel, problem in zip(axes.flat, synthetic.PROBLEMS, strict=True):
         _draw_density(panel, density, problem)
-    axes.flat[-1].set_axis_off()
-    axes.flat[-1].legend(handles=_handles(*_looks(density).values()), loc="center", handlelength=3)
-    figure.supylabel("test divergence $\\mathrm{KL}(p_\\mathrm{GT} \\,\\|\\, p_\\theta)$ / nats", fontsize=8)
+    figure.supylabel(DIVERGENCE, fontsize=8)
+    handles = _handles(*_looks(density).values())
+    figure.legend(handles=handles, loc="outside lower center", ncols=4, handlelength=3)
+    return figure
+
+
+def fig_budget(density: pd.DataFrame) -> Figure:
+    """Ours: test divergence against what a training step costs, by two measures."""
+    figure, axes = plt.subplots(2, len(synthetic.PROBLEMS), figsize=(style.PAGE, 4.4), sharey="col")
+    for column, problem in zip(axes.T, synthetic.PROBLEMS, strict=True):
+        rows = density[(density["problem"] == problem) & density["prior"].isin([STANDARD, SMOOTHED_MAP])]
+        rows = rows[rows["method"].isin(LOOKS)]
+        for panel, cost, factor in zip(
+            column, ("passes_per_point", "seconds_per_step"), (1, 1e3), strict=True
+        ):
+            for (method, _), own in rows.groupby(["method", "S"], dropna=False):
+                look, mean = {"marker": "_", **LOOKS[method]}, own["test_kl"].mean()
+                at = factor * own[cost].mean()
+                panel.errorbar(at, mean, _half_interval(own["test_kl"]), **_faced(look, own), capsize=1.5)
+            panel.set_xscale("log")
+            _scale_divergence(panel, rows)
+        column[0].set_title(synthetic.PROBLEMS[problem].title.replace(" (", "\n("))
+    for row, label in zip(axes, ("decoder passes per point", "milliseconds per step"), strict=True):
+        row[0].set_ylabel("test divergence / nats")
+        row[len(row) // 2].set_xlabel(label)
+    handles = _handles(*({"marker": "_", **look, "linestyle": "none"} for look in _looks(density).values()))
+    figure.legend(handles=handles, loc="outside lower center", ncols=4, handletextpad=0.2)
     return figure
 
 
@@ -130,13 +159,12 @@ def _looks(density: pd.DataFrame) -> dict[str, Look]:
 
 
 def _draw_density(panel: Axes, density: pd.DataFrame, problem: str, part: str = "") -> None:
-    """Means over data sets as lines, data sets as dots; a horizontal line has a band that covers them."""
-    rows = density[density["problem"] == problem]
-    rows = rows[(rows["prior"] != NETWORK) & rows["method"].isin(LOOKS)]
-    if (rows["test_kl"] > 0).all():
-        panel.set_yscale("log")
-    else:
-        panel.set_yscale("symlog", linthresh=LEAST, linscale=0.5)
+    """Means over data sets with 95 % intervals, data sets as dots; horizontal lines have a band over these.
+
+    Hollow symbols: the objective still rose.
+    """
+    rows = density[(density["problem"] == problem) & density["prior"].isin([STANDARD, SMOOTHED_MAP])]
+    rows = rows[rows["method"].isin(LOOKS)]
     looks = _looks(rows)
     at_samples = [method for method, look in looks.items() if "marker" in look]
     for method, look in looks.items():
@@ -149,13 +177,40 @@ def _draw_density(panel: Axes, density: pd.DataFrame, problem: str, part: str = 
         # so that the dots of two methods do not hide each other
         beside = 1.04 ** (at_samples.index(method) - (len(at_samples) - 1) / 2)
         panel.plot(beside * own["S"], values, ".", color=colour, alpha=0.4, markeredgewidth=0)
-        mean = own.groupby("S")["test_kl"].mean()
-        panel.plot(beside * mean.index, mean, **look)
+        by_samples = own.groupby("S")
+        mean = by_samples["test_kl"].mean()
+        panel.plot(beside * mean.index, mean, **{**look, "marker": "none"})
+        for count, of_count in by_samples:
+            half = _half_interval(of_count["test_kl"])
+            panel.errorbar(beside * count, mean[count], half, **_faced(look, of_count), capsize=1.5)
     samples = sorted(rows.loc[rows["method"].isin(at_samples), "S"].unique())
     panel.set(xscale="log", xlabel="samples $S$", title=part + synthetic.PROBLEMS[problem].title)
     panel.set_xticks(samples, [f"{count:.0f}" for count in samples])
     if samples:  # methods that are horizontal lines have none
         panel.set_xlim(samples[0] / 1.3, samples[-1] * 1.3)
+    _scale_divergence(panel, rows)
+
+
+def _half_interval(values: pd.Series) -> float | None:
+    """Half the 95 % Student interval of the mean, None for a single value."""
+    return float(stats.t.ppf(0.975, len(values) - 1) * stats.sem(values)) if len(values) > 1 else None
+
+
+def _faced(look: Look, rows: pd.DataFrame) -> Look:
+    """The look of one symbol, hollow unless most models have converged."""
+    face = look["color"] if rows["converged"].mean() > 0.5 else "white"
+    return {**look, "linestyle": "none", "markerfacecolor": face}
+
+
+def _scale_divergence(panel: Axes, rows: pd.DataFrame) -> None:
+    """A vertical axis of test divergences: logarithmic, and linear around zero where some are negative."""
+    values = rows["test_kl"]
+    if (values > 0).all():
+        panel.set_yscale("log")
+    else:
+        panel.set_yscale("symlog", linthresh=LEAST, linscale=0.5)
+    if len(values):  # intervals may reach further
+        panel.set_ylim(min(values.min() / 1.3, 1.3 * values.min()), 1.3 * values.max())
     panel.set_yticks(_divergence_ticks(*panel.get_ylim()))
     panel.yaxis.set_major_formatter("{x:g}")
     panel.minorticks_off()
@@ -353,9 +408,9 @@ def fig_gaps(gaps: pd.DataFrame) -> Figure:
     """Ours: what each bound loses against the likelihood; means over data sets, on lines of their range."""
     cells = gaps.drop_duplicates("cell")
     size = (style.PAGE, 1.1 + 0.27 * len(cells))
-    figure, axes = plt.subplots(1, len(synthetic.PRINTED), figsize=size, sharex=True, sharey=True)
+    figure, axes = plt.subplots(1, len(synthetic.PROBLEMS), figsize=size, sharex=True, sharey=True)
     beside = np.linspace(-0.27, 0.27, len(GAPS))  # so that the gaps of a method do not hide each other
-    for panel, problem in zip(axes, synthetic.PRINTED, strict=True):
+    for panel, problem in zip(axes, synthetic.PROBLEMS, strict=True):
         rows = gaps[gaps["problem"] == problem]
         for number, cell in enumerate(cells["cell"]):
             if number % 2:
@@ -366,7 +421,7 @@ def fig_gaps(gaps: pd.DataFrame) -> Figure:
                     panel.hlines(height, values.min(), values.max(), color=look["color"], linewidth=0.9)
                     panel.plot(values.mean(), height, linestyle="none", markersize=2.8, **look)
         panel.set_xscale("symlog", linthresh=LEAST, linscale=0.3)
-        panel.set_title(synthetic.PROBLEMS[problem].title)
+        panel.set_title(synthetic.PROBLEMS[problem].title.replace(" (", "\n("))
         panel.minorticks_off()
         panel.tick_params(axis="y", length=0)
     highest = np.ceil(np.log10(max(1.0, gaps[list(GAPS)].max(axis=None))))

@@ -10,13 +10,14 @@ from typing import Any, Literal
 
 from elbogap.errors import UserError
 
-STANDARD, QUANTILE_MAP, NETWORK = "standard", "quantile map", "network"
+STANDARD, QUANTILE_MAP, SMOOTHED_MAP, NETWORK = "standard", "quantile map", "smoothed map", "network"
 """How a model came by its standard normal prior, column `prior`: by its training, by the exact monotone map
-from N(0, 1) to its codes, or by a network distilled from that and its decoder (appendix C.3)."""
+from N(0, 1) to its codes, by that map smoothed, or by a network distilled from it and the decoder (C.3)."""
+RECOVERIES = (SMOOTHED_MAP, QUANTILE_MAP, NETWORK)
 
 Reading = Literal["within", "beyond"]
-"""Whether the k certain terms come beyond the budget S, as eq. 10 has it, where k terms and S samples are added
-(k = 1 and S = 0 is the autoencoder), or count within it (S - k are drawn), which makes S the number of terms."""
+"""Whether the k certain terms come beyond the budget S, as eq. 10 has it, where k terms and S samples are
+added (k = 1 and S = 0 is the autoencoder), or count within it (S - k are drawn), so that S terms remain."""
 
 Budget = Literal["none", "S", "S and k"]
 
@@ -42,7 +43,7 @@ class Method:
     @property
     def priors(self) -> tuple[str, ...]:
         """The ways to a standard normal prior of its models."""
-        return (STANDARD,) if self.posterior else (QUANTILE_MAP, NETWORK)
+        return (STANDARD,) if self.posterior else RECOVERIES
 
 
 METHODS = {

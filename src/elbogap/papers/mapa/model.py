@@ -16,10 +16,10 @@ from elbogap.errors import UserError
 from elbogap.evaluation.pushforward import log_evidence
 from elbogap.evaluation.quadrature import PairwiseLogLikelihood
 from elbogap.inference.objectives.base import StandardNormalPrior
-from elbogap.inference.prior_recovery import MonotoneMap, quantile_map
+from elbogap.inference.prior_recovery import MonotoneMap, quantile_map, smoothed
 from elbogap.nn.mlp import MLP
 from elbogap.nn.store import Stored
-from elbogap.papers.mapa.methods import QUANTILE_MAP, STANDARD, Cell
+from elbogap.papers.mapa.methods import QUANTILE_MAP, SMOOTHED_MAP, STANDARD, Cell
 from elbogap.runtime import Run, numpy_generator
 from elbogap.tables import read_table
 
@@ -94,6 +94,7 @@ class Trained(Model):
     encoder: MLP  # of x: one network, whose outputs are the heads of q(z|x), or the code g(x) for MAPA
     prior: str | None  # how it came by its standard normal prior; None before, where z is a code of the data
     bound: float  # last recorded mean of the training objective, in nats
+    drift: float  # what it rose by from the third to the last quarter of training
     passes: float  # decoder evaluations per training step, over the batch size
     points: int  # size N of its training set
     batch: int  # observations per step of its training
@@ -117,11 +118,17 @@ class Trained(Model):
         """Latent values z `[N, 1]` and observations x `[N, 2]`: its training set, or others of its draw."""
         return self.truth.data_set(points or self.points, self.seed, self.draw, part)
 
-    def recovered(self) -> Self:
-        """The same with the quantile map of its training set's codes as h, unless its prior is standard."""
+    def recovered(self, width: float = 0.0) -> Self:
+        """The same with the quantile map of its training set's codes as h, unless its prior is standard.
+
+        With a width, the map is :func:`smoothed`.
+        """
         if self.prior is not None:
             return self
-        return replace(self, law=quantile_map(self.encode(self.data_set()[1])[:, 0]), prior=QUANTILE_MAP)
+        exact = quantile_map(self.encode(self.data_set()[1])[:, 0])
+        if width:
+            return replace(self, law=smoothed(exact, width), prior=SMOOTHED_MAP)
+        return replace(self, law=exact, prior=QUANTILE_MAP)
 
     def diverged(self) -> bool:
         """Whether a weight, or a reconstruction of its training set, is not finite in single precision."""
@@ -130,6 +137,16 @@ class Trained(Model):
             codes = self.encode(self.data_set()[1])
             values += [codes, self.decode(codes)]
         return not all(value.float().isfinite().all() for value in values)
+
+
+def drift(bounds: np.ndarray) -> float:
+    """The rise of recorded means of the objective `[K]` from the third to the last quarter; NaN for K = 1."""
+    quarter = max(1, len(bounds) // 4)
+    return (
+        float(bounds[-quarter:].mean() - bounds[-2 * quarter : -quarter].mean())
+        if bounds[1:].size
+        else np.nan
+    )
 
 
 def load(truth: GroundTruth, name: str, path: Path) -> list[Trained]:
@@ -148,6 +165,7 @@ def load(truth: GroundTruth, name: str, path: Path) -> list[Trained]:
             restart=restart,
             prior=STANDARD if cell.method.posterior else None,
             bound=float(values["bound"][m, -1]),
+            drift=drift(values["bound"][m]),
             passes=float(values["passes"][m]),
             points=int(values["points"]),
             batch=int(values["batch"]),
@@ -174,8 +192,9 @@ def selected(
     """
     density, chosen = read_table(run.inputs["density"]), []
     for name in cells:
+        prior = STANDARD if Cell.parse(name).method.posterior else QUANTILE_MAP
         members = {(model.draw, model.restart): model for model in load(truth, name, run.inputs[name])}
-        ours = (density["cell"] == name) & (density["prior"] == Cell.parse(name).method.priors[0])
+        ours = (density["cell"] == name) & (density["prior"] == prior)
         restarts = density[ours & density["selected"]].set_index("draw")["restart"]
         keys = [(draw, restarts.get(draw)) for draw in draws or sorted({draw for draw, _ in members})]
         if lost := [draw for draw, restart in keys if (draw, restart) not in members]:

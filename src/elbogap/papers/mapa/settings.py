@@ -4,11 +4,10 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from elbogap.config.base import Bootstrap, Minibatches, Resumable, Section, Seeded, setting
+from elbogap.config.base import Minibatches, Resumable, Section, Seeded, setting
 from elbogap.config.quantities import Count, Levels, Natural, Part, Positive, Rate, Share, Small, Widths
 from elbogap.data.synthetic import PROBLEMS
 from elbogap.papers.mapa.methods import CELL
-
 
 Activation = Literal["leaky_relu", "relu", "softplus", "tanh"]
 ProblemName = Annotated[str, Field(pattern=f"^({'|'.join(PROBLEMS)})$")]
@@ -21,9 +20,12 @@ class Networks(Section):
     activation: Activation = setting("Hidden activation.")
 
 
-class EnsembleFit(Minibatches):
-    """Adam on minibatches of many members at once."""
+class Distillation(Section):
+    """Networks fitted to the recovered models; the batch size is chosen by validation likelihood."""
 
+    batches: Levels[Count] = setting("Observations per step.", min_length=1)
+    epochs: Count = setting("Passes over the training set, of each network.")
+    learning_rate: Rate = setting("Learning rate of Adam.")
     rows: Count = setting("Network rows that the members fitted together may take per step.")
 
 
@@ -124,7 +126,34 @@ class Density(OfCells, Resumable, Seeded):
     valid_points: Count = setting("Observations for the choice of restart and k.")
     test_points: Count = setting("Observations for the test divergence.")
     tolerance: Small = setting("Largest error of one panel of the quadrature, relative to p(x).")
-    distillation: EnsembleFit = setting("The document's way of recovering the prior (appendix C.3).")
+    smoothing: Levels[Positive] = setting(
+        "Widths of the smoothed prior map, in latent standard deviations.", min_length=1
+    )
+    distillation: Distillation = setting("The document's way of recovering the prior (appendix C.3).")
+
+
+class DensitySummary(Section):
+    """Comparisons of the trained models."""
+
+    drift: Positive = setting(
+        "Largest rise of a converged model's objective from the third to the last quarter of training.",
+        unit="nats",
+    )
+
+
+class Cost(Section):
+    """Timing of training steps."""
+
+    epochs: Count = setting("Epochs that are timed.")
+    repeats: Count = setting("Repetitions, all cells in turn.")
+
+
+class CostOfTraining(Section):
+    """What experiment `mapa.cost` is told."""
+
+    cells: Levels[CellName] = setting("Methods with their budgets.", min_length=1)
+    timing: Cost = setting("How to time.")
+    train: Train = setting("The training that is timed.")
 
 
 class Protocol(OfCells, Minibatches, Seeded):
@@ -143,7 +172,7 @@ class Protocol(OfCells, Minibatches, Seeded):
 class Gaps(OfCells, Seeded):
     """What each bound of the selected models loses against the likelihood, and why."""
 
-    test_points: Count = setting("Observations measured.")
+    points: Count = setting("Observations measured, the first of the training set.")
     samples: Count = setting("Monte-Carlo repetitions of bounds that sample.")
 
 
@@ -173,9 +202,10 @@ class MapaConfig(Section):
 
     at_most = (
         ("train.batch", "train.points"),
-        ("density.distillation.batch", "train.points"),
+        ("density.distillation.batches", "train.points"),
         ("protocol.batch", "train.points"),
         ("protocol.draws", "train.draws"),
+        ("gaps.points", "train.points"),
     )
     among = tuple((f"{part}.cells", "density.cells") for part in ("protocol", "gaps", "training_passes"))
 
@@ -187,7 +217,8 @@ class MapaConfig(Section):
     passes: Passes = setting("Figures 4 and 5.")
     train: Train = setting("Training of all methods of Figures 2, 3, 11 and 12.")
     density: Density = setting("Figures 2 and 3.")
-    density_summary: Bootstrap = setting("Tables of Figures 2 and 3.")
+    density_summary: DensitySummary = setting("Tables of Figures 2 and 3.")
+    cost: Cost = setting("What training costs.")
     protocol: Protocol = setting("Bias of the document's estimate of the likelihood.")
     gaps: Gaps = setting("Gap decomposition.")
     gather: Section = setting("Tables over all problems; there is nothing to set.")

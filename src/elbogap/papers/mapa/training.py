@@ -15,7 +15,17 @@ import torch
 from torch import Tensor
 
 from elbogap.densities import isotropic_gaussian_log_density
-from elbogap.ensemble import Batch, Objective, Stream, Variational, minibatches, rows_of
+from elbogap.ensemble import (
+    Batch,
+    Fit,
+    Objective,
+    Stream,
+    Variational,
+    fit,
+    members_at_once,
+    minibatches,
+    rows_of,
+)
 from elbogap.inference.empirical import index_log_posterior
 from elbogap.inference.families.base import Family
 from elbogap.inference.families.gaussian import DiagonalGaussian
@@ -29,6 +39,7 @@ from elbogap.papers.mapa.methods import Cell
 from elbogap.papers.mapa.model import GroundTruth
 from elbogap.papers.mapa.settings import Train
 from elbogap.runtime import torch_generator
+from elbogap.training import Work
 
 
 class Posterior(NamedTuple):
@@ -58,9 +69,50 @@ PROPOSALS: Mapping[str, Callable[[GroundTruth, Tensor, Tensor], Tensor]] = {
 """log q(i|n) `[N, N]` of a data set with latent values z and observations x: eq. 8, eq. 7, and 1 / N."""
 
 
+Member = tuple[int, int]
+"""A data draw and a restart."""
+
+
 def encoder_outputs(cell: Cell) -> int:
     """As many as q(z|x) takes, or 1 for the code g(x)."""
     return POSTERIORS[cell.method.posterior].outputs if cell.method.posterior else 1
+
+
+def side_by_side(settings: Train, cell: Cell, device: str) -> int:
+    """How many members to train at once."""
+    rows = settings.batch * (cell.samples or settings.points)  # of one member's network per step
+    if not cell.method.posterior:  # MAPA's runs once on each point
+        rows = min(rows, settings.points)
+    return members_at_once(settings.rows, rows, device)
+
+
+def train(
+    settings: Train,
+    truth: GroundTruth,
+    cell: Cell,
+    members: Sequence[Member],
+    work: Work,
+    device: str,
+    epochs: int | None = None,
+) -> Fit:
+    """Train members side by side, for as many epochs as the schedule says or for others."""
+    sizes = {"decoder": [1, *settings.hidden, 2], "encoder": [2, *settings.hidden, encoder_outputs(cell)]}
+    seeded = partial(torch_generator, settings.seed, "mapa.train", truth.problem)  # alike in all methods
+    schedule = settings.exceptions.get(truth.problem, settings.schedule)
+    networks = {
+        name: MLP.independent(widths, schedule.activation, [seeded(name, *member) for member in members])
+        for name, widths in sizes.items()
+    }
+    return fit(
+        objective(settings, truth, cell, members, device),
+        networks,
+        epochs=epochs or schedule.epochs,
+        learning_rate=schedule.learning_rate,
+        final_fraction=schedule.final_share,
+        record_epochs=min(epochs or settings.record_epochs, settings.record_epochs),
+        work=work,
+        device=device,
+    )
 
 
 @dataclass(frozen=True)
@@ -86,9 +138,9 @@ class TrainingSets:
 
 
 def objective(
-    settings: Train, truth: GroundTruth, cell: Cell, members: Sequence[tuple[int, int]], device: str
+    settings: Train, truth: GroundTruth, cell: Cell, members: Sequence[Member], device: str
 ) -> Objective:
-    """The cell's objective on the data sets of members, each a data draw and a restart."""
+    """The cell's objective on the data sets of members."""
     draws = [draw for draw, _ in members]
     x = {draw: truth.data_set(settings.points, settings.seed, draw)[1].float() for draw in set(draws)}
     keys = (settings.seed, "mapa.train", truth.problem, "epoch")

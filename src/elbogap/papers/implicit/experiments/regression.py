@@ -17,8 +17,8 @@ from elbogap.papers.implicit.frames import by_seed, keyed
 from elbogap.papers.implicit.names import OF_Q
 from elbogap.papers.implicit.settings import Regression as Settings
 from elbogap.papers.implicit.softmax_regression import Inference, SoftmaxRegression
-from elbogap.papers.implicit.timing import seconds_per_step
 from elbogap.runtime import Run
+from elbogap.timing import seconds_per_step
 from elbogap.training import Work
 
 

@@ -1,7 +1,8 @@
 """Prior recovery, exact likelihoods and the choice of restarts of all cells of one problem (mapa, Figure 3).
 
 Deviations: likelihoods are exact by quadrature, not the document's fitted bound. Models without q(z|x)
-recover their prior by the exact quantile map, and by the document's networks (appendix C.3, corrected).
+recover their prior by the exact quantile map, by a smoothed one, and by the document's networks (appendix
+C.3, corrected).
 """
 
 from collections.abc import Sequence
@@ -25,6 +26,8 @@ from elbogap.runtime import Run, torch_generator
 from elbogap.training import Work, tabulate
 
 DIVERGED = {"valid_loglik": -np.inf, "test_loglik": -np.inf, "test_kl": np.inf, "test_kl_se": np.nan}
+Choice = dict[str, float]
+"""What was tried for a prior: `width` of the smoothing, or `distillation_batch`."""
 
 
 def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame]:
@@ -32,9 +35,10 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame]:
 
     Returns:
         `density`: one row per cell, data draw, restart and prior: means of log p(x), and `test_kl`, the mean
-        over test points of whichever :func:`terms` vary less on the validation points, in nats; `selected`
-        marks the best restart of a draw by `valid_loglik`. A model that diverged or is too steep to be
-        integrated has log-likelihood -inf.
+        over test points of whichever :func:`terms` vary less on the validation points, in nats; `width` of
+        the smoothing and `distillation_batch`, which `valid_loglik` chose; `selected` marks the best restart
+        of a draw by it; `drift` is what the objective rose by at the end of training, in nats. A model that
+        diverged or is too steep to be integrated has log-likelihood -inf.
 
     UserError for models of different data sets, a minibatch larger than these, or no restart that converged.
     """
@@ -44,41 +48,50 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame]:
     of_the_same_data("density", models)
     converged = [model for model in models if not model.diverged()]
     without = [model for model in converged if model.prior is None]
-    size = members_at_once(settings.distillation.rows, settings.distillation.batch, run.device)
-    distilled = in_chunks(without, size, partial(distil, settings, run))
-    recovered = [model.recovered() for model in converged] + [model for chunk in distilled for model in chunk]
-    keys = [(model.name, model.prior) for model in recovered]
-    metrics = dict(zip(keys, evaluate(settings, run, recovered), strict=True))
+    tried: list[tuple[Trained, Choice]] = [(model.recovered(), {}) for model in converged]
+    tried += [(model.recovered(width), {"width": width}) for width in settings.smoothing for model in without]
+    for batch in settings.distillation.batches:
+        size = members_at_once(settings.distillation.rows, batch, run.device)
+        chunks = in_chunks(without, size, partial(distil, settings, run, batch))
+        tried += [(model, {"distillation_batch": batch}) for chunk in chunks for model in chunk]
+    metrics: dict[tuple[str, str | None], dict[str, float]] = {}
+    for (model, choice), found in zip(tried, evaluate(settings, run, [of for of, _ in tried]), strict=True):
+        best = metrics.setdefault((model.name, model.prior), DIVERGED)
+        if found["valid_loglik"] > best["valid_loglik"]:
+            metrics[model.name, model.prior] = found | choice
     table = pd.DataFrame(
         [
             {
                 **truth.key(),
                 **model.key(),
                 "prior": prior,
+                "width": np.nan,
+                "distillation_batch": np.nan,
                 **metrics.get((model.name, prior), DIVERGED),
                 "passes_per_point": model.passes,
                 "train_bound": model.bound,
+                "drift": model.drift,
             }
             for model in models
             for prior in model.cell.method.priors
         ]
     )
-    best = table.groupby(["cell", "draw", "prior"])["valid_loglik"].idxmax()
-    lost = best[~np.isfinite(table.loc[best, "valid_loglik"].to_numpy())]
+    selected = table.groupby(["cell", "draw", "prior"])["valid_loglik"].idxmax()
+    lost = selected[~np.isfinite(table.loc[selected, "valid_loglik"].to_numpy())]
     if len(lost):
         cell, draw, prior = lost.index[0]
         raise UserError(
             f"mapa.density: no restart of {cell} on data set {draw} has a likelihood ({prior} prior): all "
             "diverged or are too steep to integrate, as the log says; lower the learning rate"
         )
-    table.insert(table.columns.get_loc("passes_per_point"), "selected", table.index.isin(best))
-    return {"density": table.astype({"S": "Int64"})}
+    table.insert(table.columns.get_loc("passes_per_point"), "selected", table.index.isin(selected))
+    return {"density": table.astype({"S": "Int64", "distillation_batch": "Int64"})}
 
 
-def distil(settings: Settings, run: Run, models: Sequence[Trained]) -> list[Trained]:
+def distil(settings: Settings, run: Run, batch: int, models: Sequence[Trained]) -> list[Trained]:
     """Decoders f_theta-dagger fitted to f(g(x_n)) at the fitted codes g_psi-dagger(x_n) (eq. 39 and 40)."""
     chosen, x = settings.distillation, [model.data_set()[1] for model in models]
-    refuse_too_large(chosen.batch, len(x[0]), "mapa.density.distillation", "training points")
+    refuse_too_large(batch, len(x[0]), "mapa.density.distillation", "training points")
     codes = [model.encode(data) for model, data in zip(models, x, strict=True)]
     gaussianised = [whitened(gaussian_copula(learned[:, 0]))[:, None] for learned in codes]
     outputs = [model.decode(learned) for model, learned in zip(models, codes, strict=True)]
@@ -91,9 +104,9 @@ def distil(settings: Settings, run: Run, models: Sequence[Trained]) -> list[Trai
         keys = [(problem, name, model.draw, model.restart) for model in models]
         streams = [partial(torch_generator, settings.seed, "mapa.density", "epoch", *key) for key in keys]
         generators = [torch_generator(settings.seed, "mapa.density", "weights", *key) for key in keys]
-        label = f"{problem}-{name}-{models[0].name}-{len(models)}"
+        label = f"{problem}-{name}-{models[0].name}-{len(models)}-{batch}"
         return fit(
-            Regression(inputs, variance, chosen.batch, streams, on_device(targets)),
+            Regression(inputs, variance, batch, streams, on_device(targets)),
             {"network": MLP.independent(like.sizes, like.activation, generators)},
             epochs=chosen.epochs,
             learning_rate=chosen.learning_rate,

@@ -1,130 +1,136 @@
-"""Test divergences of all methods, their orderings and the price of distillation (mapa, Figures 2 and 3).
+"""Test divergences of all methods, their orderings and what prior recovery costs (mapa, Figures 2 and 3).
 
 Deviation: the document states no intervals. The fraction k / S is chosen for each data set by itself.
 """
 
-import math
+from collections.abc import Iterator
 from itertools import product
 
 import numpy as np
 import pandas as pd
 from scipy import stats
-from tqdm import tqdm
 
-from elbogap.config.base import Bootstrap as Settings
-from elbogap.papers.mapa.methods import METHODS, NETWORK, QUANTILE_MAP, STANDARD
-from elbogap.runtime import Run, numpy_generator
+from elbogap.papers.mapa.methods import METHODS, QUANTILE_MAP, RECOVERIES, STANDARD
+from elbogap.papers.mapa.settings import DensitySummary as Settings
+from elbogap.runtime import Run
 from elbogap.tables import read_table
 
 PAIRS = (
     ("mapa", "vae"),
     ("mapa", "iwae"),
     ("mapa", "mapa_naive"),
+    ("mapa", "mapa_within"),
     ("mapa_gt", "mapa"),
     ("mapa_exact", "mapa"),
 )
 """What the document says, or suggests, to be better, and worse."""
 KEYS = ["document", "problem", "method", "S", "prior", "draw"]
 PAIR = ["document", "problem", "prior", "S", "better", "worse"]
+GAIN = ["gain", "drift", "converged"]
+BUDGETS = {"decoder passes per point": "passes_per_point", "seconds per step": "seconds_per_step"}
 COVERAGE = 0.95
 SLACK = 0.05
-"""Decoder passes beyond a budget that still count as equal: those of MAPA are random."""
+"""What a training may cost beyond a budget and still count as equal: MAPA's passes, and all seconds, vary."""
+FRACTION = 0.1
+"""Of a gain: objectives that still rise by less cannot be what made it."""
 
 
 def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame]:
-    """Tables over all problems; inputs are the tables of experiment `mapa.density` by problem.
+    """Tables over all problems; inputs are `density_<problem>` of `mapa.density`, and
+    `cost_<problem>` of `mapa.cost`.
 
     Returns:
         `density`: for each problem, method, budget S, prior and data draw, of the selected restarts that with
-        the k of largest `valid_loglik`.
-        `gains`: `gain`, test_kl(`worse`) - test_kl(`better`) on each data set, in nats.
-        `orderings`: `difference`, its mean over data sets with 95 % intervals of Student's, `low` and `high`,
-        and of bootstrap percentiles.
-        `budget`: `gain`, where each method takes, by `valid_loglik`, one of its models whose training took at
-        most `budget` decoder passes per point, and a twentieth more; the budgets are those of IWAE.
-        `recovery`: what the distillation costs the model that is chosen under the quantile map, in nats.
+        the k of largest `valid_loglik`, with the median of `seconds_per_step`; `converged` unless `drift` is
+        beyond `settings.drift`.
+        `gains`: `gain`, test_kl(`worse`) - test_kl(`better`) on each data set, in nats; `converged` unless
+        `drift`, the larger of what the two objectives still rose by, is beyond both `settings.drift` and
+        `FRACTION` of the gain.
+        `orderings`: `difference`, the mean gain over data sets with 95 % Student interval `low` to `high`.
+        `budget`: the same as `gains` where each method takes, by `valid_loglik`, one of its models whose
+        training cost at most `budget`, in `unit`, and a twentieth more; the budgets are those of IWAE.
+        `recovery`: test_kl of the model chosen under the quantile map by the other recoveries, in nats.
     """
-    members = pd.concat([read_table(path) for path in run.inputs.values()]).astype({"S": "Int64"})
+    members, costs = (
+        pd.concat([read_table(path) for name, path in run.inputs.items() if name.startswith(kind)])
+        for kind in ("density_", "cost_")
+    )
+    members = members.astype({"S": "Int64"})
+    seconds = costs.groupby(["problem", "cell"])["seconds_per_step"].median()
+    members = members.join(seconds, on=["problem", "cell"])
     selected = members[members["selected"]].reset_index(drop=True)
     best = selected.groupby(KEYS, dropna=False, sort=False)["valid_loglik"].idxmax()
-    metrics = ["k_share", "restart", "test_kl", "test_kl_se", "valid_loglik", "passes_per_point"]
+    metrics = ["k_share", "restart", "test_kl", "test_kl_se", "valid_loglik", "drift", *BUDGETS.values()]
     density = selected.loc[best, [*KEYS, *metrics]].reset_index(drop=True)
+    density["converged"] = density["drift"] <= settings.drift
     keys = [*(key for key in KEYS if key != "prior"), "k_share", "restart"]
-    by_map = density.loc[density["prior"] == QUANTILE_MAP, [*keys, "test_kl"]]
-    by_network = members.loc[members["prior"] == NETWORK, [*keys, "test_kl"]]
-    both = by_map.merge(by_network, on=keys, suffixes=("_quantile_map", "_network"))
-    differences = gains(density)
+    exact = density.loc[density["prior"] == QUANTILE_MAP, [*keys, "test_kl"]]
+    others = members.loc[~members["prior"].isin([QUANTILE_MAP, STANDARD]), [*keys, "prior", "test_kl"]]
+    recovery = others.merge(exact, on=keys, suffixes=("", "_quantile_map"))
+    differences = pd.DataFrame(gains(density, settings.drift), columns=[*PAIR, "draw", *GAIN])
+    by_pair = differences.groupby(PAIR, sort=False)["gain"]
     return {
         "density": density,
         "gains": differences,
-        "budget": at_equal_passes(density),
-        "orderings": orderings(differences, settings.resamples, settings.seed),
-        "recovery": both.assign(difference=both["test_kl_network"] - both["test_kl_quantile_map"]),
+        "budget": pd.DataFrame(
+            at_equal_cost(density, settings.drift),
+            columns=["document", "problem", "prior", "unit", "budget", "better", "worse", "draw", *GAIN],
+        ),
+        "orderings": pd.DataFrame(
+            [(*pair, *ordering(gain.to_numpy())) for pair, gain in by_pair],
+            columns=[*PAIR, "difference", "low", "high", "draws"],
+        ),
+        "recovery": recovery.assign(difference=recovery["test_kl"] - recovery["test_kl_quantile_map"]),
     }
 
 
-def gains(density: pd.DataFrame) -> pd.DataFrame:
+Row = tuple[object, ...]
+
+
+def gains(density: pd.DataFrame, drift: float) -> Iterator[Row]:
     """See :func:`run`; methods without a budget are compared at each."""
-    rows = []
     for problem, table in density.groupby("problem", sort=False):
         budgets = sorted(table.loc[table["method"] == "mapa", "S"].unique())
-        for prior, samples, (better, worse) in product((QUANTILE_MAP, NETWORK), budgets, PAIRS):
-            gain = (_kl(table, worse, prior, samples) - _kl(table, better, prior, samples)).dropna()
-            key = ("mapa", problem, prior, int(samples), better, worse)
-            rows += [(*key, draw, value) for draw, value in gain.items()]
-    return pd.DataFrame(rows, columns=[*PAIR, "draw", "gain"])
+        for prior, samples, (better, worse) in product(RECOVERIES, budgets, PAIRS):
+            both = [_models(table, method, prior, samples) for method in (better, worse)]
+            for draw in both[0].index.intersection(both[1].index):
+                gain = _gain(both[0].loc[draw], both[1].loc[draw], drift)
+                yield ("mapa", problem, prior, int(samples), better, worse, draw, *gain)
 
 
-def at_equal_passes(density: pd.DataFrame) -> pd.DataFrame:
+def at_equal_cost(density: pd.DataFrame, drift: float) -> Iterator[Row]:
     """See :func:`run`."""
-    rows = []
     for (problem, draw), table in density.groupby(["problem", "draw"], sort=False):
-        budgets = sorted(table.loc[table["method"] == "iwae", "passes_per_point"].unique())
-        for prior, budget in product((QUANTILE_MAP, NETWORK), budgets):
-            within = table["passes_per_point"] <= (1 + SLACK) * budget
-            own = table[within & table["prior"].isin([prior, STANDARD])]
-            kl = own.loc[own.groupby("method")["valid_loglik"].idxmax()].set_index("method")["test_kl"]
-            rows += [
-                ("mapa", problem, prior, budget, "mapa", worse, draw, kl[worse] - kl["mapa"])
-                for worse in ("vae", "iwae")
-                if {"mapa", worse} <= {*kl.index}
-            ]
-    columns = ["document", "problem", "prior", "budget", "better", "worse", "draw", "gain"]
-    return pd.DataFrame(rows, columns=columns)
+        for prior, (unit, cost) in product(RECOVERIES, BUDGETS.items()):
+            for budget in sorted(table.loc[table["method"] == "iwae", cost].unique()):
+                affordable = table[cost] <= (1 + SLACK) * budget
+                own = table[affordable & table["prior"].isin([prior, STANDARD])]
+                best = own.loc[own.groupby("method")["valid_loglik"].idxmax()].set_index("method")
+                for worse in ("vae", "iwae"):
+                    if {"mapa", worse} <= {*best.index}:
+                        gain = _gain(best.loc["mapa"], best.loc[worse], drift)
+                        yield ("mapa", problem, prior, unit, budget, "mapa", worse, draw, *gain)
 
 
-def orderings(gains: pd.DataFrame, resamples: int, seed: int) -> pd.DataFrame:
-    """See :func:`run`."""
-    rows = []
-    for key, table in tqdm(gains.groupby(PAIR, sort=False), desc="orderings", mininterval=5):
-        differences, intervals = table["gain"].to_numpy(float), [math.nan] * 4
-        if len(differences) > 1:
-            generator = numpy_generator(seed, "mapa orderings", key[1])  # one resampling for all of a problem
-            bootstrap = bootstrap_interval(differences, resamples, generator)
-            intervals = [*student_interval(differences), *bootstrap]
-        rows.append((*key, differences.mean(), *intervals, len(differences)))
-    names = ["difference", "low", "high", "bootstrap_low", "bootstrap_high", "draws"]
-    return pd.DataFrame(rows, columns=[*PAIR, *names])
+def ordering(differences: np.ndarray) -> tuple[float, float, float, int]:
+    """The mean over data sets with its interval, which two data sets are the least for."""
+    count, mean = len(differences), differences.mean()
+    low = high = np.nan
+    if count > 1:
+        half = stats.t.ppf((1 + COVERAGE) / 2, count - 1) * stats.sem(differences)
+        low, high = mean - half, mean + half
+    return mean, low, high, count
 
 
-def _kl(table: pd.DataFrame, method: str, prior: str, samples: float) -> pd.Series:
-    """Test divergence by data draw, of methods with q(z|x) under their own prior."""
+def _models(table: pd.DataFrame, method: str, prior: str, samples: float) -> pd.DataFrame:
+    """By data draw; methods with q(z|x) have their own prior."""
     rows = table[(table["method"] == method) & table["prior"].isin([prior, STANDARD])]
     if METHODS[method].budget != "none":
         rows = rows[rows["S"] == samples]
-    return rows.set_index("draw")["test_kl"]
+    return rows.set_index("draw")
 
 
-def student_interval(values: np.ndarray) -> tuple[float, float]:
-    """mean -+ t_{D - 1} s / sqrt D of paired differences, `[D]`."""
-    half = stats.t.ppf((1 + COVERAGE) / 2, len(values) - 1) * values.std(ddof=1) / len(values) ** 0.5
-    return values.mean() - half, values.mean() + half
-
-
-def bootstrap_interval(
-    values: np.ndarray, resamples: int, generator: np.random.Generator
-) -> tuple[float, float]:
-    """Percentile interval of the mean of paired differences, `[D]`, over resampled data sets."""
-    means = values[generator.integers(len(values), size=(resamples, len(values)))].mean(1)
-    low, high = np.quantile(means, [(1 - COVERAGE) / 2, (1 + COVERAGE) / 2])
-    return low, high
+def _gain(better: pd.Series, worse: pd.Series, drift: float) -> tuple[float, float, bool]:
+    """See `gains` of :func:`run`."""
+    gain, rise = worse["test_kl"] - better["test_kl"], np.maximum(better["drift"], worse["drift"])
+    return gain, rise, bool(rise <= max(drift, FRACTION * abs(gain)))
