@@ -134,8 +134,8 @@ def test_divergences_at_or_below_zero_are_shown(density: pd.DataFrame) -> None:
 
 
 @pytest.mark.parametrize(("low", "high"), [(0.9, 30.0), (1e-4, 5e3), (-0.002, 0.01), (0.012, 0.019)])
-def test_divergence_ticks_lie_within_and_are_few(low: float, high: float) -> None:
-    ticks = mapa._divergence_ticks(low, high)
+def test_ticks_lie_within_and_are_few(low: float, high: float) -> None:
+    ticks = mapa._ticks(low, high)
     assert ticks == sorted(set(ticks))
     assert all(low <= tick <= high for tick in ticks)
     assert len(ticks) <= 8

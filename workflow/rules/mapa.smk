@@ -2,7 +2,7 @@
 
 from elbogap.data.synthetic import PRINTED as MAPA_PROBLEMS, PROBLEMS
 from elbogap.papers.mapa.methods import CELL
-from elbogap.papers.mapa.settings import CostOfTraining
+from elbogap.papers.mapa.settings import TimedTraining
 
 MAPA_VARIANTS = tuple(PROBLEMS)
 MAPA_NONIDENTIFIABLE = ("absolute_value", "absolute_value_folded", "circle")
@@ -28,7 +28,7 @@ def mapa_cost_settings(wildcards):
     """The cells and the training that are timed, and how."""
     config = CONFIGS[wildcards.scale]
     cells, train = section(config, "mapa.density").cells, section(config, "mapa.train")
-    return CostOfTraining(cells=cells, timing=section(config, "mapa.cost"), train=train).model_dump_json()
+    return TimedTraining(cells=cells, timing=section(config, "mapa.cost"), train=train).model_dump_json()
 
 
 experiment(

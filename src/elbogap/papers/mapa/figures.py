@@ -135,13 +135,15 @@ def fig_budget(density: pd.DataFrame) -> Figure:
             for (method, _), own in rows.groupby(["method", "S"], dropna=False):
                 look, mean = {"marker": "_", **LOOKS[method]}, own["test_kl"].mean()
                 at = factor * own[cost].mean()
-                panel.errorbar(at, mean, _half_interval(own["test_kl"]), **_faced(look, own), capsize=1.5)
+                panel.errorbar(at, mean, _half_interval(own["test_kl"]), **_faced(look, own))
             panel.set_xscale("log")
             _scale_divergence(panel, rows)
+            ticks = _ticks(*panel.get_xlim(), most=3)
+            panel.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
         column[0].set_title(synthetic.PROBLEMS[problem].title.replace(" (", "\n("))
     for row, label in zip(axes, ("decoder passes per point", "milliseconds per step"), strict=True):
         row[0].set_ylabel("test divergence / nats")
-        row[len(row) // 2].set_xlabel(label)
+        row[len(row) // 2].set_xlabel(label, x=0, ha="center")
     handles = _handles(*({"marker": "_", **look, "linestyle": "none"} for look in _looks(density).values()))
     figure.legend(handles=handles, loc="outside lower center", ncols=4, handletextpad=0.2)
     return figure
@@ -176,13 +178,13 @@ def _draw_density(panel: Axes, density: pd.DataFrame, problem: str, part: str = 
             continue
         # so that the dots of two methods do not hide each other
         beside = 1.04 ** (at_samples.index(method) - (len(at_samples) - 1) / 2)
-        panel.plot(beside * own["S"], values, ".", color=colour, alpha=0.4, markeredgewidth=0)
+        panel.plot(beside * own["S"], values, ".", color=colour, alpha=0.5, markeredgewidth=0)
         by_samples = own.groupby("S")
         mean = by_samples["test_kl"].mean()
         panel.plot(beside * mean.index, mean, **{**look, "marker": "none"})
         for count, of_count in by_samples:
             half = _half_interval(of_count["test_kl"])
-            panel.errorbar(beside * count, mean[count], half, **_faced(look, of_count), capsize=1.5)
+            panel.errorbar(beside * count, mean[count], half, **_faced(look, of_count))
     samples = sorted(rows.loc[rows["method"].isin(at_samples), "S"].unique())
     panel.set(xscale="log", xlabel="samples $S$", title=part + synthetic.PROBLEMS[problem].title)
     panel.set_xticks(samples, [f"{count:.0f}" for count in samples])
@@ -199,7 +201,7 @@ def _half_interval(values: pd.Series) -> float | None:
 def _faced(look: Look, rows: pd.DataFrame) -> Look:
     """The look of one symbol, hollow unless most models have converged."""
     face = look["color"] if rows["converged"].mean() > 0.5 else "white"
-    return {**look, "linestyle": "none", "markerfacecolor": face}
+    return {**look, "linestyle": "none", "markerfacecolor": face, "elinewidth": 0.7, "capsize": 1.5}
 
 
 def _scale_divergence(panel: Axes, rows: pd.DataFrame) -> None:
@@ -211,18 +213,18 @@ def _scale_divergence(panel: Axes, rows: pd.DataFrame) -> None:
         panel.set_yscale("symlog", linthresh=LEAST, linscale=0.5)
     if len(values):  # intervals may reach further
         panel.set_ylim(min(values.min() / 1.3, 1.3 * values.min()), 1.3 * values.max())
-    panel.set_yticks(_divergence_ticks(*panel.get_ylim()))
+    panel.set_yticks(_ticks(*panel.get_ylim()))
     panel.yaxis.set_major_formatter("{x:g}")
     panel.minorticks_off()
 
 
-def _divergence_ticks(low: float, high: float) -> list[float]:
-    """At most seven ticks, as dense as that allows."""
+def _ticks(low: float, high: float, most: int = 7) -> list[float]:
+    """Decimal ticks of a logarithmic axis, or one that is linear around zero, as dense as `most` allows."""
     least = LEAST if low <= 0 else low
     for digits in ((1, 2, 5), (1, 3), (1,)):
         sizes = [digit * 10.0**power for power in range(-5, 4) for digit in digits]
         ticks = [value for value in (-LEAST, 0.0, *sizes) if low <= value <= high and not 0 < value < least]
-        if len(ticks) <= 7:
+        if len(ticks) <= most:
             break
     return ticks
 

@@ -148,7 +148,7 @@ class Cost(Section):
     repeats: Count = setting("Repetitions, all cells in turn.")
 
 
-class CostOfTraining(Section):
+class TimedTraining(Section):
     """What experiment `mapa.cost` is told."""
 
     cells: Levels[CellName] = setting("Methods with their budgets.", min_length=1)

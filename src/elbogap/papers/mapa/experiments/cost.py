@@ -8,7 +8,7 @@ import pandas as pd
 
 from elbogap.papers.mapa.methods import Cell
 from elbogap.papers.mapa.model import GroundTruth
-from elbogap.papers.mapa.settings import CostOfTraining as Settings
+from elbogap.papers.mapa.settings import TimedTraining as Settings
 from elbogap.papers.mapa.training import Member, side_by_side, train
 from elbogap.runtime import Run
 from elbogap.timing import seconds_per_step
@@ -20,7 +20,7 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame]:
 
     Returns:
         `cost`: per cell and repeat, `seconds_per_step` of one model, where as many train side by side as in
-        training. All cells take turns, so that other load meets all alike; a first turn, which warms up, is
+        training, and `seconds_iwae`, that of IWAE with the same S in the same turn. All cells take turns, so that other load meets all alike; a first turn, which warms up, is
         left out. What is done once per training, such as q(i|n), is not in it.
     """
     truth, timing = GroundTruth.load(run.keys["problem"], run.inputs["surrogate"]), settings.timing
@@ -34,6 +34,8 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame]:
             {**truth.key(), "cell": name, **cell.key(), "repeat": repeat, "seconds_per_step": seconds}
         )
     table = pd.DataFrame(rows).astype({"S": "Int64"})
+    keys, iwae = ["S", "repeat"], table[table["method"] == "iwae"]
+    table = table.join(iwae.set_index(keys)["seconds_per_step"].rename("seconds_iwae"), on=keys)
     return {"cost": table[table["repeat"] > 0].reset_index(drop=True)}
 
 
