@@ -30,6 +30,12 @@ experiment(
     outputs="reconstruction=tab02_reconstruction.csv images=mnist_reconstructions.npz",
     gpu=1,
 )
+experiment(
+    "qiw.mnist_kl",
+    "exact divergences of q_IW on test digits",
+    inputs="data=data/binarized_mnist.json parameters=mnist_parameters.npz",
+    outputs="kl=tab_mnist_kl.csv",
+)
 
 figure("qiw.fig01_posterior_2d", "density=posterior_2d.npz")
 figure(

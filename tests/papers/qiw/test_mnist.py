@@ -11,15 +11,17 @@ import torch
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.neural_network import MLPClassifier
 
+from allowance import within
 from elbogap import tables
+from elbogap.data.loaders import load
 from elbogap.errors import UserError
-from elbogap.models.image_vae import initial_networks
+from elbogap.models.image_vae import bounds, initial_networks
 from elbogap.nn.mlp import MLP
 from elbogap.nn.store import Stored
-from elbogap.papers.qiw.experiments import mnist_classifier, mnist_reconstruct, mnist_train
+from elbogap.papers.qiw.experiments import mnist_classifier, mnist_kl, mnist_reconstruct, mnist_train
 from elbogap.papers.qiw.experiments.mnist_classifier import predict, stored
-from elbogap.papers.qiw.settings import MnistClassifier, MnistReconstruct, MnistTrain
-from elbogap.runtime import Run
+from elbogap.papers.qiw.settings import MnistClassifier, MnistKL, MnistReconstruct, MnistTrain
+from elbogap.runtime import Run, numpy_generator
 
 TRAIN = MnistTrain(
     k=5,
@@ -61,6 +63,48 @@ def made(records: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> 
     inputs |= {name: folder / f"{name}.npz" for name in ("parameters", "classifier")}
     reconstructed = mnist_reconstruct.run(RECONSTRUCT, Run("smoke", inputs=inputs))
     return {"train": trained, "classifier": judged, "reconstruct": reconstructed}
+
+
+def test_exact_divergences_agree_with_bounds_by_sampling(
+    made: dict[str, dict], records: dict[str, Path], tmp_path: Path
+) -> None:
+    """log p(x) less the gap is L_k, which draws estimate; the posterior is between q_IW and q."""
+    settings = MnistKL(ks=(1, 4, 30), images=3, half_width=7.0, points=300, local_points=160, seed=0)
+    tables.write(made["train"]["parameters"], tmp_path / "parameters.npz")
+    inputs = {"data": records["binarized_mnist"], "parameters": tmp_path / "parameters.npz"}
+    table = mnist_kl.run(settings, Run("smoke", inputs=inputs))["kl"]
+    np.testing.assert_allclose(table["coarse_log_p"], table["log_p"], atol=1e-6)
+    np.testing.assert_allclose(table["coarse_kl"], table["kl_q_iw_to_p"], atol=1e-4)
+    one, four, thirty = (table[table["k"] == k].set_index("image") for k in settings.ks)
+    np.testing.assert_allclose(one["kl_q_iw_to_p"], one["bound_gap"], atol=1e-8)
+    assert (four["kl_q_iw_to_p"] < four["bound_gap"]).all()
+    assert ((thirty["kl_q_iw_to_p"] > -1e-8) & (thirty["kl_q_iw_to_p"] < four["kl_q_iw_to_p"])).all()
+    assert (four["kl_q_iw_to_p"] < one["kl_q_iw_to_p"]).all()
+    networks = {name: part.double() for name, part in Stored.load(inputs["parameters"]).member(0).items()}
+    order = numpy_generator(0, "qiw.mnist_kl").permutation(len(loaded := load(inputs["data"]).arrays["test"]))
+    images = torch.from_numpy(loaded[order[:3]]).double()
+    for k, rows in ((1, one), (4, four)):
+        sampled = torch.stack(
+            [
+                bounds(
+                    networks, images, k=k, draws=30, rows=1000, generator=torch.Generator().manual_seed(seed)
+                )[0]
+                for seed in range(8)
+            ]
+        )
+        error = sampled.std(0) / len(sampled) ** 0.5
+        assert within(
+            sampled.mean(0).numpy() - (rows["log_p"] - rows["bound_gap"]).to_numpy(), error.numpy(), times=6
+        )
+
+
+def test_divergences_need_two_latent_dimensions(records: dict[str, Path], tmp_path: Path) -> None:
+    networks = initial_networks([4], 3, [4], "tanh", lambda _: [torch.Generator().manual_seed(0)])
+    tables.write(Stored(networks, {}).to_arrays(), tmp_path / "parameters.npz")
+    inputs = {"data": records["binarized_mnist"], "parameters": tmp_path / "parameters.npz"}
+    settings = MnistKL(ks=(1,), images=1, half_width=6.0, points=50, local_points=20, seed=0)
+    with pytest.raises(UserError, match="two latent dimensions"):
+        mnist_kl.run(settings, Run("smoke", inputs=inputs))
 
 
 def test_adam_takes_tensorflow_s_steps() -> None:

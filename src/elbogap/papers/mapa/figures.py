@@ -138,7 +138,8 @@ def fig_budget(density: pd.DataFrame) -> Figure:
                 panel.errorbar(at, mean, _half_interval(own["test_kl"]), **_faced(look, own))
             panel.set_xscale("log")
             _scale_divergence(panel, rows)
-            ticks = _ticks(*panel.get_xlim(), most=3)
+            low, high = panel.get_xlim()
+            ticks = _ticks(low, high, most=3)
             panel.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
         column[0].set_title(synthetic.PROBLEMS[problem].title.replace(" (", "\n("))
     for row, label in zip(axes, ("decoder passes per point", "milliseconds per step"), strict=True):

@@ -64,6 +64,16 @@ class MnistReconstruct(Seeded):
     bound_samples: Count = setting("Draws in the test IWAE bound.")
 
 
+class MnistKL(Seeded):
+    """Exact divergences on test images, by quadrature."""
+
+    ks: Levels[Count] = setting("Numbers of draws of q_IW.", min_length=1)
+    images: Count = setting("Test images, drawn at random.")
+    half_width: Positive = setting("Of the square on which p(x) is integrated.", unit="z")
+    points: Integer = setting("Nodes per axis on it.", ge=20)
+    local_points: Integer = setting("Nodes per axis on the square around q's mean.", ge=20)
+
+
 class QiwConfig(Section):
     """Document qiw."""
 
@@ -72,3 +82,4 @@ class QiwConfig(Section):
     mnist_train: MnistTrain = setting("Training for Figure 2.")
     mnist_classifier: MnistClassifier = setting("The classifier that reads the digits of Figure 2.")
     mnist_reconstruct: MnistReconstruct = setting("Figure 2 and Table 2.")
+    mnist_kl: MnistKL = setting("Exact divergences of the autoencoder's q_IW.")

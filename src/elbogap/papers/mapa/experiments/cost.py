@@ -20,8 +20,9 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame]:
 
     Returns:
         `cost`: per cell and repeat, `seconds_per_step` of one model, where as many train side by side as in
-        training, and `seconds_iwae`, that of IWAE with the same S in the same turn. All cells take turns, so that other load meets all alike; a first turn, which warms up, is
-        left out. What is done once per training, such as q(i|n), is not in it.
+        training, and `seconds_iwae`, that of IWAE with the same S in the same turn. All cells take turns, so
+        that other load meets all alike; a first turn, which warms up, is left out. What is done once per
+        training, such as q(i|n), is not in it.
     """
     truth, timing = GroundTruth.load(run.keys["problem"], run.inputs["surrogate"]), settings.timing
     steps, rows = timing.epochs * (settings.train.points // settings.train.batch), []
