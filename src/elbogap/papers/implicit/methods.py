@@ -18,8 +18,7 @@ from elbogap.papers.implicit.members import normal
 from elbogap.papers.implicit.names import Method
 from elbogap.papers.implicit.settings import QTraining
 
-FLOOR = 1e-5
-"""Least scale of a semi-implicit q given its noise."""
+FLOOR = 1e-5  # least scale of a semi-implicit q given its noise
 
 
 @dataclass(frozen=True)

@@ -32,8 +32,7 @@ from elbogap.papers.implicit.settings import Points, SoftmaxTraining
 from elbogap.runtime import numpy_generator
 from elbogap.training import Work
 
-FIRST_SCALE = 0.5
-"""Of every weight at the beginning, given the noise."""
+FIRST_SCALE = 0.5  # of every weight at the beginning, given the noise
 DECAY = 0.9
 
 

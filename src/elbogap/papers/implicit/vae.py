@@ -28,12 +28,9 @@ from elbogap.papers.implicit.names import OF_VAE, Method
 from elbogap.papers.implicit.settings import VaeCell, VaeTrain
 from elbogap.training import Work
 
-GAUSSIAN_FLOOR = 1e-4
-"""Least scale of a Gaussian q(z|x)."""
-FIRST_SCALE = 0.5
-"""Scale of a semi-implicit q given its noise, at the beginning."""
-FACTOR_SCALE = 0.01
-"""Standard deviation of the weights of the factorisation's decoder at the beginning."""
+GAUSSIAN_FLOOR = 1e-4  # least scale of a Gaussian q(z|x)
+FIRST_SCALE = 0.5  # scale of a semi-implicit q given its noise, at the beginning
+FACTOR_SCALE = 0.01  # standard deviation of the weights of the factorisation's decoder at the beginning
 DECAY = 0.9
 
 

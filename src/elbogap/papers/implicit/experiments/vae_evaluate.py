@@ -14,7 +14,6 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from elbogap import provenance
 from elbogap.densities import log_mean_exp, pairwise_gaussian_log_density
 from elbogap.evaluation.iw_svi import estimate
 from elbogap.inference import hmc
@@ -32,15 +31,14 @@ from elbogap.runtime import Run, torch_generator
 from elbogap.tables import read_arrays, read_table
 from elbogap.training import Work, tabulate
 
-STEP_SIZE = 0.5
-"""First leapfrog step of the proposal's chains, times the latent dimensions."""
+STEP_SIZE = 0.5  # first leapfrog step of the proposal's chains, times the latent dimensions
 
 
 def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame | dict[str, np.ndarray]]:
     """Evaluate the input `models`, whose training was `curves`, on the test images of the input `images`.
 
-    Returns:
-        `evaluation`: a row per seed, in nats per image; `loglik`: both estimates by seed and image, `[M, N]`.
+    Returns `evaluation`: a row per seed, in nats per image; `loglik`: both estimates by seed and image, `[M,
+    N]`.
     """
     images = unpacked(read_arrays(run.inputs["images"]), "test", run.device)
     trained, curves = Stored.load(run.inputs["models"]), read_table(run.inputs["curves"])
@@ -55,9 +53,9 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame | dict[str, np.n
         both[:, : x.shape[1]] = _both(settings, method, own, x, generator).cpu()
         return both
 
-    identity = provenance.identity(__name__, settings, run)
     label = f"{run.keys['dataset']}-{run.keys['cell']}-evaluation"
-    values = tabulate(row, rows=members * len(blocks), work=Work.of(run, label, identity))
+    work = Work.in_module(__name__, settings, run, label)
+    values = tabulate(row, rows=members * len(blocks), work=work)
     by_member = values.unflatten(0, (members, len(blocks))).permute(2, 0, 1, 3).flatten(2)
     neutral, with_q = by_member[:, :, ~by_member[0, 0].isnan()].numpy()
     table = curves.drop(columns=["step", "bound"]).drop_duplicates(ignore_index=True)

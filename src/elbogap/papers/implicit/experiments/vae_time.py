@@ -6,10 +6,10 @@ import pandas as pd
 from elbogap.models.image_vae import unpacked
 from elbogap.papers.implicit.frames import keyed
 from elbogap.papers.implicit.settings import TimeOfTraining as Settings
-from elbogap.papers.implicit.timing import seconds_per_step
 from elbogap.papers.implicit.vae import Learning
 from elbogap.runtime import Run
 from elbogap.tables import read_arrays
+from elbogap.training import seconds_per_step
 
 
 def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame]:
