@@ -38,13 +38,7 @@ class DensityRatio(Objective[Family]):
     def estimate(self, q: Family, log_joint: LogJoint, noise: Noise, state: State = None) -> Estimate:
         """The ELBO, `[...]` in nats; UserError if the log-joint is no :class:`StandardNormalPrior`."""
         z = q.rsample(noise)
-        points = z.detach().requires_grad_()
-        with torch.enable_grad():
-            ratio = self.discriminator(points)
-        (slopes,) = torch.autograd.grad(ratio.sum(), points)
-        slopes = torch.where(slopes.isfinite(), slopes, 0)
-        constant = ratio.detach() + (slopes * zero_with_gradient(z)).sum(-1)
-        return Estimate.of(likelihood(log_joint)(z) - constant)
+        return Estimate.of(likelihood(log_joint)(z) - _constant(self.discriminator, z))
 
 
 @dataclass(frozen=True)
@@ -77,3 +71,14 @@ def discriminator_objective(logits_q: Tensor, logits_p: Tensor) -> Tensor:
     The logits are T at S draws of q, `[..., S]`, and at S' draws of p, `[..., S']`.
     """
     return logsigmoid(logits_q).mean(-1) + logsigmoid(-logits_p).mean(-1)
+
+
+def _constant(function: Discriminator, z: Tensor) -> Tensor:
+    """The function's values, with gradient in z, where that is finite, but not in its parameters."""
+    if not z.requires_grad:
+        return function(z).detach()
+    points = z.detach().requires_grad_()
+    values = function(points)
+    (slopes,) = torch.autograd.grad(values.sum(), points)
+    slopes = torch.where(slopes.isfinite(), slopes, 0)
+    return values.detach() + (slopes * zero_with_gradient(z)).sum(-1)
