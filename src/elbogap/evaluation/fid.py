@@ -20,9 +20,7 @@ from elbogap.errors import UserError
 Features = Callable[[Tensor], Tensor]  # images `[B, 3, H, W]` in [0, 1] to features `[B, F]`
 
 INCEPTION, TINY = 2048, 16  # numbers of features
-
 LEVELS = 255
-
 AT_ONCE = 16  # images that Inception is given at once: 50 need 0.4 GB more and are not faster on a CPU
 
 

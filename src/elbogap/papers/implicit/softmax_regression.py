@@ -25,8 +25,7 @@ from elbogap.inference.families.affine_mean import AffineMean
 from elbogap.inference.families.base import LogJoint
 from elbogap.nn.mlp import MLP
 from elbogap.papers.implicit.frames import by_seed
-from elbogap.papers.implicit.members import normal, streams
-from elbogap.papers.implicit.methods import initial_networks, kernel_of, objective_of
+from elbogap.papers.implicit.methods import initial_networks, kernel_of, normal, objective_of, streams
 from elbogap.papers.implicit.names import Method
 from elbogap.papers.implicit.settings import Points, SoftmaxTraining
 from elbogap.runtime import numpy_generator

@@ -22,8 +22,7 @@ from elbogap.inference.objectives.base import ChainState, Estimate
 from elbogap.inference.objectives.contrastive import VCD, RunningMeanPerDatum
 from elbogap.models.image_vae import PIXELS, log_joint
 from elbogap.nn.mlp import MLP
-from elbogap.papers.implicit.members import streams
-from elbogap.papers.implicit.methods import floored_log, kernel_of, objective_of
+from elbogap.papers.implicit.methods import floored_log, kernel_of, objective_of, streams
 from elbogap.papers.implicit.names import OF_VAE, Method
 from elbogap.papers.implicit.settings import VaeCell, VaeTrain
 from elbogap.training import Work

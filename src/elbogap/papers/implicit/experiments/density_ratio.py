@@ -24,7 +24,7 @@ from elbogap.ensemble import minibatches
 from elbogap.nn.mlp import MLP
 from elbogap.papers.implicit.frames import by_seed, keyed, over_seeds
 from elbogap.papers.implicit.game import Game, best_gaussian, improve, log_ratio, posterior
-from elbogap.papers.implicit.members import normal, streams
+from elbogap.papers.implicit.methods import normal, streams
 from elbogap.papers.implicit.settings import DensityRatio as Settings
 from elbogap.papers.implicit.settings import FiniteSample
 from elbogap.runtime import Run
@@ -65,12 +65,15 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame | dict[str, np.n
             table.insert(3, "error", (table["kl_estimate"] - table["kl"]).abs())
             tables.append(keyed(table, dimension=dimension, part=part))
     dimensions = pd.concat(tables, ignore_index=True)
+    keys, metrics = ["document", "dimension", "part", "kl"], ["kl_estimate", "error", "accuracy", "certain"]
+    columns = [column for name in metrics for column in (name, f"{name}_sd")]
+    table = over_seeds(dimensions, keys, "_sd")[[*keys, *columns, "seeds"]]
     return {
         "curves": curves,
         "training": _last_half(curves, float(samples["log_evidence"]), best_gaussian(own)),
         "samples": samples,
         "dimensions": dimensions,
-        "table": _summary(finite.divergence, dimensions),
+        "table": table.assign(**{f"exact_{name}": value for name, value in exact(finite.divergence).items()}),
     }
 
 
@@ -81,13 +84,6 @@ def _last_half(curves: pd.DataFrame, log_evidence: float, best_gaussian: float) 
     groups = values.groupby(["document", "discriminator_steps", "seed"])
     means = groups[["kl", "overestimate", "estimate_error"]].mean()
     return means.assign(elbo_sd=groups["elbo"].std(), gaussian_kl=log_evidence - best_gaussian).reset_index()
-
-
-def _summary(divergence: float, dimensions: pd.DataFrame) -> pd.DataFrame:
-    keys, metrics = ["document", "dimension", "part", "kl"], ["kl_estimate", "error", "accuracy", "certain"]
-    columns = [column for name in metrics for column in (name, f"{name}_sd")]
-    table = over_seeds(dimensions, keys, "_sd")[[*keys, *columns, "seeds"]]
-    return table.assign(**{f"exact_{name}": value for name, value in exact(divergence).items()})
 
 
 def measured(

@@ -12,14 +12,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from elbogap.densities import gaussian_log_density, standard_gaussian_log_density
 from elbogap.inference import hmc
 from elbogap.inference.families.base import LogJoint
 from elbogap.inference.families.semi_implicit import SemiImplicit
 from elbogap.inference.noise import Noise, draw
-from elbogap.inference.objectives.base import Estimate, Objective
+from elbogap.inference.objectives.base import Estimate, Objective, State
 from elbogap.inference.objectives.elbo import SIVI
 from elbogap.inference.objectives.uivi import UIVI
 from elbogap.nn.mlp import MLP
@@ -148,9 +148,7 @@ def _gradients(settings: Settings, fixed: Fixed, exact: Exact, run: Run) -> pd.D
 class OwnNoise(Objective[SemiImplicit]):
     """UIVI with e' = e, whose score is -u / sigma: the gradient of SIVI's bound for L = 0."""
 
-    def estimate(
-        self, q: SemiImplicit, log_joint: LogJoint, noise: Noise, state: nn.Module | None = None
-    ) -> Estimate:
+    def estimate(self, q: SemiImplicit, log_joint: LogJoint, noise: Noise, state: State = None) -> Estimate:
         """As of UIVI."""
         z = q.rsample(noise)
         score = -noise["normal"] * torch.exp(-q.log_scale.detach())

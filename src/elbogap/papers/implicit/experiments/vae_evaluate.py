@@ -80,7 +80,12 @@ def _both(
             means = q.mean(draw(mixing, generator, 1)["mixing"])
             start = means.mean(1)
             z = q.rsample(draw(q.noise(settings.own_samples, x.shape[1]), generator, 1))
-            with_q = log_mean_exp(joint(z) - _estimated_log_prob(q, means, z), -2)
+            scale = q.log_scale.exp().unsqueeze(-2)
+            values, centres = (points.transpose(1, 2) / scale for points in (z, means))
+            # log (1/T) sum_t q(z_s|e_t), `[1, S, B]`
+            log_q = log_mean_exp(pairwise_gaussian_log_density(values, centres, variance=1.0), -1)
+            log_q = (log_q - q.log_scale.sum(-1, keepdim=True)).mT
+            with_q = log_mean_exp(joint(z) - log_q, -2)
         else:
             start = q.mean
             of_draws = DiagonalGaussian(q.mean.unsqueeze(-3), q.log_variance.unsqueeze(-3))
@@ -103,11 +108,3 @@ def proposal(
     states = hmc.sample(joint, chains, noise, step_size=step_size, adapting=adapting).draws[adapting:]
     scale = states.std(0).clamp(min=GAUSSIAN_FLOOR) * settings.widening
     return DiagonalGaussian(states.mean(0), 2 * scale.log())
-
-
-def _estimated_log_prob(q: SemiImplicit, means: Tensor, z: Tensor) -> Tensor:
-    """log (1/T) sum_t q(z_s|e_t) of draws `[1, S, B, L]`, q(z|e_t) with means `[1, T, B, L]`: `[1, S, B]`."""
-    scale = q.log_scale.exp().unsqueeze(-2)
-    values, centres = (points.transpose(1, 2) / scale for points in (z, means))
-    pairs = pairwise_gaussian_log_density(values, centres, variance=1.0)
-    return (log_mean_exp(pairs, -1) - q.log_scale.sum(-1, keepdim=True)).mT

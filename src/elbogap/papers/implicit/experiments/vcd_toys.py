@@ -26,7 +26,7 @@ from elbogap.inference.hmc import Adaptation, Kernel
 from elbogap.inference.objectives.contrastive import VCD
 from elbogap.nn.mlp import MLP
 from elbogap.papers.implicit.frames import keyed
-from elbogap.papers.implicit.members import normal, streams
+from elbogap.papers.implicit.methods import normal, streams
 from elbogap.papers.implicit.names import OF_ALPHA, of_alpha
 from elbogap.papers.implicit.settings import VcdChains, VcdFit
 from elbogap.papers.implicit.settings import VcdToys as Settings
