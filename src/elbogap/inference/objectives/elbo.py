@@ -30,8 +30,8 @@ class ClosedFormELBO(Objective[DiagonalGaussian]):
         self, q: DiagonalGaussian, log_joint: LogJoint, noise: Noise, state: State = None
     ) -> Estimate:
         """The ELBO, `[...]` in nats; UserError if the log-joint is no :class:`StandardNormalPrior`."""
-        kl = gaussian_kl_to_standard(q.mean, q.log_variance)
-        return Estimate.of(likelihood(log_joint)(q.rsample(noise)) - kl)
+        log_likelihood = likelihood(log_joint)(q.rsample(noise))
+        return Estimate.of(log_likelihood - gaussian_kl_to_standard(q.mean, q.log_variance))
 
 
 @dataclass(frozen=True)
