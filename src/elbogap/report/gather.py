@@ -68,6 +68,7 @@ def gather(scale: str, places: Places) -> dict[str, Any]:
                 "title": d["title"],
                 "built": sum(bool(target["products"]) for target in d["targets"]),
                 "targets": len(d["targets"]),
+                # how many findings of the document have each, and how many other claims hold, of how many
                 "verdicts": [sum(row["verdict"] == word for row in findings) for word in VERDICTS],
                 "others": [sum(row["verdict"] == VERDICTS[0] for row in others), len(others)],
             }

@@ -6,7 +6,7 @@ A part is what lies between `<!-- generated: NAME -->` and `<!-- end -->`.
 import ast
 import html
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 import pandas as pd
@@ -87,15 +87,19 @@ def _verdicts(places: Places, scale: str, *, decided: bool = False) -> list[str]
     rows = [
         [f"`{row['id']}`", row["statement"], f"**{row['verdict']}**"]
         + [row[name] for name in ("nature", "criterion", "measured")]
-        # the effect that decides with its interval, where it has one
-        + [f"{row['effect']} ({low} to {high})" if low != high and "∞" not in low + high else row["effect"]]
+        + [_interval(row)]
         + [row["published"]]
         for row in claims(places.recorded_results(scale) / "claims.csv")
-        for low, high in [(row["ci_low"], row["ci_high"])]
         if not (decided and row["verdict"] == NOT_ASSESSED)
     ]
     header = ["claim", "statement", "verdict", "nature", "criterion", "measured", "effect", "published"]
     return _table(header, rows) if rows else []
+
+
+def _interval(row: Mapping[str, str]) -> str:
+    """The effect that decides with its interval, where it has one."""
+    low, high = row["ci_low"], row["ci_high"]
+    return row["effect"] if low == high or "∞" in low + high else f"{row['effect']} ({low} to {high})"
 
 
 def _paper(places: Places) -> Iterable[str]:
