@@ -14,10 +14,14 @@ def entropy(draws: Tensor, width: float) -> Tensor:
     the density's details, and hold many draws. Of draws `[..., N, D]`: `[...]`, in nats and float64; NaN
     where a draw is not finite.
     """
-    values, (count, dimension) = [], draws.shape[-2:]
-    for points in draws.double().reshape(-1, count, dimension):
-        counts = (points / width).floor().unique(dim=0, return_counts=True)[1].double()
-        log_density = (counts / count).log() - dimension * math.log(width)
-        value = -(counts * log_density).sum() / count + (len(counts) - 1) / (2 * count)
-        values.append(torch.where(points.isfinite().all(), value, torch.nan))
+    values = [_entropy(points, width) for points in draws.double().reshape(-1, *draws.shape[-2:])]
     return torch.stack(values).reshape(draws.shape[:-2])
+
+
+def _entropy(points: Tensor, width: float) -> Tensor:
+    if not points.isfinite().all():
+        return points.new_tensor(torch.nan)
+    counts = (points / width).floor().unique(dim=0, return_counts=True)[1].double()
+    count, dimension = points.shape
+    log_density = (counts / count).log() - dimension * math.log(width)
+    return -(counts * log_density).sum() / count + (len(counts) - 1) / (2 * count)
