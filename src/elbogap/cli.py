@@ -79,10 +79,10 @@ def _complain(message: str, status: int) -> int:
 
 def _parse(argv: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="elbogap", description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument(
-        "--version", action="version", version=_version() if "--version" in argv else "",  # which calls git
-        help="print the version and, in a checkout, the commit",
-    )  # fmt: skip
+    commit = provenance.git_state()["commit"] if "--version" in argv else None
+    version = f"elbogap {__version__}" + (f" (commit {commit})" if commit else "")
+    help = "print the version and, in a checkout, the commit"
+    parser.add_argument("--version", action="version", version=version, help=help)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     made = argparse.ArgumentParser(add_help=False)
     made.add_argument("--scale", type=scale_name, required=True, help="name of the scale, for the record")
@@ -109,11 +109,6 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
         hint = did_you_mean(asked, commands.choices)
         raise UserError(f"no command '{asked}'{hint}; all of them: python -m elbogap --help")
     return parser.parse_args(argv)
-
-
-def _version() -> str:
-    commit = provenance.git_state()["commit"]
-    return f"elbogap {__version__}" + (f" (commit {commit})" if commit else "")
 
 
 def _add_experiment(parser: argparse.ArgumentParser, name: str) -> None:

@@ -81,35 +81,20 @@ class Objective(Protocol):
 
 @dataclass(frozen=True)
 class Variational:
-    """An objective of inference, on the family and the model that networks make, as an ensemble trains it.
-
-    Attributes:
-        objective: what is maximised.
-        family: q from the networks and a step's batch.
-        log_joint: log p(x, z) from them.
-        specs: the noise of a step.
-        streams: generator of each member by epoch, on the device of the networks.
-        steps: steps per epoch.
-        rows: draws an epoch's minibatches `[K, B]`, before all noise.
-        orders: instead of `rows`, an epoch's minibatches `[K, B]` for each stream.
-        data: observations `[M, N, ...]` of each member, where a batch is to hold those of its rows as `x`.
-        state: what the objective carries from step to step.
-        reduce: the value of a member from the estimates of a step.
-        seeds: the stream of each member, `[M]`, where members share streams.
-    """
+    """An objective of inference, on the family and the model that networks make, as an ensemble trains it."""
 
     objective: inference.Objective[Any]
-    family: Callable[[Mapping[str, MLP], Batch], Family]
-    log_joint: Callable[[Mapping[str, MLP], Batch], LogJoint]
-    specs: Specs
-    streams: Sequence[Stream]
-    steps: int
-    rows: Callable[[torch.Generator], Tensor] | None = None
-    orders: Sequence[Callable[[int], Tensor]] = ()
-    data: Tensor | None = None
-    state: nn.Module | None = None
-    reduce: Callable[[Estimate], Tensor] = Estimate.mean
-    seeds: Tensor | None = None
+    family: Callable[[Mapping[str, MLP], Batch], Family]  # q from the networks and a step's batch
+    log_joint: Callable[[Mapping[str, MLP], Batch], LogJoint]  # log p(x, z) from them
+    specs: Specs  # the noise of a step
+    streams: Sequence[Stream]  # on the device of the networks
+    steps: int  # per epoch
+    rows: Callable[[torch.Generator], Tensor] | None = None  # draws minibatches `[K, B]` before all noise
+    orders: Sequence[Callable[[int], Tensor]] = ()  # instead, an epoch's minibatches `[K, B]` of each stream
+    data: Tensor | None = None  # observations `[M, N, ...]`, if a batch is to hold those of its rows as `x`
+    state: nn.Module | None = None  # what the objective carries from step to step
+    reduce: Callable[[Estimate], Tensor] = Estimate.mean  # the value of a member from a step's estimates
+    seeds: Tensor | None = None  # the stream of each member, `[M]`, where members share streams
 
     reported: ClassVar[tuple[str, ...]] = ()
 
@@ -140,16 +125,12 @@ Schedule = Callable[[float, float], float]
 
 @dataclass(frozen=True)
 class Monitor:
-    """What is measured during training, and early stopping by it.
+    """What is measured during training: values by name, `[M]` each, in the same order at each call.
 
-    Attributes:
-        every: epochs between measurements; the last epoch is always measured.
-        measure: values by name, `[M]` each, in the same order at each call.
-        select: the value whose largest finite measurement decides which networks a member keeps; None: the
-            last.
+    With early stopping a member keeps the networks of the largest finite measurement of the value `select`.
     """
 
-    every: int
+    every: int  # epochs between measurements; the last epoch is always measured
     measure: Callable[[Mapping[str, MLP]], Mapping[str, Tensor]]
     select: str | None = None
 
@@ -158,19 +139,14 @@ class Monitor:
 class Fit:
     """Trained members.
 
-    Attributes:
-        networks: by name, on the CPU.
-        values: means of the objective over each record, `[M, R]`.
-        reported: means over each record of what the objective reports, by name, `[M, R]`.
-        measured: what the monitor measured, by name, `[M, V]`.
-        kept: the measurement, from 0, whose networks are kept, `[M]`; -1 if nothing is selected, or nothing
-            finite was measured (then those of the first measurement are kept).
+    `kept` `[M]` is the measurement, from 0, whose networks are kept; -1 if nothing is selected, or nothing
+    finite was measured (then those of the first measurement are kept).
     """
 
-    networks: Mapping[str, MLP]
-    values: np.ndarray
-    reported: Mapping[str, np.ndarray]
-    measured: Mapping[str, np.ndarray]
+    networks: Mapping[str, MLP]  # on the CPU
+    values: np.ndarray  # means of the objective over each record, `[M, R]`
+    reported: Mapping[str, np.ndarray]  # means over each record of what the objective reports, `[M, R]`
+    measured: Mapping[str, np.ndarray]  # what the monitor measured, `[M, V]`
     kept: np.ndarray
 
 
@@ -207,22 +183,17 @@ def fit(
     """Maximise every member's objective with Adam (Kingma and Ba 2015) or :class:`DampedRms`.
 
     Args:
-        objective: what to maximise; its tensors are on `device`.
+        objective: what to maximise; its tensors are on `device`, which is `cpu` or `cuda`.
         networks: initial networks of M members each, by the names that the objective uses.
-        epochs: number of epochs.
-        learning_rate: at the first step.
+        epochs: their number; `record_epochs` of them give one recorded mean.
+        learning_rate: at the first step; `schedule` changes it.
         final_fraction: learning rate at the end over that at the beginning, for schedules that end somewhere.
-        schedule: of the learning rate.
-        record_epochs: epochs per recorded mean.
         monitor: what to measure during training, and early stopping by it.
         damped: multiples of the learning rate by network, for :class:`DampedRms` instead of Adam.
         state: buffers on `device` that the objective changes in place, such as step sizes of Markov chains.
         work: the training as work that may be stopped; on the CPU it goes on bit for bit.
-        device: `cpu` or `cuda`.
 
-    Raises:
-        UserError: the checkpoint is damaged, or all members diverged.
-        OutOfTime: the deadline has passed.
+    UserError if the checkpoint is damaged, or all members diverged; OutOfTime if the deadline has passed.
     """
     trained = {name: copy.deepcopy(network).to(device) for name, network in networks.items()}
     modules = nn.ModuleDict(trained)
@@ -336,8 +307,7 @@ def _flatten(modules: nn.Module) -> tuple[nn.Parameter, list[Tensor]]:
     return flat, [slope.view_as(parameter) for parameter, slope in slopes]
 
 
-CACHED_ROWS = 10_000
-"""Rows of a step on a CPU: those of layers with tens of units then stay in its cache."""
+CACHED_ROWS = 10_000  # rows of a step on a CPU: those of layers with tens of units then stay in its cache
 
 
 def members_at_once(rows: int, rows_of_each: int, device: str) -> int:
@@ -348,11 +318,7 @@ def members_at_once(rows: int, rows_of_each: int, device: str) -> int:
 def in_chunks(
     members: Sequence[Member], size: int, work: Callable[[Sequence[Member]], Result]
 ) -> list[Result]:
-    """Work on `size` members at a time; where memory runs out, on half as many from there on.
-
-    Raises:
-        MemoryError: memory does not suffice for a single member.
-    """
+    """Work on `size` members at a time; where memory runs out, on half as many; MemoryError if for none."""
     results: list[Result] = []
     while members:
         chunk = members[:size]

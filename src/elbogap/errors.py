@@ -7,8 +7,7 @@ from typing import Any, TypeVar
 
 Value = TypeVar("Value")
 
-TRY_AGAIN = 75
-"""Exit status of a command that ran out of time: EX_TEMPFAIL of sysexits.h."""
+TRY_AGAIN = 75  # exit status of a command that ran out of time: EX_TEMPFAIL of sysexits.h
 
 
 class UserError(Exception):

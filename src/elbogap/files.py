@@ -29,7 +29,10 @@ def atomic(path: Path) -> Iterator[Path]:
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     prefix = f".{path.name}.{socket.gethostname()}."
-    _remove_leftovers(path.parent, prefix)
+    leftover = re.compile(rf"{re.escape(prefix)}(\d{{1,9}})\.[0-9a-f]{{8}}(\.[^.]*)?")
+    for name in os.listdir(path.parent):
+        if (found := leftover.fullmatch(name)) and not psutil.pid_exists(int(found[1])):
+            path.with_name(name).unlink(missing_ok=True)
     temporary = path.with_name(f"{prefix}{os.getpid()}.{secrets.token_hex(4)}{path.suffix}")
     temporary.touch(exist_ok=False)
     try:
@@ -53,13 +56,6 @@ def writing(path: Path, remedy: str = "free space or mend permissions, run again
             yield temporary
     except OSError as error:
         raise UserError(f"{path}: cannot be written ({error.strerror}); {remedy}") from error
-
-
-def _remove_leftovers(folder: Path, prefix: str) -> None:
-    named = re.compile(rf"{re.escape(prefix)}(\d{{1,9}})\.[0-9a-f]{{8}}(\.[^.]*)?")
-    for name in os.listdir(folder):
-        if (found := named.fullmatch(name)) and not psutil.pid_exists(int(found[1])):
-            (folder / name).unlink(missing_ok=True)
 
 
 def replace_folder(folder: Path, fresh: Path, aside: Path) -> None:

@@ -48,11 +48,7 @@ def path_for(result: Path) -> Path:
 
 def source(module: str) -> dict[str, Any]:
     """The code behind a result: take it before a long run, since the tree may change meanwhile."""
-    return {
-        "module": module,
-        "code_digest": digest.code_digest(module),
-        "git": git_state(),
-    }
+    return {"module": module, "code_digest": digest.code_digest(module), "git": git_state()}
 
 
 def identity(module: str, settings: "BaseModel", run: "Run") -> str:

@@ -70,19 +70,15 @@ def mark_stand_in(figure: Figure, *frames: pd.DataFrame) -> None:
 
 def save(figure: Figure, path: Path, *, source: str) -> None:
     """Write a figure without dates, so that equal figures are equal files; the metadata names its source."""
-    _lay_out(figure)
+    # Place the panels once: the solver's last digits depend on where its variables lie in memory.
+    if engine := figure.get_layout_engine():
+        engine.execute(figure)
+        figure.set_layout_engine("none")
+    for panel in figure.axes:
+        panel.set_position(np.round(panel.get_position(original=True).bounds, 6).tolist())
     by = f"elbogap {__version__}"
     metadata = {
         ".pdf": {"Creator": by, "Subject": source, "CreationDate": None, "ModDate": None},
         ".png": {"Software": by, "Source": source},
     }[path.suffix]
     figure.savefig(path, metadata=metadata)
-
-
-def _lay_out(figure: Figure) -> None:
-    """Place the panels once: the solver's last digits depend on where its variables lie in memory."""
-    if engine := figure.get_layout_engine():
-        engine.execute(figure)
-        figure.set_layout_engine("none")
-    for panel in figure.axes:
-        panel.set_position(np.round(panel.get_position(original=True).bounds, 6).tolist())

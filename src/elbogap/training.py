@@ -13,65 +13,48 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, Self
+from typing import Any, Self
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from tqdm import tqdm
 
 from elbogap import provenance
-from elbogap.config.base import Resumable
+from elbogap.config.base import Section
 from elbogap.errors import OutOfTime, UserError
 from elbogap.files import rename, writing
 from elbogap.runtime import Run, Watch
 from elbogap.stopwatch import spending
 
-
-class Stateful(Protocol):
-    """What torch's modules and optimisers have."""
-
-    def state_dict(self) -> Any:
-        """Everything that training changes."""
-
-    def load_state_dict(self, state: Any) -> Any:
-        """Take over what :meth:`state_dict` returned."""
-
-
-Part = Stateful | torch.Generator | list[Any]
+Part = nn.Module | torch.optim.Optimizer | torch.Generator | list[Any]
 DIGEST = hashlib.sha256().digest_size  # bytes before a checkpoint that tell whether it is damaged
 
 
 @dataclass(frozen=True)
 class Work:
-    """A piece of long work that may be stopped at any moment and goes on where it was.
+    """A piece of long work that may be stopped at any moment and goes on where it was."""
 
-    Attributes:
-        label: what the progress line calls it.
-        checkpoint: file of the unfinished work.
-        identity: settings, data and code as text; a checkpoint of another identity is not used.
-        checkpoint_seconds: least time between two checkpoints.
-        deadline: when to stop, on the clock of `time.monotonic()`; each call makes at least one step.
-        watch: who is told of the steps.
-    """
-
-    label: str
-    checkpoint: Path
-    identity: str
-    checkpoint_seconds: float = 0
-    deadline: float = math.inf
-    watch: Watch | None = None
+    label: str  # what the progress line calls it
+    checkpoint: Path  # file of the unfinished work
+    identity: str  # settings, data and code as text; a checkpoint of another identity is not used
+    checkpoint_seconds: float = 0  # least time between two checkpoints
+    deadline: float = math.inf  # on the clock of `time.monotonic()`; each call makes at least one step
+    watch: Watch | None = None  # who is told of the steps
 
     @classmethod
     def of(cls, run: Run, label: str, identity: str, checkpoint_seconds: float = 0) -> Self:
-        """Work of an experiment; each device has its own checkpoint, as a GPU may be missing for once."""
+        """Work of a run; each device has its own checkpoint, as a GPU may be missing for once."""
         checkpoint = run.scratch / f"{label}{'' if run.device == 'cpu' else f'.{run.device}'}.pt"
         return cls(label, checkpoint, f"{label} {identity}", checkpoint_seconds, run.deadline, run.watch)
 
     @classmethod
-    def in_module(cls, module: str, settings: Resumable, run: Run, label: str) -> Self:
-        """The same, with the identity of the experiment in `module`: its code, settings and inputs."""
+    def in_module(cls, module: str, settings: Section, run: Run, label: str, seconds: float = 0) -> Self:
+        """The same, with the identity of the experiment in `module`: its code, settings and inputs.
+
+        The least `seconds` between checkpoints are those of the settings, if they have any.
+        """
         identity = provenance.identity(module, settings, run)
-        return cls.of(run, label, identity, settings.checkpoint_seconds)
+        return cls.of(run, label, identity, getattr(settings, "checkpoint_seconds", seconds))
 
 
 def descend(loss: Tensor, optimiser: torch.optim.Optimizer) -> None:
@@ -86,33 +69,32 @@ def tabulate(row: Callable[[int], Tensor], *, rows: int, work: Work) -> Tensor:
     return _loop(lambda i: row(i - 1), rows, 1, {}, work, "row")
 
 
+def seconds_per_step(train: Callable[[int, Work], object], steps: int, run: Run) -> float:
+    """(T_2 - T_1) / K, T_r being the time of r rounds of K steps, so that what is done once cancels."""
+    work = Work("timing", run.scratch / "timing.pt", "", math.inf, watch=run.watch)
+
+    def seconds(rounds: int) -> float:
+        work.checkpoint.unlink(missing_ok=True)  # it is written at the end
+        start = time.perf_counter()
+        train(rounds, work)
+        return time.perf_counter() - start
+
+    return (seconds(2) - seconds(1)) / steps
+
+
 @spending("training")
 def train(
-    step: Callable[[int], Tensor],
-    *,
-    steps: int,
-    record_every: int,
-    parts: Mapping[str, Part],
-    work: Work,
+    step: Callable[[int], Tensor], *, steps: int, record_every: int, parts: Mapping[str, Part], work: Work
 ) -> Tensor:
     """Call `step(i)` for i = 1..steps, resuming if the checkpoint holds earlier steps of the same work.
 
-    Args:
-        step: makes one update and returns the detached objective: a scalar, one value per member `[M]`, or
-            `[R, M]` with other records below the objective. It depends on nothing that changes but i and
-            the `parts`.
-        steps: number of steps.
-        record_every: steps per record.
-        parts: everything that a step changes: modules, optimisers, generators, lists of values or tensors.
-        work: its label, checkpoint and deadline.
+    `step` makes one update and returns the detached objective: a scalar, one value per member `[M]`, or
+    `[R, M]` with other records below the objective. It depends on nothing that changes but i and the `parts`,
+    which are everything that it changes: modules, optimisers, generators, lists of values or tensors.
 
-    Returns:
-        Mean of the values over each block of `record_every` steps, `[R, ...]` in float64; the last block may
-        be shorter.
-
-    Raises:
-        UserError: no objective is finite at the end of a block, or the checkpoint cannot be written.
-        OutOfTime: the deadline has passed; the checkpoint holds all steps made.
+    The mean of the values over each block of `record_every` steps is returned, `[R, ...]` in float64; the
+    last block may be shorter. UserError if no objective is finite at the end of a block, or the checkpoint
+    cannot be written; OutOfTime if the deadline has passed, where the checkpoint holds all steps made.
     """
     return _loop(step, steps, record_every, parts, work, "step")
 

@@ -17,16 +17,11 @@ from torch import Tensor, nn
 from elbogap.data.loaders import Dataset
 from elbogap.errors import UserError
 
-Features = Callable[[Tensor], Tensor]
-"""Images `[B, 3, H, W]` in [0, 1] to features `[B, F]`."""
+Features = Callable[[Tensor], Tensor]  # images `[B, 3, H, W]` in [0, 1] to features `[B, F]`
 
-INCEPTION, TINY = 2048, 16
-"""Numbers of features."""
-
+INCEPTION, TINY = 2048, 16  # numbers of features
 LEVELS = 255
-
-AT_ONCE = 16
-"""Images that Inception is given at once: 50 need 0.4 GB more and are not faster on a CPU."""
+AT_ONCE = 16  # images that Inception is given at once: 50 need 0.4 GB more and are not faster on a CPU
 
 
 class Statistics(nn.Module):

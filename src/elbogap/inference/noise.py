@@ -12,8 +12,7 @@ from torch import Tensor
 
 from elbogap.errors import UserError
 
-Noise = Mapping[str, Tensor]
-"""Noise by name."""
+Noise = Mapping[str, Tensor]  # noise by name
 
 
 class Spec(NamedTuple):
@@ -23,8 +22,7 @@ class Spec(NamedTuple):
     uniform: bool = False
 
 
-Specs = Mapping[str, Spec]
-"""The noise that is needed, by name; it is drawn in this order."""
+Specs = Mapping[str, Spec]  # the noise that is needed, by name; it is drawn in this order
 
 
 def draw(

@@ -6,8 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-CACHED = 2**16
-"""Elements at a time on a CPU, whose cache holds them through all operations of a step."""
+CACHED = 2**16  # elements at a time on a CPU, whose cache holds them through all operations of a step
 
 
 class DampedRms(torch.optim.Optimizer):

@@ -58,35 +58,31 @@ def gather(scale: str, places: Places) -> dict[str, Any]:
     for path in data:
         provenance.verify(path)
     records = [lineage.record(product) for product in lineage.upstream(products)]
-    return {
-        "scale": scale,
-        "inputs": {name: provenance.verify(places.work / name) for name in inputs},
-        "documents": shown,
-        "later": later,
-        "summary": [
+    summary = []
+    for d in shown:
+        findings = [row for row in d["claims"] if (row["nature"], row["origin"]) == ("finding", "document")]
+        others = [row for row in d["claims"] if row not in findings]
+        summary.append(
             {
                 "key": d["key"],
                 "title": d["title"],
                 "built": sum(bool(target["products"]) for target in d["targets"]),
                 "targets": len(d["targets"]),
-                **_counts(d["claims"]),
+                # how many findings of the document have each, and how many other claims hold, of how many
+                "verdicts": [sum(row["verdict"] == word for row in findings) for word in VERDICTS],
+                "others": [sum(row["verdict"] == VERDICTS[0] for row in others), len(others)],
             }
-            for d in shown
-        ],
+        )
+    return {
+        "scale": scale,
+        "inputs": {name: provenance.verify(places.work / name) for name in inputs},
+        "documents": shown,
+        "later": later,
+        "summary": summary,
         "cost": _cost([*products, verdicts_file], lineage),
         "data": [tables.read_json(path) for path in data],
         "environment": _environment(records),
         "settings": _settings(records),
-    }
-
-
-def _counts(verdicts: list[dict[str, str]]) -> dict[str, Any]:
-    """`verdicts`: how many findings of the document have each; `others`: how many other claims hold."""
-    findings = [row for row in verdicts if (row["nature"], row["origin"]) == ("finding", "document")]
-    others = [row for row in verdicts if row not in findings]
-    return {
-        "verdicts": [sum(row["verdict"] == word for row in findings) for word in VERDICTS],
-        "others": [sum(row["verdict"] == VERDICTS[0] for row in others), len(others)],
     }
 
 

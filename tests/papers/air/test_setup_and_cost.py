@@ -1,4 +1,5 @@
 import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -116,6 +117,17 @@ def test_times_are_positive_and_grow_with_the_samples(
     np.testing.assert_allclose(table["hours"], hours, atol=1e-12)
 
 
+def make_up_the_clock(monkeypatch: pytest.MonkeyPatch, seconds: Callable[[Training, int], float]) -> None:
+    """Let training, which does nothing, take so many seconds for its steps."""
+    now = [0.0]
+
+    def fit(training: Training, _: object, *, epochs: int, **__: object) -> None:
+        now[0] += seconds(training, epochs * training.settings.round_steps)
+
+    monkeypatch.setattr(Training, "fit", fit)
+    monkeypatch.setattr("elbogap.training.time.perf_counter", lambda: now[0])
+
+
 @pytest.mark.parametrize("repeats", [1, 3])
 def test_seconds_are_those_of_a_step_of_one_model_without_start_up(
     both: Train, inputs: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, repeats: int
@@ -123,7 +135,7 @@ def test_seconds_are_those_of_a_step_of_one_model_without_start_up(
     """A made-up clock: warming up, starts and an interruption take long, a model's step k m / 64 s."""
     calls: list[tuple[Cell, Method, int, int]] = []
 
-    def timed(training: Training, steps: int, *_: object) -> float:
+    def seconds(training: Training, steps: int) -> float:
         cell, method, members = training.cell, training.method, len(training.members)
         calls.append((cell, method, members, steps))
         same = [call for call in calls if call[:2] == (cell, method)]
@@ -131,7 +143,7 @@ def test_seconds_are_those_of_a_step_of_one_model_without_start_up(
         step = cell.k * cell.m * members / 64
         return 1000 * warming + 5 + steps * step * (3 if interrupted else 1)
 
-    monkeypatch.setattr(cost, "_timed", timed)
+    make_up_the_clock(monkeypatch, seconds)
     table = priced(both, inputs, tmp_path, steps=10, repeats=repeats, members=4)
     np.testing.assert_allclose(
         table["seconds_per_1000_steps"], 1000 * table["k"] * table["m"] / 64, atol=1e-12
@@ -163,7 +175,7 @@ def test_equal_networks_are_timed_once(
 def test_a_clock_that_runs_backwards_costs_nothing(
     train_settings: Train, images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cost, "_timed", lambda _training, steps, *_: -steps)
+    make_up_the_clock(monkeypatch, lambda _, steps: -steps)
     table = priced(train_settings, {"binarized_mnist": images}, tmp_path)
     assert (table["seconds_per_1000_steps"] == 0).all()
     assert not any(math.isnan(hours) for hours in table["hours"])

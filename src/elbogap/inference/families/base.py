@@ -11,8 +11,7 @@ from torch import Tensor
 from elbogap.errors import UserError
 from elbogap.inference.noise import Noise, Specs
 
-LogJoint = Callable[[Tensor], Tensor]
-"""log p(x, z) in nats, up to a constant, `[..., D]` to `[...]`."""
+LogJoint = Callable[[Tensor], Tensor]  # log p(x, z) in nats, up to a constant, `[..., D]` to `[...]`
 
 
 class Family(ABC):
@@ -24,10 +23,8 @@ class Family(ABC):
 
     bias: ClassVar[Literal["exact", "below"]] = "exact"
     """Whether :meth:`log_prob` is exact or, where z and its noise are independent, below log q on average."""
-    has_rsample: ClassVar[bool] = True
-    """Whether there is :meth:`rsample`; otherwise :meth:`sample` alone."""
-    draws_axis: int = -2
-    """The axis of the S draws."""
+    has_rsample: ClassVar[bool] = True  # whether there is :meth:`rsample`; otherwise :meth:`sample` alone
+    draws_axis: int = -2  # the axis of the S draws
 
     @abstractmethod
     def noise(self, *batch: int) -> Specs:

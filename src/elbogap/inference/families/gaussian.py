@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from elbogap.densities import gaussian_kl_to_standard, gaussian_log_density, standard_gaussian_log_density
+from elbogap.densities import gaussian_log_density, standard_gaussian_log_density
 from elbogap.inference.families.base import Family
 from elbogap.inference.noise import Noise, Spec, Specs, take
 
@@ -29,10 +29,6 @@ class DiagonalGaussian(Family):
         """log N(z; m, diag exp s)."""
         return gaussian_log_density(z, self.mean, self.log_variance)
 
-    def kl_to_standard_normal(self) -> Tensor:
-        """KL(q || N(0, I)) in nats, of the shape of the parameters without D."""
-        return gaussian_kl_to_standard(self.mean, self.log_variance)
-
 
 @dataclass(frozen=True)
 class FullRankGaussian(Family):
@@ -41,9 +37,7 @@ class FullRankGaussian(Family):
     mean: Tensor
     scale_tril: Tensor
 
-    def noise(self, *batch: int) -> Specs:
-        """`normal` u, `[*batch, D]`."""
-        return {"normal": Spec((*batch, self.mean.shape[-1]))}
+    noise = DiagonalGaussian.noise
 
     def rsample(self, noise: Noise) -> Tensor:
         """z = m + L u."""

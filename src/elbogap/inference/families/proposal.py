@@ -13,8 +13,7 @@ from elbogap.errors import UserError
 from elbogap.inference.families.base import Family
 from elbogap.inference.noise import Noise, Spec, Specs, draw, take
 
-TIE = 1e-9
-"""Values of log q closer than this, in nats, are ties."""
+TIE = 1e-9  # values of log q closer than this, in nats, are ties
 
 
 class Terms(NamedTuple):

@@ -22,8 +22,7 @@ from elbogap.inference.families.base import Family, LogJoint
 from elbogap.inference.noise import Noise, Spec, Specs, take
 from elbogap.inference.objectives.base import Estimate, Objective, State, likelihood
 
-Discriminator = Callable[[Tensor], Tensor]
-"""The logit T of draws, `[..., D]` to `[...]`."""
+Discriminator = Callable[[Tensor], Tensor]  # the logit T of draws, `[..., D]` to `[...]`
 
 
 @dataclass(frozen=True)

@@ -16,8 +16,7 @@ from elbogap.inference.noise import Noise, Spec, Specs
 
 Q = TypeVar("Q", bound=Family, contravariant=True)
 
-State = nn.Module | None
-"""What an objective keeps from step to step and updates in place; None if nothing."""
+State = nn.Module | None  # what an objective keeps from step to step and updates in place; None if nothing
 
 
 @runtime_checkable

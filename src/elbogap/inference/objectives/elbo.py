@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from elbogap.densities import log_sum_exp
+from elbogap.densities import gaussian_kl_to_standard, log_sum_exp
 from elbogap.errors import UserError
 from elbogap.inference.bounds import doubly_reparameterised_iwae, iwae
 from elbogap.inference.families.base import Family, LogJoint
@@ -30,7 +30,8 @@ class ClosedFormELBO(Objective[DiagonalGaussian]):
         self, q: DiagonalGaussian, log_joint: LogJoint, noise: Noise, state: State = None
     ) -> Estimate:
         """The ELBO, `[...]` in nats; UserError if the log-joint is no :class:`StandardNormalPrior`."""
-        return Estimate.of(likelihood(log_joint)(q.rsample(noise)) - q.kl_to_standard_normal())
+        log_likelihood = likelihood(log_joint)(q.rsample(noise))
+        return Estimate.of(log_likelihood - gaussian_kl_to_standard(q.mean, q.log_variance))
 
 
 @dataclass(frozen=True)

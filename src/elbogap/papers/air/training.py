@@ -17,8 +17,7 @@ from elbogap.papers.air.methods import WEIGHT_NORM, Method
 from elbogap.papers.air.settings import Cell, Train
 from elbogap.runtime import torch_generator
 
-Member = tuple[int, float]
-"""Number of the seed, and strength."""
+Member = tuple[int, float]  # number of the seed, and strength
 
 
 @dataclass(frozen=True)
@@ -60,8 +59,7 @@ class Training:
         return Variational(
             objective=objective,
             family=lambda networks, batch: image_vae.posterior(
-                networks["encoder"],
-                objective.views(images[batch["rows"]], scale, batch)[:, :, None, None],
+                networks["encoder"], objective.views(images[batch["rows"]], scale, batch)[:, :, None, None]
             ),
             log_joint=lambda networks, batch: image_vae.log_joint(
                 networks["decoder"], images[batch["rows"]][:, None, None, None]

@@ -15,7 +15,7 @@ from elbogap.inference.families.semi_implicit import Implicit
 from elbogap.inference.objectives.adversarial import DensityRatio, discriminator_objective
 from elbogap.inference.objectives.base import StandardNormalPrior
 from elbogap.nn.mlp import MLP
-from elbogap.papers.implicit.members import normal, streams
+from elbogap.papers.implicit.methods import normal, streams
 from elbogap.papers.implicit.settings import AdversarialGame as Settings
 from elbogap.papers.implicit.targets import largest_elbo
 from elbogap.training import Part, Work, descend, train

@@ -1,7 +1,8 @@
-"""What the document's methods maximise, and the networks with which q starts if the model is fixed."""
+"""What the document's methods maximise, the networks with which q starts, and the members' random numbers."""
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -14,12 +15,23 @@ from elbogap.inference.objectives.elbo import ELBO, SIVI
 from elbogap.inference.objectives.uivi import UIVI
 from elbogap.nn.mlp import MLP
 from elbogap.papers.implicit import names
-from elbogap.papers.implicit.members import normal
 from elbogap.papers.implicit.names import Method
 from elbogap.papers.implicit.settings import QTraining
+from elbogap.runtime import torch_generator
 
-FLOOR = 1e-5
-"""Least scale of a semi-implicit q given its noise."""
+FLOOR = 1e-5  # least scale of a semi-implicit q given its noise
+
+
+def streams(
+    seed: int, *keys: Hashable, members: Iterable[int], device: str = "cpu"
+) -> list[partial[torch.Generator]]:
+    """For each member a function that gives its generator of these keys, and of further ones if given."""
+    return [partial(torch_generator, seed, *keys, member, device=device) for member in members]
+
+
+def normal(generators: Iterable[torch.Generator], *shape: int) -> Tensor:
+    """Standard normal numbers of each member, `[M, *shape]`."""
+    return torch.stack([torch.randn(shape, generator=own, device=own.device) for own in generators])
 
 
 @dataclass(frozen=True)

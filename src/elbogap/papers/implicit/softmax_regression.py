@@ -25,15 +25,13 @@ from elbogap.inference.families.affine_mean import AffineMean
 from elbogap.inference.families.base import LogJoint
 from elbogap.nn.mlp import MLP
 from elbogap.papers.implicit.frames import by_seed
-from elbogap.papers.implicit.members import normal, streams
-from elbogap.papers.implicit.methods import initial_networks, kernel_of, objective_of
+from elbogap.papers.implicit.methods import initial_networks, kernel_of, normal, objective_of, streams
 from elbogap.papers.implicit.names import Method
 from elbogap.papers.implicit.settings import Points, SoftmaxTraining
 from elbogap.runtime import numpy_generator
 from elbogap.training import Work
 
-FIRST_SCALE = 0.5
-"""Of every weight at the beginning, given the noise."""
+FIRST_SCALE = 0.5  # of every weight at the beginning, given the noise
 DECAY = 0.9
 
 

@@ -22,18 +22,14 @@ from elbogap.inference.objectives.base import ChainState, Estimate
 from elbogap.inference.objectives.contrastive import VCD, RunningMeanPerDatum
 from elbogap.models.image_vae import PIXELS, log_joint
 from elbogap.nn.mlp import MLP
-from elbogap.papers.implicit.members import streams
-from elbogap.papers.implicit.methods import floored_log, kernel_of, objective_of
+from elbogap.papers.implicit.methods import floored_log, kernel_of, objective_of, streams
 from elbogap.papers.implicit.names import OF_VAE, Method
 from elbogap.papers.implicit.settings import VaeCell, VaeTrain
 from elbogap.training import Work
 
-GAUSSIAN_FLOOR = 1e-4
-"""Least scale of a Gaussian q(z|x)."""
-FIRST_SCALE = 0.5
-"""Scale of a semi-implicit q given its noise, at the beginning."""
-FACTOR_SCALE = 0.01
-"""Standard deviation of the weights of the factorisation's decoder at the beginning."""
+GAUSSIAN_FLOOR = 1e-4  # least scale of a Gaussian q(z|x)
+FIRST_SCALE = 0.5  # scale of a semi-implicit q given its noise, at the beginning
+FACTOR_SCALE = 0.01  # standard deviation of the weights of the factorisation's decoder at the beginning
 DECAY = 0.9
 
 

@@ -1,8 +1,6 @@
 """What training at paper scale costs on this device, from the time of a few steps (air; ours)."""
 
-import math
 import statistics
-import time
 from dataclasses import replace
 
 import pandas as pd
@@ -16,16 +14,15 @@ from elbogap.papers.air.settings import CostOfTraining as Settings
 from elbogap.papers.air.training import Training
 from elbogap.runtime import Run
 from elbogap.tables import read_arrays
-from elbogap.training import Work
+from elbogap.training import Work, seconds_per_step
 
 
 def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame]:
     """Time every cell and method of `settings.train` on the inputs `<dataset>`, images.
 
-    Returns:
-        `cost`: per data set, cell and method the wall-clock seconds `seconds_per_1000_steps` of one model
-        where `members` train together, without start-up, and `hours` of all its strengths and seeds on this
-        `device`.
+    Returns `cost`: per data set, cell and method the wall-clock seconds `seconds_per_1000_steps` of one model
+    where `members` train together, without start-up, and `hours` of all its strengths and seeds on this
+    `device`.
     """
     train, timing, rows = settings.train, settings.timing, []
     device = torch.cuda.get_device_name() if run.device == "cuda" else "cpu"
@@ -52,21 +49,13 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame]:
 
 
 def _seconds_per_step(training: Training, timing: Cost, images: Tensor, run: Run) -> float:
-    """Per model; the difference of a longer and a shorter run leaves out what comes once."""
-    taken = []
-    for repeat in range(timing.repeats + 1):
-        short, long = (_timed(training, factor * timing.steps, images, run) for factor in (1, 2))
-        if repeat > 0:  # the first one warms up
-            taken.append((long - short) / timing.steps / len(training.members))
-    return max(statistics.median(taken), 0.0)
+    """Per model."""
+    changes = {"round_steps": timing.steps, "batch": min(training.settings.batch, len(images))}
+    timed = replace(training, settings=training.settings.model_copy(update=changes))
 
+    def train(rounds: int, work: Work) -> None:
+        timed.fit(images, epochs=rounds, record_epochs=rounds, work=work)
 
-def _timed(training: Training, steps: int, images: Tensor, run: Run) -> float:
-    """Seconds of so many steps and what comes once."""
-    batch = min(training.settings.batch, len(images))
-    one_round = training.settings.model_copy(update={"round_steps": steps, "batch": batch})
-    work = Work("timing", run.scratch / "timing.pt", "", math.inf, watch=run.watch)
-    work.checkpoint.unlink(missing_ok=True)  # it is written at the end
-    start = time.perf_counter()
-    replace(training, settings=one_round).fit(images, epochs=1, record_epochs=1, work=work)
-    return time.perf_counter() - start
+    # the first one warms up
+    taken = [seconds_per_step(train, timing.steps, run) for _ in range(timing.repeats + 1)][1:]
+    return max(statistics.median(taken) / len(training.members), 0.0)

@@ -12,7 +12,6 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from elbogap import provenance
 from elbogap.evaluation import iw_svi
 from elbogap.models.image_vae import bounds, log_joint, posterior, unpacked
 from elbogap.nn.mlp import MLP
@@ -27,11 +26,10 @@ from elbogap.training import Work, tabulate
 def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame | dict[str, np.ndarray]]:
     """Evaluate the inputs `models` and their `curves` on the input `images`.
 
-    Returns:
-        `evaluation`: a row per model; in nats per image `valid_bound` (L of `valid_samples` on all validation
-        images), `test_loglik` (IW-SVI), its standard error over images `test_loglik_se`, `test_bound` (L_k),
-        `test_gap` (their difference), `test_iwae` (L with the encoder's q and as many samples as IW-SVI), and
-        `iw_svi_share`, the fraction of images whose IW-SVI is not below that; `images`: `loglik` `[M, N]`.
+    Returns `evaluation`: a row per model; in nats per image `valid_bound` (L of `valid_samples` on all
+    validation images), `test_loglik` (IW-SVI), its standard error over images `test_loglik_se`, `test_bound`
+    (L_k), `test_gap` (their difference), `test_iwae` (L with the encoder's q and as many samples as IW-SVI),
+    and `iw_svi_share`, the fraction of images whose IW-SVI is not below that; `images`: `loglik` `[M, N]`.
     """
     arrays = read_arrays(run.inputs["images"])
     valid, test = (unpacked(arrays, part, run.device) for part in ("valid", "test"))
@@ -54,7 +52,7 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame | dict[str, np.n
         return torch.stack([loglik, iwae, of_test, of_valid.mean().expand(len(test))]).cpu()
 
     label = f"{run.keys['dataset']}-{run.keys['cell']}-evaluation"
-    work = Work.of(run, label, provenance.identity(__name__, settings, run))
+    work = Work.in_module(__name__, settings, run, label)
     members = len(models.values["kept_step"])
     loglik, iwae, bound, valid_bounds = tabulate(row, rows=members, work=work).permute(1, 0, 2).numpy()
     cell = ["document", "dataset", "data", "cell", "k", "m", "encoder"]

@@ -19,9 +19,7 @@ WHITE = 255
 def run(settings: Settings, run: Run) -> dict[str, dict[str, np.ndarray]]:
     """Choose the images of the data set `dataset` (key), whose record is the input `data`.
 
-    Returns:
-        `images`: `train`, `valid` and `test`, bits packed by rows; `data`, real or stand-in; `dataset`.
-
+    Returns `images`: `train`, `valid` and `test`, bits packed by rows; `data`, real or stand-in; `dataset`.
     UserError if the settings have no such data set.
     """
     name = run.keys["dataset"]

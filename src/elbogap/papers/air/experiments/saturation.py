@@ -3,7 +3,6 @@
 import pandas as pd
 from torch import Tensor
 
-from elbogap import provenance
 from elbogap.models.image_vae import unpacked
 from elbogap.nn.store import Stored
 from elbogap.papers.air.experiments.evaluate import log_likelihood
@@ -17,10 +16,9 @@ from elbogap.training import Work, tabulate
 def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame]:
     """Estimate log p(x) of the first model of each data set's `models_<dataset>` with all settings.
 
-    Returns:
-        `saturation`: per data set, `steps` T, `step_samples` k' and `samples` k the mean `loglik` over the
-        first test images in nats, and `below_best`, how far it lies below that of the largest T, k' and k,
-        with the standard error of this paired difference. T = 0 is the importance sampling of IWAE-k.
+    Returns `saturation`: per data set, `steps` T, `step_samples` k' and `samples` k the mean `loglik` over
+    the first test images in nats, and `below_best`, how far it lies below that of the largest T, k' and k,
+    with the standard error of this paired difference. T = 0 is the importance sampling of IWAE-k.
     """
     datasets = [name.removeprefix("models_") for name in run.inputs if name.startswith("models_")]
     tables = [_of_dataset(settings, run, dataset) for dataset in datasets]
@@ -42,7 +40,7 @@ def _of_dataset(settings: Settings, run: Run, dataset: str) -> pd.DataFrame:
         generator = torch_generator(settings.seed, "air.saturation", dataset, i, device=run.device)
         return log_likelihood(networks, images, grid[i], settings.rows, generator).cpu()
 
-    work = Work.of(run, f"{dataset}-saturation", provenance.identity(__name__, settings, run))
+    work = Work.in_module(__name__, settings, run, f"{dataset}-saturation")
     values = tabulate(row, rows=len(grid), work=work).numpy()
     key = {"document": "air", "dataset": dataset, "data": str(arrays["data"])}
     levels = pd.DataFrame([key | asked.model_dump(exclude={"learning_rate"}) for asked in grid])

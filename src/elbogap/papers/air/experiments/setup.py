@@ -12,9 +12,8 @@ from elbogap.tables import read_arrays
 def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame]:
     """Tables of the settings of training and of the inputs `<dataset>`, images as used.
 
-    Returns:
-        `splits`: images per part, and `ink`, the mean pixel value of the training part; `settings`: per data
-        set and cell layers, learning rates, iterations, batch and passes over the training images.
+    Returns `splits`: images per part, and `ink`, the mean pixel value of the training part; `settings`: per
+    data set and cell layers, learning rates, iterations, batch and passes over the training images.
     """
     splits, rows = [], []
     for dataset, path in run.inputs.items():

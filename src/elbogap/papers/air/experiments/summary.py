@@ -32,15 +32,12 @@ KS = {"tab01": 1, "tab02": 8, "tab03": 64}
 def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame]:
     """Summarise inputs `evaluation_<dataset>_<cell>` with their `images_<dataset>_<cell>`, and `curves_...`.
 
-    Returns:
-        `strengths`: means over seeds and their spread, the gain in `test_loglik` and the change of `test_gap`
-        against the unregularised model, and `loss` against the best strength; `shapes` of these curves over
-        strength (:func:`_shapes`); `tab01` to `tab03`: the chosen strengths for k = 1, 8, 64; `tab04`: the
-        same for all k where a large encoder was trained; `tab07`: searched and chosen strengths; `curves`:
-        training curves, averaged over seeds, of what was trained with several m; `gradient_samples`: their
-        largest and last `test_bound`, and `fall`, the difference in nats.
-
-    UserError if there is no evaluation.
+    Returns `strengths`: means over seeds and their spread, the gain in `test_loglik` and the change of
+    `test_gap` against the unregularised model, and `loss` against the best strength; `shapes` of these curves
+    over strength (:func:`_shapes`); `tab01` to `tab03`: the chosen strengths for k = 1, 8, 64; `tab04`: the
+    same for all k where a large encoder was trained; `tab07`: searched and chosen strengths; `curves`:
+    training curves, averaged over seeds, of what was trained with several m; `gradient_samples`: their
+    largest and last `test_bound`, and `fall`, the difference in nats. UserError if there is no evaluation.
     """
     names = sorted(name.removeprefix("evaluation_") for name in run.inputs if name.startswith("evaluation_"))
     if not names:
@@ -53,7 +50,7 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame]:
     ordinary, large = (chosen[chosen["encoder"] == encoder] for encoder in ("standard", "large"))
     beside = ordinary.merge(large[["dataset", "k"]].drop_duplicates())
     curves = [read_table(path) for name, path in run.inputs.items() if name.startswith("curves_")]
-    several = _gradient_samples(pd.concat(curves))
+    several, overfitting = _gradient_samples(pd.concat(curves))
     return {
         "strengths": strengths,
         "shapes": pd.DataFrame(_shapes(standard)),
@@ -61,7 +58,7 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame]:
         "tab04": pd.concat([large, beside]).sort_values(["dataset", "k", "encoder"], ignore_index=True),
         "tab07": _ranges(standard),
         "curves": several,
-        "gradient_samples": _overfitting(several),
+        "gradient_samples": overfitting,
     }
 
 
@@ -138,19 +135,18 @@ def _ranges(standard: pd.DataFrame) -> pd.DataFrame:
     return searched.merge(chosen)
 
 
-def _gradient_samples(curves: pd.DataFrame) -> pd.DataFrame:
-    """Training curves, averaged over seeds, of the methods and strengths that have a curve with m > 1."""
+def _gradient_samples(curves: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Training curves, averaged over seeds, of the methods and strengths that have a curve with m > 1.
+
+    Also how far each one's test bound falls from its largest value to the end of training.
+    """
     elbo = curves[(curves["k"] == 1) & (curves["encoder"] == "standard")]
     several = elbo.loc[elbo["m"] > 1, ["dataset", *METHOD, "strength"]].drop_duplicates()
     groups = elbo.merge(several).groupby([*DATA, *METHOD, "strength", "m", "step", "passes"], as_index=False)
-    return groups[["train_bound", "valid_bound", "test_bound"]].mean()
-
-
-def _overfitting(curves: pd.DataFrame) -> pd.DataFrame:
-    """How far the test bound falls from its largest value to the end of training; curves end with that."""
-    found = curves.groupby([*DATA, *METHOD, "strength", "m"], as_index=False).agg(
+    averages = groups[["train_bound", "valid_bound", "test_bound"]].mean()
+    found = averages.groupby([*DATA, *METHOD, "strength", "m"], as_index=False).agg(
         steps=("step", "max"),
         largest=("test_bound", "max"),
         last=("test_bound", lambda bound: bound.iloc[-1]),
     )
-    return found.assign(fall=found["largest"] - found["last"])
+    return averages, found.assign(fall=found["largest"] - found["last"])

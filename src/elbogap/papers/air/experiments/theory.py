@@ -64,16 +64,13 @@ class Family:
 def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame]:
     """Measure every statement; divergences, bounds and regularisers in nats, sigma in units of x.
 
-    Returns:
-        `encoder`: the largest `kl` and `natural_difference` from the formula, `excess` over it, `slope`, its
-        Lipschitz `bound`, and `missed`, the fraction of searches that ended elsewhere, of `starts` per node;
-        `encoder_curves` along `x`; `posteriors` p(z|x_i). `strength`: R(theta; sigma, alpha) of any encoder
-        and of affine ones. `generator`: the largest `difference` from eq. 19, `excess`, and the `distance`
-        from the data's means; `generator_curves` along `z` by `pixel`. `attenuation`: R(theta; sigma, k).
-        `bounds`: both, their `difference`, the `mutual_information`, the `discrepancy` of these two, the
-        `perturbation_entropy` and the `log_evidence`.
-
-    UserError if a grid is too coarse, or an optimisation fails.
+    Returns `encoder`: the largest `kl` and `natural_difference` from the formula, `excess` over it, `slope`,
+    its Lipschitz `bound`, and `missed`, the fraction of searches that ended elsewhere, of `starts` per node;
+    `encoder_curves` along `x`; `posteriors` p(z|x_i). `strength`: R(theta; sigma, alpha) of any encoder and
+    of affine ones. `generator`: the largest `difference` from eq. 19, `excess`, and the `distance` from the
+    data's means; `generator_curves` along `z` by `pixel`. `attenuation`: R(theta; sigma, k). `bounds`: both,
+    their `difference`, the `mutual_information`, the `discrepancy` of these two, the `perturbation_entropy`
+    and the `log_evidence`. UserError if a grid is too coarse, or an optimisation fails.
     """
     tables = {
         **_encoder(settings),
@@ -215,9 +212,15 @@ def _generator(settings: Settings) -> dict[str, pd.DataFrame]:
         mass = log_q.exp() * (z[1] - z[0]) / count
         formula = denoising.generator_means(log_q, data)
         value = partial(_reconstruction, data, mass)
+
+        def loss(angle: Tensor, value: Callable[[Tensor], Tensor] = value) -> Tensor:
+            return -value(angle.sin().square())
+
         for start in range(settings.starts):
+            # A Bernoulli likelihood bends the same everywhere in the angle whose sin^2 is the mean; it hardly
+            # bends in the logits of means near 0 or 1, and L-BFGS would need thousands of steps.
             angle = _randn(settings.seed, f"decoder {start}", len(z), settings.pixels)
-            means = _optimised_decoder(data, mass, angle)
+            means = _minimise(loss, angle, mass).sin() ** 2
             rows.append(
                 {"sigma": sigma, "start": start}
                 | _floats(
@@ -232,15 +235,6 @@ def _generator(settings: Settings) -> dict[str, pd.DataFrame]:
                     curve = {"optimised": means[:, pixel], "formula": formula[:, pixel]}
                     curves.append(pd.DataFrame({**key, **curve}))
     return {"generator": pd.DataFrame(rows), "generator_curves": pd.concat(curves)}
-
-
-def _optimised_decoder(data: Tensor, mass: Tensor, start: Tensor) -> Tensor:
-    """The Bernoulli means of the largest bound (eq. 5), `[Q, D]`, searched from angles whose sin^2 they are.
-
-    A Bernoulli likelihood bends the same everywhere in the angle; it hardly bends in the logits of means near
-    0 or 1, and L-BFGS would need thousands of steps.
-    """
-    return _minimise(lambda angle: -_reconstruction(data, mass, angle.sin().square()), start, mass).sin() ** 2
 
 
 def _reconstruction(data: Tensor, mass: Tensor, means: Tensor) -> Tensor:
@@ -368,10 +362,6 @@ def _log_probabilities(logits: Tensor) -> Tensor:
     return functional.pad(logits, (0, 1)).log_softmax(-1)
 
 
-def _categorical_kl(q: Tensor, p: Tensor) -> Tensor:
-    return categorical_kl(_log_probabilities(q), _log_probabilities(p))
-
-
 def _gaussian_natural(coordinates: Tensor) -> Tensor:
     """m / s^2 and -1 / (2 s^2) from m and log s^2."""
     mean, log_variance = coordinates.unbind(-1)
@@ -389,6 +379,9 @@ def _gaussian_kl(q: Tensor, p: Tensor) -> Tensor:
     return 0.5 * (other_log_variance - log_variance + squared - 1)
 
 
-CATEGORICAL = Family("categorical", (1.5, 1.5), nn.Identity(), nn.Identity(), _categorical_kl)
+CATEGORICAL = Family(
+    "categorical", (1.5, 1.5), nn.Identity(), nn.Identity(),
+    lambda q, p: categorical_kl(_log_probabilities(q), _log_probabilities(p)),
+)  # fmt: skip
 GAUSSIAN = Family("gaussian", (1.5, 0.5), _gaussian_natural, _gaussian_coordinates, _gaussian_kl)
 FAMILIES = (CATEGORICAL, GAUSSIAN)

@@ -30,14 +30,12 @@ from elbogap.training import Work
 def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame | dict[str, np.ndarray]]:
     """Train the cell `cell` on the data set `dataset` (keys), whose images are the input `images`.
 
-    Returns:
-        `models`: encoder and decoder of members ordered by method, seed, then strength; of each member
-        `method`, `alpha`, `strength`, `seed` and `kept_step`, the step whose networks these are, -1 where no
-        measurement was finite; `curves`: per model and measurement `step`, `passes` over the training images,
-        `train_bound` (the objective's mean since the last row), `valid_bound` (L of `valid_samples`) and
-        `test_bound` (L_k), in nats per image.
-
-    UserError for a minibatch larger than the training set, or an unknown cell.
+    Returns `models`: encoder and decoder of members ordered by method, seed, then strength; of each member
+    `method`, `alpha`, `strength`, `seed` and `kept_step`, the step whose networks these are, -1 where no
+    measurement was finite; `curves`: per model and measurement `step`, `passes` over the training images,
+    `train_bound` (the objective's mean since the last row), `valid_bound` (L of `valid_samples`) and
+    `test_bound` (L_k), in nats per image. UserError for a minibatch larger than the training set, or an
+    unknown cell.
     """
     name, dataset = run.keys["cell"], run.keys["dataset"]
     cell, arrays = named(settings.cells, name, "air.train: no cell"), read_arrays(run.inputs["images"])

@@ -35,10 +35,9 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame | dict[str, np.n
     independent draws of the ground truth, so that its own row is the floor that the number of images sets.
     The input `inception` is the record of the Inception weights.
 
-    Returns:
-        `table`: per model `elbo` with its standard error over images, `log_likelihood` and `kl`, in nats per
-        image, and the `distance`. `pictures`: uint8 `[N, S, S, 3]`: images, their re-decodings from mean and
-        draw of the pre-trained q(z|x), and samples of the decoders from the same z.
+    Returns `table`: per model `elbo` with its standard error over images, `log_likelihood` and `kl`, in nats
+    per image, and the `distance`. `pictures`: uint8 `[N, S, S, 3]`: images, their re-decodings from mean and
+    draw of the pre-trained q(z|x), and samples of the decoders from the same z.
     """
     truth, encoder, fixed, learned = (
         read_arrays(run.inputs[name]) for name in (TRUTH, "encoder", "fixed", "learned")

@@ -28,13 +28,10 @@ CONVENTIONS: dict[str, Term] = {
 def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame | dict[str, np.ndarray]]:
     """Select words of the data set whose record is the input `data`.
 
-    Returns:
-        `documents`: for each part sparse rows (`_ends`, `_words`, `_counts`) and `_label`; `frequencies` f0
-        `[V]`; `selection`, how words were ranked, and `data`, real or stand-in. `baselines`: per selection,
-        part, and with or without the pseudo-word f0 in each document, the mean NELBO in nats of the unigram
-        model f0, `raw` and in both conventions.
-
-    UserError if the data have fewer words than are asked for.
+    Returns `documents`: for each part sparse rows (`_ends`, `_words`, `_counts`) and `_label`; `frequencies`
+    f0 `[V]`; `selection`, how words were ranked, and `data`, real or stand-in. `baselines`: per selection,
+    part, and with or without the pseudo-word f0 in each document, the mean NELBO in nats of the unigram model
+    f0, `raw` and in both conventions. UserError if the data have fewer words than are asked for.
     """
     data = load(run.inputs["data"])
     train = data.arrays["train"]
@@ -49,10 +46,14 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame | dict[str, np.n
         key = {"document": "efvae", "data": data.kind, "selection": selection, "words": len(kept)}
         for part in ("train", "test"):
             counts = data.arrays[part][:, kept]
-            baselines += [
-                {**key, "most_omitted": omitted, "part": part, **_baseline(counts, frequencies, pseudo_word)}
-                for pseudo_word in (False, True)
-            ]
+            for pseudo_word in (False, True):
+                extra = frequencies * pseudo_word
+                raw = -(counts @ np.log(frequencies) + extra @ np.log(frequencies))
+                row = {**key, "most_omitted": omitted, "part": part, "pseudo_word": pseudo_word}
+                row |= {"documents": counts.shape[0], "raw": raw.mean()}
+                for name, term in CONVENTIONS.items():
+                    row[name] = (raw + excess(counts, extra, term)).mean()
+                baselines.append(row)
             if selection == settings.selection:
                 arrays |= {
                     "frequencies": frequencies,
@@ -62,14 +63,6 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame | dict[str, np.n
                     f"{part}_label": data.arrays[f"{part}_label"],
                 }
     return {"documents": arrays, "baselines": pd.DataFrame(baselines)}
-
-
-def _baseline(counts: csr_array, frequencies: np.ndarray, pseudo_word: bool) -> dict[str, object]:
-    """The unigram model's NELBO."""
-    extra = frequencies if pseudo_word else np.zeros_like(frequencies)
-    raw = -(counts @ np.log(frequencies) + extra @ np.log(frequencies))
-    nelbos = {name: (raw + excess(counts, extra, term)).mean() for name, term in CONVENTIONS.items()}
-    return {"pseudo_word": pseudo_word, "documents": counts.shape[0], "raw": raw.mean(), **nelbos}
 
 
 def select(counts: csr_array, words: int, selection: str) -> np.ndarray:

@@ -31,11 +31,9 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame | dict[str, np.n
     The discriminator minimises -log D(x) - log(1 - D(G(z))), the generator -log D(G(z)) (Goodfellow et al.
     2014), a step each by turns.
 
-    Returns:
-        `ground_truth`: the generator after the last epoch and the image noise; `training`: per record the
-        `epoch`, `discriminator_loss` and `generator_loss` in nats.
-
-    UserError for fewer images than set, a minibatch larger than their number, or a bad image size.
+    Returns `ground_truth`: the generator after the last epoch and the image noise; `training`: per record the
+    `epoch`, `discriminator_loss` and `generator_loss` in nats. UserError for fewer images than set, a
+    minibatch larger than their number, or a bad image size.
     """
     data = load(run.inputs["data"])
     images = _images(settings, data).to(run.device)

@@ -19,9 +19,8 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame | dict[str, np.n
     The key `sigma` says whether the scale of the decoder's image noise stays `fixed` or is `learned`; the
     images' own noise stays in both.
 
-    Returns:
-        `model`: decoder and encoder; `training`: per record `elbo`, `log_likelihood` and `kl`, in nats per
-        image, and `sigma`.
+    Returns `model`: decoder and encoder; `training`: per record `elbo`, `log_likelihood` and `kl`, in nats
+    per image, and `sigma`.
     """
     variant = run.keys["sigma"]
     arrays = read_arrays(run.inputs["ground_truth"])

@@ -24,13 +24,10 @@ QUERIES = 500  # whose distances are held at once
 def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame]:
     """Summarise the inputs `curves_<cells>` and `codes_<cells>`, with `documents`, `baselines`, `published`.
 
-    Returns:
-        `table`: per part and cell, in nats per document, `nelbo` and `base_measure`, and how they compare;
-        `published_ordered`, whether the document's own numbers stand in the order e1 < e2 < e3. `retrieval`:
-        per cell the mean `precision` of the nearest training documents of each test document, and `chance`,
-        that of random ones.
-
-    UserError for more neighbours than training documents.
+    Returns `table`: per part and cell, in nats per document, `nelbo` and `base_measure`, and how they
+    compare; `published_ordered`, whether the document's own numbers stand in the order e1 < e2 < e3.
+    `retrieval`: per cell the mean `precision` of the nearest training documents of each test document, and
+    `chance`, that of random ones. UserError for more neighbours than training documents.
     """
     documents = read_arrays(run.inputs["documents"])
     baselines = read_table(run.inputs["baselines"])

@@ -29,12 +29,10 @@ from elbogap.training import Part, Work, descend, train
 def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame | dict[str, np.ndarray]]:
     """Train the cells named `cells` (key) on the input `documents`.
 
-    Returns:
-        `curves`: per cell, measured epoch and part, in nats per document, `nll`, minus log-likelihood at a
-        code drawn from q(z|x), without the base measure, and `kl`, of q(z|x) from the uniform p(z); `codes`:
-        the most probable code of each document at the end, bits packed by rows, `<cell>_<part>`.
-
-    UserError for a minibatch larger than the training set, or an unknown name.
+    Returns `curves`: per cell, measured epoch and part, in nats per document, `nll`, minus log-likelihood at
+    a code drawn from q(z|x), without the base measure, and `kl`, of q(z|x) from the uniform p(z); `codes`:
+    the most probable code of each document at the end, bits packed by rows, `<cell>_<part>`. UserError for a
+    minibatch larger than the training set, or an unknown name.
     """
     name = run.keys["cells"]
     group = named(settings.cells, name, "efvae.newsgroups_train: no cells")

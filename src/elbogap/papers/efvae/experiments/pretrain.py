@@ -17,8 +17,7 @@ from elbogap.training import Work
 def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame | dict[str, np.ndarray]]:
     """Maximise E log q(z|x) over fresh pairs (x, z) of the input `ground_truth`, the forward KL.
 
-    Returns:
-        `encoder`; `training`: per record `log_q` and the `entropy` of q(z|x), in nats per image.
+    Returns `encoder`; `training`: per record `log_q` and the `entropy` of q(z|x), in nats per image.
     """
     arrays = read_arrays(run.inputs["ground_truth"])
     truth = Decoder.from_arrays(arrays).to(run.device)

@@ -45,10 +45,9 @@ Row = dict[str, Any]
 def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame]:
     """Measure every statement: gaps, ELBOs and likelihoods in nats, averages over the data, sums over codes.
 
-    Returns:
-        `consistent` (Theorem 1) and `bound` (Theorem 2), by `bend`, the multiple of a random part of f(z)
-        beside the affine one; `encoder` (Corollary 1), of encoders 2-width-width-2 trained at decoders of the
-        toy; `affine` (Corollary 2), the optimum of the ELBO over affine decoders; `flow` (Example A.1).
+    Returns `consistent` (Theorem 1) and `bound` (Theorem 2), by `bend`, the multiple of a random part of f(z)
+    beside the affine one; `encoder` (Corollary 1), of encoders 2-width-width-2 trained at decoders of the
+    toy; `affine` (Corollary 2), the optimum of the ELBO over affine decoders; `flow` (Example A.1).
     """
     tables = {
         "consistent": _consistent(settings),

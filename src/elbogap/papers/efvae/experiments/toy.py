@@ -32,23 +32,20 @@ PLANE = ((-0.5, 2.5), (-1.25, 1.25))  # of Figure 1, along and across the way to
 THIRD = 2 * math.pi / 3
 COMPARED = ("ground_truth", "posterior", "rbm")  # maps with which all others are compared
 
-Case = tuple[str, str, Tensor, ef.Bound]
-"""Stage, encoder, means `[M, 4, 2]` and bounds `[M, N]` of all seeds."""
+Case = tuple[str, str, Tensor, ef.Bound]  # Stage, encoder, means `[M, 4, 2]` and bounds `[M, N]` of all seeds
 
 
 def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame | dict[str, np.ndarray]]:
     """Train all seeds and measure, in nats, by sums over lattices.
 
-    Returns:
-        `table` by stage, encoder and seed; `maps`, by `map` and `seed`: where its most probable codes are
-        those of the others, as fractions of the data in the figure's square.
-        `panels` of Figure 2, of the first seed: `axis` `[P]` in units of x, p*(z|x) of the ground truth
-        `probabilities` `[P, P, 4]`, the most probable codes `<map>` `[P, P]` with x_1 along the first axis,
-        the means `means_<model>`, and `step`, `loglik` and `elbo` along the line of panel (f).
-        `plane` of Figure 1: `loglik` and `gap` `[S, T]` of decoders truth + s d + t e with d towards the best
-        decoder and e such that the gradient of the likelihood there is in the plane; `along` s and `across`
-        t, in units of x, `best` `[2]`, the coordinates of the best decoder, and the gradients there,
-        `of_loglik` and `of_gap` `[2]`, in nats per unit.
+    Returns `table` by stage, encoder and seed; `maps`, by `map` and `seed`: where its most probable codes are
+    those of the others, as fractions of the data in the figure's square. `panels` of Figure 2, of the first
+    seed: `axis` `[P]` in units of x, p*(z|x) of the ground truth `probabilities` `[P, P, 4]`, the most
+    probable codes `<map>` `[P, P]` with x_1 along the first axis, the means `means_<model>`, and `step`,
+    `loglik` and `elbo` along the line of panel (f). `plane` of Figure 1: `loglik` and `gap` `[S, T]` of
+    decoders truth + s d + t e with d towards the best decoder and e such that the gradient of the likelihood
+    there is in the plane; `along` s and `across` t, in units of x, `best` `[2]`, the coordinates of the best
+    decoder, and the gradients there, `of_loglik` and `of_gap` `[2]`, in nats per unit.
     """
     data = Data.on_lattice(settings.spacing)
     best, (pixels, axis) = data.best_means(), _pixels(settings.pixels)

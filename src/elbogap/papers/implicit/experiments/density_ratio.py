@@ -20,34 +20,30 @@ import torch
 from torch import Tensor
 from torch.special import ndtr
 
-from elbogap import provenance
 from elbogap.ensemble import minibatches
 from elbogap.nn.mlp import MLP
 from elbogap.papers.implicit.frames import by_seed, keyed, over_seeds
 from elbogap.papers.implicit.game import Game, best_gaussian, improve, log_ratio, posterior
-from elbogap.papers.implicit.members import normal, streams
+from elbogap.papers.implicit.methods import normal, streams
 from elbogap.papers.implicit.settings import DensityRatio as Settings
 from elbogap.papers.implicit.settings import FiniteSample
 from elbogap.runtime import Run
 from elbogap.training import Part, Work, train
 
-CERTAIN = 0.99
-"""A discriminator above this, or below one less this, counts as certain."""
+CERTAIN = 0.99  # a discriminator above this, or below one less this, counts as certain
 LEAST_LOGIT = math.log(CERTAIN / (1 - CERTAIN))
 
 
 def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame | dict[str, np.ndarray]]:
     """Play the game with each number of discriminator steps, and train a discriminator in each dimension.
 
-    Returns:
-        `curves`: by `step` of q, `elbo_estimate` E_q[log p(x|z) - T(z)] and `elbo`, from a histogram of q's
-        draws, in nats; `training`: their last half on average, beside the best Gaussian's; `samples`: the
-        `posterior` on a grid, draws `z` of the first seed's q, and `log_evidence`; `dimensions`: the
-        discriminators of :func:`measured`; `table`: means over their seeds, beside the best discriminator.
+    Returns `curves`: by `step` of q, `elbo_estimate` E_q[log p(x|z) - T(z)] and `elbo`, from a histogram of
+    q's draws, in nats; `training`: their last half on average, beside the best Gaussian's; `samples`: the
+    `posterior` on a grid, draws `z` of the first seed's q, and `log_evidence`; `dimensions`: the
+    discriminators of :func:`measured`; `table`: means over their seeds, beside the best discriminator.
     """
     own, finite, tables, draws = settings.game, settings.finite_sample, [], []
-    identity = provenance.identity(__name__, settings, run)
-    work = functools.partial(Work.of, run, identity=identity, checkpoint_seconds=10)
+    work = functools.partial(Work.in_module, __name__, settings, run, seconds=10)
     step = own.round_steps * np.arange(1, own.rounds + 1)
     for steps in own.discriminator_steps:
         game = Game(own, steps, settings.seed, run.device)
@@ -69,12 +65,15 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame | dict[str, np.n
             table.insert(3, "error", (table["kl_estimate"] - table["kl"]).abs())
             tables.append(keyed(table, dimension=dimension, part=part))
     dimensions = pd.concat(tables, ignore_index=True)
+    keys, metrics = ["document", "dimension", "part", "kl"], ["kl_estimate", "error", "accuracy", "certain"]
+    columns = [column for name in metrics for column in (name, f"{name}_sd")]
+    table = over_seeds(dimensions, keys, "_sd")[[*keys, *columns, "seeds"]]
     return {
         "curves": curves,
         "training": _last_half(curves, float(samples["log_evidence"]), best_gaussian(own)),
         "samples": samples,
         "dimensions": dimensions,
-        "table": _summary(finite.divergence, dimensions),
+        "table": table.assign(**{f"exact_{name}": value for name, value in exact(finite.divergence).items()}),
     }
 
 
@@ -87,21 +86,13 @@ def _last_half(curves: pd.DataFrame, log_evidence: float, best_gaussian: float) 
     return means.assign(elbo_sd=groups["elbo"].std(), gaussian_kl=log_evidence - best_gaussian).reset_index()
 
 
-def _summary(divergence: float, dimensions: pd.DataFrame) -> pd.DataFrame:
-    keys, metrics = ["document", "dimension", "part", "kl"], ["kl_estimate", "error", "accuracy", "certain"]
-    columns = [column for name in metrics for column in (name, f"{name}_sd")]
-    table = over_seeds(dimensions, keys, "_sd")[[*keys, *columns, "seeds"]]
-    return table.assign(**{f"exact_{name}": value for name, value in exact(divergence).items()})
-
-
 def measured(
     settings: FiniteSample, dimension: int, seed: int, work: Work, device: str
 ) -> dict[str, dict[str, Tensor]]:
     """Train one discriminator per seed, and evaluate it on its `training` and on `held-out` points.
 
-    Returns:
-        Of each member, `[M]`: `kl_estimate` E_q[T] in nats; `accuracy`, the fraction of points on the right
-        side of D = 1/2; `certain`, that with D outside [0.01, 0.99].
+    Returns Of each member, `[M]`: `kl_estimate` E_q[T] in nats; `accuracy`, the fraction of points on the
+    right side of D = 1/2; `certain`, that with D outside [0.01, 0.99].
     """
     own = functools.partial(streams, seed, "implicit.finite_sample", dimension, members=range(settings.seeds))
     on_device = own(device=device)

@@ -6,7 +6,6 @@ and five. Deviations as in `softmax_regression`.
 
 import pandas as pd
 
-from elbogap import provenance
 from elbogap.data.loaders import load
 from elbogap.papers.implicit.frames import keyed, last, over_seeds
 from elbogap.papers.implicit.names import UIVI
@@ -22,20 +21,18 @@ KEYS = ["document", "dataset", "data", "variant", "hmc_iterations"]
 def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame]:
     """Train with each number of iterations on the input `data`, the record of MNIST.
 
-    Returns:
-        `curves`: the estimates `elbo` and `elbo_lower` of :class:`Inference` by seed and `iteration`;
-        `table`: their means over the last part of training and over seeds, beside the input `published`.
-
+    Returns `curves`: the estimates `elbo` and `elbo_lower` of :class:`Inference` by seed and `iteration`;
+    `table`: their means over the last part of training and over seeds, beside the input `published`.
     UserError for a minibatch larger than the training set.
     """
     data, training = load(run.inputs["data"]), settings.training
     regression = SoftmaxRegression.of(data, settings.points, training.seed, run.device)
-    identity = provenance.identity(__name__, settings, run)
     keys = {"dataset": "mnist", "data": data.kind, "variant": data.record["variant"]}
     tables = []
     for iterations in settings.iterations:
         q = Inference(training, regression, UIVI, iterations, range(training.seeds))
-        work = Work.of(run, f"hmc-{iterations}", identity, training.checkpoint_seconds)
+        label, seconds = f"hmc-{iterations}", training.checkpoint_seconds
+        work = Work.in_module(__name__, settings, run, label, seconds)
         curves = q.curves(q.train(settings.rounds, work))[["seed", "iteration", "elbo", "elbo_lower"]]
         tables.append(keyed(curves, **keys, hmc_iterations=iterations))
     curves = pd.concat(tables, ignore_index=True)

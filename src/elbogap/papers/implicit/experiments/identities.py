@@ -12,15 +12,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from elbogap import provenance
 from elbogap.densities import gaussian_log_density, standard_gaussian_log_density
 from elbogap.inference import hmc
 from elbogap.inference.families.base import LogJoint
 from elbogap.inference.families.semi_implicit import SemiImplicit
 from elbogap.inference.noise import Noise, draw
-from elbogap.inference.objectives.base import Estimate, Objective
+from elbogap.inference.objectives.base import Estimate, Objective, State
 from elbogap.inference.objectives.elbo import SIVI
 from elbogap.inference.objectives.uivi import UIVI
 from elbogap.nn.mlp import MLP
@@ -41,15 +40,14 @@ LOG_JOINT = log_density([UIVI_TARGETS["multimodal"]], dtype=DOUBLE)
 def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame]:
     """Measure the bound for all numbers L of further noises, and the gradients of all estimators.
 
-    Returns:
-        `bound`: per number `samples` L, with standard errors (`_se`), in nats; `gradient`: per `estimator`
-        and `samples`, iterations of UIVI's chains (0 leaves e' = e) or SIVI's L, the distance `bias` of the
-        mean estimate from the exact gradient of the ELBO over the latter's length, with its standard error.
+    Returns `bound`: per number `samples` L, with standard errors (`_se`), in nats; `gradient`: per
+    `estimator` and `samples`, iterations of UIVI's chains (0 leaves e' = e) or SIVI's L, the distance `bias`
+    of the mean estimate from the exact gradient of the ELBO over the latter's length, with its standard
+    error.
     """
     fixed = Fixed(settings)
     exact = Exact(settings, fixed)
-    identity = provenance.identity(__name__, settings, run)
-    bound, gradient = _bounds(settings, fixed.q, exact), _gradients(settings, fixed, exact, run, identity)
+    bound, gradient = _bounds(settings, fixed.q, exact), _gradients(settings, fixed, exact, run)
     return {"bound": keyed(bound), "gradient": keyed(gradient)}
 
 
@@ -124,7 +122,7 @@ def _mean(values: Tensor) -> tuple[np.ndarray, np.ndarray]:
     return values.mean(-1).numpy(), error.numpy()
 
 
-def _gradients(settings: Settings, fixed: Fixed, exact: Exact, run: Run, identity: str) -> pd.DataFrame:
+def _gradients(settings: Settings, fixed: Fixed, exact: Exact, run: Run) -> pd.DataFrame:
     estimators: dict[tuple[str, int], Objective[Any]] = {("uivi", 0): OwnNoise()}
     for length in settings.chain_lengths:  # the last state alone is kept, and the step is fixed
         kernel = hmc.Kernel(length, settings.leapfrog_steps, burn_in=length - 1)
@@ -139,7 +137,7 @@ def _gradients(settings: Settings, fixed: Fixed, exact: Exact, run: Run, identit
 
     rows, size = [], exact.gradient.norm()
     for key, estimator in estimators.items():
-        work = Work.of(run, "{}-{}".format(*key), identity, checkpoint_seconds=10)
+        work = Work.in_module(__name__, settings, run, "{}-{}".format(*key), seconds=10)
         estimates = tabulate(partial(gradient, estimator, key), rows=settings.gradients, work=work)
         bias = float((estimates.mean(0) - exact.gradient).norm() / size)
         error = float(estimates.std(0).norm() / settings.gradients**0.5 / size)
@@ -150,9 +148,7 @@ def _gradients(settings: Settings, fixed: Fixed, exact: Exact, run: Run, identit
 class OwnNoise(Objective[SemiImplicit]):
     """UIVI with e' = e, whose score is -u / sigma: the gradient of SIVI's bound for L = 0."""
 
-    def estimate(
-        self, q: SemiImplicit, log_joint: LogJoint, noise: Noise, state: nn.Module | None = None
-    ) -> Estimate:
+    def estimate(self, q: SemiImplicit, log_joint: LogJoint, noise: Noise, state: State = None) -> Estimate:
         """As of UIVI."""
         z = q.rsample(noise)
         score = -noise["normal"] * torch.exp(-q.log_scale.detach())

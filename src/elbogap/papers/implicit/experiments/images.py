@@ -16,8 +16,7 @@ WHITE = 255
 def run(settings: Settings, run: Run) -> dict[str, dict[str, np.ndarray]]:
     """Choose the images of the data set `dataset` (key), whose record is the input `data`.
 
-    Returns:
-        `images`: `train` and `test`, bits packed by rows; `data`, real or stand-in; `dataset`.
+    Returns `images`: `train` and `test`, bits packed by rows; `data`, real or stand-in; `dataset`.
     """
     data, name = load(run.inputs["data"]), run.keys["dataset"]
     train, test = data.arrays["train"], data.arrays["test"]

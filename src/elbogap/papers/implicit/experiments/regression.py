@@ -11,36 +11,32 @@ from functools import partial
 
 import pandas as pd
 
-from elbogap import provenance
 from elbogap.data.loaders import load
 from elbogap.papers.implicit.frames import by_seed, keyed
 from elbogap.papers.implicit.names import OF_Q
 from elbogap.papers.implicit.settings import Regression as Settings
 from elbogap.papers.implicit.softmax_regression import Inference, SoftmaxRegression
 from elbogap.runtime import Run
-from elbogap.timing import seconds_per_step
-from elbogap.training import Work
+from elbogap.training import Work, seconds_per_step
 
 
 def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame]:
     """Train all methods on the data set `dataset` (key), whose record is the input `data`.
 
-    Returns:
-        `curves`: the estimates of :class:`Inference` by method, seed and `iteration`; `final`: those of the
-        last networks with more draws; `timing`: seconds per iteration of one member on this device. The HAPT
-        whose `variant` is `mirror` has its features computed anew from the raw signals.
-
-    UserError for a minibatch larger than the training set.
+    Returns `curves`: the estimates of :class:`Inference` by method, seed and `iteration`; `final`: those of
+    the last networks with more draws; `timing`: seconds per iteration of one member on this device. The HAPT
+    whose `variant` is `mirror` has its features computed anew from the raw signals. UserError for a minibatch
+    larger than the training set.
     """
     data, name, training = load(run.inputs["data"]), run.keys["dataset"], settings.training
     regression = SoftmaxRegression.of(data, getattr(settings, name), training.seed, run.device)
     timed = training.model_copy(update={"measure_every": settings.timing_steps})
-    identity = provenance.identity(__name__, settings, run)
     keys = {"dataset": name, "data": data.kind, "variant": data.record["variant"]}
     tables: dict[str, list[pd.DataFrame]] = {"curves": [], "final": [], "timing": []}
     for method in OF_Q.values():
         q = Inference(training, regression, method, settings.hmc_iterations, range(training.seeds))
-        work = Work.of(run, f"{name}-{method.name}", identity, training.checkpoint_seconds)
+        label, seconds = f"{name}-{method.name}", training.checkpoint_seconds
+        work = Work.in_module(__name__, settings, run, label, seconds)
         fit = q.train(settings.rounds, work)
         networks = {part: network.to(run.device) for part, network in fit.networks.items()}
         final = q.estimates(networks, settings.final_test_draws)

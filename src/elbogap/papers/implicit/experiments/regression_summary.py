@@ -18,9 +18,8 @@ SHOWN = [
 def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame]:
     """Tables from the inputs `curves_<dataset>`, `final_<dataset>`, `timing_<dataset>` and `published`.
 
-    Returns:
-        `seeds`: means over the last part of the training, and their spread in time; `table`: means over
-        seeds, and the published values.
+    Returns `seeds`: means over the last part of the training, and their spread in time; `table`: means over
+    seeds, and the published values.
     """
     curves, final, timing = (
         [read_table(path) for name, path in run.inputs.items() if name.startswith(f"{kind}_")]

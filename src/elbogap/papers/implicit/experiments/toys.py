@@ -17,7 +17,6 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from elbogap import provenance
 from elbogap.ensemble import Variational, fit, step_decay
 from elbogap.inference import hmc
 from elbogap.inference.families.base import LogJoint
@@ -41,19 +40,18 @@ MEASURED = ["elbo", "elbo_above", "elbo_se", "deviation", "step_size", "acceptan
 def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame | dict[str, np.ndarray]]:
     """Fit q by all methods to all targets.
 
-    Returns:
-        `divergences`; `draws`: `density_<target>` on a grid with its axes `horizontal_` and
-        `vertical_<target>`, and draws of each method's first q, `<method>_<target>`.
+    Returns `divergences`; `draws`: `density_<target>` on a grid with its axes `horizontal_` and
+    `vertical_<target>`, and draws of each method's first q, `<method>_<target>`.
     """
     members = list(product(UIVI_TARGETS, range(settings.seeds)))
     targets, seeds = zip(*members, strict=True)
-    identity = provenance.identity(__name__, settings, run)
+    work = partial(Work.in_module, __name__, settings, run)
     arrays, found = _grids(settings.grid), {}
     for name, method in OF_Q.items():
         ensemble = Ensemble(settings, method, members, run.device)
-        networks, step_size = ensemble.fit(Work.of(run, name, identity, settings.checkpoint_seconds))
+        networks, step_size = ensemble.fit(work(name))
         row = partial(ensemble.measure, networks, step_size)
-        found[name] = tabulate(row, rows=len(members), work=Work.of(run, f"{name}-elbo", identity)).numpy()
+        found[name] = tabulate(row, rows=len(members), work=work(f"{name}-elbo")).numpy()
         arrays |= {f"{name}_{target}": ensemble.figure_draws(networks, target) for target in UIVI_TARGETS}
     best = {target: _best_gaussian(target) for target in UIVI_TARGETS}
     tables = [

@@ -14,7 +14,6 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from elbogap import provenance
 from elbogap.densities import log_mean_exp, pairwise_gaussian_log_density
 from elbogap.evaluation.iw_svi import estimate
 from elbogap.inference import hmc
@@ -32,15 +31,14 @@ from elbogap.runtime import Run, torch_generator
 from elbogap.tables import read_arrays, read_table
 from elbogap.training import Work, tabulate
 
-STEP_SIZE = 0.5
-"""First leapfrog step of the proposal's chains, times the latent dimensions."""
+STEP_SIZE = 0.5  # first leapfrog step of the proposal's chains, times the latent dimensions
 
 
 def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame | dict[str, np.ndarray]]:
     """Evaluate the input `models`, whose training was `curves`, on the test images of the input `images`.
 
-    Returns:
-        `evaluation`: a row per seed, in nats per image; `loglik`: both estimates by seed and image, `[M, N]`.
+    Returns `evaluation`: a row per seed, in nats per image; `loglik`: both estimates by seed and image, `[M,
+    N]`.
     """
     images = unpacked(read_arrays(run.inputs["images"]), "test", run.device)
     trained, curves = Stored.load(run.inputs["models"]), read_table(run.inputs["curves"])
@@ -55,9 +53,9 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame | dict[str, np.n
         both[:, : x.shape[1]] = _both(settings, method, own, x, generator).cpu()
         return both
 
-    identity = provenance.identity(__name__, settings, run)
     label = f"{run.keys['dataset']}-{run.keys['cell']}-evaluation"
-    values = tabulate(row, rows=members * len(blocks), work=Work.of(run, label, identity))
+    work = Work.in_module(__name__, settings, run, label)
+    values = tabulate(row, rows=members * len(blocks), work=work)
     by_member = values.unflatten(0, (members, len(blocks))).permute(2, 0, 1, 3).flatten(2)
     neutral, with_q = by_member[:, :, ~by_member[0, 0].isnan()].numpy()
     table = curves.drop(columns=["step", "bound"]).drop_duplicates(ignore_index=True)
@@ -82,7 +80,12 @@ def _both(
             means = q.mean(draw(mixing, generator, 1)["mixing"])
             start = means.mean(1)
             z = q.rsample(draw(q.noise(settings.own_samples, x.shape[1]), generator, 1))
-            with_q = log_mean_exp(joint(z) - _estimated_log_prob(q, means, z), -2)
+            scale = q.log_scale.exp().unsqueeze(-2)
+            values, centres = (points.transpose(1, 2) / scale for points in (z, means))
+            # log (1/T) sum_t q(z_s|e_t), `[1, S, B]`
+            log_q = log_mean_exp(pairwise_gaussian_log_density(values, centres, variance=1.0), -1)
+            log_q = (log_q - q.log_scale.sum(-1, keepdim=True)).mT
+            with_q = log_mean_exp(joint(z) - log_q, -2)
         else:
             start = q.mean
             of_draws = DiagonalGaussian(q.mean.unsqueeze(-3), q.log_variance.unsqueeze(-3))
@@ -105,11 +108,3 @@ def proposal(
     states = hmc.sample(joint, chains, noise, step_size=step_size, adapting=adapting).draws[adapting:]
     scale = states.std(0).clamp(min=GAUSSIAN_FLOOR) * settings.widening
     return DiagonalGaussian(states.mean(0), 2 * scale.log())
-
-
-def _estimated_log_prob(q: SemiImplicit, means: Tensor, z: Tensor) -> Tensor:
-    """log (1/T) sum_t q(z_s|e_t) of draws `[1, S, B, L]`, q(z|e_t) with means `[1, T, B, L]`: `[1, S, B]`."""
-    scale = q.log_scale.exp().unsqueeze(-2)
-    values, centres = (points.transpose(1, 2) / scale for points in (z, means))
-    pairs = pairwise_gaussian_log_density(values, centres, variance=1.0)
-    return (log_mean_exp(pairs, -1) - q.log_scale.sum(-1, keepdim=True)).mT

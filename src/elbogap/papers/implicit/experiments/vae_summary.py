@@ -14,9 +14,8 @@ TABLES = {"tab01": "uivi", "tab02": "vcd", "steps": "steps"}
 def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame]:
     """Summarise the inputs `evaluation_<dataset>_<cell>` and `loglik_<dataset>_<cell>`.
 
-    Returns:
-        `seeds`: all evaluations, a row per seed; `tab01`, `tab02`, `steps`: a row per data set and cell, with
-        bootstrap intervals over images (`_low`, `_high`), and the range over seeds (`seed_low`, `_high`).
+    Returns `seeds`: all evaluations, a row per seed; `tab01`, `tab02`, `steps`: a row per data set and cell,
+    with bootstrap intervals over images (`_low`, `_high`), and the range over seeds (`seed_low`, `_high`).
     """
     tables, logliks = [], {}
     for name, path in run.inputs.items():

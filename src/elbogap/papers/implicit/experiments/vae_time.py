@@ -9,7 +9,7 @@ from elbogap.papers.implicit.settings import TimeOfTraining as Settings
 from elbogap.papers.implicit.vae import Learning
 from elbogap.runtime import Run
 from elbogap.tables import read_arrays
-from elbogap.timing import seconds_per_step
+from elbogap.training import seconds_per_step
 
 
 def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame]:

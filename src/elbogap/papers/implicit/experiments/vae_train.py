@@ -17,10 +17,8 @@ from elbogap.training import Work
 def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame | dict[str, np.ndarray]]:
     """Train the cell `cell` on the data set `dataset` (keys), whose images are the input `images`.
 
-    Returns:
-        `models`: the networks as :class:`elbogap.nn.store.Stored`; `curves`: by seed and `step` the `bound`
-        since the last record, in nats per image (the ELBO, or SIVI's bound; for UIVI that with L = 0).
-
+    Returns `models`: the networks as :class:`elbogap.nn.store.Stored`; `curves`: by seed and `step` the
+    `bound` since the last record, in nats per image (the ELBO, or SIVI's bound; for UIVI that with L = 0).
     UserError for a minibatch larger than the training set, or an unknown cell.
     """
     name, dataset = run.keys["cell"], run.keys["dataset"]

@@ -26,7 +26,7 @@ from elbogap.inference.hmc import Adaptation, Kernel
 from elbogap.inference.objectives.contrastive import VCD
 from elbogap.nn.mlp import MLP
 from elbogap.papers.implicit.frames import keyed
-from elbogap.papers.implicit.members import normal, streams
+from elbogap.papers.implicit.methods import normal, streams
 from elbogap.papers.implicit.names import OF_ALPHA, of_alpha
 from elbogap.papers.implicit.settings import VcdChains, VcdFit
 from elbogap.papers.implicit.settings import VcdToys as Settings
@@ -42,12 +42,10 @@ CURVE_POINTS = 101
 def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame | dict[str, np.ndarray]]:
     """Fit everything and measure it.
 
-    Returns:
-        `toys`, `alpha` and `properties`; `optima`: the closed form along `alpha` for each `t` and for t to
-        infinity; `densities`: for each panel, as `<target>_<components>_<what>`, axes `z1`, `z2` and
-        densities over them of the `target` and of the first seed's fits, `kl`, `vcd` and `alpha<alpha>`.
-
-    UserError if a grid is too coarse, or all members diverged.
+    Returns `toys`, `alpha` and `properties`; `optima`: the closed form along `alpha` for each `t` and for t
+    to infinity; `densities`: for each panel, as `<target>_<components>_<what>`, axes `z1`, `z2` and densities
+    over them of the `target` and of the first seed's fits, `kl`, `vcd` and `alpha<alpha>`. UserError if a
+    grid is too coarse, or all members diverged.
     """
     tables: list[pd.DataFrame] = []
     densities: dict[str, np.ndarray] = {}
@@ -77,12 +75,7 @@ def mixture(networks: Mapping[str, MLP]) -> GaussianMixture:
 
 
 def _fitted(
-    settings: Settings,
-    run: Run,
-    length: VcdFit,
-    components: int,
-    chains: VcdChains,
-    members: pd.DataFrame,
+    settings: Settings, run: Run, length: VcdFit, components: int, chains: VcdChains, members: pd.DataFrame
 ) -> GaussianMixture:
     """q_0 of all members, each a `target`, `t`, `alpha` and `seed`; equal seeds start and draw alike."""
     epochs, device = length.iterations // settings.round_steps, run.device

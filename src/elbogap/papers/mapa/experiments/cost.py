@@ -11,8 +11,7 @@ from elbogap.papers.mapa.model import GroundTruth
 from elbogap.papers.mapa.settings import TimedTraining as Settings
 from elbogap.papers.mapa.training import Member, side_by_side, train
 from elbogap.runtime import Run
-from elbogap.timing import seconds_per_step
-from elbogap.training import Work
+from elbogap.training import Work, seconds_per_step
 
 
 def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame]:

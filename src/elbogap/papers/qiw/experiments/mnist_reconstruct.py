@@ -25,7 +25,6 @@ from elbogap.papers.qiw.settings import MnistReconstruct as Settings
 from elbogap.runtime import Run, numpy_generator, torch_generator
 
 ROWS = 10_000  # decoder rows held at once
-COLUMNS = ["method", "draw_seed", "mean_log_p_x_given_z", "digit_agreement"]
 Networks = Mapping[str, MLP]
 
 
@@ -51,8 +50,8 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame | dict[str, np.n
             reconstructed = _reconstruct(networks, images, settings.k, stream("table", draw_seed))
             for method, logits in reconstructed.items():
                 log_likelihood = bernoulli_log_likelihood(images, logits).double().mean().item()
-                agreement = (predict(classifier, logits > 0) == digits).mean()
-                rows.append((method, draw_seed, log_likelihood, agreement))
+                row = {"method": method, "draw_seed": draw_seed, "mean_log_p_x_given_z": log_likelihood}
+                rows.append(row | {"digit_agreement": (predict(classifier, logits > 0) == digits).mean()})
         chosen = np.random.RandomState(settings.figure_seed).permutation(len(test))[: settings.figure_images]
         real = test[torch.from_numpy(chosen).to(run.device)]
         repeated = real.repeat_interleave(settings.figure_samples, 0)
@@ -68,7 +67,7 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame | dict[str, np.n
             "k": settings.k,
             "images": len(images),
             f"test_iwae_s{settings.bound_samples}": bound,
-            **pd.DataFrame(rows, columns=COLUMNS),
+            **pd.DataFrame(rows),
         }
     )
     return {"reconstruction": table, "images": {"real": real.cpu().numpy().astype(np.uint8), **means}}
