@@ -58,7 +58,7 @@ def toy(monkeypatch: pytest.MonkeyPatch) -> Define:
 @pytest.fixture
 def only_toy(monkeypatch: pytest.MonkeyPatch, toy: Define) -> Define:
     """As `toy`; the table holds nothing else."""
-    for name in list(sources.SOURCES):
+    for name in reversed(list(sources.SOURCES)):  # undone from the last on, in the order of the table
         monkeypatch.delitem(sources.SOURCES, name)
     return toy
 
