@@ -40,7 +40,9 @@ def test_evidence_against_is_the_one_sided_test() -> None:
         ((5.0, 5.1, 4.9), {"low": 0.5, "high": 1.5}, CONTRADICTED),
         ((1.0,), {"low": -1e9}, UNDECIDED),  # one replicate decides nothing
         ((-5.0,), {"low": 0}, UNDECIDED),
-        ((1.0, 1.0), {"low": 0}, REPRODUCED),  # no spread at all
+        ((1.0, 1.0), {"low": 0}, UNDECIDED),  # equal replicates do not show their spread
+        ((0.1, 0.1, 0.1), {"low": 0}, UNDECIDED),  # whose mean is not 0.1 in floating point
+        ((-1.0, -1.0), {"low": 0}, UNDECIDED),
         ((1.0, math.nan, 1.0), {"low": 0}, CONTRADICTED),
         ((math.inf,), {"low": 0}, CONTRADICTED),
     ],

@@ -147,9 +147,9 @@ def _detail(finding: Finding, effect: Effect, counts: Mapping[str, int]) -> str:
         must = " and ".join(f"{word} {number(limit)}" for word, limit in limits if math.isfinite(limit))
         text = f"{effect.name} is {number(effect.mean)}, must be {must}"
         if effect.standard_error:
-            low, high = effect.interval()
-            many = len(effect.values) > 1 or effect.error is not None
-            text += f"; 95 % interval {number(low)} to {number(high)}" if many else "; one replicate"
+            low, high = map(number, effect.interval())
+            unknown = "one replicate" if len(effect.values) == 1 else "its replicates are equal"
+            text += "; " + (unknown if math.isinf(effect.standard_error) else f"95 % interval {low} to {high}")
     groups = sum(counts.values())
     several = ", ".join(f"{count} {word}" for word, count in counts.items() if count)
     return f"{where}{text}" + (f" (of {groups} groups: {several})" if groups > 1 else "")

@@ -27,7 +27,8 @@ class Effect:
     """A quantity that must lie from `low` to `high`, by its replicates `[R]`.
 
     `error` is the standard error of the mean where the table states it; 0 says that chance has no part in it.
-    One replicate without it says nothing about others. `strict`: the lower limit itself is outside.
+    Without it one replicate says nothing about others, and neither do several that are equal, whose spread is
+    too small to be seen, not absent. `strict`: the lower limit itself is outside.
     """
 
     name: str
@@ -49,15 +50,17 @@ class Effect:
 
     @property
     def spread(self) -> float | None:
-        """Standard deviation over replicates, None for a single one."""
-        return float(self.values.std(ddof=1)) if len(self.values) > 1 else None
+        """Standard deviation over replicates, exactly 0 if they are equal; None for a single one."""
+        if len(self.values) == 1:
+            return None
+        return float(self.values.std(ddof=1)) if np.ptp(self.values) else 0.0
 
     @property
     def standard_error(self) -> float:
-        """Of the mean; infinite for one replicate of unknown error."""
+        """Of the mean; infinite where the replicates do not tell it."""
         if self.error is not None:
             return self.error
-        return math.inf if self.spread is None else self.spread / math.sqrt(len(self.values))
+        return self.spread / math.sqrt(len(self.values)) if self.spread else math.inf
 
     @property
     def freedom(self) -> float:
