@@ -171,6 +171,17 @@ def test_what_is_not_finite_never_holds(kind: str, poison: float, place: int) ->
     assert not run(check | {"per": "p"}, both).holds
 
 
+@pytest.mark.parametrize("kind", ["ordering", "ratio"])
+def test_levels_that_are_not_compared_do_not_matter(kind: str) -> None:
+    check, good, bad = EXAMPLES[kind]
+    for rows, holds in ((good, True), (bad, False)):
+        frame = pd.DataFrame(rows).assign(m=lambda frame: frame["m"].astype(float))
+        others = pd.DataFrame({"method": ["e", "f"], "m": [np.nan, np.inf]})
+        found = run(check, pd.concat([frame, others], ignore_index=True))
+        assert found.holds == holds
+        assert np.isfinite(found.effect.margin)
+
+
 @pytest.mark.parametrize("limit", [np.nan, np.inf])
 def test_a_limit_that_is_not_finite_bounds_nothing(limit: float) -> None:
     assert not run(BOUND | {"upper": "log_p"}, {"m": [-3.0], "log_p": [limit]}).holds

@@ -42,7 +42,7 @@ class Reference:
 
 @dataclass(frozen=True)
 class Group:
-    """Rows in which a check must hold, how they tell what chance may do, and the published value."""
+    """The rows that a check compares, how they tell what chance may do, and the published value."""
 
     rows: pd.DataFrame
     claim: Claim
@@ -72,7 +72,7 @@ class Group:
 
     def grid(self, metric: str, column: str, levels: Sequence[Level]) -> np.ndarray:
         """The metric as an array [levels of spread, levels of a column]; every cell has exactly one row."""
-        rows = self.rows[self.rows[column].isin(list(levels))]
+        rows = self.rows
         position = rows[column].map({level: j for j, level in enumerate(levels)}).to_numpy(int)
         for j, level in enumerate(levels):
             if j not in position:
@@ -113,6 +113,8 @@ def find(rows: pd.DataFrame, claim: Claim, tolerance: float, reference: Referenc
             continue
         missing.pop(cell, None)
         published = reference.values[cell]
+        for column, levels in check.levels().items():
+            group = group[group[column].isin(levels)]
         try:
             found = KINDS[type(check)](Group(group, claim, tolerance, published), check)
         except UserError as error:

@@ -149,7 +149,9 @@ def _detail(finding: Finding, effect: Effect, counts: Mapping[str, int]) -> str:
         if effect.standard_error:
             low, high = map(number, effect.interval())
             unknown = "one replicate" if len(effect.values) == 1 else "its replicates are equal"
-            text += "; " + (unknown if math.isinf(effect.standard_error) else f"95 % interval {low} to {high}")
+            text += "; " + (
+                unknown if math.isinf(effect.standard_error) else f"95 % interval {low} to {high}"
+            )
     groups = sum(counts.values())
     several = ", ".join(f"{count} {word}" for word, count in counts.items() if count)
     return f"{where}{text}" + (f" (of {groups} groups: {several})" if groups > 1 else "")

@@ -32,6 +32,10 @@ class Check(Section):
         """The columns, other than `per`, that distinguish the compared cells."""
         return tuple(getattr(self, name) for name in ("column", "along") if hasattr(self, name))
 
+    def levels(self) -> dict[str, tuple[Level, ...]]:
+        """The values of columns that name the compared cells; a check without them compares all rows."""
+        return {}
+
     def numbers(self) -> tuple[str, ...]:
         """The columns that are compared or followed, limits among them."""
         named = [getattr(self, name, None) for name in ("metric", "along", "lower", "upper")]
@@ -44,6 +48,9 @@ class Ordering(Check):
     kind: Literal["ordering"]
     column: Text
     order: Annotated[tuple[Level, ...], Field(min_length=2)]
+
+    def levels(self) -> dict[str, tuple[Level, ...]]:
+        return {self.column: self.order}
 
 
 class Value(Check):
@@ -62,6 +69,9 @@ class Ratio(Check):
     denominator: Level
     low: float | None = None
     high: float | None = None
+
+    def levels(self) -> dict[str, tuple[Level, ...]]:
+        return {self.column: (self.numerator, self.denominator)}
 
 
 class Monotone(Check):
