@@ -73,6 +73,13 @@ def test_contradictions_are_corrected_as_holm_says() -> None:
     assert [word == CONTRADICTED for word in verdicts(effects)] == [value < LEVEL for value in adjusted]
 
 
+def test_effects_that_decide_nothing_are_not_counted_by_holm() -> None:
+    outside = effect(-stats.norm.isf(0.02), low=0, error=1.0)  # between LEVEL / 2 and LEVEL
+    void = Effect("m", np.array([-9.0]), low=0, error=0.0, caveat="not converged")
+    assert verdicts([outside, void]) == [CONTRADICTED, UNDECIDED]
+    assert verdicts([outside, effect(9.0, low=0, error=1.0)]) == [UNDECIDED, REPRODUCED]
+
+
 def test_true_statements_about_many_groups_are_seldom_contradicted() -> None:
     random, times = np.random.default_rng(0), 400
     contradicted = 0

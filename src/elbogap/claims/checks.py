@@ -52,7 +52,9 @@ class Group:
     def effect(self, name: str, values: np.ndarray, error: float | None, **limits: Any) -> Effect:
         """An effect by its replicates `[R]`: NaN if any number of the group is not finite."""
         finite = np.isfinite(self.rows[list(self.claim.check.numbers())].to_numpy(float)).all()
-        return Effect(name, values if finite else np.full(1, np.nan), error=error, **limits)
+        condition = self.claim.provided
+        caveat = f"not {condition}" if condition and not self.rows[condition].all() else ""
+        return Effect(name, values if finite else np.full(1, np.nan), error=error, caveat=caveat, **limits)
 
     def errors(self, rows: pd.DataFrame) -> list[float | None]:
         """The standard error of each row: 0 for exact numbers, None where replicates have to tell."""
@@ -98,14 +100,19 @@ def find(rows: pd.DataFrame, claim: Claim, tolerance: float, reference: Referenc
 
     Raises:
         UserError: a column, a level, a cell or the row of a published value is missing, a column that is
-            compared is not of numbers, a cell has several rows, or a trend has fewer than two points.
+            compared is not of numbers or a condition not of truth values, a cell has several rows, or a
+            trend has fewer than two points.
     """
     check, columns = claim.check, (*reference.by, *claim.check.per)
-    needed = (*claim.numbers(), *check.keys(), *columns, *claim.replicates)
+    condition = () if claim.provided is None else (claim.provided,)
+    needed = (*claim.numbers(), *check.keys(), *columns, *claim.replicates, *condition)
     require_columns(rows, needed, after=" in the table")
     for column in claim.numbers():
         if not pd.api.types.is_numeric_dtype(rows[column]):
             raise UserError(f"column '{column}' is not of numbers")
+    for column in condition:
+        if not pd.api.types.is_bool_dtype(rows[column]):
+            raise UserError(f"column '{column}' is not of truth values")
     findings, missing = [], dict(reference.values)
     for key, group in rows.groupby(list(columns), sort=False, dropna=False) if columns else [((), rows)]:
         cell, name = key[: len(reference.by)], _name(columns, key)

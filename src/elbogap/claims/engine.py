@@ -39,7 +39,7 @@ TYPES = dict.fromkeys(COLUMNS, str) | dict.fromkeys(NUMBERS, float)
 
 EFFECTS = [
     "id", "group", "effect", "value", "ci_low", "ci_high", "at_least", "at_most", "replicates", "spread",
-    "verdict", "needed",
+    "verdict", "needed", "caveat",
 ]  # fmt: skip
 """Of the table of effects, `results/<scale>/claims_effects.csv`: what decides each group of each claim."""
 
@@ -134,6 +134,7 @@ def _effect(finding: Finding, effect: Effect) -> dict[str, Any]:
         "replicates": len(effect.values),
         "spread": effect.spread,
         "needed": effect.replicates_needed(),
+        "caveat": effect.caveat,
     }
 
 
@@ -149,9 +150,9 @@ def _detail(finding: Finding, effect: Effect, counts: Mapping[str, int]) -> str:
         if effect.standard_error:
             low, high = map(number, effect.interval())
             unknown = "one replicate" if len(effect.values) == 1 else "its replicates are equal"
-            text += "; " + (
-                unknown if math.isinf(effect.standard_error) else f"95 % interval {low} to {high}"
-            )
+            known = math.isfinite(effect.standard_error)
+            text += f"; 95 % interval {low} to {high}" if known else f"; {unknown}"
+    text += f"; {effect.caveat}" if effect.caveat else ""
     groups = sum(counts.values())
     several = ", ".join(f"{count} {word}" for word, count in counts.items() if count)
     return f"{where}{text}" + (f" (of {groups} groups: {several})" if groups > 1 else "")

@@ -28,7 +28,8 @@ class Effect:
 
     `error` is the standard error of the mean where the table states it; 0 says that chance has no part in it.
     Without it one replicate says nothing about others, and neither do several that are equal, whose spread is
-    too small to be seen, not absent. `strict`: the lower limit itself is outside.
+    too small to be seen, not absent. `strict`: the lower limit itself is outside. `caveat`: why it decides
+    nothing, whatever its values.
     """
 
     name: str
@@ -37,6 +38,7 @@ class Effect:
     high: float = math.inf
     error: float | None = None
     strict: bool = False
+    caveat: str = ""
 
     @property
     def mean(self) -> float:
@@ -99,12 +101,12 @@ class Effect:
 
 def verdicts(effects: Sequence[Effect]) -> list[str]:
     """Whether each of a claim's effects holds, is contradicted (Holm 1979) or neither."""
-    against = np.array([effect.evidence_against() for effect in effects])
-    order = against.argsort(kind="stable")
-    adjusted = np.maximum.accumulate(against[order] * np.arange(len(against), 0, -1))
+    against = np.array([1.0 if effect.caveat else effect.evidence_against() for effect in effects])
+    order, tested = against.argsort(kind="stable"), sum(not effect.caveat for effect in effects)
+    adjusted = np.maximum.accumulate(against[order] * np.maximum(tested - np.arange(len(against)), 1))
     contradicted = np.zeros(len(against), bool)
     contradicted[order] = adjusted < LEVEL
     return [
-        CONTRADICTED if outside else REPRODUCED if effect.holds() else UNDECIDED
+        CONTRADICTED if outside else REPRODUCED if effect.holds() and not effect.caveat else UNDECIDED
         for effect, outside in zip(effects, contradicted, strict=True)
     ]

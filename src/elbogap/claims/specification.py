@@ -34,6 +34,11 @@ class Check(Section):
 
     def levels(self) -> dict[str, tuple[Level, ...]]:
         """The values of columns that name the compared cells; a check without them compares all rows."""
+        match self:
+            case Ordering(column=column, order=order):
+                return {column: order}
+            case Ratio(column=column, numerator=numerator, denominator=denominator):
+                return {column: (numerator, denominator)}
         return {}
 
     def numbers(self) -> tuple[str, ...]:
@@ -48,9 +53,6 @@ class Ordering(Check):
     kind: Literal["ordering"]
     column: Text
     order: Annotated[tuple[Level, ...], Field(min_length=2)]
-
-    def levels(self) -> dict[str, tuple[Level, ...]]:
-        return {self.column: self.order}
 
 
 class Value(Check):
@@ -69,9 +71,6 @@ class Ratio(Check):
     denominator: Level
     low: float | None = None
     high: float | None = None
-
-    def levels(self) -> dict[str, tuple[Level, ...]]:
-        return {self.column: (self.numerator, self.denominator)}
 
 
 class Monotone(Check):
@@ -163,8 +162,9 @@ class Claim(Section):
 
     `replicates` are the columns that number independent repetitions; `standard_error` is a column that holds
     the metric's; `exact` numbers have no chance in them but what the tolerance allows for. Without any of
-    these a table holds one outcome of a random experiment, which decides nothing. `least_fraction` is that of
-    the groups in which it must hold, less than 1 for words such as "almost all".
+    these a table holds one outcome of a random experiment, which decides nothing. `provided` is a column of
+    truth values, such as whether training converged: a group with a false one decides nothing.
+    `least_fraction` is that of the groups in which it must hold, less than 1 for words such as "almost all".
     """
 
     id: Annotated[str, StringConstraints(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$")]
@@ -178,6 +178,7 @@ class Claim(Section):
     replicates: Columns = ()
     standard_error: Text | None = None
     exact: bool = False
+    provided: Text | None = None
     least_fraction: Annotated[float, Field(gt=0, le=1)] = 1.0
     published: Published | None = None
     scales: Scales
