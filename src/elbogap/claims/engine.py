@@ -46,13 +46,17 @@ EFFECTS = [
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a claim: its verdict, the effects by group, and the finding that decided."""
+    """What became of a claim: its verdict, the effects by group, and the finding that decided.
+
+    `needed` is the number of replicates that would decide it, NaN if unknown.
+    """
 
     verdict: str
     detail: str
     effects: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=EFFECTS[1:]))
     deciding: Finding | None = None
     counts: Mapping[str, int] = field(default_factory=dict)  # groups by verdict
+    needed: float = math.nan
 
 
 def assess_all(
@@ -107,6 +111,8 @@ def judged(findings: Sequence[Finding], least_fraction: float = 1.0) -> Outcome:
     pairs = [(finding, effect) for finding in findings for effect in finding.effects]
     effects = pd.DataFrame([_effect(finding, effect) for finding, effect in pairs])
     effects["verdict"] = intervals.verdicts([effect for _, effect in pairs])
+    tested = sum(not effect.caveat for _, effect in pairs)
+    effects["needed"] = [effect.replicates_needed(tested) for _, effect in pairs]
     severity = effects["verdict"].map(list(WORST_FIRST).index)
     by_group = severity.groupby(effects["group"], sort=False).min().map(dict(enumerate(WORST_FIRST)))
     counts = {word: int((by_group == word).sum()) for word in WORST_FIRST}
@@ -116,9 +122,30 @@ def judged(findings: Sequence[Finding], least_fraction: float = 1.0) -> Outcome:
     else:
         verdict = REPRODUCED if counts[REPRODUCED] >= enough else UNDECIDED
     margins = np.nan_to_num([effect.margin for _, effect in pairs], nan=-math.inf)
+    needed = _needed(effects, margins >= 0, enough) if verdict == UNDECIDED else math.nan
     finding, effect = pairs[np.lexsort((margins, severity))[0]]
     deciding = replace(finding, effects=(effect,))
-    return Outcome(verdict, _detail(finding, effect, counts), effects, deciding, counts)
+    return Outcome(verdict, _detail(finding, effect, counts), effects, deciding, counts, needed)
+
+
+def _needed(effects: pd.DataFrame, within: np.ndarray, enough: int) -> float:
+    """How many replicates would decide a claim if all means and spreads stay as they are; NaN if unknown.
+
+    If the means of `enough` groups are within their limits, so many groups must come to hold, with each of
+    their undecided effects (which have `POWER` each, not together). Else it looks contradicted, and as many
+    groups as that takes must come to be, with one of their effects.
+    """
+    more = effects["needed"].where(effects["verdict"] == UNDECIDED, 0.0)
+    holding, failing = [], []
+    for _, rows in effects.assign(more=more, within=within).groupby("group"):
+        if rows["within"].all():
+            holding.append(rows["more"].max(skipna=False))
+        else:
+            failing.append(rows.loc[~rows["within"], "more"].min())
+    few = len(holding) < enough
+    return float(
+        np.sort(failing)[len(holding) + len(failing) - enough] if few else np.sort(holding)[enough - 1]
+    )
 
 
 def _effect(finding: Finding, effect: Effect) -> dict[str, Any]:
@@ -133,7 +160,6 @@ def _effect(finding: Finding, effect: Effect) -> dict[str, Any]:
         "at_most": effect.high,
         "replicates": len(effect.values),
         "spread": effect.spread,
-        "needed": effect.replicates_needed(),
         "caveat": effect.caveat,
     }
 
@@ -175,12 +201,9 @@ def _row(claim: Claim, asked: AtScale, outcome: Outcome) -> dict[str, Any]:
         "measured": finding.measured if finding else "",
     }
     if finding:
-        shown = _effect(finding, finding.effects[0])
-        row |= {
-            "effect": shown["value"],
-            **{name: shown[name] for name in ("ci_low", "ci_high", "replicates")},
-        }
-        row["needed"] = shown["needed"] if outcome.verdict == UNDECIDED else None
+        (effect,), row["needed"] = finding.effects, outcome.needed
+        row["ci_low"], row["ci_high"] = effect.interval()
+        row |= {"effect": effect.mean, "replicates": len(effect.values)}
         words = {"holding": REPRODUCED, "contradicted": CONTRADICTED, "undecided": UNDECIDED}
         row |= {column: outcome.counts[word] for column, word in words.items()}
     return row

@@ -89,12 +89,18 @@ class Effect:
             return float(self.margin >= 0 and not (self.strict and self.margin == 0))
         return float(stats.t.cdf(self.margin / self.standard_error, self.freedom))
 
-    def replicates_needed(self) -> float:
-        """How many decide with probability `POWER` if mean and spread stay as they are; NaN if unknown."""
-        if self.error is not None or not self.spread or not math.isfinite(self.margin):
+    def replicates_needed(self, effects: int = 1) -> float:
+        """How many decide with probability `POWER` if mean and spread stay as they are; NaN if unknown.
+
+        Within two limits either test may miss with probability (1 - `POWER`) / 2. Outside, the evidence must
+        pass Bonferroni's level for the number of a claim's `effects`, the hardest step of Holm's.
+        """
+        if self.error is not None or self.caveat or not self.spread or not math.isfinite(self.margin):
             return math.nan
-        n = np.arange(2, MOST + 1)
-        reach = (stats.t.isf(LEVEL, n - 1) + stats.t.isf(1 - POWER, n - 1)) / np.sqrt(n)
+        n, outside = np.arange(2, MOST + 1), self.margin < 0
+        level = LEVEL / effects if outside else LEVEL
+        miss = (1 - POWER) / (1 if outside or math.isinf(self.high - self.low) else 2)
+        reach = (stats.t.isf(level, n - 1) + stats.t.isf(miss, n - 1)) / np.sqrt(n)
         enough = reach * self.spread <= abs(self.margin)
         return float(n[enough.argmax()]) if enough.any() else math.inf
 
