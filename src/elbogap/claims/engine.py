@@ -23,6 +23,7 @@ from elbogap.claims.specification import AtScale, Claim, PublishedFile, Publishe
 from elbogap.errors import UserError
 
 NOT_ASSESSED = "not assessed"
+REMEDY = "run the claims command again, or restore it if it is a recorded one"
 WORST_FIRST = (CONTRADICTED, UNDECIDED, REPRODUCED)
 VERDICTS = (REPRODUCED, CONTRADICTED, UNDECIDED, NOT_ASSESSED)
 
@@ -42,6 +43,9 @@ EFFECTS = [
     "verdict", "needed", "caveat",
 ]  # fmt: skip
 """Of the table of effects, `results/<scale>/claims_effects.csv`: what decides each group of each claim."""
+EFFECT_TYPES = dict.fromkeys(EFFECTS, float) | dict.fromkeys(
+    ("id", "group", "effect", "verdict", "caveat"), str
+)
 
 
 @dataclass(frozen=True)
@@ -82,7 +86,8 @@ def assess_all(
         verdicts.append({"document": document, "scale": scale, **_row(claim, asked, outcome)})
         if len(outcome.effects):
             effects.append(outcome.effects.assign(id=claim.id)[EFFECTS])
-    return pd.DataFrame(verdicts, columns=COLUMNS).astype(TYPES), pd.concat(effects, ignore_index=True)
+    found = pd.concat(effects, ignore_index=True).astype(EFFECT_TYPES)
+    return pd.DataFrame(verdicts, columns=COLUMNS).astype(TYPES), found
 
 
 def _decide(
@@ -99,11 +104,10 @@ def _decide(
             raise
         return Outcome(NOT_ASSESSED, str(error))  # a scale of the user's own may lack what the claim is about
     outcome = judged(findings, claim.least_fraction)
-    if asked.tolerance is None:
-        return replace(outcome, verdict=NOT_ASSESSED, detail="claims ask nothing of this scale")
-    if tables.rests_on_stand_in(rows):
-        return replace(outcome, verdict=NOT_ASSESSED, detail="rests on stand-in data")
-    return outcome
+    if asked.tolerance is not None and not tables.rests_on_stand_in(rows):
+        return outcome
+    why = "claims ask nothing of this scale" if asked.tolerance is None else "rests on stand-in data"
+    return Outcome(NOT_ASSESSED, why, outcome.effects.assign(verdict="", needed=math.nan), outcome.deciding)
 
 
 def judged(findings: Sequence[Finding], least_fraction: float = 1.0) -> Outcome:
@@ -205,7 +209,7 @@ def _row(claim: Claim, asked: AtScale, outcome: Outcome) -> dict[str, Any]:
         row["ci_low"], row["ci_high"] = effect.interval()
         row |= {"effect": effect.mean, "replicates": len(effect.values)}
         words = {"holding": REPRODUCED, "contradicted": CONTRADICTED, "undecided": UNDECIDED}
-        row |= {column: outcome.counts[word] for column, word in words.items()}
+        row |= {column: outcome.counts.get(word) for column, word in words.items()}
     return row
 
 
@@ -264,16 +268,28 @@ def failures(verdicts: pd.DataFrame) -> list[str]:
 
 
 def read_verdicts(path: Path) -> pd.DataFrame:
-    """The table that :func:`assess_all` made, empty text as text; a UserError if it is another one."""
-    remedy = "run the claims command again, or restore it if it is a recorded one"
-    try:
-        rows = pd.read_csv(path, dtype=str, keep_default_na=False)
-        if list(rows.columns) != COLUMNS or rows.empty:
-            raise UserError(f"{path}: is not a table of verdicts; {remedy}")
-        rows = rows.replace(dict.fromkeys(NUMBERS, ""), "nan").astype(TYPES)
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path}: cannot be read as a table of verdicts ({error}); {remedy}") from error
+    """The table of verdicts that :func:`assess_all` made; a UserError if it is another one."""
+    rows = _read(path, "verdicts", TYPES)
+    if rows.empty:
+        raise UserError(f"{path}: is not a table of verdicts; {REMEDY}")
     for column, known in (("verdict", VERDICTS), ("status", get_args(Status))):
         for word in sorted(set(rows[column]) - set(known)):
-            raise UserError(f"{path}: unknown {column} '{word}' (known: {', '.join(known)}); {remedy}")
+            raise UserError(f"{path}: unknown {column} '{word}' (known: {', '.join(known)}); {REMEDY}")
     return rows
+
+
+def read_effects(path: Path) -> pd.DataFrame:
+    """The table of effects that :func:`assess_all` made; a UserError if it is another one."""
+    return _read(path, "effects", EFFECT_TYPES)
+
+
+def _read(path: Path, of: str, types: Mapping[str, type]) -> pd.DataFrame:
+    """A table with these columns and no others, empty text as text."""
+    try:
+        rows = pd.read_csv(path, dtype=str, keep_default_na=False)
+        if list(rows.columns) != list(types):
+            raise UserError(f"{path}: is not a table of {of}; {REMEDY}")
+        numbers = [name for name, kind in types.items() if kind is float]
+        return rows.replace(dict.fromkeys(numbers, ""), "nan").astype(types)
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path}: cannot be read as a table of {of} ({error}); {REMEDY}") from error
