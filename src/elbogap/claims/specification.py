@@ -150,10 +150,11 @@ class AtScale(Section):
 
 
 class Scales(Section):
-    """What each scale asks of a claim; none may be left out."""
+    """What each scale asks of a claim; `workstation` asks what `paper` does where it is left out."""
 
     smoke: AtScale
     laptop: AtScale
+    workstation: AtScale | None = None
     paper: AtScale
 
 
@@ -200,7 +201,7 @@ class Claim(Section):
                 )
         if self.standard_error and (self.exact or self.replicates):
             raise ValueError("'standard_error' stands for 'replicates'; exact numbers have none")
-        if self.nature == "finding" and "require" in [asked.status for _, asked in self.scales]:
+        if self.nature == "finding" and "require" in [self.at(scale).status for scale, _ in self.scales]:
             raise ValueError("a finding cannot be required, only reported: it may come out either way")
         return self
 
@@ -210,8 +211,9 @@ class Claim(Section):
 
     def at(self, scale: str) -> AtScale:
         """What a scale asks of this claim; one of the user's own asks for a report without a tolerance."""
-        known = scale in Scales.model_fields
-        return getattr(self.scales, scale) if known else AtScale.model_construct(status="report")
+        if scale not in Scales.model_fields:
+            return AtScale.model_construct(status="report")
+        return getattr(self.scales, scale) or self.scales.paper
 
     def criterion(self, tolerance: float | None) -> str:
         """The check in words; where the scale gives no tolerance, they leave it out."""

@@ -21,7 +21,7 @@ from elbogap.report import catalogue, costs
 from elbogap.report.gather import claims
 from elbogap.report.numbers import DASH, duration, memory, number
 
-SCALES = ("smoke", "laptop", "paper")
+SCALES = ("smoke", "laptop", "workstation", "paper")
 RECORDED = "laptop"  # the scale whose run the pages show
 PAPER = "paper"
 NOTHING = f"No run at scale {RECORDED} is recorded yet."
@@ -114,6 +114,11 @@ def _paper(places: Places) -> Iterable[str]:
     targets = _table(["document", "recorded", "not recorded"], rows)
     verdicts = _verdicts(places, PAPER, decided=True)
     return [*targets, "", *verdicts] if verdicts else targets
+
+
+def _workstation(places: Places) -> Iterable[str]:
+    """The claims that the recorded run at scale workstation decides."""
+    return _verdicts(places, "workstation", decided=True) or ["No run at scale workstation is recorded yet."]
 
 
 def _paces(places: Places) -> Iterable[str]:
@@ -209,5 +214,7 @@ def _table(header: Iterable[str], rows: Iterable[Iterable[str]], right: Iterable
 
 PARTS: dict[str, Callable[[Places], Iterable[str]]] = {
     part.__name__.removeprefix("_"): part
-    for part in (_gallery, _targets, _claims, _paper, _paces, _libraries, _faults, _sources, _licences)
-}
+    for part in (
+        _gallery, _targets, _claims, _workstation, _paper, _paces, _libraries, _faults, _sources, _licences
+    )
+}  # fmt: skip
