@@ -61,7 +61,7 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame]:
         "tab04": pd.concat([large, beside]).sort_values(["dataset", "k", "encoder"], ignore_index=True),
         "tab07": _ranges(standard),
         "curves": several,
-        "gradient_samples": _overfitting(several),
+        "gradient_samples": overfitting(several),
     }
 
 
@@ -138,17 +138,22 @@ def _ranges(standard: pd.DataFrame) -> pd.DataFrame:
     return searched.merge(chosen)
 
 
-def _gradient_samples(curves: pd.DataFrame) -> pd.DataFrame:
-    """Training curves, averaged over seeds, of the methods and strengths that have a curve with m > 1."""
+def of_several_samples(curves: pd.DataFrame) -> pd.DataFrame:
+    """Training curves of the methods and strengths that have one with m > 1."""
     elbo = curves[(curves["k"] == 1) & (curves["encoder"] == "standard")]
-    several = elbo.loc[elbo["m"] > 1, ["dataset", *METHOD, "strength"]].drop_duplicates()
-    groups = elbo.merge(several).groupby([*DATA, *METHOD, "strength", "m", "step", "passes"], as_index=False)
+    return elbo.merge(elbo.loc[elbo["m"] > 1, ["dataset", *METHOD, "strength"]].drop_duplicates())
+
+
+def _gradient_samples(curves: pd.DataFrame) -> pd.DataFrame:
+    """The same curves, averaged over seeds."""
+    key = [*DATA, *METHOD, "strength", "m", "step", "passes"]
+    groups = of_several_samples(curves).groupby(key, as_index=False)
     return groups[["train_bound", "valid_bound", "test_bound"]].mean()
 
 
-def _overfitting(curves: pd.DataFrame) -> pd.DataFrame:
+def overfitting(curves: pd.DataFrame, *keys: str) -> pd.DataFrame:
     """How far the test bound falls from its largest value to the end of training; curves end with that."""
-    found = curves.groupby([*DATA, *METHOD, "strength", "m"], as_index=False).agg(
+    found = curves.groupby([*DATA, *METHOD, "strength", "m", *keys], as_index=False).agg(
         steps=("step", "max"),
         largest=("test_bound", "max"),
         last=("test_bound", lambda bound: bound.iloc[-1]),
