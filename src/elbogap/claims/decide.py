@@ -134,15 +134,11 @@ def verify(places: Places, say: Callable[[str, pd.DataFrame], object]) -> list[s
         counts = [f"{count} {verdict}" for verdict, count in now["verdict"].value_counts().items()]
         say(f"{scale}: {len(now)} claims, {', '.join(counts)}", now)
         problems += engine.failures(now)
-        for tables_of in ((now, then), (_numbered(effects), _numbered(effects_then))):
-            problems += [f"{scale}: {line}" for line in _differences(*tables_of)]
+        for table in (effects, effects_then):  # two of a claim may have one name, for either limit
+            table["id"] += ", effect " + (table.groupby("id").cumcount() + 1).astype(str)
+        lines = (*_differences(now, then), *_differences(effects, effects_then))
+        problems += [f"{scale}: {line}" for line in lines]
     return problems
-
-
-def _numbered(effects: pd.DataFrame) -> pd.DataFrame:
-    """The effects with an id for each: several of a claim may have one name, one for each of its limits."""
-    number = effects.groupby("id").cumcount() + 1
-    return effects.assign(id=effects["id"] + ", effect " + number.astype(str))
 
 
 def _differences(now: pd.DataFrame, then: pd.DataFrame) -> Iterator[str]:

@@ -43,9 +43,8 @@ EFFECTS = [
     "verdict", "needed", "caveat",
 ]  # fmt: skip
 """Of the table of effects, `results/<scale>/claims_effects.csv`: what decides each group of each claim."""
-EFFECT_TYPES = dict.fromkeys(EFFECTS, float) | dict.fromkeys(
-    ("id", "group", "effect", "verdict", "caveat"), str
-)
+TEXTS = ("id", "group", "effect", "verdict", "caveat")
+EFFECT_TYPES = dict.fromkeys(EFFECTS, float) | dict.fromkeys(TEXTS, str)
 
 
 @dataclass(frozen=True)
@@ -113,10 +112,16 @@ def _decide(
 def judged(findings: Sequence[Finding], least_fraction: float = 1.0) -> Outcome:
     """The verdict of a claim on what was found in its groups, of which that fraction must hold."""
     pairs = [(finding, effect) for finding in findings for effect in finding.effects]
-    effects = pd.DataFrame([_effect(finding, effect) for finding, effect in pairs])
-    effects["verdict"] = intervals.verdicts([effect for _, effect in pairs])
-    tested = sum(not effect.caveat for _, effect in pairs)
-    effects["needed"] = [effect.replicates_needed(tested) for _, effect in pairs]
+    all_effects = [effect for _, effect in pairs]
+    tested = sum(not effect.caveat for effect in all_effects)
+    rows = [
+        (
+            *(finding.group, one.name, one.mean, *one.interval(), one.low, one.high, len(one.values)),
+            *(one.spread, verdict, one.replicates_needed(tested), one.caveat),
+        )
+        for (finding, one), verdict in zip(pairs, intervals.verdicts(all_effects), strict=True)
+    ]
+    effects = pd.DataFrame(rows, columns=EFFECTS[1:])
     severity = effects["verdict"].map(list(WORST_FIRST).index)
     by_group = severity.groupby(effects["group"], sort=False).min().map(dict(enumerate(WORST_FIRST)))
     counts = {word: int((by_group == word).sum()) for word in WORST_FIRST}
@@ -125,7 +130,7 @@ def judged(findings: Sequence[Finding], least_fraction: float = 1.0) -> Outcome:
         verdict = CONTRADICTED
     else:
         verdict = REPRODUCED if counts[REPRODUCED] >= enough else UNDECIDED
-    margins = np.nan_to_num([effect.margin for _, effect in pairs], nan=-math.inf)
+    margins = np.nan_to_num([effect.margin for effect in all_effects], nan=-math.inf)
     needed = _needed(effects, margins >= 0, enough) if verdict == UNDECIDED else math.nan
     finding, effect = pairs[np.lexsort((margins, severity))[0]]
     deciding = replace(finding, effects=(effect,))
@@ -140,32 +145,11 @@ def _needed(effects: pd.DataFrame, within: np.ndarray, enough: int) -> float:
     groups as that takes must come to be, with one of their effects.
     """
     more = effects["needed"].where(effects["verdict"] == UNDECIDED, 0.0)
-    holding, failing = [], []
-    for _, rows in effects.assign(more=more, within=within).groupby("group"):
-        if rows["within"].all():
-            holding.append(rows["more"].max(skipna=False))
-        else:
-            failing.append(rows.loc[~rows["within"], "more"].min())
-    few = len(holding) < enough
-    return float(
-        np.sort(failing)[len(holding) + len(failing) - enough] if few else np.sort(holding)[enough - 1]
-    )
-
-
-def _effect(finding: Finding, effect: Effect) -> dict[str, Any]:
-    low, high = effect.interval()
-    return {
-        "group": finding.group,
-        "effect": effect.name,
-        "value": effect.mean,
-        "ci_low": low,
-        "ci_high": high,
-        "at_least": effect.low,
-        "at_most": effect.high,
-        "replicates": len(effect.values),
-        "spread": effect.spread,
-        "caveat": effect.caveat,
-    }
+    groups = [(more[own.index], within[own.index]) for _, own in effects.groupby("group")]
+    to_hold = [own.max(skipna=False) for own, inside in groups if inside.all()]
+    to_fail = [own[~inside].min() for own, inside in groups if not inside.all()]
+    holds = len(to_hold) >= enough
+    return float(np.sort(to_hold)[enough - 1] if holds else np.sort(to_fail)[len(groups) - enough])
 
 
 def _detail(finding: Finding, effect: Effect, counts: Mapping[str, int]) -> str:
@@ -177,11 +161,10 @@ def _detail(finding: Finding, effect: Effect, counts: Mapping[str, int]) -> str:
         limits = [("more than" if effect.strict else "at least", effect.low), ("at most", effect.high)]
         must = " and ".join(f"{word} {number(limit)}" for word, limit in limits if math.isfinite(limit))
         text = f"{effect.name} is {number(effect.mean)}, must be {must}"
-        if effect.standard_error:
+        if error := effect.standard_error:
             low, high = map(number, effect.interval())
-            unknown = "one replicate" if len(effect.values) == 1 else "its replicates are equal"
-            known = math.isfinite(effect.standard_error)
-            text += f"; 95 % interval {low} to {high}" if known else f"; {unknown}"
+            unknown = "one replicate" if len(effect.values) == 1 else "equal replicates"
+            text += f"; 95 % interval {low} to {high}" if math.isfinite(error) else f"; {unknown}"
     text += f"; {effect.caveat}" if effect.caveat else ""
     groups = sum(counts.values())
     several = ", ".join(f"{count} {word}" for word, count in counts.items() if count)

@@ -32,14 +32,11 @@ class Check(Section):
         """The columns, other than `per`, that distinguish the compared cells."""
         return tuple(getattr(self, name) for name in ("column", "along") if hasattr(self, name))
 
-    def levels(self) -> dict[str, tuple[Level, ...]]:
-        """The values of columns that name the compared cells; a check without them compares all rows."""
-        match self:
-            case Ordering(column=column, order=order):
-                return {column: order}
-            case Ratio(column=column, numerator=numerator, denominator=denominator):
-                return {column: (numerator, denominator)}
-        return {}
+    def levels(self) -> tuple[Level, ...]:
+        """The levels of a column that are compared; none where all rows are."""
+        return getattr(self, "order", ()) or tuple(
+            getattr(self, name) for name in ("numerator", "denominator") if hasattr(self, name)
+        )
 
     def numbers(self) -> tuple[str, ...]:
         """The columns that are compared or followed, limits among them."""

@@ -25,6 +25,7 @@ SCALES = ("smoke", "laptop", "workstation", "paper")
 RECORDED = "laptop"  # the scale whose run the pages show
 PAPER = "paper"
 NOTHING = f"No run at scale {RECORDED} is recorded yet."
+WORKSTATION = "What the recorded run at scale workstation decides:"
 _PART = re.compile(r"(<!-- generated: (?P<name>[\w-]+) -->\n)(?P<body>.*?)(<!-- end -->)", re.DOTALL)
 _MARK = re.compile(r"<!-- generated: [\w-]+ -->")
 
@@ -78,8 +79,9 @@ def _cost(jobs: pd.DataFrame) -> str:
 
 
 def _claims(places: Places) -> Iterable[str]:
-    """All claims with the verdicts of the recorded run, failures included."""
-    return _verdicts(places, RECORDED) or [NOTHING]
+    """All claims with the verdicts of the recorded run, failures included; then those of a workstation."""
+    also = _verdicts(places, "workstation", decided=True)
+    return [*(_verdicts(places, RECORDED) or [NOTHING]), *(["", WORKSTATION, ""] if also else []), *also]
 
 
 def _verdicts(places: Places, scale: str, *, decided: bool = False) -> list[str]:
@@ -114,11 +116,6 @@ def _paper(places: Places) -> Iterable[str]:
     targets = _table(["document", "recorded", "not recorded"], rows)
     verdicts = _verdicts(places, PAPER, decided=True)
     return [*targets, "", *verdicts] if verdicts else targets
-
-
-def _workstation(places: Places) -> Iterable[str]:
-    """The claims that the recorded run at scale workstation decides."""
-    return _verdicts(places, "workstation", decided=True) or ["No run at scale workstation is recorded yet."]
 
 
 def _paces(places: Places) -> Iterable[str]:
@@ -214,7 +211,5 @@ def _table(header: Iterable[str], rows: Iterable[Iterable[str]], right: Iterable
 
 PARTS: dict[str, Callable[[Places], Iterable[str]]] = {
     part.__name__.removeprefix("_"): part
-    for part in (
-        _gallery, _targets, _claims, _workstation, _paper, _paces, _libraries, _faults, _sources, _licences
-    )
-}  # fmt: skip
+    for part in (_gallery, _targets, _claims, _paper, _paces, _libraries, _faults, _sources, _licences)
+}

@@ -3,7 +3,7 @@
 import pandas as pd
 
 from elbogap.config.base import Section as Settings
-from elbogap.papers.air.experiments.summary import CELL, METHOD, METRICS, of_several_samples, overfitting
+from elbogap.papers.air.experiments.summary import CELL, METHOD, METRICS, gradient_samples, overfitting
 from elbogap.papers.air.methods import PLAIN
 from elbogap.runtime import Run
 from elbogap.tables import read_table
@@ -29,4 +29,5 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame]:
     plain = models.loc[models["method"] == PLAIN, [*CELL, "seed", *COMPARED.values()]]
     beside = models[[*CELL, "seed"]].merge(plain, how="left")
     gains = {name: models[metric] - beside[metric] for name, metric in COMPARED.items()}
-    return {"seeds": models.assign(**gains), "falls": overfitting(of_several_samples(curves), "seed")}
+    falls = overfitting(gradient_samples(curves, "seed"), "seed")
+    return {"seeds": models.assign(**gains), "falls": falls}

@@ -53,7 +53,7 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame]:
     ordinary, large = (chosen[chosen["encoder"] == encoder] for encoder in ("standard", "large"))
     beside = ordinary.merge(large[["dataset", "k"]].drop_duplicates())
     curves = [read_table(path) for name, path in run.inputs.items() if name.startswith("curves_")]
-    several = _gradient_samples(pd.concat(curves))
+    several = gradient_samples(pd.concat(curves))
     return {
         "strengths": strengths,
         "shapes": pd.DataFrame(_shapes(standard)),
@@ -138,16 +138,12 @@ def _ranges(standard: pd.DataFrame) -> pd.DataFrame:
     return searched.merge(chosen)
 
 
-def of_several_samples(curves: pd.DataFrame) -> pd.DataFrame:
-    """Training curves of the methods and strengths that have one with m > 1."""
+def gradient_samples(curves: pd.DataFrame, *keys: str) -> pd.DataFrame:
+    """Training curves, averaged over seeds, of the methods and strengths that have a curve with m > 1."""
     elbo = curves[(curves["k"] == 1) & (curves["encoder"] == "standard")]
-    return elbo.merge(elbo.loc[elbo["m"] > 1, ["dataset", *METHOD, "strength"]].drop_duplicates())
-
-
-def _gradient_samples(curves: pd.DataFrame) -> pd.DataFrame:
-    """The same curves, averaged over seeds."""
-    key = [*DATA, *METHOD, "strength", "m", "step", "passes"]
-    groups = of_several_samples(curves).groupby(key, as_index=False)
+    several = elbo.loc[elbo["m"] > 1, ["dataset", *METHOD, "strength"]].drop_duplicates()
+    key = [*DATA, *METHOD, "strength", "m", *keys, "step", "passes"]
+    groups = elbo.merge(several).groupby(key, as_index=False)
     return groups[["train_bound", "valid_bound", "test_bound"]].mean()
 
 
