@@ -1,6 +1,7 @@
 """Each kind of check can hold and can fail, agrees with its definition, and never takes a gap for success."""
 
 import itertools
+import math
 import typing
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -169,6 +170,41 @@ def test_what_is_not_finite_never_holds(kind: str, poison: float, place: int) ->
         assert "not finite" in finding.detail
     both = pd.concat([pd.DataFrame(good).assign(p=0), frame.assign(p=1)], ignore_index=True)
     assert not run(check | {"per": "p"}, both).holds
+
+
+@pytest.mark.parametrize("value", [1.0, -1.0, math.nan])
+def test_a_group_without_what_the_claim_presupposes_decides_nothing(value: float) -> None:
+    """Neither for the claim nor against it, and the effects of other groups are judged without it."""
+    values = claim_values(check=BOUND | {"lower": 0, "per": "p"}, provided="converged")
+    rows = pd.DataFrame({"p": [0, 0, 1, 1], "seed": [0, 1, 0, 1], "m": [1.0, 2.0, value, value]})
+    rows["converged"] = [True, True, True, False]
+
+    def judge(rows: pd.DataFrame) -> engine.Outcome:
+        return engine.judged(checks.find(rows, Claim.model_validate(values), 0.0, Reference((), {(): None})))
+
+    outcome = judge(rows)
+    assert outcome.verdict == UNDECIDED
+    assert outcome.effects["verdict"].tolist() == [REPRODUCED, UNDECIDED]
+    assert outcome.effects["caveat"].tolist() == ["", "not converged"]
+    assert outcome.effects["value"].tolist() == pytest.approx([1.5, value], nan_ok=True)
+    assert "; not converged (of 2 groups: 1 undecided, 1 reproduced)" in outcome.detail
+    expected = REPRODUCED if value > 0 else CONTRADICTED
+    assert judge(rows.assign(converged=True)).verdict == expected
+    with pytest.raises(UserError, match="no column 'converged' in the table"):
+        judge(rows.drop(columns="converged"))
+    with pytest.raises(UserError, match="column 'converged' is not of truth values"):
+        judge(rows.assign(converged="yes"))
+
+
+@pytest.mark.parametrize("kind", ["ordering", "ratio"])
+def test_levels_that_are_not_compared_do_not_matter(kind: str) -> None:
+    check, good, bad = EXAMPLES[kind]
+    for rows, holds in ((good, True), (bad, False)):
+        frame = pd.DataFrame(rows).assign(m=lambda frame: frame["m"].astype(float))
+        others = pd.DataFrame({"method": ["e", "f"], "m": [np.nan, np.inf]})
+        found = run(check, pd.concat([frame, others], ignore_index=True))
+        assert found.holds == holds
+        assert np.isfinite(found.effect.margin)
 
 
 @pytest.mark.parametrize("limit", [np.nan, np.inf])

@@ -220,7 +220,9 @@ def test_verdicts_that_the_tables_do_not_bear_out_are_told(
         "smoke: toy-kl-falls: verdict is contradicted, but the record says: reproduced; "
         "measured is 1, 2, but the record says: 2, 1; effect is 1.0, but the record says: -1.0; "
     )
-    assert lines[2:] == ["smoke: toy-new: has no recorded verdict"]
+    assert lines[2] == "smoke: toy-new: is not in the record"
+    assert lines[3].startswith("smoke: toy-kl-falls, effect 1: value is 1.0, but the record says: -1.0; ")
+    assert lines[4:] == ["smoke: toy-new, effect 1: is not in the record"]
 
 
 def test_a_project_without_a_recorded_run_is_not_verified(

@@ -74,6 +74,10 @@ def test_a_selection_with_stand_in_data_is_not_assessed(folder: Any, values: Val
     row = only(folder, on_both)
     assert (row["verdict"], row["detail"]) == ("not assessed", "rests on stand-in data")
     assert row["measured"] == "2, 1"
+    assert np.isnan([row["holding"], row["contradicted"], row["undecided"], row["needed"]]).all()
+    effects = engine.assess_all(specification.load(folder.paper), "smoke", folder.results, folder.paper)[1]
+    assert effects["value"].tolist() == [-1.0, -1.0]
+    assert effects["verdict"].tolist() == ["", ""]
     on_real = only(folder, values(check=check, replicates=None, select={"problem": "a"}))
     assert on_real["verdict"] == ("reproduced" if direction == "decreasing" else "contradicted")
 
@@ -201,14 +205,19 @@ def test_a_required_claim_on_stand_in_data_is_no_failure(folder: Any, values: Va
 
 
 def test_verdicts_survive_being_written(folder: Any, values: Values, tmp_path: Path) -> None:
-    verdicts = assess(
-        folder,
+    folder.write_claims(
         values(note='a "note", with commas'),
         values(id="toy-number", check={"kind": "bound", "metric": "kl", "lower": 0.3}, replicates=None),
         values(id="toy-skipped", scales=values()["scales"] | {"smoke": {"status": "skip"}}),
     )
+    claims = specification.load(folder.paper)
+    verdicts, effects = engine.assess_all(claims, "smoke", folder.results, folder.paper)
     tables.write(verdicts, tmp_path / "claims.csv")
     pd.testing.assert_frame_equal(engine.read_verdicts(tmp_path / "claims.csv"), verdicts)
+    tables.write(effects, tmp_path / "effects.csv")
+    pd.testing.assert_frame_equal(engine.read_effects(tmp_path / "effects.csv"), effects)
+    with pytest.raises(UserError, match="is not a table of effects; run the claims command again"):
+        engine.read_effects(tmp_path / "claims.csv")
 
 
 def test_what_is_no_table_of_verdicts_is_refused(tmp_path: Path) -> None:

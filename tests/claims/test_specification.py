@@ -71,7 +71,7 @@ BROKEN = {
     "no statement": ({"statement": None}, r"missing key 'statement'"),
     "unknown scale": (
         {"scales": {"smoke": {"status": "skip"}, "huge": {"status": "skip"}}},
-        r"unknown key 'scales\.huge'; allowed here: laptop, paper, smoke",
+        r"unknown key 'scales\.huge'; allowed here: laptop, paper, smoke, workstation",
     ),
     "unsaid scale": (
         {"scales": {"smoke": {"status": "skip"}, "laptop": {"status": "skip"}}},
@@ -202,6 +202,19 @@ def test_a_scale_of_ones_own_needs_the_tables_of_all_claims(folder: Any, values:
     assert specification.tables_needed(folder.paper, "mine") == [
         "results/mine/toy/other.csv", "results/mine/toy/tab.csv",
     ]  # fmt: skip
+
+
+def test_a_workstation_is_asked_what_the_paper_s_scale_is_unless_a_claim_says_otherwise(
+    folder: Any, values: Callable[..., dict]
+) -> None:
+    scales = values()["scales"] | {"paper": {"status": "report", "tolerance": 0.5}}
+    own = scales | {"workstation": {"status": "skip"}}
+    folder.write_claims(values(scales=scales), values(id="toy-own", scales=own))
+    (_, claim), (_, other) = specification.load(folder.paper)
+    assert claim.at("workstation") == claim.at("paper")
+    assert claim.at("workstation").tolerance == 0.5
+    assert other.at("workstation").status == "skip"
+    assert specification.tables_needed(folder.paper, "workstation") == ["results/workstation/toy/tab.csv"]
 
 
 def test_reading_claims_imports_neither_torch_nor_pandas() -> None:

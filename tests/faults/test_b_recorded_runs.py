@@ -1,8 +1,8 @@
 """Kind B: a recorded run that is not what was recorded.
 
 Promise: `verify` compares every recorded file with the list of SHA-256 beside it, and every cell of the
-recorded verdicts with what the recorded tables give now. Recording a run, killed at any moment, loses nothing
-and is brought to its end by the same command.
+recorded verdicts and effects with what the recorded tables give now. Recording a run, killed at any moment,
+loses nothing and is brought to its end by the same command.
 """
 
 import shutil
@@ -99,7 +99,7 @@ def test_a_changed_or_missing_picture_fails(places: Places) -> None:
         ("0.0312345", "0.0312349", "measured is"),
         ("KL falls with k.", "KL rises with k.", "statement is KL falls"),
         (",0.01,", ",0.0100001,", "tolerance is 0.01, but the record says: 0.0100001"),
-        ("qiw-kl", "qiw-lk", "qiw-lk-falls-with-k: is no claim"),
+        ("qiw-kl", "qiw-lk", "qiw-lk-falls-with-k: is in the record alone"),
     ],
 )
 def test_verdicts_changed_with_their_list_fail_all_the_same(
@@ -112,11 +112,21 @@ def test_verdicts_changed_with_their_list_fail_all_the_same(
     assert any(line.startswith("smoke: qiw-") and says in line for line in found), found
 
 
+def test_an_effect_changed_with_its_list_fails_all_the_same(places: Places) -> None:
+    folder = places.recorded_results("smoke")
+    edit(folder / "claims_effects.csv", ",reproduced,", ",undecided,")
+    checksums.write_list(folder)
+    line = problems(places)[0]
+    assert line.startswith("smoke: qiw-kl-falls-with-k, effect 1: verdict is reproduced, but the record says")
+
+
 def test_a_table_changed_with_its_list_fails_all_the_same(places: Places) -> None:
     folder = places.recorded_results("smoke")
     edit(folder / TABLE, "0.0312345", "0.0312399")
     checksums.write_list(folder)
-    (line,) = problems(places)
+    line, *of_effects = problems(places)
+    assert of_effects
+    assert all("-k, effect " in other and ": value is " in other for other in of_effects)
     assert "measured is 0.444912, 0.0312399, 0.00078, but the record says: 0.444912, 0.0312345" in line
 
 

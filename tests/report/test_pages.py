@@ -43,14 +43,15 @@ def test_before_any_recorded_run_the_parts_say_so(places: Places) -> None:
     pages.refresh(places.docs / "page.md", places)
     text = (places.docs / "page.md").read_text(encoding="utf-8")
     assert text.count("No run at scale laptop is recorded yet.") == 2
-    assert "| qiw | `fig01_posterior_2d` | Figure 1 | The density of q_IW | – | – | – |" in text
+    assert "| qiw | `fig01_posterior_2d` | Figure 1 | The density of q_IW | – | – | – | – |" in text
 
 
 def test_a_recorded_run_appears(places: Places) -> None:
     reference.record("laptop", places)
     pages.refresh(places.docs / "page.md", places)
     text = (places.docs / "page.md").read_text(encoding="utf-8")
-    assert "| qiw | `fig01_posterior_2d` | Figure 1 | The density of q_IW | – | 12 s, 850 MiB | – |" in text
+    shown = "| qiw | `fig01_posterior_2d` | Figure 1 | The density of q_IW |"
+    assert f"{shown} – | 12 s, 850 MiB | – | – |" in text
     assert (
         "| `qiw-kl-falls-with-k` | KL falls below 1e-2. | **reproduced** "
         "| finding | kl decreasing along k, up to 0.01 a step | 0.4449, 7.8 × 10⁻⁴ "
@@ -65,6 +66,21 @@ def test_what_a_run_failed_to_show_is_in_the_table(places: Places) -> None:
     reference.record("laptop", places)
     pages.refresh(places.docs / "page.md", places)
     assert "**contradicted**" in (places.docs / "page.md").read_text(encoding="utf-8")
+
+
+def test_what_a_workstation_decided_is_shown_and_has_a_column(places: Places) -> None:
+    for folder in ("results", "figures"):
+        (places.work / folder / "laptop").rename(places.work / folder / "workstation")
+    for path in places.work.rglob("*.json*"):
+        text = path.read_text(encoding="utf-8").replace("/laptop/", "/workstation/")
+        path.write_text(text, encoding="utf-8")
+    change_result(places.results("workstation") / "claims.csv", "smoke", "workstation")
+    reference.record("workstation", places)
+    pages.refresh(places.docs / "page.md", places)
+    text = (places.docs / "page.md").read_text(encoding="utf-8")
+    assert "The density of q_IW | – | – | 12 s, 850 MiB | – |" in text
+    _, shown = text.split("What the recorded run at scale workstation decides:\n\n| claim |")
+    assert "| `qiw-kl-falls-with-k` | KL falls below 1e-2. | **reproduced** |" in shown
 
 
 def test_what_is_recorded_at_paper_scale_and_what_is_not(places: Places) -> None:

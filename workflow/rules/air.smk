@@ -21,10 +21,15 @@ def air_images(scale):
 
 def air_evaluations(scale):
     """Training curves of all data sets and cells; evaluations, also by image, of those with plain gradients (m = 1)."""
+    return air_evaluated(scale, images="npz")
+
+
+def air_evaluated(scale, **more):
+    """The same but for what is by image."""
     return " ".join(
         f"{kind}_{dataset}_{name}={kind}/{dataset}/{name}.{suffix}"
         for dataset, name, cell in air_cells(scale)
-        for kind, suffix in (("curves", "csv"), ("evaluation", "csv"), ("images", "npz"))
+        for kind, suffix in {"curves": "csv", "evaluation": "csv", **more}.items()
         if kind == "curves" or cell.m == 1
     )
 
@@ -80,6 +85,14 @@ experiment(
         tab07=tab07_strengths.csv strengths=tab_strengths.csv shapes=tab_shapes.csv
         gradient_samples=tab_gradient_samples.csv curves=gradient_samples.csv
     """,
+)
+experiment(
+    "air.seeds",
+    "gains of each seed",
+    found=air_evaluated,
+    inputs="strengths=tab_strengths.csv",
+    outputs="seeds=tab_seeds.csv falls=tab_falls.csv",
+    settings=lambda wildcards: "{}",
 )
 experiment(
     "air.setup",

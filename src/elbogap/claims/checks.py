@@ -42,7 +42,7 @@ class Reference:
 
 @dataclass(frozen=True)
 class Group:
-    """Rows in which a check must hold, how they tell what chance may do, and the published value."""
+    """The rows that a check compares, how they tell what chance may do, and the published value."""
 
     rows: pd.DataFrame
     claim: Claim
@@ -52,42 +52,47 @@ class Group:
     def effect(self, name: str, values: np.ndarray, error: float | None, **limits: Any) -> Effect:
         """An effect by its replicates `[R]`: NaN if any number of the group is not finite."""
         finite = np.isfinite(self.rows[list(self.claim.check.numbers())].to_numpy(float)).all()
-        return Effect(name, values if finite else np.full(1, np.nan), error=error, **limits)
+        condition = self.claim.provided
+        caveat = f"not {condition}" if condition and not self.rows[condition].all() else ""
+        return Effect(name, values if finite else np.full(1, np.nan), error=error, caveat=caveat, **limits)
 
-    def errors(self, rows: pd.DataFrame) -> list[float | None]:
+    def errors(self) -> list[float | None]:
         """The standard error of each row: 0 for exact numbers, None where replicates have to tell."""
         if name := self.claim.standard_error:
-            if not (rows[name] >= 0).all():
+            if not (self.rows[name] >= 0).all():
                 raise UserError(f"column '{name}' has a negative or missing standard error")
-            return rows[name].tolist()
-        return [0.0 if self.claim.exact else None] * len(rows)
+            return self.rows[name].tolist()
+        return [0.0 if self.claim.exact else None] * len(self.rows)
 
-    def cells(
-        self, metric: str, column: str, levels: Sequence[Level]
-    ) -> tuple[np.ndarray, list[float | None]]:
-        """:meth:`grid` and the standard error of each level."""
-        grid = self.grid(metric, column, levels)
-        by_level = dict(zip(self.rows[column], self.errors(self.rows), strict=True))
-        return grid, [by_level[level] for level in levels]
-
-    def grid(self, metric: str, column: str, levels: Sequence[Level]) -> np.ndarray:
-        """The metric as an array [levels of spread, levels of a column]; every cell has exactly one row."""
-        rows = self.rows[self.rows[column].isin(list(levels))]
+    def cells(self, column: str, levels: Sequence[Level]) -> tuple[np.ndarray, list[float | None]]:
+        """The metric `[replicates, levels]` of a column, one row for every cell, and errors of the levels."""
+        rows, by = self.rows, list(self.claim.replicates)
         position = rows[column].map({level: j for j, level in enumerate(levels)}).to_numpy(int)
         for j, level in enumerate(levels):
             if j not in position:
                 raise UserError(f"no row with {column}={level}")
-        _require_told_apart(rows, (*self.claim.replicates, column))
+        _require_told_apart(rows, (*by, column))
         replicate = np.zeros_like(position)
-        if self.claim.replicates:
-            replicate = (
-                rows.groupby(list(self.claim.replicates), sort=False, dropna=False).ngroup().to_numpy()
-            )
+        if by:
+            replicate = rows.groupby(by, sort=False, dropna=False).ngroup().to_numpy()
         grid = np.empty((replicate.max() + 1, len(levels)))
         if len(rows) < grid.size:
-            raise UserError(f"some level of {', '.join(self.claim.replicates)} lacks a row for some {column}")
-        grid[replicate, position] = rows[metric]
-        return grid
+            raise UserError(f"some level of {', '.join(by)} lacks a row for some {column}")
+        grid[replicate, position] = rows[self.claim.check.metric]
+        errors = dict(zip(position, self.errors(), strict=True))
+        return grid, [errors[j] for j in range(len(levels))]
+
+    def steps(
+        self, column: str, levels: Sequence[Level], name: str, **limits: Any
+    ) -> tuple[list[Effect], np.ndarray]:
+        """The difference of each level from the one before it, and the mean of each level."""
+        grid, errors = self.cells(column, levels)
+        steps = zip(pairwise(levels), pairwise(errors), np.diff(grid, axis=1).T, strict=True)
+        found = []
+        for pair, both, step in steps:
+            error = None if None in both else math.hypot(*filter(None, both))  # of independent means
+            found.append(self.effect(name.format(*pair), step, error, **limits))
+        return found, grid.mean(axis=0)
 
 
 @np.errstate(divide="ignore", invalid="ignore", over="ignore")  # what is not finite never holds
@@ -98,14 +103,19 @@ def find(rows: pd.DataFrame, claim: Claim, tolerance: float, reference: Referenc
 
     Raises:
         UserError: a column, a level, a cell or the row of a published value is missing, a column that is
-            compared is not of numbers, a cell has several rows, or a trend has fewer than two points.
+            compared is not of numbers or a condition not of truth values, a cell has several rows, or a
+            trend has fewer than two points.
     """
     check, columns = claim.check, (*reference.by, *claim.check.per)
-    needed = (*claim.numbers(), *check.keys(), *columns, *claim.replicates)
+    condition = () if claim.provided is None else (claim.provided,)
+    needed = (*claim.numbers(), *check.keys(), *columns, *claim.replicates, *condition)
     require_columns(rows, needed, after=" in the table")
     for column in claim.numbers():
         if not pd.api.types.is_numeric_dtype(rows[column]):
             raise UserError(f"column '{column}' is not of numbers")
+    for column in condition:
+        if not pd.api.types.is_bool_dtype(rows[column]):
+            raise UserError(f"column '{column}' is not of truth values")
     findings, missing = [], dict(reference.values)
     for key, group in rows.groupby(list(columns), sort=False, dropna=False) if columns else [((), rows)]:
         cell, name = key[: len(reference.by)], _name(columns, key)
@@ -113,6 +123,8 @@ def find(rows: pd.DataFrame, claim: Claim, tolerance: float, reference: Referenc
             continue
         missing.pop(cell, None)
         published = reference.values[cell]
+        if levels := check.levels():
+            group = group[group[check.keys()[0]].isin(levels)]
         try:
             found = KINDS[type(check)](Group(group, claim, tolerance, published), check)
         except UserError as error:
@@ -125,15 +137,10 @@ def find(rows: pd.DataFrame, claim: Claim, tolerance: float, reference: Referenc
 
 def _ordering(group: Group, check: specification.Ordering) -> Finding:
     """`m(b) - m(a) > tolerance` for neighbours a, b of the order."""
-    grid, errors = group.cells(check.metric, check.column, check.order)
-    steps = [
-        group.effect(f"{b} - {a}", step, _of_difference(*error), low=group.tolerance, strict=True)
-        for (a, b), error, step in zip(
-            pairwise(check.order), pairwise(errors), np.diff(grid, axis=1).T, strict=True
-        )
-    ]
-    means = zip(check.order, grid.mean(axis=0), strict=True)
-    return Finding("", tuple(steps), ", ".join(f"{level} {number(mean)}" for level, mean in means))
+    limits = {"low": group.tolerance, "strict": True}
+    steps, means = group.steps(check.column, check.order, "{1} - {0}", **limits)
+    measured = zip(check.order, means, strict=True)
+    return Finding("", tuple(steps), ", ".join(f"{level} {number(mean)}" for level, mean in measured))
 
 
 def _value(group: Group, check: specification.Value) -> Finding:
@@ -142,7 +149,7 @@ def _value(group: Group, check: specification.Value) -> Finding:
     _require_told_apart(group.rows, group.claim.replicates)
     values, target = group.rows[check.metric].to_numpy(float), group.published.value
     allowed = group.tolerance * abs(target) if check.relative else group.tolerance
-    error = group.errors(group.rows)[0]
+    error = group.errors()[0]
     effect = group.effect(check.metric, values, error, low=target - allowed, high=target + allowed)
     return Finding("", (effect,), number(values.mean()))
 
@@ -155,7 +162,7 @@ def _ratio(group: Group, check: specification.Ratio) -> Finding:
     low = -math.inf if check.low is None else check.low - group.tolerance
     high = math.inf if check.high is None else check.high + group.tolerance
     levels = (check.numerator, check.denominator)
-    grid, errors = group.cells(check.metric, check.column, levels)
+    grid, errors = group.cells(check.column, levels)
     over, under = grid.T
     ratio = np.divide(over.mean(), under.mean())
     deviations = (over - ratio * under) / under.mean()
@@ -169,22 +176,15 @@ def _monotone(group: Group, check: specification.Monotone) -> Finding:
     """`±(m(t_{i+1}) - m(t_i)) >= -tolerance` along sorted t."""
     if group.rows[check.along].isna().any():
         raise UserError(f"column '{check.along}' has rows without a number, a trend cannot be followed")
-    points = np.unique(group.rows[check.along])
+    points = np.unique(group.rows[check.along]).tolist()
     if len(points) < 2:
         raise UserError(f"a trend along '{check.along}' needs two points, the table has {len(points)}")
-    grid, errors = group.cells(check.metric, check.along, points.tolist())
     side = {"low": 0.0 - group.tolerance} if check.direction == "increasing" else {"high": group.tolerance}
-    steps = [
-        group.effect(
-            f"step from {check.along} {number(a)} to {number(b)}", step, _of_difference(*error), **side
-        )
-        for (a, b), error, step in zip(
-            pairwise(points), pairwise(errors), np.diff(grid, axis=1).T, strict=True
-        )
-    ]
-    means = [number(mean) for mean in grid.mean(axis=0)]
+    name = f"step from {check.along} {{0:.6g}} to {{1:.6g}}"
+    steps, means = group.steps(check.along, points, name, **side)
+    shown = [number(mean) for mean in means]
     return Finding(
-        "", tuple(steps), ", ".join(means if len(means) <= 6 else [*means[:3], "...", *means[-3:]])
+        "", tuple(steps), ", ".join(shown if len(shown) <= 6 else [*shown[:3], "...", *shown[-3:]])
     )
 
 
@@ -205,7 +205,7 @@ def _bound(group: Group, check: specification.Bound) -> Finding:
             values, name = metric - group.rows[limit].to_numpy(float), f"{check.metric} - {limit}"
         else:
             threshold = limit
-        limits, errors = {side: threshold - sign * group.tolerance}, group.errors(group.rows)
+        limits, errors = {side: threshold - sign * group.tolerance}, group.errors()
         if averaged:
             found.append((group.effect(name, values, errors[0], **limits), metric.mean()))
             continue
@@ -224,11 +224,6 @@ KINDS: Mapping[type[Check], Callable[..., Finding]] = {
     specification.Monotone: _monotone,
     specification.Bound: _bound,
 }
-
-
-def _of_difference(a: float | None, b: float | None) -> float | None:
-    """The standard error of a difference of independent means."""
-    return None if a is None or b is None else math.hypot(a, b)
 
 
 def require_columns(rows: pd.DataFrame, columns: Iterable[str], before: str = "", after: str = "") -> None:

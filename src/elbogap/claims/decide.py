@@ -126,30 +126,36 @@ def verify(places: Places, say: Callable[[str, pd.DataFrame], object]) -> list[s
         problems += checksums.mismatches(places.recorded_figures(scale))
         try:
             then = engine.read_verdicts(places.recorded_results(scale) / "claims.csv")
-            now, _ = engine.assess_all(claims, scale, places.recorded, places.paper, partial=True)
+            effects_then = engine.read_effects(places.recorded_results(scale) / "claims_effects.csv")
+            now, effects = engine.assess_all(claims, scale, places.recorded, places.paper, partial=True)
         except UserError as error:
             problems.append(f"{scale}: {error}")
             continue
         counts = [f"{count} {verdict}" for verdict, count in now["verdict"].value_counts().items()]
         say(f"{scale}: {len(now)} claims, {', '.join(counts)}", now)
         problems += engine.failures(now)
-        problems += [f"{scale}: {line}" for line in _differences(now, then)]
+        for table in (effects, effects_then):  # two of a claim may have one name, for either limit
+            table["id"] += ", effect " + (table.groupby("id").cumcount() + 1).astype(str)
+        lines = (*_differences(now, then), *_differences(effects, effects_then))
+        problems += [f"{scale}: {line}" for line in lines]
     return problems
 
 
 def _differences(now: pd.DataFrame, then: pd.DataFrame) -> Iterator[str]:
-    """One line for each claim whose row differs from the recorded row."""
-    new, old = ({row["id"]: row for row in verdicts.to_dict("records")} for verdicts in (now, then))
-    for claim in sorted({*new, *old}):
-        if claim not in old:
-            yield f"{claim}: has no recorded verdict"
-        elif claim not in new:
-            yield f"{claim}: is no claim"
+    """One line for each row, known by its id, that differs from the recorded row."""
+    new, old = ({row["id"]: row for row in table.to_dict("records")} for table in (now, then))
+    for name in sorted({*new, *old}):
+        if name not in old:
+            yield f"{name}: is not in the record"
+        elif name not in new:
+            yield f"{name}: is in the record alone"
         else:
-            cells = ((name, value, old[claim][name]) for name, value in new[claim].items())
-            changed = [f"{name} is {a}, but the record says: {b}" for name, a, b in cells if not _equal(a, b)]
+            cells = ((column, value, old[name][column]) for column, value in new[name].items())
+            changed = [
+                f"{column} is {a}, but the record says: {b}" for column, a, b in cells if not _equal(a, b)
+            ]
             if changed:
-                yield f"{claim}: {'; '.join(changed)}"
+                yield f"{name}: {'; '.join(changed)}"
 
 
 def _equal(now: str | float, then: str | float) -> bool:

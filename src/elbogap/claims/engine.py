@@ -23,6 +23,7 @@ from elbogap.claims.specification import AtScale, Claim, PublishedFile, Publishe
 from elbogap.errors import UserError
 
 NOT_ASSESSED = "not assessed"
+REMEDY = "run the claims command again, or restore it if it is a recorded one"
 WORST_FIRST = (CONTRADICTED, UNDECIDED, REPRODUCED)
 VERDICTS = (REPRODUCED, CONTRADICTED, UNDECIDED, NOT_ASSESSED)
 
@@ -39,20 +40,26 @@ TYPES = dict.fromkeys(COLUMNS, str) | dict.fromkeys(NUMBERS, float)
 
 EFFECTS = [
     "id", "group", "effect", "value", "ci_low", "ci_high", "at_least", "at_most", "replicates", "spread",
-    "verdict", "needed",
+    "verdict", "needed", "caveat",
 ]  # fmt: skip
 """Of the table of effects, `results/<scale>/claims_effects.csv`: what decides each group of each claim."""
+TEXTS = ("id", "group", "effect", "verdict", "caveat")
+EFFECT_TYPES = dict.fromkeys(EFFECTS, float) | dict.fromkeys(TEXTS, str)
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a claim: its verdict, the effects by group, and the finding that decided."""
+    """What became of a claim: its verdict, the effects by group, and the finding that decided.
+
+    `needed` is the number of replicates that would decide it, NaN if unknown.
+    """
 
     verdict: str
     detail: str
     effects: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=EFFECTS[1:]))
     deciding: Finding | None = None
     counts: Mapping[str, int] = field(default_factory=dict)  # groups by verdict
+    needed: float = math.nan
 
 
 def assess_all(
@@ -78,7 +85,8 @@ def assess_all(
         verdicts.append({"document": document, "scale": scale, **_row(claim, asked, outcome)})
         if len(outcome.effects):
             effects.append(outcome.effects.assign(id=claim.id)[EFFECTS])
-    return pd.DataFrame(verdicts, columns=COLUMNS).astype(TYPES), pd.concat(effects, ignore_index=True)
+    found = pd.concat(effects, ignore_index=True).astype(EFFECT_TYPES)
+    return pd.DataFrame(verdicts, columns=COLUMNS).astype(TYPES), found
 
 
 def _decide(
@@ -95,18 +103,25 @@ def _decide(
             raise
         return Outcome(NOT_ASSESSED, str(error))  # a scale of the user's own may lack what the claim is about
     outcome = judged(findings, claim.least_fraction)
-    if asked.tolerance is None:
-        return replace(outcome, verdict=NOT_ASSESSED, detail="claims ask nothing of this scale")
-    if tables.rests_on_stand_in(rows):
-        return replace(outcome, verdict=NOT_ASSESSED, detail="rests on stand-in data")
-    return outcome
+    if asked.tolerance is not None and not tables.rests_on_stand_in(rows):
+        return outcome
+    why = "claims ask nothing of this scale" if asked.tolerance is None else "rests on stand-in data"
+    return Outcome(NOT_ASSESSED, why, outcome.effects.assign(verdict="", needed=math.nan), outcome.deciding)
 
 
 def judged(findings: Sequence[Finding], least_fraction: float = 1.0) -> Outcome:
     """The verdict of a claim on what was found in its groups, of which that fraction must hold."""
     pairs = [(finding, effect) for finding in findings for effect in finding.effects]
-    effects = pd.DataFrame([_effect(finding, effect) for finding, effect in pairs])
-    effects["verdict"] = intervals.verdicts([effect for _, effect in pairs])
+    all_effects = [effect for _, effect in pairs]
+    tested = sum(not effect.caveat for effect in all_effects)
+    rows = [
+        (
+            *(finding.group, one.name, one.mean, *one.interval(), one.low, one.high, len(one.values)),
+            *(one.spread, verdict, one.replicates_needed(tested), one.caveat),
+        )
+        for (finding, one), verdict in zip(pairs, intervals.verdicts(all_effects), strict=True)
+    ]
+    effects = pd.DataFrame(rows, columns=EFFECTS[1:])
     severity = effects["verdict"].map(list(WORST_FIRST).index)
     by_group = severity.groupby(effects["group"], sort=False).min().map(dict(enumerate(WORST_FIRST)))
     counts = {word: int((by_group == word).sum()) for word in WORST_FIRST}
@@ -115,26 +130,26 @@ def judged(findings: Sequence[Finding], least_fraction: float = 1.0) -> Outcome:
         verdict = CONTRADICTED
     else:
         verdict = REPRODUCED if counts[REPRODUCED] >= enough else UNDECIDED
-    margins = np.nan_to_num([effect.margin for _, effect in pairs], nan=-math.inf)
+    margins = np.nan_to_num([effect.margin for effect in all_effects], nan=-math.inf)
+    needed = _needed(effects, margins >= 0, enough) if verdict == UNDECIDED else math.nan
     finding, effect = pairs[np.lexsort((margins, severity))[0]]
     deciding = replace(finding, effects=(effect,))
-    return Outcome(verdict, _detail(finding, effect, counts), effects, deciding, counts)
+    return Outcome(verdict, _detail(finding, effect, counts), effects, deciding, counts, needed)
 
 
-def _effect(finding: Finding, effect: Effect) -> dict[str, Any]:
-    low, high = effect.interval()
-    return {
-        "group": finding.group,
-        "effect": effect.name,
-        "value": effect.mean,
-        "ci_low": low,
-        "ci_high": high,
-        "at_least": effect.low,
-        "at_most": effect.high,
-        "replicates": len(effect.values),
-        "spread": effect.spread,
-        "needed": effect.replicates_needed(),
-    }
+def _needed(effects: pd.DataFrame, within: np.ndarray, enough: int) -> float:
+    """How many replicates would decide a claim if all means and spreads stay as they are; NaN if unknown.
+
+    If the means of `enough` groups are within their limits, so many groups must come to hold, with each of
+    their undecided effects (which have `POWER` each, not together). Else it looks contradicted, and as many
+    groups as that takes must come to be, with one of their effects.
+    """
+    more = effects["needed"].where(effects["verdict"] == UNDECIDED, 0.0)
+    groups = [(more[own.index], within[own.index]) for _, own in effects.groupby("group")]
+    to_hold = [own.max(skipna=False) for own, inside in groups if inside.all()]
+    to_fail = [own[~inside].min() for own, inside in groups if not inside.all()]
+    holds = len(to_hold) >= enough
+    return float(np.sort(to_hold)[enough - 1] if holds else np.sort(to_fail)[len(groups) - enough])
 
 
 def _detail(finding: Finding, effect: Effect, counts: Mapping[str, int]) -> str:
@@ -146,10 +161,11 @@ def _detail(finding: Finding, effect: Effect, counts: Mapping[str, int]) -> str:
         limits = [("more than" if effect.strict else "at least", effect.low), ("at most", effect.high)]
         must = " and ".join(f"{word} {number(limit)}" for word, limit in limits if math.isfinite(limit))
         text = f"{effect.name} is {number(effect.mean)}, must be {must}"
-        if effect.standard_error:
-            low, high = effect.interval()
-            many = len(effect.values) > 1 or effect.error is not None
-            text += f"; 95 % interval {number(low)} to {number(high)}" if many else "; one replicate"
+        if error := effect.standard_error:
+            low, high = map(number, effect.interval())
+            unknown = "one replicate" if len(effect.values) == 1 else "equal replicates"
+            text += f"; 95 % interval {low} to {high}" if math.isfinite(error) else f"; {unknown}"
+    text += f"; {effect.caveat}" if effect.caveat else ""
     groups = sum(counts.values())
     several = ", ".join(f"{count} {word}" for word, count in counts.items() if count)
     return f"{where}{text}" + (f" (of {groups} groups: {several})" if groups > 1 else "")
@@ -172,14 +188,11 @@ def _row(claim: Claim, asked: AtScale, outcome: Outcome) -> dict[str, Any]:
         "measured": finding.measured if finding else "",
     }
     if finding:
-        shown = _effect(finding, finding.effects[0])
-        row |= {
-            "effect": shown["value"],
-            **{name: shown[name] for name in ("ci_low", "ci_high", "replicates")},
-        }
-        row["needed"] = shown["needed"] if outcome.verdict == UNDECIDED else None
+        (effect,), row["needed"] = finding.effects, outcome.needed
+        row["ci_low"], row["ci_high"] = effect.interval()
+        row |= {"effect": effect.mean, "replicates": len(effect.values)}
         words = {"holding": REPRODUCED, "contradicted": CONTRADICTED, "undecided": UNDECIDED}
-        row |= {column: outcome.counts[word] for column, word in words.items()}
+        row |= {column: outcome.counts.get(word) for column, word in words.items()}
     return row
 
 
@@ -238,16 +251,28 @@ def failures(verdicts: pd.DataFrame) -> list[str]:
 
 
 def read_verdicts(path: Path) -> pd.DataFrame:
-    """The table that :func:`assess_all` made, empty text as text; a UserError if it is another one."""
-    remedy = "run the claims command again, or restore it if it is a recorded one"
-    try:
-        rows = pd.read_csv(path, dtype=str, keep_default_na=False)
-        if list(rows.columns) != COLUMNS or rows.empty:
-            raise UserError(f"{path}: is not a table of verdicts; {remedy}")
-        rows = rows.replace(dict.fromkeys(NUMBERS, ""), "nan").astype(TYPES)
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path}: cannot be read as a table of verdicts ({error}); {remedy}") from error
+    """The table of verdicts that :func:`assess_all` made; a UserError if it is another one."""
+    rows = _read(path, "verdicts", TYPES)
+    if rows.empty:
+        raise UserError(f"{path}: is not a table of verdicts; {REMEDY}")
     for column, known in (("verdict", VERDICTS), ("status", get_args(Status))):
         for word in sorted(set(rows[column]) - set(known)):
-            raise UserError(f"{path}: unknown {column} '{word}' (known: {', '.join(known)}); {remedy}")
+            raise UserError(f"{path}: unknown {column} '{word}' (known: {', '.join(known)}); {REMEDY}")
     return rows
+
+
+def read_effects(path: Path) -> pd.DataFrame:
+    """The table of effects that :func:`assess_all` made; a UserError if it is another one."""
+    return _read(path, "effects", EFFECT_TYPES)
+
+
+def _read(path: Path, of: str, types: Mapping[str, type]) -> pd.DataFrame:
+    """A table with these columns and no others, empty text as text."""
+    try:
+        rows = pd.read_csv(path, dtype=str, keep_default_na=False)
+        if list(rows.columns) != list(types):
+            raise UserError(f"{path}: is not a table of {of}; {REMEDY}")
+        numbers = [name for name, kind in types.items() if kind is float]
+        return rows.replace(dict.fromkeys(numbers, ""), "nan").astype(types)
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path}: cannot be read as a table of {of} ({error}); {REMEDY}") from error

@@ -27,7 +27,9 @@ class Effect:
     """A quantity that must lie from `low` to `high`, by its replicates `[R]`.
 
     `error` is the standard error of the mean where the table states it; 0 says that chance has no part in it.
-    One replicate without it says nothing about others. `strict`: the lower limit itself is outside.
+    Without it one replicate says nothing about others, and neither do several that are equal, whose spread is
+    too small to be seen, not absent. `strict`: the lower limit itself is outside. `caveat`: why it decides
+    nothing, whatever its values.
     """
 
     name: str
@@ -36,6 +38,7 @@ class Effect:
     high: float = math.inf
     error: float | None = None
     strict: bool = False
+    caveat: str = ""
 
     @property
     def mean(self) -> float:
@@ -49,15 +52,17 @@ class Effect:
 
     @property
     def spread(self) -> float | None:
-        """Standard deviation over replicates, None for a single one."""
-        return float(self.values.std(ddof=1)) if len(self.values) > 1 else None
+        """Standard deviation over replicates, exactly 0 if they are equal; None for a single one."""
+        if len(self.values) == 1:
+            return None
+        return float(self.values.std(ddof=1)) if np.ptp(self.values) else 0.0
 
     @property
     def standard_error(self) -> float:
-        """Of the mean; infinite for one replicate of unknown error."""
+        """Of the mean; infinite where the replicates do not tell it."""
         if self.error is not None:
             return self.error
-        return math.inf if self.spread is None else self.spread / math.sqrt(len(self.values))
+        return self.spread / math.sqrt(len(self.values)) if self.spread else math.inf
 
     @property
     def freedom(self) -> float:
@@ -84,24 +89,30 @@ class Effect:
             return float(self.margin >= 0 and not (self.strict and self.margin == 0))
         return float(stats.t.cdf(self.margin / self.standard_error, self.freedom))
 
-    def replicates_needed(self) -> float:
-        """How many decide with probability `POWER` if mean and spread stay as they are; NaN if unknown."""
-        if self.error is not None or not self.spread or not math.isfinite(self.margin):
+    def replicates_needed(self, effects: int = 1) -> float:
+        """How many decide with probability `POWER` if mean and spread stay as they are; NaN if unknown.
+
+        Within two limits either test may miss with probability (1 - `POWER`) / 2. Outside, the evidence must
+        pass Bonferroni's level for the number of a claim's `effects`, the hardest step of Holm's.
+        """
+        if self.error is not None or self.caveat or not self.spread or not math.isfinite(self.margin):
             return math.nan
-        n = np.arange(2, MOST + 1)
-        reach = (stats.t.isf(LEVEL, n - 1) + stats.t.isf(1 - POWER, n - 1)) / np.sqrt(n)
+        n, outside = np.arange(2, MOST + 1), self.margin < 0
+        level = LEVEL / effects if outside else LEVEL
+        miss = (1 - POWER) / (1 if outside or math.isinf(self.high - self.low) else 2)
+        reach = (stats.t.isf(level, n - 1) + stats.t.isf(miss, n - 1)) / np.sqrt(n)
         enough = reach * self.spread <= abs(self.margin)
         return float(n[enough.argmax()]) if enough.any() else math.inf
 
 
 def verdicts(effects: Sequence[Effect]) -> list[str]:
     """Whether each of a claim's effects holds, is contradicted (Holm 1979) or neither."""
-    against = np.array([effect.evidence_against() for effect in effects])
-    order = against.argsort(kind="stable")
-    adjusted = np.maximum.accumulate(against[order] * np.arange(len(against), 0, -1))
+    against = np.array([1.0 if effect.caveat else effect.evidence_against() for effect in effects])
+    order, tested = against.argsort(kind="stable"), sum(not effect.caveat for effect in effects)
+    adjusted = np.maximum.accumulate(against[order] * np.maximum(tested - np.arange(len(against)), 1))
     contradicted = np.zeros(len(against), bool)
     contradicted[order] = adjusted < LEVEL
     return [
-        CONTRADICTED if outside else REPRODUCED if effect.holds() else UNDECIDED
+        CONTRADICTED if outside else REPRODUCED if effect.holds() and not effect.caveat else UNDECIDED
         for effect, outside in zip(effects, contradicted, strict=True)
     ]

@@ -32,6 +32,12 @@ class Check(Section):
         """The columns, other than `per`, that distinguish the compared cells."""
         return tuple(getattr(self, name) for name in ("column", "along") if hasattr(self, name))
 
+    def levels(self) -> tuple[Level, ...]:
+        """The levels of a column that are compared; none where all rows are."""
+        return getattr(self, "order", ()) or tuple(
+            getattr(self, name) for name in ("numerator", "denominator") if hasattr(self, name)
+        )
+
     def numbers(self) -> tuple[str, ...]:
         """The columns that are compared or followed, limits among them."""
         named = [getattr(self, name, None) for name in ("metric", "along", "lower", "upper")]
@@ -141,10 +147,11 @@ class AtScale(Section):
 
 
 class Scales(Section):
-    """What each scale asks of a claim; none may be left out."""
+    """What each scale asks of a claim; `workstation` asks what `paper` does where it is left out."""
 
     smoke: AtScale
     laptop: AtScale
+    workstation: AtScale | None = None
     paper: AtScale
 
 
@@ -153,8 +160,9 @@ class Claim(Section):
 
     `replicates` are the columns that number independent repetitions; `standard_error` is a column that holds
     the metric's; `exact` numbers have no chance in them but what the tolerance allows for. Without any of
-    these a table holds one outcome of a random experiment, which decides nothing. `least_fraction` is that of
-    the groups in which it must hold, less than 1 for words such as "almost all".
+    these a table holds one outcome of a random experiment, which decides nothing. `provided` is a column of
+    truth values, such as whether training converged: a group with a false one decides nothing.
+    `least_fraction` is that of the groups in which it must hold, less than 1 for words such as "almost all".
     """
 
     id: Annotated[str, StringConstraints(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$")]
@@ -168,6 +176,7 @@ class Claim(Section):
     replicates: Columns = ()
     standard_error: Text | None = None
     exact: bool = False
+    provided: Text | None = None
     least_fraction: Annotated[float, Field(gt=0, le=1)] = 1.0
     published: Published | None = None
     scales: Scales
@@ -189,7 +198,7 @@ class Claim(Section):
                 )
         if self.standard_error and (self.exact or self.replicates):
             raise ValueError("'standard_error' stands for 'replicates'; exact numbers have none")
-        if self.nature == "finding" and "require" in [asked.status for _, asked in self.scales]:
+        if self.nature == "finding" and "require" in [self.at(scale).status for scale, _ in self.scales]:
             raise ValueError("a finding cannot be required, only reported: it may come out either way")
         return self
 
@@ -199,8 +208,9 @@ class Claim(Section):
 
     def at(self, scale: str) -> AtScale:
         """What a scale asks of this claim; one of the user's own asks for a report without a tolerance."""
-        known = scale in Scales.model_fields
-        return getattr(self.scales, scale) if known else AtScale.model_construct(status="report")
+        if scale not in Scales.model_fields:
+            return AtScale.model_construct(status="report")
+        return getattr(self.scales, scale) or self.scales.paper
 
     def criterion(self, tolerance: float | None) -> str:
         """The check in words; where the scale gives no tolerance, they leave it out."""

@@ -21,10 +21,11 @@ from elbogap.report import catalogue, costs
 from elbogap.report.gather import claims
 from elbogap.report.numbers import DASH, duration, memory, number
 
-SCALES = ("smoke", "laptop", "paper")
+SCALES = ("smoke", "laptop", "workstation", "paper")
 RECORDED = "laptop"  # the scale whose run the pages show
 PAPER = "paper"
 NOTHING = f"No run at scale {RECORDED} is recorded yet."
+WORKSTATION = "What the recorded run at scale workstation decides:"
 _PART = re.compile(r"(<!-- generated: (?P<name>[\w-]+) -->\n)(?P<body>.*?)(<!-- end -->)", re.DOTALL)
 _MARK = re.compile(r"<!-- generated: [\w-]+ -->")
 
@@ -78,8 +79,9 @@ def _cost(jobs: pd.DataFrame) -> str:
 
 
 def _claims(places: Places) -> Iterable[str]:
-    """All claims with the verdicts of the recorded run, failures included."""
-    return _verdicts(places, RECORDED) or [NOTHING]
+    """All claims with the verdicts of the recorded run, failures included; then those of a workstation."""
+    also = _verdicts(places, "workstation", decided=True)
+    return [*(_verdicts(places, RECORDED) or [NOTHING]), *(["", WORKSTATION, ""] if also else []), *also]
 
 
 def _verdicts(places: Places, scale: str, *, decided: bool = False) -> list[str]:

@@ -10,9 +10,9 @@ import pandas as pd
 import pytest
 
 from elbogap import tables
-from elbogap.config.base import Bootstrap
+from elbogap.config.base import Bootstrap, Section
 from elbogap.errors import UserError
-from elbogap.papers.air.experiments import summary
+from elbogap.papers.air.experiments import seeds, summary
 from elbogap.runtime import Run
 
 SETTINGS = Bootstrap(resamples=500, seed=0)
@@ -82,6 +82,11 @@ class Cells:
 
     def summarise(self) -> dict[str, pd.DataFrame]:
         return summary.run(SETTINGS, Run("test", inputs=self.inputs))
+
+    def by_seed(self, strengths: pd.DataFrame) -> dict[str, pd.DataFrame]:
+        inputs = {**self.inputs, "strengths": self.folder / "strengths.csv"}
+        tables.write(strengths, inputs["strengths"])
+        return seeds.run(Section(), Run("test", inputs=inputs))
 
     @staticmethod
     def _members(methods: dict, seeds: int) -> Iterator[dict[str, Any]]:
@@ -285,6 +290,42 @@ def test_the_order_of_the_inputs_and_repetition_change_nothing(tmp_path: Path) -
     for other in results[1:]:
         for name, table in results[0].items():
             pd.testing.assert_frame_equal(table, other[name])
+
+
+def test_the_mean_over_seeds_of_their_gains_is_the_summary_s(cells: Cells) -> None:
+    for k in (1, 8):
+        cells.add(f"k{k}", k=k, seeds=3)
+    cells.add("m8", m=8, seeds=3)
+    strengths = cells.summarise()["strengths"]
+    table = cells.by_seed(strengths)["seeds"]
+    assert len(table) == 3 * len(strengths)
+    key = ["dataset", "encoder", "k", "m", "method", "alpha", "strength"]
+    means = table.groupby(key)[["gain", "gap_change", "test_loglik", "chosen"]].mean()
+    expected = strengths.set_index(key)[list(means)].astype(float).loc[means.index]
+    np.testing.assert_allclose(means, expected, rtol=1e-9, atol=1e-9)
+    assert table["chosen"].dtype == bool
+
+
+def test_a_gain_is_over_the_unregularised_model_of_the_same_seed(cells: Cells) -> None:
+    cells.add("k1")
+    cells.add("m8", m=8)
+    path = cells.inputs["evaluation_omniglot_k1"]
+    table = pd.read_csv(path)
+    table.loc[(table["method"] == "plain") & (table["seed"] == 1), "test_loglik"] += 3
+    tables.write(table, path)
+    found = of(cells.by_seed(cells.summarise()["strengths"])["seeds"], m=1, alpha=0.5, strength=0.4)
+    assert found.set_index("seed")["gain"].to_dict() == pytest.approx({0: 3, 1: 0})
+
+
+def test_falls_are_those_of_each_seed_s_curve(cells: Cells) -> None:
+    cells.add("k1")
+    cells.add("m8", m=8, fall=6.0)
+    path = cells.inputs["curves_omniglot_m8"]
+    curves = pd.read_csv(path)
+    curves.loc[(curves["seed"] == 1) & (curves["step"] == STEPS[-1]), "test_bound"] -= 2
+    tables.write(curves, path)
+    found = of(cells.by_seed(cells.summarise()["strengths"])["falls"], m=8, method="denoising", strength=0.4)
+    assert found.set_index("seed")["fall"].to_dict() == pytest.approx({0: 6, 1: 8})
 
 
 def test_without_evaluations_it_says_so(cells: Cells) -> None:

@@ -91,6 +91,28 @@ def test_chains_take_the_bias_away_and_noises_lessen_it(tables: dict[str, pd.Dat
     assert gradient.loc[("sivi", 0), "bias_in_errors"] > 4
     assert gradient.loc[("sivi", 20), "bias"] < gradient.loc[("sivi", 1), "bias"]
     np.testing.assert_allclose(gradient["bias"] / gradient["bias_se"], gradient["bias_in_errors"], atol=1e-12)
+    squares, noise = gradient["bias"] ** 2, gradient["bias_se"] ** 2
+    np.testing.assert_allclose(gradient["bias_squared"], squares - noise, rtol=1e-9, atol=1e-12)
+    assert gradient.loc[("uivi", 0), "bias_squared"] > 4 * gradient.loc[("uivi", 0), "bias_squared_se"]
+
+
+def test_the_square_of_a_mean_is_estimated_without_bias_and_with_its_error() -> None:
+    """By repetition, for means of length 0 and 1; the jackknife does not understate the error."""
+    generator = torch.Generator().manual_seed(0)
+    for mean, most in ((0.0, 2.0), (0.5, 1.1)):
+        draws = mean + torch.randn(2000, 20, 4, dtype=torch.float64, generator=generator)
+        found, errors = np.array([identities._square(draw) for draw in draws]).T
+        assert within(found.mean() - 4 * mean**2, found.std() / len(found) ** 0.5)
+        assert found.std() * 0.95 < np.sqrt(np.mean(errors**2)) < found.std() * most
+
+
+def test_the_error_of_the_square_is_the_jackknife_s() -> None:
+    draws = torch.randn(6, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    whole, error = identities._square(draws)
+    pairs = [float(a @ b) for i, a in enumerate(draws) for j, b in enumerate(draws) if i != j]
+    assert whole == pytest.approx(np.mean(pairs), rel=1e-12)
+    without = [identities._square(torch.cat([draws[:i], draws[i + 1 :]]))[0] for i in range(6)]
+    assert error == pytest.approx(np.sqrt(5 * np.var(without)), rel=1e-9)
 
 
 def test_own_noise_has_the_gradient_of_the_bound_without_others() -> None:

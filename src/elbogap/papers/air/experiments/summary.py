@@ -50,7 +50,7 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame]:
     ordinary, large = (chosen[chosen["encoder"] == encoder] for encoder in ("standard", "large"))
     beside = ordinary.merge(large[["dataset", "k"]].drop_duplicates())
     curves = [read_table(path) for name, path in run.inputs.items() if name.startswith("curves_")]
-    several, overfitting = _gradient_samples(pd.concat(curves))
+    several = gradient_samples(pd.concat(curves))
     return {
         "strengths": strengths,
         "shapes": pd.DataFrame(_shapes(standard)),
@@ -58,7 +58,7 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame]:
         "tab04": pd.concat([large, beside]).sort_values(["dataset", "k", "encoder"], ignore_index=True),
         "tab07": _ranges(standard),
         "curves": several,
-        "gradient_samples": overfitting,
+        "gradient_samples": overfitting(several),
     }
 
 
@@ -135,16 +135,18 @@ def _ranges(standard: pd.DataFrame) -> pd.DataFrame:
     return searched.merge(chosen)
 
 
-def _gradient_samples(curves: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Training curves, averaged over seeds, of the methods and strengths that have a curve with m > 1.
-
-    Also how far each one's test bound falls from its largest value to the end of training.
-    """
+def gradient_samples(curves: pd.DataFrame, *keys: str) -> pd.DataFrame:
+    """Training curves, averaged over seeds, of the methods and strengths that have a curve with m > 1."""
     elbo = curves[(curves["k"] == 1) & (curves["encoder"] == "standard")]
     several = elbo.loc[elbo["m"] > 1, ["dataset", *METHOD, "strength"]].drop_duplicates()
-    groups = elbo.merge(several).groupby([*DATA, *METHOD, "strength", "m", "step", "passes"], as_index=False)
-    averages = groups[["train_bound", "valid_bound", "test_bound"]].mean()
-    found = averages.groupby([*DATA, *METHOD, "strength", "m"], as_index=False).agg(
+    key = [*DATA, *METHOD, "strength", "m", *keys, "step", "passes"]
+    groups = elbo.merge(several).groupby(key, as_index=False)
+    return groups[["train_bound", "valid_bound", "test_bound"]].mean()
+
+
+def overfitting(curves: pd.DataFrame, *keys: str) -> pd.DataFrame:
+    """How far the test bound falls from its largest value to the end of training; curves end with that."""
+    found = curves.groupby([*DATA, *METHOD, "strength", "m", *keys], as_index=False).agg(
         steps=("step", "max"),
         largest=("test_bound", "max"),
         last=("test_bound", lambda bound: bound.iloc[-1]),

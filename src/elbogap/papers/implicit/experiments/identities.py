@@ -40,10 +40,11 @@ LOG_JOINT = log_density([UIVI_TARGETS["multimodal"]], dtype=DOUBLE)
 def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame]:
     """Measure the bound for all numbers L of further noises, and the gradients of all estimators.
 
-    Returns `bound`: per number `samples` L, with standard errors (`_se`), in nats; `gradient`: per
-    `estimator` and `samples`, iterations of UIVI's chains (0 leaves e' = e) or SIVI's L, the distance `bias`
-    of the mean estimate from the exact gradient of the ELBO over the latter's length, with its standard
-    error.
+    Returns:
+        `bound`: per number `samples` L, with standard errors (`_se`), in nats; `gradient`: per `estimator`
+        and `samples`, iterations of UIVI's chains (0 leaves e' = e) or SIVI's L, the distance `bias` of the
+        mean estimate from the exact gradient of the ELBO over the latter's length, with its standard error;
+        `bias_squared`: the square of that distance without the part that chance adds (:func:`_square`).
     """
     fixed = Fixed(settings)
     exact = Exact(settings, fixed)
@@ -141,8 +142,20 @@ def _gradients(settings: Settings, fixed: Fixed, exact: Exact, run: Run) -> pd.D
         estimates = tabulate(partial(gradient, estimator, key), rows=settings.gradients, work=work)
         bias = float((estimates.mean(0) - exact.gradient).norm() / size)
         error = float(estimates.std(0).norm() / settings.gradients**0.5 / size)
-        rows.append((*key, bias, error, bias / error))
-    return pd.DataFrame(rows, columns=["estimator", "samples", "bias", "bias_se", "bias_in_errors"])
+        rows.append((*key, bias, error, bias / error, *_square((estimates - exact.gradient) / size)))
+    squared = ["bias_squared", "bias_squared_se"]
+    return pd.DataFrame(rows, columns=["estimator", "samples", "bias", "bias_se", "bias_in_errors", *squared])
+
+
+def _square(draws: Tensor) -> tuple[float, float]:
+    """An unbiased estimate of |E d|^2 from independent d `[R, P]`, and its jackknife standard error.
+
+    The mean of d_i . d_j over pairs i != j, which is negative by chance where E d is near 0.
+    """
+    count, total, own = len(draws), draws.sum(0), draws.square().sum(1)
+    pairs = total.square().sum() - own.sum()
+    without = (pairs - 2 * (draws @ total - own)) / ((count - 1) * (count - 2))  # draw i
+    return float(pairs / (count * (count - 1))), float(without.std(correction=0) * (count - 1) ** 0.5)
 
 
 class OwnNoise(Objective[SemiImplicit]):
