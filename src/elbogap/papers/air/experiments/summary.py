@@ -151,4 +151,4 @@ def overfitting(curves: pd.DataFrame, *keys: str) -> pd.DataFrame:
         largest=("test_bound", "max"),
         last=("test_bound", lambda bound: bound.iloc[-1]),
     )
-    return averages, found.assign(fall=found["largest"] - found["last"])
+    return found.assign(fall=found["largest"] - found["last"])
