@@ -8,7 +8,7 @@ experiment(
 experiment(
     "qiw.posterior_1d",
     "Gaussians fitted by the ELBO and by the IWAE bound, resampled",
-    outputs="fits=tab_posterior_1d.csv density=posterior_1d.csv histogram=posterior_1d_histogram.csv",
+    outputs="divergences=tab_divergences.csv fits=tab_posterior_1d.csv density=posterior_1d.csv histogram=posterior_1d_histogram.csv",
 )
 experiment(
     "qiw.mnist_train",

@@ -42,7 +42,7 @@ def test_fit_recovers_a_gaussian_target(monkeypatch: pytest.MonkeyPatch, k: int)
     """If the target is a Gaussian, every bound is largest, and tight, at the target itself."""
     monkeypatch.setattr(posterior_1d, "TARGET", Normal(1.3, 0.8))
     z = torch.linspace(-24, 24, 961, dtype=torch.float64)
-    mean, deviation = posterior_1d._fit(z, k, SETTINGS)
+    mean, deviation, _ = posterior_1d._fit(z, posterior_1d._bound(z, k), SETTINGS)
     # the bound is flat at its top: L-BFGS stops within 1e-9 nats, which is 1e-3 in the parameters
     assert mean == pytest.approx(1.3, abs=5e-3)
     assert deviation == pytest.approx(0.8, abs=5e-3)
@@ -51,7 +51,8 @@ def test_fit_recovers_a_gaussian_target(monkeypatch: pytest.MonkeyPatch, k: int)
 def test_a_search_that_passes_a_narrow_q_goes_on(result: dict[str, pd.DataFrame]) -> None:
     """With two draws it tries a standard deviation of 0.2, under which log-weights differ by 5,000 nats."""
     z = torch.linspace(-24, 24, 961, dtype=torch.float64)
-    _, deviation = posterior_1d._fit(z, 2, SETTINGS.model_copy(update={"starts": (-2.0, 0.0, 4.0)}))
+    settings = SETTINGS.model_copy(update={"starts": (-2.0, 0.0, 4.0)})
+    _, deviation, _ = posterior_1d._fit(z, posterior_1d._bound(z, 2), settings)
     one, five = result["fits"].set_index(["training", "k"]).loc["iw-svi", "q_deviation"]
     assert one + 0.1 < deviation < five - 0.1
 
@@ -94,3 +95,28 @@ def test_a_fit_that_fails_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(lbfgs, "minimize", lambda *_, **__: failed)
     with pytest.raises(UserError, match=r"ABNORMAL.*`starts`"):
         posterior_1d.run(SETTINGS, Run("smoke"))
+
+
+def test_the_least_divergences_of_q_are_those_in_closed_form_and_of_the_bound(
+    result: dict[str, pd.DataFrame],
+) -> None:
+    """KL(p || q) is least at the target's moments, KL(q || p) where the ELBO is largest."""
+    least = result["divergences"].set_index(["divergence", "k"])
+    moments = least.loc[("KL(p || q)", 1)]
+    variance = 0.3 * 4.5 + 0.3 * 1 + 0.4 * 16.5 - 1.0**2
+    assert moments["q_mean"] == pytest.approx(1.0, abs=1e-3)
+    assert moments["q_deviation"] == pytest.approx(variance**0.5, abs=1e-3)
+    svi = result["fits"].set_index(["training", "k"]).loc[("svi", 1)]
+    assert least.loc[("KL(q || p)", 1), "value"] == pytest.approx(svi["kl_q_to_p"], abs=1e-7)
+    for name in posterior_1d.DIVERGENCES:  # none is below 0, the least of every divergence
+        assert 0 < least.loc[(name, 5), "value"] < least.loc[(name, 1), "value"]
+
+
+def test_the_divergence_of_q_iw_is_least_over_a_grid_of_gaussians(result: dict[str, pd.DataFrame]) -> None:
+    z = torch.linspace(-24, 24, 961, dtype=torch.float64)
+    least = result["divergences"].set_index(["divergence", "k"])
+    for name, of in posterior_1d.DIVERGENCES.items():
+        loss, found = posterior_1d._divergence(z, 5, of), least.loc[(name, 5)]
+        for shift, factor in ((0.1, 1.0), (-0.1, 1.0), (0.0, 1.05), (0.0, 0.95)):
+            q = Normal(found["q_mean"] + shift, found["q_deviation"] * factor)
+            assert float(loss(q.log_prob(z))) > found["value"]
