@@ -137,6 +137,7 @@ def fig_budget(density: pd.DataFrame) -> Figure:
                 at = factor * own[cost].mean()
                 panel.errorbar(at, mean, _half_interval(own["test_kl"]), **_faced(look, own))
             panel.set_xscale("log")
+            panel.margins(x=0.15)
             _scale_divergence(panel, rows)
             low, high = panel.get_xlim()
             ticks = _ticks(low, high, most=3)
