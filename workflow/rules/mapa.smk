@@ -86,7 +86,9 @@ experiment(
     "mapa.density_summary",
     "test divergences and orderings",
     inputs=" ".join(
-        f"{table}_{problem}={table}_{problem}.csv" for table in ("density", "cost") for problem in MAPA_VARIANTS
+        f"{table}_{problem}={table}_{problem}.csv"
+        for table in ("density", "cost")
+        for problem in MAPA_VARIANTS
     ),
     outputs="density=tab_density.csv gains=gains.csv budget=budget.csv orderings=tab_orderings.csv recovery=tab_recovery.csv",
 )
