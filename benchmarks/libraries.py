@@ -78,6 +78,11 @@ class Problem:
         return f"{'VAE' if self.k == 1 else 'IWAE'} on {self.data}"
 
     @property
+    def activation(self) -> str:
+        """Of the hidden layers."""
+        return str((self.settings if self.data == "images" else self.settings.schedule).activation)
+
+    @property
     def steps(self) -> int:
         """Steps per pass over the data."""
         return len(self.x) // self.settings.batch
@@ -88,7 +93,7 @@ class Problem:
         return {
             name: MLP.independent(
                 widths,
-                self.settings.activation,
+                self.activation,
                 [torch_generator(0, "bench", name, member) for member in range(self.members)],
                 start,
             )
@@ -476,7 +481,7 @@ def _jax(problem: Problem, *, together: bool) -> Trainer:
         problem.k,
         problem.settings.batch,
     )
-    activation = {"relu": jax.nn.relu, "tanh": jnp.tanh}[problem.settings.activation]
+    activation = {"relu": jax.nn.relu, "tanh": jnp.tanh}[problem.activation]
     adam = optax.adam(RATE)
 
     def apply(layers: Any, values: Any) -> Any:

@@ -140,7 +140,8 @@ def commands(place: Path) -> dict[str, Command]:
             "--outputs", "classifier=c.npz", "accuracy=a.csv",
         ),
         "qiw.posterior_1d": experiment(
-            "qiw.posterior_1d", "--outputs", "fits=f.csv", "density=d.csv", "histogram=h.csv"
+            "qiw.posterior_1d", "--outputs", "fits=f.csv", "density=d.csv", "histogram=h.csv",
+            "divergences=v.csv"
         ),
         "figure": [
             "figure", "qiw.fig03_posterior_1d", "--scale", "smoke",

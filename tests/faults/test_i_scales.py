@@ -118,7 +118,7 @@ def test_a_mistake_in_the_extended_file_is_told_of_that_file(write: Write) -> No
 def test_a_broken_scale_disturbs_no_other(write: Write) -> None:
     folder = write("bad", "stand_ins: [").parent
     scales = Scales(folder)
-    assert scales.names == ["bad", "laptop", "paper", "smoke"]
+    assert scales.names == ["bad", "laptop", "paper", "smoke", "workstation"]
     assert scales["smoke"] == load(folder / "smoke.yaml")
     assert scales["smoke"] is scales["smoke"]
     with pytest.raises(UserError, match=r"bad\.yaml: not valid YAML"):

@@ -76,6 +76,7 @@ def test_exact_divergences_agree_with_bounds_by_sampling(
     np.testing.assert_allclose(table["coarse_log_p"], table["log_p"], atol=1e-6)
     np.testing.assert_allclose(table["coarse_kl"], table["kl_q_iw_to_p"], atol=1e-4)
     one, four, thirty = (table[table["k"] == k].set_index("image") for k in settings.ks)
+    assert table["left_out"].max() < 1e-9
     np.testing.assert_allclose(one["kl_q_iw_to_p"], one["bound_gap"], atol=1e-8)
     assert (four["kl_q_iw_to_p"] < four["bound_gap"]).all()
     assert ((thirty["kl_q_iw_to_p"] > -1e-8) & (thirty["kl_q_iw_to_p"] < four["kl_q_iw_to_p"])).all()
@@ -96,6 +97,26 @@ def test_exact_divergences_agree_with_bounds_by_sampling(
         assert within(
             sampled.mean(0).numpy() - (rows["log_p"] - rows["bound_gap"]).to_numpy(), error.numpy(), times=6
         )
+
+
+def test_weights_beyond_float64_are_left_out_and_counted(
+    made: dict[str, dict], records: dict[str, Path], tmp_path: Path
+) -> None:
+    networks = Stored.load(write(made["train"]["parameters"], tmp_path)).member(0)
+    with torch.no_grad():
+        for parameter in list(networks["decoder"].parameters())[-2:]:
+            parameter *= 1000
+    stored_networks = Stored(networks, {}).to_arrays()
+    settings = MnistKL(ks=(1, 30), images=2, half_width=6.0, points=100, local_points=60, seed=0)
+    inputs = {"data": records["binarized_mnist"], "parameters": write(stored_networks, tmp_path)}
+    table = mnist_kl.run(settings, Run("smoke", inputs=inputs))["kl"]
+    assert np.isfinite(table[["kl_q_iw_to_p", "bound_gap"]]).all(axis=None)
+    assert table["left_out"].between(1e-12, 0.999).all()
+
+
+def write(parameters: dict[str, np.ndarray], folder: Path) -> Path:
+    tables.write(parameters, folder / "parameters.npz")
+    return folder / "parameters.npz"
 
 
 def test_divergences_need_two_latent_dimensions(records: dict[str, Path], tmp_path: Path) -> None:

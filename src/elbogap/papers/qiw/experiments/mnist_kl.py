@@ -24,6 +24,7 @@ from elbogap.runtime import Run, numpy_generator
 
 ROWS = 2**14  # decoder evaluations held at once
 SCALES = 7.0  # q has less than 1e-11 of its mass beyond
+SPAN = 700.0  # of log w, in nats; float64 holds no more
 
 
 def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame]:
@@ -32,7 +33,8 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame]:
     Returns:
         `kl`: per image and number k of draws, `kl_q_iw_to_p` = log p(x) - L_VAE[q_IW] with the marginal q_IW,
         and `bound_gap` = log p(x) - L_k, which is at least that, in nats; `coarse_kl` and `coarse_log_p`, the
-        first and log p(x) with half the nodes per axis, tell how exact they are.
+        first and log p(x) with half the nodes per axis, and `left_out`, the mass of q where w is more than
+        `SPAN` nats below its largest value, tell how exact they are.
     """
     networks = Stored.load(run.inputs["parameters"]).member(0)
     encoder, decoder = (networks[name].double() for name in ("encoder", "decoder"))
@@ -48,15 +50,16 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame]:
         rows = []
         for i in tqdm(range(len(images)), desc="images", unit="image", mininterval=5):
             own = DiagonalGaussian(mean[i], log_variance[i])
-            fine, coarse = (
+            (fine, left_out), (coarse, _) = (
                 _bounds(decoder, images[i], own, settings.local_points // part, settings.ks)
                 for part in (1, 2)
             )
             gaps = torch.cat([log_p[i, :1, None] - fine, log_p[i, :1, None] - coarse[:, :1]], -1)
             rows += [
-                (i, k, *log_p[i].tolist(), *gap) for k, gap in zip(settings.ks, gaps.tolist(), strict=True)
+                (i, k, *log_p[i].tolist(), *gap, left_out)
+                for k, gap in zip(settings.ks, gaps.tolist(), strict=True)
             ]
-    columns = ["image", "k", "log_p", "coarse_log_p", "kl_q_iw_to_p", "bound_gap", "coarse_kl"]
+    columns = ["image", "k", "log_p", "coarse_log_p", "kl_q_iw_to_p", "bound_gap", "coarse_kl", "left_out"]
     kind = "real" if data.kind == "real" else "stand-in"
     keys = {"document": "qiw", "dataset": data.name, "data": kind}
     return {"kl": pd.DataFrame(keys | dict(pd.DataFrame(rows, columns=columns)))}
@@ -80,18 +83,25 @@ def _log_evidence(decoder: MLP, images: Tensor, settings: Settings, part: int) -
     return torch.logsumexp(torch.stack(parts), 0) + 2 * (axis[1] - axis[0]).log()
 
 
-def _bounds(decoder: MLP, x: Tensor, q: DiagonalGaussian, points: int, ks: Sequence[int]) -> Tensor:
-    """L_VAE of the marginal q_IW, and L_k, of each k `[K, 2]`; so many nodes per axis around q's mean."""
+def _bounds(
+    decoder: MLP, x: Tensor, q: DiagonalGaussian, points: int, ks: Sequence[int]
+) -> tuple[Tensor, float]:
+    """L_VAE of the marginal q_IW, and L_k, of each k `[K, 2]`; so many nodes per axis around q's mean.
+
+    Also the mass of q that is left out, see :data:`SPAN`.
+    """
     axis = torch.linspace(-SCALES, SCALES, points, dtype=torch.float64)
     u = torch.cartesian_prod(axis, axis)
     z = q.mean + (0.5 * q.log_variance).exp() * u
     log_q, mass = q.log_prob(z), standard_gaussian_log_density(u).exp() * (axis[1] - axis[0]) ** 2
     log_joint = _log_likelihood(decoder, z, x[None])[:, 0] + standard_gaussian_log_density(z)
-    log_weights = log_joint - log_q
+    log_weights, whole = log_joint - log_q, mass.sum()
+    inside = log_weights > log_weights.max() - SPAN
+    mass, log_q, log_joint, log_weights = (of[inside] for of in (mass, log_q, log_joint, log_weights))
     transform, found = exact_importance.weight_transform(mass, log_weights), []
     for k in ks:
         log_q_iw = exact_importance.log_marginal(transform, log_q, log_weights, k)
         q_iw = mass * (log_q_iw - log_q).exp()
         l_vae = (q_iw * (log_joint - log_q_iw)).sum() / q_iw.sum()
         found.append(torch.stack([l_vae, exact_importance.iwae(transform, k)]))
-    return torch.stack(found)
+    return torch.stack(found), float(1 - mass.sum() / whole)
