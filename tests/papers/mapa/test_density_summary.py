@@ -201,6 +201,7 @@ def test_a_budget_of_seconds_takes_the_median_of_the_timed_steps(tmp_path: Path)
         (0.5, 0.011, True),
         (0.5, 0.031, False),
         (0.25, 0.011, False),
+        (0.25, -0.011, False),
         (0.25, np.nan, False),
     ],
 )

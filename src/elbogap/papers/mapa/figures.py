@@ -10,10 +10,10 @@ from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from scipy import stats
 
 from elbogap import style
 from elbogap.data import synthetic
+from elbogap.papers.mapa.intervals import half_interval
 from elbogap.papers.mapa.methods import METHODS, SMOOTHED_MAP, STANDARD
 from elbogap.tables import Arrays
 
@@ -135,7 +135,7 @@ def fig_budget(density: pd.DataFrame) -> Figure:
             for (method, _), own in rows.groupby(["method", "S"], dropna=False):
                 look, mean = {"marker": "_", **LOOKS[method]}, own["test_kl"].mean()
                 at = factor * own[cost].mean()
-                panel.errorbar(at, mean, _half_interval(own["test_kl"]), **_faced(look, own))
+                panel.errorbar(at, mean, half_interval(own["test_kl"]), **_faced(look, own))
             panel.set_xscale("log")
             panel.margins(x=0.15)
             _scale_divergence(panel, rows)
@@ -165,7 +165,7 @@ def _looks(density: pd.DataFrame) -> dict[str, Look]:
 def _draw_density(panel: Axes, density: pd.DataFrame, problem: str, part: str = "") -> None:
     """Means over data sets with 95 % intervals, data sets as dots; horizontal lines have a band over these.
 
-    Hollow symbols: the objective still rose.
+    Hollow symbols: the objective still changed.
     """
     rows = density[(density["problem"] == problem) & density["prior"].isin([STANDARD, SMOOTHED_MAP])]
     rows = rows[rows["method"].isin(LOOKS)]
@@ -185,7 +185,7 @@ def _draw_density(panel: Axes, density: pd.DataFrame, problem: str, part: str = 
         mean = by_samples["test_kl"].mean()
         panel.plot(beside * mean.index, mean, **{**look, "marker": "none"})
         for count, of_count in by_samples:
-            half = _half_interval(of_count["test_kl"])
+            half = half_interval(of_count["test_kl"])
             panel.errorbar(beside * count, mean[count], half, **_faced(look, of_count))
     samples = sorted(rows.loc[rows["method"].isin(at_samples), "S"].unique())
     panel.set(xscale="log", xlabel="samples $S$", title=part + synthetic.PROBLEMS[problem].title)
@@ -193,11 +193,6 @@ def _draw_density(panel: Axes, density: pd.DataFrame, problem: str, part: str = 
     if samples:  # methods that are horizontal lines have none
         panel.set_xlim(samples[0] / 1.3, samples[-1] * 1.3)
     _scale_divergence(panel, rows)
-
-
-def _half_interval(values: pd.Series) -> float | None:
-    """Half the 95 % Student interval of the mean, None for a single value."""
-    return float(stats.t.ppf(0.975, len(values) - 1) * stats.sem(values)) if len(values) > 1 else None
 
 
 def _faced(look: Look, rows: pd.DataFrame) -> Look:

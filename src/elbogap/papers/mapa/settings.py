@@ -136,7 +136,7 @@ class DensitySummary(Section):
     """Comparisons of the trained models."""
 
     drift: Positive = setting(
-        "Largest rise of a converged model's objective from the third to the last quarter of training.",
+        "Largest change of a converged model's objective from the third to the last quarter of training.",
         unit="nats",
     )
 

@@ -8,8 +8,8 @@ from itertools import product
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
+from elbogap.papers.mapa.intervals import half_interval
 from elbogap.papers.mapa.methods import METHODS, QUANTILE_MAP, RECOVERIES, STANDARD
 from elbogap.papers.mapa.settings import DensitySummary as Settings
 from elbogap.runtime import Run
@@ -28,11 +28,10 @@ KEYS = ["document", "problem", "method", "S", "prior", "draw"]
 PAIR = ["document", "problem", "prior", "S", "better", "worse"]
 GAIN = ["gain", "drift", "converged"]
 BUDGETS = {"decoder passes per point": "passes_per_point", "seconds per step": "seconds_per_step"}
-COVERAGE = 0.95
 SLACK = 0.05
 """What a training may cost beyond a budget and still count as equal: MAPA's passes, and all seconds, vary."""
 FRACTION = 0.1
-"""Of a gain: objectives that still rise by less cannot be what made it."""
+"""Of a gain: objectives that still change by less cannot be what made it."""
 
 
 def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame]:
@@ -41,10 +40,10 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame]:
 
     Returns:
         `density`: for each problem, method, budget S, prior and data draw, of the selected restarts that with
-        the k of largest `valid_loglik`, with the median of `seconds_per_step`; `converged` unless `drift` is
-        beyond `settings.drift`.
+        the k of largest `valid_loglik`, with the median of `seconds_per_step`; `converged` unless `drift` is,
+        either way, beyond `settings.drift`.
         `gains`: `gain`, test_kl(`worse`) - test_kl(`better`) on each data set, in nats; `converged` unless
-        `drift`, the larger of what the two objectives still rose by, is beyond both `settings.drift` and
+        `drift`, the larger of the changes of the two objectives, is beyond both `settings.drift` and
         `FRACTION` of the gain.
         `orderings`: `difference`, the mean gain over data sets with 95 % Student interval `low` to `high`.
         `budget`: the same as `gains` where each method takes, by `valid_loglik`, one of its models whose
@@ -62,7 +61,7 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame]:
     best = selected.groupby(KEYS, dropna=False, sort=False)["valid_loglik"].idxmax()
     metrics = ["k_share", "restart", "test_kl", "test_kl_se", "valid_loglik", "drift", *BUDGETS.values()]
     density = selected.loc[best, [*KEYS, *metrics]].reset_index(drop=True)
-    density["converged"] = density["drift"] <= settings.drift
+    density["converged"] = density["drift"].abs() <= settings.drift
     keys = [*(key for key in KEYS if key != "prior"), "k_share", "restart"]
     exact = density.loc[density["prior"] == QUANTILE_MAP, [*keys, "test_kl"]]
     others = members.loc[~members["prior"].isin([QUANTILE_MAP, STANDARD]), [*keys, "prior", "test_kl"]]
@@ -114,12 +113,8 @@ def at_equal_cost(density: pd.DataFrame, drift: float) -> Iterator[Row]:
 
 def ordering(differences: np.ndarray) -> tuple[float, float, float, int]:
     """The mean over data sets with its interval, which two data sets are the least for."""
-    count, mean = len(differences), differences.mean()
-    low = high = np.nan
-    if count > 1:
-        half = stats.t.ppf((1 + COVERAGE) / 2, count - 1) * stats.sem(differences)
-        low, high = mean - half, mean + half
-    return mean, low, high, count
+    mean, half = differences.mean(), half_interval(differences)
+    return mean, mean - half, mean + half, len(differences)
 
 
 def _models(table: pd.DataFrame, method: str, prior: str, samples: float) -> pd.DataFrame:
@@ -132,5 +127,6 @@ def _models(table: pd.DataFrame, method: str, prior: str, samples: float) -> pd.
 
 def _gain(better: pd.Series, worse: pd.Series, drift: float) -> tuple[float, float, bool]:
     """See `gains` of :func:`run`."""
-    gain, rise = worse["test_kl"] - better["test_kl"], np.maximum(better["drift"], worse["drift"])
-    return gain, rise, bool(rise <= max(drift, FRACTION * abs(gain)))
+    gain = worse["test_kl"] - better["test_kl"]
+    change = np.maximum(abs(better["drift"]), abs(worse["drift"]))
+    return gain, change, bool(change <= max(drift, FRACTION * abs(gain)))
