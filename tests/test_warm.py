@@ -18,7 +18,6 @@ from elbogap import warm
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="forks are for Linux")
 ROOT = Path(__file__).parents[1]
 CALL = "import sys; from elbogap import warm; sys.exit(warm.forward(sys.argv[1:]))"
-RECORD = ["data", "record", "mnist", "--stand-ins", "always", "--outputs"]
 HOURS = {"hidden": [5], "activation": "tanh", "nodes": 10, "steps": 10**8, "learning_rate": 0.001,
          "check_nodes": 100, "target_mse": 0.1, "seed": 0}  # fmt: skip
 WORK = ["mapa.surrogate", "--scale", "smoke", "--settings", json.dumps(HOURS), "--keys", "problem=circle",
@@ -72,10 +71,10 @@ def test_mistakes_and_help_have_the_status_that_they_have_otherwise(server: Serv
 
 
 def test_the_environment_is_the_caller_s(server: Server, tmp_path: Path) -> None:
-    environment = {**server[1], "ELBOGAP_RUN": str(tmp_path / "over.json")}
-    answer = call((server[0], environment), *RECORD, f"record={tmp_path / 'mnist.json'}")
+    environment = {**server[1], "ELBOGAP_TIME_BUDGET": "-4711"}
+    answer = call((server[0], environment), *WORK, f"surrogate={tmp_path / 'a.npz'}")
     assert answer.returncode == 2
-    assert answer.stderr.startswith(f"elbogap: the run that started this is over ({tmp_path / 'over.json'}")
+    assert "'-4711'" in answer.stderr
 
 
 def working(server: Server, folder: Path) -> tuple[subprocess.Popen[str], psutil.Process]:
@@ -88,7 +87,7 @@ def working(server: Server, folder: Path) -> tuple[subprocess.Popen[str], psutil
         assert caller.poll() is None
         assert time.monotonic() < deadline
         time.sleep(0.01)
-    return caller, psutil.Process(json.loads(claim.read_text(encoding="utf-8"))["pid"])
+    return caller, psutil.Process(int(claim.read_text(encoding="utf-8").split()[0]))
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -6,16 +6,13 @@ import re
 import secrets
 import shutil
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psutil
 
 from elbogap.errors import UserError
-
-guards: list[Callable[[], None]] = []
-"""Called before any file is replaced; what one raises keeps the old file."""
 
 _NO_FSYNC = {errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP}
 
@@ -38,8 +35,6 @@ def atomic(path: Path) -> Iterator[Path]:
     try:
         yield temporary
         _flush(temporary)
-        for guard in guards:
-            guard()
         temporary.replace(path)
     except BaseException:
         temporary.unlink(missing_ok=True)
@@ -81,8 +76,6 @@ def recover_folder(folder: Path, aside: Path) -> None:
 
 def rename(path: Path, new: Path) -> None:
     """Give a file or folder another name, also one that a file has; this outlasts a loss of power."""
-    for guard in guards:
-        guard()
     path.replace(new)
     _flush(new.parent)
     _flush(path.parent)

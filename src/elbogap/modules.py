@@ -18,11 +18,6 @@ def experiment_module(name: str) -> str:
     return f"{digest.PACKAGE}.papers.{document}.experiments.{experiment}"
 
 
-def experiment_of(module: str) -> str | None:
-    """The name of the experiment that a module is, or None if it is none."""
-    return next((name for name in experiments() if experiment_module(name) == module), None)
-
-
 def label(rule: str, wildcards: Mapping[str, str]) -> str:
     """A rule and its cell, `rule[name=value, ...]` by name; the scale is not part of it."""
     cell = ", ".join(f"{name}={wildcards[name]}" for name in sorted(wildcards) if name != "scale")

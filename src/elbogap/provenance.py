@@ -21,6 +21,7 @@ from elbogap.checksums import listed, sha256
 from elbogap.errors import UserError
 from elbogap.files import writing
 from elbogap.stopwatch import spending, spent
+from elbogap.writer import require_run
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -98,9 +99,10 @@ def publish(record: Mapping[str, Any], outputs: Mapping[Path, Callable[[Path], o
 
     The record also tells the seconds that the process spent on what, as `spent_s`. The records appear before
     the outputs: killed at any moment, this leaves no result without a record, and beside an old result its
-    own record or one with another SHA-256. UserError if two outputs have one name, or a disk cannot take the
-    files.
+    own record or one with another SHA-256. UserError if two outputs have one name, a disk cannot take the
+    files, or the run of Snakemake that asked for them is over.
     """
+    require_run()
     for name, uses in Counter(path.name for path in outputs).items():
         if uses > 1:
             raise UserError(f"two outputs are called {name}; give each a name of its own")

@@ -1,126 +1,45 @@
-"""One writer per result: on any file system, between hosts, and after kills.
+"""One writer per result: a command locks each file that it makes, and a run of Snakemake its own record.
 
-A command claims each file that it makes by a file `.<name>.writer` beside it, which names its process. A
-claim holds while a process of this host lives, or while one of another host renews the date of its claim, by
-the file server's clock. The file system needs no locks, only the exclusive creation of files. Before a
-process replaces any file, it looks whether its claims are still its own.
-
-Each run of Snakemake records itself in the working directory, and its jobs look for the record as for their
-claims: jobs that a killed run left alive write nothing once a later run has swept its record.
+The lock of `t.csv` is on the file `.t.csv.writer` beside it, which names the process and goes with the lock.
+The system frees the locks of a process that ends, however it ends. Where a file system has no locks, the
+existence of that file is one; what a process killed on another host left there is deleted by hand.
 """
 
 import atexit
-import json
 import os
 import socket
-import tempfile
-import threading
-import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import asdict
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from pathlib import Path
-from typing import Annotated, Self
 
-import psutil
-from pydantic import Field, TypeAdapter
-from pydantic.dataclasses import dataclass
+from filelock import FileLock, SoftFileLock, Timeout
 
 from elbogap.errors import UserError
-from elbogap.files import guards
 
-RENEWAL_S = 20.0  # seconds between two renewals of a claim
-LEASE_S = 300.0  # seconds without renewal after which the claim of another host is given up
 RUN = "ELBOGAP_RUN"  # environment variable of jobs: the record of the run of Snakemake that started them
 
 
-@dataclass(frozen=True)
-class Process:
-    """A process, told from a later one of the same number by the time of its start."""
-
-    host: str
-    pid: Annotated[int, Field(gt=0, lt=2**31)]
-    started: Annotated[float, Field(ge=0, lt=1e11)]
-
-    @classmethod
-    def this(cls) -> Self:
-        """The process that calls this."""
-        return cls(socket.gethostname(), os.getpid(), psutil.Process().create_time())
-
-    @property
-    def is_here(self) -> bool:
-        """Whether it is of this host, by name."""
-        return self.host == socket.gethostname()
-
-    @property
-    def ended(self) -> bool:
-        """Whether it has ended, as far as that is known: of a process of another host it never is."""
-        try:
-            found = psutil.Process(self.pid)
-            another = abs(found.create_time() - self.started) > 2  # the clock may have been set meanwhile
-            return self.is_here and (another or found.status() == psutil.STATUS_ZOMBIE)
-        except psutil.NoSuchProcess:
-            return self.is_here
-        except psutil.AccessDenied:
-            return False
-
-    def __str__(self) -> str:
-        """In the words of a message."""
-        if self == UNKNOWN:
-            return "a process on an unknown host"
-        since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(self.started))
-        return f"process {self.pid} on {self.host} (since {since})"
-
-
-UNKNOWN = Process("an unknown host", 1, 0.0)
-
-
 def claim_of(path: Path) -> Path:
-    """Where the claim of a file stands."""
+    """The file that is locked while a process makes `path`."""
     return path.with_name(f".{path.name}.writer")
 
 
 @contextmanager
 def sole(paths: Iterable[Path]) -> Iterator[None]:
-    """Let this process be the only writer of the paths while the block runs.
-
-    UserError if another process writes one of them; or, when the block replaces a file, if a claim has been
-    lost or the run of Snakemake that started this process is over.
-    """
-    this, run = Process.this(), os.environ.get(RUN)
-    held: list[Path] = []
-    over = threading.Event()
-
-    def confirm() -> None:
-        if run and _read(Path(run)) is None:
-            raise UserError(f"the run that started this is over ({run} is gone): nothing written; run again")
-        for path in held:
-            if _read(claim_of(path)) != this:
-                raise UserError(f"{path}: another process has taken it over: nothing written; run again")
-
-    def renew() -> None:
-        while not over.wait(RENEWAL_S):
-            for path in held:
-                with suppress(OSError):
-                    if _read(claim_of(path)) == this:
-                        os.utime(claim_of(path))
-
-    try:
+    """Let this process be the only writer of the paths while the block runs; UserError if another is."""
+    with ExitStack() as held:
         for path in sorted(set(paths)):
-            _claim(path, this)
-            held.append(path)
-        if held:
-            confirm()
-            guards.append(confirm)
-            threading.Thread(target=renew, daemon=True).start()
+            claim = claim_of(path)
+            claim.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                lock = held.enter_context(FileLock(claim, timeout=0))
+            except Timeout as error:
+                advice = f"wait for it or stop it, then run again; if it was killed, delete {claim}"
+                raise UserError(f"{path}: {_owner(claim)} writes it; {advice}") from error
+            held.callback(claim.unlink, missing_ok=True)
+            if not isinstance(lock, SoftFileLock):  # which says so itself
+                claim.write_text(f"{os.getpid()}\n{socket.gethostname()}\n", encoding="utf-8")
         yield
-    finally:
-        over.set()
-        if confirm in guards:
-            guards.remove(confirm)
-        for path in held:
-            if _read(claim_of(path)) == this:
-                claim_of(path).unlink(missing_ok=True)
 
 
 def begin_run(folder: Path) -> list[str]:
@@ -130,29 +49,28 @@ def begin_run(folder: Path) -> list[str]:
     name. Otherwise they stay, and the lines that are returned tell who is in the way.
     """
     locks = sorted((folder / "locks").glob("*.lock"))
-    this = Process.this()
-    record = folder / "elbogap-runs" / f"{this.host}-{this.pid}-{this.started:.0f}.json"
+    record = folder / "elbogap-runs" / f"{socket.gethostname()}-{os.getpid()}"
+    this_run = ExitStack()
     try:
-        record.parent.mkdir(parents=True, exist_ok=True)
-        record.write_text(json.dumps(asdict(this)), encoding="utf-8")
+        this_run.enter_context(sole([record]))
     except OSError:
         return []  # nor can Snakemake begin a run here
-    atexit.register(record.unlink, missing_ok=True)
-    os.environ[RUN] = str(record.absolute())
-    others = {path: run for path in record.parent.iterdir() if path != record and (run := _read(path))}
+    atexit.register(this_run.close)
+    os.environ[RUN] = str(claim_of(record).absolute())
+    others = [path for path in record.parent.iterdir() if path != claim_of(record)]
     outputs: list[str] = []
     for lock in locks:
         with suppress(FileNotFoundError):  # its run may have just ended and removed it
             outputs += lock.read_text(encoding="utf-8").splitlines() if "output" in lock.name else []
     busy = [
-        f"{run} works here; wait for it, or delete {path} if it was killed"
-        for path, run in others.items()
-        if not run.ended
+        f"{_owner(path)} works here; wait for it, or delete {path} if it was killed"
+        for path in others
+        if _is_held(path)
     ]
     busy += [
-        f"{path}: {writer} still writes it, though its run was killed; wait for it or stop it"
+        f"{path}: {_owner(claim)} still writes it, though its run was killed; wait for it or stop it"
         for path in outputs
-        if (writer := _holder(claim_of(folder.parent / path)))
+        if _is_held(claim := claim_of(folder.parent / path))
     ]
     if busy or not others:  # a lock without any record is of a run that nothing is known of
         return busy if locks else []
@@ -161,64 +79,23 @@ def begin_run(folder: Path) -> list[str]:
     return []
 
 
-def _claim(path: Path, this: Process) -> None:
-    """Whoever makes the file `.<name>.writer.next` may look at the claim, and turns that file into it."""
-    claim = claim_of(path)
-    ours = claim.with_name(f"{claim.name}.next")
-    claim.parent.mkdir(parents=True, exist_ok=True)
-    for _ in range(500):
-        try:
-            _create(ours, json.dumps(asdict(this)))
-            break
-        except FileExistsError:
-            if _holder(ours):
-                time.sleep(0.01)  # it takes a moment only
-            else:
-                ours.unlink(missing_ok=True)
-    else:
-        raise UserError(f"{path}: {_holder(ours) or 'another process'} is about to write it; run again later")
+def require_run() -> None:
+    """UserError if a later run of Snakemake has swept the record of the one that started this process."""
+    if (run := os.environ.get(RUN)) and not Path(run).exists():
+        raise UserError(f"the run that started this is over ({run} is gone): nothing written; run again")
+
+
+def _is_held(claim: Path) -> bool:
     try:
-        if writer := _holder(claim):
-            advice = "wait for it or stop it, then run again"
-            if not writer.is_here:
-                advice += f"; if it was killed, this goes away after {LEASE_S / 60:.0f} minutes ({claim})"
-            raise UserError(f"{path}: {writer} writes it; {advice}")
-        ours.replace(claim)
-    except BaseException:
-        ours.unlink(missing_ok=True)
-        raise
+        with FileLock(claim, timeout=0) if claim.exists() else nullcontext():
+            return False
+    except Timeout:
+        return True
 
 
-def _create(path: Path, text: str) -> None:
-    with path.open("x", encoding="utf-8") as file:
-        try:
-            file.write(text)
-            file.flush()
-        except BaseException:
-            path.unlink()
-            raise
-
-
-def _read(path: Path) -> Process | None:
-    """The process that a claim or record names; an unknown one if it is damaged, None if there is no file."""
-    try:
-        return TypeAdapter(Process).validate_json(path.read_bytes())
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError):
-        return UNKNOWN  # about to be filled, or its writer was killed then
-
-
-def _holder(claim: Path) -> Process | None:
-    """The process whose claim this is, or None if there is no claim or it is to be given up."""
-    process = _read(claim)
-    if process is None or process.ended:
-        return None
-    if process.is_here:
-        return process
-    with tempfile.NamedTemporaryFile(prefix=".", dir=claim.parent) as file:
-        now = Path(file.name).stat().st_mtime
-    try:
-        return process if now - claim.stat().st_mtime < LEASE_S else None
-    except FileNotFoundError:
-        return None
+def _owner(claim: Path) -> str:
+    """The process that holds a claim, in the words of a message."""
+    with suppress(OSError, ValueError):
+        pid, host, *_ = claim.read_text(encoding="utf-8").split()
+        return f"process {pid} on {host}"
+    return "another process"

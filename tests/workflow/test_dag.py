@@ -3,13 +3,14 @@
 import json
 import os
 import re
-import socket
 import subprocess
 import time
 
 import psutil
 import pytest
 from conftest import Project
+
+from elbogap.writer import claim_of, sole
 
 pytestmark = pytest.mark.dag
 
@@ -41,13 +42,12 @@ def test_a_run_in_progress_keeps_its_lock(project: Project) -> None:
     for folder in (locks, runs):
         folder.mkdir(parents=True)
     (locks / "0.output.lock").write_text(f"{target}\n", encoding="utf-8")
-    record = runs / "elsewhere-4711.json"
-    record.write_text('{"host": "elsewhere", "pid": 4711, "started": 0}', encoding="utf-8")
-    answer = project.snakemake(target)
+    record = runs / "another"
+    with sole([record]):
+        answer = project.snakemake(target)
     assert "cannot be locked" in answer.stdout
-    assert "elbogap: process 4711 on elsewhere (since " in answer.stdout
-    dead = {"host": socket.gethostname(), "pid": os.getpid(), "started": 0}  # another of this number
-    record.write_text(json.dumps(dead), encoding="utf-8")
+    assert f"elbogap: process {os.getpid()} on " in answer.stdout
+    claim_of(record).touch()  # as a killed run leaves it
     answer = project.snakemake(target)
     assert answer.returncode == 0, answer.stdout[-3000:]
     assert list(runs.iterdir()) == []
@@ -64,11 +64,11 @@ def test_what_a_killed_run_left_alive_overwrites_nothing(project: Project, unloc
         project.command(target), cwd=project.folder, env=project.environment, start_new_session=True,
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     ) as run:  # fmt: skip
-        while not claim.exists():
+        while not (claim.exists() and claim.stat().st_size):
             assert run.poll() is None
             assert time.monotonic() < deadline
             time.sleep(0.002)
-        job = psutil.Process(json.loads(claim.read_text(encoding="utf-8"))["pid"])
+        job = psutil.Process(int(claim.read_text(encoding="utf-8").split()[0]))
         job.suspend()
         run.kill()
     try:

@@ -1,7 +1,6 @@
 """All that the report of a scale says, as plain data: read from a run's files, not computed again."""
 
 import dataclasses
-import json
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -15,17 +14,15 @@ from elbogap import provenance, tables
 from elbogap.claims import specification
 from elbogap.claims.engine import VERDICTS, read_verdicts
 from elbogap.errors import UserError, did_you_mean
-from elbogap.modules import experiment_of
 from elbogap.places import Places
 from elbogap.provenance import SUFFIX
 from elbogap.report import catalogue, costs
 from elbogap.report.catalogue import Document, Target
 from elbogap.report.lineage import Lineage
-from elbogap.report.numbers import cell, memory, number
+from elbogap.report.numbers import cell
 
 WHOLE_TABLE, HEAD = 40, 12  # rows: longer tables are shown by their first rows
 WRITTEN = ("statement", "item", "criterion", "note", "source")  # columns of a claims table that people wrote
-WIDEST_VALUE = 160  # characters of one setting
 
 
 def gather(scale: str, places: Places) -> dict[str, Any]:
@@ -79,10 +76,9 @@ def gather(scale: str, places: Places) -> dict[str, Any]:
         "documents": shown,
         "later": later,
         "summary": summary,
-        "cost": _cost([*products, verdicts_file], lineage),
+        "cost": costs.total(lineage.costs([*products, verdicts_file])),
         "data": [tables.read_json(path) for path in data],
         "environment": _environment(records),
-        "settings": _settings(records),
     }
 
 
@@ -195,27 +191,6 @@ def _total(jobs: pd.DataFrame) -> dict[str, Any]:
     return {"rules": rules, **costs.total(jobs)}
 
 
-def _cost(products: list[str], lineage: Lineage) -> dict[str, Any]:
-    """The jobs of the whole scale, each once, and what they took together; drawing is a row per document."""
-    jobs = lineage.costs(products)
-    drawing = {
-        job.rule: f"{file.split('/')[2]}: drawing"
-        for file, job in lineage.producers.items()
-        if file.startswith("figures/")
-    }
-    rows = [
-        {
-            "rule": f"{name} × {len(group)}" if name in drawing.values() else name,
-            **costs.total(group),
-            "threads": cell(group["threads"].max()),
-            "device": cell(group["device"].iloc[0]),
-            "gpu_memory": memory(group["max_gpu_mib"].max()),
-        }
-        for name, group in jobs.groupby(jobs["rule"].replace(drawing))
-    ]
-    return {"jobs": rows, "total": _total(jobs)}
-
-
 def _environment(records: Iterable[Mapping[str, Any]]) -> list[list[str]]:
     """What made the products: each property with all the values that their records name."""
     found: dict[str, set[str]] = {}
@@ -233,20 +208,3 @@ def _environment(records: Iterable[Mapping[str, Any]]) -> list[list[str]]:
             if value is not None:
                 found.setdefault(name, set()).add(str(value))
     return [[name, ", ".join(sorted(values))] for name, values in found.items()]
-
-
-def _settings(records: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """The operative settings of each experiment, as its results' records keep them."""
-
-    def shown(value: Any) -> str:
-        if isinstance(value, int | float) and not isinstance(value, bool):
-            return number(value, digits=8)
-        text = value if isinstance(value, str) else json.dumps(value)
-        return text if len(text) <= WIDEST_VALUE else f"{text[:WIDEST_VALUE]} …"
-
-    made_by = [(experiment_of(record.get("module", "")), record.get("settings")) for record in records]
-    found = {name: settings for name, settings in reversed(made_by) if name and settings}  # the first counts
-    return [
-        {"experiment": name, "values": [[key, shown(value)] for key, value in provenance.flat(settings)]}
-        for name, settings in sorted(found.items())
-    ]
