@@ -142,7 +142,7 @@ for table, problems in (
     )
 
 figure("mapa.fig01_intuition", "intuition=intuition.npz")
-figure("mapa.fig02_summary", "density=tab_density.csv passes=passes.csv training=tab_training_passes.csv")
+figure("mapa.fig02_summary", "density=tab_density.csv passes=passes.csv")
 figure("mapa.fig03_density", "density=tab_density.csv")
 figure("mapa.fig04_passes_decoder", "passes=passes.csv")
 figure("mapa.fig05_passes_both", "passes=passes.csv")

@@ -1,8 +1,8 @@
 """Figures of document mapa, each a function of its tables."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import cycle
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pandas as pd
@@ -10,16 +10,19 @@ from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import LogLocator, NullLocator
 
 from elbogap import style
 from elbogap.data import synthetic
 from elbogap.papers.mapa.intervals import half_interval
-from elbogap.papers.mapa.methods import METHODS, SMOOTHED_MAP, STANDARD
+from elbogap.papers.mapa.methods import METHODS, SMOOTHED_MAP, STANDARD, Reading
 from elbogap.tables import Arrays
 
 Look = dict[str, Any]
 
-LINEAR = 25  # nats around zero that the vertical axes of Figures 6 to 12 show linearly
+RING: Look = {
+    "linestyle": "none", "marker": "o", "markersize": 3, "markerfacecolor": "white", "markeredgewidth": 0.8
+}  # fmt: skip
 LEAST = 1e-3  # test divergences below, in nats, are shown linearly: estimates near zero can be negative
 
 _LOOKS: Mapping[str, Look] = {
@@ -34,14 +37,7 @@ _LOOKS: Mapping[str, Look] = {
 LOOKS = {name: {"label": METHODS[name].label, **look} for name, look in _LOOKS.items()}
 """How the methods of Figures 2 and 3 look. Those without a marker do not depend on S: horizontal lines."""
 
-FRACTION_LOOKS: tuple[tuple[Any, str, bool], ...] = (
-    ("-", "o", True),
-    ((0, (4, 1.5)), "o", False),
-    ((0, (1, 1)), "s", True),
-    ((0, (4, 1.5, 1, 1.5)), "s", False),
-)
-"""How fractions k / S of MAPA look in one colour, from the smallest: line, marker, whether it is filled."""
-LIMIT: Look = {"color": style.GREY, "linestyle": ":", "label": "MAPA Max, all $N$ points"}
+FRACTION_COLOURS = (style.BLUE, style.ORANGE, style.GREEN, style.VERMILION)
 
 
 def fig01_intuition(intuition: Arrays) -> Figure:
@@ -99,15 +95,19 @@ def _annotate(panel: Axes, text: str, at: tuple[float, float], shift: tuple[int,
 DIVERGENCE = "test divergence $\\mathrm{KL}(p_\\mathrm{GT} \\,\\|\\, p_\\theta)$ / nats"
 
 
-def fig02_summary(density: pd.DataFrame, passes: pd.DataFrame, training: pd.DataFrame) -> Figure:
+def fig02_summary(density: pd.DataFrame, passes: pd.DataFrame) -> Figure:
     """Figure 2: test divergence on two problems (a), and decoder passes on one of them (b)."""
     figure, axes = plt.subplots(1, 3, figsize=(style.PAGE, 2.9))
     for panel, problem in zip(axes[:2], ("absolute_value", "spiral_dots"), strict=True):
         _draw_density(panel, density, problem, "(a) ")
     axes[0].set_ylabel("test divergence / nats")
-    of_passes = _draw_passes(axes[2], passes, training, "absolute_value")
-    axes[2].set_title(f"(b) {synthetic.PROBLEMS['absolute_value'].title}")
-    handles = _handles(*_looks(density).values(), *of_passes)
+    rows = passes[(passes["problem"] == "absolute_value") & (passes["cost"] == "decoder")]
+    of_passes = _pass_looks(rows, [METHODS["mapa"].reading])
+    _draw_passes(axes[2], rows, of_passes)
+    title = f"(b) {synthetic.PROBLEMS['absolute_value'].title}"
+    axes[2].set(title=title, ylabel="decoder passes per point")
+    of_mapa = [look for (kind, _), look in of_passes.items() if kind != "iwae"]
+    handles = _handles(*_looks(density).values(), *of_mapa)
     figure.legend(handles=handles, loc="outside lower center", ncols=4, handlelength=2.5)
     return figure
 
@@ -226,40 +226,6 @@ def _ticks(low: float, high: float, most: int = 7) -> list[float]:
     return ticks
 
 
-def _draw_passes(panel: Axes, passes: pd.DataFrame, training: pd.DataFrame, problem: str) -> list[Look]:
-    """Passes per point, simulated as lines and counted in training as symbols; gives MAPA's legend."""
-    rows = passes[(passes["problem"] == problem) & (passes["cost"] == "decoder")]
-    iwae = rows[rows["method"] == "iwae"].groupby("S")["passes_per_point"].mean()
-    panel.plot(iwae.index, iwae, color=LOOKS["iwae"]["color"])
-    reading = METHODS["mapa"].reading
-    mapa = rows[rows["reading"] == reading]
-    real = training[(training["problem"] == problem) & (training["reading"] == reading)]
-    colour, legend = LOOKS["mapa"]["color"], []
-    fractions = sorted({*mapa["k_share"], *real["k_share"]})
-    for fraction, (dash, marker, filled) in zip(fractions, cycle(FRACTION_LOOKS), strict=False):
-        label = f"$k$ = {fraction:.0%} of $S$, "
-        line = {"color": colour, "linestyle": dash, "linewidth": 0.9, "label": f"{label}simulated"}
-        face = {"markerfacecolor": colour if filled else "white"}
-        symbol = {"marker": marker, "color": colour, "linestyle": "none", "label": f"{label}training", **face}
-        simulated, counted = (table[table["k_share"] == fraction].groupby("S") for table in (mapa, real))
-        for mean, look in (
-            (simulated["passes_per_point"].mean(), line),
-            (counted["passes_simulated"].mean(), line),
-            (counted["passes_per_point"].mean(), symbol),
-        ):
-            panel.plot(mean.index, mean, **look)
-        legend += [line, symbol] if len(counted) else [line]
-    limit, highest = {**LIMIT, "linewidth": 0.9}, mapa["passes_max"].max()
-    for most in sorted({highest, *real["passes_max"]}):
-        panel.axhline(most, **limit)
-    right = {"xycoords": ("axes fraction", "data"), "ha": "right", "fontsize": 7}
-    for (points, most), _ in real.groupby(["points", "passes_max"]):
-        _annotate(panel, f"training: $N$ = {points:,}", (1, most), (0, 2), **right)
-    panel.set(xlabel="samples $S$", xlim=(0, None), ylim=(0, 2.1 * highest))
-    panel.set_ylabel("decoder passes per point")
-    return [*legend, limit]
-
-
 def fig04_passes_decoder(passes: pd.DataFrame) -> Figure:
     """Figure 4: network evaluations per point where the decoder's cost dominates."""
     return _passes(passes[passes["cost"] == "decoder"], "decoder passes per point")
@@ -271,38 +237,56 @@ def fig05_passes_both(passes: pd.DataFrame) -> Figure:
 
 
 def _passes(table: pd.DataFrame, label: str) -> Figure:
-    """Five panels over one legend; bars are standard deviations over batches, averaged over data sets."""
-    keys, metrics = ["problem", "method", "reading", "k_share", "S"], ["passes_per_point", "passes_sd"]
-    mean = table.groupby(keys, dropna=False)[metrics].mean().reset_index()
-    fractions = sorted(table["k_share"].dropna().unique())
-    colours = (style.BLUE, style.ORANGE, style.GREEN, style.VERMILION)
-    looks: dict[tuple[str, float], Look] = {
-        (reading, fraction): {
-            "color": colour,
-            "linestyle": line,
-            "marker": marker,
-            "markerfacecolor": face,
-            "linewidth": 0.9,
-            "label": f"MAPA, $k$ = {fraction:.0%} of $S$, {reading} $S$",
-        }
-        for fraction, colour, marker in zip(fractions, cycle(colours), cycle("os^v"), strict=False)
-        for reading, line, face in (("within", "-", colour), ("beyond", "--", "white"))
-    }
-    iwae = {"color": style.BLACK, "label": "IWAE"}
-    size = (style.PAGE, 2.2 + 0.15 * -(-(2 + len(looks)) // 3))  # three columns of the legend
+    """A panel per problem over one legend."""
+    looks = _pass_looks(table)
+    size = (style.PAGE, 2.2 + 0.15 * -(-len(looks) // 3))  # three columns of the legend
     figure, axes = plt.subplots(1, len(synthetic.PRINTED), figsize=size, sharex=True, sharey=True)
-    highest = table["passes_max"].max()
     for panel, problem in zip(axes, synthetic.PRINTED, strict=True):
-        rows = mean[mean["problem"] == problem]
-        panel.plot("S", "passes_per_point", data=rows[rows["method"] == "iwae"], **iwae)
-        for key, curve in rows.groupby(["reading", "k_share"]):
-            panel.errorbar("S", "passes_per_point", "passes_sd", data=curve, capsize=1.5, **looks[key])
-        panel.axhline(highest, **LIMIT)
-        panel.set(title=synthetic.PROBLEMS[problem].title, xlabel="samples $S$")
-    axes[0].set(ylabel=label, xlim=(0, None), ylim=(0, 2.1 * highest))
-    handles = _handles(iwae, *looks.values(), LIMIT)
-    figure.legend(handles=handles, loc="outside lower center", ncols=3, handlelength=3)
+        _draw_passes(panel, table[table["problem"] == problem], looks)
+        panel.set_title(synthetic.PROBLEMS[problem].title)
+    axes[0].set_ylabel(label)
+    figure.legend(handles=_handles(*looks.values()), loc="outside lower center", ncols=3, handlelength=3)
     return figure
+
+
+PassLooks = Mapping[tuple[str, float | None], Look]
+"""By reading of k and fraction k / S, or by `iwae` and `max` without one."""
+
+
+def _pass_looks(table: pd.DataFrame, readings: Sequence[str] = get_args(Reading)) -> PassLooks:
+    """Colours and markers tell fractions apart, dashes and hollow markers readings."""
+    fractions = sorted(table["k_share"].dropna().unique())
+    dashes = dict(zip(get_args(Reading), (("-", 1), ("--", 0)), strict=True))
+    looks: dict[tuple[str, float | None], Look] = {("iwae", None): {"color": style.BLACK, "label": "IWAE"}}
+    for fraction, colour, marker in zip(fractions, cycle(FRACTION_COLOURS), cycle("os^v"), strict=False):
+        for reading in readings:
+            line, filled = dashes[reading]
+            looks[reading, fraction] = {
+                "color": colour,
+                "linestyle": line,
+                "marker": marker,
+                "markerfacecolor": colour if filled else "white",
+                "linewidth": 0.9,
+                "label": f"MAPA, $k$ = {fraction:.0%} of $S$, {reading} $S$",
+            }
+    looks["max", None] = {"color": style.GREY, "linestyle": ":", "label": "MAPA Max, all $N$ points"}
+    return looks
+
+
+def _draw_passes(panel: Axes, rows: pd.DataFrame, looks: PassLooks) -> None:
+    """Means over data sets; bars are standard deviations over batches, averaged over data sets."""
+    keys, metrics = ["reading", "k_share", "S"], ["passes_per_point", "passes_sd"]
+    iwae = rows[rows["method"] == "iwae"].groupby("S")["passes_per_point"].mean()
+    panel.plot(iwae, **looks["iwae", None])
+    mean = rows.groupby(keys)[metrics].mean().reset_index()
+    for key, curve in mean.groupby(["reading", "k_share"]):
+        if key in looks:
+            panel.errorbar("S", "passes_per_point", "passes_sd", data=curve, capsize=1.5, **looks[key])
+    panel.axhline(rows["passes_max"].max(), **looks["max", None])
+    panel.set(xlabel="samples $S$", xlim=(0, None), yscale="log")
+    panel.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    panel.yaxis.set_major_formatter("{x:g}")
+    panel.yaxis.set_minor_locator(NullLocator())
 
 
 def log_posteriors(posteriors: Arrays, points: pd.DataFrame) -> Figure:
@@ -310,11 +294,12 @@ def log_posteriors(posteriors: Arrays, points: pd.DataFrame) -> Figure:
     rows = -(-(len(points) + 1) // 4)
     columns = -(-(len(points) + 1) // rows)
     size = (style.PAGE * columns / 4, 1.9 * rows)
-    figure, axes = plt.subplots(rows, columns, figsize=size, sharex=True, squeeze=False)
+    figure, axes = plt.subplots(rows, columns, figsize=size, sharex=True, sharey=True, squeeze=False)
     for n, (panel, z_n) in enumerate(zip(axes.flat, points["z"], strict=False)):
         _draw_posterior(panel, posteriors, n, z_n)
         panel.set_title(f"$z_n = {z_n:.2f}$")
         panel.tick_params(labelbottom=n + columns >= len(points))  # nothing is drawn below
+    axes[0, 0].set_ylim(_limits(posteriors))
     for panel in axes.flat[len(points) :]:
         panel.set_axis_off()
     title = f"{synthetic.PROBLEMS[points['problem'][0]].title}\n$N$ = {len(posteriors['z']):,}"
@@ -327,10 +312,12 @@ def log_posteriors(posteriors: Arrays, points: pd.DataFrame) -> Figure:
 fig06_posterior_absolute_value = fig07_posterior_circle = fig08_posterior_clusters = log_posteriors
 fig09_posterior_figure_8 = fig10_posterior_spiral_dots = log_posteriors
 
+LOWEST = -30  # nats: densities below, e^-30, are cut off
+RINGS = 30
 POSTERIOR_LEGEND: tuple[Look, ...] = (
     {"color": style.BLACK, "label": "$p(z \\mid x_n)$, true"},
-    {"color": style.YELLOW, "label": "$p(z \\mid x_n) \\, / \\, p(z)$"},
-    {"color": style.VERMILION, "linestyle": "none", "marker": "o", "label": "$N p(i \\mid x_n, Z)$"},
+    {"color": style.VERMILION, "label": "$p(z \\mid x_n) \\, / \\, p(z)$"},
+    {**RING, "color": style.VERMILION, "label": "$N p(i \\mid x_n, Z)$"},
     {"color": style.BLUE, "linestyle": "none", "marker": "o", "label": "$N q(i \\mid n)$, MAPA"},
     {"color": style.GREY, "linewidth": 0.6, "linestyle": ":", "label": "$z_n$"},
 )
@@ -339,19 +326,19 @@ POSTERIOR_LEGEND: tuple[Look, ...] = (
 def _draw_posterior(panel: Axes, posteriors: Arrays, n: int, z_n: float) -> None:
     """The three log-posteriors of the n-th chosen observation, whose own latent value is `z_n`."""
     z, grid, true = posteriors["z"], posteriors["grid"], posteriors["true"][n]
+    order = z.argsort()
+    apart = order[np.unique(np.searchsorted(z[order], np.linspace(z.min(), z.max(), RINGS)))]
     cloud: Look = {"linestyle": "none", "marker": ".", "markeredgewidth": 0, "rasterized": True}
     panel.plot(z, posteriors["mapa"][n], color=style.BLUE, markersize=2, alpha=0.5, **cloud)
-    panel.plot(z, posteriors["empiricalised"][n], color=style.VERMILION, markersize=4, **cloud)
-    panel.plot(grid, true - posteriors["prior"], color=style.YELLOW, linewidth=0.5)
+    panel.plot(grid, true - posteriors["prior"], color=style.VERMILION, linewidth=0.9)
+    panel.plot(z[apart], posteriors["empiricalised"][n][apart], color=style.VERMILION, **RING)
     panel.plot(grid, true, color=style.BLACK, linewidth=0.9)
     panel.axvline(z_n, color=style.GREY, linewidth=0.6, linestyle=":", zorder=0)
-    # Linear near zero, logarithmic far below: the values fall by tens of nats here, by thousands there.
-    panel.set_yscale("symlog", linthresh=LINEAR, linscale=2)
-    panel.set_yticks([0, -10, -20, *(-(10.0**power) for power in range(2, 6))])
-    panel.yaxis.set_major_formatter("{x:,.0f}")
-    panel.minorticks_off()
-    lowest, highest = posteriors["empiricalised"][n].min(), posteriors["mapa"][n].max()
-    panel.set_ylim(1.2 * lowest - 5, max(highest, true.max()) + 2)
+
+
+def _limits(posteriors: Arrays) -> tuple[float, float]:
+    """Of the vertical axes of all panels."""
+    return LOWEST, 1 + max(float(posteriors[name].max()) for name in ("mapa", "empiricalised", "true"))
 
 
 CODES = ("ground truth", "mean-field mean")  # of the two variants, as the document chose them
@@ -382,6 +369,7 @@ def nonidentifiability(curves: Arrays, points: pd.DataFrame) -> Figure:
         for n, (panel, kl_n) in enumerate(zip(column, kl.drop("mean"), strict=True)):
             z_n = curves["z_shown"][variant, n]
             _draw_posterior(panel, own, n, z_n)
+            panel.set_ylim(_limits(curves))
             panel.set_title(f"${code} = {z_n:.2f}$,  KL = {kl_n:.2f} nats", fontsize=7, pad=3)
         column[-1].set_xlabel(label)
     axes[0, 0].set_ylabel("decoder $f(z)$")
@@ -424,7 +412,7 @@ def fig_gaps(gaps: pd.DataFrame) -> Figure:
         panel.minorticks_off()
         panel.tick_params(axis="y", length=0)
     highest = np.ceil(np.log10(max(1.0, gaps[list(GAPS)].max(axis=None))))
-    ticks = {0.0: "0"} | {10.0**power: f"$10^{{{power}}}$" for power in range(-2, int(highest) + 1, 2)}
+    ticks = {0.0: "0"} | {10.0**power: f"$10^{{{power}}}$" for power in range(0, int(highest) + 1, 2)}
     axes[0].set(xlim=(-LEAST / 2, 2 * 10**highest), ylim=(len(cells) - 0.5, -0.5))
     axes[0].set_xticks([*ticks], [*ticks.values()])
     fractions = cells["k_share"].dropna().unique()

@@ -15,7 +15,7 @@ SIDE = 28
 
 
 def fig01_posterior_2d(density: Arrays) -> Figure:
-    """Figure 1: the target as contour lines, and q_IW for up to three k as filled contours."""
+    """Figure 1: the target, and q_IW for up to three k."""
     axis, target = density["axis"], density["target"]
     order = density["k"].argsort()
     log_ks = np.log(density["k"][order])
@@ -25,12 +25,11 @@ def fig01_posterior_2d(density: Arrays) -> Figure:
     levels = np.linspace(0, max(target.max(), densities.max()), LEVELS)
     width = style.PAGE * (1 + len(shown)) / 4
     figure, axes = plt.subplots(1, 1 + len(shown), figsize=(width, 2.0), sharex=True, sharey=True)
-    axes[0].contour(axis, axis, target.T, levels[1:], colors=style.BLUE, linewidths=0.7)
-    axes[0].set_title("true posterior $p(z \\mid x)$")
-    for panel, k, q_iw in zip(axes[1:], density["k"][shown], densities, strict=True):
-        filled = panel.contourf(axis, axis, q_iw.T, levels, cmap="Blues")
-        panel.set_title(f"$q_{{\\mathrm{{IW}}}}(z \\mid x)$, $k = {k}$")
-    for panel in axes:
+    titles = [f"$q_{{\\mathrm{{IW}}}}(z \\mid x)$, $k = {k}$" for k in density["k"][shown]]
+    titles = ["true posterior $p(z \\mid x)$", *titles]
+    for panel, title, values in zip(axes, titles, [target, *densities], strict=True):
+        filled = panel.contourf(axis, axis, values.T, levels, cmap="Blues")
+        panel.set_title(title)
         panel.set(aspect="equal", xticks=[], yticks=[])
         panel.spines[:].set_visible(True)
     figure.supxlabel(f"latent variables $z$, each panel $[-{axis[-1]:g}, {axis[-1]:g}]^2$", fontsize="medium")
@@ -82,5 +81,14 @@ def fig03_posterior_1d(density: pd.DataFrame, histogram: pd.DataFrame) -> Figure
         panel.label_outer()
     for panel, k in zip(axes[0], ks, strict=True):
         panel.set_title(f"$K = {k}$")
-    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=4)
+    labels = axes[0, 0].get_legend_handles_labels()
+    if ks[0] == 1:  # SVI and IW-SVI are one
+        axes[0, 0].set(title="$K = 1$, both fits", ylabel="density")
+        axes[0, 0].tick_params(labelbottom=True)
+        axes[1, 0].set_axis_off()
+        axes[1, 0].legend(*labels, loc="center")
+        for row in axes[:, 1:2].flat:
+            row.yaxis.label.set_visible(True)
+    else:
+        figure.legend(*labels, loc="outside lower center", ncols=4)
     return figure
