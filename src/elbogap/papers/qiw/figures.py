@@ -69,6 +69,10 @@ def fig03_posterior_1d(density: pd.DataFrame, histogram: pd.DataFrame) -> Figure
         "q_iw": (style.BLACK, ":", "exact $q_{\\mathrm{IW}}(z \\mid x)$"),
     }
     for panel, (training, k) in zip(axes.flat, product(("svi", "iw-svi"), ks), strict=True):
+        if k == 1 and training == "iw-svi":  # the same as SVI
+            panel.set_axis_off()
+            panel.legend(*axes[0, 0].get_legend_handles_labels(), loc="center")
+            continue
         bars, curves = (
             table[(table["training"] == training) & (table["k"] == k)] for table in (histogram, density)
         )
@@ -76,19 +80,13 @@ def fig03_posterior_1d(density: pd.DataFrame, histogram: pd.DataFrame) -> Figure
         panel.stairs(bars["density"], edges, fill=True, color=style.VERMILION, alpha=0.4, label=label)
         for column, (colour, line, label) in looks.items():
             panel.plot(curves["z"], curves[column], line, color=colour, label=label)
-        panel.set(xlabel="latent variable $z$", ylabel=f"q fitted by {training.upper()}\ndensity")
+        fit = "SVI and IW-SVI" if k == 1 else training.upper()
+        panel.set(title=f"{fit}, $K = {k}$", xlabel="latent variable $z$", ylabel="density")
         panel.set(xlim=(curves["z"].min(), curves["z"].max()), ylim=(0, None))
-        panel.label_outer()
-    for panel, k in zip(axes[0], ks, strict=True):
-        panel.set_title(f"$K = {k}$")
-    labels = axes[0, 0].get_legend_handles_labels()
-    if ks[0] == 1:  # SVI and IW-SVI are one
-        axes[0, 0].set(title="$K = 1$, both fits", ylabel="density")
-        axes[0, 0].tick_params(labelbottom=True)
-        axes[1, 0].set_axis_off()
-        axes[1, 0].legend(*labels, loc="center")
-        for row in axes[:, 1:2].flat:
-            row.yaxis.label.set_visible(True)
-    else:
-        figure.legend(*labels, loc="outside lower center", ncols=4)
+        first = int(training == "iw-svi" and ks[0] == 1)  # column that has a panel
+        panel.tick_params(labelleft=k == ks[first], labelbottom=training == "iw-svi" or k == 1)
+        panel.xaxis.label.set_visible(training == "iw-svi" or k == 1)
+        panel.yaxis.label.set_visible(k == ks[first])
+    if ks[0] != 1:
+        figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=4)
     return figure
