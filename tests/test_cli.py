@@ -263,9 +263,9 @@ def test_an_interruption_says_how_to_go_on(tree: Path) -> None:
     ],
 )
 def test_a_failing_machine_is_one_line_and_leaves_nothing_half_written(
-    tree: Path, name: str, says: str
+    tree: Path, warm_toy: dict[str, str], name: str, says: str
 ) -> None:
-    answer = run_toy(tree, name)
+    answer = run_toy(tree, name, environment=warm_toy)
     assert answer.returncode == 2, answer.stderr
     assert re.search(f"elbogap: .*{says}", answer.stderr.splitlines()[-1])
     assert "Traceback" not in answer.stderr
