@@ -64,7 +64,7 @@ unit: $(VENV)/installed
 	OMP_NUM_THREADS=1 python -m pytest -n 2 --dist worksteal -m "not dag"
 
 dag: $(VENV)/installed
-	python -m pytest -n 2 --dist loadfile -m dag
+	python -m pytest -n 2 --dist loadfile -m dag tests/workflow tests/faults
 
 lock: $(VENV)/installed  ## write envs/lock.txt and envs/environment.yaml from what is installed
 	python envs/lock.py

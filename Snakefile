@@ -34,10 +34,13 @@ include: "workflow/rules/rows.smk"
 include: "workflow/rules/report.smk"
 
 
-# Jobs of this machine fork from an interpreter that has imported torch once.
+# Jobs of this machine fork from an interpreter that has imported torch once; a single job imports what it needs.
+# No limit on jobs per second: to keep one, Snakemake wakes once a second for each job that it has ever started.
 onstart:
     if workflow.local_exec:
-        warm.start()
+        workflow.scheduler.job_rate_limiter = None
+        if len([*workflow.dag.needrun_jobs()]) > 1:
+            warm.start()
 
 
 rule all:

@@ -1,13 +1,33 @@
 """Commands in processes that share what the tests have imported: they cost little and can be killed."""
 
 import os
+import subprocess
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NoReturn
 
-from elbogap import cli
+from elbogap import cli, warm
+
+
+@contextmanager
+def server(**changes: str) -> Iterator[tuple[subprocess.Popen[str], dict[str, str]]]:
+    """A process that began a warm server in a changed environment, and the environment of its jobs."""
+    said = "print(os.environ.get(warm.SOCKET, ''))"
+    code = f"import os; from elbogap import warm; warm.start(); {said}; input()"
+    environment = {name: value for name, value in os.environ.items() if name != warm.SOCKET} | changes
+    with subprocess.Popen(
+        [sys.executable, "-c", code],
+        env=environment,
+        text=True,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    ) as parent:
+        assert parent.stdout is not None
+        yield parent, environment | {warm.SOCKET: parent.stdout.readline().strip()}
+        parent.kill()
 
 
 def start(words: Sequence[str], log: Path) -> int:

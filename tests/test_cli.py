@@ -7,23 +7,26 @@ import shutil
 import subprocess
 import sys
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 import pytest
 
+import forked
 from elbogap import cli, modules, profiling
 from published import write_result
 
 SOURCE = Path(__file__).parents[1] / "src"
 
 
-def elbogap(*words: str, cwd: Path, source: Path = SOURCE) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "PYTHONPATH": str(source)}
+def elbogap(
+    *words: str, cwd: Path, source: Path = SOURCE, **environment: str
+) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "elbogap", *words],
         cwd=cwd,
-        env=environment,
+        env={**os.environ, "PYTHONPATH": str(source), **environment},
         capture_output=True,
         text=True,
         check=False,
@@ -51,10 +54,10 @@ FIGURES = '''
 '''
 
 
-@pytest.fixture
-def tree(tmp_path: Path) -> Path:
-    """A copy of the package with one more document, `toy`, of three small experiments."""
-    source = tmp_path / "src"
+@pytest.fixture(scope="module")
+def toy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the package with one more document, `toy`, of small experiments."""
+    source = tmp_path_factory.mktemp("toy") / "src"
     package = source / "elbogap"
     shutil.copytree(SOURCE, source, ignore=shutil.ignore_patterns("__pycache__"))
     (package / "papers/toy/experiments").mkdir(parents=True)
@@ -143,16 +146,36 @@ def tree(tmp_path: Path) -> Path:
     return source
 
 
+@pytest.fixture
+def tree(toy: Path, tmp_path: Path) -> Path:
+    """The copy, seen in a folder where nothing has been made."""
+    source = tmp_path / "src"
+    source.symlink_to(toy)
+    return source
+
+
+@pytest.fixture(scope="module")
+def warm_toy(toy: Path) -> Iterator[dict[str, str]]:
+    """The environment of commands that need not import torch anew."""
+    with forked.server(PYTHONPATH=str(toy)) as (_, environment):
+        yield environment
+
+
 SETTINGS = '{"seed": 1, "draws": 3}'
 
 
 def run_toy(
-    tree: Path, name: str, settings: str = SETTINGS, output: str = "table=out/t.csv", more: Sequence[str] = ()
+    tree: Path,
+    name: str,
+    settings: str = SETTINGS,
+    output: str = "table=out/t.csv",
+    more: Sequence[str] = (),
+    environment: Mapping[str, str] = MappingProxyType({}),
 ) -> subprocess.CompletedProcess[str]:
     return elbogap(
         f"toy.{name}", "--scale", "smoke", "--settings", settings, "--keys", "problem=p",
         "--outputs", output, *more,
-        cwd=tree.parent, source=tree,
+        cwd=tree.parent, source=tree, **environment,
     )  # fmt: skip
 
 
@@ -240,9 +263,9 @@ def test_an_interruption_says_how_to_go_on(tree: Path) -> None:
     ],
 )
 def test_a_failing_machine_is_one_line_and_leaves_nothing_half_written(
-    tree: Path, name: str, says: str
+    tree: Path, warm_toy: dict[str, str], name: str, says: str
 ) -> None:
-    answer = run_toy(tree, name)
+    answer = run_toy(tree, name, environment=warm_toy)
     assert answer.returncode == 2, answer.stderr
     assert re.search(f"elbogap: .*{says}", answer.stderr.splitlines()[-1])
     assert "Traceback" not in answer.stderr
@@ -256,15 +279,16 @@ def test_a_mistake_of_ours_keeps_its_traceback(tree: Path) -> None:
     assert "Traceback" in answer.stderr
 
 
-def test_a_disk_with_room_again_goes_on(tree: Path) -> None:
-    assert run_toy(tree, "full_disk").returncode == 2
-    assert run_toy(tree, "full_disk", settings='{"seed": 1, "draws": 4}').returncode == 0
+def test_a_disk_with_room_again_goes_on(tree: Path, warm_toy: dict[str, str]) -> None:
+    assert run_toy(tree, "full_disk", environment=warm_toy).returncode == 2
+    settings = '{"seed": 1, "draws": 4}'
+    assert run_toy(tree, "full_disk", settings, environment=warm_toy).returncode == 0
 
 
-def test_out_of_time_the_same_command_goes_on(tree: Path) -> None:
+def test_out_of_time_the_same_command_goes_on(tree: Path, warm_toy: dict[str, str]) -> None:
     """Without time each call makes one of the three steps; a finished training needs none."""
     for _ in range(3):
-        answer = run_toy(tree, "long", more=["--time-budget", "0"])
+        answer = run_toy(tree, "long", more=["--time-budget", "0"], environment=warm_toy)
         assert answer.returncode == 75, answer.stderr
         says = "elbogap: time budget spent; run the same command again to go on"
         assert answer.stderr.splitlines()[-1] == says
@@ -275,11 +299,11 @@ def test_out_of_time_the_same_command_goes_on(tree: Path) -> None:
     assert not list((tree.parent / "out").glob(".scratch-*"))
 
 
-def test_a_profile_measures_and_makes_nothing(tree: Path) -> None:
+def test_a_profile_measures_and_makes_nothing(tree: Path, warm_toy: dict[str, str]) -> None:
     settings = '{"seed": 1, "draws": 1000000}'
     words = ["--profile", "paces.csv", "--profile-seconds", "0.1", "--time-budget", "0"]
     for _ in range(2):  # the second row takes the place of the first
-        answer = run_toy(tree, "long", settings, more=words)
+        answer = run_toy(tree, "long", settings, more=words, environment=warm_toy)
         assert answer.returncode == 0, answer.stderr
     (row,) = profiling.read_paces(tree.parent / "paces.csv")
     assert (row["rule"], row["work"], row["device"], row["threads"]) == (
@@ -298,9 +322,11 @@ def test_a_profile_measures_and_makes_nothing(tree: Path) -> None:
         (["--profile", "a.csv", "--profile-seconds", "nan"], "--profile-seconds"),
     ],
 )
-def test_what_cannot_be_profiled_is_refused(tree: Path, words: list[str], says: str) -> None:
+def test_what_cannot_be_profiled_is_refused(
+    tree: Path, warm_toy: dict[str, str], words: list[str], says: str
+) -> None:
     (tree.parent / "other.csv").write_text("value\n1\n", encoding="utf-8")
-    answer = run_toy(tree, "long", '{"seed": 1, "draws": 1}', more=words)
+    answer = run_toy(tree, "long", '{"seed": 1, "draws": 1}', more=words, environment=warm_toy)
     assert answer.returncode == 2, answer.stderr
     assert says in answer.stderr.splitlines()[-1]
     assert (tree.parent / "other.csv").read_text(encoding="utf-8") == "value\n1\n"

@@ -1,9 +1,11 @@
 """What import-linter and ruff cannot tell of the house: computed imports, and packages that run code."""
 
 import ast
+import re
 from pathlib import Path
 
-SOURCE = Path(__file__).parents[1] / "src" / "elbogap"
+TESTS = Path(__file__).parent
+SOURCE = TESTS.parent / "src" / "elbogap"
 MODULES = sorted(path for path in SOURCE.rglob("*.py") if path != SOURCE / "__init__.py")
 
 
@@ -28,3 +30,12 @@ def test_package_init_files_hold_a_docstring_only() -> None:
             body = ast.parse(path.read_text(encoding="utf-8")).body
             assert len(body) == 1, path
             assert isinstance(body[0], ast.Expr), path
+
+
+def test_the_tests_of_the_dag_are_where_make_looks_for_them() -> None:
+    found = (TESTS.parent / "Makefile").read_text(encoding="utf-8")
+    (folders,) = re.findall(r"pytest .* -m dag (.*)", found)
+    marked = [path for path in TESTS.rglob("test_*.py") if "mark.dag" in path.read_text(encoding="utf-8")]
+    assert {path.relative_to(TESTS.parent).parts[:2] for path in marked if path != Path(__file__)} == {
+        tuple(folder.split("/")) for folder in folders.split()
+    }

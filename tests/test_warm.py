@@ -1,7 +1,6 @@
 """Commands that fork from a warm interpreter behave as those that start one."""
 
 import json
-import os
 import signal
 import socket
 import subprocess
@@ -13,6 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+import forked
 from elbogap import warm
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="forks are for Linux")
@@ -26,21 +26,8 @@ WORK = ["mapa.surrogate", "--scale", "smoke", "--settings", json.dumps(HOURS), "
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[tuple[subprocess.Popen[str], dict[str, str]]]:
-    """A process that began a server, and the environment of its jobs."""
-    code = (
-        f"import os, sys; from elbogap import warm; warm.start(); print(os.environ['{warm.SOCKET}']); input()"
-    )
-    environment = {name: value for name, value in os.environ.items() if name != warm.SOCKET}
-    with subprocess.Popen(
-        [sys.executable, "-c", code],
-        env=environment,
-        text=True,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-    ) as parent:
-        assert parent.stdout is not None
-        yield parent, environment | {warm.SOCKET: parent.stdout.readline().strip()}
-        parent.kill()
+    with forked.server() as found:
+        yield found
 
 
 Server = tuple[subprocess.Popen[str], dict[str, str]]

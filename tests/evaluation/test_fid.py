@@ -1,9 +1,7 @@
 """Streamed statistics, the Frechet distance, and Inception's weights under pytorch-fid's names."""
 
 import json
-import os
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 
@@ -12,6 +10,7 @@ import pytest
 import torch
 import torchvision
 from PIL import Image
+from pytorch_fid import fid_score
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -247,7 +246,9 @@ def test_renamed_weights_make_the_network_that_the_file_itself_computes(weights:
     assert theirs.max() > 1
 
 
-def test_statistics_are_those_of_pytorch_fid_s_command(weights: Dataset, tmp_path: Path) -> None:
+def test_statistics_are_those_of_pytorch_fid_s_command(
+    weights: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """On files of the same images, with the real weights."""
     images = fid.as_stored(torch.randn(10, 3, 32, 32, generator=torch.Generator().manual_seed(0)) / 2)
     folder = tmp_path / "images"
@@ -260,10 +261,9 @@ def test_statistics_are_those_of_pytorch_fid_s_command(weights: Dataset, tmp_pat
     torch.save(fid.inception_state(weights), home / WEIGHTS)
     words = ["--save-stats", str(folder), str(tmp_path / "theirs.npz"), "--device", "cpu"]
     words += ["--num-workers", "0", "--batch-size", "4"]
-    environment = os.environ | {"TORCH_HOME": str(tmp_path / "torch")}
-    subprocess.run(
-        [sys.executable, "-m", "pytorch_fid", *words], check=True, env=environment, capture_output=True
-    )
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+    monkeypatch.setattr(sys, "argv", ["pytorch_fid", *words])
+    fid_score.main()
     shutil.rmtree(home)
     theirs = np.load(tmp_path / "theirs.npz")
     features = fid.inception_features(weights)

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-TABLE, FIGURE = "results/smoke/qiw/posterior_1d.csv", "figures/smoke/qiw/fig03_posterior_1d.png"
+TABLE, FIGURE = "results/smoke/qiw/posterior_2d.npz", "figures/smoke/qiw/fig01_posterior_2d.png"
 
 
 @pytest.mark.dag

@@ -137,11 +137,11 @@ def commands(place: Path) -> dict[str, Command]:
         ),
         "qiw.mnist_classifier": experiment(
             "qiw.mnist_classifier", "--inputs", f"data={data}",
-            "--outputs", "classifier=c.npz", "accuracy=a.csv",
+            "--outputs", "classifier=c.npz", "accuracy=a.csv", epochs=4,
         ),
         "qiw.posterior_1d": experiment(
             "qiw.posterior_1d", "--outputs", "fits=f.csv", "density=d.csv", "histogram=h.csv",
-            "divergences=v.csv"
+            "divergences=v.csv", ks=(1, 5), points=121,
         ),
         "figure": [
             "figure", "qiw.fig03_posterior_1d", "--scale", "smoke",

@@ -1,5 +1,7 @@
 """A small finished run with made-up numbers: a figure and a table that are built, and a missing figure."""
 
+import functools
+import io
 import json
 from pathlib import Path
 
@@ -79,6 +81,19 @@ def write(path: Path, content: object) -> None:
         path.write_text(json.dumps(content), encoding="utf-8")
 
 
+@functools.cache
+def drawing(suffix: str) -> bytes:
+    """A figure as a file of this kind."""
+    figure, file = Figure(figsize=(3.4, 2.0)), io.BytesIO()
+    figure.subplots().plot([0, 1], [0, 1])
+    figure.savefig(file, format=suffix)
+    return file.getvalue()
+
+
+def draw(path: Path) -> None:
+    path.write_bytes(drawing(path.suffix.removeprefix(".")))
+
+
 def finished_run(folder: Path) -> Places:
     """A project with captions, notes and claims, and a run at scale smoke."""
     project, work = folder / "project", folder / "work"
@@ -104,10 +119,8 @@ def finished_run(folder: Path) -> Places:
     made_by = provenance(module, [record], data=[RECORD])
     write_result(results / "qiw" / "tab01_bounds.csv", bounds, made_by)
     write(results / "qiw" / "density.csv.provenance.json", made_by)
-    figure = Figure(figsize=(3.4, 2.0))
-    figure.subplots().plot([0, 1], [0, 1])
     drawn_by = provenance("elbogap.papers.qiw.figures", ["results/smoke/qiw/density.csv"])
-    drawings = {figures / "qiw" / f"fig01_posterior_2d.{suffix}": figure.savefig for suffix in ("pdf", "png")}
+    drawings = {figures / "qiw" / f"fig01_posterior_2d.{suffix}": draw for suffix in ("pdf", "png")}
     publish(drawn_by, drawings)
     write_result(results / "data" / "binarized_mnist.json", RECORD)
     claim = {

@@ -29,11 +29,7 @@ class Project:
     def environment(self) -> dict[str, str]:
         ours = ("ELBOGAP_", "PYTHONDONTWRITE")
         inherited = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
-        return {
-            **inherited,
-            "ELBOGAP_CACHE": str(self.folder.parent / "cache"),
-            "PYTHONPYCACHEPREFIX": str(self.folder.parent / "compiled"),
-        }
+        return {**inherited, "ELBOGAP_CACHE": str(self.folder.parent / "cache")}
 
     def command(self, *words: str) -> list[str]:
         return [str(SNAKEMAKE), "--cores", "2", *words]

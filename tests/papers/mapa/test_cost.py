@@ -13,7 +13,7 @@ def test_every_cell_has_its_repeats_and_larger_budgets_cost_more(
 ) -> None:
     train = SETTINGS.model_copy(update={"points": 200, "batch": 20, "hidden": (40, 40)})
     cells = ("vae", "iwae_S200", "iwae_S5", "mapa_S5_k20")
-    settings = TimedTraining(cells=cells, timing=Cost(epochs=4, repeats=3), train=train)
+    settings = TimedTraining(cells=cells, timing=Cost(epochs=1, repeats=3), train=train)
     inputs = {"surrogate": surrogates["circle"]}
     table = cost.run(settings, Run("test", {"problem": "circle"}, inputs, tmp_path))["cost"]
     assert table["cell"].tolist() == list(cells) * 3

@@ -69,7 +69,7 @@ def test_exact_divergences_agree_with_bounds_by_sampling(
     made: dict[str, dict], records: dict[str, Path], tmp_path: Path
 ) -> None:
     """log p(x) less the gap is L_k, which draws estimate; the posterior is between q_IW and q."""
-    settings = MnistKL(ks=(1, 4, 30), images=3, half_width=7.0, points=300, local_points=160, seed=0)
+    settings = MnistKL(ks=(1, 4, 30), images=3, half_width=7.0, points=200, local_points=120, seed=0)
     tables.write(made["train"]["parameters"], tmp_path / "parameters.npz")
     inputs = {"data": records["binarized_mnist"], "parameters": tmp_path / "parameters.npz"}
     table = mnist_kl.run(settings, Run("smoke", inputs=inputs))["kl"]

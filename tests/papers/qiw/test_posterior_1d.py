@@ -15,7 +15,7 @@ from elbogap.runtime import Run
 SETTINGS = Posterior1D(
     ks=(1, 5),
     half_width=24.0,
-    points=961,
+    points=481,
     starts=(0.0, 4.0),
     samples=4000,
     bins=40,
