@@ -40,7 +40,7 @@ class Denoising(Objective[DiagonalGaussian]):
         return {**own, "input": of_inputs} if self.alpha > 0 else own
 
     def views(self, x: Tensor, scale: Tensor, noise: Noise) -> Tensor:
-        """x + sigma e, x, or both, `[M, V, ..., B, pixels]`; x broadcasts against e, sigma (`scale`) is `[M]`."""
+        """x + sigma e, x, or both, `[M, V, ..., B, pixels]`; x broadcasts against e; `scale` is `[M]`."""
         if self.alpha == 0:
             return x[:, None]
         noisy = x + scale.view(-1, *[1] * (x.ndim - 1)) * take(noise, "input", *x.shape[-2:])

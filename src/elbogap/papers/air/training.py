@@ -58,7 +58,8 @@ class Training:
         return Variational(
             objective=objective,
             family=lambda networks, batch: image_vae.posterior(
-                networks["encoder"], objective.views(images[batch["rows"]][:, None], scale, batch)[:, :, :, None]
+                networks["encoder"],
+                objective.views(images[batch["rows"]][:, None], scale, batch)[:, :, :, None],
             ),
             log_joint=lambda networks, batch: image_vae.log_joint(
                 networks["decoder"], images[batch["rows"]][:, None, None, None]
