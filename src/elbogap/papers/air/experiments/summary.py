@@ -38,9 +38,10 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame]:
     Returns `seeds`: per model its `gain` in `test_loglik` and `gap_change`, in nats per image, and whether
     its strength is `chosen`; `strengths`: means over seeds, their spread, and Student's interval of the gain;
     `transitions` along the strengths (:func:`_transitions`); `attenuation`: those of methods and seeds that
-    were trained for several k; `tab01` to `tab03`: the chosen strengths for k = 1, 8, 64; `tab04`: the same for all k where a large encoder was trained; `tab07`: searched and chosen
-    strengths; `curves`: training curves of what was trained with several m; `falls`: their largest and last
-    `test_bound`, and the difference. UserError if there is no evaluation.
+    were trained for several k; `tab01` to `tab03`: the chosen strengths for k = 1, 8, 64; `tab04`: the same
+    for all k where a large encoder was trained; `tab07`: searched and chosen strengths; `curves`: training
+    curves of what was trained with several m; `falls`: their largest and last `test_bound`, and the
+    difference. UserError if there is no evaluation.
     """
     models, curves = (
         [read_table(path) for name, path in sorted(run.inputs.items()) if name.startswith(kind)]

@@ -193,7 +193,7 @@ def affine_regularisers(
     """E_x[alpha E_e KL(f(x + e) || p) + (1 - alpha) KL(f(x) || p)] (eq. 16) where L-BFGS ends, in nats.
 
     Of posteriors `[M, N, 2]`, observations `[N]` and encoders a + b x, which start from a and b
-    `[S, M, 2, 2]`: `[S, M]`. A finite `norm` bounds |b| as H sin of a free angle.
+    `[S, M, 2, 2]`: `[S, M]`. A finite `norm` H bounds |b| as H sin of a free angle.
     """
     noise = torch.linspace(-INTEGRATED, INTEGRATED, 81, dtype=torch.float64)
     x = torch.cat([observations[:, None], observations[:, None] + sigma * noise], 1)
@@ -201,7 +201,7 @@ def affine_regularisers(
 
     def values(free: Tensor) -> Tensor:
         offset, slope = free[..., None, None, :, :].unbind(-2)
-        encoder = offset + (slope if math.isinf(norm) else norm * slope.sin()) * x[..., None]
+        encoder = offset + (slope if math.isinf(norm) else norm * (slope / max(norm, 1)).sin()) * x[..., None]
         return (family.kl(encoder, posteriors[..., None, :]) * weight).sum(-1).mean(-1)
 
     return values(_minimise(lambda free: values(free).sum(), start))
