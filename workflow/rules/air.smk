@@ -1,5 +1,6 @@
 # Document air: regularised encoders on data sets of binary images, and the theory on small problems.
 
+
 wildcard_constraints:
     bound="[a-z0-9_]+",
 

@@ -26,12 +26,7 @@ from torch import Tensor, nn
 from torch.distributions import Normal
 from torch.nn import functional
 
-from elbogap.densities import (
-    LOG_2PI,
-    categorical_kl,
-    isotropic_gaussian_log_density,
-    standard_gaussian_log_density,
-)
+from elbogap.densities import categorical_kl
 from elbogap.errors import UserError
 from elbogap.inference import denoising, lbfgs
 from elbogap.papers.air.settings import Theory as Settings
@@ -221,10 +216,9 @@ def _generator(settings: Settings) -> dict[str, pd.DataFrame]:
         log_q = q.log_prob(z[:, None])
         mass = log_q.exp() * (z[1] - z[0]) / count
         formula = denoising.generator_means(log_q, data)
-        value = partial(_reconstruction, data, mass)
 
-        def loss(angle: Tensor, value: Callable[[Tensor], Tensor] = value) -> Tensor:
-            return -value(angle.sin().square())
+        def loss(angle: Tensor, mass: Tensor = mass) -> Tensor:
+            return -_reconstruction(data, mass, angle.sin().square())
 
         for start in range(settings.starts):
             # A Bernoulli likelihood bends the same everywhere in the angle whose sin^2 is the mean; it hardly
@@ -302,13 +296,13 @@ def _bounds(sigma: float, settings: Settings) -> dict[str, float]:
     z = _grid(means, _tensor(SCALE), settings.latent_nodes, INTEGRATED)
     log_q = Normal(means, SCALE).log_prob(z[:, None])
     x = _tensor(OBSERVED)
-    log_joint = standard_gaussian_log_density(z[:, None]) + Normal(z, 0.5).log_prob(x)
+    log_joint = Normal(0.0, 1.0).log_prob(z) + Normal(z, 0.5).log_prob(x)
     log_both = log_q + probability.log()
     log_marginal = log_both.logsumexp(1)
     step = z[1] - z[0]
     l_dvae = (log_both.exp() * (log_joint[:, None] - log_q)).sum() * step
     l_cvae = (log_marginal.exp() * (log_joint - log_marginal)).sum() * step
-    information = _entropy_of_mixture(means, probability) - 0.5 * (1 + LOG_2PI + math.log(VARIANCE))
+    information = _entropy_of_mixture(means, probability) - Normal(0.0, _tensor(SCALE)).entropy()
     return _floats(
         sigma=sigma,
         l_dvae=l_dvae,
@@ -317,7 +311,7 @@ def _bounds(sigma: float, settings: Settings) -> dict[str, float]:
         mutual_information=information,
         discrepancy=l_cvae - l_dvae - information,
         perturbation_entropy=-(probability * probability.log()).sum(),
-        log_evidence=isotropic_gaussian_log_density(x[None], torch.zeros(1), 1.25),
+        log_evidence=Normal(0.0, _tensor(1.25).sqrt()).log_prob(x),
     )
 
 
