@@ -345,7 +345,7 @@ def test_air_figures_1_and_2_have_the_methods_and_alphas_that_were_trained(name:
     drawn = [label for panel in first.axes for label in panel.get_legend_handles_labels()[1]]
     assert len(drawn) == len(datasets) * sum(map(len, methods.values()))
     assert len(second.axes) == len(datasets) * sum(map(len, methods.values()))
-    assert all(len(panel.lines) == len(ks) for panel in second.axes)
+    assert all(len(panel.containers) == len(ks) for panel in second.axes)
     for figure in (first, second):
         assert_legible(figure)
 

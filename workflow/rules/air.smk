@@ -1,7 +1,5 @@
 # Document air: regularised encoders on data sets of binary images, and the theory on small problems.
 
-from elbogap.papers.air.settings import CostOfTraining
-
 
 wildcard_constraints:
     bound="[a-z0-9_]+",
@@ -20,16 +18,11 @@ def air_images(scale):
 
 
 def air_evaluations(scale):
-    """Training curves of all data sets and cells; evaluations, also by image, of those with plain gradients (m = 1)."""
-    return air_evaluated(scale, images="npz")
-
-
-def air_evaluated(scale, **more):
-    """The same but for what is by image."""
+    """Training curves of all data sets and cells, and evaluations of those with plain gradients (m = 1)."""
     return " ".join(
-        f"{kind}_{dataset}_{name}={kind}/{dataset}/{name}.{suffix}"
+        f"{kind}_{dataset}_{name}={kind}/{dataset}/{name}.csv"
         for dataset, name, cell in air_cells(scale)
-        for kind, suffix in {"curves": "csv", "evaluation": "csv", **more}.items()
+        for kind in ("curves", "evaluation")
         if kind == "curves" or cell.m == 1
     )
 
@@ -42,12 +35,6 @@ def air_saturation_models(scale):
         for dataset, name, _ in air_cells(scale)
         if name in wanted
     )
-
-
-def air_cost_settings(wildcards):
-    """How the scale times, and the paper scale's training, which is what is timed."""
-    timing, train = section(CONFIGS[wildcards.scale], "air.cost"), section(CONFIGS["paper"], "air.train")
-    return CostOfTraining(timing=timing, train=train).model_dump_json()
 
 
 experiment(
@@ -72,7 +59,7 @@ experiment(
         images=images_{dataset}.npz models=models/{dataset}/{bound}.npz
         curves=curves/{dataset}/{bound}.csv
     """,
-    outputs="evaluation=evaluation/{dataset}/{bound}.csv images=images/{dataset}/{bound}.npz",
+    outputs="evaluation=evaluation/{dataset}/{bound}.csv",
     keys={"bound": "cell"},
     gpu=1,
 )
@@ -82,16 +69,10 @@ experiment(
     found=air_evaluations,
     outputs="""
         tab01=tab01_vae.csv tab02=tab02_iwae8.csv tab03=tab03_iwae64.csv tab04=tab04_large_encoder.csv
-        tab07=tab07_strengths.csv strengths=tab_strengths.csv shapes=tab_shapes.csv
-        gradient_samples=tab_gradient_samples.csv curves=gradient_samples.csv
+        tab07=tab07_strengths.csv strengths=tab_strengths.csv transitions=tab_transitions.csv
+        attenuation=tab_attenuation.csv seeds=tab_seeds.csv falls=tab_falls.csv
+        curves=gradient_samples.csv
     """,
-)
-experiment(
-    "air.seeds",
-    "gains of each seed",
-    found=air_evaluated,
-    inputs="strengths=tab_strengths.csv",
-    outputs="seeds=tab_seeds.csv falls=tab_falls.csv",
     settings=lambda wildcards: "{}",
 )
 experiment(
@@ -109,20 +90,13 @@ experiment(
     gpu=1,
 )
 experiment(
-    "air.cost",
-    "time of the paper scale's steps",
-    found=air_images,
-    outputs="cost=tab_cost.csv",
-    settings=air_cost_settings,
-    gpu=1,
-)
-experiment(
     "air.theory",
     "the theory on small problems",
     outputs="""
         encoder=tab_theory_encoder.csv strength=tab_theory_strength.csv
         generator=tab_theory_generator.csv attenuation=tab_theory_attenuation.csv
-        bounds=tab_theory_bounds.csv encoder_curves=theory_encoder_curves.csv
+        bounds=tab_theory_bounds.csv weight_norm=tab_theory_weight_norm.csv
+        encoder_curves=theory_encoder_curves.csv
         posteriors=theory_posteriors.csv generator_curves=theory_generator_curves.csv
     """,
 )

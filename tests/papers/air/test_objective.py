@@ -108,11 +108,12 @@ def test_values_and_gradients_are_those_of_the_bounds_by_hand(
         expected = torch.zeros(())
         for b, row in enumerate(batch["rows"][seed]):
             x = images[row]
-            views = [x + sigma * batch["input"][seed, b]] if alpha > 0 else []
-            views += [x] if alpha < 1 else []
             weights = [weight for weight in (alpha, 1 - alpha) if weight > 0]
-            for view, (weight, seen) in enumerate(zip(weights, views, strict=True)):
-                for noises in batch["normal"][seed, view, :, :, b]:
+            for copy in range(m):
+                views = [x + sigma * batch["input"][seed, copy, b]] if alpha > 0 else []
+                views += [x] if alpha < 1 else []
+                for view, (weight, seen) in enumerate(zip(weights, views, strict=True)):
+                    noises = batch["normal"][seed, view, copy, :, b]
                     expected = expected + weight * of_image(encoder, decoder, x, seen, noises) / m / BATCH
         torch.testing.assert_close(values[member], expected)
         expected.backward()
@@ -160,8 +161,19 @@ def test_several_copies_are_the_mean_of_as_many_separate_bounds(
     together = objective(alpha, k, m)
     batch = at(together.prepare(0), 2)
     one = objective(alpha, k)
-    apart = [one.value(nets, batch | {"normal": normal}) for normal in batch["normal"].split(1, 2)]
-    assert len(apart) == m
+    axes = {"normal": 2, "input": 1}
+    apart = [
+        one.value(
+            nets,
+            batch
+            | {
+                name: batch[name][(slice(None),) * axis + ([copy],)]
+                for name, axis in axes.items()
+                if name in batch
+            },
+        )
+        for copy in range(m)
+    ]
     torch.testing.assert_close(together.value(nets, batch), torch.stack(apart).mean(0))
     assert (apart[0] - apart[1]).abs().min() > 0
 
@@ -251,7 +263,7 @@ def test_noise_is_drawn_only_where_it_is_needed(objective: Objective, alpha: flo
     assert prepared["normal"].shape == (2, STEPS, views, m, k, BATCH, LATENT)
     assert ("input" in prepared) == (alpha > 0)
     if alpha > 0:
-        assert prepared["input"].shape == (2, STEPS, BATCH, PIXELS)
+        assert prepared["input"].shape == (2, STEPS, m, BATCH, PIXELS)
 
 
 def test_the_measured_bounds_are_those_of_clean_inputs_by_hand(images: Tensor) -> None:

@@ -10,12 +10,11 @@ import pandas as pd
 import pytest
 
 from elbogap import tables
-from elbogap.config.base import Bootstrap, Section
+from elbogap.config.base import Section
 from elbogap.errors import UserError
-from elbogap.papers.air.experiments import seeds, summary
+from elbogap.papers.air.experiments import summary
 from elbogap.runtime import Run
 
-SETTINGS = Bootstrap(resamples=500, seed=0)
 IMAGES = 40
 STRENGTHS: dict[tuple[str, float], dict[float, tuple[float, float]]] = {
     ("plain", 0.0): {0.0: (-100.0, -104.0)},
@@ -23,7 +22,7 @@ STRENGTHS: dict[tuple[str, float], dict[float, tuple[float, float]]] = {
     ("denoising", 1.0): {0.1: (-101.0, -105.0), 0.4: (-102.0, -103.0), 0.8: (-110.0, -120.0)},
     ("weight_norm", 0.0): {1.0: (-105.0, -110.0), 4.0: (-98.5, -102.0), 16.0: (-99.5, -103.0)},
 }
-"""Mean likelihood on the test images and mean validation bound of each strength."""
+"""Mean likelihood of the test images and of the validation images, for each strength."""
 CHOSEN = {("denoising", 0.5): 0.8, ("denoising", 1.0): 0.4, ("weight_norm", 0.0): 4.0}
 STEPS = (10, 20, 30)
 
@@ -50,20 +49,17 @@ class Cells:
         """All likelihoods are `better`, and test bounds of curves fall by `fall` after their second step."""
         key = {"document": "air", "dataset": dataset, "data": "real", "cell": name, "k": k, "m": m}
         key["encoder"] = encoder
-        spread = np.random.default_rng(0).normal(size=IMAGES)
-        spread = 5 * (spread - spread.mean())
-        rows, loglik, curves = [], [], []
+        rows, curves = [], []
         for member in self._members(methods, seeds):
             test, valid = methods[member["method"], member["alpha"]][member["strength"]]
             side = (member["seed"] - (seeds - 1) / 2) * 0.2
-            own = test + better + side + spread * (1 + member["strength"])
-            loglik.append(own)
+            own = test + better + side * (1 + member["strength"])
             rows.append(
                 key
                 | member
-                | {"kept_step": 10, "valid_bound": valid + 3 * side, "test_images": IMAGES}
-                | {"test_loglik": own.mean(), "test_bound": own.mean() - 7, "test_gap": 7.0}
-                | {"test_iwae": own.mean() - 1, "iw_svi_share": 0.9}
+                | {"kept_step": 10, "test_images": IMAGES, "valid_bound": valid - member["strength"]}
+                | {"valid_loglik": valid + 3 * side, "test_loglik": own, "test_loglik_se": 0.5}
+                | {"test_bound": own - 7, "test_gap": 7.0, "test_iwae": own - 1}
             )
             rises = test + np.array([-20.0, 0.0, -fall]) + side + 1 - k
             curves += [
@@ -71,22 +67,18 @@ class Cells:
                 | {"valid_bound": bound + 2, "test_bound": bound}
                 for step, bound in zip(STEPS, rises, strict=True)
             ]  # fmt: skip
-        place = f"{dataset}_{name}"
+        place = f"{dataset}_{name}"  # with m > 1 nothing is evaluated
         for kind, value, suffix in (
             ("evaluation", pd.DataFrame(rows), "csv"),
             ("curves", pd.DataFrame(curves), "csv"),
-            ("images", {"loglik": np.stack(loglik)}, "npz"),
         ):
+            if kind == "evaluation" and m > 1:
+                continue
             self.inputs[f"{kind}_{place}"] = self.folder / f"{kind}_{place}.{suffix}"
             tables.write(value, self.inputs[f"{kind}_{place}"])
 
     def summarise(self) -> dict[str, pd.DataFrame]:
-        return summary.run(SETTINGS, Run("test", inputs=self.inputs))
-
-    def by_seed(self, strengths: pd.DataFrame) -> dict[str, pd.DataFrame]:
-        inputs = {**self.inputs, "strengths": self.folder / "strengths.csv"}
-        tables.write(strengths, inputs["strengths"])
-        return seeds.run(Section(), Run("test", inputs=inputs))
+        return summary.run(Section(), Run("test", inputs=self.inputs))
 
     @staticmethod
     def _members(methods: dict, seeds: int) -> Iterator[dict[str, Any]]:
@@ -121,7 +113,7 @@ def of(table: pd.DataFrame, **values: object) -> pd.DataFrame:
     return table[(table[list(values)] == pd.Series(values)).all(axis=1)]
 
 
-def test_a_strength_is_chosen_by_its_mean_validation_bound(found: dict[str, pd.DataFrame]) -> None:
+def test_a_strength_is_chosen_by_its_mean_validation_likelihood(found: dict[str, pd.DataFrame]) -> None:
     """Not by the test likelihood, which is largest elsewhere."""
     chosen = found["strengths"][found["strengths"]["chosen"]]
     for dataset in ("omniglot", "binarized_mnist"):
@@ -132,43 +124,39 @@ def test_a_strength_is_chosen_by_its_mean_validation_bound(found: dict[str, pd.D
     assert (chosen.groupby(["dataset", "encoder", "k", "m", "method", "alpha"]).size() == 1).all()
 
 
-def test_gain_and_loss_are_differences_of_mean_likelihoods(found: dict[str, pd.DataFrame]) -> None:
+def test_gains_are_differences_of_mean_likelihoods(found: dict[str, pd.DataFrame]) -> None:
     for (method, alpha), strengths in STRENGTHS.items():
-        best = max(-100.0, *(test for test, _ in strengths.values()))  # no regularisation is a strength
         for strength, (test, valid) in strengths.items():
             place = {"dataset": "omniglot", "k": 8, "method": method, "alpha": alpha, "strength": strength}
             row = of(found["strengths"], **place).iloc[0]
             assert row["gain"] == pytest.approx(test + 100)
-            assert row["loss"] == pytest.approx(best - test)
             assert row["test_loglik"] == pytest.approx(test + 8)
-            assert row["valid_bound"] == pytest.approx(valid)
+            assert row["valid_loglik"] == pytest.approx(valid)
             assert row["test_gap"] == pytest.approx(7)
+            assert row["gap_change"] == pytest.approx(0)
             assert row["test_bound"] == pytest.approx(test + 1)
             assert (row["seeds"], row["test_images"]) == (2, IMAGES)
-    assert (found["strengths"]["loss"] >= 0).all()
 
 
-def test_standard_errors_are_over_images_and_spreads_over_seeds(found: dict[str, pd.DataFrame]) -> None:
-    spread = np.random.default_rng(0).normal(size=IMAGES)
+def test_intervals_are_student_s_over_the_seeds_paired_gains(found: dict[str, pd.DataFrame]) -> None:
+    """Two seeds lie 0.2 (1 + strength) apart, and their gains 0.2 strength; t is 12.706 for one freedom."""
     for strength in (0.1, 0.8):
         row = of(found["strengths"], dataset="omniglot", k=1, m=1, alpha=1.0, strength=strength).iloc[0]
-        expected = 5 * (1 + strength) * spread.std(ddof=1) / math.sqrt(IMAGES)
-        assert row["test_loglik_se"] == pytest.approx(expected)
-        assert row["test_loglik_spread"] == pytest.approx(0.2 / math.sqrt(2))
-
-
-def test_intervals_are_those_of_the_paired_difference(found: dict[str, pd.DataFrame]) -> None:
-    """Images differ by far more than methods do: the interval is that of what a strength changes."""
-    table = found["strengths"]
-    assert (table["gain_low"] <= table["gain"] + 1e-9).all()
-    assert (table["gain"] <= table["gain_high"] + 1e-9).all()
-    plain = table[table["method"] == "plain"]
+        assert row["test_loglik_se"] == pytest.approx(0.5)
+        assert row["test_loglik_spread"] == pytest.approx(0.2 * (1 + strength) / math.sqrt(2))
+        half = 12.7062 * 0.1 * strength
+        assert row["gain_high"] - row["gain"] == pytest.approx(half, rel=1e-5)
+        assert row["gain"] - row["gain_low"] == pytest.approx(half, rel=1e-5)
+    plain = of(found["strengths"], method="plain")
     np.testing.assert_allclose(plain[["gain", "gain_low", "gain_high"]], 0, atol=1e-9)
-    deviation = np.random.default_rng(0).normal(size=IMAGES).std()
-    for strength in (0.1, 0.4, 0.8):
-        row = of(table, dataset="omniglot", k=64, alpha=0.5, strength=strength).iloc[0]
-        width = 2 * 1.96 * 5 * strength * deviation / math.sqrt(IMAGES)
-        assert row["gain_high"] - row["gain_low"] == pytest.approx(width, rel=0.15)
+
+
+def test_the_bound_s_choice_stands_beside(cells: Cells) -> None:
+    """The made-up bound prefers weak noise, by more than the likelihoods differ."""
+    cells.add("k1", methods=STRENGTHS | {("denoising", 1.0): {0.1: (-1.0, -10.0), 2.0: (-1.0, -9.0)}})
+    cells.add("m8", m=8)
+    table = of(cells.summarise()["tab07"], alpha=1.0)
+    assert table[["chosen", "chosen_by_bound"]].to_numpy().tolist() == [[2.0, 0.1]]
 
 
 def test_tables_1_to_3_hold_the_chosen_strengths_of_their_k(found: dict[str, pd.DataFrame]) -> None:
@@ -214,42 +202,50 @@ def test_table_7_has_what_was_searched_and_chosen(found: dict[str, pd.DataFrame]
             assert (row["searched"], row["chosen"]) == (3, strength)
 
 
-def test_shapes_name_the_best_strength_and_what_the_strongest_loses(found: dict[str, pd.DataFrame]) -> None:
+def test_transitions_are_from_none_to_the_chosen_and_on_to_the_strongest(
+    found: dict[str, pd.DataFrame],
+) -> None:
+    """Gains of the chosen strength and of the strongest, whose seeds lie 0.2 strength apart."""
     expected = {
-        ("denoising", 0.5): (0.4, 1, 0.8, 1.0),
-        ("denoising", 1.0): (0.0, 0, 0.8, 10.0),
-        ("weight_norm", 0.0): (4.0, 1, 1.0, 6.5),
+        ("denoising", 0.5): (0.8, 0.8, 2.0, 0.0),
+        ("denoising", 1.0): (0.4, 0.8, -2.0, 8.0),
+        ("weight_norm", 0.0): (4.0, 1.0, 1.5, 6.5),
     }
-    table = found["shapes"]
-    assert len(table) == 2 * 3 * 3
-    for (method, alpha), (best, interior, common, loss) in expected.items():
-        rows = of(table, method=method, alpha=alpha)
-        assert set(rows["k"]) == {1, 8, 64}
-        np.testing.assert_allclose(
-            rows[["best", "interior", "common"]], [[best, interior, common]] * 6, atol=1e-12
-        )
-        np.testing.assert_allclose(rows["loss"], loss, atol=1e-12)
+    table = found["transitions"]
+    assert len(table) == 2 * 3 * 3 * 2
+    for (method, alpha), (chosen, strongest, gain, loss) in expected.items():
+        for seed, side in ((0, -0.1), (1, 0.1)):
+            rows = of(table, method=method, alpha=alpha, seed=seed)
+            assert set(rows["k"]) == {1, 8, 64}
+            gain_here, loss_here = gain + side * chosen, loss + side * (chosen - strongest)
+            values = [chosen, strongest, gain_here, loss_here, min(gain_here, loss_here)]
+            columns = ["own_choice", "strongest", "gain", "loss", "transition"]
+            np.testing.assert_allclose(rows[columns], [values] * 6, atol=1e-9)
+    pd.testing.assert_frame_equal(found["attenuation"], table)
 
 
-def test_the_common_strength_is_one_that_every_k_has(cells: Cells) -> None:
-    strong = {**STRENGTHS, ("denoising", 1.0): {0.4: (-90.0, -1.0), 1.6: (-80.0, -1.0)}}
-    cells.add("k1")
+def test_only_methods_and_seeds_of_every_k_tell_of_attenuation(cells: Cells) -> None:
+    strong = {**STRENGTHS, ("denoising", 1.0): {0.4: (-90.0, -1.0), 1.6: (-80.0, -2.0)}}
+    del strong["denoising", 0.5]
+    cells.add("k1", seeds=3)
     cells.add("k8", k=8, methods=strong)
+    cells.add("other", "binarized_mnist")
     cells.add("m8", m=8)
-    shapes = of(cells.summarise()["shapes"], method="denoising", alpha=1.0).set_index("k")
-    assert shapes["common"].tolist() == [0.4, 0.4]
-    np.testing.assert_allclose(shapes["loss"], [2, 10], atol=1e-12)
-    assert shapes["best"].tolist() == [0.0, 1.6]
-    assert shapes["interior"].tolist() == [0, 0]
+    table = cells.summarise()["attenuation"]
+    assert set(table["dataset"]) == {"omniglot"}
+    assert set(table["alpha"]) == {0.0, 1.0}
+    assert table.groupby("k")["seed"].unique().map(list).to_dict() == {1: [0, 1], 8: [0, 1]}
+    assert set(of(table, alpha=1.0)["strongest"]) == {0.4}  # the strongest that both have
 
 
 def test_curves_of_several_copies_stand_beside_those_of_one(found: dict[str, pd.DataFrame]) -> None:
-    """Of the methods and strengths that have both; averaged over seeds."""
+    """Of the methods and strengths that have both, seed by seed."""
     curves = found["curves"]
     assert set(curves["dataset"]) == {"omniglot"}
     assert set(zip(curves["method"], curves["strength"], strict=True)) == {("plain", 0.0), ("denoising", 0.4)}
     assert set(curves["m"]) == {1, 8, 64}
-    assert len(curves) == 2 * 3 * len(STEPS)
+    assert len(curves) == 2 * 3 * 2 * len(STEPS)
+    curves = curves.groupby(["dataset", "method", "m", "step"], as_index=False).mean(numeric_only=True)
     one = of(curves, method="denoising", m=1).sort_values("step")
     np.testing.assert_allclose(one["test_bound"], [-122, -102, -102], atol=1e-12)
     np.testing.assert_allclose(one["train_bound"], one["test_bound"] + 1, atol=1e-12)
@@ -260,8 +256,8 @@ def test_curves_of_several_copies_stand_beside_those_of_one(found: dict[str, pd.
 
 
 def test_the_fall_is_from_the_largest_test_bound_to_the_last(found: dict[str, pd.DataFrame]) -> None:
-    table = found["gradient_samples"]
-    assert len(table) == 6
+    table = found["falls"]
+    assert len(table) == 12
     for m, fall in ((1, 0), (8, 6), (64, 9)):
         rows = of(table, m=m)
         np.testing.assert_allclose(rows["fall"], fall, atol=1e-9)
@@ -292,20 +288,6 @@ def test_the_order_of_the_inputs_and_repetition_change_nothing(tmp_path: Path) -
             pd.testing.assert_frame_equal(table, other[name])
 
 
-def test_the_mean_over_seeds_of_their_gains_is_the_summary_s(cells: Cells) -> None:
-    for k in (1, 8):
-        cells.add(f"k{k}", k=k, seeds=3)
-    cells.add("m8", m=8, seeds=3)
-    strengths = cells.summarise()["strengths"]
-    table = cells.by_seed(strengths)["seeds"]
-    assert len(table) == 3 * len(strengths)
-    key = ["dataset", "encoder", "k", "m", "method", "alpha", "strength"]
-    means = table.groupby(key)[["gain", "gap_change", "test_loglik", "chosen"]].mean()
-    expected = strengths.set_index(key)[list(means)].astype(float).loc[means.index]
-    np.testing.assert_allclose(means, expected, rtol=1e-9, atol=1e-9)
-    assert table["chosen"].dtype == bool
-
-
 def test_a_gain_is_over_the_unregularised_model_of_the_same_seed(cells: Cells) -> None:
     cells.add("k1")
     cells.add("m8", m=8)
@@ -313,8 +295,9 @@ def test_a_gain_is_over_the_unregularised_model_of_the_same_seed(cells: Cells) -
     table = pd.read_csv(path)
     table.loc[(table["method"] == "plain") & (table["seed"] == 1), "test_loglik"] += 3
     tables.write(table, path)
-    found = of(cells.by_seed(cells.summarise()["strengths"])["seeds"], m=1, alpha=0.5, strength=0.4)
-    assert found.set_index("seed")["gain"].to_dict() == pytest.approx({0: 3, 1: 0})
+    found = of(cells.summarise()["seeds"], m=1, alpha=0.5, strength=0.4)
+    assert found.set_index("seed")["gain"].to_dict() == pytest.approx({0: 2.96, 1: 0.04})
+    assert found["chosen"].dtype == bool
 
 
 def test_falls_are_those_of_each_seed_s_curve(cells: Cells) -> None:
@@ -324,7 +307,7 @@ def test_falls_are_those_of_each_seed_s_curve(cells: Cells) -> None:
     curves = pd.read_csv(path)
     curves.loc[(curves["seed"] == 1) & (curves["step"] == STEPS[-1]), "test_bound"] -= 2
     tables.write(curves, path)
-    found = of(cells.by_seed(cells.summarise()["strengths"])["falls"], m=8, method="denoising", strength=0.4)
+    found = of(cells.summarise()["falls"], m=8, method="denoising", strength=0.4)
     assert found.set_index("seed")["fall"].to_dict() == pytest.approx({0: 6, 1: 8})
 
 

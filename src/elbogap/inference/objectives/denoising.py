@@ -31,16 +31,20 @@ class Denoising(Objective[DiagonalGaussian]):
         return [weight for weight in (self.alpha, 1 - self.alpha) if weight > 0]
 
     def noise(self, *batch: int, dimensions: int, mixing: int = 0) -> Specs:
-        """`normal` `[V, *batch, D]`, and e as `input` `[B, pixels]` if there is a noisy view."""
+        """`normal` `[V, *batch, D]`, and e as `input` if there is a noisy view; the batch is `[..., k, B]`.
+
+        The k draws of a bound share e, `[..., B, pixels]`: its expectation is outside L_k (eq. 13 and 23).
+        """
         own = self.bound.noise(len(self.weights), *batch, dimensions=dimensions, mixing=mixing)
-        return {**own, "input": Spec((batch[-1], self.pixels))} if self.alpha > 0 else own
+        of_inputs = Spec((*batch[:-2], batch[-1], self.pixels))
+        return {**own, "input": of_inputs} if self.alpha > 0 else own
 
     def views(self, x: Tensor, scale: Tensor, noise: Noise) -> Tensor:
-        """x + sigma e, x, or both, `[M, B, pixels]` to `[M, V, B, pixels]`; sigma (`scale`) is `[M]`."""
-        noisy = []
-        if self.alpha > 0:
-            noisy = [x + scale[:, None, None] * take(noise, "input", *x.shape[-2:])]
-        return torch.stack([*noisy, x] if self.alpha < 1 else noisy, 1)
+        """x + sigma e, x, or both, `[M, V, ..., B, pixels]`; x broadcasts against e; `scale` is `[M]`."""
+        if self.alpha == 0:
+            return x[:, None]
+        noisy = x + scale.view(-1, *[1] * (x.ndim - 1)) * take(noise, "input", *x.shape[-2:])
+        return torch.stack([noisy, x.expand_as(noisy)] if self.alpha < 1 else [noisy], 1)
 
     def estimate(
         self, q: DiagonalGaussian, log_joint: LogJoint, noise: Noise, state: State = None

@@ -24,57 +24,58 @@ DOTTED: dict[str, Any] = {"color": style.BLACK, "linestyle": ":", "linewidth": 0
 
 
 def fig01_strength(strengths: pd.DataFrame) -> Figure:
-    """Gain in log-likelihood over the unregularised model against strength, k = 1; a column per data set.
-
-    From the unregularised model on, with bootstrap intervals; a ring around the chosen strength.
-    """
+    """Gain in log-likelihood over the unregularised model against strength, k = 1; a column per data set."""
     shown = strengths[strengths["k"] == 1].query(ORDINARY)
     methods = _methods(shown)
     rows = dict.fromkeys((method for method, _ in methods), "gain in $\\log p(x)$ / nats")
     figure, panels = _grid(shown, rows, 1.9)
     for panel, own, name in panels:
+        own = own[own["method"] == name]
         levels = _strength_axis(panel, own, name)
-        panel.axhline(0, color=style.GREY, linewidth=0.8, zorder=0)
-        for alpha, curve in own[own["method"] == name].groupby("alpha"):
-            curve, color = _by_level(curve, levels), f"C{methods.index((name, alpha))}"
-            gain, chosen = curve["gain"], curve.loc[curve["chosen"].astype(bool), "gain"]
-            panel.plot([0, *gain.index], [0, *gain], color=color, label=_label(name, alpha))
-            intervals = [gain - curve["gain_low"], curve["gain_high"] - gain]
-            panel.errorbar(gain.index, gain, yerr=intervals, fmt="o", color=color, capsize=2, elinewidth=0.8)
-            panel.plot(chosen, "o", markersize=8, markerfacecolor="none", color=color)
+        for alpha, curve in own.groupby("alpha"):
+            _draw_gains(panel, curve, levels, methods.index((name, alpha)), _label(name, alpha))
         if len(levels) > 1:
             panel.legend(loc="best")
     return figure
 
 
 def fig02_strength_by_k(strengths: pd.DataFrame) -> Figure:
-    """How far each strength lies below the best one, for several k; a column per data set."""
+    """The same for several k; a row per method."""
     shown = strengths.query(ORDINARY)
     ks = sorted(shown["k"].unique())
-    rows = {method: f"{_label(*method)}\n$\\log p(x)$ less best / nats" for method in _methods(shown)}
+    rows = {method: f"{_label(*method)}\ngain in $\\log p(x)$ / nats" for method in _methods(shown)}
     figure, panels = _grid(shown, rows, 1.8)
     for panel, own, (method, alpha) in panels:
+        own = own[(own["method"] == method) & (own["alpha"] == alpha)]
         levels = _strength_axis(panel, own, method)
-        regularised = (own["method"] == method) & (own["alpha"] == alpha)
-        for number, k in enumerate(ks):
-            curve = own[(own["k"] == k) & (regularised | (own["method"] == PLAIN))]
-            if regularised[curve.index].any():
-                loglik = _by_level(curve, levels)["test_loglik"]
-                marker = "osv"[number % 3]
-                panel.plot(loglik - loglik.max(), f"{marker}-", color=f"C{number}", label=f"$k = {k}$")
-    panels[0][0].legend(loc="lower left")
+        for k, curve in own.groupby("k"):
+            _draw_gains(panel, curve, levels, ks.index(k), f"$k = {k}$")
+    max((panel for panel, *_ in panels), key=lambda panel: len(panel.containers)).legend(loc="best")
     return figure
 
 
+def _draw_gains(panel: Axes, curve: pd.DataFrame, levels: list[float], number: int, label: str) -> None:
+    """From the unregularised model on, with intervals over seeds; a ring around the chosen strength."""
+    curve = curve.set_index(curve["strength"].map(levels.index)).sort_index()
+    gain, color, at = curve["gain"], f"C{number}", 0.06 * (number - 1)  # bars side by side
+    half = (curve["gain_high"] - gain).fillna(0)  # a single seed has no interval
+    look: dict[str, Any] = {"fmt": f"{'osv'[number % 3]}-", "markersize": 4, "capsize": 2, "color": color}
+    panel.errorbar([0, *(gain.index + at)], [0, *gain], yerr=[0, *half], label=label, **look)
+    chosen = gain[curve["chosen"].astype(bool)]
+    panel.plot(chosen.index + at, chosen, "o", markersize=9, markerfacecolor="none", color=color)
+
+
 def fig04_gradient_samples(curves: pd.DataFrame) -> Figure:
-    """The amortised test ELBO in training with m samples per gradient; a panel per data set and method."""
+    """The amortised test ELBO in training with m samples per gradient, mean and range over seeds."""
     parts = list(curves.groupby(["dataset", "method", "alpha", "strength"]))
     parts.sort(key=lambda part: (part[0][0], part[0][1] != PLAIN))
     size = (2.4 * len(parts) + 0.6, 2.4)
     figure, axes = plt.subplots(1, len(parts), figsize=size, sharey=True, squeeze=False)
     for panel, ((dataset, method, alpha, strength), own) in zip(axes[0], parts, strict=True):
         for number, (m, curve) in enumerate(own.groupby("m")):
-            panel.plot(curve["passes"], curve["test_bound"], color=f"C{number}", label=f"$m = {m}$")
+            bounds = curve.groupby("passes")["test_bound"].agg(["mean", "min", "max"])
+            panel.plot(bounds["mean"], color=f"C{number}", label=f"$m = {m}$")
+            panel.fill_between(bounds.index, bounds["min"], bounds["max"], color=f"C{number}", alpha=0.2)
         title = "VAE" if method == PLAIN else f"DVAE, $\\alpha = {alpha:g}$, $\\sigma = {strength:g}$"
         panel.set(title=f"{DATASETS[dataset].title}: {title}", xlabel="passes over the training images")
         panel.legend(loc="lower right")
@@ -112,18 +113,13 @@ def _label(method: str, alpha: float) -> str:
 
 
 def _strength_axis(panel: Axes, own: pd.DataFrame, method: str) -> list[float]:
-    """The strengths of a method from weak to strong, no regularisation (0) first, as ticks."""
+    """The strengths from weak to strong as ticks, no regularisation (0) first."""
     kind = REGULARISERS[method]
-    values = own.loc[own["method"] == method, "strength"].unique()
-    levels = sorted(values, reverse=not kind.rising)
+    levels = sorted(own["strength"].unique(), reverse=not kind.rising)
+    panel.axhline(0, color=style.GREY, linewidth=0.8, zorder=0)
     panel.set_xticks(range(len(levels) + 1), [kind.none, *(f"{level:g}" for level in levels)])
     panel.set(xlabel=kind.axis, xlim=(-0.3, len(levels) + 0.3))
     return [0.0, *levels]
-
-
-def _by_level(curve: pd.DataFrame, levels: list[float]) -> pd.DataFrame:
-    """The curve from weak to strong; its index is the level's number."""
-    return curve.set_index(curve["strength"].map(levels.index)).sort_index()
 
 
 def fig_theory(

@@ -4,7 +4,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import ConfigDict, Field, model_validator
 
-from elbogap.config.base import Bootstrap, Resumable, Section, Seeded, setting
+from elbogap.config.base import Resumable, Section, Seeded, setting
 from elbogap.config.quantities import (
     Count,
     Integer,
@@ -120,29 +120,21 @@ class Evaluate(Seeded):
 
     estimator: Estimator = setting("The estimate of log p(x).")
     bound_draws: Count = setting("Independent draws of the amortised bound per image.")
-    valid_samples: Count = setting("Importance samples of the validation bound that chooses strengths.")
+    valid_samples: Count = setting("Importance samples of the validation bound.")
+    valid_images: Count = setting("Validation images whose likelihood chooses strengths, at most.")
     rows: Count = setting("Decoder rows held in memory at once.")
 
 
 class Saturation(Seeded):
     """How far the estimate of the likelihood has converged."""
 
-    cells: Levels[str] = setting("Cells whose first model is evaluated, on all data sets.", min_length=1)
+    cells: Levels[str] = setting("Cells whose models are evaluated, the first of each method.", min_length=1)
     images: Integer = setting("Test images, at most.", ge=2)
     steps: Levels[Natural] = setting("Numbers T of gradient steps.", min_length=1)
     step_samples: Levels[Count] = setting("Numbers k' of samples per gradient step.", min_length=1)
     samples: Levels[Count] = setting("Numbers k of samples of the estimate.", min_length=1)
     learning_rate: Rate = setting("Adam's first learning rate on means and log-variances.")
     rows: Count = setting("Decoder rows held in memory at once.")
-
-
-class Cost(Section):
-    """Time per step at the sizes of the paper scale."""
-
-    cells: Levels[str] = setting("Cells of the paper scale's training that are timed.", min_length=1)
-    steps: Count = setting("Steps timed for each number k of samples, after as many untimed ones.")
-    repeats: Count = setting("Repetitions, of which the median counts.")
-    members: Count = setting("Models trained together.")
 
 
 class Theory(Seeded):
@@ -158,6 +150,7 @@ class Theory(Seeded):
     starts: Count = setting("Random starts of each optimisation.")
     models: Count = setting("Random models whose regulariser is measured.")
     alphas: Levels[Share] = setting("Weights of denoising (eq. 16), of affine encoders.", min_length=1)
+    norms: Levels[Positive] = setting("Bounds H on the slopes of affine encoders.", min_length=2)
     ks: Levels[Count] = setting("Numbers of importance samples k.", min_length=2)
     importance_sigmas: Levels[Positive] = setting("Noise scales where k varies, beside infinity.", unit="x")
     importance_nodes: Integer = setting("Grid points over the noisy observation where k varies.", ge=10)
@@ -174,8 +167,6 @@ class AirConfig(Section):
     train: Train = setting("Training for all tables and Figures 1, 2 and 4.")
     evaluate: Evaluate = setting("Tables 1 to 4, Figures 1 and 2.")
     saturation: Saturation = setting("Whether IW-SVI has converged (appendix C).")
-    summary: Bootstrap = setting("Tables 1 to 4 and 7.")
-    cost: Cost = setting("What the paper scale costs.")
     theory: Theory = setting("The theory, on small problems.")
 
     @model_validator(mode="after")
@@ -191,12 +182,3 @@ class AirConfig(Section):
         if not any(cell.m > 1 for cell in elbo):
             raise ValueError("train.cells has no cell with k = 1 and m > 1, which Figure 4 shows")
         return self
-
-
-class CostOfTraining(Section):
-    """What experiment `air.cost` is told: how to time, and the training of the paper scale."""
-
-    among = (("timing.cells", "train.cells"),)
-
-    timing: Cost = setting("How to time.")
-    train: Train = setting("The training that is timed.")

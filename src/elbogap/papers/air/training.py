@@ -24,8 +24,7 @@ Member = tuple[int, float]  # number of the seed, and strength
 class Training:
     """What is trained together. Members of equal seed share initial weights, minibatches and noise.
 
-    Input noise is scaled by sigma, so that strengths are compared on common random numbers; the m copies of
-    the bound share it.
+    Input noise is scaled by sigma, so that strengths are compared on common random numbers.
     """
 
     settings: Train
@@ -47,7 +46,7 @@ class Training:
         return networks
 
     def objective(self, images: Tensor) -> Variational:
-        """The mean of m copies of L_k on training images `[N, 784]`, with draws of z of their own."""
+        """The mean of m copies of L_k on training images `[N, 784]`, with input noise and z of their own."""
         settings, cell, device = self.settings, self.cell, images.device.type
         objective = Denoising(image_vae.bound(cell.k), self.method.alpha, images.shape[1])
         of_members, strengths = zip(*self.members, strict=True)
@@ -59,7 +58,8 @@ class Training:
         return Variational(
             objective=objective,
             family=lambda networks, batch: image_vae.posterior(
-                networks["encoder"], objective.views(images[batch["rows"]], scale, batch)[:, :, None, None]
+                networks["encoder"],
+                objective.views(images[batch["rows"]][:, None], scale, batch)[:, :, :, None],
             ),
             log_joint=lambda networks, batch: image_vae.log_joint(
                 networks["decoder"], images[batch["rows"]][:, None, None, None]

@@ -7,7 +7,6 @@ less the amortised bound L_k, both with clean encoder inputs.
 from collections.abc import Mapping
 from functools import partial
 
-import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor
@@ -22,20 +21,22 @@ from elbogap.runtime import Run, torch_generator
 from elbogap.tables import read_arrays, read_table
 from elbogap.training import Work, tabulate
 
+MEASURED = ["valid_bound", "valid_loglik", "test_bound", "test_iwae", "test_loglik", "test_loglik_se"]
 
-def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame | dict[str, np.ndarray]]:
+
+def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame]:
     """Evaluate the inputs `models` and their `curves` on the input `images`.
 
-    Returns `evaluation`: a row per model; in nats per image `valid_bound` (L of `valid_samples` on all
-    validation images), `test_loglik` (IW-SVI), its standard error over images `test_loglik_se`, `test_bound`
-    (L_k), `test_gap` (their difference), `test_iwae` (L with the encoder's q and as many samples as IW-SVI),
-    and `iw_svi_share`, the fraction of images whose IW-SVI is not below that; `images`: `loglik` `[M, N]`.
+    Returns `evaluation`: a row per model; in nats per image, means over images of `valid_bound` (L of
+    `valid_samples` on all validation images), `valid_loglik` (IW-SVI on the first `valid_images`),
+    `test_bound` (L_k), `test_iwae` (L with the encoder's q and as many samples as IW-SVI), `test_loglik`
+    (IW-SVI), its standard error `test_loglik_se`, and `test_gap`, how far it lies above `test_bound`.
     """
     arrays = read_arrays(run.inputs["images"])
     valid, test = (unpacked(arrays, part, run.device) for part in ("valid", "test"))
     models, curves = Stored.load(run.inputs["models"]), read_table(run.inputs["curves"])
-    k = int(curves["k"].iloc[0])
-    amortised, rows = settings.estimator.model_copy(update={"steps": 0}), settings.rows
+    k, rows, fitted = int(curves["k"].iloc[0]), settings.rows, settings.estimator
+    amortised = fitted.model_copy(update={"steps": 0})
 
     def row(m: int) -> Tensor:
         networks = models.member(m, run.device)
@@ -44,30 +45,24 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame | dict[str, np.n
             key = (settings.seed, "air.evaluate", run.keys["dataset"], purpose)
             return torch_generator(*key, device=run.device)
 
-        bound = partial(bounds, networks, rows=rows)
-        of_test = bound(test, k=k, draws=settings.bound_draws, generator=generator("bound"))[0]
-        of_valid = bound(valid, k=settings.valid_samples, draws=1, generator=generator("valid"))
-        loglik = log_likelihood(networks, test, settings.estimator, rows, generator("iw-svi"))
-        iwae = log_likelihood(networks, test, amortised, rows, generator("iwae"))
-        return torch.stack([loglik, iwae, of_test, of_valid.mean().expand(len(test))]).cpu()
+        bound, loglik = (partial(measure, networks, rows=rows) for measure in (bounds, log_likelihood))
+        of_test = loglik(test, fitted, generator=generator("iw-svi"))
+        means = [
+            bound(valid, k=settings.valid_samples, draws=1, generator=generator("valid")),
+            loglik(valid[: settings.valid_images], fitted, generator=generator("valid iw-svi")),
+            bound(test, k=k, draws=settings.bound_draws, generator=generator("bound")),
+            loglik(test, amortised, generator=generator("iwae")),
+            of_test,
+        ]
+        return torch.stack([*(values.mean() for values in means), of_test.std() / len(test) ** 0.5]).cpu()
 
     label = f"{run.keys['dataset']}-{run.keys['cell']}-evaluation"
     work = Work.in_module(__name__, settings, run, label)
     members = len(models.values["kept_step"])
-    loglik, iwae, bound, valid_bounds = tabulate(row, rows=members, work=work).permute(1, 0, 2).numpy()
-    cell = ["document", "dataset", "data", "cell", "k", "m", "encoder"]
-    table = pd.DataFrame(curves[cell].iloc[0].to_dict(), index=range(members)).assign(
-        **models.values,
-        valid_bound=valid_bounds[:, 0],
-        test_images=loglik.shape[1],
-        test_loglik=loglik.mean(1),
-        test_loglik_se=loglik.std(1, ddof=1) / np.sqrt(loglik.shape[1]),
-        test_bound=bound.mean(1),
-        test_gap=(loglik - bound).mean(1),
-        test_iwae=iwae.mean(1),
-        iw_svi_share=(loglik >= iwae).mean(1),
-    )
-    return {"evaluation": table, "images": {"loglik": loglik, "bound": bound}}
+    cell = curves[["document", "dataset", "data", "cell", "k", "m", "encoder"]].iloc[0].to_dict()
+    table = pd.DataFrame(cell, index=range(members)).assign(**models.values, test_images=len(test))
+    table[MEASURED] = tabulate(row, rows=members, work=work).numpy()
+    return {"evaluation": table.assign(test_gap=table["test_loglik"] - table["test_bound"])}
 
 
 def log_likelihood(

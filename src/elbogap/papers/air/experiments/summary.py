@@ -1,28 +1,31 @@
-"""Tables of the document from the evaluations of all cells (air, Tables 1 to 4 and 7, Figures 1 and 2).
+"""Tables of the document from the evaluations of all cells (air, Tables 1 to 4 and 7, Figures 1, 2 and 4).
 
-Per method the strength of the largest validation bound, averaged over seeds, is chosen. The gain over the
-unregularised model has a bootstrap interval over the test images, which all methods share.
+Gains are over the unregularised model of the same seed. Per method the strength of the largest validation
+likelihood, averaged over seeds, is chosen; that of the largest validation bound is named beside it.
 """
 
 from collections.abc import Iterator
 
 import numpy as np
 import pandas as pd
+from scipy import stats
 
-from elbogap.config.base import Bootstrap as Settings
+from elbogap.config.base import Section as Settings
 from elbogap.errors import UserError
 from elbogap.papers.air.methods import PLAIN, REGULARISERS
-from elbogap.runtime import Run, numpy_generator
-from elbogap.tables import read_arrays, read_table
+from elbogap.runtime import Run
+from elbogap.tables import read_table
 
 DATA = ["document", "dataset", "data"]
 CELL = [*DATA, "encoder", "k", "m"]
 METHOD = ["method", "alpha"]
-METRICS = ["valid_bound", "test_loglik", "test_bound", "test_gap", "test_iwae", "iw_svi_share"]
+STRENGTH = [*CELL, *METHOD, "strength"]
+METRICS = ["valid_bound", "valid_loglik", "test_loglik", "test_bound", "test_gap", "test_iwae"]
+CRITERIA = {"chosen": "valid_loglik", "chosen_by_bound": "valid_bound"}
+COMPARED = {"gain": "test_loglik", "gap_change": "test_gap"}
 SHOWN = [
-    *(*DATA, "encoder", "k", *METHOD, "strength", "seeds"),
-    *("test_loglik", "test_loglik_se", "test_bound", "test_gap", "gap_change"),
-    *("gain", "gain_low", "gain_high"),
+    *(*DATA, "encoder", "k", *METHOD, "strength", "seeds", "test_loglik", "test_loglik_se", "test_bound"),
+    *("test_gap", "gap_change", "gain", "gain_low", "gain_high"),
 ]
 """Columns of Tables 1 to 4."""
 
@@ -30,125 +33,115 @@ KS = {"tab01": 1, "tab02": 8, "tab03": 64}
 
 
 def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame]:
-    """Summarise inputs `evaluation_<dataset>_<cell>` with their `images_<dataset>_<cell>`, and `curves_...`.
+    """Summarise the inputs `evaluation_<dataset>_<cell>` and `curves_<dataset>_<cell>`.
 
-    Returns `strengths`: means over seeds and their spread, the gain in `test_loglik` and the change of
-    `test_gap` against the unregularised model, and `loss` against the best strength; `shapes` of these curves
-    over strength (:func:`_shapes`); `tab01` to `tab03`: the chosen strengths for k = 1, 8, 64; `tab04`: the
-    same for all k where a large encoder was trained; `tab07`: searched and chosen strengths; `curves`:
-    training curves, averaged over seeds, of what was trained with several m; `gradient_samples`: their
-    largest and last `test_bound`, and `fall`, the difference in nats. UserError if there is no evaluation.
+    Returns `seeds`: per model its `gain` in `test_loglik` and `gap_change`, in nats per image, and whether
+    its strength is `chosen`; `strengths`: means over seeds, their spread, and Student's interval of the gain;
+    `transitions` along the strengths (:func:`_transitions`); `attenuation`: those of methods and seeds that
+    were trained for several k; `tab01` to `tab03`: the chosen strengths for k = 1, 8, 64; `tab04`: the same
+    for all k where a large encoder was trained; `tab07`: searched and chosen strengths; `curves`: training
+    curves of what was trained with several m; `falls`: their largest and last `test_bound`, and the
+    difference. UserError if there is no evaluation.
     """
-    names = sorted(name.removeprefix("evaluation_") for name in run.inputs if name.startswith("evaluation_"))
-    if not names:
+    models, curves = (
+        [read_table(path) for name, path in sorted(run.inputs.items()) if name.startswith(kind)]
+        for kind in ("evaluation_", "curves_")
+    )
+    if not models:
         raise UserError("air.summary: no evaluations; the settings of air.train name no cells")
-    strengths = pd.concat(_strengths(settings, run, name) for name in names)
-    strengths = strengths.sort_values([*CELL, *METHOD, "strength"], ignore_index=True)
-    single = strengths[strengths["m"] == 1]
-    standard = single[single["encoder"] == "standard"]
-    chosen = single.loc[single["chosen"], SHOWN]
+    columns = [*STRENGTH, "seed", *METRICS, "test_images", "test_loglik_se"]
+    seeds = pd.concat(models, ignore_index=True)[columns]
+    plain = seeds.loc[seeds["method"] == PLAIN, [*CELL, "seed", *COMPARED.values()]]
+    beside = seeds[[*CELL, "seed"]].merge(plain, how="left")
+    seeds = seeds.assign(**{name: seeds[metric] - beside[metric] for name, metric in COMPARED.items()})
+    strengths = _strengths(seeds)
+    seeds = seeds.merge(strengths[[*STRENGTH, *CRITERIA]])
+    standard = strengths[strengths["encoder"] == "standard"]
+    chosen = strengths.loc[strengths["chosen"], SHOWN]
     ordinary, large = (chosen[chosen["encoder"] == encoder] for encoder in ("standard", "large"))
     beside = ordinary.merge(large[["dataset", "k"]].drop_duplicates())
-    curves = [read_table(path) for name, path in run.inputs.items() if name.startswith("curves_")]
-    several = gradient_samples(pd.concat(curves))
+    several = _several_copies(pd.concat(curves))
+    transitions = pd.DataFrame(_transitions(seeds[seeds["encoder"] == "standard"]))
+    ks, of_seed = (
+        transitions.groupby([*DATA, *METHOD, *more])["k"].transform("nunique") for more in ([], ["seed"])
+    )
     return {
+        "seeds": seeds,
         "strengths": strengths,
-        "shapes": pd.DataFrame(_shapes(standard)),
+        "transitions": transitions,
+        "attenuation": transitions[(ks > 1) & (of_seed == ks)],
         **{name: ordinary[ordinary["k"] == k].reset_index(drop=True) for name, k in KS.items()},
         "tab04": pd.concat([large, beside]).sort_values(["dataset", "k", "encoder"], ignore_index=True),
-        "tab07": _ranges(standard),
+        "tab07": _ranges(standard[standard["method"] != PLAIN]),
         "curves": several,
-        "gradient_samples": overfitting(several),
+        "falls": _falls(several),
     }
 
 
-def _strengths(settings: Settings, run: Run, name: str) -> pd.DataFrame:
-    """A row per method and strength of one cell on one data set."""
-    table = read_table(run.inputs[f"evaluation_{name}"])
-    loglik = read_arrays(run.inputs[f"images_{name}"])["loglik"]
-    images = loglik.shape[1]
-    random = numpy_generator(settings.seed, "air.summary", images)  # one cell's resamples are another's
-    resamples = random.integers(images, size=(settings.resamples, images))
-    plain = loglik[(table["method"] == PLAIN).to_numpy()].mean(0)
-    rows = []
-    for _, seeds in table.groupby([*METHOD, "strength"], sort=False):
-        own = loglik[seeds.index].mean(0)
-        low, high = np.quantile((own - plain)[resamples].mean(1), [0.025, 0.975])
-        rows.append(
-            {
-                **seeds.iloc[0][[*CELL, *METHOD, "strength"]],
-                "seeds": len(seeds),
-                "test_images": images,
-                **seeds[METRICS].mean(),
-                "test_loglik_se": own.std(ddof=1) / np.sqrt(images),
-                "test_loglik_spread": seeds["test_loglik"].std(ddof=1),
-                "gain": float((own - plain).mean()),
-                "gain_low": low,
-                "gain_high": high,
-            }
+def _strengths(seeds: pd.DataFrame) -> pd.DataFrame:
+    """A row per cell, method and strength."""
+    groups = seeds.groupby(STRENGTH)
+    table = groups[[*METRICS, "test_images", "test_loglik_se", *COMPARED]].mean()
+    table["seeds"], table["test_loglik_spread"] = groups.size(), groups["test_loglik"].std()
+    half = stats.t.ppf(0.975, table["seeds"] - 1) * groups["gain"].sem()  # NaN for a single seed
+    table["gain_low"], table["gain_high"] = table["gain"] - half, table["gain"] + half
+    for name, criterion in CRITERIA.items():  # that of a diverged model is NaN, and comes last
+        rank = table.groupby([*CELL, *METHOD])[criterion].rank(
+            ascending=False, method="first", na_option="bottom"
         )
-    found = pd.DataFrame(rows)
-    unregularised = found[found["method"] == PLAIN].iloc[0]
-    found["gap_change"] = found["test_gap"] - unregularised["test_gap"]
-    # no regularisation is a strength too
-    best = found.groupby(METHOD)["test_loglik"].transform("max").clip(lower=unregularised["test_loglik"])
-    found["loss"] = best - found["test_loglik"]
-    validity = found.groupby(METHOD)["valid_bound"]  # NaN of a diverged model, which comes last
-    found["chosen"] = validity.rank(ascending=False, method="first", na_option="bottom") == 1
-    return found
+        table[name] = rank == 1
+    return table.reset_index()
 
 
-def _shapes(standard: pd.DataFrame) -> Iterator[dict[str, object]]:
-    """The curve of a method over its strengths on one data set, for each k.
+def _transitions(seeds: pd.DataFrame) -> Iterator[dict[str, object]]:
+    """From too little to too much regularisation, for each data set, method, k and seed.
 
-    `best` is the strength of the largest test likelihood (0: no regularisation), `interior` is 1 where it is
-    neither that nor the strongest; `loss` is what the strength `common`, the strongest that was trained for
-    every k, loses against the best.
+    `gain` is that of the chosen strength, `loss` what the strongest one that was trained for every k loses
+    against it, and `transition` the smaller of both; `own_choice` is what the seed alone would choose.
     """
-    for key, curve in standard[standard["method"] != PLAIN].groupby([*DATA, *METHOD]):
-        plain = standard[(standard["method"] == PLAIN) & (standard["dataset"] == key[1])]
-        common = set.intersection(*(set(of_k["strength"]) for _, of_k in curve.groupby("k")))
-        for k, of_k in curve.groupby("k"):
-            of_k = of_k.sort_values("strength", ascending=REGULARISERS[key[3]].rising)
-            best = of_k.loc[of_k["test_loglik"].idxmax()]
-            gains = best["test_loglik"] > plain.loc[plain["k"] == k, "test_loglik"].iloc[0]
-            strongest = [strength for strength in of_k["strength"] if strength in common][-1:]
+    for key, own in seeds[seeds["method"] != PLAIN].groupby([*DATA, *METHOD]):
+        common = set.intersection(*(set(of_k["strength"]) for _, of_k in own.groupby("k")))
+        strongest = (max if REGULARISERS[key[3]].rising else min)(common, default=np.nan)
+        for (k, seed), one in own.groupby(["k", "seed"]):
+            gain = one.loc[one["chosen"], "gain"].iloc[0]
+            loss = gain - one.set_index("strength")["gain"].get(strongest, np.nan)
             yield dict(zip([*DATA, *METHOD], key, strict=True)) | {
                 "k": k,
-                "strengths": len(of_k),
-                "best": best["strength"] if gains else 0.0,
-                "interior": int(gains and best["strength"] != of_k["strength"].iloc[-1]),
-                "common": strongest[0] if strongest else np.nan,
-                "loss": of_k.loc[of_k["strength"].isin(strongest), "loss"].max(),
+                "seed": seed,
+                "own_choice": one["strength"].iloc[one["valid_loglik"].argmax()],
+                "strongest": strongest,
+                "gain": gain,
+                "loss": loss,
+                "transition": min(gain, loss),
             }
 
 
-def _ranges(standard: pd.DataFrame) -> pd.DataFrame:
+def _ranges(regularised: pd.DataFrame) -> pd.DataFrame:
     """Table 7: what was searched and what was chosen, per method, k and data set."""
-    regularised, key = standard[standard["method"] != PLAIN], [*DATA, *METHOD, "k"]
-    chosen = regularised.loc[regularised["chosen"], [*key, "strength"]].rename(columns={"strength": "chosen"})
-    searched = regularised.groupby(key, as_index=False).agg(
+    key = [*DATA, *METHOD, "k"]
+    table = regularised.groupby(key, as_index=False).agg(
         smallest=("strength", "min"), largest=("strength", "max"), searched=("strength", "size")
     )
-    parameters = searched["method"].map({name: kind.parameter for name, kind in REGULARISERS.items()})
-    searched.insert(len(key), "parameter", parameters)
-    return searched.merge(chosen)
+    parameters = table["method"].map({name: kind.parameter for name, kind in REGULARISERS.items()})
+    table.insert(len(key), "parameter", parameters)
+    for name in CRITERIA:
+        choice = regularised.loc[regularised[name], [*key, "strength"]]
+        table = table.merge(choice.rename(columns={"strength": name}))
+    return table
 
 
-def gradient_samples(curves: pd.DataFrame, *keys: str) -> pd.DataFrame:
-    """Training curves, averaged over seeds, of the methods and strengths that have a curve with m > 1."""
+def _several_copies(curves: pd.DataFrame) -> pd.DataFrame:
+    """Training curves of the methods and strengths that have one with m > 1."""
     elbo = curves[(curves["k"] == 1) & (curves["encoder"] == "standard")]
     several = elbo.loc[elbo["m"] > 1, ["dataset", *METHOD, "strength"]].drop_duplicates()
-    key = [*DATA, *METHOD, "strength", "m", *keys, "step", "passes"]
-    groups = elbo.merge(several).groupby(key, as_index=False)
-    return groups[["train_bound", "valid_bound", "test_bound"]].mean()
+    columns = [*DATA, *METHOD, "strength", "m", "seed", "step", "passes"]
+    table = elbo.merge(several)[[*columns, "train_bound", "valid_bound", "test_bound"]]
+    return table.sort_values(columns, ignore_index=True)
 
 
-def overfitting(curves: pd.DataFrame, *keys: str) -> pd.DataFrame:
-    """How far the test bound falls from its largest value to the end of training; curves end with that."""
-    found = curves.groupby([*DATA, *METHOD, "strength", "m", *keys], as_index=False).agg(
-        steps=("step", "max"),
-        largest=("test_bound", "max"),
-        last=("test_bound", lambda bound: bound.iloc[-1]),
+def _falls(curves: pd.DataFrame) -> pd.DataFrame:
+    """How far the test bound falls from its largest value to the end of training."""
+    table = curves.groupby([*DATA, *METHOD, "strength", "m", "seed"], as_index=False).agg(
+        steps=("step", "max"), largest=("test_bound", "max"), last=("test_bound", "last")
     )
-    return found.assign(fall=found["largest"] - found["last"])
+    return table.assign(fall=table["largest"] - table["last"])
