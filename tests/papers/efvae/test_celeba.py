@@ -226,7 +226,6 @@ def test_equal_models_have_equal_rows(encoder: Path, records: dict[str, Path], t
     assert (table["distance"] > 0).all()  # two independent sets
     samples = found["samples"]
     assert samples["samples"].tolist() == 3 * ["means"] + 3 * ["draws"]
-    np.testing.assert_array_equal(samples["distance"][:3], table["distance"])
     assert samples.groupby("samples")["kid"].nunique().eq(1).all()
     assert (samples["kid"].abs() < 5 * samples["kid_se"]).all()  # without bias, two sets are 0 apart
     pictures = found["pictures"]

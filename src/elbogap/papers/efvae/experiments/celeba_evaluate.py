@@ -40,9 +40,9 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame | dict[str, np.n
     The input `inception` is the record of the Inception weights.
 
     Returns `table`: per model `elbo` with its standard error over minibatches and its `kl`, in nats per
-    image, and the `distance` of means; `samples`: the same `distance` of means and of draws, and the
-    `kid` with its standard error. `pictures`: uint8 `[N, S, S, 3]`: images, their re-decodings from the
-    mean of the pre-trained q(z|x), and samples of the decoders from the same z.
+    image, and the Frechet `distance` of means; `samples`: the `kid` of means and of draws with its standard
+    error. `pictures`: uint8 `[N, S, S, 3]`: images, their re-decodings from the mean of the pre-trained
+    q(z|x), and samples of the decoders from the same z.
     """
     stream = partial(torch_generator, settings.seed, "efvae.celeba_evaluate", device=run.device)
     models: Models = {}
@@ -57,7 +57,7 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame | dict[str, np.n
     else:
         features, size = fid.tiny_features(weights.record["stand_in"]["seed"], run.device), fid.TINY
     compared = {REFERENCE: models[TRUTH][0], **{name: decoder for name, (decoder, _) in models.items()}}
-    statistics = {f"{kind}_{name}": fid.Statistics(size, run.device) for kind in SAMPLES for name in compared}
+    statistics = {name: fid.Statistics(size, run.device) for name in compared}
 
     @torch.no_grad()
     def step(i: int) -> Tensor:
@@ -70,7 +70,8 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame | dict[str, np.n
             if kind == "draws":
                 images += decoder.sigma * torch.randn(images.shape, generator=random, device=run.device)
             rows[name] = features(fid.as_stored(images))
-            statistics[f"{kind}_{name}"].update(rows[name])
+            if kind == "means":
+                statistics[name].update(rows[name])
             if name != REFERENCE:
                 found[kind].append(fid.kernel_distance(rows[REFERENCE], rows[name]))
         for pair in models.values():
@@ -92,13 +93,11 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame | dict[str, np.n
         "images": settings.batches * settings.batch,
         "features": "inception" if real else "tiny",
     }
-    samples = []
-    for kind in SAMPLES:
-        reference = statistics[f"{kind}_{REFERENCE}"]
-        distances = [fid.distance(reference, statistics[f"{kind}_{name}"]) for name in models]
-        columns = {"samples": kind, "distance": distances, "kid": means[kind], "kid_se": errors[kind]}
-        samples.append(pd.DataFrame(key | columns))
-    table = samples[0][[*key, "distance"]].assign(
+    samples = [
+        pd.DataFrame(key | {"samples": kind, "kid": means[kind], "kid_se": errors[kind]}) for kind in SAMPLES
+    ]
+    table = pd.DataFrame(key).assign(
+        distance=[fid.distance(statistics[REFERENCE], statistics[name]) for name in models],
         sigma=[decoder.sigma for decoder, _ in models.values()],
         elbo=means["elbo"],
         elbo_se=errors["elbo"],
