@@ -273,3 +273,20 @@ def test_statistics_are_those_of_pytorch_fid_s_command(
     np.testing.assert_allclose(ours.mean, theirs["mu"], atol=1e-3)
     np.testing.assert_allclose(ours.covariance(), theirs["sigma"], atol=1e-3)
     assert theirs["mu"].max() > 0.1
+
+
+def test_the_kernel_distance_is_the_mean_over_pairs_and_has_no_bias() -> None:
+    generator = torch.Generator().manual_seed(0)
+    a, b = (torch.randn(5, 3, generator=generator), torch.randn(7, 3, generator=generator) + 1)
+
+    def k(x: Tensor, y: Tensor) -> float:
+        return float((x.double() @ y.double() / 3 + 1) ** 3)
+
+    expected = sum(k(x, y) for i, x in enumerate(a) for j, y in enumerate(a) if i != j) / 20
+    expected += sum(k(x, y) for i, x in enumerate(b) for j, y in enumerate(b) if i != j) / 42
+    expected -= 2 * sum(k(x, y) for x in a for y in b) / 35
+    assert fid.kernel_distance(a, b).item() == pytest.approx(expected)
+    same = torch.stack(
+        [fid.kernel_distance(*torch.randn(2, 20, 3, generator=generator)) for _ in range(2000)]
+    )
+    assert abs(float(same.mean())) < 4 * float(same.std()) / 2000**0.5

@@ -405,14 +405,14 @@ def test_air_theory_takes_its_levels_from_the_tables(
 
 @pytest.mark.parametrize(
     ("encoders", "bits", "hidden"),
-    [(("e3",), (8,), (1,)), (("e1", "e2", "e3"), (2, 4, 8, 16, 32, 64, 128, 256), (0, 1, 2, 3, 5))],
+    [(("e3",), (8,), (1,)), (("e1", "e2", "e3_scaled"), (2, 8, 64, 256), (0, 1, 2, 3, 5))],
 )
-def test_efvae_newsgroups_have_a_column_per_depth(
+def test_efvae_newsgroups_have_a_panel_per_length_and_depth(
     encoders: Sequence[str], bits: Sequence[int], hidden: Sequence[int]
 ) -> None:
-    rows = keys(part=("train", "test"), encoder=encoders, bits=bits, hidden=hidden, data=("real",))
-    figure = efvae.fig_newsgroups(table(rows, "nelbo", "nelbo_last", "unigram").assign(published=np.nan))
-    assert len(figure.axes) == 2 * len(hidden)
+    rows = keys(part=("test",), encoder=encoders, bits=bits, hidden=hidden, data=("real",), epoch=(1, 2))
+    figure = efvae.fig_newsgroups(table(rows, "nelbo", "unigram").assign(published=np.nan))
+    assert len(figure.axes) == len(bits) * len(hidden)
     assert_legible(figure)
 
 
@@ -420,15 +420,18 @@ def test_efvae_newsgroups_have_a_column_per_depth(
 def test_efvae_strips_show_any_number_of_images(count: int) -> None:
     names = (
         "x",
-        "decoded_mean",
-        "decoded_draw",
+        "decoded",
         "samples_ground_truth",
         "samples_elbo_fixed",
         "samples_elbo_learned",
     )
     pictures: dict[str, np.ndarray] = {name: np.zeros((count, 8, 8, 3), np.uint8) for name in names}
-    for draw in (efvae.fig03_redecodings, efvae.fig04_samples):
-        figure = draw(pictures | {"data": np.array("real")})
+    pictures["data"] = np.array("real")
+    models = table(
+        keys(model=("ground_truth", "elbo_fixed", "elbo_learned"), features=("inception",)), "sigma"
+    )
+    distances = models.assign(distance=[0.1, 100, 2000])
+    for figure in (efvae.fig03_redecodings(pictures), efvae.fig04_samples(pictures, distances)):
         assert figure.get_size_inches()[1] < 10
         assert_legible(figure)
 

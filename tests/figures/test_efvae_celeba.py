@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 import numpy as np
+import pandas as pd
 import pytest
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
@@ -11,8 +12,11 @@ from elbogap import style
 from elbogap.papers.efvae import figures as efvae
 
 SIDE, COUNT = 8, 5
-NAMES = ("x", "decoded_mean", "decoded_draw", "samples_ground_truth", "samples_elbo_fixed",
-         "samples_elbo_learned")  # fmt: skip
+NAMES = ("x", "decoded", "samples_ground_truth", "samples_elbo_fixed", "samples_elbo_learned")
+MODELS = ("ground_truth", "elbo_fixed", "elbo_learned")
+TABLE = pd.DataFrame(
+    {"model": MODELS, "sigma": [0.05, 0.05, 0.1], "distance": [1.0, 20.0, 30.0], "features": "inception"}
+)
 
 
 @pytest.fixture
@@ -39,22 +43,23 @@ def levels(figure: Figure) -> list[np.ndarray]:
 
 def test_images_stand_above_their_decodings(pictures: dict[str, np.ndarray]) -> None:
     figure = efvae.fig03_redecodings(pictures)
-    assert [panel.get_title().startswith("decoded") for panel in figure.axes] == [False, True, True]
+    assert [panel.get_title().startswith("decoded") for panel in figure.axes] == [False, True]
     for row, found in enumerate(levels(figure)):
         np.testing.assert_array_equal(found, [30 * row + np.arange(COUNT)])
     assert not figure.texts
 
 
 def test_samples_of_three_decoders_in_two_lines(pictures: dict[str, np.ndarray]) -> None:
-    figure = efvae.fig04_samples(pictures)
+    figure = efvae.fig04_samples(pictures, TABLE)
     titles = [panel.get_title() for panel in figure.axes]
-    assert titles == ["ground truth", "ELBO, fixed $\\sigma$", "ELBO, learned $\\sigma$"]
-    for row, found in enumerate(levels(figure), start=3):
+    assert titles[0] == r"ground truth, $\sigma$ = 0.050, FID 1"
+    assert titles[2] == r"ELBO, learned $\sigma$ = 0.100, FID 30"
+    for row, found in enumerate(levels(figure), start=2):
         first = 30 * row
         expected = [[first, first + 1, first + 2], [first + 3, first + 4, 255]]
         np.testing.assert_array_equal(found, expected)
 
 
 def test_stand_in_data_are_named(pictures: dict[str, np.ndarray]) -> None:
-    figure = efvae.fig04_samples(pictures | {"data": np.array("stand-in")})
+    figure = efvae.fig04_samples(pictures | {"data": np.array("stand-in")}, TABLE)
     assert [text.get_text() for text in figure.texts] == ["STAND-IN DATA"]

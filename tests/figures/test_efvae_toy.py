@@ -20,9 +20,6 @@ def panels() -> dict[str, np.ndarray]:
         "means_ground_truth": means,
         "means_joint": 2 * means,
         "means_rbm": 3 * means,
-        "step": np.array([-0.5, 0, 1, 2]),
-        "loglik": np.array([-3.7, -3.6, -3.65, -3.8]),
-        "elbo": np.array([-3.8, -3.75, -3.7, -3.9]),
     }
 
 
@@ -30,7 +27,7 @@ def test_maps_have_the_codes_colours_with_x1_to_the_right() -> None:
     with style.applied():
         figure = efvae.fig02_toy(panels())
     titles = [panel.get_title() for panel in figure.axes]
-    assert [title[:3] for title in titles] == ["(a)", "(b)", "(c)", "(d)", "(e)", "(f)"]
+    assert [title[:3] for title in titles] == ["(a)", "(b)", "(c)", "(d)", "(e)"]
     colours = [to_rgb(colour) for colour in efvae.CODE_COLOURS]
     mixed = figure.axes[0].images[0].get_array()
     np.testing.assert_allclose(mixed[0, 0], np.mean(colours, axis=0), atol=1e-12)
@@ -45,19 +42,10 @@ def test_maps_have_the_codes_colours_with_x1_to_the_right() -> None:
 def test_maps_show_the_means_of_their_model_with_their_codes() -> None:
     with style.applied():
         figure = efvae.fig02_toy(panels())
-    for panel, scale in zip(figure.axes[:5], (1, 1, 2, 2, 3), strict=True):
+    for panel, scale in zip(figure.axes, (1, 1, 2, 2, 3), strict=True):
         shown = np.concatenate([line.get_xydata() for line in panel.lines])
         np.testing.assert_allclose(shown, scale * panels()["means_ground_truth"], atol=1e-12)
         assert [text.get_text() for text in panel.texts] == ["00", "01", "10", "11"]
-
-
-def test_the_line_shows_likelihood_above_the_bound() -> None:
-    with style.applied():
-        last = efvae.fig02_toy(panels()).axes[-1]
-    by_label = {line.get_label(): line.get_ydata() for line in last.lines}
-    np.testing.assert_allclose(by_label["log-likelihood"], panels()["loglik"], atol=1e-12)
-    np.testing.assert_allclose(by_label["ELBO"], panels()["elbo"], atol=1e-12)
-    assert [label.get_text() for label in last.get_xticklabels()] == ["ground\ntruth", "best\nELBO"]
 
 
 def test_the_arrows_of_equal_gradients_are_opposite() -> None:
@@ -68,6 +56,7 @@ def test_the_arrows_of_equal_gradients_are_opposite() -> None:
         "loglik": -np.add.outer(grid, grid),
         "gap": np.subtract.outer(1 - grid, -grid),
         "best": np.array([1.0, 0.0]),
+        "consistent": np.array([1.5, 0.5]),
         "of_loglik": np.array([-0.03, 0.04]),
         "of_gap": np.array([-0.03, 0.04]),
     }
@@ -78,4 +67,4 @@ def test_the_arrows_of_equal_gradients_are_opposite() -> None:
     np.testing.assert_allclose(
         [end for end, _ in arrows], [(0.7, 0.4), (1.3, -0.4)], atol=1e-12
     )  # half a unit long
-    assert [point.get_xydata()[0].tolist() for point in axes.lines[-2:]] == [[0, 0], [1, 0]]
+    assert [point.get_xydata()[0].tolist() for point in axes.lines[-3:]] == [[0, 0], [1, 0], [1.5, 0.5]]

@@ -95,7 +95,7 @@ def test_the_cluster_makes_the_same_results(project: Project, tmp_path: Path) ->
     assert "time budget spent" in answer.stdout
     assert {partition for number, partition in jobs_known() if number not in before} == {"cpu", "gpu"}
     assert local.snakemake(*targets).returncode == 0
-    for path in ("results/smoke/qiw/tab01_bounds.csv", "results/smoke/efvae/celeba/gan_training.csv"):
+    for path in ("results/smoke/qiw/tab01_bounds.csv", "results/smoke/efvae/celeba/ground_truth.npz"):
         assert (local.folder / path).read_bytes() == (project.folder / path).read_bytes()
 
 

@@ -25,7 +25,7 @@ experiment(
     "consistency results on small models",
     outputs="""
         consistent=tab_theory_consistent.csv encoder=tab_theory_encoder.csv affine=tab_theory_affine.csv
-        flow=tab_theory_flow.csv bound=tab_theory_bound.csv
+        flow=tab_theory_flow.csv bound=tab_theory_bound.csv documents=tab_theory_documents.csv
     """,
 )
 experiment(
@@ -50,42 +50,49 @@ experiment(
         documents=documents.npz baselines=tab_newsgroups_baselines.csv
         published=paper/efvae/published/newsgroups.csv
     """,
-    outputs="table=tab02_newsgroups.csv retrieval=tab_retrieval.csv",
+    outputs="""
+        table=tab02_newsgroups.csv runs=tab_newsgroups_runs.csv curves=newsgroups/curves.csv
+        retrieval=tab_retrieval.csv
+    """,
 )
 experiment(
     "efvae.gan",
     "a GAN as ground truth of CelebA",
     inputs="data=data/celeba.json",
-    outputs="ground_truth=celeba/ground_truth.npz training=celeba/gan_training.csv",
+    outputs="ground_truth=celeba/ground_truth.npz",
     gpu=1,
 )
 experiment(
     "efvae.pretrain",
     "encoder of the CelebA ground truth by conditional likelihood",
-    inputs="ground_truth=celeba/ground_truth.npz",
-    outputs="encoder=celeba/encoder.npz training=celeba/pretrain_training.csv",
+    runs="efvae.celeba_train",
+    settings=settings("efvae.pretrain"),
+    inputs="start=celeba/ground_truth.npz",
+    outputs="model=celeba/encoder.npz",
     gpu=1,
 )
 experiment(
     "efvae.joint",
     "decoder and encoder by the ELBO, {wildcards.sigma} sigma",
-    inputs="ground_truth=celeba/ground_truth.npz encoder=celeba/encoder.npz",
-    outputs="model=celeba/joint_{sigma}.npz training=celeba/joint_{sigma}_training.csv",
+    runs="efvae.celeba_train",
+    settings=settings("efvae.joint"),
+    inputs="start=celeba/encoder.npz",
+    outputs="model=celeba/joint_{sigma}.npz",
     gpu=1,
 )
 experiment(
     "efvae.celeba_evaluate",
-    "ELBO and Frechet distance of all stages",
+    "ELBO and distances of all stages",
     inputs="""
-        inception=data/fid_inception.json ground_truth=celeba/ground_truth.npz
-        encoder=celeba/encoder.npz fixed=celeba/joint_fixed.npz learned=celeba/joint_learned.npz
+        inception=data/fid_inception.json ground_truth=celeba/encoder.npz
+        fixed=celeba/joint_fixed.npz learned=celeba/joint_learned.npz
     """,
-    outputs="table=tab01_celeba.csv pictures=celeba/pictures.npz",
+    outputs="table=tab01_celeba.csv samples=tab_celeba_samples.csv pictures=celeba/pictures.npz",
     gpu=1,
 )
 
 figure("efvae.fig01_balance", "plane=toy_plane.npz")
 figure("efvae.fig02_toy", "panels=toy.npz")
 figure("efvae.fig03_redecodings", "pictures=celeba/pictures.npz")
-figure("efvae.fig04_samples", "pictures=celeba/pictures.npz")
-figure("efvae.fig_newsgroups", "table=tab02_newsgroups.csv")
+figure("efvae.fig04_samples", "pictures=celeba/pictures.npz table=tab01_celeba.csv")
+figure("efvae.fig_newsgroups", "curves=newsgroups/curves.csv")

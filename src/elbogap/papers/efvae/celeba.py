@@ -9,11 +9,10 @@ encoder is the usual one: statistics of the minibatch in training, running ones 
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Self
 
 import numpy as np
-import pandas as pd
 import torch
 from torch import Tensor, nn
 
@@ -23,6 +22,8 @@ from elbogap.nn.dcgan import Encoder, Generator
 from elbogap.papers.efvae.settings import CelebaTraining, ImageTraining
 from elbogap.tables import Arrays
 from elbogap.training import Part, Work, descend, train
+
+BLOCK = 20  # steps from one test for divergence to the next
 
 
 class Decoder(nn.Module):
@@ -79,31 +80,19 @@ def adam(settings: ImageTraining, *networks: nn.Module) -> torch.optim.Adam:
     return torch.optim.Adam(parameters, lr=settings.learning_rate, betas=(settings.beta1, 0.999), fused=True)
 
 
-def curve(settings: ImageTraining, steps: int, records: Tensor, columns: Sequence[str]) -> pd.DataFrame:
-    """The last `step` of each of the records `[R, C, 1]`, and means of the C columns over it."""
-    last = np.arange(1, len(records) + 1) * settings.record_steps
-    means = pd.DataFrame(records.squeeze(-1).numpy(), columns=columns)
-    return pd.DataFrame({"step": np.minimum(last, steps), **means})
-
-
 def maximise(
-    objective: Callable[[int], Sequence[Tensor]],
-    columns: Sequence[str],
+    objective: Callable[[int], Tensor],
     networks: Mapping[str, nn.Module],
     settings: CelebaTraining,
     work: Work,
-) -> pd.DataFrame:
-    """Train networks in place by the first scalar of the objective of step i; the :func:`curve` of all.
-
-    Parameters that require no gradient stay as they are. `columns` are the names of the scalars.
-    """
+) -> None:
+    """Train networks in place by the scalar objective of step i; what requires no gradient stays as it is."""
     optimiser = adam(settings, *networks.values())
 
     def step(i: int) -> Tensor:
-        values = objective(i)
-        descend(-values[0], optimiser)
-        return torch.stack([value.detach() for value in values])[:, None]
+        value = objective(i)
+        descend(-value, optimiser)
+        return value.detach()
 
     parts: dict[str, Part] = {**networks, "optimiser": optimiser}
-    records = train(step, steps=settings.steps, record_every=settings.record_steps, parts=parts, work=work)
-    return curve(settings, settings.steps, records, columns)
+    train(step, steps=settings.steps, record_every=BLOCK, parts=parts, work=work)

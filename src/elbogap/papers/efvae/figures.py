@@ -33,19 +33,22 @@ def fig01_balance(plane: Arrays) -> Figure:
         end = best + sign * length * plane[name]
         axes.annotate("", end, best, arrowprops={"arrowstyle": "-|>", "color": colour, "linewidth": 1.6})
         axes.plot([], [], color=colour, label=label)
-    for point, label in (((0.0, 0.0), "$\\theta_\\mathrm{ML}$"), (best, "$\\theta_\\mathrm{VAE}$")):
+    marked = {"ML": np.zeros(2), "VAE": best, "consistent": plane["consistent"]}
+    for name, point in marked.items():
         axes.plot(*point, "o", color=style.BLACK, markersize=4)
+        label = f"$\\theta_\\mathrm{{{name}}}$"
         axes.annotate(label, point, xytext=(4, 5), textcoords="offset points")
     axes.set(xlabel="towards the best ELBO / units of $x$", ylabel="across / units of $x$", aspect="equal")
     figure.legend(loc="outside lower center", ncols=2)
     return figure
 
 
+HOLLOW: dict[str, Any] = {"fillstyle": "none", "markersize": 5, "markeredgewidth": 0.8}
 CODE_COLOURS = (style.YELLOW, style.BLUE, style.SKY, style.VERMILION)  # of codes 00, 01, 10 and 11
 
 
 def fig02_toy(panels: Arrays) -> Figure:
-    """Codes by ground truth, encoder, model and RBM as colours of the plane; the bound on a line."""
+    """Codes by ground truth, encoder, model and RBM as colours of the plane."""
     figure, axes = plt.subplots(2, 3, figsize=(style.PAGE, 4.9))
     colours = np.array([to_rgb(colour) for colour in CODE_COLOURS])
     decided = {name: colours[panels[name]] for name in ("ground_truth", "encoder", "posterior", "rbm")}
@@ -67,78 +70,73 @@ def fig02_toy(panels: Arrays) -> Figure:
                 color=style.BLACK, bbox={"facecolor": "white", "alpha": 0.7, "linewidth": 0, "pad": 0.6},
             )  # fmt: skip
         panel.set(title=title, xlabel="$x_1$", ylabel="$x_2$", xlim=ends, ylim=ends)
-    panel = axes[1, 2]  # the bound is largest not where the likelihood is, but where the gap is smaller
-    step, loglik, elbo = (panels[name] for name in ("step", "loglik", "elbo"))
-    panel.fill_between(step, elbo, loglik, color=style.GREY, alpha=0.2, linewidth=0, label="KL gap")
-    panel.plot(step, loglik, color=style.BLUE, label="log-likelihood")
-    panel.plot(step, elbo, color=style.VERMILION, linestyle="--", label="ELBO")
-    for decoder in (0, 1):
-        panel.axvline(decoder, color=style.GREY, linewidth=0.6, linestyle=":")
-    panel.set_xticks([0, 1], ["ground\ntruth", "best\nELBO"])
-    panel.set(title="(f) on the line between decoders", ylabel="nats", xlim=(step[0], step[-1]))
-    panel.legend(loc="lower center")
+    axes[1, 2].remove()
     return figure
 
 
 ENCODERS = {
-    "e1": (style.BLUE, "o", "e1: linear, counts"),
-    "e2": (style.VERMILION, "s", "e2: deep, frequencies"),
-    "e3": (style.GREEN, "^", "e3: linear, frequencies"),
+    "e1": (style.BLUE, "e1: linear, counts"),
+    "e2": (style.VERMILION, "e2: deep, frequencies"),
+    "e3": (style.GREEN, "e3: linear, frequencies"),
+    "e2_scaled": (style.ORANGE, "e2, scaled frequencies"),
+    "e3_scaled": (style.SKY, "e3, scaled frequencies"),
 }
-"""How an encoder's models are drawn: colour, marker, label."""
+"""How an encoder's models are drawn: colour and label."""
 DEPTHS = {0: "linear decoder", 1: "1 hidden layer", 2: "2 hidden layers"}
-LAST: dict[str, Any] = {"linestyle": ":", "linewidth": 0.9}
-PUBLISHED: dict[str, Any] = {"linestyle": "", "fillstyle": "none", "markersize": 6, "markeredgewidth": 0.8}
 
 
-def fig_newsgroups(table: pd.DataFrame) -> Figure:
-    """NELBO of the text VAEs against bits; a column per depth of the decoder, a row per part."""
-    depths = sorted(table["hidden"].unique())
-    size = max(style.PAGE, 1.8 * len(depths)), 4.2
-    figure, axes = plt.subplots(2, len(depths), figsize=size, sharex=True, sharey="row", squeeze=False)
-    for panel, (part, depth) in zip(axes.flat, product(("train", "test"), depths), strict=True):
-        shown = table[(table["part"] == part) & (table["hidden"] == depth)].sort_values("bits")
-        panel.axhline(shown["unigram"].iloc[0], color=style.GREY, linewidth=0.8, label="unigram")
-        for encoder, (colour, marker, label) in ENCODERS.items():
-            curve = shown[shown["encoder"] == encoder]
-            panel.plot(curve["bits"], curve["nelbo"], color=colour, marker=marker, label=label)
-            panel.plot(curve["bits"], curve["nelbo_last"], color=colour, **LAST)
-            panel.plot(curve["bits"], curve["published"], color=colour, marker=marker, **PUBLISHED)
-        panel.set_xscale("log", base=2)
-        panel.set_xticks(sorted(table["bits"].unique()))
-        panel.xaxis.set_major_formatter("{x:g}")
-        panel.set(xlabel="bits", ylabel=f"{part} NELBO / nats")
+def fig_newsgroups(curves: pd.DataFrame) -> Figure:
+    """Test NELBO of the text VAEs by epoch, mean and range over seeds; a column per depth, a row per bits."""
+    levels = [sorted(curves[name].unique()) for name in ("bits", "hidden")]
+    size = max(style.PAGE, 1.8 * len(levels[1])), 0.8 + 1.8 * len(levels[0])
+    shape = [len(values) for values in levels]
+    figure, axes = plt.subplots(*shape, figsize=size, sharex=True, sharey=True, squeeze=False)
+    entries: dict[str, Any] = {}
+    for panel, (bits, depth) in zip(axes.flat, product(*levels), strict=True):
+        cell = curves[(curves["bits"] == bits) & (curves["hidden"] == depth) & (curves["part"] == "test")]
+        for encoder, (colour, label) in ENCODERS.items():
+            rows = cell[cell["encoder"] == encoder]
+            if rows.empty:
+                continue
+            by_epoch = rows.groupby("epoch")["nelbo"]
+            low, mean, high = by_epoch.min(), by_epoch.mean(), by_epoch.max()
+            (entries[label],) = panel.plot(mean.index, mean, color=colour, marker=".", label=label)
+            panel.fill_between(mean.index, low, high, color=colour, alpha=0.2, linewidth=0)
+            panel.plot(mean.index[-1], rows["published"].iloc[0], "o", color=colour, **HOLLOW)
+        panel.axhline(
+            curves.loc[curves["part"] == "test", "unigram"].iloc[0], color=style.GREY, linewidth=0.8
+        )
+        panel.set_title(f"{bits} bits, {DEPTHS.get(depth, f'{depth} hidden layers')}")
+        panel.set(xlabel="epoch", ylabel="test NELBO / nats")
         panel.label_outer()
-    for panel, depth in zip(axes[0], depths, strict=True):
-        panel.set_title(DEPTHS.get(depth, f"{depth} hidden layers"))
-    handles, _ = axes[0, 0].get_legend_handles_labels()
-    handles.append(Line2D([], [], color=style.BLACK, label="after the last epoch", **LAST))
-    handles.append(Line2D([], [], color=style.BLACK, marker="o", label="published", **PUBLISHED))
+    handles = [entries[label] for _, label in ENCODERS.values() if label in entries]
+    handles.append(Line2D([], [], color=style.GREY, label="unigram"))
+    handles.append(Line2D([], [], marker="o", linestyle="", color=style.BLACK, label="published", **HOLLOW))
     figure.legend(handles=handles, loc="outside lower center", ncols=3)
-    style.mark_stand_in(figure, table)
+    style.mark_stand_in(figure, curves)
     return figure
 
 
 def fig03_redecodings(pictures: Arrays) -> Figure:
     """Figure 3: images of the ground truth, and what the pre-trained encoder makes of them, decoded again."""
-    means, draws = (f"decoded {kind} of $q(z \\mid x)$" for kind in ("mean", "draw"))
-    return _strips(pictures, 1, {"$x$": "x", means: "decoded_mean", draws: "decoded_draw"})
+    return _strips(pictures, 1, {"$x$": "x", "decoded mean of $q(z \\mid x)$": "decoded"})
 
 
-def fig04_samples(pictures: Arrays) -> Figure:
+def fig04_samples(pictures: Arrays, table: pd.DataFrame) -> Figure:
     """Figure 4: samples of the ground truth and of both decoders that the ELBO trained, from the same z."""
-    models = {f"ELBO, {sigma} $\\sigma$": f"samples_elbo_{sigma}" for sigma in ("fixed", "learned")}
-    return _strips(pictures, 2, {"ground truth": "samples_ground_truth", **models})
-
-
-LARGEST_IMAGE = 1.0  # inches
+    names = {"ground_truth": "ground truth,", "elbo_fixed": "ELBO, fixed", "elbo_learned": "ELBO, learned"}
+    rows = {}
+    for row in table.itertuples():
+        distance = f"{'FID' if row.features == 'inception' else 'distance'} {row.distance:.3g}"
+        rows[f"{names[row.model]} $\\sigma$ = {row.sigma:.3f}, {distance}"] = f"samples_{row.model}"
+    return _strips(pictures, 2, rows)
 
 
 def _strips(pictures: Arrays, height: int, rows: Mapping[str, str]) -> Figure:
     """A titled strip of images for each name, in `height` lines."""
     count = len(pictures[next(iter(rows.values()))])
     columns = -(-count // height)
-    inches = height * min(style.PAGE / columns, LARGEST_IMAGE) + 0.25
+    inches = height * min(style.PAGE / columns, 1.0) + 0.25
     figure, axes = plt.subplots(len(rows), 1, figsize=(style.PAGE, len(rows) * inches))
     for panel, (title, name) in zip(axes, rows.items(), strict=True):
         full = np.pad(pictures[name], ((0, height * columns - count), *[(0, 0)] * 3), constant_values=255)

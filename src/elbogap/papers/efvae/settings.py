@@ -37,9 +37,7 @@ class Toy(Resumable, OnLattices, Seeded):
     joint_rounds: Count = setting("Length of the joint training.", unit="rounds")
     pretrain_rate: Rate = setting("Adam's learning rate at the beginning, at the ground-truth decoder.")
     joint_rate: Rate = setting("Adam's learning rate at the beginning of the joint training.")
-    rbm_starts: Count = setting("Random starts of the RBM of maximal likelihood.")
     pixels: Integer = setting("Pixels along each side of the maps.", ge=3)
-    path_points: Integer = setting("Decoders on the line of panel (f).", ge=2)
     plane_points: Integer = setting("Decoders along each side of Figure 1's plane.", ge=2)
 
 
@@ -68,17 +66,18 @@ class Documents(Section):
     """Which words of 20 Newsgroups are kept."""
 
     words: Count = setting("Number of words.")
-    selection: Literal["documents", "count"] = setting("Words are ranked by training documents or by count.")
 
 
 class TextCells(Section):
     """Models that one job trains, one after the other."""
 
-    encoders: Levels[Literal["e1", "e2", "e3"]] = setting(
-        "Encoders: linear in counts (e1), deep (e2) or linear (e3) in frequencies.", min_length=1
+    encoders: Levels[Literal["e1", "e2", "e3", "e2_scaled", "e3_scaled"]] = setting(
+        "Encoders: linear in counts (e1), deep (e2) or linear (e3) in frequencies, or in scaled ones.",
+        min_length=1,
     )
     bits: Levels[Count] = setting("Lengths of the code.", min_length=1)
     hidden: Levels[Natural] = setting("Numbers of hidden layers of the decoder.", min_length=1)
+    seeds: Count = setting("Independent trainings of each model.")
 
 
 class Phase(Section):
@@ -96,6 +95,7 @@ class NewsgroupsTrain(Resumable, Seeded):
     width: Count = setting("Units of each hidden layer of encoders and decoders.")
     batch: Count = setting("Documents per step.")
     learning_rate: Rate = setting("Learning rate of Adam.")
+    frequency_scale: Positive = setting("Factor of the frequencies that scaled encoders see.")
     measure_epochs: Count = setting("Epochs from one measurement to the next.")
 
 
@@ -111,7 +111,6 @@ class ImageTraining(Resumable, Seeded):
     batch: Integer = setting("Images per step.", ge=2)
     learning_rate: Rate = setting("Learning rate of Adam.")
     beta1: Decay = setting("Decay rate of Adam's mean gradient.")
-    record_steps: Count = setting("Steps from one record of the objective to the next.")
 
 
 class Gan(ImageTraining):
@@ -131,18 +130,11 @@ class CelebaTraining(ImageTraining):
     steps: Count = setting("Training steps.")
 
 
-class Pretrain(CelebaTraining):
-    """The encoder by conditional likelihood."""
-
-    width: Count = setting("Channels of the encoder's first layer.")
-
-
 class CelebaEvaluate(Resumable, Seeded):
-    """ELBO and Frechet distance of all stages."""
+    """ELBO and distances of all stages."""
 
-    images: Integer = setting("Fresh images for the ELBO.", ge=2)
-    fid_images: Integer = setting("Samples of each model for the Frechet distance.", ge=2)
-    batch: Count = setting("Images at once.")
+    batches: Integer = setting("Minibatches of fresh images and of samples of each model.", ge=2)
+    batch: Integer = setting("Images in each.", ge=2)
     shown: Count = setting("Images in each row of the figures.")
 
 
@@ -155,6 +147,6 @@ class EfvaeConfig(Section):
     newsgroups_train: NewsgroupsTrain = setting("Training for Table 2.")
     newsgroups_summary: NewsgroupsSummary = setting("Table 2, and retrieval by the codes.")
     gan: Gan = setting("The ground truth of the CelebA images.")
-    pretrain: Pretrain = setting("Pre-training of its encoder by conditional likelihood.")
+    pretrain: CelebaTraining = setting("Pre-training of its encoder by conditional likelihood.")
     joint: CelebaTraining = setting("Joint training of decoder and encoder by the ELBO.")
-    celeba_evaluate: CelebaEvaluate = setting("ELBO and Frechet distance of all stages.")
+    celeba_evaluate: CelebaEvaluate = setting("ELBO and distances of all stages.")

@@ -6,6 +6,7 @@ x = c + f0, longer than c by one word in all. The multinomial's base measure is 
 biases start at log f0, where the model is the unigram; all else starts as torch's linear layers do.
 """
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
@@ -17,6 +18,7 @@ from torch.nn import functional
 from torch.nn.utils import skip_init
 
 from elbogap.densities import log_sum_exp
+from elbogap.inference import exponential_family as ef
 from elbogap.inference.families.base import LogJoint
 from elbogap.tables import Arrays
 
@@ -78,14 +80,15 @@ class TextVae(nn.Module):
         width: int,
         frequencies: Tensor,
         generator: torch.Generator,
+        scale: float = 1.0,
     ) -> None:
         """Draw the initial weights of a model with L bits and any number of `hidden` layers of the decoder.
 
-        The encoder `e1` is linear in the counts, `e2` has two hidden layers, on frequencies x / l, `e3` is
-        linear in these. Hidden layers have `width` units; `frequencies` is f0 `[V]`.
+        The encoder `e1` is linear in the counts, `e2` has two hidden layers, on `scale` times the frequencies
+        x / l, `e3` is linear in these. Hidden layers have `width` units; `frequencies` is f0 `[V]`.
         """
         super().__init__()
-        self.bits, self.on_counts = bits, encoder == "e1"
+        self.bits, self.on_counts, self.scale = bits, encoder == "e1", scale
         self.register_buffer("frequencies", frequencies)
         words, bound = len(frequencies), len(frequencies) ** -0.5
         first, *inner = [width, width, bits] if encoder == "e2" else [bits]
@@ -103,7 +106,7 @@ class TextVae(nn.Module):
         """g(x) `[N, L]`."""
         outputs = self._times(counts, self.table)
         if not self.on_counts:
-            outputs = outputs / (counts.lengths + 1).unsqueeze(-1)
+            outputs = outputs * (self.scale / (counts.lengths + 1)).unsqueeze(-1)
         outputs = outputs + self.bias
         for layer in self.encoder:
             outputs = layer(outputs.relu())
@@ -125,6 +128,12 @@ class TextVae(nn.Module):
             return (counts.lengths + 1) * log_sum_exp(self.topics(hidden), -1) - scores
 
         return of_codes
+
+    def bound(self, counts: Counts) -> ef.Bound:
+        """ELBO, log p(x) without the base measure and gap of each document, from all 2^L codes, `[N]`."""
+        codes = ef.binary_codes(self.bits, dtype=torch.float32).to(counts.values)
+        log_joint = -self.nll(counts)(codes.unsqueeze(1)).mT - self.bits * math.log(2)
+        return ef.enumerated(log_joint, ef.log_encoder(self.logits(counts), codes))
 
     def _times(self, counts: Counts, matrix: Tensor) -> Tensor:
         """The product of x = c + f0 with a matrix `[V, H]`, `[N, H]`."""

@@ -29,32 +29,30 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame | dict[str, np.n
     """Select words of the data set whose record is the input `data`.
 
     Returns `documents`: for each part sparse rows (`_ends`, `_words`, `_counts`) and `_label`; `frequencies`
-    f0 `[V]`; `selection`, how words were ranked, and `data`, real or stand-in. `baselines`: per selection,
-    part, and with or without the pseudo-word f0 in each document, the mean NELBO in nats of the unigram model
-    f0, `raw` and in both conventions. UserError if the data have fewer words than are asked for.
+    f0 `[V]`, and `data`, real or stand-in, of words ranked by documents. `baselines`: per ranking
+    (`selection`), part, and with or without the pseudo-word f0 in each document, the mean NELBO in nats of
+    the unigram model f0, `raw` and in both conventions. UserError for more words than the data have.
     """
     data = load(run.inputs["data"])
     train = data.arrays["train"]
     if settings.words > (vocabulary := train.shape[1]):
         raise UserError(f"efvae.documents: {settings.words} words are asked for, the data has {vocabulary}")
-    arrays = {"selection": np.array(settings.selection), "data": np.array(data.kind)}
+    arrays = {"data": np.array(data.kind)}
     baselines = []
     for selection in ("documents", "count"):
         kept = select(train, settings.words, selection)
-        omitted = np.delete(document_frequencies(train), kept).max(initial=0)
         frequencies = smoothed_frequencies(train[:, kept])
         key = {"document": "efvae", "data": data.kind, "selection": selection, "words": len(kept)}
+        key["most_omitted"] = np.delete(document_frequencies(train), kept).max(initial=0)
         for part in ("train", "test"):
             counts = data.arrays[part][:, kept]
             for pseudo_word in (False, True):
                 extra = frequencies * pseudo_word
                 raw = -(counts @ np.log(frequencies) + extra @ np.log(frequencies))
-                row = {**key, "most_omitted": omitted, "part": part, "pseudo_word": pseudo_word}
-                row |= {"documents": counts.shape[0], "raw": raw.mean()}
-                for name, term in CONVENTIONS.items():
-                    row[name] = (raw + excess(counts, extra, term)).mean()
-                baselines.append(row)
-            if selection == settings.selection:
+                row = {"part": part, "pseudo_word": pseudo_word, "documents": len(raw), "raw": raw.mean()}
+                known = {name: excess(counts, extra, term) for name, term in CONVENTIONS.items()}
+                baselines.append(key | row | {name: (raw + value).mean() for name, value in known.items()})
+            if selection == "documents":
                 arrays |= {
                     "frequencies": frequencies,
                     f"{part}_ends": counts.indptr[1:].astype(np.int64),

@@ -4,10 +4,7 @@ The document names no epoch; its replicators took the generator of epoch 44, bef
 incomplete minibatch of an epoch is left out.
 """
 
-from functools import lru_cache
-
 import numpy as np
-import pandas as pd
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -16,24 +13,24 @@ from elbogap.data.loaders import Dataset, load
 from elbogap.ensemble import minibatches
 from elbogap.errors import UserError, refuse_too_large
 from elbogap.nn.dcgan import Generator, ImageNetwork
-from elbogap.papers.efvae.celeba import Decoder, adam, curve
+from elbogap.papers.efvae.celeba import BLOCK, Decoder, adam
 from elbogap.papers.efvae.settings import Gan as Settings
 from elbogap.runtime import Run, numpy_generator, torch_generator
+from elbogap.tables import Arrays
 from elbogap.training import Part, Work, descend, train
 
 WHITE = 255
 READ_AT_ONCE = 5000
 
 
-def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame | dict[str, np.ndarray]]:
+def run(settings: Settings, run: Run) -> dict[str, Arrays]:
     """Train generator and discriminator on the images of the record `data`.
 
     The discriminator minimises -log D(x) - log(1 - D(G(z))), the generator -log D(G(z)) (Goodfellow et al.
     2014), a step each by turns.
 
-    Returns `ground_truth`: the generator after the last epoch and the image noise; `training`: per record the
-    `epoch`, `discriminator_loss` and `generator_loss` in nats. UserError for fewer images than set, a
-    minibatch larger than their number, or a bad image size.
+    Returns `ground_truth`: the generator after the last epoch and the image noise. UserError for fewer images
+    than set, a minibatch larger than their number, or a bad image size.
     """
     data = load(run.inputs["data"])
     images = _images(settings, data).to(run.device)
@@ -45,32 +42,24 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame | dict[str, np.n
     per_epoch = len(images) // settings.batch
     steps = settings.epochs * per_epoch
 
-    @lru_cache(maxsize=1)
-    def order(epoch: int) -> Tensor:
-        stream = torch_generator(settings.seed, "efvae.gan", "order", epoch, device=run.device)
-        return minibatches(len(images), settings.batch, stream)
-
     def step(i: int) -> Tensor:
         epoch, k = divmod(i - 1, per_epoch)
+        order = torch_generator(settings.seed, "efvae.gan", "order", epoch, device=run.device)
+        chosen = images[minibatches(len(images), settings.batch, order)[k]]
         noise = torch_generator(settings.seed, "efvae.gan", "noise", i, device=run.device)
         z = torch.randn(settings.batch, settings.latent, generator=noise, device=run.device)
-        real, fake = images[order(epoch)[k]].float() * (2 / WHITE) - 1, generator(z)
+        real, fake = chosen.float() * (2 / WHITE) - 1, generator(z)
         loss = _cross_entropy(discriminator(real), 1.0) + _cross_entropy(discriminator(fake.detach()), 0.0)
         descend(loss, of_discriminator)
-        generator_loss = _cross_entropy(discriminator(fake), 1.0)
-        descend(generator_loss, of_generator)
-        return torch.stack([loss.detach(), generator_loss.detach()])[:, None]
+        descend(_cross_entropy(discriminator(fake), 1.0), of_generator)
+        return loss.detach()
 
     parts: dict[str, Part] = {"generator": generator, "discriminator": discriminator}
     parts |= {"discriminator_optimiser": of_discriminator, "generator_optimiser": of_generator}
     work = Work.in_module(__name__, settings, run, "celeba-gan")
-    records = train(step, steps=steps, record_every=settings.record_steps, parts=parts, work=work)
-    losses = curve(settings, steps, records, ["discriminator_loss", "generator_loss"])
-    key = {"document": "efvae", "data": data.kind, "step": losses["step"]}
-    return {
-        "ground_truth": {"data": np.array(data.kind), **Decoder(generator, settings.sigma).to_arrays()},
-        "training": pd.DataFrame({**key, "epoch": losses["step"] / per_epoch, **losses}),
-    }
+    train(step, steps=steps, record_every=BLOCK, parts=parts, work=work)
+    truth = {"data": np.array(data.kind), **Decoder(generator, settings.sigma).to_arrays()}
+    return {"ground_truth": truth}
 
 
 def _images(settings: Settings, data: Dataset) -> Tensor:

@@ -4,8 +4,9 @@ Deviations: learning rate and minibatch size are lost in the document; they are 
 Bedi and Zang 2023). The last incomplete minibatch of each epoch is dropped.
 """
 
+import math
 from collections.abc import Mapping
-from functools import lru_cache, partial
+from functools import partial
 from itertools import product
 from typing import Any
 
@@ -25,13 +26,16 @@ from elbogap.runtime import Run, torch_generator
 from elbogap.tables import read_arrays
 from elbogap.training import Part, Work, descend, train
 
+ENUMERATED = 8  # the longest codes whose posterior is computed from all codes
+
 
 def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame | dict[str, np.ndarray]]:
     """Train the cells named `cells` (key) on the input `documents`.
 
-    Returns `curves`: per cell, measured epoch and part, in nats per document, `nll`, minus log-likelihood at
-    a code drawn from q(z|x), without the base measure, and `kl`, of q(z|x) from the uniform p(z); `codes`:
-    the most probable code of each document at the end, bits packed by rows, `<cell>_<part>`. UserError for a
+    Returns `curves`: per cell, seed, measured epoch and part, in nats per document, `nll`, minus
+    log-likelihood at a code drawn from q(z|x), without the base measure, `kl`, of q(z|x) from the uniform
+    p(z), and `gap`, of q(z|x) from p(z|x) if codes are short; `codes`: the most probable code of each
+    document at the end, bits packed by rows, `<encoder>_<bits>_<hidden>_<seed>_<part>`. UserError for a
     minibatch larger than the training set, or an unknown name.
     """
     name = run.keys["cells"]
@@ -41,12 +45,14 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame | dict[str, np.n
     refuse_too_large(settings.batch, len(parts["train"]), "efvae.newsgroups_train", "documents")
     frequencies = torch.from_numpy(arrays["frequencies"]).float()
     curves, codes = [], {}
-    for encoder, bits, hidden in product(group.encoders, group.bits, group.hidden):
-        cell = f"{encoder}_{bits}_{hidden}"
+    data = {"document": "efvae", "data": str(arrays["data"])}
+    for encoder, bits, hidden, seed in product(group.encoders, group.bits, group.hidden, range(group.seeds)):
+        cell = f"{encoder}_{bits}_{hidden}_{seed}"
         generator = torch_generator(settings.seed, "efvae.newsgroups", cell)
-        vae = TextVae(encoder, bits, hidden, settings.width, frequencies, generator).to(run.device)
-        key = {"data": str(arrays["data"]), "encoder": encoder, "bits": bits, "hidden": hidden}
-        curves += [{"document": "efvae"} | key | row for row in _train(settings, run, cell, vae, parts)]
+        kind, scale = encoder[:2], settings.frequency_scale if encoder.endswith("scaled") else 1.0
+        vae = TextVae(kind, bits, hidden, settings.width, frequencies, generator, scale).to(run.device)
+        key = data | {"encoder": encoder, "bits": bits, "hidden": hidden, "seed": seed}
+        curves += [key | row for row in _train(settings, run, cell, vae, parts)]
         for part, counts in parts.items():
             with torch.no_grad():
                 logits = torch.cat([vae.logits(batch) for batch in counts.split(settings.batch)])
@@ -65,26 +71,19 @@ def _train(
     steps = len(documents) // settings.batch
     stream = partial(torch_generator, settings.seed, "efvae.newsgroups", device=run.device)
 
-    @lru_cache(maxsize=1)
-    def batches(epoch: int) -> list[tuple[Counts, Tensor]]:
-        """Minibatches of an epoch, from 0, each with its uniform noise `[S, B, L]`."""
-        random = stream(cell, epoch)
-        order = minibatches(len(documents), settings.batch, random)
-        shape = (steps, samples[epoch], settings.batch, vae.bits)
-        uniforms = torch.rand(shape, generator=random, device=run.device)
-        return list(zip(map(documents.take, order), uniforms, strict=True))
-
     def step(i: int) -> Tensor:
         epoch, k = divmod(i - 1, steps)
-        counts, uniforms = batches(epoch)[k]
+        counts = documents.take(minibatches(len(documents), settings.batch, stream(cell, "order", epoch))[k])
+        shape = (samples[epoch], settings.batch, vae.bits)
+        uniforms = torch.rand(shape, generator=stream(cell, "noise", i), device=run.device)
         q, nll_of = BernoulliCodes(vae.logits(counts)), vae.nll(counts)
         elbo = ARM().estimate(q, lambda codes: -nll_of(codes), {"uniform": uniforms}).mean().mean()
         descend(-elbo, optimiser)
         done = epoch + 1
         if k == steps - 1 and (done % settings.measure_epochs == 0 or done == len(samples)):
             for part, of_part in parts.items():
-                nll, kl = measure(vae, of_part, settings.batch, stream("measure", part))
-                measured.append({"epoch": done, "part": part, "nll": nll, "kl": kl})
+                values = measure(vae, of_part, settings.batch, stream("measure", part))
+                measured.append({"epoch": done, "part": part, **values})
         return elbo.detach()
 
     state: dict[str, Part] = {"model": vae, "optimiser": optimiser, "measured": measured}
@@ -94,11 +93,13 @@ def _train(
 
 
 @torch.no_grad()
-def measure(vae: TextVae, documents: Counts, batch: int, generator: torch.Generator) -> list[float]:
-    """Means over documents of the NLL at a code drawn from q(z|x), and of KL(q || p), in nats."""
-    total = torch.zeros(2, dtype=torch.float64, device=documents.words.device)
+def measure(vae: TextVae, documents: Counts, batch: int, generator: torch.Generator) -> dict[str, float]:
+    """The columns of the curves, means over documents; `gap` is NaN for long codes."""
+    total = torch.zeros(3, dtype=torch.float64, device=documents.words.device)
     for counts in documents.split(batch):
         q = BernoulliCodes(vae.logits(counts))
         nll = vae.nll(counts)(q.sample(draw(q.noise(len(counts)), generator)))
-        total += torch.stack([nll.double().sum(), q.kl_to_uniform().double().sum()])
-    return (total / len(documents)).tolist()
+        kl = q.kl_to_uniform()
+        gap = vae.bound(counts).gap if vae.bits <= ENUMERATED else torch.full_like(kl, math.nan)
+        total += torch.stack([nll, kl, gap]).double().sum(-1)
+    return dict(zip(("nll", "kl", "gap"), (total / len(documents)).tolist(), strict=True))

@@ -2,12 +2,10 @@
 
 Encoders of two independent bits are trained at the ground-truth decoder, then decoder and encoder together
 from there. Beside networks there is the best factorised q(z|x) of each x by itself, which has no amortisation
-error. Deviations: optimiser and number of samples are lost. The RBM's hidden units are named as they agree
-best with the ground truth; it is also rotated by a third of a turn where that helps, which the data do not
-tell apart.
+error. Deviations: optimiser and number of samples are lost. The RBM is the maximum of the likelihood that is
+found from the affine part of the decoder with the best ELBO, so that its bits have the same names.
 """
 
-import itertools
 import math
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -27,9 +25,7 @@ from elbogap.runtime import Run, torch_generator
 from elbogap.training import Work
 
 VIEW = 4.0  # the figure shows [-4, 4]^2
-PATH = (-0.5, 2.0)  # from before the ground truth, 0, to beyond the decoder with the best ELBO, 1
-PLANE = ((-0.5, 2.5), (-1.25, 1.25))  # of Figure 1, along and across the way to that decoder, in units of x
-THIRD = 2 * math.pi / 3
+PLANE = ((-0.5, 2.5), (-1.0, 2.0))  # of Figure 1, along and across the way to that decoder, in units of x
 COMPARED = ("ground_truth", "posterior", "rbm")  # maps with which all others are compared
 
 Case = tuple[str, str, Tensor, ef.Bound]  # Stage, encoder, means `[M, 4, 2]` and bounds `[M, N]` of all seeds
@@ -41,18 +37,18 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame | dict[str, np.n
     Returns `table` by stage, encoder and seed; `maps`, by `map` and `seed`: where its most probable codes are
     those of the others, as fractions of the data in the figure's square. `panels` of Figure 2, of the first
     seed: `axis` `[P]` in units of x, p*(z|x) of the ground truth `probabilities` `[P, P, 4]`, the most
-    probable codes `<map>` `[P, P]` with x_1 along the first axis, the means `means_<model>`, and `step`,
-    `loglik` and `elbo` along the line of panel (f). `plane` of Figure 1: `loglik` and `gap` `[S, T]` of
-    decoders truth + s d + t e with d towards the best decoder and e such that the gradient of the likelihood
-    there is in the plane; `along` s and `across` t, in units of x, `best` `[2]`, the coordinates of the best
-    decoder, and the gradients there, `of_loglik` and `of_gap` `[2]`, in nats per unit.
+    probable codes `<map>` `[P, P]` with x_1 along the first axis, and the means `means_<model>`. `plane`
+    of Figure 1: `loglik` and `gap` `[S, T]` of decoders truth + s d + t e with d towards the best decoder and
+    e such that the nearest consistent decoder to that is in the plane; `along` s and `across` t, in units of
+    x, `best` and `consistent` `[2]`, the coordinates of both, and the gradients at the best one in this
+    plane, `of_loglik` and `of_gap` `[2]`, in nats per unit.
     """
     data = Data.on_lattice(settings.spacing)
     best, (pixels, axis) = data.best_means(), _pixels(settings.pixels)
     pretrained, trained = _trained(settings, run)
     with torch.no_grad():
         joint = toy_model.decoded(trained["decoder"]).double()
-    rbm = _aligned(_rbm(settings, data), pixels)
+    rbm = _rbm(data, best)
     exact = rbm.log_joint(data.x)[None]
     fixed = TRUTH.expand_as(joint)
     cases: list[Case] = [
@@ -70,8 +66,6 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame | dict[str, np.n
         "rbm": rbm.log_joint(pixels).argmax(-1).expand(settings.seeds, -1),
     }
     square = (settings.pixels, settings.pixels)
-    step = torch.linspace(*PATH, settings.path_points, dtype=torch.float64)
-    loglik, elbo = _averages(data, TRUTH + step[:, None, None] * (best - TRUTH))
     panels = {
         "axis": axis,
         "probabilities": log_truth.softmax(-1).unflatten(0, square),
@@ -79,9 +73,6 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame | dict[str, np.n
         "means_ground_truth": TRUTH,
         "means_joint": joint[0],
         "means_rbm": rbm.decoder(),
-        "step": step,
-        "loglik": loglik,
-        "elbo": elbo,
     }
     return {
         "table": _table(data, cases),
@@ -111,33 +102,14 @@ def _trained(settings: Settings, run: Run) -> tuple[Mapping[str, MLP], Mapping[s
     return pretrained, train("joint", both, settings.joint_rounds, settings.joint_rate)
 
 
-def _rbm(settings: Settings, data: Data) -> ef.Harmonium:
-    """The best of several searches for the Gaussian-Bernoulli RBM of maximal likelihood."""
-    generator = torch_generator(settings.seed, "efvae.toy", "rbm")
-    starts = torch.randn(settings.rbm_starts, 2 * BITS + 2 + BITS, generator=generator, dtype=torch.float64)
-
-    def loglik(parameters: Tensor) -> Tensor:
-        return data.mass @ harmonium(parameters).log_joint(data.x).logsumexp(-1)
-
-    return harmonium(toy_model.maximise(loglik, *starts))
-
-
-def _aligned(rbm: ef.Harmonium, pixels: Tensor) -> ef.Harmonium:
-    """The same model but for the names of its bits and a turn of the plane (module docstring)."""
-    truth = log_joint(pixels, TRUTH)
-    weight, codes = truth.logsumexp(-1).softmax(-1), truth.argmax(-1)
-    w, a, b = rbm.interaction, rbm.observed_bias, rbm.code_bias
-    candidates = []
-    for turn, order, flips in itertools.product(
-        range(3), itertools.permutations(range(BITS)), itertools.product((False, True), repeat=BITS)
-    ):
-        cos, sin = math.cos(turn * THIRD), math.sin(turn * THIRD)
-        rotation = torch.tensor([[cos, -sin], [sin, cos]], dtype=torch.float64)
-        flip = torch.tensor(flips, dtype=torch.float64)  # z' = 1 - z: W z = W - W z'
-        sign = 1 - 2 * flip
-        parts = rotation @ (w * sign)[:, order], rotation @ (a + w @ flip), (b * sign)[list(order)]
-        candidates.append(harmonium(torch.cat([part.flatten() for part in parts])))
-    return max(candidates, key=lambda rbm: weight @ (rbm.log_joint(pixels).argmax(-1) == codes).double())
+def _rbm(data: Data, means: Tensor) -> ef.Harmonium:
+    """The Gaussian-Bernoulli RBM of maximal likelihood near the affine part of a decoder `[4, 2]`."""
+    signs = ef.binary_codes(BITS, low=-1.0)
+    slopes = 2 * (signs.mT @ means / len(signs)).mT  # by each bit from 0 to 1
+    start = torch.cat([slopes.flatten(), means.mean(0) - slopes.sum(1) / 2, torch.zeros(BITS).double()])
+    return harmonium(
+        toy_model.maximise(lambda at: data.mass @ harmonium(at).log_joint(data.x).logsumexp(-1), start)
+    )
 
 
 def _table(data: Data, cases: Sequence[Case]) -> pd.DataFrame:
@@ -162,15 +134,17 @@ def _averages(data: Data, decoders: Tensor) -> Tensor:
 
 
 def _plane(settings: Settings, data: Data, best: Tensor) -> dict[str, Tensor]:
-    """Figure 1: likelihood and gap in the plane of decoders where both pull at the best one."""
+    """Figure 1: likelihood and gap in the plane of the truth, the best and the nearest consistent decoder."""
     point = best.clone().requires_grad_()
     loglik, elbo = _averages(data, point[None]).squeeze(1)
     (of_loglik,) = torch.autograd.grad(loglik, point, retain_graph=True)
     (of_gap,) = torch.autograd.grad(loglik - elbo, point)
     way = best - TRUTH
     along = way / way.norm()
-    rest = of_loglik - (of_loglik * along).sum() * along
+    further = _nearest_consistent(best) - best
+    rest = further - (further * along).sum() * along
     axes = along, rest / rest.norm()
+    best_at = functional.pad(way.norm()[None], (0, 1))
     s, t = (torch.linspace(*ends, settings.plane_points, dtype=torch.float64) for ends in PLANE)
     loglik, elbo = _averages(data, TRUTH + s[:, None, None, None] * axes[0] + t[:, None, None] * axes[1])
     return {
@@ -178,10 +152,20 @@ def _plane(settings: Settings, data: Data, best: Tensor) -> dict[str, Tensor]:
         "across": t,
         "loglik": loglik,
         "gap": loglik - elbo,
-        "best": functional.pad(way.norm()[None], (0, 1)),
+        "best": best_at,
+        "consistent": best_at + torch.stack([(further * axis).sum() for axis in axes]),
         "of_loglik": torch.stack([(of_loglik * axis).sum() for axis in axes]),
         "of_gap": torch.stack([(of_gap * axis).sum() for axis in axes]),
     }
+
+
+def _nearest_consistent(means: Tensor) -> Tensor:
+    """The nearest decoder with factorised posteriors, rectangle c + z_1 u + z_2 v, z in {-1, 1}^2, u ⊥ v."""
+    signs = ef.binary_codes(BITS, low=-1.0)
+    u, v = signs.mT @ means / len(signs)
+    turn = 0.5 * torch.atan2(u.prod() - v.prod(), 0.5 * (u[0] ** 2 - u[1] ** 2 - v[0] ** 2 + v[1] ** 2))
+    e, f = (torch.stack([(turn + right).cos(), (turn + right).sin()]) for right in (0.0, math.pi / 2))
+    return means.mean(0) + signs @ torch.stack([(u @ e) * e, (v @ f) * f])
 
 
 def _pixels(count: int) -> tuple[Tensor, Tensor]:
