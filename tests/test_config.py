@@ -171,7 +171,6 @@ def test_sections_that_ask_for_what_is_not_trained_are_refused(
         ("implicit.density_ratio.finite_sample", "dimensions", [3, 3], "3 is named twice"),
         ("implicit.vcd_toys.chains", "adapting", 4, "adapting is 4, but iterations is 3"),
         ("implicit.vcd_toys.sweep", "ts", [2, 2], "2 is named twice"),
-        ("implicit.vcd_toys", "banana_alphas", [1.0], "less than 1"),
         ("implicit.vcd_toys", "round_steps", 11, "factorised.iterations is 100, no multiple of"),
         ("efvae.gan", "side", 24, "8, 16, 32 or 64"),
     ],

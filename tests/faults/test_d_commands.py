@@ -61,7 +61,7 @@ def test_a_checkout_and_a_folder_with_shell_characters_work(tmp_path: Path) -> N
             (checkout / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / name, checkout / name)
     work.mkdir()
-    target = "results/smoke/implicit/hmc_iterations_curves.csv"  # reads a file of the checkout
+    target = "results/smoke/implicit/tab_hmc_iterations.csv"  # reads a file of the checkout
     words = ["--cores", "1", "--snakefile", str(checkout / "Snakefile"), "--directory", str(work), target]
     answer = subprocess.run(
         [str(Path(sys.executable).with_name("snakemake")), *words], cwd=tmp_path, timeout=900, check=False,

@@ -65,18 +65,6 @@ def test_no_number_of_a_scale_file_may_be_this(value: object) -> None:
         assert len(said) < 300
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        ("implicit", "toys", "adaptation_rate"),
-        ("implicit", "vcd_toys", "chains", "rate"),
-    ],
-)
-def test_a_chain_cannot_adapt_so_fast_that_its_step_becomes_nothing(name: Place) -> None:
-    assert "less than 1" in problems(name, 1.0)
-    assert problems(name, 0.5) == ""
-
-
 @pytest.mark.parametrize("cell", ["../k1", "k1 ", "a;b", "K1", ""])
 def test_a_cell_has_a_name_that_can_be_a_part_of_a_file_name(cell: str) -> None:
     for document, cells in (("air", "train"), ("implicit", "vae_train"), ("efvae", "newsgroups_train")):

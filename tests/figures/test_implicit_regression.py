@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from itertools import pairwise, product
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -32,11 +31,12 @@ def elbo(dataset: str, method: str, seed: int, iteration: int) -> float:
     return start - 1e5 / iteration
 
 
-def curves(dataset: str, variant: str = "canonical", data: str = "real") -> pd.DataFrame:
+def curves(dataset: str, variant: str = "canonical", data: str = "real", factor: float = 1) -> pd.DataFrame:
     rows = [
         {
-            "dataset": dataset, "data": data, "variant": variant, "method": method, "seed": seed,
-            "iteration": iteration, "elbo": elbo(dataset, method, seed, iteration),
+            "dataset": dataset, "data": data, "variant": variant, "cell": method, "method": method,
+            "seed": seed, "iteration": iteration, "seconds_per_iteration": factor * SECONDS[method],
+            "elbo": elbo(dataset, method, seed, iteration),
             "test_loglik": elbo(dataset, method, seed, iteration) / 1000 + 7,
         }
         for method, seed, iteration in product(METHODS, range(3), range(100, 2100, 100))
@@ -44,23 +44,15 @@ def curves(dataset: str, variant: str = "canonical", data: str = "real") -> pd.D
     return pd.DataFrame(rows).sample(frac=1, random_state=0, ignore_index=True)
 
 
-def timing(factor: float = 1) -> pd.DataFrame:
-    seconds = [factor * SECONDS[method] for method in METHODS]
-    return pd.DataFrame({"method": METHODS, "seconds_per_iteration": seconds})
-
-
-def figure_3(**changes: Any) -> Figure:
-    tables = {
-        "curves_mnist": curves("mnist"), "curves_hapt": curves("hapt", "mirror"),
-        "timing_mnist": timing(), "timing_hapt": timing(100),
-    }  # fmt: skip
+def figure_3(hapt: pd.DataFrame | None = None) -> Figure:
+    whole = [curves("mnist"), curves("hapt", "mirror", factor=100) if hapt is None else hapt]
     with style.applied():
-        return implicit.fig03_softmax_regression(**tables | changes)
+        return implicit.fig03_softmax_regression(pd.concat(whole, ignore_index=True))
 
 
 def figure_4(data: str = "real") -> Figure:
     parts = [
-        curves("mnist", data=data).query("method == @method").assign(hmc_iterations=number)
+        curves("mnist", data=data).query("method == @method").assign(hmc_iterations=number, method="uivi")
         for number, method in zip((20, 1, 5), METHODS, strict=True)
     ]
     with style.applied():
@@ -85,7 +77,7 @@ def test_figure_3_has_both_data_sets_against_time_and_iterations() -> None:
 
 
 def test_official_features_are_not_called_recomputed() -> None:
-    panels = figure_3(curves_hapt=curves("hapt")).axes
+    panels = figure_3(curves("hapt")).axes
     assert [panel.get_title() for panel in panels[:4]] == ["MNIST", "MNIST", "HAPT", "HAPT"]
 
 
@@ -133,7 +125,7 @@ def test_only_the_first_fifth_may_leave_the_panels() -> None:
 
 @pytest.mark.parametrize("kind", ["real", "stand-in"])
 def test_figures_of_stand_ins_say_so(kind: str) -> None:
-    for figure in (figure_3(curves_hapt=curves("hapt", data=kind)), figure_4(kind)):
+    for figure in (figure_3(curves("hapt", data=kind)), figure_4(kind)):
         assert any("STAND-IN" in text.get_text() for text in figure.texts) == (kind == "stand-in")
 
 

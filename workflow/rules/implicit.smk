@@ -1,6 +1,4 @@
 # Document implicit: implicit and semi-implicit distributions, and approximations refined by Markov chains.
-from elbogap.papers.implicit import names as implicit_names
-
 from elbogap.papers.implicit.settings import TimeOfTraining
 
 
@@ -8,20 +6,17 @@ wildcard_constraints:
     trained="[a-z0-9_]+",
 
 
-def regressions(*kinds):
-    """Tables of the softmax regressions, of some kinds, on all data sets."""
-    pairs = [f"{kind}_{dataset}" for kind in kinds for dataset in implicit_names.REGRESSION_DATA]
-    return " ".join(f"{pair}=regression_{pair}.csv" for pair in pairs)
+def of_all_cells(training, name, folder):
+    """A function of the scale: the tables in a folder of all data sets and cells of a training."""
 
+    def found(scale):
+        return " ".join(
+            f"{name}_{dataset}_{cell}={folder}/{dataset}/{cell}.csv"
+            for cell, settings in section(CONFIGS[scale], training).cells.items()
+            for dataset in settings.datasets
+        )
 
-def implicit_evaluations(scale):
-    """Evaluations, in all and by image, of all data sets and cells."""
-    return " ".join(
-        f"{kind}_{dataset}_{name}={kind}/{dataset}/{name}.{suffix}"
-        for name, cell in section(CONFIGS[scale], "implicit.vae_train").cells.items()
-        for dataset in cell.datasets
-        for kind, suffix in (("evaluation", "csv"), ("loglik", "npz"))
-    )
+    return found
 
 
 def implicit_time_settings(wildcards):
@@ -57,31 +52,31 @@ experiment(
     "VCD, the standard KL and alpha-VCD on the plane",
     outputs="""
         toys=tab_vcd_toys.csv alpha=tab_alpha_vcd.csv properties=tab_vcd_properties.csv
-        optima=alpha_vcd_optima.csv densities=vcd_toys.npz
+        limits=tab_vcd_limits.csv optima=alpha_vcd_optima.csv densities=vcd_toys.npz
     """,
 )
 experiment(
     "implicit.regression",
-    "softmax regression on {wildcards.dataset}",
+    "softmax regression on {wildcards.dataset}, {wildcards.trained}",
     inputs="data=data/{dataset}.json",
-    outputs="""
-        curves=regression_curves_{dataset}.csv final=regression_final_{dataset}.csv
-        timing=regression_timing_{dataset}.csv
-    """,
+    outputs="curves=regression/{dataset}/{trained}.csv",
+    settings=settings_of_cell("implicit.regression", "trained"),
+    keys={"trained": "cell"},
     gpu=1,
 )
 experiment(
     "implicit.regression_summary",
-    "table of the softmax regressions",
-    inputs=regressions("curves", "final", "timing") + " published=paper/implicit/published/regression.csv",
-    outputs="seeds=regression_seeds.csv table=tab_regression.csv",
-)
-experiment(
-    "implicit.hmc_iterations",
-    "numbers of HMC iterations",
-    inputs="data=data/mnist.json published=paper/implicit/published/hmc_iterations.csv",
-    outputs="curves=hmc_iterations_curves.csv table=tab_hmc_iterations.csv",
-    gpu=1,
+    "tables of the softmax regressions",
+    inputs="""
+        published=paper/implicit/published/regression.csv
+        published_chains=paper/implicit/published/hmc_iterations.csv
+    """,
+    found=of_all_cells("implicit.regression", "curves", "regression"),
+    outputs="""
+        curves=regression_curves.csv seeds=regression_seeds.csv
+        table=tab_regression.csv chains=tab_hmc_iterations.csv
+    """,
+    settings=lambda wildcards: "{}",
 )
 experiment(
     "implicit.images",
@@ -105,14 +100,15 @@ experiment(
         images=images_{dataset}.npz models=models/{dataset}/{trained}.npz
         curves=curves/{dataset}/{trained}.csv
     """,
-    outputs="evaluation=evaluation/{dataset}/{trained}.csv loglik=loglik/{dataset}/{trained}.npz",
+    outputs="evaluation=evaluation/{dataset}/{trained}.csv",
     keys={"trained": "cell"},
     gpu=1,
 )
 experiment(
     "implicit.vae_summary",
     "tables of all evaluations",
-    found=implicit_evaluations,
+    found=of_all_cells("implicit.vae_train", "evaluation", "evaluation"),
+    settings=lambda wildcards: "{}",
     outputs="tab01=tab01_uivi_vae.csv tab02=tab02_vcd.csv steps=tab_vcd_steps.csv seeds=tab_vae_seeds.csv",
 )
 experiment(
@@ -132,11 +128,8 @@ figure(
     """,
 )
 figure("implicit.fig02_uivi_toys", "draws=uivi_toys.npz divergences=tab_uivi_toys.csv")
-figure("implicit.fig03_softmax_regression", regressions("curves", "timing"))
-figure("implicit.fig04_hmc_iterations", "curves=hmc_iterations_curves.csv")
-figure("implicit.fig05_vcd_toys", "densities=vcd_toys.npz")
+figure("implicit.fig03_softmax_regression", "curves=regression_curves.csv")
+figure("implicit.fig04_hmc_iterations", "curves=regression_curves.csv")
+figure("implicit.fig05_vcd_toys", "densities=vcd_toys.npz toys=tab_vcd_toys.csv")
 figure("implicit.fig06_vcd_steps", "steps=tab_vcd_steps.csv time=tab_vcd_time.csv")
-figure(
-    "implicit.fig07_alpha_vcd",
-    "alpha=tab_alpha_vcd.csv optima=alpha_vcd_optima.csv toys=tab_vcd_toys.csv densities=vcd_toys.npz",
-)
+figure("implicit.fig07_alpha_vcd", "alpha=tab_alpha_vcd.csv optima=alpha_vcd_optima.csv")

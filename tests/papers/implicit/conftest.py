@@ -22,7 +22,7 @@ def vae_settings() -> VaeTrain:
     """Training of seconds: a cell of each method, and one of each model."""
     limit_torch_threads(1)
     plain = VaeCell(
-        datasets=("binarized_mnist",), tables=("vcd",), model="vae", method="elbo", refinements=0, alpha=1.0,
+        datasets=("binarized_mnist",), tables=("vcd",), model="vae", method="elbo", refinements=0,
         learning_rate=0.01, deviation_share=0.5, initialisation="xavier", rounds=4, seeds=2,
     )  # fmt: skip
     methods = {

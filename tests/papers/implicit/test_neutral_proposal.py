@@ -45,7 +45,7 @@ SETTINGS = VaeEvaluate(
 def proposed(start: Tensor | None = None, **changes: float) -> DiagonalGaussian:
     settings = SETTINGS.model_copy(update=changes)
     first = torch.zeros(POINTS, LATENT, dtype=torch.float64) if start is None else start
-    return vae_evaluate.proposal(settings, log_joint, first, generator(3))
+    return vae_evaluate.proposal(settings, log_joint, first, generator(3))[0]
 
 
 def test_it_has_the_posteriors_mean_and_its_widened_deviation() -> None:
@@ -107,9 +107,26 @@ def test_leading_axes_are_kept_and_each_chain_is_its_own(lead: tuple[int, ...]) 
 
     start = MEAN.expand(*lead, POINTS, LATENT)
     alike, mixed = (
-        vae_evaluate.proposal(SETTINGS, joint, start, generator(7)) for joint in (log_joint, with_one_wide)
+        vae_evaluate.proposal(SETTINGS, joint, start, generator(7))[0] for joint in (log_joint, with_one_wide)
     )
     assert mixed.mean.shape == mixed.log_variance.shape == (*lead, 1, POINTS, LATENT)
     torch.testing.assert_close(mixed.mean[..., 1:, :], alike.mean[..., 1:, :])
     torch.testing.assert_close(mixed.log_variance[..., 1:, :], alike.log_variance[..., 1:, :])
     assert not torch.allclose(mixed.mean[..., 0, :], alike.mean[..., 0, :])
+
+
+@pytest.mark.parametrize("scale", [1.0, 0.05])
+def test_chains_of_many_dimensions_find_their_step_size_whatever_the_scale(scale: float) -> None:
+    """50 independent dimensions, as of the factorisation: chains must move, and not be refused throughout."""
+    scales = scale * torch.linspace(0.3, 1.7, 50, dtype=torch.float64)
+
+    def log_density(z: Tensor) -> Tensor:
+        return -0.5 * (z / scales).square().sum(-1)
+
+    settings = SETTINGS.model_copy(update={"kept": 300})
+    start = torch.zeros(4, 50, dtype=torch.float64)
+    q, acceptance = vae_evaluate.proposal(settings, log_density, start, generator(8))
+    assert acceptance.shape == (1, 4)
+    assert (acceptance > 0.7).all()
+    found = (0.5 * q.log_variance).exp() / (1.2 * scales)
+    assert found.mean().item() == pytest.approx(1, abs=0.1)

@@ -12,20 +12,15 @@ from torch import Tensor
 
 from allowance import within
 from elbogap import tables
+from elbogap.config.base import Section
 from elbogap.data.loaders import Dataset
 from elbogap.ensemble import Batch, Variational
 from elbogap.errors import UserError
 from elbogap.inference.objectives.base import ChainState
 from elbogap.nn.mlp import MLP
-from elbogap.papers.implicit.experiments import hmc_iterations, regression, regression_summary
+from elbogap.papers.implicit.experiments import regression, regression_summary
 from elbogap.papers.implicit.names import EXPLICIT, OF_Q, UIVI, Method
-from elbogap.papers.implicit.settings import (
-    HmcIterations,
-    Points,
-    Regression,
-    RegressionSummary,
-    SoftmaxTraining,
-)
+from elbogap.papers.implicit.settings import Points, Regression, SoftmaxCell, SoftmaxTraining
 from elbogap.papers.implicit.softmax_regression import (
     Inference,
     Labelled,
@@ -234,49 +229,43 @@ def record(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_experiments_give_a_row_per_seed_and_measurement_and_their_means(
     training: SoftmaxTraining, record: Path, tmp_path: Path
 ) -> None:
+    cells = {name: SoftmaxCell(datasets=("mnist",), method=name, hmc_iterations=1) for name in OF_Q}
+    cells["longer"] = SoftmaxCell(datasets=("mnist",), method="uivi", hmc_iterations=5)
     settings = Regression(
-        mnist=POINTS, hapt=POINTS, training=training, hmc_iterations=1, rounds=10, final_test_draws=8,
-        timing_steps=2, timing_repeats=1,
-    )  # fmt: skip
-    found = regression.run(settings, Run("test", {"dataset": "mnist"}, {"data": record}, tmp_path / "a"))
-    curves = found["curves"]
-    assert len(curves) == 3 * 2 * 10
-    assert set(curves["data"]) == {"stand-in"}
-    assert sorted(curves["iteration"].unique()) == list(range(4, 44, 4))
-    assert len(found["final"]) == 3 * 2
-    assert (found["timing"]["seconds_per_iteration"] >= 0).all()
-    inputs = {"published": PUBLISHED / "regression.csv"}
-    for kind, table in found.items():
-        inputs[f"{kind}_mnist"] = tmp_path / f"{kind}.csv"
-        tables.write(table, inputs[f"{kind}_mnist"])
-    summary = regression_summary.run(RegressionSummary(last_share=0.2), Run("test", {}, inputs))
-    late = curves[curves["iteration"] > 32]
-    for row in summary["seeds"].itertuples():
-        own = late[(late["method"] == row.method) & (late["seed"] == row.seed)]
+        cells=cells, mnist=POINTS, hapt=POINTS, training=training, rounds=10, timing_steps=2, timing_repeats=1
+    )
+    inputs = {
+        "published": PUBLISHED / "regression.csv", "published_chains": PUBLISHED / "hmc_iterations.csv"
+    }  # fmt: skip
+    for name in cells:
+        keys = {"dataset": "mnist", "cell": name}
+        table = regression.run(settings, Run("test", keys, {"data": record}, tmp_path / name))["curves"]
+        assert len(table) == 2 * 10
+        assert set(table["data"]) == {"stand-in"}
+        assert sorted(table["iteration"].unique()) == list(range(4, 44, 4))
+        assert (table["seconds_per_iteration"] >= 0).all()
+        inputs[f"curves_mnist_{name}"] = tmp_path / f"{name}.csv"
+        tables.write(table, inputs[f"curves_mnist_{name}"])
+    found = regression_summary.run(Section(), Run("test", {}, inputs))
+    assert len(found["curves"]) == 4 * 2 * 10
+    late = found["curves"].query("iteration > 32")
+    assert len(found["seeds"]) == 3 * 2
+    for row in found["seeds"].itertuples():
+        own = late[(late["cell"] == row.method) & (late["seed"] == row.seed)]
         assert len(own) == 2
         assert row.elbo == pytest.approx(own["elbo"].mean())
         assert row.elbo_time_sd == pytest.approx(own["elbo"].std())
-    table = summary["table"].set_index("method")
+    table = found["table"].set_index("method")
     for method in OF_Q:
-        seeds = summary["seeds"].query("method == @method")
+        seeds = found["seeds"].query("method == @method")
         assert table["test_loglik"][method] == pytest.approx(seeds["test_loglik"].mean())
         assert table["test_loglik_seed_sd"][method] == pytest.approx(seeds["test_loglik"].std())
-        final = found["final"].query("method == @method")
-        assert table["final_test_loglik"][method] == pytest.approx(final["test_loglik"].mean())
     assert (table["seeds"] == 2).all()
     assert table["elbo_published"][["sivi", "uivi"]].tolist() == [-23860, -23490]
     assert math.isnan(table["elbo_published"]["explicit"])
-
-
-def test_hmc_iterations_are_compared_with_their_mean(
-    training: SoftmaxTraining, record: Path, tmp_path: Path
-) -> None:
-    settings = HmcIterations(points=POINTS, training=training, iterations=(1, 5), rounds=5, last_share=0.2)
-    inputs = {"data": record, "published": PUBLISHED / "hmc_iterations.csv"}
-    found = hmc_iterations.run(settings, Run("test", {}, inputs, tmp_path / "b"))
-    curves, table = found["curves"], found["table"].set_index("hmc_iterations")
-    assert len(curves) == 2 * 2 * 5
-    last = curves[curves["iteration"] == 20].groupby("hmc_iterations")["elbo"].mean()
-    pd.testing.assert_series_equal(table["elbo"], last)
-    np.testing.assert_allclose(table["elbo_change"], (last - last.mean()) / abs(last.mean()), atol=1e-12)
-    assert table["elbo_published"].tolist() == [-23472, -23429]
+    chains = found["chains"].set_index("hmc_iterations")
+    expected = late[late["method"] == "uivi"].groupby("hmc_iterations")["elbo"].mean()
+    pd.testing.assert_series_equal(chains["elbo"], expected)
+    change = (expected - expected.mean()) / abs(expected.mean())
+    np.testing.assert_allclose(chains["elbo_change"], change, atol=1e-12)
+    assert chains["elbo_published"].tolist() == [-23472, -23429]

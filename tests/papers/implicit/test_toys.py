@@ -12,19 +12,18 @@ from torch.distributions import Independent, MixtureSameFamily, MultivariateNorm
 from allowance import within
 from elbogap.errors import OutOfTime
 from elbogap.inference import hmc
-from elbogap.inference.families.semi_implicit import SemiImplicit
-from elbogap.inference.noise import Spec, draw
+from elbogap.inference.noise import draw
 from elbogap.inference.objectives import elbo, uivi
 from elbogap.inference.objectives.base import ChainState
 from elbogap.nn.mlp import MLP
 from elbogap.papers.implicit import targets
 from elbogap.papers.implicit.experiments import toys
-from elbogap.papers.implicit.experiments.toys import Ensemble, elbo_between, semi_implicit
+from elbogap.papers.implicit.experiments.toys import Ensemble, semi_implicit
 from elbogap.papers.implicit.methods import FLOOR
 from elbogap.papers.implicit.names import OF_Q, SIVI, UIVI
 from elbogap.papers.implicit.settings import Toys
-from elbogap.papers.implicit.targets import UIVI_TARGETS, expanded_log_density, largest_elbo, log_density
-from elbogap.runtime import Run, limit_torch_threads, torch_generator
+from elbogap.papers.implicit.targets import UIVI_TARGETS, largest_elbo, log_density
+from elbogap.runtime import Run, limit_torch_threads
 
 SETTINGS = Toys(
     rounds=3,
@@ -35,7 +34,6 @@ SETTINGS = Toys(
     deviation=0.5,
     learning_rate=0.05,
     deviation_share=0.2,
-    rate_factor=0.9,
     rate_every=20,
     others=8,
     burn_in=2,
@@ -43,7 +41,6 @@ SETTINGS = Toys(
     leapfrog_steps=3,
     step_size=0.2,
     target_acceptance=0.9,
-    adaptation_rate=0.01,
     seeds=2,
     elbo_blocks=4,
     elbo_draws=100,
@@ -77,8 +74,7 @@ def test_targets_are_those_of_the_code_and_normalised() -> None:
     multimodal = mixture([[-2.0, 0.0], [2.0, 0.0]], [[[1.0, 0.0], [0.0, 1.0]]] * 2)
     expected = [banana.log_prob(bent), x_shaped.log_prob(z[1]), multimodal.log_prob(z[2])]
     targets = list(UIVI_TARGETS.values())
-    for form in (log_density, expanded_log_density):
-        torch.testing.assert_close(form(targets)(z), torch.stack(expected), rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(log_density(targets)(z), torch.stack(expected), rtol=1e-4, atol=1e-4)
     axis = torch.linspace(-40, 12, 1041, dtype=torch.float64)
     grid = torch.cartesian_prod(axis[560:], axis)[None].expand(3, -1, -1)
     mass = log_density(targets, dtype=torch.float64)(grid).exp().sum(-1) * 0.05**2
@@ -93,19 +89,9 @@ def test_every_target_method_and_seed_has_its_row(
     keys = table[["method", "target", "seed"]].to_numpy().tolist()
     assert keys == [list(key) for key in itertools.product(OF_Q, UIVI_TARGETS, range(2))]
     np.testing.assert_allclose(table["kl"], -table["elbo"], atol=1e-12)
-    assert (table["elbo"] <= table["elbo_above"] + 1e-9).all()
     exact = table[table["method"] == "explicit"]
-    np.testing.assert_allclose(exact["elbo"], exact["elbo_above"], atol=1e-12)
     assert within((exact["best_gaussian"] - exact["kl"]).clip(lower=0), exact["elbo_se"])
     assert table.groupby("target")["best_gaussian"].nunique().eq(1).all()
-    rows = table.set_index(["method", "target", "seed"])["elbo"]
-    gain = table.set_index(["method", "target", "seed"])["beyond_sivi"]
-    assert (gain["sivi"] == 0).all()
-    assert gain["uivi", "banana", 1] == rows["uivi", "banana", 1] - rows["sivi", "banana", 1]
-    chains = table.set_index("method")[["step_size", "acceptance"]]
-    assert chains.loc[["explicit", "sivi"]].isna().all(axis=None)
-    assert chains.loc["uivi", "acceptance"].between(0.3, 1).all()
-    assert (chains.loc["uivi", "step_size"] != SETTINGS.step_size).all()
     for target in UIVI_TARGETS:
         assert draws[f"density_{target}"].shape == (50, 50)
         assert all(draws[f"{method}_{target}"].shape == (40, 2) for method in OF_Q)
@@ -224,26 +210,6 @@ def test_a_scale_below_the_floor_counts_as_the_floor_and_finds_back() -> None:
     assert q.log_scale.exp().flatten().tolist() == pytest.approx([FLOOR, 0.3])
     (slope,) = torch.autograd.grad(q.log_scale.sum(), networks["scale"].biases[0])
     assert slope.flatten().tolist() == pytest.approx([1 / FLOOR, 1 / 0.3])
-
-
-def test_the_elbo_lies_between_its_estimates() -> None:
-    """mu(e) = (e, 0) makes q Gaussian with variance 1 + sigma^2 in the first coordinate."""
-    weight = torch.tensor([[[1.0, 0.0]]], dtype=torch.float64)
-    scale = torch.tensor([[[0.5, 0.5]]], dtype=torch.float64)
-    q = SemiImplicit(lambda e: e @ weight, scale.log(), 1)
-    marginal = Independent(Normal(torch.zeros(2), torch.tensor([math.sqrt(1.25), 0.5])), 1)
-    target = Independent(Normal(torch.zeros(2), torch.ones(2)), 1)
-
-    def blocks(num_mixing: int, key: str) -> list[dict[str, torch.Tensor]]:
-        specs, generator = {**q.noise(2000), "more": Spec((num_mixing, 1, 1))}, torch_generator(0, key)
-        return [draw(specs, generator, 1, dtype=torch.float64) for _ in range(10)]
-
-    low, high, _ = elbo_between(target.log_prob, q, blocks(20, "between"))
-    exact = -float(torch.distributions.kl_divergence(marginal, target))
-    assert float(low) < exact < float(high)
-    assert float(high - low) < 0.2
-    low, _, error = elbo_between(target.log_prob, q, blocks(2000, "finer"))
-    assert float(low) == pytest.approx(exact, abs=4 * float(error) + 0.002)
 
 
 def test_the_objectives_chains_are_those_of_the_settings() -> None:

@@ -96,18 +96,6 @@ def test_the_model_learns_from_refined_draws_alone(vae_settings: VaeTrain, name:
         torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-4)
 
 
-def test_alpha_weighs_the_contrastive_term(vae_settings: VaeTrain) -> None:
-    gradients = []
-    for alpha in (0.25, 0.5, 1.0):
-        cell = vae_settings.cells["vcd"].model_copy(update={"alpha": alpha})
-        settings = vae_settings.model_copy(update={"cells": {"vcd": cell}})
-        training, networks, batch = first_step(settings, "vcd")
-        training.value(networks, batch).sum().backward()
-        assert networks["mean"].biases[-1].grad is not None
-        gradients.append(networks["mean"].biases[-1].grad)
-    torch.testing.assert_close(gradients[2] - gradients[0], 3 * (gradients[1] - gradients[0]))
-
-
 def test_the_memory_starts_from_the_common_mean_and_keeps_its_own() -> None:
     memory = RunningMeanPerDatum(1, 4)
     rows = {"rows": torch.tensor([[0, 2]])}

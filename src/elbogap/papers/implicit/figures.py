@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from typing import Any
 
-import matplotlib as mpl
 import numpy as np
 import pandas as pd
 from matplotlib import pyplot as plt
@@ -12,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from elbogap import style
-from elbogap.papers.implicit.names import IMAGES, KL, OF_Q, REGRESSION_DATA, VCD, of_alpha
+from elbogap.papers.implicit.names import IMAGES, KL, OF_Q, REGRESSION_DATA, VCD
 from elbogap.tables import Arrays
 
 PARTS = {
@@ -102,8 +101,7 @@ TOY_METHODS = {name: method.label for name, method in reversed(OF_Q.items())}
 
 def fig02_uivi_toys(draws: Arrays, divergences: pd.DataFrame) -> Figure:
     """Slide 46: contours of each target and draws of the first q fitted to it; a row per method."""
-    first = divergences[divergences["seed"] == divergences["seed"].min()]
-    kl = first.set_index(["method", "target"])["kl"]
+    kl = divergences.groupby(["method", "target"])["kl"].agg(["mean", "std"])
     size = len(TOY_METHODS), len(TOYS)
     figure, axes = plt.subplots(*size, figsize=(style.PAGE, 6.4), sharex="col", sharey="col")
     for row, (method, label) in zip(axes, TOY_METHODS.items(), strict=True):
@@ -112,7 +110,8 @@ def fig02_uivi_toys(draws: Arrays, divergences: pd.DataFrame) -> Figure:
             _draw_contours(panel, (z1, z2, density), 7, style.ORANGE)
             panel.plot(*draws[f"{method}_{target}"].T, ".", color=style.BLUE, markersize=2.5, alpha=0.7)
             panel.set(xlim=(z1[0], z1[-1]), ylim=(z2[0], z2[-1]))
-            divergence = f"$\\mathrm{{KL}}(q \\,\\Vert\\, p) = {kl[method, target]:.2f}$ nats"
+            mean, spread = kl.loc[(method, target)]
+            divergence = f"$\\mathrm{{KL}}(q \\,\\Vert\\, p) = {mean:.2f} \\pm {spread:.2f}$ nats"
             panel.set_title(f"{target.replace('_', '-')}, {label}\n{divergence}")
         row[0].set_ylabel("$z_2$")
     for panel in axes[-1]:
@@ -139,49 +138,41 @@ VCD_LOOKS = {
 """How densities are drawn: label, number of contours, colour, line."""
 
 
-def fig05_vcd_toys(densities: Arrays) -> Figure:
-    """Slide 59: contours of the targets and of q_0 fitted by the standard KL and by VCD."""
-    figure, axes = plt.subplots(1, len(VCD_PANELS), figsize=(style.PAGE, 2.25))
-    for panel, (key, title) in zip(axes, VCD_PANELS.items(), strict=True):
+def fig05_vcd_toys(densities: Arrays, toys: pd.DataFrame) -> Figure:
+    """Slide 59: contours of the targets and of q_0 fitted by the standard KL and by VCD; its variance."""
+    figure, (axes, below) = plt.subplots(2, len(VCD_PANELS), figsize=(style.PAGE, 3.6), height_ratios=(3, 1))
+    for panel, strip, (key, title) in zip(axes, below, VCD_PANELS.items(), strict=True):
         for name, (label, count, colour, line) in VCD_LOOKS.items():
             _draw_contours(panel, _density(densities, key, name), count, colour, line)
             panel.plot([], [], color=colour, linestyle=line, label=label)
         panel.set(title=title, xlabel="$z_1$")
+        target, components = key.rsplit("_", 1)
+        own = toys[(toys["target"] == target) & (toys["components"] == int(components))]
+        variance = own.groupby("method")["variance"]
+        for height, method in enumerate((VCD.name, KL.name)):
+            found = variance.get_group(method)
+            strip.plot(found, np.full(len(found), height), ".", color=VCD_LOOKS[method][2])
+        strip.set(xlabel="variance of $q_0$", ylim=(-0.6, 1.6), yticks=[], xlim=(0, None))
     axes[0].set_ylabel("$z_2$")
+    below[0].set_yticks([0, 1], [VCD.label, "KL"])
     figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
     return figure
 
 
-def fig07_alpha_vcd(
-    alpha: pd.DataFrame, optima: pd.DataFrame, toys: pd.DataFrame, densities: Arrays
-) -> Figure:
-    """Ours: how wide alpha-VCD makes q_0 on the Gaussian, and what it makes of the banana."""
-    figure, (widths, contours, divergences) = plt.subplots(1, 3, figsize=(style.PAGE, 2.5))
+def fig07_alpha_vcd(alpha: pd.DataFrame, optima: pd.DataFrame) -> Figure:
+    """Ours: how wide alpha-VCD makes q_0 on the Gaussian."""
+    figure, widths = plt.subplots(figsize=(style.COLUMN, 2.5))
     for number, (t, rows) in enumerate(alpha.groupby("t")):
         colour = f"C{number}"
-        _draw_seeds(widths, rows, "deviation", colour, f"$t = {t}$", marker="o", linestyle="none")
+        found = rows.groupby("alpha")["deviation"].agg(["mean", "std"])
+        look = {"color": colour, "capsize": 2, "linewidth": THIN, "label": f"$t = {t}$"}
+        widths.errorbar(found.index, found["mean"], found["std"], marker="o", linestyle="none", **look)
         curve = optima[optima["t"] == t]
         widths.plot(curve["alpha"], curve["deviation"], color=colour, linewidth=THIN)
     limit = optima[np.isinf(optima["t"])]
     widths.plot(limit["alpha"], limit["deviation"], color=style.BLACK, label="$t \\to \\infty$")
-    widths.set(title="(a) Gaussian: width", xlabel="$\\alpha$", ylabel="standard deviation of $q_0$")
-
-    banana = toys[(toys["target"] == "banana") & (toys["components"] == 1)]
-    alphas = sorted(banana["alpha"].unique())
-    _, count, colour, line = VCD_LOOKS["target"]
-    _draw_contours(contours, _density(densities, "banana_1", "target"), count, colour, line)
-    shades = mpl.colormaps["viridis"](np.linspace(0, 0.85, len(alphas)))
-    for shade, each in zip(shades, alphas, strict=True):
-        _draw_contours(contours, _density(densities, "banana_1", of_alpha(each)), 1, shade)
-        contours.plot([], [], color=shade, label=f"$\\alpha = {each:g}$")
-    contours.set(title="(b) banana: $q_0$ at half its height", xlabel="$z_1$", ylabel="$z_2$")
-
-    _draw_seeds(divergences, banana, "kl_q_p", style.BLUE, "KL$(q_0 \\Vert p)$", marker="o")
-    _draw_seeds(divergences, banana, "kl_p_q", style.VERMILION, "KL$(p \\Vert q_0)$", marker="s")
-    divergences.set(title="(c) banana: divergences", xlabel="$\\alpha$", ylabel="nats", yscale="log")
+    widths.set(xlabel="$\\alpha$", ylabel="standard deviation of $q_0$")
     widths.legend(fontsize=6, labelspacing=0.2, handlelength=1.4, loc="best", ncols=2)
-    contours.legend(fontsize=6, labelspacing=0.2, handlelength=1.4, loc="lower center")
-    divergences.legend(fontsize=6, loc="best")
     return figure
 
 
@@ -192,37 +183,33 @@ REGRESSION_METHODS = {
 }
 
 
-def fig03_softmax_regression(
-    curves_mnist: pd.DataFrame,
-    curves_hapt: pd.DataFrame,
-    timing_mnist: pd.DataFrame,
-    timing_hapt: pd.DataFrame,
-) -> Figure:
+def fig03_softmax_regression(curves: pd.DataFrame) -> Figure:
     """ELBO and test log-likelihood of softmax regression against time and iterations."""
     figure, axes = plt.subplots(2, 4, figsize=(style.PAGE, 4.1), sharex="col")
     metrics = {"elbo": "ELBO / nats", "test_loglik": "test $\\log p$ per point / nats"}
-    pairs = ((curves_mnist, timing_mnist), (curves_hapt, timing_hapt))
-    for number, (curves, timing) in enumerate(pairs):
-        seconds = timing.set_index("method")["seconds_per_iteration"]
-        unit, length = ("min", 60) if seconds.max() * curves["iteration"].max() > 600 else ("s", 1)
+    for number, dataset in enumerate(REGRESSION_DATA):
+        own_curves = curves[curves["dataset"] == dataset]
+        time = own_curves["iteration"] * own_curves["seconds_per_iteration"]
+        unit, length = ("min", 60) if time.max() > 600 else ("s", 1)
         for column, label in ((2 * number, f"time / {unit}"), (2 * number + 1, "iteration")):
             for panel, metric in zip(axes[:, column], metrics, strict=True):
                 for method, (name, colour) in REGRESSION_METHODS.items():
-                    own = curves[curves["method"] == method]
-                    x = own["iteration"] * (1 if label == "iteration" else seconds[method] / length)
+                    own = own_curves[own_curves["cell"] == method]
+                    x = own["iteration"] if label == "iteration" else time[own.index] / length
                     _draw_band(panel, own.groupby(x)[metric], colour, label=name)
-                _settled(panel, curves, metric)
+                _settled(panel, own_curves, metric)
                 panel.set_ylabel("" if label == "iteration" else metrics[metric])
-            axes[0, column].set_title(_regression_title(curves))
+            axes[0, column].set_title(_regression_title(own_curves))
             axes[1, column].set_xlabel(label)
     figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=3)
-    style.mark_stand_in(figure, curves_mnist, curves_hapt)
+    style.mark_stand_in(figure, curves)
     return figure
 
 
 def fig04_hmc_iterations(curves: pd.DataFrame) -> Figure:
     """The ELBO of UIVI on MNIST in training with several numbers of HMC iterations."""
     figure, panel = plt.subplots(figsize=(style.COLUMN, 2.4))
+    curves = curves[(curves["dataset"] == "mnist") & (curves["method"] == "uivi")]
     for number, (iterations, own) in enumerate(curves.groupby("hmc_iterations")):
         _draw_band(panel, own.groupby("iteration")["elbo"], f"C{number}", label=str(iterations))
     _settled(panel, curves, "elbo")
@@ -251,8 +238,8 @@ def fig06_vcd_steps(steps: pd.DataFrame, time: pd.DataFrame) -> Figure:
     figure, (*panels, cost) = plt.subplots(1, len(datasets) + 1, figsize=(style.PAGE, 2.3))
     for panel, dataset in zip(panels, datasets, strict=True):
         curve = steps[steps["dataset"] == dataset].sort_values("refinements")
-        t, columns = curve["refinements"], ["test_loglik", "seed_low", "seed_high"]
-        _draw_bars(panel, t, *curve[columns].to_numpy().T, fmt="o-", elinewidth=0.8)
+        t, spread = curve["refinements"], curve["test_loglik_seed_sd"]
+        panel.errorbar(t, curve["test_loglik"], spread, fmt="o-", elinewidth=0.8, capsize=2)
         panel.set(title=IMAGES[dataset], ylabel="test $\\log p(x)$ / nats", xticks=t)
     time = time.sort_values("refinements")
     t, columns = time["refinements"], ["seconds", "seconds_low", "seconds_high"]
@@ -292,10 +279,3 @@ def _draw_bars(panel: Axes, x: Any, value: Any, low: Any, high: Any, **look: Any
     """Values with bars from low to high."""
     ends = [(value - low).clip(0), (high - value).clip(0)]  # against rounding
     panel.errorbar(x, value, yerr=ends, capsize=2, **look)
-
-
-def _draw_seeds(panel: Axes, rows: pd.DataFrame, metric: str, colour: str, label: str, **look: Any) -> None:
-    """Means over seeds along alpha, with their standard deviations."""
-    found = rows.groupby("alpha")[metric].agg(["mean", "std"])
-    look |= {"color": colour, "capsize": 2, "linewidth": THIN, "label": label}
-    panel.errorbar(found.index, found["mean"], found["std"], **look)

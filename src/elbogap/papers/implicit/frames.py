@@ -19,15 +19,20 @@ def by_seed(values: Mapping[str, np.ndarray], **times: Iterable[int]) -> pd.Data
     return pd.DataFrame({name: value.ravel() for name, value in values.items()}, index=index).reset_index()
 
 
-def last(curves: pd.DataFrame, keys: Sequence[str], fraction: float) -> pd.DataFrame:
-    """Means of all estimates over the last fraction of the iterations, and `*_time_sd`, their spread."""
-    late = curves["iteration"] > (1 - fraction) * curves["iteration"].max()
-    groups = curves[late].drop(columns="iteration").groupby(list(keys), sort=False)
+def last(
+    curves: pd.DataFrame, keys: Sequence[str], fraction: float = 0.2, time: str = "iteration"
+) -> pd.DataFrame:
+    """Means of all estimates over the last fraction of the training, and `*_time_sd`, their spread.
+
+    A fifth is what was digitised of the document's curves.
+    """
+    late = curves[time] > (1 - fraction) * curves[time].max()
+    groups = curves[late].drop(columns=time).groupby(list(keys), sort=False)
     return groups.mean().join(groups.std().add_suffix("_time_sd")).reset_index()
 
 
-def over_seeds(rows: pd.DataFrame, keys: Sequence[str], suffix: str = "_seed_sd") -> pd.DataFrame:
-    """Means of every column over `seeds`, and their spread, with a suffix, where there are several seeds."""
+def over_seeds(rows: pd.DataFrame, keys: Sequence[str]) -> pd.DataFrame:
+    """Means of every column over `seeds`, and `*_seed_sd`, their spread, where there are several seeds."""
     groups = rows.drop(columns="seed").groupby(list(keys), sort=False)
-    spread = groups.std().filter(regex="^(?!.*_time_sd$)").add_suffix(suffix)
+    spread = groups.std().filter(regex="^(?!.*_(time_sd|se)$)").add_suffix("_seed_sd")
     return groups.mean().join(spread).assign(seeds=groups.size()).reset_index()

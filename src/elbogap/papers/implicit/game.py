@@ -82,7 +82,7 @@ class Game:
         self._discriminator = network("discriminator", DIMENSION, 1)
         adam = partial(torch.optim.Adam, fused=True)
         self._optimiser = adam(self._q.parameters(), settings.learning_rate)
-        self._discriminator_optimiser = adam(self._discriminator.parameters(), settings.discriminator_rate)
+        self._discriminator_optimiser = adam(self._discriminator.parameters(), settings.learning_rate)
 
     def train(self, work: Work) -> Tensor:
         """Play all rounds: the ELBO as the discriminator sees it and as it is, `[rounds, 2, M]`, in nats."""

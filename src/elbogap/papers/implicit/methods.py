@@ -19,6 +19,7 @@ from elbogap.papers.implicit.names import Method
 from elbogap.papers.implicit.settings import QTraining
 from elbogap.runtime import torch_generator
 
+DECAY = 0.9  # factor by which learning rates are reduced, again and again
 FLOOR = 1e-5  # least scale of a semi-implicit q given its noise
 
 
@@ -40,12 +41,12 @@ class WatchedVCD(VCD):
 
     def watched(self, found: Contrast) -> Tensor:
         """f(z_0)."""
-        return self.alpha * found.refined + super().watched(found)
+        return found.refined + super().watched(found)
 
 
-def kernel_of(settings: QTraining, burn_in: int, kept: int, rate: float = 0.01) -> hmc.Kernel:
+def kernel_of(settings: QTraining, burn_in: int, kept: int) -> hmc.Kernel:
     """Chains that adapt their step in the burn-in."""
-    adaptation = hmc.Adaptation(settings.target_acceptance, rate)
+    adaptation = hmc.Adaptation(settings.target_acceptance)
     return hmc.Kernel(burn_in + kept, settings.leapfrog_steps, burn_in, adaptation)
 
 
@@ -55,7 +56,6 @@ def objective_of(
     kernel: hmc.Kernel,
     step_size: float,
     shared: bool = True,
-    alpha: float = 1,
 ) -> Objective[Any]:
     """What a method maximises; `explicit` is SIVI without noise, the ELBO.
 
@@ -67,7 +67,7 @@ def objective_of(
     if method is names.HOFFMAN:
         return Hoffman(kernel, step_size)
     if method is names.VCD:
-        return WatchedVCD(kernel, step_size, alpha)
+        return WatchedVCD(kernel, step_size)
     return ELBO() if method is names.ELBO else SIVI(num_mixing if method.mixing else 0, shared)
 
 

@@ -28,15 +28,9 @@ OF_Q = {method.name: method for method in (EXPLICIT, SIVI, UIVI)}
 """What is compared where the model is fixed: on the toys and in softmax regression."""
 OF_VAE = {method.name: method for method in (ELBO, SIVI, UIVI, HOFFMAN, VCD)}
 """What trains q(z|x) and the model together."""
-OF_ALPHA = {0.0: KL, 1.0: VCD}  # the ends of alpha-VCD
 
 REGRESSION_DATA = {"mnist": "MNIST", "hapt": "HAPT"}
 """Data sets of softmax regression and their labels in figures."""
 IMAGES = {"binarized_mnist": "MNIST", "fashion_mnist": "Fashion-MNIST"}
 """Data sets of the VAEs and their labels in figures."""
 GREY = ("fashion_mnist",)  # those with grey levels for pixels, whose validation images are trained on
-
-
-def of_alpha(alpha: float) -> str:
-    """What alpha-VCD is called in files."""
-    return OF_ALPHA[alpha].name if alpha in OF_ALPHA else f"alpha{alpha:g}"

@@ -4,10 +4,9 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from elbogap.config.base import Bootstrap, Minibatches, Resumable, Section, Seeded, setting
+from elbogap.config.base import Minibatches, Resumable, Section, Seeded, setting
 from elbogap.config.quantities import (
     Count,
-    Decay,
     Factor,
     Integer,
     LeapfrogStep,
@@ -54,8 +53,7 @@ class AdversarialGame(Section):
     hidden: Widths = setting("Hidden layers of both networks.")
     discriminator_steps: Levels[Count] = setting("Discriminator steps per step of q.", min_length=2)
     batch: Count = setting("Draws of q, and of the prior, per step.")
-    learning_rate: Rate = setting("Learning rate of Adam for q.")
-    discriminator_rate: Rate = setting("Learning rate of Adam for the discriminator.")
+    learning_rate: Rate = setting("Learning rate of Adam, of q and of the discriminator alike.")
     rounds: Integer = setting("Rounds of training; the true ELBO is measured after each.", ge=2)
     round_steps: Count = setting("Steps of q per round.")
     draws: Integer = setting("Draws of q per measurement.", ge=100)
@@ -93,16 +91,14 @@ class Toys(QTraining, Rates):
     round_steps: Count = setting("Steps in a round, whose noise is drawn at once.")
     batch: Count = setting("Draws of z per step.")
     deviation: Positive = setting("Standard deviation of q(z|e) at the beginning.", unit="z")
-    rate_factor: Share = setting("Factor by which the learning rates are reduced.")
-    rate_every: Count = setting("Steps between two reductions of the learning rates.")
+    rate_every: Count = setting("Steps after which the learning rates are reduced by a tenth.")
     others: Count = setting("Further noises L in SIVI's bound.")
     burn_in: Natural = setting("Iterations of UIVI's chains that are dropped and adapt the step.")
     kept: Count = setting("Iterations of UIVI's chains that are averaged.")
-    adaptation_rate: Decay = setting("Rate at which the leapfrog step adapts.")
     elbo_blocks: Integer = setting("Independent blocks of the measured ELBO.", ge=2)
     elbo_draws: Count = setting("Draws of z in each block.")
     elbo_noises: Count = setting("Further noises in each block.")
-    figure_draws: Count = setting("Draws of each q in the figure, and chains that show the acceptance.")
+    figure_draws: Count = setting("Draws of each q in the figure.")
     grid: Integer = setting("Grid points per axis of the figure's densities.", ge=2)
 
 
@@ -116,6 +112,8 @@ class Identities(Seeded):
     nodes: Integer = setting("Grid points of the integrals over e.", ge=20)
     others: Levels[Natural] = setting("Numbers L of further noises in SIVI's bound.", min_length=2)
     chain_lengths: Levels[Count] = setting("Iterations of UIVI's chains, the last of which is kept.")
+    burn_in: Natural = setting("Iterations that are dropped, where several are kept, as in training.")
+    kept: Count = setting("Iterations that are then averaged.")
     leapfrog_steps: Count = setting("Leapfrog steps per iteration.")
     step_size: LeapfrogStep = setting("Leapfrog step.", unit="e")
     bound_draws: Integer = setting("Draws of SIVI's bound.", ge=2)
@@ -133,7 +131,6 @@ class VcdChains(Section):
     leapfrog_steps: Count = setting("Leapfrog steps per iteration.")
     step_size: LeapfrogStep = setting("Leapfrog step at the beginning.", unit="z")
     acceptance: Part = setting("Acceptance that the step size is adapted to.")
-    rate: Decay = setting("Rate at which the step size adapts.")
 
 
 class VcdSteps(Section):
@@ -171,6 +168,7 @@ class VcdProperties(Seeded):
     widths: Levels[Positive] = setting("Standard deviations of q_0; the target's is 1.", min_length=1)
     ts: Levels[Count] = setting("Numbers t of iterations.", min_length=1)
     alphas: Levels[Unit] = setting("Weights alpha of the refined terms.", min_length=1)
+    limit_ts: Levels[Count] = setting("Numbers t of iterations of the limit, by quadrature.", min_length=1)
     step_size: LeapfrogStep = setting("Leapfrog step, which is not adapted.", unit="z")
     nodes: Integer = setting("Grid points of the quadrature.", ge=50)
     chains: Integer = setting("Chains per q_0.", ge=100)
@@ -185,7 +183,6 @@ class VcdToys(Seeded, Resumable):
     start_deviation: Positive = setting("Standard deviations of q_0 at the beginning.", unit="z")
     factorised: VcdFit = setting("Panels (a) to (c).")
     mixture: VcdFit = setting("Panel (d).")
-    banana_alphas: Levels[Part] = setting("Weights alpha between KL (0) and VCD (1) on the banana.")
     sweep: VcdSweep = setting("Sweep of alpha-VCD on the correlated Gaussian.")
     properties: VcdProperties = setting("Non-negativity and refinement.")
     round_steps: Count = setting("Gradient steps whose noise is drawn at once.")
@@ -212,32 +209,24 @@ class SoftmaxTraining(QTraining, Rates):
     draws_at_once: Count = setting("Draws held in memory at once.")
 
 
+class SoftmaxCell(Section):
+    """One method, with its number of HMC iterations."""
+
+    datasets: Levels[Literal["mnist", "hapt"]] = setting("Data sets.", min_length=1)
+    method: Literal["explicit", "sivi", "uivi"] = setting("How q is trained.")
+    hmc_iterations: Natural = setting("Iterations that UIVI drops, and as many that it keeps.")
+
+
 class Regression(Section):
     """Softmax regression by UIVI, SIVI and a mean field, over iterations and over time."""
 
+    cells: dict[Name, SoftmaxCell] = setting("What is trained; Figure 3 shows those named like methods.")
     mnist: Points = setting("Points of MNIST in grey values.")
     hapt: Points = setting("Points of HAPT.")
     training: SoftmaxTraining = setting("Training and measurements.")
-    hmc_iterations: Count = setting("Iterations of HMC that are dropped, and as many that are kept.")
     rounds: Integer = setting("Length of the training.", unit="measurements", ge=5)
-    final_test_draws: Count = setting("Draws z of the test log-likelihood after training.")
     timing_steps: Count = setting("Iterations timed, after as many untimed ones.")
     timing_repeats: Count = setting("Repetitions of the timing, of which the median counts.")
-
-
-class RegressionSummary(Section):
-    """The table of all softmax regressions."""
-
-    last_share: Share = setting("Fraction of the training, at its end, that is averaged.")
-
-
-class HmcIterations(RegressionSummary):
-    """UIVI's softmax regression on MNIST with several numbers of HMC iterations."""
-
-    points: Points = setting("Points of MNIST in grey values.")
-    training: SoftmaxTraining = setting("Training and measurements.")
-    iterations: Levels[Count] = setting("HMC iterations dropped, and as many kept.", min_length=2)
-    rounds: Integer = setting("Length of the training.", unit="measurements", ge=5)
 
 
 TABLES = {"uivi": "Table 1", "vcd": "Table 2", "steps": "Figure 6"}
@@ -247,11 +236,10 @@ TableName = Annotated[str, Field(pattern=f"^({'|'.join(TABLES)})$")]
 
 
 class ImplicitImages(Seeded):
-    """Binary images: fixed-binarised MNIST, and Fashion-MNIST with a threshold."""
+    """Binary images: fixed-binarised MNIST, and Fashion-MNIST above half of white."""
 
     train: Integer = setting("Training images, at most.", ge=10)
     test: Integer = setting("Test images, at most.", ge=2)
-    threshold: Decay = setting("Grey value above which a pixel of Fashion-MNIST is 1.", unit="of white")
 
 
 class VaeCell(Rates):
@@ -262,7 +250,6 @@ class VaeCell(Rates):
     model: Literal["vae", "factorisation"] = setting("A decoder with hidden layers, or a linear one.")
     method: MethodName = setting("How q and the model are trained.")
     refinements: Natural = setting("HMC iterations t from z_0 to z_t; 0 where the method has none.")
-    alpha: Share = setting("Weight of the contrastive term of VCD.")
     initialisation: Literal["xavier", "wide"] = setting("How networks' weights are drawn.")
     rounds: Count = setting("Length of the training.", unit="rounds")
 
@@ -323,13 +310,10 @@ class ImplicitConfig(Section):
     toys: Toys = setting("UIVI's toy targets.")
     identities: Identities = setting("SIVI's bound and UIVI's gradient.")
     vcd_toys: VcdToys = setting("Toy experiments of VCD and alpha-VCD.")
-    regression: Regression = setting("Figure 3: softmax regression.")
-    regression_summary: RegressionSummary = setting("Figure 3 in numbers.")
-    hmc_iterations: HmcIterations = setting("Figure 4: the number of HMC iterations.")
+    regression: Regression = setting("Figures 3 and 4: softmax regression.")
     images: ImplicitImages = setting("Images of Tables 1 and 2 and Figure 6.")
     vae_train: VaeTrain = setting("Training for Tables 1 and 2 and Figure 6.")
     vae_evaluate: VaeEvaluate = setting("Test likelihoods of Tables 1 and 2 and Figure 6.")
-    vae_summary: Bootstrap = setting("Tables 1 and 2 and Figure 6.")
     vae_time: VaeTime = setting("Figure 6: seconds per iteration.")
 
     @model_validator(mode="after")

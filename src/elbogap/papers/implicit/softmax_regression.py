@@ -13,7 +13,6 @@ from functools import partial
 from typing import NamedTuple, Self
 
 import numpy as np
-import pandas as pd
 import torch
 from torch import Tensor
 
@@ -24,15 +23,20 @@ from elbogap.errors import refuse_too_large
 from elbogap.inference.families.affine_mean import AffineMean
 from elbogap.inference.families.base import LogJoint
 from elbogap.nn.mlp import MLP
-from elbogap.papers.implicit.frames import by_seed
-from elbogap.papers.implicit.methods import initial_networks, kernel_of, normal, objective_of, streams
+from elbogap.papers.implicit.methods import (
+    DECAY,
+    initial_networks,
+    kernel_of,
+    normal,
+    objective_of,
+    streams,
+)
 from elbogap.papers.implicit.names import Method
 from elbogap.papers.implicit.settings import Points, SoftmaxTraining
 from elbogap.runtime import numpy_generator
 from elbogap.training import Work
 
 FIRST_SCALE = 0.5  # of every weight at the beginning, given the noise
-DECAY = 0.9
 
 
 class Labelled(NamedTuple):
@@ -150,11 +154,6 @@ class Inference:
             work=work,
             device=self._device,
         )
-
-    def curves(self, found: Fit) -> pd.DataFrame:
-        """A row per seed and measurement."""
-        rounds = next(iter(found.measured.values())).shape[1]
-        return by_seed(found.measured, iteration=self.settings.measure_every * np.arange(1, rounds + 1))
 
     @torch.no_grad()
     def estimates(self, networks: Mapping[str, MLP], num_test_draws: int) -> dict[str, Tensor]:

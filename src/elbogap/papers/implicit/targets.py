@@ -70,27 +70,20 @@ VCD_TARGETS: Mapping[str, Target] = {
 def log_density(
     targets: Sequence[Target], device: str = "cpu", dtype: torch.dtype = torch.float32
 ) -> LogJoint:
-    """log p of M targets, each at its own points, `[M, N, 2]` to `[M, N]`, in nats."""
-    constants, means, whitening, bend = (part.to(device, dtype) for part in _parameters(targets))
-    constants, means, whitening = constants.unsqueeze(-1), means.unsqueeze(-2), whitening.mT
+    """log p of M targets, each at its own points, `[M, N, 2]` to `[M, N]`, in nats.
 
-    def of_draws(z: Tensor) -> Tensor:
-        first, second = z.unbind(-1)
-        x = torch.stack([first, second + bend * (first.square() + 1)], -1)
-        white = (x.unsqueeze(1) - means) @ whitening
-        return torch.logsumexp(constants - 0.5 * white.square().sum(-1), 1)
-
-    return of_draws
-
-
-def expanded_log_density(
-    targets: Sequence[Target], device: str = "cpu", dtype: torch.dtype = torch.float32
-) -> LogJoint:
-    """The same with fewer operations: L^-1 (x - m) is linear in (z_1, z_2, z_1^2).
-
-    It differs in rounding, which chains magnify.
+    L^-1 (x - m) is linear in (z_1, z_2, z_1^2).
     """
-    constants, means, whitening, bend = _parameters(targets)
+    most, missing = max(len(target.components) for target in targets), Component(0.0, (0.0, 0.0), 0.0)
+    mixtures = [[*own, *[missing] * (most - len(own))] for own, _, _ in targets]
+    weights, means = (
+        torch.tensor([[part[i] for part in mixture] for mixture in mixtures], dtype=torch.float64)
+        for i in range(2)
+    )
+    scale_tril = torch.stack([torch.stack([part.scale_tril() for part in mixture]) for mixture in mixtures])
+    whitening = scale_tril.inverse()
+    bend = torch.tensor([[target.bend] for target in targets], dtype=torch.float64)
+    constants = weights.log() - scale_tril.diagonal(dim1=-2, dim2=-1).log().sum(-1) - LOG_2PI
     bent_mean = means - torch.stack([torch.zeros_like(bend), bend], -1)
     columns = torch.cat([whitening, bend[..., None, None] * whitening[..., 1:]], -1)  # [M, K, 2, 3]
     shift = -(whitening @ bent_mean.unsqueeze(-1)).flatten(1).unsqueeze(1)
@@ -103,23 +96,6 @@ def expanded_log_density(
         return torch.add(constants, distances, alpha=-0.5).logsumexp(-1)
 
     return of_draws
-
-
-def _parameters(targets: Sequence[Target]) -> tuple[Tensor, ...]:
-    """log w - log det L - log 2 pi `[M, K]`, m `[M, K, 2]`, L^-1 `[M, K, 2, 2]` and the bend b `[M, 1]`.
-
-    Missing components have weight 0. All in float64.
-    """
-    most, missing = max(len(target.components) for target in targets), Component(0.0, (0.0, 0.0), 0.0)
-    mixtures = [[*own, *[missing] * (most - len(own))] for own, _, _ in targets]
-    weights, means = (
-        torch.tensor([[part[i] for part in mixture] for mixture in mixtures], dtype=torch.float64)
-        for i in range(2)
-    )
-    scale_tril = torch.stack([torch.stack([part.scale_tril() for part in mixture]) for mixture in mixtures])
-    bends = torch.tensor([[target.bend] for target in targets], dtype=torch.float64)
-    constants = weights.log() - scale_tril.diagonal(dim1=-2, dim2=-1).log().sum(-1) - LOG_2PI
-    return constants, means, scale_tril.inverse(), bends
 
 
 def _trapezoid_rule(nodes: int, bound: float) -> tuple[Tensor, Tensor]:
@@ -135,7 +111,7 @@ def divergences(q: GaussianMixture, target: Target) -> tuple[float, float]:
     A trapezoid rule in each component's own standard coordinates, which converges exponentially.
     """
     nodes, mass = _trapezoid_rule(161, 8.0)  # ten per standard deviation; 1e-15 of a Gaussian is left out
-    log_p = expanded_log_density([target], dtype=torch.float64)
+    log_p = log_density([target], dtype=torch.float64)
 
     def difference(z: Tensor) -> float:
         """E [log q - log p] over draws z of a component."""

@@ -22,7 +22,7 @@ from elbogap.inference.objectives.base import ChainState, Estimate
 from elbogap.inference.objectives.contrastive import VCD, RunningMeanPerDatum
 from elbogap.models.image_vae import PIXELS, log_joint
 from elbogap.nn.mlp import MLP
-from elbogap.papers.implicit.methods import floored_log, kernel_of, objective_of, streams
+from elbogap.papers.implicit.methods import DECAY, floored_log, kernel_of, objective_of, streams
 from elbogap.papers.implicit.names import OF_VAE, Method
 from elbogap.papers.implicit.settings import VaeCell, VaeTrain
 from elbogap.training import Work
@@ -30,7 +30,6 @@ from elbogap.training import Work
 GAUSSIAN_FLOOR = 1e-4  # least scale of a Gaussian q(z|x)
 FIRST_SCALE = 0.5  # scale of a semi-implicit q given its noise, at the beginning
 FACTOR_SCALE = 0.01  # standard deviation of the weights of the factorisation's decoder at the beginning
-DECAY = 0.9
 
 
 def posterior(networks: Mapping[str, MLP], method: Method, x: Tensor) -> DiagonalGaussian | SemiImplicit:
@@ -98,7 +97,6 @@ class Learning:
             kernel_of(settings, *iterations),
             settings.step_size / (self._mixing or self._latent),
             shared=False,
-            alpha=cell.alpha,
         )
         state = objective.initial_state(members, device)
         if isinstance(objective, VCD):

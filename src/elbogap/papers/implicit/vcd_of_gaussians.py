@@ -68,10 +68,12 @@ def best_scale(
     return np.sqrt((linear + np.sqrt(linear**2 + 4 * quadratic * constant)) / (2 * quadratic))
 
 
-def properties(settings: VcdProperties, leapfrog_steps: int) -> pd.DataFrame:
-    """A row per `mean` and `width` of q_0, `t` and `alpha`, in nats (caption `tab_vcd_properties`).
+def properties(settings: VcdProperties, leapfrog_steps: int) -> dict[str, pd.DataFrame]:
+    """The divergence of each q_0, a `mean` and a `width`, in nats.
 
-    UserError if the grid is too coarse for the narrowest q_0.
+    Returns `properties`: a row per q_0, `t` and `alpha` (caption `tab_vcd_properties`); `limits`: per q_0 and
+    number of iterations `t` of `limit_ts` (caption `tab_vcd_limits`). UserError if the grid is too coarse for
+    the narrowest q_0.
     """
     reach = max(abs(mean) + REACH * width for mean, width in product(settings.means, (1.0, *settings.widths)))
     z = torch.linspace(-reach, reach, settings.nodes, dtype=torch.float64)
@@ -84,24 +86,29 @@ def properties(settings: VcdProperties, leapfrog_steps: int) -> pd.DataFrame:
         """Between densities on the grid, where the first has mass."""
         return float(torch.where(density > 0, density * (log_density - log_other), 0).sum() * spacing)
 
-    rows = []
+    rows, limits = [], []
     for mean, width in product(settings.means, settings.widths):
         log_start = _log_normal(z, mean, width)
         estimates = _estimated(settings, mean, width, leapfrog_steps)
         density = log_start.exp()
-        kl_start = kl(density, log_start, log_p)
-        for t in range(1, max(settings.ts) + 1):
+        kl_start, kl_back = kl(density, log_start, log_p), kl(log_p.exp(), log_p, log_start)
+        for t in range(1, max(*settings.ts, *settings.limit_ts) + 1):
             density = kernel @ density
             ends = [kl(density, density.log(), log_other) for log_other in (log_p, log_start)]
             for alpha in settings.alphas if t in settings.ts else ():
                 divergence = kl_start + alpha * (ends[1] - ends[0])
                 rows.append((mean, width, t, alpha, kl_start, *ends, divergence, *estimates[t, alpha]))
+            if t in settings.limit_ts:
+                divergence, symmetrised = kl_start + ends[1] - ends[0], kl_start + kl_back
+                limits.append((mean, width, t, ends[0], divergence, symmetrised, divergence - symmetrised))
     names = ["mean", "width", "t", "alpha", "kl_start", "kl_end", "kl_end_start", "divergence", "estimate"]
     table = pd.DataFrame(rows, columns=[*names, "standard_error"])
     at_target = (table["mean"] == 0) & (table["width"] == 1)
     table.insert(0, "q0", np.where(at_target, "target", "other"))
     errors = table["standard_error"].clip(lower=RESOLUTION)
-    return table.assign(z=(table["estimate"] - table["divergence"]) / errors)
+    table["z"] = (table["estimate"] - table["divergence"]) / errors
+    names = ["mean", "width", "t", "kl_end", "divergence", "symmetrised", "excess"]
+    return {"properties": table, "limits": pd.DataFrame(limits, columns=names)}
 
 
 def transition(z: Tensor, step_size: float, leapfrog_steps: int) -> Tensor:

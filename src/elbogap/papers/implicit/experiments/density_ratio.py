@@ -22,7 +22,7 @@ from torch.special import ndtr
 
 from elbogap.ensemble import minibatches
 from elbogap.nn.mlp import MLP
-from elbogap.papers.implicit.frames import by_seed, keyed, over_seeds
+from elbogap.papers.implicit.frames import by_seed, keyed, last, over_seeds
 from elbogap.papers.implicit.game import Game, best_gaussian, improve, log_ratio, posterior
 from elbogap.papers.implicit.methods import normal, streams
 from elbogap.papers.implicit.settings import DensityRatio as Settings
@@ -61,29 +61,22 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame | dict[str, np.n
         at = work(f"dimension-{dimension}")
         for part, values in measured(finite, dimension, settings.seed, at, run.device).items():
             table = by_seed({name: value.numpy() for name, value in values.items()})
-            table.insert(1, "kl", finite.divergence)
-            table.insert(3, "error", (table["kl_estimate"] - table["kl"]).abs())
-            tables.append(keyed(table, dimension=dimension, part=part))
+            table["error"] = (table["kl_estimate"] - finite.divergence).abs()
+            tables.append(keyed(table, dimension=dimension, part=part, kl=finite.divergence))
     dimensions = pd.concat(tables, ignore_index=True)
-    keys, metrics = ["document", "dimension", "part", "kl"], ["kl_estimate", "error", "accuracy", "certain"]
-    columns = [column for name in metrics for column in (name, f"{name}_sd")]
-    table = over_seeds(dimensions, keys, "_sd")[[*keys, *columns, "seeds"]]
+    table = over_seeds(dimensions, ["document", "dimension", "part", "kl"])
+    log_evidence, keys = float(samples["log_evidence"]), ["document", "discriminator_steps", "seed"]
+    training = last(curves, keys, 0.5, "step").rename(columns={"elbo_time_sd": "elbo_sd"})
+    training["kl"] = log_evidence - training["elbo"]
+    training["overestimate"] = training["elbo_estimate"] - training["elbo"]
+    training["gaussian_kl"] = log_evidence - best_gaussian(own)
     return {
         "curves": curves,
-        "training": _last_half(curves, float(samples["log_evidence"]), best_gaussian(own)),
+        "training": training.drop(columns="elbo_estimate_time_sd"),
         "samples": samples,
         "dimensions": dimensions,
         "table": table.assign(**{f"exact_{name}": value for name, value in exact(finite.divergence).items()}),
     }
-
-
-def _last_half(curves: pd.DataFrame, log_evidence: float, best_gaussian: float) -> pd.DataFrame:
-    last = curves[curves["step"] > curves["step"].max() / 2]
-    over = last["elbo_estimate"] - last["elbo"]
-    values = last.assign(kl=log_evidence - last["elbo"], overestimate=over, estimate_error=over.abs())
-    groups = values.groupby(["document", "discriminator_steps", "seed"])
-    means = groups[["kl", "overestimate", "estimate_error"]].mean()
-    return means.assign(elbo_sd=groups["elbo"].std(), gaussian_kl=log_evidence - best_gaussian).reset_index()
 
 
 def measured(

@@ -10,7 +10,7 @@ from elbogap.papers.implicit.names import GREY
 from elbogap.papers.implicit.settings import ImplicitImages as Settings
 from elbogap.runtime import Run, numpy_generator
 
-WHITE = 255
+HALF_WHITE = 127.5  # grey values above it are 1
 
 
 def run(settings: Settings, run: Run) -> dict[str, dict[str, np.ndarray]]:
@@ -22,7 +22,7 @@ def run(settings: Settings, run: Run) -> dict[str, dict[str, np.ndarray]]:
     train, test = data.arrays["train"], data.arrays["test"]
     if name in GREY:  # of MNIST the validation rows stay out, as in the documents
         train = np.concatenate([train, data.arrays["valid"]])
-        train, test = (values > settings.threshold * WHITE for values in (train, test))
+        train, test = (values > HALF_WHITE for values in (train, test))
     random = numpy_generator(settings.seed, "implicit.images", name)
 
     def packed(values: np.ndarray, count: int) -> np.ndarray:

@@ -6,9 +6,8 @@ seeds. The targets are normalised; the code has sqrt(2 pi) for log 2 pi in its G
 ELBOs of the two mixtures by -0.669 nats and changes no gradient. Scale laptop: fewer steps of more draws.
 """
 
-import math
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from itertools import product
 
@@ -18,15 +17,13 @@ import torch
 from torch import Tensor
 
 from elbogap.ensemble import Variational, fit, step_decay
-from elbogap.inference import hmc
-from elbogap.inference.families.base import LogJoint
 from elbogap.inference.families.semi_implicit import SemiImplicit
-from elbogap.inference.noise import Noise, Spec, draw
-from elbogap.inference.objectives.base import ChainState
+from elbogap.inference.noise import draw
+from elbogap.inference.objectives.elbo import SIVI
 from elbogap.nn.mlp import MLP
 from elbogap.nn.store import Stored
 from elbogap.papers.implicit.frames import keyed
-from elbogap.papers.implicit.methods import floored_log, initial_networks, kernel_of, objective_of
+from elbogap.papers.implicit.methods import DECAY, floored_log, initial_networks, kernel_of, objective_of
 from elbogap.papers.implicit.names import OF_Q, Method
 from elbogap.papers.implicit.settings import Toys as Settings
 from elbogap.papers.implicit.targets import UIVI_TARGETS, largest_elbo, log_density
@@ -34,7 +31,7 @@ from elbogap.runtime import Run, torch_generator
 from elbogap.training import Work, tabulate
 
 LATENT = 2
-MEASURED = ["elbo", "elbo_above", "elbo_se", "deviation", "step_size", "acceptance"]
+MEASURED = ["elbo", "elbo_se"]
 
 
 def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame | dict[str, np.ndarray]]:
@@ -46,26 +43,17 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame | dict[str, np.n
     members = list(product(UIVI_TARGETS, range(settings.seeds)))
     targets, seeds = zip(*members, strict=True)
     work = partial(Work.in_module, __name__, settings, run)
-    arrays, found = _grids(settings.grid), {}
+    best = {target: _best_gaussian(target) for target in UIVI_TARGETS}
+    columns = {"target": targets, "seed": seeds, "best_gaussian": [best[target] for target in targets]}
+    arrays, tables = _grids(settings.grid), []
     for name, method in OF_Q.items():
         ensemble = Ensemble(settings, method, members, run.device)
-        networks, step_size = ensemble.fit(work(name))
-        row = partial(ensemble.measure, networks, step_size)
-        found[name] = tabulate(row, rows=len(members), work=work(f"{name}-elbo")).numpy()
+        networks = ensemble.fit(work(name))
+        row = partial(ensemble.measure, networks)
+        values = tabulate(row, rows=len(members), work=work(f"{name}-elbo")).numpy()
+        table = pd.DataFrame(values, columns=MEASURED)
+        tables.append(keyed(table, method=name, **columns, kl=-table["elbo"]))
         arrays |= {f"{name}_{target}": ensemble.figure_draws(networks, target) for target in UIVI_TARGETS}
-    best = {target: _best_gaussian(target) for target in UIVI_TARGETS}
-    tables = [
-        keyed(
-            pd.DataFrame(values, columns=MEASURED),
-            target=targets,
-            method=name,
-            seed=seeds,
-            kl=-values[:, 0],
-            best_gaussian=[best[target] for target in targets],
-            beyond_sivi=values[:, 0] - found["sivi"][:, 0],
-        )
-        for name, values in found.items()
-    ]
     return {"divergences": pd.concat(tables, ignore_index=True), "draws": arrays}
 
 
@@ -84,12 +72,6 @@ class Ensemble:
     members: Sequence[tuple[str, int]]
     device: str = "cpu"
 
-    @property
-    def kernel(self) -> hmc.Kernel:
-        """UIVI's chains in training."""
-        settings = self.settings
-        return kernel_of(settings, settings.burn_in, settings.kept, settings.adaptation_rate)
-
     def initial_networks(self) -> dict[str, MLP]:
         """UIVI and SIVI start with the same networks."""
         keys = self.settings.seed, "implicit.toys", "initial"
@@ -100,7 +82,8 @@ class Ensemble:
     def variational(self) -> Variational:
         """SIVI, UIVI, or the ELBO of a Gaussian, which is SIVI's bound without noise e."""
         settings, method, device = self.settings, self.method, self.device
-        objective = objective_of(method, settings.others, self.kernel, settings.step_size)
+        kernel = kernel_of(settings, settings.burn_in, settings.kept)
+        objective = objective_of(method, settings.others, kernel, settings.step_size)
         log_joint = log_density([UIVI_TARGETS[target] for target, _ in self.members], device)
         stream = partial(torch_generator, settings.seed, "implicit.toys", method.name, device=device)
         mixing = settings.noise * method.mixing
@@ -114,8 +97,8 @@ class Ensemble:
             state=objective.initial_state(len(self.members), device),
         )
 
-    def fit(self, work: Work) -> tuple[Stored, Tensor | None]:
-        """The networks, and the step size of UIVI's chains at the end, `[M, 1]`."""
+    def fit(self, work: Work) -> Stored:
+        """The networks at the end."""
         settings, variational = self.settings, self.variational()
         steps = settings.rounds * settings.round_steps
         found = fit(
@@ -123,40 +106,29 @@ class Ensemble:
             self.initial_networks(),
             epochs=settings.rounds,
             learning_rate=settings.learning_rate,
-            schedule=step_decay(settings.rate_factor, settings.rate_every / steps),
+            schedule=step_decay(DECAY, settings.rate_every / steps),
             record_epochs=1,
             damped={"mean": 1.0, "scale": settings.deviation_share},
             state=variational.state,
             work=work,
             device=self.device,
         )
-        state = variational.state
-        return Stored(found.networks), state.step_size if isinstance(state, ChainState) else None
+        return Stored(found.networks)
 
-    def measure(self, networks: Stored, step_size: Tensor | None, m: int) -> Tensor:
+    @torch.no_grad()
+    def measure(self, networks: Stored, m: int) -> Tensor:
         """What the table says of member m, as `MEASURED` names it, in float64."""
         settings, (target, seed), device = self.settings, self.members[m], self.device
         keys = "implicit.toys.elbo", self.method.name, target, seed
         generator = torch_generator(settings.seed, *keys, device=device)
         own = {name: network.double() for name, network in networks.member(m, device).items()}
-        q = semi_implicit(own).detach()
-        more = Spec((settings.elbo_noises if q.mixing else 1, 1, q.mixing))
-        specs = {**q.noise(settings.elbo_draws), "more": more}
+        q = semi_implicit(own)
+        bound = SIVI(settings.elbo_noises if q.mixing else 0)
+        specs = bound.noise(settings.elbo_draws, dimensions=LATENT, mixing=q.mixing)
         blocks = (draw(specs, generator, 1, dtype=torch.float64) for _ in range(settings.elbo_blocks))
-        elbo = elbo_between(log_density([UIVI_TARGETS[target]], device, torch.float64), q, blocks)
-        chains = elbo.new_full((2,), torch.nan)
-        if step_size is not None:
-            chains[0] = step_size[m, 0]
-            chains[1] = self._acceptance(q, chains[0], generator)
-        return torch.cat([elbo, q.log_scale.mean().exp()[None], chains]).cpu()
-
-    def _acceptance(self, q: SemiImplicit, step_size: Tensor, generator: torch.Generator) -> Tensor:
-        """The mean acceptance probability of chains as in training, from as many draws as in the figure."""
-        count, kernel = self.settings.figure_draws, replace(self.kernel, adaptation=None)
-        noise = draw(q.noise(count), generator, 1, dtype=torch.float64)
-        chains = draw(kernel.noise(count, q.mixing), generator, 1, dtype=torch.float64)
-        reverse = q.reverse_conditional(q.rsample(noise).detach(), noise)
-        return kernel.run(reverse, noise["mixing"], chains, step_size).acceptance.mean()
+        log_p = log_density([UIVI_TARGETS[target]], device, torch.float64)
+        elbo = torch.stack([bound.estimate(q, log_p, noise).value.mean() for noise in blocks])
+        return torch.stack([elbo.mean(), elbo.std() / len(elbo) ** 0.5]).cpu()
 
     @torch.no_grad()
     def figure_draws(self, networks: Stored, target: str) -> np.ndarray:
@@ -164,24 +136,6 @@ class Ensemble:
         generator = torch_generator(self.settings.seed, "implicit.toys.figure", self.method.name, target)
         q = semi_implicit(networks.member(self.members.index((target, 0))))
         return q.rsample(draw(q.noise(self.settings.figure_draws), generator, 1))[0].numpy()
-
-
-@torch.no_grad()
-def elbo_between(log_joint: LogJoint, q: SemiImplicit, blocks: Iterable[Noise]) -> Tensor:
-    """The ELBO of one member, `[3]` in nats, from the noise of at least two independent blocks of draws.
-
-    SIVI's bound of the T further noises `more` `[1, T, 1, E]` of a block, below the ELBO on average; the same
-    with a mixture that leaves out z's own noise, above it; and the standard error of the bound.
-    """
-    estimates = []
-    for noise in blocks:
-        z, count = q.rsample(noise), noise["more"].shape[1]
-        log_q = q.log_prob(z, noise)
-        log_sum_with_own = torch.logaddexp(log_q + math.log(count), q.conditional_log_prob(noise))
-        log_qs = torch.stack([log_sum_with_own - math.log(count + 1), log_q])
-        estimates.append((log_joint(z) - log_qs).mean((1, 2)))
-    low, high = torch.stack(estimates).unbind(1)
-    return torch.stack([low.mean(), high.mean(), low.std() / len(low) ** 0.5])
 
 
 def _best_gaussian(target: str) -> float:

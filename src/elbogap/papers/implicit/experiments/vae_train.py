@@ -36,6 +36,6 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame | dict[str, np.n
         data=str(arrays["data"]),
         cell=name,
         group="+".join(cell.tables),
-        **cell.model_dump(include={"model", "method", "refinements", "alpha"}),
+        **cell.model_dump(include={"model", "method", "refinements"}),
     )
     return {"models": Stored(found.networks).to_arrays(), "curves": curves}

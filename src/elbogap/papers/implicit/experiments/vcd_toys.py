@@ -27,10 +27,11 @@ from elbogap.inference.objectives.contrastive import VCD
 from elbogap.nn.mlp import MLP
 from elbogap.papers.implicit.frames import keyed
 from elbogap.papers.implicit.methods import normal, streams
-from elbogap.papers.implicit.names import OF_ALPHA, of_alpha
+from elbogap.papers.implicit.names import KL
+from elbogap.papers.implicit.names import VCD as OWN
 from elbogap.papers.implicit.settings import VcdChains, VcdFit
 from elbogap.papers.implicit.settings import VcdToys as Settings
-from elbogap.papers.implicit.targets import VCD_TARGETS, divergences, expanded_log_density
+from elbogap.papers.implicit.targets import VCD_TARGETS, divergences, log_density
 from elbogap.papers.implicit.vcd_of_gaussians import best_scale, properties, replaced_fraction
 from elbogap.runtime import Run
 from elbogap.training import Work
@@ -42,29 +43,26 @@ CURVE_POINTS = 101
 def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame | dict[str, np.ndarray]]:
     """Fit everything and measure it.
 
-    Returns `toys`, `alpha` and `properties`; `optima`: the closed form along `alpha` for each `t` and for t
-    to infinity; `densities`: for each panel, as `<target>_<components>_<what>`, axes `z1`, `z2` and densities
-    over them of the `target` and of the first seed's fits, `kl`, `vcd` and `alpha<alpha>`. UserError if a
-    grid is too coarse, or all members diverged.
+    Returns `toys`, `alpha`, `properties` and `limits`; `optima`: the closed form along `alpha` for each `t`
+    and for t to infinity; `densities`: for each panel, as `<target>_<components>_<what>`, axes `z1`, `z2` and
+    densities over them of the `target` and of the first seed's fits, `kl` and `vcd`. UserError if a grid is
+    too coarse, or all members diverged.
     """
     tables: list[pd.DataFrame] = []
     densities: dict[str, np.ndarray] = {}
-    bananas = list(product(["banana"], OF_ALPHA))
-    all_alphas = [*product(VCD_TARGETS, OF_ALPHA), *product(["banana"], settings.banana_alphas)]
-    fits = {SINGLE: (settings.factorised, all_alphas), MIXTURE: (settings.mixture, bananas)}
-    names = {alpha: method.name for alpha, method in OF_ALPHA.items()}
-    for components, (length, fitted) in fits.items():
-        rows = [(*own, seed) for own, seed in product(fitted, range(length.seeds))]
-        members = pd.DataFrame(rows, columns=["target", "alpha", "seed"])
-        fixed = members.assign(t=settings.chains.iterations)
+    fits = {SINGLE: (settings.factorised, [*VCD_TARGETS]), MIXTURE: (settings.mixture, ["banana"])}
+    for components, (length, targets) in fits.items():
+        rows = product(targets, [components], [KL.name, OWN.name], range(length.seeds))
+        members = pd.DataFrame(rows, columns=["target", "components", "method", "seed"])
+        alpha = (members["method"] == OWN.name).astype(float)
+        fixed = members.assign(alpha=alpha, t=settings.chains.iterations)
         q = _fitted(settings, run, length, components, settings.chains, fixed)
-        densities |= _densities(q, members, components, settings.figure_points)
-        members.insert(1, "components", components)
-        members.insert(2, "method", members["alpha"].map(names).fillna("alpha_vcd"))
+        densities |= _densities(q, members, settings.figure_points)
         tables.append(keyed(_measured(q, members["target"]), **members))
     toys, found = pd.concat(tables, ignore_index=True), _sweep(settings, run)
     checked = properties(settings.properties, settings.chains.leapfrog_steps)
-    return {"toys": toys, **found, "properties": keyed(checked), "densities": densities}
+    checked = {name: keyed(table) for name, table in checked.items()}
+    return {"toys": toys, **found, **checked, "densities": densities}
 
 
 def mixture(networks: Mapping[str, MLP]) -> GaussianMixture:
@@ -80,10 +78,10 @@ def _fitted(
     """q_0 of all members, each a `target`, `t`, `alpha` and `seed`; equal seeds start and draw alike."""
     epochs, device = length.iterations // settings.round_steps, run.device
     t, alpha, seed = (torch.tensor(members[name].tolist(), device=device) for name in ("t", "alpha", "seed"))
-    adaptation = Adaptation(chains.acceptance, chains.rate)
+    adaptation = Adaptation(chains.acceptance)
     kernel = Kernel(int(t.max()), chains.leapfrog_steps, chains.adapting, adaptation)
     objective = VCD(kernel, chains.step_size, alpha[:, None], t, length.steps.forgetting)
-    log_joint = expanded_log_density([VCD_TARGETS[target] for target in members["target"]], device)
+    log_joint = log_density([VCD_TARGETS[target] for target in members["target"]], device)
     own_streams = partial(streams, settings.seed, "implicit.vcd_toys", members=range(length.seeds))
     training = Variational(
         objective=objective,
@@ -97,7 +95,7 @@ def _fitted(
     )
     mean = normal([stream() for stream in own_streams()], 2 * components)[seed.cpu()]
     scale, logit = torch.full_like(mean, settings.start_deviation), torch.zeros(len(members), components)
-    label = f"{components}-components-{members['target'][0]}-{len(members)}"
+    label = f"{components}-components-{chains.adapting}-adapting"  # tells toys and sweep apart
     found = fit(
         training,
         {"mean": MLP.constant(mean), "scale": MLP.constant(scale), "logit": MLP.constant(logit)},
@@ -121,11 +119,11 @@ def _member(q: GaussianMixture, i: int) -> GaussianMixture:
 
 def _measured(q: GaussianMixture, targets: Iterable[str]) -> pd.DataFrame:
     """Moments and divergences."""
-    mean, covariance = (q.log_weight.exp().unsqueeze(-1) * q.mean).sum(1), q.covariance()
-    variance = covariance.diagonal(dim1=1, dim2=2)
-    whole = torch.stack([variance.sum(1), covariance.det().sqrt()], 1)
-    names = ["mean_1", "mean_2", "deviation_1", "deviation_2", "variance", "area"]
-    table = pd.DataFrame(torch.cat([mean, variance.sqrt(), whole], 1).numpy(), columns=names)
+    mean = (q.log_weight.exp().unsqueeze(-1) * q.mean).sum(1)
+    variance = q.covariance().diagonal(dim1=1, dim2=2)
+    names = ["mean_1", "mean_2", "deviation_1", "deviation_2", "variance"]
+    moments = torch.cat([mean, variance.sqrt(), variance.sum(1, keepdim=True)], 1)
+    table = pd.DataFrame(moments.numpy(), columns=names)
     table[["kl_q_p", "kl_p_q"]] = [
         divergences(_member(q, i), VCD_TARGETS[target]) for i, target in enumerate(targets)
     ]
@@ -141,31 +139,28 @@ def _sweep(settings: Settings, run: Run) -> dict[str, pd.DataFrame]:
     rows = product(sweep.ts, sweep.alphas, range(sweep.seeds))
     table = pd.DataFrame(rows, columns=["t", "alpha", "seed"])
     members = table.assign(target="gaussian")
-    measured = _measured(_fitted(settings, run, sweep, SINGLE, fixed, members), members["target"])
+    q = _fitted(settings, run, sweep, SINGLE, fixed, members)
 
     def best(alpha: np.ndarray | float, t: float) -> np.ndarray:
         replaced = replaced_fraction(sweep.step_size, settings.chains.leapfrog_steps, variances, t)
         return best_scale(alpha, variances, replaced)
 
-    table["deviation"] = np.sqrt(measured["area"])
+    table["deviation"] = q.scale[:, 0].prod(-1).abs().sqrt().numpy()
     table["deviation_closed"] = [float(best(row.alpha, row.t)) for row in table.itertuples()]
     table["excess"] = table["deviation"] - table["deviation_closed"]
     alpha = np.linspace(0, 1, CURVE_POINTS)
     ts = (*map(float, sweep.ts), math.inf)
     optima = [pd.DataFrame({"t": t, "alpha": alpha, "deviation": best(alpha, t)}) for t in ts]
-    table = table.join(measured[["kl_q_p", "kl_p_q"]])
     return {"alpha": keyed(table), "optima": keyed(pd.concat(optima, ignore_index=True))}
 
 
-def _densities(
-    q: GaussianMixture, members: pd.DataFrame, components: int, points: int
-) -> dict[str, np.ndarray]:
+def _densities(q: GaussianMixture, members: pd.DataFrame, points: int) -> dict[str, np.ndarray]:
     """Densities of the first seed's fits on each target's axes, with z_1 along the first."""
     arrays: dict[str, np.ndarray] = {}
     for row in members[members["seed"] == 0].itertuples():
         z1, z2, target = VCD_TARGETS[row.target].on_grid(points)
         z = torch.cartesian_prod(z1, z2)[None]
         density = _member(q, row.Index).log_prob(z).exp().view(points, points)
-        shown = {"z1": z1, "z2": z2, "target": target, of_alpha(row.alpha): density}
-        arrays |= {f"{row.target}_{components}_{name}": values.numpy() for name, values in shown.items()}
+        shown = {"z1": z1, "z2": z2, "target": target, row.method: density}
+        arrays |= {f"{row.target}_{row.components}_{name}": values.numpy() for name, values in shown.items()}
     return arrays
