@@ -12,13 +12,14 @@ exclude_patterns = ["_build"]
 
 myst_enable_extensions = ["attrs_inline", "colon_fence", "dollarmath"]
 myst_heading_anchors = 3
-html_math_renderer = "mathml"  # of docutils: nothing is loaded from the network
+html_math_renderer = "outlines"  # of site_sphinx: nothing is loaded from the network
 
 autodoc_member_order = "bysource"
 autodoc_typehints_format = "short"
 autodoc_default_options = {"members": True, "show-inheritance": True}
 nitpicky = True
-nitpick_ignore_regex = [  # what annotations name and the site does not show: other packages, layers above, type variables
+# Annotations name more than the site shows: other packages, layers above, type variables.
+nitpick_ignore_regex = [
     ("py:class", r"(?!elbogap).*"),
     ("py:class", r"elbogap\.(config|data|nn|runtime)\..*"),
     ("py:(class|obj)", r"elbogap\..*\.(Q|Value|Member|Result)"),

@@ -17,7 +17,7 @@ from elbogap.digest import SOURCE
 from elbogap.places import Places
 from elbogap.report import catalogue, pages
 from elbogap.report.gather import claims
-from elbogap.report.numbers import DASH
+from elbogap.report.numbers import DASH, number
 from elbogap.scales import DOCUMENTS, Config, Scales
 
 RECORDED = pages.SCALES[1:]  # nothing is recorded at smoke scale
@@ -157,6 +157,9 @@ def _settings(
 ) -> Iterator[tuple[str, Mapping[str, Any], Values]]:
     """The settings in a section, in mappings to sections and in lists: `cells.*.k` has a value per cell."""
     section = _resolved(about, schema)
+    if "$ref" in section.get("items", {}):  # a list of sections: cells that have numbers
+        values = {scale: {str(i): one for i, one in enumerate(of, 1)} for scale, of in values.items()}
+        section = {"additionalProperties": section["items"]}
     if "properties" not in section and (of_keys := [*section.get("patternProperties", {}).values()]):
         section = {"additionalProperties": of_keys[0]}
     for key, inner in section.get("properties", {}).items():
@@ -175,12 +178,12 @@ def _settings(
 
 
 def _setting_table(rows: Iterable[tuple[str, Mapping[str, Any], Values]]) -> str:
-    cells = [
-        [f"`{name}`", _plain(about["description"]), about.get("unit") or DASH, _plain(_bounds(about)) or DASH]
-        + [_value(values.get(scale)) for scale in pages.SCALES]
-        for name, about, values in rows
-    ]
-    return _table(["setting", "what it is", "unit", "bounds", *pages.SCALES], cells)
+    cells = []
+    for name, about, values in rows:
+        limits = "; ".join(_plain(text) for text in (about.get("unit"), _bounds(about)) if text)
+        text = f"{_plain(about['description'])} *{limits}*" if limits else _plain(about["description"])
+        cells.append([f"`{name}`", text, *(_value(values.get(scale)) for scale in pages.SCALES)])
+    return _table(["setting", "what it is; *unit; bounds*", *pages.SCALES], cells)
 
 
 def _bounds(about: Mapping[str, Any]) -> str:
@@ -189,9 +192,13 @@ def _bounds(about: Mapping[str, Any]) -> str:
         "multipleOf": "a multiple of {}", "minItems": "length ≥ {}", "maxItems": "length ≤ {}",
         "enum": "one of {}", "minProperties": "entries ≥ {}",
     }  # fmt: skip
-    found = [text.format(_short(about[key])) for key, text in words.items() if key in about]
+    found = [text.format(_bound(about[key])) for key, text in words.items() if key in about]
     each = _bounds(about["items"]) if isinstance(about.get("items"), dict) else ""
     return ", ".join([*found, *([f"each {each}"] if each else [])])
+
+
+def _bound(value: Any) -> str:
+    return number(value) if isinstance(value, int | float) else _short(value)
 
 
 def _value(value: Any) -> str:

@@ -1,10 +1,13 @@
-"""What Sphinx is taught: the parts of pages, docstrings in plain text, formulas as MathML."""
+"""What Sphinx is taught: the parts of pages, docstrings in plain text, formulas and tables."""
 
+import html
+import io
 import re
 from typing import Any
 
+import matplotlib
 from docutils import nodes
-from docutils.utils.math.latex2mathml import tex2mathml
+from matplotlib.mathtext import math_to_image
 from site_parts import fill
 from sphinx.application import Sphinx
 
@@ -41,21 +44,49 @@ def escape_docstring(
     lines[:] = _ROLE_CODE_OR_MARK.sub(escaped, "\n".join(lines)).split("\n")
 
 
+def formula(tex: str) -> str:
+    """A formula as outlines (SVG), at the size and on the baseline of the text around it."""
+    svg, style = io.StringIO(), {"mathtext.fontset": "stix", "svg.hashsalt": tex, "savefig.transparent": True}
+    with matplotlib.rc_context({**style, "font.size": 100}):
+        depth = math_to_image(f"${' '.join(tex.split())}$", svg, format="svg")
+    width, height = (
+        float(size) / 100 for size in re.findall(r'(?:width|height)="([\d.]+)pt"', svg.getvalue())
+    )
+    shape = f"width: {width:.3f}em; height: {height:.3f}em; vertical-align: {-depth / 100:.3f}em"
+    outlines = re.sub(
+        r"<metadata>.*?</metadata>|<style.*?</style>|<!--.*?-->", "", svg.getvalue(), flags=re.DOTALL
+    )
+    opening = f'<svg class="formula" role="img" aria-label="{html.escape(tex)}" style="{shape}" '
+    return opening + outlines.partition("<svg ")[2].strip()
+
+
 def visit_math(writer: Any, node: nodes.math) -> None:
-    """A formula in a line as MathML, which browsers show by themselves."""
-    writer.body.append(tex2mathml(node.astext()))
+    """A formula in a line."""
+    writer.body.append(formula(node.astext()))
     raise nodes.SkipNode
 
 
 def visit_math_block(writer: Any, node: nodes.math_block) -> None:
-    """A formula by itself."""
-    writer.body.append(f'<div class="formula">{tex2mathml(node.astext(), as_block=True)}</div>')
+    """A formula by itself, whose lines stand below each other."""
+    lines = "<br>".join(formula(line) for line in node.astext().split("\\\\"))
+    writer.body.append(f'<div class="formula-block">{lines}</div>')
     raise nodes.SkipNode
+
+
+def widen_columns(app: Sphinx, tree: nodes.document, docname: str) -> None:
+    """Mark the cells of columns that have long texts, which would else be narrow towers."""
+    for table in tree.findall(nodes.table):
+        rows = [list(row.findall(nodes.entry)) for row in table.findall(nodes.row)]
+        for cells in zip(*rows, strict=True):
+            if max(len(cell.astext()) for cell in cells) > 60:
+                for cell in cells:
+                    cell["classes"].append("words")
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
     """Sphinx's entry into an extension."""
     app.connect("source-read", fill_parts)
     app.connect("autodoc-process-docstring", escape_docstring, priority=100)  # before napoleon
-    app.add_html_math_renderer("mathml", (visit_math, None), (visit_math_block, None))
+    app.connect("doctree-resolved", widen_columns)
+    app.add_html_math_renderer("outlines", (visit_math, None), (visit_math_block, None))
     return {"parallel_read_safe": True, "parallel_write_safe": True}
