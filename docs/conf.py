@@ -26,9 +26,11 @@ nitpick_ignore_regex = [
     ("py:func", r"scipy\..*"),
 ]
 
+highlight_language = "none"  # formulas and output; programs say what they are
+
 html_theme = "furo"
 html_title = "elbogap"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
-html_copy_source = False
+html_copy_source = html_use_index = html_domain_indices = False
 html_show_sphinx = False

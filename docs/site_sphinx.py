@@ -2,6 +2,7 @@
 
 import html
 import io
+import itertools
 import re
 from typing import Any
 
@@ -20,7 +21,7 @@ SHOWN = {
     "config/README.md": "how-to/settings.md",
     "tests/faults/README.md": "faults.md",
 }
-_ROLE_CODE_OR_MARK = re.compile(r"(:[a-z]+:`[^`]+`)|``?([^`]+)``?|([*_|\\])")
+_MARKUP = re.compile(r"(:[a-z]+:`[^`]+`)|``?([^`]+)``?|([*_|\\])")
 
 
 def fill_parts(app: Sphinx, docname: str, source: list[str]) -> None:
@@ -35,13 +36,26 @@ def fill_parts(app: Sphinx, docname: str, source: list[str]) -> None:
 def escape_docstring(
     app: Sphinx, what: str, name: str, obj: object, options: object, lines: list[str]
 ) -> None:
-    """Docstrings are plain text with roles, and code in backticks: every other mark stands for itself."""
+    """Docstrings are plain text with roles, code in backticks, and indented formulas and programs.
+
+    Every other mark stands for itself.
+    """
 
     def escaped(match: re.Match[str]) -> str:
         role, code, mark = match.groups()
         return role or (f"``{code}``" if code else f"\\{mark}")
 
-    lines[:] = _ROLE_CODE_OR_MARK.sub(escaped, "\n".join(lines)).split("\n")
+    shown, last, literal = [], "", False
+    for before, line in itertools.pairwise(["", *lines]):
+        if line.strip():
+            indented = line.startswith("    ")
+            literal = indented and (literal or not (before.strip() or last.startswith("    ")))
+            last = line
+        shown.append((literal, line))
+    lines.clear()
+    for literal, group in itertools.groupby(shown, key=lambda pair: pair[0]):
+        text = "\n".join(line for _, line in group)
+        lines += ["::", "", *text.split("\n")] if literal else _MARKUP.sub(escaped, text).split("\n")
 
 
 def formula(tex: str) -> str:

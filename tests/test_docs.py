@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import site_parts
-from browser import browser, look
+from browser import look
 
 from config_fields import fields
 from elbogap.places import Places
@@ -106,7 +106,6 @@ def test_commands_are_shown_with_their_help() -> None:
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A site of three pages, built with the configuration of the whole one."""
-    browser()
     pytest.importorskip("furo")
     folder = tmp_path_factory.mktemp("project")
     (folder / "docs" / "papers").mkdir(parents=True)
