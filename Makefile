@@ -73,7 +73,7 @@ pages: $(VENV)/installed  ## refresh the generated parts of the pages in docs/
 	python -m elbogap pages
 
 docs: $(VENV)/installed  ## the docs site, docs/_build/index.html; a warning is an error
-	python -m sphinx -q -W --keep-going docs docs/_build
+	python -m sphinx -E -q -W --keep-going docs docs/_build
 
 clean:  ## remove everything that the build made (data sets and recorded runs stay)
 	rm -rf $(VENV) .snakemake docs/_build $(filter-out results/reference,$(wildcard results/*)) $(filter-out figures/reference,$(wildcard figures/*))

@@ -23,12 +23,12 @@ from elbogap.scales import DOCUMENTS, Config, Scales
 RECORDED = pages.SCALES[1:]  # nothing is recorded at smoke scale
 Values = Mapping[str, Any]  # a value, or values of a section's keys, by scale
 _PART = re.compile(r"<!-- site: (?P<name>\w+) ?(?P<argument>[\w./]*) -->\n.*?<!-- end -->\n", re.DOTALL)
-_PICTURE = re.compile(r'<a href="[^"]+"><img src="([^"]+)" width="32%" alt="([^"]+)"></a>')
+_PICTURE = re.compile(r'<a href="[^"]+"><img src="([^"]+/(\w+)/[^"]+)" width="32%" alt="([^"]+)"></a>')
 
 
 def fill(text: str, places: Places) -> str:
-    """A page with its parts and with pictures that Sphinx can see."""
-    text = _PICTURE.sub(r"![\2](\1){.thumbnail}", text)
+    """A page with its parts, and with pictures of the gallery that lead to the documents."""
+    text = _PICTURE.sub(r"[![\3](\1){.thumbnail}](papers/\2.md)", text)
     return _PART.sub(lambda part: PARTS[part["name"]](places, part["argument"]), text)
 
 
@@ -221,6 +221,7 @@ def _short(value: Any) -> str:
     return {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value)
 
 
+@mock.patch.dict("os.environ", COLUMNS="80")
 def commands(places: Places, _: str) -> str:
     """The help of every command, from argparse; experiments share their options."""
     with mock.patch.object(argparse.ArgumentParser, "parse_args", lambda self, _: self):
