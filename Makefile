@@ -13,7 +13,7 @@ ifneq ($(shell test -d "$$HOME" && test -w "$$HOME" && echo yes),yes)
 export HOME := $(CURDIR)/.home
 endif
 
-.PHONY: help all smoke verify report data bench test fetch lint unit dag lock pages clean
+.PHONY: help all smoke verify report data bench test fetch lint unit dag lock pages docs clean
 
 help:  ## list the words
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -72,5 +72,8 @@ lock: $(VENV)/installed  ## write envs/lock.txt and envs/environment.yaml from w
 pages: $(VENV)/installed  ## refresh the generated parts of the pages in docs/
 	python -m elbogap pages
 
+docs: $(VENV)/installed  ## the docs site, docs/_build/index.html; a warning is an error
+	python -m sphinx -E -q -W --keep-going docs docs/_build
+
 clean:  ## remove everything that the build made (data sets and recorded runs stay)
-	rm -rf $(VENV) .snakemake $(filter-out results/reference,$(wildcard results/*)) $(filter-out figures/reference,$(wildcard figures/*))
+	rm -rf $(VENV) .snakemake docs/_build $(filter-out results/reference,$(wildcard results/*)) $(filter-out figures/reference,$(wildcard figures/*))

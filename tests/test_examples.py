@@ -1,4 +1,4 @@
-"""The examples run as README and how-to show them, and their methods rank as the theory says."""
+"""The examples run as README and docs/own-model.md show them, and their methods rank as the theory says."""
 
 import os
 import re
@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 EXAMPLE = ROOT / "examples" / "bayesian_logistic_regression.py"
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-HOW_TO = (ROOT / "docs" / "how-to.md").read_text(encoding="utf-8")
+OWN_MODEL = (ROOT / "docs" / "own-model.md").read_text(encoding="utf-8")
 
 Table = dict[str, list[float]]
 
@@ -54,12 +54,12 @@ def test_the_uncorrelated_weight_is_right_by_any_method(printed: Table) -> None:
     assert all(values[3] == pytest.approx(reference, abs=0.04) for values in printed.values())
 
 
-def test_the_how_to_shows_the_examples_code_and_what_it_prints(printed: Table) -> None:
-    (block,) = re.findall(r"```python\n(.*?)\n```", HOW_TO, re.DOTALL)
+def test_the_page_shows_the_examples_code_and_what_it_prints(printed: Table) -> None:
+    (block,) = re.findall(r"```python\n(.*?)\n```", OWN_MODEL, re.DOTALL)
     functions = block.split("\n\n\n")
     assert len(functions) == 4
     assert all(function in EXAMPLE.read_text(encoding="utf-8") for function in functions)
-    shown = table(HOW_TO)
+    shown = table(OWN_MODEL)
     assert list(shown) == list(printed)
     for method, values in shown.items():  # other processors round otherwise
         assert values == pytest.approx(printed[method], abs=0.05)
@@ -79,6 +79,5 @@ def test_the_readme_s_example_runs_and_orders_elbo_bound_and_likelihood() -> Non
 
 def test_the_readme_is_a_page_and_its_links_lead_somewhere() -> None:
     assert len(README.encode()) <= 8000
-    for page in (ROOT / "README.md", *(ROOT / "docs").glob("*.md")):
-        for link in re.findall(r"\]\(([^)#\s]+)\)", page.read_text(encoding="utf-8")):
-            assert link.startswith("http") or (page.parent / link).exists(), f"{page.name}: {link}"
+    for link in re.findall(r"\]\(([^)#\s]+)\)", README):
+        assert link.startswith("http") or (ROOT / link).exists(), link

@@ -1,4 +1,4 @@
-"""Open a Snakemake report in a headless browser, walk through its views, and read what a person would see."""
+"""Open pages in a headless browser, and read what a person would see."""
 
 import json
 import os
@@ -64,6 +64,19 @@ def browser() -> str:
     pytest.skip(reason)
 
 
+def look(page: Path, scratch: Path, *options: str) -> dict | None:
+    """What the scripts of a page left as JSON in an attribute `data-seen`."""
+    answer = subprocess.run(
+        [browser(), *OPTIONS, OFFLINE, *options, f"--user-data-dir={scratch / 'profile'}", "--dump-dom",
+         page.as_uri()],
+        capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+    assert answer.returncode == 0, answer.stderr[-2000:]
+    parser = _Seen()
+    parser.feed(answer.stdout)
+    return parser.data
+
+
 def check_html(report: Path, expected: Iterable[str], scratch: Path) -> list[str]:
     """Assert that a report shows the expected words in some view, and that no script or picture fails.
 
@@ -76,16 +89,10 @@ def check_html(report: Path, expected: Iterable[str], scratch: Path) -> list[str
     assert text.rstrip().endswith("</html>"), "the report is cut off"
     before, _, after = text.rpartition("</body>")
     page.write_text(f"{before.replace('<head>', f'<head>{WATCH}', 1)}{WALK}</body>{after}", encoding="utf-8")
-    answer = subprocess.run(
-        [browser(), *OPTIONS, OFFLINE, f"--user-data-dir={scratch / 'profile'}", "--dump-dom", page.as_uri()],
-        capture_output=True, text=True, timeout=120, check=False,
-    )  # fmt: skip
-    assert answer.returncode == 0, answer.stderr[-2000:]
-    parser = _Seen()
-    parser.feed(answer.stdout)
-    assert parser.data is not None, "the report's scripts did not run to their end"
-    assert not parser.data["problems"], f"the report has errors: {parser.data['problems']}"
-    words = " ".join(" ".join(parser.data["words"]).split())
+    seen = look(page, scratch)
+    assert seen is not None, "the report's scripts did not run to their end"
+    assert not seen["problems"], f"the report has errors: {seen['problems']}"
+    words = " ".join(" ".join(seen["words"]).split())
     for phrase in expected:
         assert " ".join(phrase.split()) in words, f"the report does not show: {phrase}"
-    return parser.data["results"]
+    return seen["results"]

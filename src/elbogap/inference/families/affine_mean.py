@@ -38,7 +38,7 @@ class AffineMean(SemiImplicit):
         return mean + self.log_scale.exp() * normal
 
     def rsample_and_log_prob(self, noise: Noise) -> tuple[Tensor, Tensor]:
-        """As :meth:`SemiImplicit.rsample_and_log_prob`, with `more` `[M, T, 1, E]` shared by all S draws."""
+        """As that of :class:`.SemiImplicit`, with `more` `[M, T, 1, E]` shared by all S draws."""
         others = self.log_ratios(noise)(take(noise, "more", 1, self.mixing).squeeze(-2))
         own = others.new_zeros(*others.shape[:2], 1)
         density = self.conditional_log_prob(noise) + log_mean_exp(torch.cat([own, others], -1), -1)

@@ -1,0 +1,143 @@
+"""The docs site: every page can be reached, every part is whole, and a built page fits any screen."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import site_parts
+from browser import look
+
+from config_fields import fields
+from elbogap.places import Places
+from elbogap.scales import DOCUMENTS
+
+ROOT = Path(__file__).parents[1]
+DOCS = ROOT / "docs"
+PAGES = {
+    path.relative_to(DOCS).with_suffix("").as_posix(): path.read_text(encoding="utf-8")
+    for path in DOCS.rglob("*.md")
+    if "_build" not in path.parts
+}
+
+# Opens the pages in frames of a phone's and a desktop's width, and searches; then notes what there is to see.
+HARNESS = """<!doctype html><body><script>
+const seen = {};
+const frame = (url, width) => new Promise(done => {
+    const element = document.createElement("iframe");
+    Object.assign(element, {src: url, width, height: 900, onload: () => done(element.contentWindow)});
+    document.body.append(element);
+});
+const show = async (url, width) => {
+    const view = await frame(url, width);
+    const {scrollWidth, clientWidth} = view.document.documentElement;
+    const beyond = element => element.getBoundingClientRect().right > clientWidth + 1;
+    seen[width] = {
+        overflow: scrollWidth - clientWidth,
+        beyond: [...view.document.querySelectorAll("article > section *")]
+            .filter(element => beyond(element) && !element.closest(".table-wrapper, .formula-block, pre"))
+            .map(element => element.outerHTML.slice(0, 80)),
+        images: view.document.images.length,
+        broken: [...view.document.images].filter(image => !image.naturalWidth).map(image => image.src),
+    };
+};
+(async () => {
+    for (const width of [390, 1280]) await show("papers/qiw.html", width);
+    const view = await frame("search.html?q=reconstructions", 1280);
+    for (let turn = 0; turn < 200 && !view.document.querySelector("#search-results li a"); turn++)
+        await new Promise(done => setTimeout(done, 50));
+    const links = [...view.document.querySelectorAll("#search-results li a")];
+    seen.found = links.map(link => link.getAttribute("href"));
+    document.body.innerHTML = "<template></template>";
+    document.querySelector("template").setAttribute("data-seen", JSON.stringify(seen));
+})();
+</script></body>"""
+
+
+def reached(page: str) -> set[str]:
+    """The pages of the tables of contents below a page, and the page."""
+    folder, found = Path(page).parent, {page}
+    for block in re.findall(r"```{toctree}\n(.*?)```", PAGES[page], re.DOTALL):
+        for entry in re.findall(r"^[\w/-]+$", block, re.MULTILINE):
+            found |= reached((folder / entry).as_posix())
+    return found
+
+
+def test_every_page_is_in_a_table_of_contents() -> None:
+    assert reached("index") == set(PAGES)
+
+
+def test_every_link_between_pages_and_into_the_repository_leads_somewhere() -> None:
+    for name, text in PAGES.items():
+        for link in re.findall(r"\]\(([^)#\s]+)\)", text):
+            assert link.startswith("http") or ((DOCS / name).parent / link).exists(), f"{name}: {link}"
+
+
+@pytest.mark.parametrize("key", DOCUMENTS)
+def test_a_document_s_page_shows_every_recorded_figure_in_words_too(key: str) -> None:
+    assert f"<!-- site: paper {key} -->" in PAGES[f"papers/{key}"]
+    page = site_parts.paper(Places.here(), key)
+    shown = re.findall(r"figure:: /\.\./(\S+)\n +:alt: \S.*\n\n.*``snakemake --cores 2 (figures/\S+)``", page)
+    recorded = (ROOT / "figures" / "reference").glob(f"*/{key}/*.png")
+    assert sorted(image for image, _ in shown) == sorted(str(path.relative_to(ROOT)) for path in recorded)
+    assert all(
+        Path(image.replace("reference/", "")).with_suffix(".pdf") == Path(made) for image, made in shown
+    )
+
+
+def test_the_table_of_settings_has_every_value() -> None:
+    tables = site_parts.settings(Places.here(), "")
+    for name, field, is_value in fields():
+        if is_value and "." in name:
+            document, section, *keys = name.split(".")
+            assert f"### `{document}.{section}`" in tables
+            assert f"{keys[-1] if keys else section}`" in tables, name
+            assert site_parts._plain(field.description or "")[:40] in tables, name
+
+
+def test_commands_are_shown_with_their_help() -> None:
+    page = site_parts.commands(Places.here(), "")
+    assert all(f"## `{name}`" in page for name in ("figure", "provenance", "data fetch", "verify"))
+    assert "| `qiw.posterior_1d` |" in page
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A site of three pages, built with the configuration of the whole one."""
+    pytest.importorskip("furo")
+    folder = tmp_path_factory.mktemp("project")
+    (folder / "docs" / "papers").mkdir(parents=True)
+    (folder / "figures").symlink_to(ROOT / "figures")
+    for name in ("papers/qiw.md", "security.md"):
+        (folder / "docs" / name).write_text((DOCS / name).read_text(encoding="utf-8"), encoding="utf-8")
+    index = "# Home\n\n```{toctree}\npapers/qiw\nclaims\nsecurity\n```\n"
+    (folder / "docs" / "index.md").write_text(index, encoding="utf-8")
+    (folder / "docs" / "claims.md").write_text("# Claims\n", encoding="utf-8")
+    subprocess.run(
+        [sys.executable, "-m", "sphinx", "-q", "-W", "-c", DOCS, folder / "docs", folder / "site"],
+        env={**os.environ, "PYTHONPATH": str(ROOT / "src")}, check=True,
+    )  # fmt: skip
+    return folder / "site"
+
+
+@pytest.mark.browser
+def test_a_page_fits_phone_and_desktop_and_search_finds_it(site: Path, tmp_path: Path) -> None:
+    harness = site / "harness.html"
+    harness.write_text(HARNESS, encoding="utf-8")
+    seen = look(harness, tmp_path, "--allow-file-access-from-files")
+    assert seen is not None, "the page's scripts did not run to their end"
+    for width in (390, 1280):
+        view = seen[str(width)]
+        assert view["overflow"] == 0
+        assert view["beyond"] == []
+        assert view["images"] >= 3
+        assert view["broken"] == []
+    assert any(link.startswith("papers/qiw.html") for link in seen["found"])
+
+
+def test_a_page_loads_nothing_from_the_network(site: Path) -> None:
+    for page in site.rglob("*.html"):
+        text = page.read_text(encoding="utf-8")
+        assert not re.search(r"<(script|link|img)[^>]+(src|href)=.https?://", text), page.name
