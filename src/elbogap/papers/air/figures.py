@@ -34,8 +34,7 @@ def fig01_strength(strengths: pd.DataFrame) -> Figure:
         levels = _strength_axis(panel, own, name)
         for alpha, curve in own.groupby("alpha"):
             _draw_gains(panel, curve, levels, methods.index((name, alpha)), _label(name, alpha))
-        if len(levels) > 1:
-            panel.legend(loc="best")
+    _legend_below(figure)
     return figure
 
 
@@ -50,8 +49,17 @@ def fig02_strength_by_k(strengths: pd.DataFrame) -> Figure:
         levels = _strength_axis(panel, own, method)
         for k, curve in own.groupby("k"):
             _draw_gains(panel, curve, levels, ks.index(k), f"$k = {k}$")
-    max((panel for panel, *_ in panels), key=lambda panel: len(panel.containers)).legend(loc="best")
+    _legend_below(figure)
     return figure
+
+
+def _legend_below(figure: Figure) -> None:
+    """One legend for what any panel shows."""
+    shown = [panel.get_legend_handles_labels() for panel in figure.axes]
+    labels = {label: handle for pair in shown for handle, label in zip(*pair, strict=True)}
+    order = sorted(labels, key=lambda label: (len(label), label))  # k = 8 before k = 64
+    handles = [labels[label] for label in order]
+    figure.legend(handles, order, loc="outside lower center", ncols=len(order))
 
 
 def _draw_gains(panel: Axes, curve: pd.DataFrame, levels: list[float], number: int, label: str) -> None:
@@ -78,10 +86,9 @@ def fig04_gradient_samples(curves: pd.DataFrame) -> Figure:
             panel.fill_between(bounds.index, bounds["min"], bounds["max"], color=f"C{number}", alpha=0.2)
         title = "VAE" if method == PLAIN else f"DVAE, $\\alpha = {alpha:g}$, $\\sigma = {strength:g}$"
         panel.set(title=f"{DATASETS[dataset].title}: {title}", xlabel="passes over the training images")
-        panel.legend(loc="lower right")
-    axes[0, 0].set_ylabel("test ELBO / nats")
-    lowest = curves.groupby(["dataset", "method", "m"])["test_bound"].max().min()
-    axes[0, 0].set_ylim(bottom=lowest - 0.6 * abs(curves["test_bound"].max() - lowest) - 10)
+    late = curves[curves["passes"] > curves["passes"].max() / 2]["test_bound"]  # the rise begins far below
+    axes[0, 0].set(ylabel="test ELBO / nats", ylim=(late.min() - 2, late.max() + 2))
+    _legend_below(figure)
     style.mark_stand_in(figure, curves)
     return figure
 
