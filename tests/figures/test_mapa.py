@@ -61,11 +61,12 @@ def test_posteriors_have_a_panel_per_observation_and_a_legend() -> None:
         figure = mapa.fig07_posterior_circle(posteriors, points)
     assert len(figure.axes) == 8
     for n, panel in enumerate(figure.axes[:7]):
-        blue, red, ratio, black, _ = (line.get_ydata() for line in panel.lines)
+        blue, ratio, rings, black, _ = (line.get_ydata() for line in panel.lines)
         np.testing.assert_array_equal(blue, posteriors["mapa"][n])
-        np.testing.assert_array_equal(red, posteriors["empiricalised"][n])
+        np.testing.assert_array_equal(rings, posteriors["empiricalised"][n])  # as many as rings: all of them
         np.testing.assert_array_equal(ratio, posteriors["true"][n] - posteriors["prior"])
         np.testing.assert_array_equal(black, posteriors["true"][n])
+        assert panel.get_ylim() == pytest.approx((mapa.LOWEST, 1), abs=0.01)
     assert "Circle" in figure.axes[7].get_legend().get_title().get_text()
 
 
@@ -157,23 +158,32 @@ def test_the_budget_figure_has_every_model_at_what_it_costs(density: pd.DataFram
     ]
 
 
-def test_figure_2_draws_training_over_the_simulation(density: pd.DataFrame, passes: pd.DataFrame) -> None:
-    rows = [
-        {"problem": problem, "method": "mapa", "reading": reading, "S": S, "k_share": share, "draw": draw,
-         "points": 1000, "passes_per_point": 4.0 + 2 * draw, "passes_simulated": 5.5, "passes_max": 10.0}
-        for problem, reading, S, share, draw in product(
-            synthetic.PRINTED, ("within", "beyond"), (10, 50), (0.1, 0.9), (0, 1)
-        )
-    ]  # fmt: skip
+def test_figure_2_draws_passes_with_k_beyond_the_samples(density: pd.DataFrame, passes: pd.DataFrame) -> None:
+    passes.loc[passes["reading"] == "within", "passes_per_point"] = 1.0
     with style.applied():
-        figure = mapa.fig02_summary(density, passes, pd.DataFrame(rows))
+        figure = mapa.fig02_summary(density, passes)
     left, middle, right = figure.axes
     assert ["Absolute-Value" in left.get_title(), "Spiral-Dots" in middle.get_title()] == [True, True]
-    drawn = [(line.get_marker(), list(line.get_ydata())) for line in right.lines]
-    assert drawn[0] == ("None", [10, 50])  # IWAE
-    for start in (1, 4):  # per share: simulated at the figure's N and at that of training, then counted
-        assert drawn[start : start + 3] == [("None", [9, 9]), ("None", [5.5, 5.5]), ("o", [5, 5])]
-    assert [values[0] for _, values in drawn[-2:]] == [10, 50]
+    assert right.lines[0].get_ydata().tolist() == [10, 50]  # IWAE
+    assert [container.lines[0].get_ydata().tolist() for container in right.containers] == [[9.0, 9.0]] * 2
+    assert right.lines[-1].get_ydata()[0] == 50
+
+
+def test_rings_are_spread_evenly_over_the_latent_values() -> None:
+    z, grid = np.random.default_rng(0).normal(size=2000), np.linspace(-2, 2, 50)
+    posteriors = {
+        "z": z, "grid": grid, "prior": -0.5 * grid**2, "true": -(grid**2)[None],
+        "empiricalised": -(z**2)[None], "mapa": -(z**2)[None],
+    }  # fmt: skip
+    with style.applied():
+        figure = mapa.fig07_posterior_circle(posteriors, pd.DataFrame({"problem": "circle", "z": [0.0]}))
+    rings = figure.axes[0].lines[2]
+    at = rings.get_xdata()
+    np.testing.assert_array_equal(rings.get_ydata(), -(at**2))
+    assert np.all(np.diff(at) > 0)
+    assert len(at) > mapa.RINGS / 2
+    apart = np.ptp(z) / (mapa.RINGS - 1)
+    assert np.diff(at[np.abs(at) < 2]).max() / apart < 1.5
 
 
 def test_non_identifiability_has_a_column_per_variant_and_a_row_per_observation() -> None:
@@ -200,9 +210,9 @@ def test_non_identifiability_has_a_column_per_variant_and_a_row_per_observation(
         np.testing.assert_array_equal(np.stack([first, second], 1), curves["decoder"][variant])
         assert axes[0, variant].get_title().endswith(f"mean KL = {10 * (variant + 1) + 3}.00 nats")
         for n, panel in enumerate(axes[1:, variant]):
-            blue, red, _, black, _ = (line.get_ydata() for line in panel.lines)
+            blue, _, rings, black, _ = (line.get_ydata() for line in panel.lines)
             np.testing.assert_array_equal(blue, curves["mapa"][n])
-            np.testing.assert_array_equal(red, curves["empiricalised"][variant, n])
+            np.testing.assert_array_equal(rings, curves["empiricalised"][variant, n])
             np.testing.assert_array_equal(black, curves["true"][variant, n])
             assert panel.lines[-1].get_xdata()[0] == curves["z_shown"][variant, n]
             assert panel.get_title().endswith(f"KL = {10 * (variant + 1) + n + 1}.00 nats")
