@@ -27,6 +27,10 @@ BLUE, ORANGE, GREEN, VERMILION, SKY, PURPLE, YELLOW, BLACK = (
 )  # fmt: skip
 GREY = "#7F7F7F"
 COLUMN, PAGE = 3.4, 7.0  # widths in inches
+RING: dict[str, Any] = {
+    "linestyle": "none", "marker": "o", "markersize": 3, "markerfacecolor": "white", "markeredgewidth": 0.8
+}  # fmt: skip
+"""How points that were found look, on the line of their formula."""
 
 _SETTINGS: Any = {
     **dict.fromkeys(("font.size", "axes.titlesize", "axes.labelsize"), 8),

@@ -16,10 +16,6 @@ from elbogap.papers.air.datasets import DATASETS
 from elbogap.papers.air.methods import PLAIN, REGULARISERS
 
 ORDINARY = "m == 1 and encoder == 'standard'"  # the models of Figures 1 and 2
-FOUND: dict[str, Any] = {
-    "linestyle": "none", "marker": "o", "markersize": 3, "markerfacecolor": "white", "markeredgewidth": 0.8
-}  # fmt: skip
-"""How an optimum that was found by search looks, on the line of its formula."""
 DOTTED: dict[str, Any] = {"color": style.BLACK, "linestyle": ":", "linewidth": 0.9}
 
 
@@ -177,15 +173,15 @@ def _draw_search(panel: Axes, curves: pd.DataFrame, along: str, formula: str) ->
     for number, (sigma, curve) in enumerate(curves.groupby("sigma")):
         panel.plot(curve[along], curve[formula], color=f"C{number}", label=f"$\\sigma = {sigma:g}$")
         every = slice(None, None, max(1, len(curve) // 20))
-        panel.plot(curve[along][every], curve["optimised"][every], color=f"C{number}", **FOUND)
-    panel.plot([], [], color=style.BLACK, label="optimised", **FOUND)
+        panel.plot(curve[along][every], curve["optimised"][every], color=f"C{number}", **style.RING)
+    panel.plot([], [], color=style.BLACK, label="optimised", **style.RING)
 
 
 def _draw_slopes(panel: Axes, encoder: pd.DataFrame) -> None:
     for family, colour, word in (("categorical", "C0", "categorical"), ("gaussian", "C3", "Gaussian")):
         rows = encoder[encoder["family"] == family].groupby("sigma")[["slope", "bound"]].max()
         panel.plot(rows["bound"], "--", color=colour, label=f"{word}: bound")
-        panel.plot(rows["slope"], color=colour, **FOUND | {"linestyle": "-"}, label=f"{word}: steepest")
+        panel.plot(rows["slope"], color=colour, **style.RING | {"linestyle": "-"}, label=f"{word}: steepest")
     panel.set(title="(b) Theorem 1: slope", yscale="log")
     panel.set_ylabel("slope of $\\eta^*$, per unit of $x$")
     panel.set_ylim(panel.get_ylim()[0] / 60, None)  # room for the legend under the falling lines
@@ -231,7 +227,7 @@ def _draw_bounds(panel: Axes, bounds: pd.DataFrame) -> None:
     bounds = bounds.set_index("sigma")
     difference = "$\\mathcal{L}_\\mathrm{CVAE} - \\mathcal{L}_\\mathrm{DVAE}$"
     panel.plot(bounds["difference"], color="C0", label=difference)
-    panel.plot(bounds["mutual_information"], color="C3", **FOUND, label="$I(z; \\tilde x \\mid x)$")
+    panel.plot(bounds["mutual_information"], color="C3", **style.RING, label="$I(z; \\tilde x \\mid x)$")
     entropy = bounds["perturbation_entropy"].iloc[0]
     panel.axhline(entropy, **DOTTED, label="$H(\\tilde x \\mid x)$", zorder=0)
     panel.set(title="(f) Appendix B", ylabel="difference of bounds / nats", ylim=(0, 1.08 * entropy))

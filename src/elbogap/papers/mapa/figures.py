@@ -20,9 +20,6 @@ from elbogap.tables import Arrays
 
 Look = dict[str, Any]
 
-RING: Look = {
-    "linestyle": "none", "marker": "o", "markersize": 3, "markerfacecolor": "white", "markeredgewidth": 0.8
-}  # fmt: skip
 LEAST = 1e-3  # test divergences below, in nats, are shown linearly: estimates near zero can be negative
 
 _LOOKS: Mapping[str, Look] = {
@@ -317,7 +314,7 @@ RINGS = 30
 POSTERIOR_LEGEND: tuple[Look, ...] = (
     {"color": style.BLACK, "label": "$p(z \\mid x_n)$, true"},
     {"color": style.VERMILION, "label": "$p(z \\mid x_n) \\, / \\, p(z)$"},
-    {**RING, "color": style.VERMILION, "label": "$N p(i \\mid x_n, Z)$"},
+    {**style.RING, "color": style.VERMILION, "label": "$N p(i \\mid x_n, Z)$"},
     {"color": style.BLUE, "linestyle": "none", "marker": "o", "label": "$N q(i \\mid n)$, MAPA"},
     {"color": style.GREY, "linewidth": 0.6, "linestyle": ":", "label": "$z_n$"},
 )
@@ -331,7 +328,7 @@ def _draw_posterior(panel: Axes, posteriors: Arrays, n: int, z_n: float) -> None
     cloud: Look = {"linestyle": "none", "marker": ".", "markeredgewidth": 0, "rasterized": True}
     panel.plot(z, posteriors["mapa"][n], color=style.BLUE, markersize=2, alpha=0.5, **cloud)
     panel.plot(grid, true - posteriors["prior"], color=style.VERMILION, linewidth=0.9)
-    panel.plot(z[apart], posteriors["empiricalised"][n][apart], color=style.VERMILION, **RING)
+    panel.plot(z[apart], posteriors["empiricalised"][n][apart], color=style.VERMILION, **style.RING)
     panel.plot(grid, true, color=style.BLACK, linewidth=0.9)
     panel.axvline(z_n, color=style.GREY, linewidth=0.6, linestyle=":", zorder=0)
 
