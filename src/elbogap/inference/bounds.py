@@ -70,5 +70,5 @@ def doubly_reparameterised_iwae(draws: Tensor, log_weights: Callable[[Tensor], T
 
 
 def zero_with_gradient(value: Tensor) -> Tensor:
-    """0 with the gradient of `value` where it is finite: added to a constant, it gives it this gradient."""
+    """0 with the gradient of `value` where that is finite, to be added to a constant that is to have it."""
     return torch.where(value.isfinite(), value - value.detach(), 0)

@@ -25,7 +25,7 @@ from elbogap.errors import UserError
 def log_kernel_weights(x: Tensor, observations: Tensor, sigma: float | Tensor) -> Tensor:
     """log w_i(x) in nats (eq. 14), `[..., B, N]`; w_i is the probability that the noisy x came from x_i.
 
-    NaN, with gradient 0, where |x - x_i|^2 / sigma^2 overflows for every i.
+    NaN, with gradient 0 in x, where |x - x_i|^2 / sigma^2 overflows for every i.
     """
     sigma = torch.as_tensor(sigma, dtype=x.dtype, device=x.device)[..., None, None]
     return log_softmax(-0.5 * (squared_distances(x, observations) / sigma / sigma), -1)
@@ -34,7 +34,7 @@ def log_kernel_weights(x: Tensor, observations: Tensor, sigma: float | Tensor) -
 def natural_parameters(x: Tensor, observations: Tensor, natural: Tensor, sigma: float | Tensor) -> Tensor:
     """eta*(x) = sum_i w_i(x) eta_i, `[..., B, P]` (eq. 15, Theorem 1).
 
-    The set of natural parameters is convex, so eta*(x) is one of them.
+    The natural parameter space is convex, so eta*(x) lies in it.
     """
     return log_kernel_weights(x, observations, sigma).exp() @ natural
 
@@ -63,8 +63,8 @@ def lipschitz_bound(observations: Tensor, natural: Tensor, sigma: float | Tensor
 def generator_means(log_q: Tensor, statistics: Tensor) -> Tensor:
     """mu*(z) = sum_i T(x_i) q(z|x_i) / sum_j q(z|x_j), `[..., B, S]` in units of T (eq. 19, Proposition 2).
 
-    The mean parameters of the optimal decoder for a fixed encoder, log q(z_b|x_i) `[..., B, N]`, if p(x|z) is
-    an exponential family with sufficient statistics T(x_i) `[..., N, S]` and mu may be any function of z. For
-    Bernoulli decoders T(x) = x.
+    The mean parameters of the optimal decoder for a fixed encoder, from log q(z_b|x_i) `[..., B, N]`, if
+    p(x|z) is an exponential family with sufficient statistics T(x_i) `[..., N, S]` and mu may be any function
+    of z. For Bernoulli decoders T(x) = x.
     """
     return softmax(log_q, -1) @ statistics

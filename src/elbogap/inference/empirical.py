@@ -3,8 +3,8 @@
 An empiricalised model has N latent codes z_i, one of which, chosen uniformly, is decoded to x. Its
 posterior, and a proposal q(i|n) for it, are rows `[B, N]` for B of the N points, computed block by block.
 MAPA takes a finite log k(x_n|x_i), such as `elbogap.densities.pairwise_gaussian_log_density` with the noise
-variance (appendix B.2); MAPA-GT is eq. 7 under the true model, MAPA-naive -log N. Draws of a proposal are in
-:mod:`elbogap.inference.families.proposal`, the bound in :mod:`elbogap.inference.objectives.mapa`.
+variance (appendix B.2). MAPA-GT is eq. 7 under the true model, MAPA-naive q(i|n) = 1 / N. Draws of a proposal
+are in :mod:`elbogap.inference.families.proposal`, the bound in :mod:`elbogap.inference.objectives.mapa`.
 """
 
 from torch import Tensor

@@ -8,7 +8,7 @@ log s = int_0^inf (exp(-t) - exp(-t s)) dt / t,
     L_IWAE[q]    = -log k + int_0^inf (exp(-t) - phi(t)^k) dt / t.
 
 In u = log t the integrands are analytic in |Im u| < pi/2, so the trapezoidal rule with step h has an error of
-about exp(-pi^2 / h). The formulas are our own; the document's estimators are tested against them.
+about exp(-pi^2 / h). The formulas are our own; Cremer et al.'s estimators are tested against them.
 """
 
 import math
@@ -20,7 +20,7 @@ from torch import Tensor
 from elbogap.errors import UserError
 
 STEP = 0.25  # exp(-pi^2 / 0.25) = 7e-18
-LOWEST, HIGHEST = -38.0, 4.0  # of log t; the tails are of order exp(-38) = 3e-17 and exp(-exp 4) = 2e-24
+LOWEST, HIGHEST = -38.0, 4.0  # log(t w) for the largest and the smallest w; tails of order 3e-17 and 2e-24
 BLOCK = 4_000_000  # elements of one [T, N] block
 
 
@@ -35,7 +35,7 @@ class WeightTransform(NamedTuple):
 def weight_transform(mass: Tensor, log_weights: Tensor) -> WeightTransform:
     """phi(t) = sum_n m_n exp(-t w_n) from q's probability m and log w at the nodes of a quadrature, `[N]`.
 
-    m is float64, and normalised here: L_IWAE of k draws magnifies an error in the mass about 40 k times.
+    Both are float64, and m is normalised here: L_IWAE of k draws magnifies an error in it about 40 k times.
     UserError if the log-weights are not finite or, in float64, span more than 705 nats.
     """
     scale, lowest = log_weights.detach().max(), log_weights.detach().min()

@@ -2,7 +2,7 @@
 
 p(x|z) = h(x) exp(<nu(x), f(z)> - A(f(z))),  q(z|x) = h'(z) exp(<psi(z), g(x)> - B(g(x)))    (efvae, eq. 4)
 
-psi(z) of all K codes is a matrix `[K, S]`, exp B a sum over its rows. All values are in nats.
+psi(z) of all K codes is a matrix `[K, T]`, exp B a sum over its rows. All values are in nats.
 """
 
 import itertools
@@ -102,9 +102,9 @@ def binary_codes(length: int, low: float = 0.0, dtype: torch.dtype = torch.float
 
 
 def log_encoder(natural: Tensor, statistics: Tensor, log_base: Tensor | float = 0.0) -> Tensor:
-    """log q(z_k|x_b) = log h'(z_k) + <psi(z_k), g_b> - B(g_b) (eq. 4b), `[..., B, K]`.
+    """log q(z_k|x_b) = log h'(z_k) + <psi(z_k), g(x_b)> - B(g(x_b)) (eq. 4b), `[..., B, K]`.
 
-    `natural` is g(x) `[..., B, S]`, `statistics` psi of all codes `[K, S]`, `log_base` log h' `[K]`.
+    `natural` is g(x) `[..., B, T]`, `statistics` psi of all codes `[K, T]`, `log_base` log h' `[K]`.
     """
     return log_softmax(natural @ statistics.mT + log_base, -1)
 
@@ -132,12 +132,12 @@ def enumerated(log_joint: Tensor, log_q: Tensor) -> Bound:
 
 
 def best_factorised(log_joint: Tensor, bits: Tensor, sweeps: int = 50) -> Tensor:
-    """log q(z) `[..., K]` of the factorised q with the largest ELBO for each x, which no encoder exceeds.
+    """log q(z) `[..., K]` of the factorised q of largest ELBO for each x; no factorised encoder exceeds it.
 
     `log_joint` is log p(x, z) `[..., K]` of the codes `bits` in {0, 1}, `[K, L]`. Coordinate ascent,
     log q_j(1) / q_j(0) = E_{q of the others} log [p(x, z_j = 1) / p(x, z_j = 0)], with `sweeps` updates of
     each bit, from a q near each code and from the uniform one; the best end is returned, without gradient.
-    The ELBO has local optima: tests check for two bits, but nothing proves, that this end is the global one.
+    The ELBO has local optima: that this end is the global one is tested for two bits, but not proven.
     """
     with torch.no_grad():
         bits = bits.to(log_joint)

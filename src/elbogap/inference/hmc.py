@@ -4,8 +4,8 @@ The noise of T iterations of chains `[..., D]` consists of standard normal `mome
 `uniforms` `[T, ...]`. Draws carry no gradient.
 
 A log-density may raise an exception where it is undefined, for instance where a matrix is not positive
-definite. At the start any exception becomes a UserError. Later one of `UNDEFINED` makes all chains, which are
-evaluated in one call, reject in this iteration; any other is a programming error and ends the run.
+definite. At the start any but a failure of the machine becomes a UserError. Later one of `UNDEFINED` makes
+all chains, which are evaluated in one call, reject in this iteration; any other ends the run.
 """
 
 import math
@@ -74,13 +74,14 @@ def sample(
     """T iterations of chains from `start`, which leave exp(log_density) invariant at a fixed step size.
 
     Each draws a momentum v, takes leapfrog steps for H(z, v) = -log p(z) + |v|^2 / 2 and accepts with
-    probability min(1, exp(-dH)) (Neal 2011), or 0 where the energy is not finite. Where the log-density
-    raises one of :data:`UNDEFINED`, all chains reject.
+    probability min(1, exp(H - H')), H' at the end, or 0 where the energy is not finite (Neal 2011). Where the
+    log-density raises one of :data:`UNDEFINED`, all chains reject.
 
-    Chains begin at `start` `[..., D]`, where log p must be finite. The step size d is a number, or a positive
-    tensor that broadcasts against the chains `[...]`, which share it along its axes that are 1 or absent. The
-    first `adapting` iterations adapt it by `adaptation`, or its defaults. UserError if noise is missing,
-    shapes do not fit, there is no iteration, a number d is not positive or log p fails at the start.
+    Chains begin at `start` `[..., D]`, and stay there if log p is not finite. The step size d is a number or
+    a positive tensor that broadcasts against the chains `[...]`, which share it along axes that are 1 or
+    absent. The first `adapting` iterations adapt it by `adaptation`, or its defaults. UserError if noise is
+    missing, shapes do not fit, iterations or leapfrog steps are 0, a number d is not positive or log p fails
+    at the start.
     """
     state = start.detach()
     if not isinstance(step_size, Tensor):
@@ -134,7 +135,7 @@ def _check(start: Tensor, momenta: Size, uniforms: Size, step_size: Size, leapfr
 
 
 def _first_slope(log_density: LogDensity, start: Tensor) -> tuple[Tensor, Tensor]:
-    """log p and its gradient at the start, where any exception becomes a UserError."""
+    """log p and its gradient at the start, where all exceptions but the machine's failures are UserErrors."""
     try:
         value, gradient = _slope(log_density, start)
     except Exception as error:

@@ -7,10 +7,10 @@ Write w(z) = p(x, z) / q(z | x) and S = sum_{j>=2} w(z_j) over k - 1 other draws
 
 Only the marginal is normalised; it is the density of what :func:`resample` returns. The identity
 L_IWAE[q] = L_VAE[q_IW] holds for the batch-conditional one, averaged over the other draws; with the marginal,
-L_VAE[q_IW] is larger (t log t is convex). All values are in nats.
+L_VAE[q_IW] is no smaller (t log t is convex). All values are in nats.
 
-The authors' plotting code draws k other draws but divides by k, not k + 1: it shows k / (k + 1) times the
-marginal q_IW of k + 1 draws, which does not integrate to 1. Here there are always k - 1 others.
+The authors' plotting code takes k others but divides by k, not k + 1: it shows the marginal q_IW of k + 1
+draws times k / (k + 1), which is then also its integral. Here there are always k - 1 others.
 """
 
 import math
@@ -27,8 +27,8 @@ from elbogap.inference.bounds import draws_axis
 def log_batch_conditional(log_q: Tensor, log_weights: Tensor) -> Tensor:
     """log q_IW(z_i | x, z_\\i) = log k + log w~_i + log q(z_i | x) at each draw i of a batch of k.
 
-    All are `[..., k, B]`, or `[k]`. NaN, with gradient 0, where all weights of a point are 0 or one is
-    infinite. UserError if there is no draw.
+    All are `[..., k, B]`, or `[k]`. NaN where all weights of a point are 0 or one is infinite or NaN, with
+    gradient 0 in the weights. UserError if there is no draw.
     """
     axis = draws_axis(log_weights)
     return math.log(log_weights.shape[axis]) + log_softmax(log_weights, axis) + log_q
@@ -38,8 +38,8 @@ def log_conditional(log_q: Tensor, log_weight: Tensor, log_other_weights: Tensor
     """log q_IW(z | x, z_2..z_k) = log k + log sigmoid(log w(z) - log S) + log q(z | x) at any point z.
 
     `log_q` and `log_weight` of B points are `[..., B]`, log w(z_j) of the others `[..., k - 1, B]`, or
-    `[..., k - 1, 1]` to share them. For k = 1 it is `log_q`; where w(z) + S is 0 it is NaN, with gradient 0.
-    UserError if the others have fewer than two axes.
+    `[..., k - 1, 1]` to share them. For k = 1 it is `log_q`; NaN, with gradient 0 in the weights, where
+    w(z) + S is 0. UserError if the others have fewer than two axes.
     """
     if log_other_weights.ndim < 2:
         shape = list(log_other_weights.shape)
@@ -81,10 +81,10 @@ def resample(draws: Tensor, log_weights: Tensor, generator: torch.Generator) -> 
 
 
 def choose(draws: Tensor, log_weights: Tensor, uniform: Tensor) -> Tensor:
-    """z_j with j = argmax_s (log w_s + g_s) ~ Cat(w~), g_s = -log(-log u_s) (Gumbel-max trick).
+    """z_j with j = argmax_i (log w_i + g_i) ~ Cat(w~), g_i = -log(-log u_i) (Gumbel-max trick).
 
-    Draws z_s `[..., S, B, D]` with log-weights and uniforms u_s `[..., S, B]` give `[..., B, D]`; for one
-    point `[S, D]` and `[S]` give `[D]`.
+    Draws z_i `[..., k, B, D]` with log-weights and uniforms u_i `[..., k, B]` give `[..., B, D]`; for one
+    point `[k, D]` and `[k]` give `[D]`.
     """
     axis = draws_axis(log_weights)
     uniform = uniform.clamp(min=torch.finfo(uniform.dtype).tiny)  # u = 0 would tie with weight 0

@@ -1,4 +1,4 @@
-"""Standard noise, declared by name and shape before it is drawn: families and objectives draw nothing else.
+"""Standard noise, declared by name and shape before it is drawn: draws and estimates use nothing else.
 
 A training step is then a deterministic function of tensors: it can be repeated bit for bit, captured as a
 CUDA graph, and compared with other methods on common random numbers.

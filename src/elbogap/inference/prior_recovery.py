@@ -5,8 +5,8 @@ the recovered model has the decoder f o h and the encoder h^-1 o g.
 
 Deviations (appendix C.3): eq. 36 counts codes `>=` the n-th, which makes the map decreasing, with
 Phi^-1(1) = infinity at the smallest code; here u_n = Phi^-1((rank_n - 1/2) / N) increases. Besides the
-document's distilled networks (eq. 39 and 40) there is the exact quantile map h, which needs no training, and
-the same smoothed: with one knot for each of N codes, h fits the codes of the training set, not their law.
+document's distilled networks (eq. 39 and 40) there are the exact quantile map h, which needs no training, and
+a smoothed h: with a knot at each of the N codes, h itself fits the training codes, not their distribution.
 """
 
 import math

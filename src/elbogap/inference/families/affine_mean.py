@@ -1,7 +1,7 @@
 """Semi-implicit families whose mean is affine in H features of the noise: densities in H dimensions, not D.
 
-q(z|e) = N(z; W h(e) + b, diag sigma^2), as for any network whose last layer is linear. With V = W / sigma and
-z = mu(e) + sigma u,
+q(z|e) = N(z; W^T h(e) + b, diag sigma^2), as for any network whose last layer is linear. With V = W / sigma
+and z = mu(e) + sigma u,
 
     log q(z|e') - log q(z|e) = d.v - d.A d / 2,   d = h(e') - h(e), v = V u, A = V V^T,
 
@@ -31,7 +31,7 @@ class AffineMean(SemiImplicit):
     mean: Layers
 
     def rsample(self, noise: Noise) -> Tensor:
-        """z = W h(e) + b + sigma u."""
+        """z = W^T h(e) + b + sigma u."""
         mixing, normal = self._own(noise)
         # by the features, since autograd has no second derivatives of a whole network
         mean = torch.baddbmm(self.mean.biases[-1], self._features(mixing), self.mean.weights[-1])
@@ -69,7 +69,7 @@ class AffineMean(SemiImplicit):
         weights, biases, activation = self.mean.weights, self.mean.biases, self.mean.activation
         if len(weights) == 1:
             return mixing
-        # activations overwrite, which a network's output may not be
+        # activations work in place, which autograd forbids on a network's output
         return ACTIVATIONS[activation](Layers(weights[:-1], biases[:-1], activation)(mixing).clone())
 
     def _products(self, noise: Noise) -> tuple[Tensor, Tensor, Tensor, Tensor]:

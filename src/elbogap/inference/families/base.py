@@ -24,7 +24,7 @@ class Family(ABC):
     bias: ClassVar[Literal["exact", "below"]] = "exact"
     """Whether :meth:`log_prob` is exact or, where z and its noise are independent, below log q on average."""
     has_rsample: ClassVar[bool] = True  # whether there is :meth:`rsample`; otherwise :meth:`sample` alone
-    draws_axis: int = -2  # the axis of the S draws
+    draws_axis: int = -2  # the axis of the S draws, where they have weights
 
     @abstractmethod
     def noise(self, *batch: int) -> Specs:
@@ -59,7 +59,7 @@ class Family(ABC):
         return z, self.log_prob(z, noise)
 
     def log_draw_weights(self, num_draws: int) -> Tensor | None:
-        """log w_s of S draws with E_q f(z) = E sum_s w_s f(z_s); None if all w_s are 1 / S."""
+        """log w_s of S draws, `[..., S]`, with E_q f(z) = E sum_s w_s f(z_s); None if all w_s are 1 / S."""
         return None
 
     def detach(self) -> Self:

@@ -28,9 +28,9 @@ class Proposal(Family):
     """q(i|n) over N indices for B points, whose draws are its k most probable indices and S random others.
 
     The k indices, the set B_n(k), have weights w_t = q(i_t|n). The others are drawn from q~(i|n), which is q
-    renormalised on the rest, and have w_t = q(not in B_n(k)|n) / S. So E_q f(i) = E sum_t w_t f(i_t), and
-    w_t / q(i_t|n) is 1 for the k first and 1 / (S q~(i_t|n)) for the others. Draws are indices `[B, T, 1]`,
-    T = k + S, or T = N for k = N, where nothing is left to be drawn.
+    renormalised on the rest, and have w_t = q(not in B_n(k)|n) / S. For S > 0, E_q f(i) = E sum_t w_t f(i_t),
+    and w_t / q(i_t|n) is 1 for the k first and 1 / (S q~(i_t|n)) for the others. Draws are indices
+    `[B, T, 1]`, T = k + S, or T = N for k = N, where nothing is left to be drawn.
 
     `log_q` is normalised and finite, `[B, N]`, `head` the set B_n(k), `[B, k]`, `log_rest` log q(not in
     B_n(k)|n), `[B, 1]`, whose exponential often underflows in single precision; `cumulative` holds the sums

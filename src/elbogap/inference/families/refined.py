@@ -13,7 +13,7 @@ from elbogap.inference.noise import Noise, Spec, Specs
 
 @dataclass(frozen=True)
 class Refined(Family):
-    """z_t after t iterations from z_0 ~ q_0 that leave p(z|x) invariant.
+    """z_t after t iterations, which leave p(z|x) invariant, from z_0 ~ q_0.
 
     The kernel K is reversible, p(z_0|x) K(z_t|z_0) = p(z_t|x) K(z_0|z_t), so that
 
@@ -22,8 +22,8 @@ class Refined(Family):
     an expectation over chains that start at z. This needs t identical iterations, hence a fixed step size.
     The density is differentiable in the parameters of q_0; draws carry no gradient.
 
-    The `initial` q_0 has an exact log-density and draws `[..., C, D]`; the `kernel` runs the t iterations. S
-    chains (`num_chains`) from each z estimate log q_t(z).
+    The `initial` q_0 has the noise `normal`, an exact log-density and draws `[..., C, D]`; the `kernel` runs
+    the t iterations. S chains (`num_chains`) from each z estimate log q_t(z).
     """
 
     bias = "below"

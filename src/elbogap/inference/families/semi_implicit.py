@@ -46,9 +46,10 @@ class SemiImplicit(Family):
         return self.mean(mixing) + self.log_scale.exp() * normal
 
     def log_prob(self, z: Tensor, noise: Noise | None = None) -> Tensor:
-        """log (1/T) sum_t q(z|e_t), below log q(z) on average, `[..., B, D]` to `[..., B]`.
+        """log (1/T) sum_t q(z|e_t), T >= 1, below log q(z) on average, `[..., B, D]` to `[..., B]`.
 
         The noise `more` is e_t `[..., T, B, E]`, independent of z, or `[..., T, 1, E]`, shared by all B.
+        UserError if T = 0.
         """
         return self._mixture(z, self.mean(self._more(z, noise)))
 

@@ -7,13 +7,13 @@
     elbo.IWAE                   E log (1/S) sum_s w_s                   plain, or doubly      an exact density
                                                                         reparameterised
     uivi.UIVI                   SIVI's bound for T = 0                  the ELBO's            semi-implicit
-    contrastive.VCD             minus the (alpha-)VCD                   of the value          an exact density
+    contrastive.VCD             (1 - a) log p(x) minus the alpha-VCD    of the value          an exact density
     contrastive.Hoffman         ELBO                                    q's: the ELBO's;      an exact density
                                                                         model's: at z_t
-    adversarial.DensityRatio    E log p(x|z) - T(z)                     of the value at T*    draws alone
+    adversarial.DensityRatio    E log p(x|z) - T(z)                     of the value, T fixed draws alone
     adversarial.Classification  E_q log D + E_p log(1 - D)              the discriminator's   draws alone
     mapa.MAPA                   bound on the empiricalised log p(x)     the model's           data indices
-    denoising.Denoising         bound for noisy and clean views         of the value          one view each
+    denoising.Denoising         bound for noisy and clean views         of the value          an axis of views
     codes.ARM, DisARM,          ELBO                                    of the value          Bernoulli codes
     codes.REINFORCE
 

@@ -45,7 +45,7 @@ class DensityRatio(Objective[Family]):
 class Classification(Objective[Family]):
     """log D(z) + log(1 - D(z')), D = sigmoid(T), z ~ q and z' ~ p = N(0, I): maximised over T alone.
 
-    Its mean is largest at T = log q - log p, where it is 2 JSD(q, p) - 2 log 2. z has D `dimensions`.
+    Its mean is largest at T = log q - log p, where it is 2 JSD(q, p) - 2 log 2. z has length `dimensions`.
     """
 
     discriminator: Discriminator

@@ -66,8 +66,8 @@ class Estimate:
     """An estimate of an objective for each draw or observation, and of its gradient.
 
     `value`, in nats, has no gradient. The gradient of `surrogate` estimates that of the objective; its own
-    value means nothing. Both are `[...]`. `weights` are constants along the last axis, such as those of S
-    stratified draws; None if all are 1 / S.
+    value means nothing. Both are `[...]`. `weights`, without gradient, weight the entries of the last axis,
+    such as S stratified draws; None if all are 1 / S.
     """
 
     value: Tensor
@@ -166,7 +166,7 @@ class ChainObjective(Objective[Q]):
     step_size: float
 
     def noise(self, *batch: int, dimensions: int, mixing: int = 0) -> Specs:
-        """The noise of q, and `momenta` and `uniforms` of chains in e if q is semi-implicit, in z if not."""
+        """The noise of q, and of C chains for `batch` = (C,), in e if q is semi-implicit, in z if not."""
         own = super().noise(*batch, dimensions=dimensions, mixing=mixing)
         return {**own, **self.kernel.noise(batch[-1], mixing or dimensions)}
 

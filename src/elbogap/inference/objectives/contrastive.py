@@ -104,12 +104,12 @@ class Contrast:
 
 @dataclass(frozen=True)
 class VCD(ChainObjective[Family]):
-    """Minus the alpha-VCD, which is minus the VCD for a = 1 and the ELBO for a = 0 (Ruiz and Titsias 2019):
+    """Minus the alpha-VCD plus (1 - a) log p(x): minus the VCD for a = 1, the ELBO for a = 0.
 
-        KL(q_0 || p) + a [KL(q_t || q_0) - KL(q_t || p)] - (1 - a) log p(x) = -E f(z_0) + a E f(z_t),
+        E f(z_0) - a E f(z_t) = (1 - a) log p(x) - KL(q_0 || p) - a [KL(q_t || q_0) - KL(q_t || p)],
 
-    p = p(z|x), f(z) = log p(x, z) - log q_0(z). The VCD is at least 0, and 0 only if q_0 is the posterior.
-    In q_0's parameters f(z_0) has the reparameterised gradient, and E f(z_t), by the score of z_0,
+    p = p(z|x), f(z) = log p(x, z) - log q_0(z) (Ruiz and Titsias 2019). The VCD is at least 0, and 0 only if
+    q_0 = p. In q_0's parameters f(z_0) has the reparameterised gradient, and E f(z_t), by z_0's score,
 
         E_{q_t}[-d log q_0(z_t)] + E_{q_0}[(f(z_t) - C) d log q_0(z_0)].
 

@@ -24,7 +24,7 @@ class ELBO(Objective[Family]):
 
 @dataclass(frozen=True)
 class ClosedFormELBO(Objective[DiagonalGaussian]):
-    """log p(x|z) - KL(q || N(0, I)), z ~ q, for each draw, if the prior is standard normal: less noise."""
+    """log p(x|z) - KL(q || N(0, I)), z ~ q, for each draw: a standard normal prior, its KL in closed form."""
 
     def estimate(
         self, q: DiagonalGaussian, log_joint: LogJoint, noise: Noise, state: State = None
@@ -72,7 +72,7 @@ class IWAE(Objective[Family]):
     def estimate(self, q: Family, log_joint: LogJoint, noise: Noise, state: State = None) -> Estimate:
         """The bound, `[..., B]` in nats.
 
-        UserError for stratified draws, if q's `draws_axis` is not the axis of S or if the doubly
+        UserError if draws are stratified and q's `draws_axis` is not the axis of S, or the doubly
         reparameterised gradient is asked for, which would ignore their weights.
         """
         z = q.rsample(noise)

@@ -35,8 +35,8 @@ class MAPA(Objective[Proposal]):
 
         log [sum_{i in B_n(k)} p(x_n|f(z_i)) + (1/S) sum_s p(x_n|f(z_{i_s})) / q~(i_s|n)] - log N.
 
-    The bracket is an unbiased estimate of the sum over all i, so the bound is at most the empiricalised
-    log p(x_n) (eq. 4) on average, and equals it for k = N. There is no gradient in q.
+    For S > 0 the bracket is an unbiased estimate of the sum over all i. On average the bound is at most the
+    empiricalised log p(x_n) (eq. 4), which it equals for k = N. There is no gradient in q.
     """
 
     def noise(self, *batch: int, dimensions: int = 1, mixing: int = 0) -> Specs:

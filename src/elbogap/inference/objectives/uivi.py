@@ -44,5 +44,5 @@ class UIVI(ChainObjective[SemiImplicit]):
         chains = self.chains(q.reverse_conditional(z, noise), noise["mixing"], noise, state)
         with torch.no_grad():
             means = torch.stack([q.mean(mixing) for mixing in chains.draws[self.kernel.burn_in :]]).mean(0)
-            precision = torch.exp(-q.log_scale)  # twice, since its square may be infinite
-            return (means - z) * precision * precision
+            inverse_scale = torch.exp(-q.log_scale)  # twice, since its square may be infinite
+            return (means - z) * inverse_scale * inverse_scale
