@@ -184,7 +184,7 @@ def test_the_report_of_a_scale_of_ones_own_is_made(tmp_path: Path) -> None:
     outputs["effects"] = results / "claims_effects.csv"
     decide("mine", places.work / "results", places.paper, outputs, partial=False)
     report = gather("mine", places)
-    (claim,) = report["documents"][0]["claims"]
+    (claim,) = report["documents"][0]["others"]
     assert (claim["verdict"], claim["measured"]) == ("not assessed", "0.4449, 0.03123, 7.8 × 10⁻⁴")
     (pdf,) = typeset(report, places.paper, places.work)
     assert pdf.startswith(b"%PDF")

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from made_up_run import write
 
+from elbogap.claims.specification import load
 from elbogap.errors import UserError
 from elbogap.places import Places
 from elbogap.report.catalogue import documents, plain_text, targets
@@ -76,3 +77,14 @@ def test_the_markup_of_the_projects_captions_is_sound() -> None:
     ]
     assert captions
     assert [text for text in captions if "start-string" in text or "Unknown target" in text] == []
+
+
+def test_what_the_first_pages_show_exists() -> None:
+    places = Places.here()
+    known = {claim.id: (key, claim) for key, claim in load(places.paper)}
+    for document in documents(places.paper):
+        figures = {target.name for target in targets(places.paper, document.key) if target.kind == "figure"}
+        assert {*document.pictures, document.cover or document.pictures[0]} <= figures
+        assert 1 <= len(document.central) <= 2
+        for key, claim in (known[name] for name in document.central):
+            assert (key, claim.nature, claim.origin) == (document.key, "finding", "document")

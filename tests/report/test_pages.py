@@ -1,5 +1,6 @@
 """The generated parts of the pages in docs."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from elbogap.places import Places
 from elbogap.report import pages, reference
 from published import change_result
 
-PARTS = ("targets", "claims", "gallery", "paper", "paces", "libraries", "faults")
+PARTS = ("findings", "targets", "claims", "gallery", "paper", "paces", "libraries", "faults")
 
 
 @pytest.fixture
@@ -42,7 +43,7 @@ def test_refreshed_parts_are_not_stale(places: Places) -> None:
 def test_before_any_recorded_run_the_parts_say_so(places: Places) -> None:
     pages.refresh(places.docs / "page.md", places)
     text = (places.docs / "page.md").read_text(encoding="utf-8")
-    assert text.count("No run at scale laptop is recorded yet.") == 2
+    assert text.count("No run at scale laptop is recorded yet.") == 3
     assert "| qiw | `fig01_posterior_2d` | Figure 1 | The density of q_IW | – | – | – | – |" in text
 
 
@@ -59,6 +60,21 @@ def test_a_recorded_run_appears(places: Places) -> None:
     )
     assert 'src="../figures/reference/laptop/qiw/fig01_posterior_2d.png"' in text
     assert (places.project / "figures/reference/laptop/qiw/fig01_posterior_2d.png").is_file()
+
+
+def test_central_findings_are_shown_by_the_largest_scale_that_decides(places: Places) -> None:
+    paper = places.paper / "qiw" / "paper.yaml"
+    text = paper.read_text(encoding="utf-8")
+    paper.write_text(re.sub("central: .*", "central: [qiw-kl-falls-with-k]", text), encoding="utf-8")
+    detail = '"k=1: kl is 0.5; 95 % interval 0.4 to 0.6; not converged (of 2 groups: 2 reproduced)"'
+    change_result(places.results("laptop") / "claims.csv", ",0.01,,", f",0.01,{detail},")
+    reference.record("laptop", places)
+    pages.refresh(places.docs / "page.md", places)
+    text = (places.docs / "page.md").read_text(encoding="utf-8")
+    verdict = (
+        "**reproduced** at smoke scale: −0.0304 (−0.04 to −0.02); not converged (of 2 groups: 2 reproduced)"
+    )
+    assert f"(https://arxiv.org/abs/1704.02916), 2017 | KL falls below 1e-2. | {verdict} |" in text
 
 
 def test_what_a_run_failed_to_show_is_in_the_table(places: Places) -> None:
@@ -141,7 +157,10 @@ def test_speeds_beside_other_libraries(places: Places) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("<!-- generated: prices -->\n<!-- end -->\n", "unknown generated part 'prices'; known: gallery"),
+        (
+            "<!-- generated: prices -->\n<!-- end -->\n",
+            "unknown generated part 'prices'; known: findings",
+        ),
         ("<!-- generated: claims -->\n", "no '<!-- end -->'"),
     ],
 )

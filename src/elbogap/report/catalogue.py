@@ -24,6 +24,9 @@ class Document(Section):
     year: int
     venue: str
     url: str
+    central: tuple[str, ...] = ()  # claims that the first page of README shows
+    cover: str | None = None  # a figure that the first page of the report shows
+    pictures: tuple[str, ...] = ()  # figures that the report shows large
 
 
 @dataclass(frozen=True)

@@ -27,12 +27,17 @@ PAPER = "paper"
 NOTHING = f"No run at scale {RECORDED} is recorded yet."
 WORKSTATION = "What the recorded run at scale workstation decides:"
 _PART = re.compile(r"(<!-- generated: (?P<name>[\w-]+) -->\n)(?P<body>.*?)(<!-- end -->)", re.DOTALL)
+_GROUPS = re.compile(r"(?:; not \w+)?(?: \(of \d+ groups: .*\))?$")  # the end of a detail of a verdict
 _MARK = re.compile(r"<!-- generated: [\w-]+ -->")
 
 
 def listed(places: Places) -> list[Path]:
-    """The pages in docs/ and the one on injected faults, any of which may have generated parts."""
-    return [*sorted(places.docs.glob("*.md")), *places.faults.glob("README.md")]
+    """README, the pages in docs/ and the one on injected faults, any of which may have generated parts."""
+    return [
+        *places.project.glob("README.md"),
+        *sorted(places.docs.glob("*.md")),
+        *places.faults.glob("README.md"),
+    ]
 
 
 def refresh(file: Path, places: Places, *, check: bool = False) -> list[str]:
@@ -76,6 +81,25 @@ def _cost(jobs: pd.DataFrame) -> str:
     if len(on_gpu):
         text += f", {memory(on_gpu['max_gpu_mib'].max())} of {' and '.join(sorted(set(on_gpu['device'])))}"
     return text
+
+
+def _findings(places: Places) -> Iterable[str]:
+    """The central findings of each document with the verdict of the largest recorded scale that decides."""
+    decided = {
+        row["id"]: row
+        for scale in SCALES
+        for row in claims(places.recorded_results(scale) / "claims.csv")
+        if row["verdict"] != NOT_ASSESSED
+    }
+    rows = []
+    for document in catalogue.documents(places.paper):
+        link = f"[{document.title}]({document.url}), {document.year}"
+        for row in (decided[name] for name in document.central if name in decided):
+            groups = _GROUPS.findall(row["detail"])[0]
+            verdict = f"**{row['verdict']}** at {row['scale']} scale: {_interval(row)}{groups}"
+            rows.append([link, row["statement"], verdict])
+            link = ""
+    return _table(["document", "it says", "verdict: effect (95 % interval)"], rows) if rows else [NOTHING]
 
 
 def _claims(places: Places) -> Iterable[str]:
@@ -211,5 +235,16 @@ def _table(header: Iterable[str], rows: Iterable[Iterable[str]], right: Iterable
 
 PARTS: dict[str, Callable[[Places], Iterable[str]]] = {
     part.__name__.removeprefix("_"): part
-    for part in (_gallery, _targets, _claims, _paper, _paces, _libraries, _faults, _sources, _licences)
+    for part in (
+        _findings,
+        _gallery,
+        _targets,
+        _claims,
+        _paper,
+        _paces,
+        _libraries,
+        _faults,
+        _sources,
+        _licences,
+    )
 }

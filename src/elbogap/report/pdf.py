@@ -26,12 +26,19 @@ def typeset(
         for path in sources.glob("*.typ"):
             shutil.copy(path, stage)
         (stage / "report.json").write_text(json.dumps(report), encoding="utf-8")
-        for image in (target["image"] for target in targets if "image" in target):
+        for image in (
+            target["products"][0] for target in targets if target["kind"] == "figure" and target["products"]
+        ):
             (stage / image).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(work / image, stage / image)
         try:
             made: bytes | list[bytes] = typst.compile(
-                stage / "report.typ", root=stage, format=form, ignore_system_fonts=True, timestamp=0
+                stage / "report.typ",
+                root=stage,
+                format=form,
+                ignore_system_fonts=True,
+                timestamp=0,
+                sys_inputs={"form": form},
             )
         except typst.TypstError as error:
             raise UserError(f"the report cannot be typeset: {error}") from error
