@@ -32,5 +32,6 @@ html_theme = "furo"
 html_title = "elbogap"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
+html_js_files = ["explorer.js"]
 html_copy_source = html_use_index = html_domain_indices = False
 html_show_sphinx = False

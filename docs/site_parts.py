@@ -5,22 +5,29 @@ the page in the repository, and gives way to the part on the site.
 """
 
 import argparse
+import json
 import pkgutil
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 from unittest import mock
 
-from elbogap import cli
+import jinja2
+import pandas as pd
+
+from elbogap import cli, provenance, tables
+from elbogap.claims import decide, engine, specification
 from elbogap.claims.engine import NOT_ASSESSED, VERDICTS
 from elbogap.digest import SOURCE
 from elbogap.places import Places
 from elbogap.report import catalogue, pages
-from elbogap.report.gather import claims
-from elbogap.report.numbers import DASH, number
+from elbogap.report.gather import claims, is_finding
+from elbogap.report.numbers import DASH, cell, number
 from elbogap.scales import DOCUMENTS, Config, Scales
 
 RECORDED = pages.SCALES[1:]  # nothing is recorded at smoke scale
+WHOLE_TABLE, HEAD = 40, 12  # rows: longer tables are shown by their first rows
 Values = Mapping[str, Any]  # a value, or values of a section's keys, by scale
 _PART = re.compile(r"<!-- site: (?P<name>\w+) ?(?P<argument>[\w./]*) -->\n.*?<!-- end -->\n", re.DOTALL)
 _PICTURE = re.compile(r'<a href="[^"]+"><img src="([^"]+/(\w+)/[^"]+)" width="32%" alt="([^"]+)"></a>')
@@ -45,6 +52,8 @@ def paper(places: Places, key: str) -> str:
             *_verdicts(places, key),
             "\n## Figures\n",
             *_figures(places, key),
+            "\n## Tables\n",
+            *_tables(places, key),
             f"## Costs\n{cost}",
             *_costs(places, key),
             "",
@@ -62,17 +71,13 @@ def papers(places: Places, _: str) -> str:
 
 
 def _count(places: Places, key: str, scale: str) -> str:
-    verdicts = [row["verdict"] for row in _claims(places, key, scale) if _is_finding(row)]
+    verdicts = [row["verdict"] for row in _claims(places, key, scale) if is_finding(row)]
     return ", ".join(f"{verdicts.count(word)} {word}" for word in VERDICTS if word in verdicts) or DASH
 
 
 def _claims(places: Places, key: str, scale: str) -> list[dict[str, str]]:
     rows = claims(places.recorded_results(scale) / "claims.csv")
     return [row for row in rows if row["document"] == key and row["verdict"] != NOT_ASSESSED]
-
-
-def _is_finding(row: Mapping[str, str]) -> bool:
-    return (row["nature"], row["origin"]) == ("finding", "document")
 
 
 def _verdicts(places: Places, key: str) -> Iterator[str]:
@@ -84,8 +89,8 @@ def _verdicts(places: Places, key: str) -> Iterator[str]:
         "[claims](../claims.md) says how to read it. A dash: not decided at this scale."
     )
     for heading, belongs in (
-        ("What the document found", _is_finding),
-        ("Theorems, facts of the set-up and findings of ours", lambda row: not _is_finding(row)),
+        ("What the document found", is_finding),
+        ("Theorems, facts of the set-up and findings of ours", lambda row: not is_finding(row)),
     ):
         cells = [
             [f"{_plain(row['statement'])} `{name}`{{.claim}}", _plain(row["criterion"])]
@@ -119,6 +124,125 @@ def _figures(places: Places, key: str) -> Iterator[str]:
         if target.kind == "figure":
             yield f"### {_plain(target.label)}: {_plain(target.title)}\n"
             yield "\n".join(["```{eval-rst}", *lines, "```\n"])
+
+
+def _tables(places: Places, key: str) -> Iterator[str]:
+    """Each table as the largest scale that has it recorded it, beside the published numbers."""
+    yield "Of the largest scale that is recorded; `results/reference` has those of all scales, whole.\n"
+    published = specification.published_folder(places.paper, key)
+    for target in catalogue.targets(places.paper, key):
+        files = [places.project / target.files(f"reference/{scale}")[-1] for scale in reversed(RECORDED)]
+        if target.kind == "table" and (recorded := [file for file in files if file.is_file()]):
+            scale = recorded[0].parts[-3]
+            yield f"### {_plain(target.label)}: {_plain(target.title)}\n\n{_plain(target.caption)}\n"
+            yield f"Scale {scale}: `snakemake --cores 2 {target.files(scale)[0]}`\n"
+            yield _rows(tables.read_table(recorded[0]))
+            if (numbers := published / f"{target.name}.csv").is_file():
+                yield f"\nPublished or reference values:\n\n{_rows(tables.read_table(numbers))}"
+
+
+def _rows(frame: pd.DataFrame) -> str:
+    """A table whole when short, else its first rows; columns of one value stand apart."""
+    same = [name for name in frame if len(frame) > 1 and frame[name].nunique(dropna=False) == 1]
+    shown = frame.drop(columns=same).head(HEAD if len(frame) > WHOLE_TABLE else WHOLE_TABLE)
+    rows = [[_plain(cell(value)) for value in row] for row in shown.itertuples(index=False)]
+    text = _table([_plain(str(name)) for name in shown], rows)
+    constant = [f"{name} = {cell(frame[name].iloc[0])}" for name in same if name != "document"]
+    notes = [f"In all rows {', '.join(constant)}."] if constant else []
+    notes += [f"The first {len(shown)} of {len(frame)} rows."] if len(shown) < len(frame) else []
+    return f"{text}\n{_plain(' '.join(notes))}\n"
+
+
+def explorer(places: Places, _: str) -> str:
+    """All claims of all recorded scales, to filter, sort and unfold; they work from disk."""
+    specified = {claim.id: claim for _, claim in specification.load(places.paper)}
+    pictures = {
+        key: [target for target in catalogue.targets(places.paper, key) if target.kind == "figure"]
+        for key in DOCUMENTS
+    }
+    rows = []
+    for scale in RECORDED:
+        folder = places.recorded_results(scale)
+        effects = dict(iter(engine.read_effects(folder / "claims_effects.csv").groupby("id")))
+        for row in claims(folder / "claims.csv"):
+            claim = specified[row["id"]]
+            shown = effects.get(row["id"], pd.DataFrame()).to_dict("records")
+            rows.append(
+                {
+                    **row,
+                    "kind": "finding" if is_finding(row) else f"{row['nature']}, {row['origin']}",
+                    "effect": pages._interval(row),
+                    "facts": {
+                        "in the document": row["item"], "nature": f"{row['nature']}, {row['origin']}",
+                        "decided by": row["detail"], "measured": row["measured"],
+                        "published": f"{row['published']} {row['source']}".removeprefix(f"{DASH} "),
+                        "tolerance": row["tolerance"], "note": row["note"],
+                        "replicates": row["replicates"], "replicates that would decide": row["needed"],
+                    },
+                    "figures": _pictures(places, scale, claim.item, pictures[row["document"]]),
+                    "command": f"snakemake --cores 2 results/{scale}/{claim.table}",
+                    "provenance": _provenance(places, folder / claim.table),
+                    "effects": [_effect(one) for one in shown],
+                }
+            )  # fmt: skip
+    choices = {
+        "document": DOCUMENTS, "scale": RECORDED, "verdict": VERDICTS,
+        "nature": sorted({row["kind"] for row in rows}), "status": sorted({row["status"] for row in rows}),
+    }  # fmt: skip
+    template = (places.docs / "explorer.html.jinja").read_text(encoding="utf-8")
+    html = jinja2.Template(template, autoescape=True, trim_blocks=True).render(
+        rows=rows, choices=choices, looks={verdict: sign for verdict, (sign, *_) in decide.LOOKS.items()}
+    )
+    return f"````{{raw}} html\n{html}\n````\n"
+
+
+def _pictures(
+    places: Places, scale: str, item: str, figures: Iterable[catalogue.Target]
+) -> list[tuple[str, str]]:
+    """The recorded figures that an item such as "Figures 2 and 3, section 6" names, with the way to them."""
+    named, found = _figure_numbers(item), []
+    for figure in figures:
+        number_of = re.match(r"Figure (\d+)", figure.label)
+        file = places.project / figure.files(f"reference/{scale}")[-1]
+        if number_of and int(number_of[1]) in named and file.is_file():
+            page = f"papers/{figure.document}.html"
+            found.append((f"{figure.label}: {figure.title}", page))
+    return found
+
+
+def _figure_numbers(item: str) -> set[int]:
+    named: set[int] = set()
+    for numbers in re.findall(r"Figures? ((?:\d+(?:, | and | to )?)+)", item):
+        for first, last in re.findall(r"(\d+)(?: to (\d+))?", numbers):
+            named |= set(range(int(first), int(last or first) + 1))
+    return named
+
+
+def _provenance(places: Places, table: Path) -> str:
+    """Who made a recorded table: commit, date, device and versions; nothing if it is not recorded."""
+    if not provenance.path_for(table).is_file():
+        return ""
+    record = provenance.read(table)
+    run, versions = record.get("run", {}), record.get("versions", {})
+    device = run.get("device_name") or run.get("device")
+    return (
+        f"commit {record['git'].get('commit')}, {record.get('finished', '')[:10]}, {device}, "
+        f"torch {versions.get('torch')}, seeds {json.dumps(record.get('seeds'))}; inputs and digests: "
+        f"python -m elbogap provenance {table.relative_to(places.project)}"
+    )
+
+
+def _effect(one: Mapping[str, Any]) -> list[str]:
+    """A row on one effect: group, name, value, interval, limits and what it says."""
+    low, high = number(one["ci_low"]), number(one["ci_high"])
+    interval = DASH if low == high or "∞" in low + high else f"{low} to {high}"
+    limits = f"{number(one['at_least'])} to {number(one['at_most'])}"
+    verdict = (
+        f"{cell(one['verdict'])}, {one['caveat']}"
+        if isinstance(one["caveat"], str) and one["caveat"]
+        else cell(one["verdict"])
+    )
+    return [cell(one["group"]), one["effect"], number(one["value"]), interval, limits, verdict]
 
 
 def _costs(places: Places, key: str) -> list[str]:
@@ -273,5 +397,5 @@ def _table(header: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
 
 
 PARTS: dict[str, Callable[[Places, str], str]] = {
-    part.__name__: part for part in (paper, papers, settings, commands, api, file)
+    part.__name__: part for part in (paper, papers, explorer, settings, commands, api, file)
 }

@@ -6,12 +6,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import site_parts
 from browser import look
 
 from config_fields import fields
 from elbogap.places import Places
+from elbogap.report.gather import claims
 from elbogap.scales import DOCUMENTS
 
 ROOT = Path(__file__).parents[1]
@@ -45,6 +47,20 @@ const show = async (url, width) => {
 };
 (async () => {
     for (const width of [390, 1280]) await show("papers/qiw.html", width);
+    const claims = (await frame("claims-recorded.html", 1280)).document;
+    const explorer = claims.querySelector(".explorer"), form = explorer.querySelector("form");
+    const rows = () => [...explorer.querySelector("table").tBodies].filter(claim => claim.checkVisibility());
+    const cells = column => rows().map(claim => claim.rows[0].cells[column].textContent);
+    seen.claims = rows().length;
+    form.elements.verdict.value = "contradicted";
+    form.elements.text.value = "passes";
+    form.dispatchEvent(new Event("input", {bubbles: true}));
+    seen.chosen = cells(2);
+    explorer.querySelectorAll("th button")[3].click();
+    seen.sorted = cells(3);
+    rows()[0].querySelector("button[aria-expanded]").click();
+    seen.unfolded = rows()[0].rows[1].innerText;
+    seen.folded = !rows()[1].rows[1].checkVisibility();
     const view = await frame("search.html?q=reconstructions", 1280);
     for (let turn = 0; turn < 200 && !view.document.querySelector("#search-results li a"); turn++)
         await new Promise(done => setTimeout(done, 50));
@@ -97,6 +113,42 @@ def test_the_table_of_settings_has_every_value() -> None:
             assert site_parts._plain(field.description or "")[:40] in tables, name
 
 
+def test_the_explorer_has_every_recorded_claim_with_its_groups() -> None:
+    places = Places.here()
+    page = site_parts.explorer(places, "")
+    for scale in site_parts.RECORDED:
+        rows = claims(places.recorded_results(scale) / "claims.csv")
+        assert page.count(f'data-scale="{scale}"') == len(rows) > 0
+    group = "dataset=binarized_mnist, method=denoising, alpha=0.5"
+    assert f"<td>{group}</td><td>gain</td>" in page
+    assert str(ROOT) not in page
+
+
+@pytest.mark.parametrize(
+    ("item", "numbers"),
+    [
+        ("Figures 2 and 3, section 6", {2, 3}),
+        ("Figures 6 to 8", {6, 7, 8}),
+        ("Figure 5, 7", {5, 7}),
+        ("Table 2", set()),
+    ],
+)
+def test_an_item_names_figures(item: str, numbers: set[int]) -> None:
+    assert site_parts._figure_numbers(item) == numbers
+
+
+def test_tables_stand_beside_their_published_numbers() -> None:
+    page = "\n".join(site_parts._tables(Places.here(), "qiw"))
+    assert "| 10 | 2.002 | 2.05 | 0.031 |" in page
+    shown = site_parts._rows(
+        pd.DataFrame({"document": "qiw", "k": range(41), "seed": 0, "kl_q": float("nan")})
+    )
+    assert "kl\\_q = –" in shown
+    assert "In all rows seed = 0" in shown
+    assert "The first 12 of 41 rows." in shown
+    assert shown.count("\n| ") == 13
+
+
 def test_commands_are_shown_with_their_help() -> None:
     page = site_parts.commands(Places.here(), "")
     assert all(f"## `{name}`" in page for name in ("figure", "provenance", "data fetch", "verify"))
@@ -105,14 +157,14 @@ def test_commands_are_shown_with_their_help() -> None:
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A site of three pages, built with the configuration of the whole one."""
+    """A site of a few pages, built with the configuration of the whole one."""
     pytest.importorskip("furo")
     folder = tmp_path_factory.mktemp("project")
     (folder / "docs" / "papers").mkdir(parents=True)
     (folder / "figures").symlink_to(ROOT / "figures")
-    for name in ("papers/qiw.md", "security.md"):
+    for name in ("papers/qiw.md", "security.md", "claims-recorded.md"):
         (folder / "docs" / name).write_text((DOCS / name).read_text(encoding="utf-8"), encoding="utf-8")
-    index = "# Home\n\n```{toctree}\npapers/qiw\nclaims\nsecurity\n```\n"
+    index = "# Home\n\n```{toctree}\npapers/qiw\nclaims\nclaims-recorded\nsecurity\n```\n"
     (folder / "docs" / "index.md").write_text(index, encoding="utf-8")
     (folder / "docs" / "claims.md").write_text("# Claims\n", encoding="utf-8")
     subprocess.run(
@@ -135,6 +187,15 @@ def test_a_page_fits_phone_and_desktop_and_search_finds_it(site: Path, tmp_path:
         assert view["images"] >= 3
         assert view["broken"] == []
     assert any(link.startswith("papers/qiw.html") for link in seen["found"])
+
+    recorded = [claims(Places.here().recorded_results(scale) / "claims.csv") for scale in site_parts.RECORDED]
+    assert seen["claims"] == sum(map(len, recorded))
+    assert set(seen["chosen"]) == {"✗ contradicted"}
+    assert len(seen["sorted"]) == len(seen["chosen"]) >= 3
+    assert seen["sorted"] == sorted(seen["sorted"], key=str.lower)
+    assert "snakemake --cores 2 results/" in seen["unfolded"]
+    assert "95 % interval" in seen["unfolded"]
+    assert seen["folded"]
 
 
 def test_a_page_loads_nothing_from_the_network(site: Path) -> None:
