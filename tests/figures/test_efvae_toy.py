@@ -1,4 +1,5 @@
 import numpy as np
+import pandas as pd
 from matplotlib.colors import to_rgb
 
 from elbogap import style
@@ -68,3 +69,27 @@ def test_the_arrows_of_equal_gradients_are_opposite() -> None:
         [end for end, _ in arrows], [(0.7, 0.4), (1.3, -0.4)], atol=1e-12
     )  # half a unit long
     assert [point.get_xydata()[0].tolist() for point in axes.lines[-3:]] == [[0, 0], [1, 0], [1.5, 0.5]]
+
+
+def test_theorems_show_means_over_models_and_what_networks_lose() -> None:
+    bends = pd.DataFrame({"bend": [0.0, 0.0, 1.0, 1.0], "best_gap": [0.0, 0.0, 0.1, 0.3]})
+    sparse = [bends.assign(family="gaussian", codes=codes) for codes in ("bits", "spins")]
+    networks = pd.DataFrame({"width": [8, 8, 64, 64], "gap": [0.12, 0.14, 0.101, 0.103], "best_gap": 0.1})
+    documents = pd.DataFrame(
+        {"interaction": [0.0, 1.0], "counts_gap": [0.0, 0.0], "frequencies_gap": [0.0, 0.2]}
+    )
+    distances = pd.DataFrame({"bend": [0.0, 1.0], "epsilon": [0.0, 0.1], "distance": [0.0, 2.0]})
+    with style.applied():
+        figure = efvae.fig_theorems(
+            pd.concat(sparse), distances, distances.tail(1), networks.assign(decoder="elbo_optimum"),
+            documents.assign(prior="uniform"),
+        )  # fmt: skip
+    bent, near, wide, words = figure.axes
+    for line in bent.lines:
+        np.testing.assert_allclose(line.get_xydata(), [(0, 0), (1, 0.2)], atol=1e-12)
+    np.testing.assert_allclose(
+        near.lines[0].get_xydata(), [(0.1, 2.0)], atol=1e-12
+    )  # affine models have no gap
+    np.testing.assert_allclose(wide.lines[0].get_xydata(), [(8, 0.03), (64, 0.002)], atol=1e-12)
+    assert [text.get_text() for text in wide.get_legend().get_texts()] == ["ELBO optimum (least gap 0.100)"]
+    np.testing.assert_allclose(words.lines[1].get_ydata(), [0, 0.2], atol=1e-12)

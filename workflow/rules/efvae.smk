@@ -96,3 +96,10 @@ figure("efvae.fig02_toy", "panels=toy.npz")
 figure("efvae.fig03_redecodings", "pictures=celeba/pictures.npz")
 figure("efvae.fig04_samples", "pictures=celeba/pictures.npz table=tab01_celeba.csv")
 figure("efvae.fig_newsgroups", "curves=newsgroups/curves.csv")
+figure(
+    "efvae.fig_theorems",
+    """
+        consistent=tab_theory_consistent.csv bound=tab_theory_bound.csv flow=tab_theory_flow.csv
+        encoder=tab_theory_encoder.csv documents=tab_theory_documents.csv
+    """,
+)

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -115,6 +116,67 @@ def fig_newsgroups(curves: pd.DataFrame) -> Figure:
     figure.legend(handles=handles, loc="outside lower center", ncols=3)
     style.mark_stand_in(figure, curves)
     return figure
+
+
+def fig_theorems(
+    consistent: pd.DataFrame,
+    bound: pd.DataFrame,
+    flow: pd.DataFrame,
+    encoder: pd.DataFrame,
+    documents: pd.DataFrame,
+) -> Figure:
+    """The theorems on small models: when the gap is zero, and what a small one says."""
+    figure, axes = plt.subplots(2, 2, figsize=(style.PAGE, 4.8))
+    panel = axes[0, 0]
+    for family, of_family in consistent.groupby("family"):
+        colour = None
+        for (codes, rows), line in zip(of_family.groupby("codes"), ("-", "--"), strict=True):
+            label = f"{str(family).capitalize()} $x$, {codes}"
+            colour = _range(panel, rows, "bend", "best_gap", label=label, linestyle=line, color=colour)
+    panel.set_ylim(top=1.5 * consistent["best_gap"].max())  # for the legend
+    panel.set(title="(a) Theorem 1", xlabel="bend of the decoder", ylabel="least gap / nats")
+    panel = axes[0, 1]
+    bent = bound[bound["bend"] > 0]
+    panel.loglog(bent["epsilon"], bent["distance"], "o", color=style.BLUE, label="random models")
+    panel.loglog(flow["epsilon"], flow["distance"], "s-", color=style.VERMILION, label="a sharper flow (A.1)")
+    panel.set(title="(b) Theorem 2", xlabel="gap / nats", ylabel="distance$^2$ from harmoniums / nats$^2$")
+    panel = axes[1, 0]
+    for decoder, rows in encoder.groupby("decoder"):
+        label = f"{decoder} (least gap {rows['best_gap'].iloc[0]:.3f})".replace("_", " ").replace(
+            "elbo", "ELBO"
+        )
+        _range(panel, rows.assign(rest=rows["gap"] - rows["best_gap"]), "width", "rest", label=label)
+    panel.set(xscale="log", yscale="log", xticks=(widths := encoder["width"].unique()), xticklabels=widths)
+    panel.minorticks_off()
+    panel.set(
+        title="(c) Corollary 1", xlabel="units of each hidden layer", ylabel="gap above the least / nats"
+    )
+    panel = axes[1, 1]
+    for prior, rows in documents.groupby("prior"):
+        label, dashes = f"{prior} prior", {"linestyle": "--"}
+        colour = _range(panel, rows, "interaction", "counts_gap", label=f"counts, {label}")
+        _range(
+            panel,
+            rows,
+            "interaction",
+            "frequencies_gap",
+            label=f"frequencies, {label}",
+            color=colour,
+            **dashes,
+        )
+    panel.set(title="(d) Section 3.1", xlabel="interaction of codes and words", ylabel="least gap / nats")
+    for panel in axes.flat:
+        panel.legend(fontsize=6, ncols=2 if panel is axes[0, 0] else 1)
+    return figure
+
+
+def _range(panel: Axes, rows: pd.DataFrame, along: str, value: str, **options: Any) -> Any:
+    """Mean over models or seeds, and their range; returns the colour."""
+    by_level = rows.groupby(along)[value]
+    low, mean, high = by_level.min(), by_level.mean(), by_level.max()
+    (line,) = panel.plot(mean.index, mean, marker=".", **options)
+    panel.fill_between(mean.index, low, high, color=line.get_color(), alpha=0.1, linewidth=0)
+    return line.get_color()
 
 
 def fig03_redecodings(pictures: Arrays) -> Figure:
