@@ -44,7 +44,7 @@ BROKEN = {
     "a long tag": ("a: !" + "x" * 5000 + " 3", "could not determine a constructor"),
     "a long key": ("? " + "x" * 5000 + "\n: 1\n? " + "x" * 5000 + "\n: 2", "is given twice"),
     "two documents": ("--- {}\n--- {}", "expected a single document"),
-    "a zero byte": ("\0", "special characters are not allowed"),
+    "a zero byte": ("\0", "characters are not allowed"),
     "nothing": ("", "keys and their values are needed (got None)"),
     "a list": ("[1, 2]", "keys and their values are needed (got [1, 2])"),
     "a word": ("settings", "keys and their values are needed (got 'settings')"),
