@@ -8,8 +8,10 @@ import pytest
 import torch
 
 from allowance import within
+from elbogap.densities import categorical_kl
 from elbogap.errors import UserError
-from elbogap.mapa import Bernoulli, ContinuousBernoulli, Gaussian, Kernel, choose_scale, leave_one_out
+from elbogap.mapa import Bernoulli, ContinuousBernoulli, Gaussian, Kernel, choose_scale
+from elbogap.mapa.kernels import leave_one_out, log_kernels, plug_in_divergence, with_own
 
 BITS = torch.tensor(list(itertools.product((0.0, 1.0), repeat=3)), dtype=torch.float64)
 KERNELS: list[Kernel] = [Gaussian(0.3), Bernoulli(0.8), ContinuousBernoulli(0.8)]
@@ -70,15 +72,57 @@ def test_leave_one_out_is_the_mean_over_the_others() -> None:
     x = torch.randn(6, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     kernel = Gaussian(0.5, scale=2)
     pairs = kernel.log_kernel(x.unsqueeze(1), x.unsqueeze(0)).exp().fill_diagonal_(0)
-    np.testing.assert_allclose(
-        leave_one_out(kernel, x, torch.arange(6)), float((pairs.sum(1) / 5).log().mean()), atol=1e-10, rtol=0
-    )
+    expected = float((pairs.sum(1) / 5).log().mean())
+    np.testing.assert_allclose(leave_one_out(log_kernels(kernel, x)), expected, atol=1e-10, rtol=0)
 
 
-def test_the_chosen_scale_is_near_the_best_bandwidth() -> None:
-    """One Gaussian blob: of kernels far too narrow, right and far too wide the middle one wins."""
-    x = torch.randn(2000, 2, generator=torch.Generator().manual_seed(0))
-    assert choose_scale(Gaussian(0.01), x, [0.01, 5, 1000]).scale == 5
+def test_an_observation_is_as_near_to_itself_as_its_nearest_neighbour() -> None:
+    log_k = log_kernels(Gaussian(0.5), torch.tensor([[0.0], [1.0], [3.0]]))
+    filled = with_own(log_k)
+    assert (filled.diagonal() == log_k.amax(-1)).all()
+    assert (filled[~torch.eye(3, dtype=torch.bool)] == log_k[~torch.eye(3, dtype=torch.bool)]).all()
+
+
+def embedded_circle(dimensions: int, variance: float, count: int = 400) -> tuple[torch.Tensor, torch.Tensor]:
+    random = torch.Generator().manual_seed(0)
+    angle = 2 * math.pi * torch.rand(count, generator=random).double()
+    basis = torch.linalg.qr(torch.randn(dimensions, 2, generator=random).double())[0]
+    means = torch.stack([angle.cos(), angle.sin()], -1) @ basis.T
+    return means, means + variance**0.5 * torch.randn(count, dimensions, generator=random).double()
+
+
+@pytest.mark.parametrize("dimensions", [2, 10, 50, 784])
+def test_the_chosen_scale_beats_scale_one_and_the_uniform_proposal(dimensions: int) -> None:
+    """KL(p || q) to the posterior under the true decoder, which the choice does not know."""
+    kernel, (means, x) = Gaussian(0.01), embedded_circle(dimensions, 0.01)
+    log_p = kernel.log_likelihood(x, means).log_softmax(-1)
+    uniform = categorical_kl(log_p, torch.full_like(log_p, -math.log(len(x)))).mean()
+
+    def divergence(chosen: Kernel) -> float:
+        return float(categorical_kl(log_p, with_own(log_kernels(chosen, x)).log_softmax(-1)).mean())
+
+    chosen = choose_scale(kernel, x, [1, 2, 4, 8, 16, 32, 64])
+    assert divergence(chosen) <= divergence(kernel)
+    if dimensions <= 50:
+        assert divergence(chosen) < 0.7 * float(uniform)
+        assert chosen.scale < 64
+    assert divergence(kernel) > float(uniform) or dimensions < 10
+
+
+def test_the_plug_in_model_decodes_to_the_mean_of_the_others() -> None:
+    x = torch.tensor([[0.0], [1.0], [3.0]]).double()
+    kernel = Gaussian(1.0)
+    log_k = log_kernels(kernel, x)
+    q = log_k.softmax(-1)
+    means = torch.stack([sum(q[i, j] * x[j] for j in range(3) if j != i) for i in range(3)])  # type: ignore[misc]
+    log_p = kernel.log_likelihood(x, means).log_softmax(-1)
+    expected = (log_p.exp() * (log_p - with_own(log_k).log_softmax(-1))).sum(-1).mean()
+    np.testing.assert_allclose(plug_in_divergence(kernel, x, log_k), expected, atol=1e-10, rtol=0)
+
+
+def test_means_of_pixels_become_log_odds() -> None:
+    logits = Bernoulli(0.9).link(torch.tensor([0.0, 0.3, 1.0]))
+    np.testing.assert_allclose(logits.sigmoid(), [0.1, 0.3, 0.9], atol=1e-6, rtol=0)
 
 
 @pytest.mark.parametrize(
@@ -86,7 +130,10 @@ def test_the_chosen_scale_is_near_the_best_bandwidth() -> None:
     [
         (lambda: Gaussian(0.1, scale=0), "positive number, not 0"),
         (lambda: Bernoulli(1.0), "between 0.5 and 1, not 1.0"),
-        (lambda: choose_scale(Gaussian(0.1), torch.zeros(5, 1), []), "among 0 scales on 5 observations"),
+        (
+            lambda: choose_scale(Gaussian(0.1), torch.zeros(5, 1), []),
+            "0 scales to choose from by 5 observations",
+        ),
     ],
 )
 def test_impossible_kernels_are_refused(make, says: str) -> None:  # noqa: ANN001

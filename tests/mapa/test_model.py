@@ -58,7 +58,7 @@ def test_all_terms_and_no_entropy_give_the_empiricalised_likelihood() -> None:
     x = circle(30)
     model = Mapa(network(2, 1), network(1, 2), Gaussian(VARIANCE), code_scale=0.0, neighbours=30, head=29)
     rows, generator = torch.arange(30), torch.Generator().manual_seed(0)
-    proposal = model._proposal(x, x)
+    proposal = model._proposal(None, x)
     with torch.no_grad():
         whole = log_mean_exp(model.kernel.log_likelihood(x, model.decoder(model.encoder(x))), -1)
         bounds = torch.stack(

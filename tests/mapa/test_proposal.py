@@ -10,6 +10,7 @@ from allowance import within
 from elbogap.densities import log_sum_exp
 from elbogap.errors import UserError
 from elbogap.mapa import Gaussian, NeighbourProposal
+from elbogap.mapa.kernels import log_kernels, with_own
 from elbogap.mapa.neighbours import leaves, nearest
 from elbogap.mapa.proposal import alias_tables
 
@@ -54,7 +55,7 @@ def test_log_prob_is_the_mixture_of_neighbours_and_floor() -> None:
     everything = torch.arange(40).expand(40, 40)
     log_q = proposal.log_prob(torch.arange(40), everything)
     np.testing.assert_allclose(log_q.exp().sum(-1), torch.ones(40).double(), atol=1e-12, rtol=0)
-    log_k = KERNEL.log_kernel(X.unsqueeze(1), X.unsqueeze(0))
+    log_k = with_own(log_kernels(KERNEL, X))
     near = torch.cdist(X, X).argsort(-1)[:, :10]
     expected = torch.full((40, 40), 0.2 / 40).double()
     expected.scatter_add_(-1, near, 0.8 * log_k.gather(-1, near).softmax(-1))

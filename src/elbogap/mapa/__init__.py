@@ -7,11 +7,11 @@
 What it adds to the document is its roadmap: high dimensions, batches, other kernels and cost.
 """
 
-from elbogap.mapa.kernels import Bernoulli, ContinuousBernoulli, Gaussian, Kernel, choose_scale, leave_one_out
+from elbogap.mapa.kernels import Bernoulli, ContinuousBernoulli, Gaussian, Kernel, choose_scale
 from elbogap.mapa.model import Mapa, Posterior
 from elbogap.mapa.proposal import NeighbourProposal
 
 __all__ = [
     "Bernoulli", "ContinuousBernoulli", "Gaussian", "Kernel", "Mapa", "NeighbourProposal", "Posterior",
-    "choose_scale", "leave_one_out",
+    "choose_scale",
 ]  # fmt: skip

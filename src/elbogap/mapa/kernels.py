@@ -3,7 +3,7 @@
 MAPA's kernel is the likelihood with an observation x_i in the place of its decoded code,
 k(x_n|x_i) = p(x_n|x_i) (document mapa, appendix B.2). x_i is noisy, so that the kernel is too narrow, the
 more so the more dimensions there are. A tempered kernel is k(x_n|x_i)^(1/c): a Gaussian one has variance
-c sigma^2.
+c sigma^2. The kernel of x_n with itself has no noise at all, and counts as much as the largest other.
 """
 
 import dataclasses
@@ -19,9 +19,12 @@ from torch.nn import functional
 
 from elbogap.densities import (
     bernoulli_log_likelihood,
-    log_mean_exp,
+    categorical_kl,
+    log_softmax,
+    log_sum_exp,
     pairwise_bernoulli_log_likelihood,
     pairwise_gaussian_log_density,
+    softmax,
 )
 from elbogap.errors import UserError
 
@@ -44,6 +47,10 @@ class Kernel(ABC):
     @abstractmethod
     def log_kernel(self, x: Tensor, others: Tensor) -> Tensor:
         """log k(x|x_i) in nats, normalised over x for c = 1, `[..., D]` and `[..., D]` to `[...]`."""
+
+    @abstractmethod
+    def link(self, mean: Tensor) -> Tensor:
+        """A decoder's output for the mean of x, `[..., D]`."""
 
     @abstractmethod
     def draw(self, decoded: Tensor, generator: torch.Generator) -> Tensor:
@@ -69,6 +76,10 @@ class Gaussian(Kernel):
         variance = self.scale * self.variance
         squares = (x - others).square().sum(-1)
         return -0.5 * (squares / variance + x.shape[-1] * math.log(2 * math.pi * variance))
+
+    def link(self, mean: Tensor) -> Tensor:
+        """The mean itself."""
+        return mean
 
     def draw(self, decoded: Tensor, generator: torch.Generator) -> Tensor:
         """f(z) + sigma e."""
@@ -103,6 +114,10 @@ class Bernoulli(Kernel):
     def log_kernel(self, x: Tensor, others: Tensor) -> Tensor:
         """sum_d [x_d l_d - log(1 + exp l_d)], l_d = (2 x_id - 1) log [rho / (1 - rho)] / c."""
         return bernoulli_log_likelihood(x, self._log_odds * (2 * others - 1))
+
+    def link(self, mean: Tensor) -> Tensor:
+        """The log-odds, of means between 1 - rho and rho."""
+        return mean.clamp(1 - self.agreement, self.agreement).logit()
 
     def draw(self, decoded: Tensor, generator: torch.Generator) -> Tensor:
         """Zeros and ones."""
@@ -140,26 +155,52 @@ def _log_normaliser(logits: Tensor) -> Tensor:
     return torch.where(small, math.log(2) + logits.square() / 12, torch.log(safe / torch.tanh(safe / 2)))
 
 
-def leave_one_out(kernel: Kernel, x: Tensor, rows: Tensor) -> float:
-    """Mean of log (1/(N - 1)) sum_{i != n} k(x_n|x_i) over some rows n of x `[N, D]`, in nats."""
-    values = []
-    for row in rows.tolist():
-        log_k = kernel.log_kernel(x[row], x)
-        log_k[row] = -math.inf
-        values.append(log_mean_exp(log_k, -1) + math.log(len(x) / (len(x) - 1)))
-    return float(torch.stack(values).mean())
+def log_kernels(kernel: Kernel, x: Tensor) -> Tensor:
+    """log k(x_n|x_i) of all pairs of x `[N, D]`, `[N, N]`; that of x_n with itself is -inf."""
+    return torch.stack([kernel.log_kernel(row, x) for row in x]).fill_diagonal_(-math.inf)
+
+
+def leave_one_out(log_k: Tensor) -> float:
+    """Mean over n of log (1/(N - 1)) sum_{i != n} k(x_n|x_i) in nats, from :func:`log_kernels`."""
+    return float((log_sum_exp(log_k, -1) - math.log(len(log_k) - 1)).mean())
+
+
+def with_own(log_k: Tensor) -> Tensor:
+    """log k with the largest of each row on the diagonal: x_n tells of its code what its nearest one does.
+
+    The kernel of x_n with itself has no noise, and would in many dimensions outweigh all others.
+    """
+    own = torch.eye(len(log_k), dtype=torch.bool)
+    return torch.where(own, log_k.amax(-1, keepdim=True), log_k)
+
+
+def plug_in_divergence(kernel: Kernel, x: Tensor, log_k: Tensor) -> float:
+    """Mean of KL(p^ || q) in nats, of q(i|n) from the posterior of a model that is estimated, not trained.
+
+    That model decodes code i to the mean of x under q(.|i) without x_i itself, so that
+    p^(i|n) = p(x_n|mean_i) / sum_j p(x_n|mean_j). `log_k` are the :func:`log_kernels` of x `[N, D]`.
+    """
+    decoded = kernel.link(softmax(log_k, -1) @ x)
+    log_p = log_softmax(kernel.log_likelihood(x, decoded), -1)
+    return float(categorical_kl(log_p, log_softmax(with_own(log_k), -1)).mean())
 
 
 def choose_scale(
-    kernel: Kernel, x: Tensor, scales: Sequence[float], num_rows: int = 200, seed: int = 0
+    kernel: Kernel, x: Tensor, scales: Sequence[float], num_rows: int = 500, seed: int = 0
 ) -> Kernel:
-    """The kernel with the c of largest leave-one-out likelihood on rows of x `[N, D]`.
+    """The kernel with the c of least plug-in divergence on some rows of x `[N, D]`.
 
-    UserError if there is no scale, or are fewer than two observations.
+    The leave-one-out likelihood asks for a good density of x, for which c from 1 to 2 serves in any
+    dimension, while noise asks for c like the square root of D. UserError if there is no scale, or are fewer
+    than three observations.
     """
-    if not scales or len(x) < 2:
+    if not scales or len(x) < 3:
         raise UserError(
-            f"choosing among {len(scales)} scales on {len(x)} observations; take 1 or more and 2 or more"
+            f"{len(scales)} scales to choose from by {len(x)} observations: take 1 or more, by 3 or more"
         )
-    rows = torch.randperm(len(x), generator=torch.Generator().manual_seed(seed))[:num_rows]
-    return max((kernel.tempered(scale) for scale in scales), key=lambda k: leave_one_out(k, x, rows))
+    x = x[torch.randperm(len(x), generator=torch.Generator().manual_seed(seed))[:num_rows]]
+
+    def divergence(scaled: Kernel) -> float:
+        return plug_in_divergence(scaled, x, log_kernels(scaled, x))
+
+    return min(map(kernel.tempered, scales), key=divergence)

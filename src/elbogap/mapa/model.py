@@ -92,7 +92,7 @@ class Mapa:
         is not finite.
         """
         generator = torch.Generator().manual_seed(seed)
-        proposal = self._proposal(x, x)
+        proposal = self._proposal(None, x)
         parameters = [*self.encoder.parameters(), *self.decoder.parameters()]
         optimiser = torch.optim.Adam(parameters, lr=learning_rate, fused=True)
         schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, epochs)
@@ -189,7 +189,7 @@ class Mapa:
         )
         return log_mean_exp(likelihood + log_prior(z) - log_q, 0)
 
-    def _proposal(self, queries: Tensor, x: Tensor) -> NeighbourProposal:
+    def _proposal(self, queries: Tensor | None, x: Tensor) -> NeighbourProposal:
         count = min(self.neighbours, len(x))
         return NeighbourProposal.prepare(
             self.kernel, x, queries, neighbours=count, head=min(self.head, count - 1), floor=self.floor

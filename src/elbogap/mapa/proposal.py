@@ -39,13 +39,14 @@ class NeighbourProposal:
     ) -> "NeighbourProposal":  # fmt: skip
         """The proposal for `queries` `[B, D]`, which are x if left out, among the observations x `[N, D]`.
 
-        UserError unless 0 < floor < 1 and 0 <= head < neighbours <= N.
+        UserError unless 0 < floor < 1, 0 <= head < neighbours <= N and neighbours > 1.
         """
-        if not 0 < floor < 1 or not 0 <= head < neighbours <= len(x):
+        if not 0 < floor < 1 or not 0 <= head < neighbours <= len(x) or neighbours < 2:
             raise UserError(
                 f"{neighbours} neighbours among {len(x)}, {head} of them always, and a floor of {floor}: the "
-                "floor must be between 0 and 1, and 0 <= always < neighbours <= all"
+                "floor must be between 0 and 1, and 0 <= always < neighbours <= all, of 2 or more"
             )
+        own = queries is None
         queries = x if queries is None else queries
         found = torch.from_numpy(nearest(x.numpy(), queries.numpy(), neighbours))
         rows = max(1, BLOCK // (neighbours * x.shape[-1]))
@@ -55,7 +56,10 @@ class NeighbourProposal:
                 for block, near in zip(queries.split(rows), found.split(rows), strict=True)
             ]
         )
-        log_k, order = log_softmax(log_k, -1).sort(-1, descending=True)
+        if own:  # as much as the largest other, see kernels.with_own
+            same = found == torch.arange(len(x)).unsqueeze(-1)
+            log_k = torch.where(same, log_k.masked_fill(same, -math.inf).amax(-1, keepdim=True), log_k)
+        log_k, order = log_softmax(log_k, -1).sort(dim=-1, descending=True, stable=True)
         found = found.gather(-1, order)
         keep, alias = alias_tables(log_softmax(log_k[:, head:], -1).exp())
         return cls(found, log_k, floor, len(x), head, keep, alias)
