@@ -94,7 +94,7 @@ def test_priors_are_normalised_and_near_the_codes(fitted: Mapa, kind: str) -> No
     low, high = float(fitted.codes.min()) - 2, float(fitted.codes.max()) + 2
     grid = torch.linspace(low, high, 8000).unsqueeze(-1)
     np.testing.assert_allclose(torch.trapezoid(prior(grid).exp(), grid.squeeze(-1)), 1, atol=0.02, rtol=0)
-    draws = fitted._draw_codes(2000, torch.Generator().manual_seed(0))
+    draws = fitted.draw_codes(2000, torch.Generator().manual_seed(0))
     assert float(prior(draws).mean()) > float(fitted.prior()(draws).mean()) - 0.3
 
 

@@ -11,7 +11,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Self
+from typing import Self, TypeVar
 
 import torch
 from torch import Tensor
@@ -155,6 +155,9 @@ def _log_normaliser(logits: Tensor) -> Tensor:
     return torch.where(small, math.log(2) + logits.square() / 12, torch.log(safe / torch.tanh(safe / 2)))
 
 
+AnyKernel = TypeVar("AnyKernel", bound=Kernel)
+
+
 def log_kernels(kernel: Kernel, x: Tensor) -> Tensor:
     """log k(x_n|x_i) of all pairs of x `[N, D]`, `[N, N]`; that of x_n with itself is -inf."""
     return torch.stack([kernel.log_kernel(row, x) for row in x]).fill_diagonal_(-math.inf)
@@ -186,8 +189,8 @@ def plug_in_divergence(kernel: Kernel, x: Tensor, log_k: Tensor) -> float:
 
 
 def choose_scale(
-    kernel: Kernel, x: Tensor, scales: Sequence[float], num_rows: int = 500, seed: int = 0
-) -> Kernel:
+    kernel: AnyKernel, x: Tensor, scales: Sequence[float], num_rows: int = 500, seed: int = 0
+) -> AnyKernel:
     """The kernel with the c of least plug-in divergence on some rows of x `[N, D]`.
 
     The leave-one-out likelihood asks for a good density of x, for which c from 1 to 2 serves in any
@@ -200,7 +203,7 @@ def choose_scale(
         )
     x = x[torch.randperm(len(x), generator=torch.Generator().manual_seed(seed))[:num_rows]]
 
-    def divergence(scaled: Kernel) -> float:
+    def divergence(scaled: AnyKernel) -> float:
         return plug_in_divergence(scaled, x, log_kernels(scaled, x))
 
     return min(map(kernel.tempered, scales), key=divergence)

@@ -131,6 +131,24 @@ class Mapa:
         values = self.kernel.log_likelihood(x[rows], self.decoder(codes)).gather(-1, at)
         return log_sum_exp(values + terms.log_weights, -1) - math.log(len(x))
 
+    def passes_per_epoch(self, x: Tensor, batch_size: int, leaf_size: int, seed: int = 0) -> int:
+        """Codes that one epoch decodes."""
+        generator, proposal = torch.Generator().manual_seed(seed), self._proposal(None, x)
+        batches = _batches(leaves(x.numpy(), leaf_size), batch_size, generator)
+        terms = (proposal.terms(rows, self.num_samples, generator) for rows in batches)
+        return sum(len(of_batch.indices.unique()) for of_batch in terms)
+
+    def gradient_variance(self, x: Tensor, batch_size: int, leaf_size: int, seed: int = 0) -> float:
+        """Variance of a step's gradient over the squared norm of its mean, from one epoch of batches of x."""
+        generator, proposal = torch.Generator().manual_seed(seed), self._proposal(None, x)
+        parameters, gradients = [*self.encoder.parameters(), *self.decoder.parameters()], []
+        for rows in _batches(leaves(x.numpy(), leaf_size), batch_size, generator):
+            bound = self.bound(x, rows, proposal.terms(rows, self.num_samples, generator), generator)
+            of_batch = torch.autograd.grad(bound.mean(), parameters)
+            gradients.append(torch.cat([gradient.flatten() for gradient in of_batch]))
+        every = torch.stack(gradients)
+        return float(every.var(0).sum() / every.mean(0).square().sum())
+
     def posterior(self, x: Tensor) -> Posterior:
         """q(z|x) of new observations `[B, D]`, by their kernel to the training points."""
         near = self._proposal(x, self.points)
@@ -149,7 +167,7 @@ class Mapa:
                     "codes without entropy have no density; fit with code_scale > 0, or take a mixture"
                 )
             return self._density_of_codes
-        draws = self._draw_codes(max(len(self.codes), 10_000), torch.Generator().manual_seed(seed))
+        draws = self.draw_codes(max(len(self.codes), 10_000), torch.Generator().manual_seed(seed))
         if kind == "mixture":
             return _mixture(draws, components, seed)
         return _flow(draws, steps, seed)
@@ -158,7 +176,7 @@ class Mapa:
     def sample(self, num_samples: int, seed: int = 0) -> Tensor:
         """New observations, `[S, D]`: a code of the prior, decoded."""
         generator = torch.Generator().manual_seed(seed)
-        return self.kernel.draw(self.decoder(self._draw_codes(num_samples, generator)), generator)
+        return self.kernel.draw(self.decoder(self.draw_codes(num_samples, generator)), generator)
 
     @torch.no_grad()
     def log_prob(
@@ -176,7 +194,7 @@ class Mapa:
         z = torch.cat(
             [
                 q.sample(num_samples - half, generator),
-                self._draw_codes(half * len(x), generator).unflatten(0, (half, -1)),
+                self.draw_codes(half * len(x), generator).unflatten(0, (half, -1)),
             ]
         )
         log_codes = self._density_of_codes(z)
@@ -195,7 +213,8 @@ class Mapa:
             self.kernel, x, queries, neighbours=count, head=min(self.head, count - 1), floor=self.floor
         )
 
-    def _draw_codes(self, num_samples: int, generator: torch.Generator) -> Tensor:
+    def draw_codes(self, num_samples: int, generator: torch.Generator) -> Tensor:
+        """Draws of the codes' prior, `[S, L]`."""
         chosen = torch.randint(len(self.codes), (num_samples,), generator=generator)
         return self.codes[chosen] + self.code_scale * torch.randn(
             num_samples, self.codes.shape[-1], generator=generator
@@ -219,7 +238,9 @@ def _batches(groups: list[np.ndarray], batch_size: int, generator: torch.Generat
 
 def _mixture(draws: Tensor, components: int, seed: int) -> LogDensity:
     """A mixture of Gaussians with full covariances by expectation maximisation."""
-    fitted = GaussianMixture(components, reg_covar=1e-4, random_state=seed).fit(draws.double().numpy())
+    fitted = GaussianMixture(components, reg_covar=1e-4, random_state=seed % 2**32).fit(
+        draws.double().numpy()
+    )
     weights, means = torch.tensor(fitted.weights_), torch.tensor(fitted.means_)
     parts = torch.distributions.MultivariateNormal(means, precision_matrix=torch.tensor(fitted.precisions_))
     mixture = torch.distributions.MixtureSameFamily(torch.distributions.Categorical(weights), parts)
