@@ -10,8 +10,17 @@ import torch
 from allowance import within
 from elbogap.densities import categorical_kl
 from elbogap.errors import UserError
-from elbogap.mapa import Bernoulli, ContinuousBernoulli, Gaussian, Kernel, choose_scale
-from elbogap.mapa.kernels import leave_one_out, log_kernels, plug_in_divergence, with_own
+from elbogap.mapa.kernels import (
+    Bernoulli,
+    ContinuousBernoulli,
+    Gaussian,
+    Kernel,
+    choose_scale,
+    leave_one_out,
+    log_kernels,
+    plug_in_divergence,
+    with_own,
+)
 
 BITS = torch.tensor(list(itertools.product((0.0, 1.0), repeat=3)), dtype=torch.float64)
 KERNELS: list[Kernel] = [Gaussian(0.3), Bernoulli(0.8), ContinuousBernoulli(0.8)]

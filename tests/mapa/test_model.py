@@ -9,7 +9,8 @@ from torch import nn
 
 from elbogap.densities import log_mean_exp
 from elbogap.errors import UserError
-from elbogap.mapa import Bernoulli, Gaussian, Mapa
+from elbogap.mapa.kernels import Bernoulli, Gaussian
+from elbogap.mapa.model import Mapa
 
 VARIANCE = 0.02
 

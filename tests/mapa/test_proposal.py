@@ -9,10 +9,9 @@ import torch
 from allowance import within
 from elbogap.densities import log_sum_exp
 from elbogap.errors import UserError
-from elbogap.mapa import Gaussian, NeighbourProposal
-from elbogap.mapa.kernels import log_kernels, with_own
+from elbogap.mapa.kernels import Gaussian, log_kernels, with_own
 from elbogap.mapa.neighbours import leaves, nearest
-from elbogap.mapa.proposal import alias_tables
+from elbogap.mapa.proposal import NeighbourProposal, alias_tables
 
 X = torch.randn(40, 2, generator=torch.Generator().manual_seed(1)).double()
 KERNEL = Gaussian(0.2)

@@ -18,7 +18,8 @@ from elbogap.inference import noise
 from elbogap.inference.families.gaussian import DiagonalGaussian
 from elbogap.inference.objectives.base import StandardNormalPrior
 from elbogap.inference.objectives.elbo import IWAE, ClosedFormELBO
-from elbogap.mapa import Bernoulli, Mapa, choose_scale
+from elbogap.mapa.kernels import Bernoulli, choose_scale
+from elbogap.mapa.model import Mapa
 from elbogap.papers.mapa.settings import Images as Settings
 from elbogap.runtime import Run, derive_seed, numpy_generator
 

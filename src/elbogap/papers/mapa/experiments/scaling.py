@@ -11,8 +11,9 @@ from tqdm import tqdm
 
 from elbogap.densities import log_mean_exp, log_softmax, log_sum_exp
 from elbogap.inference.families.proposal import Proposal
-from elbogap.mapa import Gaussian, Mapa, NeighbourProposal
-from elbogap.mapa.kernels import log_kernels
+from elbogap.mapa.kernels import Gaussian, log_kernels
+from elbogap.mapa.model import Mapa
+from elbogap.mapa.proposal import NeighbourProposal
 from elbogap.papers.mapa.model import GroundTruth
 from elbogap.papers.mapa.settings import Scaling as Settings
 from elbogap.runtime import Run, torch_generator
