@@ -177,33 +177,40 @@ def with_own(log_k: Tensor) -> Tensor:
     return torch.where(own, log_k.amax(-1, keepdim=True), log_k)
 
 
-def plug_in_divergence(kernel: Kernel, x: Tensor, log_k: Tensor) -> float:
-    """Mean of KL(p^ || q) in nats, of q(i|n) from the posterior of a model that is estimated, not trained.
+def bootstrap_divergences(
+    kernel: Kernel, x: Tensor, scales: Sequence[float], generator: torch.Generator
+) -> list[float]:
+    """For each c an estimate of the mean of KL(p || q) in nats by a parametric bootstrap, without training.
 
-    That model decodes code i to the mean of x under q(.|i) without x_i itself, so that
-    p^(i|n) = p(x_n|mean_i) / sum_j p(x_n|mean_j). `log_k` are the :func:`log_kernels` of x `[N, D]`.
+    The pilot model decodes code i to the mean of x `[N, D]` under q(.|i) of the largest c, x_i left out. New
+    observations x' are drawn from it, so that their posteriors p(i|n) are known, and q(i|n) is made of x'.
     """
-    decoded = kernel.link(softmax(log_k, -1) @ x)
-    log_p = log_softmax(kernel.log_likelihood(x, decoded), -1)
-    return float(categorical_kl(log_p, log_softmax(with_own(log_k), -1)).mean())
+    pilot = log_kernels(kernel.tempered(max(scales)), x)
+    decoded = kernel.link(softmax(pilot, -1) @ x)
+    again = kernel.draw(decoded, generator)
+    log_p = log_softmax(kernel.log_likelihood(again, decoded), -1)
+
+    def divergence(scale: float) -> float:
+        log_k = with_own(log_kernels(kernel.tempered(scale), again))
+        return float(categorical_kl(log_p, log_softmax(log_k, -1)).mean())
+
+    return [divergence(scale) for scale in scales]
 
 
 def choose_scale(
     kernel: AnyKernel, x: Tensor, scales: Sequence[float], num_rows: int = 500, seed: int = 0
 ) -> AnyKernel:
-    """The kernel with the c of least plug-in divergence on some rows of x `[N, D]`.
+    """The kernel with the c of least bootstrap divergence on some rows of x `[N, D]`.
 
-    The leave-one-out likelihood asks for a good density of x, for which c from 1 to 2 serves in any
-    dimension, while noise asks for c like the square root of D. UserError if there is no scale, or are fewer
-    than three observations.
+    Offer scales up to about twice the square root of D: the largest makes the pilot model, which should
+    rather smooth too much. The leave-one-out likelihood would choose c from 1 to 2 in any dimension, for it
+    asks for a good density of x. UserError if there is no scale, or are fewer than three observations.
     """
     if not scales or len(x) < 3:
         raise UserError(
             f"{len(scales)} scales to choose from by {len(x)} observations: take 1 or more, by 3 or more"
         )
-    x = x[torch.randperm(len(x), generator=torch.Generator().manual_seed(seed))[:num_rows]]
-
-    def divergence(scaled: AnyKernel) -> float:
-        return plug_in_divergence(scaled, x, log_kernels(scaled, x))
-
-    return min(map(kernel.tempered, scales), key=divergence)
+    generator = torch.Generator().manual_seed(seed)
+    x = x[torch.randperm(len(x), generator=generator)[:num_rows]]
+    found = bootstrap_divergences(kernel, x, scales, generator)
+    return kernel.tempered(scales[found.index(min(found))])

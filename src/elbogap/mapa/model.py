@@ -79,7 +79,7 @@ class Mapa:
         *,
         epochs: int,
         batch_size: int = 100,
-        leaf_size: int = 10,
+        leaf_size: int = 5,
         learning_rate: float = 1e-3,
         most_passes: int | None = None,
         seed: int = 0,
@@ -180,7 +180,7 @@ class Mapa:
 
     @torch.no_grad()
     def log_prob(
-        self, x: Tensor, num_samples: int = 1000, prior: LogDensity | None = None, seed: int = 0
+        self, x: Tensor, num_samples: int = 200, prior: LogDensity | None = None, seed: int = 0
     ) -> Tensor:
         """log (1/S) sum_s p(x|z_s) p(z_s) / q(z_s|x), below log p(x) on average: `[B, D]` to `[B]`, in nats.
 
@@ -188,7 +188,6 @@ class Mapa:
         bounded). The `prior` is that of the codes if left out.
         """
         generator = torch.Generator().manual_seed(seed)
-        log_prior = prior or self.prior()
         q = self.posterior(x)
         half = num_samples // 2
         z = torch.cat(
@@ -205,7 +204,7 @@ class Mapa:
         likelihood = torch.stack(
             [self.kernel.log_likelihood(x[b : b + 1], decoded[:, b]).squeeze(0) for b in range(len(x))], -1
         )
-        return log_mean_exp(likelihood + log_prior(z) - log_q, 0)
+        return log_mean_exp(likelihood + (prior(z) if prior else log_codes) - log_q, 0)
 
     def _proposal(self, queries: Tensor | None, x: Tensor) -> NeighbourProposal:
         count = min(self.neighbours, len(x))
@@ -251,10 +250,10 @@ def _flow(draws: Tensor, steps: int, seed: int) -> LogDensity:
     """A neural spline flow of zuko by maximum likelihood."""
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        flow = zuko.flows.NSF(draws.shape[-1], transforms=3, hidden_features=(64, 64))
+        flow = zuko.flows.NSF(draws.shape[-1], transforms=2, hidden_features=(64, 64))
     mean, scale = draws.mean(0), draws.std(0)
     standard, generator = (draws - mean) / scale, torch.Generator().manual_seed(seed)
-    optimiser = torch.optim.Adam(flow.parameters(), lr=2e-3)
+    optimiser = torch.optim.Adam(flow.parameters(), lr=1e-2)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
     for _ in range(steps):
         rows = torch.randint(len(standard), (256,), generator=generator)

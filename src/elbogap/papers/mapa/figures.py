@@ -433,8 +433,8 @@ def _cell_label(cell: pd.Series, with_fraction: bool) -> str:
 PROPOSALS: Mapping[str, tuple[str, str, Look]] = {
     "document": ("kl", "scale_one", {"color": style.VERMILION, "marker": "o"}),
     "$c$ by likelihood": ("kl_own", "chosen_by_likelihood", {"color": style.ORANGE, "marker": "s"}),
-    "$c$ by plug-in": ("kl_own", "chosen", {"color": style.BLUE, "marker": "^"}),
-    "$c$ by plug-in, floor": ("kl_floor", "chosen", {"color": style.SKY, "marker": "v"}),
+    "$c$ by bootstrap": ("kl_own", "chosen", {"color": style.BLUE, "marker": "^"}),
+    "$c$ by bootstrap, floor": ("kl_floor", "chosen", {"color": style.SKY, "marker": "v"}),
     "best $c$": ("kl_own", "best", {"color": style.GREEN, "marker": "d", "linestyle": "--"}),
     "uniform": ("kl_uniform", "best", {"color": style.GREY, "linestyle": ":"}),
 }
@@ -447,7 +447,7 @@ def fig_dimensions(dimensions: pd.DataFrame) -> Figure:
     marked = dimensions.assign(scale_one=dimensions["scale"] == 1)
     for label, (column, which, look) in PROPOSALS.items():
         _mean_and_range(left, marked[marked[which]], "dimensions", column, label=label, **look)
-    for label in ("$c$ by likelihood", "$c$ by plug-in", "best $c$"):
+    for label in ("$c$ by likelihood", "$c$ by bootstrap", "best $c$"):
         _, which, look = PROPOSALS[label]
         _mean_and_range(right, marked[marked[which]], "dimensions", "scale", **look)
     left.set(title="(a) divergence", ylabel="KL$(p \\,\\|\\, q)$ / nats", yscale="log")

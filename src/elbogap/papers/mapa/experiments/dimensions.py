@@ -9,7 +9,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from elbogap.densities import categorical_kl, log_softmax
-from elbogap.mapa.kernels import Gaussian, leave_one_out, log_kernels, plug_in_divergence, with_own
+from elbogap.mapa.kernels import Gaussian, bootstrap_divergences, leave_one_out, log_kernels, with_own
 from elbogap.papers.mapa.settings import Dimensions as Settings
 from elbogap.runtime import Run, torch_generator
 
@@ -20,7 +20,7 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame]:
     Returns:
         `dimensions`: `kl` of the document's kernel with c, `kl_own` where an observation is as near to itself
         as to its nearest neighbour, `kl_floor` with a uniform floor besides, and `kl_uniform` of 1 / N;
-        `chosen` marks the c of least plug-in divergence, `chosen_by_likelihood` that of the largest
+        `chosen` marks the c of least bootstrap divergence, `chosen_by_likelihood` that of the largest
         leave-one-out likelihood, and `best` that of the least `kl_own`, which needs the truth.
     """
     rows = []
@@ -47,10 +47,12 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame]:
             found.append(
                 {"dimensions": dimensions, "draw": draw, "points": len(x), "scale": scale}
                 | {name: float(categorical_kl(log_p, log).mean()) for name, log in log_q.items()}
-                | {"plug_in": plug_in_divergence(tempered, x, log_k), "loo": leave_one_out(log_k)}
+                | {"loo": leave_one_out(log_k)}
             )
+        random = torch_generator(settings.seed, "mapa.dimensions", "bootstrap", dimensions, draw)
         table = pd.DataFrame(found)
-        table["chosen"] = table["plug_in"] == table["plug_in"].min()
+        table["bootstrap"] = bootstrap_divergences(kernel, x, settings.scales, random)
+        table["chosen"] = table["bootstrap"] == table["bootstrap"].min()
         table["chosen_by_likelihood"] = table["loo"] == table["loo"].max()
         table["best"] = table["kl_own"] == table["kl_own"].min()
         rows.append(table)

@@ -51,6 +51,7 @@ def _model(settings: Settings, truth: GroundTruth, seed: int) -> Mapa:
 
 
 def _scaling(settings: Settings, truth: GroundTruth) -> Iterator[dict[str, object]]:
+    _epoch(settings, truth, truth.data_set(settings.batch, settings.seed, 0)[1].float(), 0.0)  # warms up
     for points in tqdm(settings.sizes, desc="scaling", mininterval=5):
         x = truth.data_set(points, settings.seed, 0)[1].float()
         kernel, key = Gaussian(truth.noise_variance), {"points": points, "neighbours": settings.neighbours}
