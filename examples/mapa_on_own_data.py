@@ -28,7 +28,7 @@ def main(points: int = 2000, epochs: int = 150) -> tuple[float, Tensor]:
     x, new = moons(points, 0), moons(500, 1)
     kernel = choose_scale(Gaussian(VARIANCE), x, [1, 2, 4, 8])
     model = Mapa(network(2, 1), network(1, 2), kernel, code_scale=0.05)
-    model.fit(x, epochs=epochs, learning_rate=3e-3)
+    model.fit(x, epochs=epochs, learning_rate=1e-2)
     likelihood, drawn = float(model.log_prob(new).mean()), model.sample(1000)
     codes = model.posterior(new[:1]).sample(3, torch.Generator()).flatten().tolist()
     print(f"test log-likelihood {likelihood:.2f} nats; codes of the first new point {codes}")

@@ -82,7 +82,7 @@ def test_the_readme_s_example_runs_and_orders_elbo_bound_and_likelihood() -> Non
 def test_mapa_on_own_data_draws_what_it_was_given(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(ROOT / "examples"))
     example = importlib.import_module("mapa_on_own_data")
-    likelihood, drawn = example.main(points=1000, epochs=60)
+    likelihood, drawn = example.main(points=1000, epochs=120)
     blob = torch.distributions.MultivariateNormal(torch.zeros(2), example.moons(5000, 2).T.cov())
     centred = example.moons(500, 1) - example.moons(5000, 2).mean(0)
     assert likelihood > float(blob.log_prob(centred).mean()) + 0.2  # of a fitted Gaussian
