@@ -99,6 +99,6 @@ def test_figures_show_the_tables(tables: dict) -> None:
     assert [label.get_text() for label in many.legends[0].get_texts()] == list(figures.PROPOSALS)
     assert [panel.get_title()[:3] for panel in scaled.axes] == ["(a)", "(b)", "(c)", "(d)", "(e)", "(f)"]
     value = tables["table"].query("latent == 2 and method == 'vae'")["test_loglik"].mean()
-    assert any(f"VAE, 2 dimensions: {value:.1f} nats" in panel.get_title() for panel in drawn.axes)
+    assert any(f"VAE, 2 dimensions:\n{value:.1f} nats" in panel.get_title() for panel in drawn.axes)
     assert any("stand-in" in text.get_text().lower() for text in drawn.findobj(Text))
     plt.close("all")

@@ -495,6 +495,9 @@ def fig_scaling(scaling: pd.DataFrame, truncation: pd.DataFrame, batches: pd.Dat
     return figure
 
 
+IMAGE_MODELS = {"vae": "VAE", "iwae": "IWAE", "mapa": "MAPA", "mapa_scale_one": "MAPA, $c$ = 1"}
+
+
 def fig_images(samples: Arrays, table: pd.DataFrame) -> Figure:
     """Ours: images that the models of binarised MNIST generate, with their test likelihoods."""
     shape = table["latent"].unique(), table["method"].unique()
@@ -504,7 +507,7 @@ def fig_images(samples: Arrays, table: pd.DataFrame) -> Figure:
             row, shape[1], samples["images"][[*shape[0]].index(latent)], strict=True
         ):
             values = table.loc[(table["latent"] == latent) & (table["method"] == method), "test_loglik"]
-            title = f"{method.upper()}, {latent} dimensions: {values.mean():.1f} nats"
+            title = f"{IMAGE_MODELS[method]}, {latent} dimensions:\n{values.mean():.1f} nats"
             shown = images[: len(images) // 2 * 2]
             style.mosaic(panel, shown.reshape(2, -1, *shown.shape[1:]), title)
     style.mark_stand_in(figure, table)

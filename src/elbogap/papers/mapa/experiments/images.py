@@ -23,7 +23,8 @@ from elbogap.mapa.model import Mapa
 from elbogap.papers.mapa.settings import Images as Settings
 from elbogap.runtime import Run, derive_seed, numpy_generator
 
-METHODS = ("vae", "iwae", "mapa")
+METHODS = ("vae", "iwae", "mapa", "mapa_scale_one")  # the last with the kernel as printed
+MAPA = METHODS[2:]
 SIDE, BLOCK = 28, 50  # pixels; observations at once
 
 
@@ -45,10 +46,11 @@ def run(settings: Settings, run: Run) -> dict[str, pd.DataFrame | dict[str, np.n
     cells = [*product(range(settings.seeds), settings.latents, METHODS)]
     for seed, latent, method in tqdm(cells, desc="images", mininterval=5):
         key = derive_seed(settings.seed, "mapa.images", seed, latent)
-        model = _Model.trained(settings, method, latent, train, kernel, key)
+        tempered = kernel.tempered(1.0) if method == "mapa_scale_one" else kernel
+        model = _Model.trained(settings, method, latent, train, tempered, key)
         rows.append(
             {"dataset": data.name, "data": data.kind, "method": method, "latent": latent, "seed": seed}
-            | {"images": len(train), "kernel_scale": kernel.scale, **model.scores(settings, test, key)}
+            | {"images": len(train), "kernel_scale": tempered.scale, **model.scores(settings, test, key)}
         )
         if not seed:
             samples.append(model.draw(settings.shown, key).reshape(-1, SIDE, SIDE))
@@ -76,9 +78,9 @@ class _Model:
         with torch.random.fork_rng():
             torch.manual_seed(seed)
             decoder = _network(latent, settings.hidden, train.shape[1])
-            encoder = _network(train.shape[1], settings.hidden[::-1], latent * (1 if method == "mapa" else 2))
+            encoder = _network(train.shape[1], settings.hidden[::-1], latent * (1 if method in MAPA else 2))
         generator, budget = torch.Generator().manual_seed(seed), settings.decoder_passes
-        if method == "mapa":
+        if method in MAPA:
             mapa = Mapa(
                 encoder,
                 decoder,
