@@ -3,7 +3,8 @@
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parent))  # for site_parts and site_sphinx
+folder = Path(__file__).parent
+sys.path[:0] = [str(folder), str(folder / "notebooks")]  # for site_parts, site_sphinx and frames
 
 project = "elbogap"
 author = copyright = "the authors of elbogap"

@@ -5,6 +5,7 @@ the page in the repository, and gives way to the part on the site.
 """
 
 import argparse
+import ast
 import json
 import pkgutil
 import re
@@ -251,6 +252,32 @@ def _costs(places: Places, key: str) -> list[str]:
     return [f"| {line.split(' | ', 1)[1]}" for line in (header, rule, *own)]
 
 
+def notebook(places: Places, name: str) -> str:
+    """A notebook with what its last lines show, run when the site is built."""
+    parts = []
+    for kind, source, shown in run_notebook(places.docs / "notebooks" / f"{name}.ipynb", {}):
+        if kind == "markdown":
+            parts.append(re.sub(r"\A# .*\n", "", source))
+        else:
+            parts.append(f"```python\n{source}\n```")
+        if shown is not None:
+            parts.append(f"````{{raw}} html\n{shown._repr_html_()}\n````")
+    return "\n\n".join([*parts, f"The notebook is `docs/notebooks/{name}.ipynb`.\n"])
+
+
+def run_notebook(path: Path, names: dict[str, Any]) -> Iterator[tuple[str, str, Any]]:
+    """Kind, source and, of code that ends in an expression, value of each cell; `names` is their module."""
+    for part in json.loads(path.read_text(encoding="utf-8"))["cells"]:
+        source, shown = "".join(part["source"]), None
+        if part["cell_type"] == "code":
+            tree = ast.parse(source)
+            last = tree.body.pop() if isinstance(tree.body[-1], ast.Expr) else None
+            exec(compile(tree, path.name, "exec"), names)
+            if isinstance(last, ast.Expr):
+                shown = eval(compile(ast.Expression(last.value), path.name, "eval"), names)
+        yield part["cell_type"], source, shown
+
+
 def settings(places: Places, _: str) -> str:
     """Every setting with its description, unit and bounds, and its value at each scale."""
     scales = Scales(places.project / "config")
@@ -397,5 +424,5 @@ def _table(header: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
 
 
 PARTS: dict[str, Callable[[Places, str], str]] = {
-    part.__name__: part for part in (paper, papers, explorer, settings, commands, api, file)
+    part.__name__: part for part in (paper, papers, explorer, notebook, settings, commands, api, file)
 }

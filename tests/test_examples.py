@@ -1,5 +1,6 @@
 """The examples run as README and docs/own-model.md show them, and their methods rank as the theory says."""
 
+import importlib
 import os
 import re
 import subprocess
@@ -7,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 ROOT = Path(__file__).parents[1]
 EXAMPLE = ROOT / "examples" / "bayesian_logistic_regression.py"
@@ -75,6 +77,21 @@ def test_the_readme_s_example_runs_and_orders_elbo_bound_and_likelihood() -> Non
     assert elbo < bound - 0.1
     assert bound < evidence
     assert bound == pytest.approx(evidence, abs=0.02)
+
+
+def test_mapa_on_own_data_draws_what_it_was_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(ROOT / "examples"))
+    example = importlib.import_module("mapa_on_own_data")
+    likelihood, drawn = example.main(points=1000, epochs=120)
+    blob = torch.distributions.MultivariateNormal(torch.zeros(2), example.moons(5000, 2).T.cov())
+    centred = example.moons(500, 1) - example.moons(5000, 2).mean(0)
+    assert likelihood > float(blob.log_prob(centred).mean()) + 0.2  # of a fitted Gaussian
+    near = torch.cdist(drawn, example.moons(5000, 3)).amin(1)
+    assert float(near.quantile(0.9)) < 0.2
+    page = (ROOT / "docs" / "own-data.md").read_text(encoding="utf-8")
+    (block,) = re.findall(r"```python\n(.*?)\n```", page, re.DOTALL)
+    source = (ROOT / "examples" / "mapa_on_own_data.py").read_text(encoding="utf-8")
+    assert all(line in source for line in block.splitlines())
 
 
 def test_the_readme_is_a_page_and_its_links_lead_somewhere() -> None:

@@ -428,3 +428,93 @@ def _cell_label(cell: pd.Series, with_fraction: bool) -> str:
     samples = "" if method.budget == "none" else f", $S$ = {cell['S']:.0f}"
     with_k = with_fraction and method.budget == "S and k"
     return method.label + samples + (f", $k$ = {cell['k_share']:.0%}" if with_k else "")
+
+
+PROPOSALS: Mapping[str, tuple[str, str, Look]] = {
+    "document": ("kl", "scale_one", {"color": style.VERMILION, "marker": "o"}),
+    "$c$ by likelihood": ("kl_own", "chosen_by_likelihood", {"color": style.ORANGE, "marker": "s"}),
+    "$c$ by bootstrap": ("kl_own", "chosen", {"color": style.BLUE, "marker": "^"}),
+    "$c$ by bootstrap, floor": ("kl_floor", "chosen", {"color": style.SKY, "marker": "v"}),
+    "best $c$": ("kl_own", "best", {"color": style.GREEN, "marker": "d", "linestyle": "--"}),
+    "uniform": ("kl_uniform", "best", {"color": style.GREY, "linestyle": ":"}),
+}
+"""Column, marked rows and look of each way to take the kernel."""
+
+
+def fig_dimensions(dimensions: pd.DataFrame) -> Figure:
+    """Ours: divergence of MAPA from the posterior by the dimension of x, for several kernels."""
+    figure, (left, right) = plt.subplots(1, 2, figsize=(style.PAGE, 2.9))
+    marked = dimensions.assign(scale_one=dimensions["scale"] == 1)
+    for label, (column, which, look) in PROPOSALS.items():
+        _mean_and_range(left, marked[marked[which]], "dimensions", column, label=label, **look)
+    for label in ("$c$ by likelihood", "$c$ by bootstrap", "best $c$"):
+        _, which, look = PROPOSALS[label]
+        _mean_and_range(right, marked[marked[which]], "dimensions", "scale", **look)
+    left.set(title="(a) divergence", ylabel="KL$(p \\,\\|\\, q)$ / nats", yscale="log")
+    right.set(title="(b) scale of the kernel", ylabel="scale $c$", yscale="log")
+    for panel in (left, right):
+        panel.set(xlabel="dimension $D$ of $x$", xscale="log")
+    figure.legend(loc="outside lower center", ncols=3)
+    return figure
+
+
+def fig_scaling(scaling: pd.DataFrame, truncation: pd.DataFrame, batches: pd.DataFrame) -> Figure:
+    """Ours: what MAPA costs for N points, what truncation loses, and what near batches save."""
+    figure, axes = plt.subplots(2, 3, figsize=(style.PAGE, 4.2))
+    for kind, colour in (("exact", style.VERMILION), ("neighbours", style.BLUE)):
+        rows = scaling[scaling["kind"] == kind]
+        axes[0, 0].plot(rows["points"], rows["proposal_s"], "o-", color=colour, label=f"proposal, {kind}")
+        axes[0, 1].plot(rows["points"], rows["proposal_mib"], "o-", color=colour, label=kind)
+    timed = scaling.dropna(subset="epoch_s")
+    axes[0, 0].plot(timed["points"], timed["epoch_s"], "s--", color=style.BLUE, label="one epoch, neighbours")
+    for column, label, colour in (
+        ("dropped", "rest dropped", style.VERMILION),
+        ("sampled", f"rest sampled, $S$ = {truncation['samples'].iloc[0]}", style.BLUE),
+    ):
+        _mean_and_range(axes[0, 2], truncation, "neighbours", column, label=label, color=colour, marker="o")
+    for panel, column in zip(axes[1], ("passes_per_point", "variance", "test_loglik"), strict=True):
+        _mean_and_range(panel, batches, "leaf_size", column, color=style.BLUE, marker="o")
+        panel.set(xlabel="near points per group", xscale="log")
+        panel.set_xticks(sizes := batches["leaf_size"].unique(), sizes)
+        panel.minorticks_off()
+    passes = batches["decoder_passes"].mean()
+    for panel, title, label in (
+        (axes[0, 0], "(a) time", "seconds of one core"),
+        (axes[0, 1], "(b) memory", "proposal / MiB"),
+        (axes[0, 2], "(c) truncation", "bound below $\\log p(x)$ / nats"),
+        (axes[1, 0], "(d) sharing", "decoder passes per point"),
+        (axes[1, 1], "(e) noise of a step", "variance / mean$^2$"),
+        (axes[1, 2], f"(f) after {passes:.0f} passes per point", "test log-likelihood / nats"),
+    ):
+        panel.set(title=title, ylabel=label)
+    for panel in axes[0]:
+        panel.set(xscale="log", yscale="log", xlabel="points $N$")
+        panel.legend(fontsize=6)
+    axes[0, 2].set(xlabel="neighbours $K$")
+    axes[1, 1].set(yscale="log")
+    return figure
+
+
+IMAGE_MODELS = {"vae": "VAE", "iwae": "IWAE", "mapa": "MAPA", "mapa_scale_one": "MAPA, $c$ = 1"}
+
+
+def fig_images(samples: Arrays, table: pd.DataFrame) -> Figure:
+    """Ours: images that the models of binarised MNIST generate, with their test likelihoods."""
+    shape = table["latent"].unique(), table["method"].unique()
+    figure, axes = plt.subplots(len(shape[0]), len(shape[1]), figsize=(style.PAGE, 0.4 + 1.3 * len(shape[0])))
+    for row, latent in zip(axes, shape[0], strict=True):
+        for panel, method, images in zip(
+            row, shape[1], samples["images"][[*shape[0]].index(latent)], strict=True
+        ):
+            values = table.loc[(table["latent"] == latent) & (table["method"] == method), "test_loglik"]
+            title = f"{IMAGE_MODELS[method]}, {latent} dimensions:\n{values.mean():.1f} nats"
+            shown = images[: len(images) // 2 * 2]
+            style.mosaic(panel, shown.reshape(2, -1, *shown.shape[1:]), title)
+    style.mark_stand_in(figure, table)
+    return figure
+
+
+def _mean_and_range(panel: Axes, rows: pd.DataFrame, along: str, column: str, **look: Any) -> None:
+    by_level = rows.groupby(along)[column]
+    low, mean, high = by_level.min(), by_level.mean(), by_level.max()
+    panel.errorbar(mean.index, mean, (mean - low, high - mean), capsize=2, **look)

@@ -197,6 +197,64 @@ class BoundIdentities(Seeded):
     repetitions: Count = setting("Evaluations of each bound, with fresh samples.", ge=2)
 
 
+class Dimensions(Seeded):
+    """The kernel in many dimensions."""
+
+    dimensions: Levels[Count] = setting("Dimensions D of x.", min_length=1)
+    points: Count = setting("Size N of each data set.", ge=10)
+    draws: Count = setting("Data sets per dimension.")
+    variance: Positive = setting("Variance of the noise.", unit="squared radius of the circle")
+    scales: Levels[Positive] = setting("Scales c of the kernel.", min_length=1)
+    floor: Part = setting("Share of the uniform floor.")
+
+
+class Scaling(Seeded):
+    """Cost of many points, truncation and near batches."""
+
+    sizes: Levels[Count] = setting("Numbers N of points that are timed.", min_length=1)
+    most_exact: Count = setting("Largest N at which the exact proposal is made, too.")
+    neighbours: Count = setting("Neighbours K of each point.", ge=2)
+    width: Count = setting("Hidden units of encoder and decoder.")
+    code_scale: Positive = setting("Standard deviation s of the codes.", unit="units of z")
+    batch: Count = setting("Observations per step.")
+    exact_points: Count = setting("Points N of truncation and near batches.", ge=100)
+    draws: Count = setting("Data sets of the truncation.")
+    truncations: Levels[Count] = setting("Numbers of neighbours that are kept.", min_length=1)
+    samples: Count = setting("Random terms S.")
+    leaf_sizes: Levels[Count] = setting("Sizes of the groups of near points in a batch.", min_length=1)
+    seeds: Count = setting("Trainings of each size.")
+    learning_rate: Rate = setting("Learning rate of Adam.")
+    most_passes: Count = setting("Decoder passes per point that a training has.")
+    test_points: Count = setting("Points of the test likelihood.")
+
+
+class Images(Seeded):
+    """MAPA on images against VAE and IWAE."""
+
+    images: Count = setting("Training images.", ge=100)
+    test_images: Count = setting("Test images.")
+    latents: Levels[Count] = setting("Latent dimensions L.", min_length=1)
+    seeds: Count = setting("Trainings of each method.")
+    hidden: Widths = setting("Hidden units of the decoder; of the encoder in reverse.")
+    agreement: Part = setting("Probability rho that the kernel gives to equal pixels.", gt=0.5)
+    scales: Levels[Positive] = setting("Scales c that the kernel is chosen from.", min_length=1)
+    code_scale: Positive = setting("Standard deviation s of MAPA's codes.", unit="units of z")
+    neighbours: Count = setting("Neighbours K of each image.", ge=2)
+    head: Count = setting("Neighbours k that each step of MAPA evaluates.")
+    samples: Count = setting("Random terms S of MAPA, and samples of IWAE.")
+    batch: Count = setting("Images per step.")
+    leaf_size: Count = setting("Near images that stay together in MAPA's batches.")
+    learning_rate: Rate = setting("Learning rate of Adam at first; it falls to 0.")
+    decoder_passes: Count = setting("Decoder passes per training image that each method has.")
+    components: Count = setting("Gaussians of MAPA's prior.")
+    svi_samples: Count = setting("Samples of IW-SVI in each step.")
+    svi_steps: Natural = setting("Steps of IW-SVI for each test image.")
+    svi_learning_rate: Rate = setting("Learning rate of IW-SVI.")
+    bound_samples: Count = setting("Samples of the bound on log p(x).")
+    grid: Count = setting("Points of a quadrature axis.", ge=10)
+    shown: Count = setting("Samples in the figure.")
+
+
 class MapaConfig(Section):
     """Document mapa."""
 
@@ -225,3 +283,6 @@ class MapaConfig(Section):
     nonidentifiability: Nonidentifiability = setting("Figures 11 and 12.")
     training_passes: TrainingPasses = setting("Counts of real training against Figures 4 and 5.")
     bound_identities: BoundIdentities = setting("Algebra of the bound.")
+    dimensions: Dimensions = setting("The kernel in many dimensions (ours).")
+    scaling: Scaling = setting("Cost of many points, truncation and near batches (ours).")
+    images: Images = setting("Binarised MNIST (ours).")
