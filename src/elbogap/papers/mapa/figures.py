@@ -501,7 +501,7 @@ IMAGE_MODELS = {"vae": "VAE", "iwae": "IWAE", "mapa": "MAPA", "mapa_scale_one": 
 def fig_images(samples: Arrays, table: pd.DataFrame) -> Figure:
     """Ours: images that the models of binarised MNIST generate, with their test likelihoods."""
     shape = table["latent"].unique(), table["method"].unique()
-    figure, axes = plt.subplots(len(shape[0]), len(shape[1]), figsize=(style.PAGE, 0.4 + 1.3 * len(shape[0])))
+    figure, axes = plt.subplots(len(shape[0]), len(shape[1]), figsize=(style.PAGE, 1.1 * len(shape[0])))
     for row, latent in zip(axes, shape[0], strict=True):
         for panel, method, images in zip(
             row, shape[1], samples["images"][[*shape[0]].index(latent)], strict=True
@@ -509,7 +509,7 @@ def fig_images(samples: Arrays, table: pd.DataFrame) -> Figure:
             values = table.loc[(table["latent"] == latent) & (table["method"] == method), "test_loglik"]
             title = f"{IMAGE_MODELS[method]}, {latent} dimensions:\n{values.mean():.1f} nats"
             shown = images[: len(images) // 2 * 2]
-            style.mosaic(panel, shown.reshape(2, -1, *shown.shape[1:]), title)
+            style.mosaic(panel, shown.reshape(2, -1, *shown.shape[1:]), title, cmap="gray_r")
     style.mark_stand_in(figure, table)
     return figure
 
