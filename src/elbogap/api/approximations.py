@@ -176,6 +176,11 @@ class NormalisingFlow(Approximation):
         with torch.random.fork_rng(devices=[]):  # zuko draws from the global generator
             torch.manual_seed(setup.seed())
             network = zuko.flows.NSF(setup.dimensions, transforms=2, hidden_features=(HIDDEN, HIDDEN))
+        with torch.no_grad():
+            for transform in network.transform.transforms:
+                last = transform.hyper[-1] if setup.dimensions > 1 else transform
+                for parameter in last.parameters():
+                    parameter.mul_(0.01)
         self.network = network.to(setup.scale_tril)
 
     def family(self) -> InverseFlow:

@@ -83,7 +83,7 @@ def elbo(q: Approximation) -> list[Objective[Any]]:
 
 METHODS: Mapping[str, Method] = {
     "mean_field": Method(MeanField, elbo),
-    "full_rank": Method(FullRank, elbo),
+    "full_rank": Method(FullRank, lambda q: [IWAE(doubly_reparameterised=True)], batch=(1, 64)),
     "mixture": Method(Mixture, elbo),
     "flow": Method(NormalisingFlow, elbo, learning_rate=0.005),
     "iwae": Method(
@@ -93,7 +93,9 @@ METHODS: Mapping[str, Method] = {
         improved=lambda q, log_joint, _: Resampled(q, log_joint, num_proposals=8, num_batches=16),
     ),
     "sivi": Method(SemiImplicitMean, lambda q: [SIVI(num_mixing=100)]),
-    "uivi": Method(SemiImplicitMean, lambda q: [UIVI(hmc.Kernel(4, burn_in=2), STEP_SIZE)]),
+    "uivi": Method(
+        SemiImplicitMean, lambda q: [UIVI(hmc.Kernel(4, burn_in=2, adaptation=hmc.Adaptation()), STEP_SIZE)]
+    ),
     "vcd": Method(MeanField, lambda q: [VCD(kernel(8), STEP_SIZE)]),
     "alpha_vcd": Method(MeanField, lambda q: [VCD(kernel(8), STEP_SIZE, alpha=0.5)]),
     "hoffman": Method(
