@@ -261,10 +261,10 @@ class SemiImplicitMean(Approximation):
 
 
 class Adversarial(Approximation):
-    """y = e A + f(e) without a density, and a discriminator T = log q - log N(0, I); v = 1.5 y (lecture, part I).
+    """v / 1.5 = y = e A + f(e), without a density, and a discriminator T = log q - log N(0, I) of y.
 
-    Against a normal distribution that is wider than the posterior, a tail of the posterior that is heavier
-    than normal does not draw q away before T has learnt it.
+    The normal is wider than the posterior, so that a tail that is heavier than normal does not draw q away
+    before T has learnt it (lecture, part I).
     """
 
     exact = False
@@ -285,7 +285,7 @@ class Adversarial(Approximation):
         return torch.optim.Adam(groups, lr=learning_rate)
 
     def discriminator(self, y: Tensor) -> Tensor:
-        """T(y), `[..., D]` to `[...]`, of y and its squares; it is bounded, so that log p decides far away."""
+        """T(y), `[..., D]` to `[...]`; it is bounded, so that log p decides far away."""
         return self.critic(torch.cat([y, y.square()], -1)).squeeze(-1)
 
     def log_joint(self, log_joint: LogJoint) -> StandardNormalPrior:
