@@ -1,8 +1,10 @@
 """The methods by name: how each makes its approximation and what it maximises; a new one is one more entry.
 
-All work in whitened coordinates, see :mod:`elbogap.api.whitening`, where one setting fits many posteriors.
-VCD depends on it most. Its gradient is felt only where chains move: with three iterations of a fixed step in
-the coordinates of eight schools, whose mu has three times the standard deviation of the others, ...
+All work in whitened coordinates (:mod:`elbogap.api.whitening`), where one setting fits many posteriors. VCD needs
+them most, since its gradient in a direction is the weaker the less the chains move in it, and is noisy. With
+three iterations in the coordinates of eight schools and a step of 0.2, where mu has three times the standard
+deviation of the others, 3,000 steps of Adam at the learning rate 0.001 leave the mean of mu at 0.56 and at 0.01
+at 4.08, of 4.41. Here chains move alike in all directions, adapt their step, and the ascent ends when flat.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -34,8 +36,12 @@ STEP_SIZE = 0.3
 
 
 def adapting(num_iterations: int) -> hmc.Kernel:
-    """Iterations that adapt their step size while q is fitted."""
-    return hmc.Kernel(num_iterations, burn_in=num_iterations, adaptation=hmc.Adaptation())
+    """Iterations that adapt their step size while q is fitted, to 0.9 of acceptance.
+
+    Three leapfrog steps are then a quarter of a standard normal's period in ten dimensions: five would be
+    half of one, and bring each chain to the opposite of where it began.
+    """
+    return hmc.Kernel(num_iterations, leapfrog_steps=3, burn_in=num_iterations, adaptation=hmc.Adaptation())
 
 
 @dataclass(frozen=True)
@@ -66,7 +72,7 @@ def resampled(q: Family, log_joint: LogJoint, step_size: float) -> Resampled:
 
 def refined(q: Family, log_joint: LogJoint, step_size: float) -> Refined:
     """q_t after five iterations."""
-    return Refined(q, log_joint, hmc.Kernel(5), step_size, num_chains=16)
+    return Refined(q, log_joint, hmc.Kernel(5, leapfrog_steps=3), step_size, num_chains=16)
 
 
 def density_ratio(q: Adversarial) -> list[Objective[Any]]:
