@@ -88,16 +88,8 @@ def test_a_model_of_ones_own_is_fitted_in_twelve_lines_as_shown() -> None:
         assert values == pytest.approx(printed[name], abs=0.1)
 
 
-def test_the_readme_s_example_runs_and_orders_elbo_bound_and_likelihood() -> None:
-    (block,) = re.findall(r"```python\n(.*?)\n```", README, re.DOTALL)
-    run = subprocess.run(
-        [sys.executable, "-c", f"import torch; torch.manual_seed(0)\n{block}"],
-        env={**os.environ, "PYTHONPATH": str(ROOT / "src")}, check=True, capture_output=True, text=True,
-    )  # fmt: skip
-    elbo, bound, evidence = (float(line.split()[-1]) for line in run.stdout.splitlines())
-    assert elbo < bound - 0.1
-    assert bound < evidence
-    assert bound == pytest.approx(evidence, abs=0.02)
+def test_the_readme_shows_the_same_program() -> None:
+    assert re.findall(r"```python\n(.*?)\n```", README, re.DOTALL) == BLOCKS[:1]
 
 
 def test_mapa_on_own_data_draws_what_it_was_given(monkeypatch: pytest.MonkeyPatch) -> None:

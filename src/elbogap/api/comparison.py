@@ -30,7 +30,7 @@ def compare(
     progress: bool = True,
     support: Support = None,
 ) -> "pd.DataFrame":
-    """A table with one row per method, all of `METHODS` if not given; see :func:`elbogap.api.fitting.fit` for the rest.
+    """A table with a row per method, all of `METHODS` if not given, as :func:`elbogap.api.fitting.fit` does.
 
     Its columns are `method`, `elbo` and `elbo_error` (nats), `k_hat`, `relative_ess`, `gradient_evaluations`,
     `seconds` and `converged`; given reference draws, a :class:`.Reference`, or "hmc" to make one, also
