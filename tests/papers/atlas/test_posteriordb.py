@@ -1,5 +1,7 @@
 """The posteriors of posteriordb: log-densities against torch's distributions, and against Stan's draws."""
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -36,6 +38,28 @@ def test_coordinates_and_parameters_are_inverse(name: str, stand_in: Dataset) ->
     stored = stand_in.arrays[model.draws]
     assert set(np.round(values[:, 0].numpy(), 6)) <= set(np.round(stored[:, 0], 6))
     assert known.data == "stand-in"
+
+
+def test_both_forms_of_eight_schools_have_one_evidence(real: Dataset) -> None:
+    forms = [problem(name, real) for name in ("eight_schools", "eight_schools_centred")]
+    (first, second), errors = zip(*((p.log_evidence, p.log_evidence_error) for p in forms), strict=True)
+    assert within(first - second, math.hypot(*errors))
+
+
+def test_evidence_of_a_regression_in_closed_form(real: Dataset) -> None:
+    """Of n rows, k predictors and the squared residuals S of least squares, flat in b and s:
+
+    Z = (2 pi)^(-m / 2) |X^T X|^(-1/2) 1/2 (2 / S)^((m - 1) / 2) Gamma((m - 1) / 2), m = n - k.
+    """
+    height, male = (vector(real, f"earnings.{name}") for name in ("height", "male"))
+    x, y = torch.stack([torch.ones_like(male), height, male, height * male], 1), vector(real, "earnings.earn")
+    y = y.log()
+    squares = (y - x @ torch.linalg.lstsq(x, y[:, None]).solution[:, 0]).square().sum()
+    m = len(y) - x.shape[1]
+    expected = -0.5 * m * math.log(2 * math.pi) - 0.5 * torch.linalg.slogdet(x.mT @ x).logabsdet
+    expected = expected + math.lgamma((m - 1) / 2) + 0.5 * (m - 1) * (2 / squares).log() - math.log(2)
+    known = problem("logearn", real)
+    assert within(known.log_evidence - float(expected), known.log_evidence_error)
 
 
 def values_of(name: str, data: Dataset) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
