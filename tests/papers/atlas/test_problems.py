@@ -43,17 +43,28 @@ def score(known: Problem, z: Tensor) -> Tensor:
     return gradient
 
 
+def fulfils_steins_identities(known: Problem, z: Tensor) -> bool:
+    """Whether draws have E d log p = 0 and E <z, d log p> = -D, as those of p do."""
+    slope = score(known, z)
+    mean, error = standard_errors(slope)
+    radial, radial_error = standard_errors((z * slope).sum(1))
+    return within(mean, error, times=4.5) and within(radial + known.dim, radial_error, times=4.5)
+
+
 @pytest.mark.parametrize("name", MADE)
 def test_draws_are_of_the_log_density(name: str) -> None:
-    """Stein's identities E d log p = 0 and E <z, d log p> = -D, which only draws of p fulfil."""
     known = problem(name)
     z = known.sample(DRAWS, generator())
     assert z.shape == (DRAWS, known.dim)
-    slope = score(known, z)
-    mean, error = standard_errors(slope)
-    assert within(mean, error, times=4.5)
-    radial, error = standard_errors((z * slope).sum(1))
-    assert within(radial + known.dim, error, times=4.5)
+    assert fulfils_steins_identities(known, z)
+
+
+def test_draws_of_something_else_are_found_out() -> None:
+    """Wider by a twentieth, or moved by a twentieth of a deviation."""
+    known = problem("logistic")
+    z = known.sample(DRAWS, generator())
+    assert not fulfils_steins_identities(known, known.mean + 1.05 * (z - known.mean))
+    assert not fulfils_steins_identities(known, z + 0.05 * known.sd)
 
 
 @pytest.mark.parametrize("name", WELL_TAILED)
