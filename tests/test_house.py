@@ -24,9 +24,10 @@ def test_only_the_command_line_imports_by_computed_names() -> None:
 
 
 def test_package_init_files_hold_a_docstring_only() -> None:
-    # code digests count a package's parents, so an import there would tie every experiment to it
+    # code digests count a package's parents, so an import there would tie every experiment to it;
+    # api names what users import, and holds no experiments
     for path in SOURCE.rglob("__init__.py"):
-        if path != SOURCE / "__init__.py":
+        if path not in (SOURCE / "__init__.py", SOURCE / "api" / "__init__.py"):
             body = ast.parse(path.read_text(encoding="utf-8")).body
             assert len(body) == 1, path
             assert isinstance(body[0], ast.Expr), path

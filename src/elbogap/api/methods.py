@@ -1,0 +1,123 @@
+"""The methods by name: how each makes its approximation and what it maximises; a new one is one more entry.
+
+All work in whitened coordinates, see :mod:`elbogap.api.whitening`, where one setting fits many posteriors.
+VCD depends on it most. Its gradient is felt only where chains move: with three iterations of a fixed step in
+the coordinates of eight schools, whose mu has three times the standard deviation of the others, ...
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor
+
+from elbogap.api.approximations import (
+    Adversarial,
+    Approximation,
+    FullRank,
+    MeanField,
+    Mixture,
+    NormalisingFlow,
+    SemiImplicitMean,
+    Setup,
+)
+from elbogap.densities import standard_gaussian_log_density
+from elbogap.errors import UserError, did_you_mean
+from elbogap.inference import hmc
+from elbogap.inference.families.base import Family, LogJoint
+from elbogap.inference.families.refined import Refined
+from elbogap.inference.families.resampled import Resampled
+from elbogap.inference.objectives.adversarial import Classification, DensityRatio
+from elbogap.inference.objectives.base import Objective, StandardNormalPrior
+from elbogap.inference.objectives.contrastive import VCD, Hoffman
+from elbogap.inference.objectives.elbo import ELBO, IWAE, SIVI
+from elbogap.inference.objectives.uivi import UIVI
+
+STEP_SIZE = 0.3
+
+
+def kernel(num_iterations: int) -> hmc.Kernel:
+    """Iterations that adapt their step size while q is fitted."""
+    return hmc.Kernel(num_iterations, burn_in=num_iterations, adaptation=hmc.Adaptation())
+
+
+def plain(log_joint: LogJoint) -> LogJoint:
+    """The log-joint itself."""
+    return log_joint
+
+
+def against_normal(log_joint: LogJoint) -> StandardNormalPrior:
+    """The log-joint as that of a prior N(0, I), whose likelihood is the rest."""
+
+    def rest(v: Tensor) -> Tensor:
+        return log_joint(v) - standard_gaussian_log_density(v)
+
+    return StandardNormalPrior(rest)
+
+
+@dataclass(frozen=True)
+class Method:
+    """How to fit.
+
+    Attributes:
+        approximation: makes the trainable q.
+        objectives: of q: the sum of all is maximised, the first is what is reported.
+        batch: draws of a step; for IWAE `(k, B)`.
+        learning_rate: of Adam, at first.
+        log_joint: in which form the objectives take the log-joint.
+        improved: the distribution that draws come from, of q, the log-joint and the chains' step size.
+    """
+
+    approximation: Callable[[Setup], Approximation]
+    objectives: Callable[[Any], Sequence[Objective[Any]]]
+    batch: tuple[int, ...] = (64,)
+    learning_rate: float = 0.02
+    log_joint: Callable[[LogJoint], LogJoint] = plain
+    improved: Callable[[Family, LogJoint, float], Family] | None = None
+
+
+def elbo(q: Approximation) -> list[Objective[Any]]:
+    """The ELBO."""
+    return [ELBO()]
+
+
+METHODS: Mapping[str, Method] = {
+    "mean_field": Method(MeanField, elbo),
+    "full_rank": Method(FullRank, elbo),
+    "mixture": Method(Mixture, elbo),
+    "flow": Method(NormalisingFlow, elbo, learning_rate=0.005),
+    "iwae": Method(
+        MeanField,
+        lambda q: [IWAE(doubly_reparameterised=True)],
+        batch=(8, 16),
+        improved=lambda q, log_joint, _: Resampled(q, log_joint, num_proposals=8, num_batches=16),
+    ),
+    "sivi": Method(SemiImplicitMean, lambda q: [SIVI(num_mixing=100)]),
+    "uivi": Method(SemiImplicitMean, lambda q: [UIVI(hmc.Kernel(4, burn_in=2), STEP_SIZE)]),
+    "vcd": Method(MeanField, lambda q: [VCD(kernel(8), STEP_SIZE)]),
+    "alpha_vcd": Method(MeanField, lambda q: [VCD(kernel(8), STEP_SIZE, alpha=0.5)]),
+    "hoffman": Method(
+        MeanField,
+        lambda q: [Hoffman(kernel(8), STEP_SIZE)],
+        improved=lambda q, log_joint, step_size: Refined(
+            q, log_joint, hmc.Kernel(8), step_size, num_chains=16
+        ),
+    ),
+    "density_ratio": Method(
+        Adversarial,
+        lambda q: [DensityRatio(q.discriminator), Classification(q.discriminator, q.weight.shape[1])],
+        batch=(256,),
+        log_joint=against_normal,
+    ),
+}
+
+
+def method_of(method: str | Method) -> tuple[str, Method]:
+    """Its name and itself; UserError for a name that is not known."""
+    if isinstance(method, Method):
+        return next((name for name, known in METHODS.items() if known is method), "own"), method
+    if method not in METHODS:
+        raise UserError(
+            f"no method '{method}'{did_you_mean(str(method), METHODS)}; there are: {', '.join(METHODS)}"
+        )
+    return method, METHODS[method]
