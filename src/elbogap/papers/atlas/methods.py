@@ -14,7 +14,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from elbogap import api
+from elbogap.api.ascent import Steps
+from elbogap.api.fitting import fit
+from elbogap.api.methods import METHODS as FITTED
+from elbogap.api.result import FitWarning
 from elbogap.errors import named
 from elbogap.inference.families.base import LogJoint
 from elbogap.papers.atlas.problems.base import Problem
@@ -22,14 +25,14 @@ from elbogap.papers.atlas.problems.base import Problem
 Method = Callable[..., Any]
 
 
-def _fit(log_density: LogJoint, dim: int, *, method: str, seed: int = 0, steps: int | str = "auto") -> Any:
+def _fit(log_density: LogJoint, dim: int, *, method: str, seed: int = 0, steps: Steps = "auto") -> Any:
     """Without the warnings of a fit that has not converged: the tables say so."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", api.FitWarning)
-        return api.fit(log_density, dim, method, seed=seed, steps=steps, progress=False)
+        warnings.simplefilter("ignore", FitWarning)
+        return fit(log_density, dim, method, seed=seed, steps=steps, progress=False)
 
 
-METHODS: Mapping[str, Method] = {name: partial(_fit, method=name) for name in api.METHODS}
+METHODS: Mapping[str, Method] = {name: partial(_fit, method=name) for name in FITTED}
 
 
 @dataclass
@@ -55,7 +58,7 @@ class Fitted:
     cpu_s: float
 
 
-def fitted(method: Method, problem: Problem, *, seed: int, steps: int | str) -> Fitted:
+def fitted(method: Method, problem: Problem, *, seed: int, steps: Steps) -> Fitted:
     """One fit."""
     counted, started = Counted(problem.log_density), time.process_time()
     result = method(counted, problem.dim, seed=seed, steps=steps)

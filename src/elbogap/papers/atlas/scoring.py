@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from elbogap.api.ascent import Steps
 from elbogap.errors import UserError, shortened
 from elbogap.papers.atlas.methods import Method, fitted
 from elbogap.papers.atlas.metrics import score
@@ -23,7 +24,7 @@ Draws = dict[str, np.ndarray]
 
 def rows(
     name: str, problem: Problem, methods: Mapping[str, Method], *,
-    seeds: int, steps: int | str, num_samples: int, ks: Sequence[int], seed: int, draws: Draws | None = None,
+    seeds: int, steps: Steps, num_samples: int, ks: Sequence[int], seed: int, draws: Draws | None = None,
     shown: int = 0,
 ) -> Iterator[dict[str, Any]]:  # fmt: skip
     """A row per method and seed; the first seed's draws go into `draws`, in up to two coordinates.
