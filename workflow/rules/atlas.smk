@@ -42,8 +42,8 @@ experiment(
     "tables of all scores",
     found=atlas_tables,
     outputs="""
-        scores=tab_scores.csv problems=tab_problems.csv gaps=tab_gaps.csv bounds=tab_bounds.csv
-        importance=tab_importance.csv summary=tab_summary.csv draws=draws.npz
+        scores=tab_scores.csv intervals=tab_intervals.csv problems=tab_problems.csv gaps=tab_gaps.csv
+        bounds=tab_bounds.csv importance=tab_importance.csv summary=tab_summary.csv draws=draws.npz
     """,
     settings=lambda wildcards: "{}",
 )

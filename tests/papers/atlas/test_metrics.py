@@ -80,9 +80,10 @@ def test_the_answer_itself_has_equal_weights() -> None:
     assert found["relative_ess"] == pytest.approx(1)
 
 
-def test_a_methods_own_weights_are_taken_before_those_of_its_density() -> None:
+def test_own_weights_are_taken_where_the_density_is_an_estimate() -> None:
     own = GaussianResult(Q.mean, Q.covariance)
     own.log_weights = torch.linspace(-4, -2, 100)
+    own.log_prob_is_exact = False
     assert metrics.weights(P, own, Q.sample(10))["elbo"] == pytest.approx(-3)
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 
 from elbogap import tables
 from elbogap.config.base import Section
@@ -38,6 +39,15 @@ def test_the_gap_is_what_the_family_and_its_optimisation_cost() -> None:
     np.testing.assert_allclose(table["family_gap"], [0.5, 0.5, 0.1, 0.1])
     np.testing.assert_allclose(table["optimisation_gap"], [0.1, 0.3, 0.1, 0.0], atol=1e-12)
     assert table["family_gap_is"].tolist() == ["exact"] * 2 + ["best fit"] * 2
+
+
+def test_intervals_are_students() -> None:
+    table = summary.intervals(made_up_scores()).set_index("method")
+    expected = stats.t.interval(0.95, 1, loc=0.7, scale=0.1)  # of 0.6 and 0.8
+    np.testing.assert_allclose(table.loc["mean_field", ["gap_low", "gap_high"]].astype(float), expected)
+    assert table.loc["mean_field", "gap"] == pytest.approx(0.7)
+    one = summary.intervals(made_up_scores().query("seed == 0"))
+    assert one["gap_low"].isna().all()
 
 
 def test_importance_and_bounds_have_the_fits_that_were_integrated() -> None:

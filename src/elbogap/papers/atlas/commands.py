@@ -39,15 +39,22 @@ def register(commands: Any) -> None:
         help=f"the atlas's or your own, my.module:problem, a function that returns a Problem; default: "
         f"{' '.join(DEFAULT_PROBLEMS)}",
     )  # fmt: skip
-    add("--seeds", type=int, default=1, help="fits of each method to each problem (1)")
+    add("--seeds", type=_positive, default=1, help="fits of each method to each problem (1)")
     add("--steps", type=_steps, default="auto", help="of a fit; the default asks its stopping rule")
-    add("--samples", type=int, default=2000, help="draws that are compared with the answer (2000)")
+    add("--samples", type=_positive, default=2000, help="draws that are compared with the answer (2000)")
     add("--table", type=Path, metavar="FILE", help="write all scores into a table (CSV)")
     parser.set_defaults(call=_atlas)
 
 
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise ValueError(text)
+    return value
+
+
 def _steps(text: str) -> int | str:
-    return text if text == "auto" else int(text)
+    return text if text == "auto" else _positive(text)
 
 
 def _atlas(options: argparse.Namespace) -> None:

@@ -7,12 +7,13 @@ import pandas as pd
 from matplotlib import pyplot as plt
 from matplotlib.colors import LogNorm, TwoSlopeNorm
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullFormatter
 
 from elbogap import style
 from elbogap.tables import Arrays
 
 COLOURS = (style.BLUE, style.ORANGE, style.GREEN, style.VERMILION, style.SKY, style.PURPLE, style.BLACK)
-MARKERS = "osD^vPX"
+MARKERS = "osD^vPX*"  # one more than the colours, so that pairs differ
 WIDEST = 1.0  # of log(sd ratio), beyond which colours do not change
 MARGIN = 0.25  # around the answer's draws, as a share of their width
 ROW = 0.2  # inches of a row of the heat map
@@ -63,12 +64,15 @@ def fig02_evaluations(scores: pd.DataFrame) -> Figure:
     means = scores.groupby(["kind", "problem", "method"], sort=False)[
         ["evaluations", "sliced_wasserstein"]
     ].mean()
+    ends = np.log10(means["evaluations"].agg(["min", "max"]))
+    decades = 10 ** np.floor(ends["min"]), 10 ** np.ceil(ends["max"])
     looks = dict(zip(scores["method"].unique(), zip(cycle(COLOURS), cycle(MARKERS)), strict=False))
     for panel, kind in zip(axes.flat, kinds, strict=False):
         for label, values in means.loc[kind].groupby("method", sort=False):
             colour, marker = looks[label]
             panel.plot(*values.to_numpy().T, marker, color=colour, label=words(label), linestyle="none")
-        panel.set(title=words(kind), xscale="log", yscale="log")
+        panel.set(title=words(kind), xscale="log", yscale="log", xlim=decades)
+        panel.xaxis.set_minor_formatter(NullFormatter())
     for panel in axes.flat[len(kinds) :]:
         panel.set_axis_off()
     handles = {

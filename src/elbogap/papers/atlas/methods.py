@@ -1,7 +1,7 @@
 """The methods by name: a new one is a file and its line here.
 
 A method is called as `method(log_density, dim, seed=0, steps="auto")` and returns what `metrics.score` reads:
-draws by `sample`, and if there are log q by `log_prob`, an ELBO by `elbo`, and whether it `converged`.
+draws by `sample`, and if there is one log q by `log_prob`.
 """
 
 import time

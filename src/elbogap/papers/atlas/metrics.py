@@ -1,8 +1,8 @@
 """How near an approximation comes to a problem's known answer.
 
 A method's result has `sample(num_samples, seed)`, draws `[N, D]`. What else it has counts: `log_prob(z)`,
-log q; `log_weights` `[N]`, log p~ - log q at draws of its own, where log q alone would not give a lower
-bound; and `diagnostics`, with `converged`.
+log q, exact unless `log_prob_is_exact` is false; then `log_weights` `[N]`, log p~ - log q at draws of its
+own, whose mean is a lower bound on the ELBO; and `diagnostics`, with `converged`.
 """
 
 import math
@@ -21,11 +21,9 @@ from elbogap.runtime import torch_generator
 
 PROJECTIONS = 50
 MMD_DRAWS = 1000
-MASS = 0.02  # by which q's integral may miss 1 where divergences are integrated; it is then divided by it
-REACH, SPAN = (
-    60.0,
-    600.0,
-)  # nats below their peaks at which q counts as 0 on the grid, and all weights count alike
+MASS = 0.05  # by which q's integral may miss 1 where divergences are integrated; it is then divided by it
+REACH = 60.0  # nats below its peak at which q counts as 0 on the grid
+SPAN = 600.0  # nats below the largest weight at which all count alike
 
 
 @dataclass(frozen=True)
@@ -104,8 +102,10 @@ def weights(problem: Problem, result: Any, draws: Tensor) -> dict[str, float]:
 
     NaN where there is no log q.
     """
-    log_w = getattr(result, "log_weights", None)
-    if log_w is None and hasattr(result, "log_prob"):
+    log_w: Tensor | None = None
+    if hasattr(result, "log_weights") and not getattr(result, "log_prob_is_exact", True):
+        log_w = result.log_weights
+    elif hasattr(result, "log_prob"):
         log_w = problem.log_density(draws) - result.log_prob(draws)
     if log_w is None:
         return dict.fromkeys(("elbo", "elbo_se", "gap", "k_hat", "relative_ess"), math.nan)

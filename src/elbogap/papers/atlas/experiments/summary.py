@@ -7,12 +7,23 @@ The rest is what optimisation costs.
 
 import numpy as np
 import pandas as pd
+from scipy import stats
 
 from elbogap.config.base import Section as Settings
 from elbogap.runtime import Run
 from elbogap.tables import read_arrays, read_table
 
 KEY = ["document", "problem", "kind", "dim", "data", "method", "seed"]
+INTERVALS = [
+    "gap",
+    "sliced_wasserstein",
+    "mmd",
+    "mean_bias",
+    "sd_bias",
+    "log_sd_ratio",
+    "k_hat",
+    "evaluations",
+]
 NEAR = 0.1  # posterior standard deviations by which every mean may be off
 MEASURED = {
     "sliced_wasserstein": "median_sliced_wasserstein",
@@ -27,8 +38,8 @@ MEASURED = {
 def run(_: Settings, run: Run) -> dict[str, pd.DataFrame | dict[str, np.ndarray]]:
     """Gather the inputs `scores_<problem>`, `known_<problem>` and `draws_<problem>`.
 
-    Returns `scores`, all rows; `problems`; `gaps`, `bounds` and `importance` of fits that have
-    them; `summary`, a row per method; and `draws` on the plane, by `<problem>.<method>`.
+    Returns `scores`, all rows, and `intervals` of their means; `problems`; `gaps`, `bounds` and `importance`
+    of fits that have them; `summary`, a row per method; and `draws` on the plane, by `<problem>.<method>`.
     """
     kinds = {kind: _inputs(run, f"{kind}_") for kind in ("scores", "known", "draws")}
     scores = pd.concat(map(read_table, kinds["scores"].values()), ignore_index=True)
@@ -39,12 +50,26 @@ def run(_: Settings, run: Run) -> dict[str, pd.DataFrame | dict[str, np.ndarray]
         for name in planar
         for label, values in read_arrays(kinds["draws"][name]).items()
     }
-    tables = {made.__name__: made(scores) for made in (gaps, bounds, importance, summary)}
+    tables = {made.__name__: made(scores) for made in (intervals, gaps, bounds, importance, summary)}
     return {"scores": scores, "problems": problems, "draws": draws, **tables}
 
 
 def _inputs(run: Run, prefix: str) -> dict:
     return {name.removeprefix(prefix): path for name, path in run.inputs.items() if name.startswith(prefix)}
+
+
+def intervals(scores: pd.DataFrame) -> pd.DataFrame:
+    """The mean over seeds of each problem and method, with Student's 95 % interval, `_low` to `_high`.
+
+    NaN for one seed; of a fit that failed there is nothing.
+    """
+    keys = [key for key in KEY if key != "seed"]
+    grouped = scores.groupby(keys, sort=False)[INTERVALS]
+    mean, sd, count = grouped.mean(), grouped.std(), grouped.count()
+    half = sd / np.sqrt(count) * stats.t.ppf(0.975, np.maximum(count - 1, 1))
+    table = pd.concat([mean, (mean - half).add_suffix("_low"), (mean + half).add_suffix("_high")], axis=1)
+    columns = [f"{name}{end}" for name in INTERVALS for end in ("", "_low", "_high")]
+    return table[columns].reset_index()
 
 
 def gaps(scores: pd.DataFrame) -> pd.DataFrame:
