@@ -19,14 +19,14 @@ SCALE = PRECISION.inverse().diagonal().sqrt()
 
 
 def regression(z: Tensor) -> Tensor:
-    """Flat prior, known noise: N(MEAN, PRECISION^-1), of condition 1e8."""
+    """Flat prior, known noise: N(MEAN, PRECISION^-1), of condition 8e6."""
     return Normal(z @ X.T, 18.0).log_prob(Y).sum(-1)
 
 
 @pytest.mark.filterwarnings("ignore:mean_field")
 @pytest.mark.parametrize("method", ["mean_field", "full_rank", "sivi", "uivi"])
 def test_a_regression_on_raw_covariates_ends_within_a_tenth_of_a_standard_deviation(method: str) -> None:
-    assert float(torch.linalg.cond(PRECISION)) > 1e7
-    z = fit(regression, 4, method, steps=150, progress=False).sample(20_000)
+    assert float(torch.linalg.cond(PRECISION)) > 5e6
+    z = fit(regression, 4, method, steps=60, progress=False).sample(20_000)
     assert isinstance(z, Tensor)
     assert ((z.mean(0) - MEAN).abs() / SCALE).max() < 0.1

@@ -11,12 +11,13 @@ from torch import Tensor, nn
 
 from elbogap.densities import standard_gaussian_log_density
 from elbogap.inference import importance
-from elbogap.inference.families.base import Family
+from elbogap.inference.families.base import Family, LogJoint
 from elbogap.inference.families.flow import Flow
 from elbogap.inference.families.gaussian import FullRankGaussian
 from elbogap.inference.families.mixture import GaussianMixture
 from elbogap.inference.families.semi_implicit import Implicit, SemiImplicit
 from elbogap.inference.noise import Noise, Spec, draw, take
+from elbogap.inference.objectives.base import StandardNormalPrior
 from elbogap.nn.mlp import MLP, Layers
 
 DENSITY_DRAWS = 1000  # further noises that estimate a semi-implicit density
@@ -68,6 +69,10 @@ class Approximation(nn.Module, ABC):
     @abstractmethod
     def family(self) -> Family:
         """q at the current parameters."""
+
+    def log_joint(self, log_joint: LogJoint) -> LogJoint:
+        """The log-joint of v in the form that the objectives of :meth:`family` take."""
+        return log_joint
 
     def optimiser(self, learning_rate: float) -> torch.optim.Optimizer:
         """Adam."""
@@ -176,6 +181,11 @@ class NormalisingFlow(Approximation):
         with torch.random.fork_rng(devices=[]):  # zuko draws from the global generator
             torch.manual_seed(setup.seed())
             network = zuko.flows.NSF(setup.dimensions, transforms=2, hidden_features=(HIDDEN, HIDDEN))
+        with torch.no_grad():
+            for transform in network.transform.transforms:
+                last = transform.hyper[-1] if setup.dimensions > 1 else transform
+                for parameter in last.parameters():
+                    parameter.mul_(0.01)
         self.network = network.to(setup.scale_tril)
 
     def family(self) -> InverseFlow:
@@ -251,16 +261,21 @@ class SemiImplicitMean(Approximation):
 
 
 class Adversarial(Approximation):
-    """z = e A + f(e) without a density, and a discriminator T = log q - log N(0, I) (lecture, part I)."""
+    """y = e A + f(e) without a density, and a discriminator T = log q - log N(0, I); v = 1.5 y (lecture, part I).
+
+    Against a normal distribution that is wider than the posterior, a tail of the posterior that is heavier
+    than normal does not draw q away before T has learnt it.
+    """
 
     exact = False
+    width = 1.5
 
     def __init__(self, setup: Setup) -> None:
-        """N(0, I), nearly, and T = 0, nearly, at first."""
+        """N(0, I) of v, nearly, and T its log-ratio, nearly, at first."""
         super().__init__()
         d = setup.dimensions
         self.noises = max(4, d)
-        self.weight = nn.Parameter(torch.eye(self.noises, d).to(setup.scale_tril))
+        self.weight = nn.Parameter(torch.eye(self.noises, d).to(setup.scale_tril) / self.width)
         self.network, self.critic = setup.network(self.noises, d), setup.network(2 * d, 1)
 
     def optimiser(self, learning_rate: float) -> torch.optim.Optimizer:
@@ -269,15 +284,31 @@ class Adversarial(Approximation):
         groups: list[dict[str, Any]] = [{"params": own}, {"params": critic, "lr": 10 * learning_rate}]
         return torch.optim.Adam(groups, lr=learning_rate)
 
-    def discriminator(self, v: Tensor) -> Tensor:
-        """T(v), `[..., D]` to `[...]`."""
-        return self.critic(torch.cat([v, v.square()], -1)).squeeze(-1)
+    def discriminator(self, y: Tensor) -> Tensor:
+        """T(y), `[..., D]` to `[...]`, of y and its squares; it is bounded, so that log p decides far away."""
+        return self.critic(torch.cat([y, y.square()], -1)).squeeze(-1)
+
+    def log_joint(self, log_joint: LogJoint) -> StandardNormalPrior:
+        """The log-joint of v as one of y, whose prior is N(0, I) and whose likelihood is the rest."""
+
+        def rest(y: Tensor) -> Tensor:
+            return log_joint(self.width * y) + self._log_det(y) - standard_gaussian_log_density(y)
+
+        return StandardNormalPrior(rest)
 
     def family(self) -> Implicit:
-        """An implicit distribution."""
+        """An implicit distribution of y."""
         return Implicit(Skip(self.weight, self.network.layers()), self.noises)
+
+    def sample(self, num_samples: int, generator: torch.Generator) -> Tensor:
+        """v = 1.5 y."""
+        return self.width * super().sample(num_samples, generator)
 
     @torch.no_grad()
     def log_prob(self, v: Tensor, generator: torch.Generator) -> Tensor:
-        """T(v) + log N(v; 0, I): neither bound nor unbiased."""
-        return self.discriminator(v) + standard_gaussian_log_density(v)
+        """T(y) + log N(y; 0, I) - D log 1.5: neither bound nor unbiased."""
+        y = v / self.width
+        return self.discriminator(y) + standard_gaussian_log_density(y) - self._log_det(y)
+
+    def _log_det(self, y: Tensor) -> float:
+        return y.shape[-1] * math.log(self.width)

@@ -48,6 +48,14 @@ class Trace:
         return float(last.mean() - before.mean()), float(error)
 
 
+def most_steps(steps: Steps) -> int:
+    """How many there are at most; UserError if that is no positive number."""
+    most = MOST_STEPS if steps == "auto" else steps
+    if not isinstance(most, int) or most < 1:
+        raise UserError(f'steps is a positive number or "auto", not {shown(steps)}')
+    return most
+
+
 def ascend(
     module: nn.Module,
     objective: Callable[[], Tensor],
@@ -64,13 +72,9 @@ def ascend(
     value, each time once it is flat, and the ascent has converged when it is flat again, or ends after 20,000
     steps. A number of steps ends on a cosine schedule, and has converged if its last quarter is flat.
 
-    Ctrl-C, or a window without a finite value, brings back the parameters of the best window. UserError if
-    `steps` is something else.
+    Ctrl-C, or a window without a finite value, brings back the parameters of the best window.
     """
-    auto = steps == "auto"
-    most = MOST_STEPS if steps == "auto" else steps
-    if not isinstance(most, int) or most < 1:
-        raise UserError(f'steps is a positive number or "auto", not {shown(steps)}')
+    auto, most = steps == "auto", most_steps(steps)
     window = WINDOW if auto else max(1, most // 4)
     rates = [group["lr"] for group in optimiser.param_groups]
     trace, best, kept = Trace(), -math.inf, None

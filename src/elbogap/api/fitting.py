@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from elbogap.api.approximations import Setup
-from elbogap.api.ascent import Steps, ascend
+from elbogap.api.ascent import Steps, ascend, most_steps
 from elbogap.api.diagnostics import relative_ess
 from elbogap.api.methods import Method, method_of
 from elbogap.api.result import Fit, FitWarning
@@ -45,6 +45,7 @@ def fit(
     """
     begin = time.perf_counter()
     name, chosen = method_of(method)
+    most_steps(steps)
     target = Target(log_density, Space.of(dim, support), device)
     generator = torch.Generator(device).manual_seed(seed)
     whitening = whiten(target, generator)

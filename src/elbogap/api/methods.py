@@ -6,10 +6,8 @@ the coordinates of eight schools, whose mu has three times the standard deviatio
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
-
-from torch import Tensor
 
 from elbogap.api.approximations import (
     Adversarial,
@@ -21,14 +19,13 @@ from elbogap.api.approximations import (
     SemiImplicitMean,
     Setup,
 )
-from elbogap.densities import standard_gaussian_log_density
 from elbogap.errors import UserError, did_you_mean
 from elbogap.inference import hmc
 from elbogap.inference.families.base import Family, LogJoint
 from elbogap.inference.families.refined import Refined
 from elbogap.inference.families.resampled import Resampled
 from elbogap.inference.objectives.adversarial import Classification, DensityRatio
-from elbogap.inference.objectives.base import Objective, StandardNormalPrior
+from elbogap.inference.objectives.base import Objective
 from elbogap.inference.objectives.contrastive import VCD, Hoffman
 from elbogap.inference.objectives.elbo import ELBO, IWAE, SIVI
 from elbogap.inference.objectives.uivi import UIVI
@@ -36,23 +33,9 @@ from elbogap.inference.objectives.uivi import UIVI
 STEP_SIZE = 0.3
 
 
-def kernel(num_iterations: int) -> hmc.Kernel:
+def adapting(num_iterations: int) -> hmc.Kernel:
     """Iterations that adapt their step size while q is fitted."""
     return hmc.Kernel(num_iterations, burn_in=num_iterations, adaptation=hmc.Adaptation())
-
-
-def plain(log_joint: LogJoint) -> LogJoint:
-    """The log-joint itself."""
-    return log_joint
-
-
-def against_normal(log_joint: LogJoint) -> StandardNormalPrior:
-    """The log-joint as that of a prior N(0, I), whose likelihood is the rest."""
-
-    def rest(v: Tensor) -> Tensor:
-        return log_joint(v) - standard_gaussian_log_density(v)
-
-    return StandardNormalPrior(rest)
 
 
 @dataclass(frozen=True)
@@ -64,7 +47,6 @@ class Method:
         objectives: of q: the sum of all is maximised, the first is what is reported.
         batch: draws of a step; for IWAE `(k, B)`.
         learning_rate: of Adam, at first.
-        log_joint: in which form the objectives take the log-joint.
         improved: the distribution that draws come from, of q, the log-joint and the chains' step size.
     """
 
@@ -72,8 +54,22 @@ class Method:
     objectives: Callable[[Any], Sequence[Objective[Any]]]
     batch: tuple[int, ...] = (64,)
     learning_rate: float = 0.02
-    log_joint: Callable[[LogJoint], LogJoint] = plain
     improved: Callable[[Family, LogJoint, float], Family] | None = None
+
+
+def resampled(q: Family, log_joint: LogJoint, step_size: float) -> Resampled:
+    """q_IW of eight draws."""
+    return Resampled(q, log_joint, num_proposals=8, num_batches=16)
+
+
+def refined(q: Family, log_joint: LogJoint, step_size: float) -> Refined:
+    """q_t after five iterations."""
+    return Refined(q, log_joint, hmc.Kernel(5), step_size, num_chains=16)
+
+
+def density_ratio(q: Adversarial) -> list[Objective[Any]]:
+    """The ELBO by the discriminator, and the discriminator's own objective."""
+    return [DensityRatio(q.discriminator), Classification(q.discriminator, q.weight.shape[1])]
 
 
 def elbo(q: Approximation) -> list[Objective[Any]]:
@@ -81,34 +77,23 @@ def elbo(q: Approximation) -> list[Objective[Any]]:
     return [ELBO()]
 
 
+def reparameterised(q: Approximation) -> list[Objective[Any]]:
+    """The ELBO, or IWAE's bound, with a gradient whose noise vanishes where q is the posterior."""
+    return [IWAE(doubly_reparameterised=True)]
+
+
 METHODS: Mapping[str, Method] = {
     "mean_field": Method(MeanField, elbo),
-    "full_rank": Method(FullRank, elbo),
+    "full_rank": Method(FullRank, reparameterised, batch=(1, 64)),
     "mixture": Method(Mixture, elbo),
     "flow": Method(NormalisingFlow, elbo, learning_rate=0.005),
-    "iwae": Method(
-        MeanField,
-        lambda q: [IWAE(doubly_reparameterised=True)],
-        batch=(8, 16),
-        improved=lambda q, log_joint, _: Resampled(q, log_joint, num_proposals=8, num_batches=16),
-    ),
+    "iwae": Method(FullRank, reparameterised, batch=(8, 16), improved=resampled),
     "sivi": Method(SemiImplicitMean, lambda q: [SIVI(num_mixing=100)]),
-    "uivi": Method(SemiImplicitMean, lambda q: [UIVI(hmc.Kernel(4, burn_in=2), STEP_SIZE)]),
-    "vcd": Method(MeanField, lambda q: [VCD(kernel(8), STEP_SIZE)]),
-    "alpha_vcd": Method(MeanField, lambda q: [VCD(kernel(8), STEP_SIZE, alpha=0.5)]),
-    "hoffman": Method(
-        MeanField,
-        lambda q: [Hoffman(kernel(8), STEP_SIZE)],
-        improved=lambda q, log_joint, step_size: Refined(
-            q, log_joint, hmc.Kernel(8), step_size, num_chains=16
-        ),
-    ),
-    "density_ratio": Method(
-        Adversarial,
-        lambda q: [DensityRatio(q.discriminator), Classification(q.discriminator, q.weight.shape[1])],
-        batch=(256,),
-        log_joint=against_normal,
-    ),
+    "uivi": Method(SemiImplicitMean, lambda q: [UIVI(replace(adapting(4), burn_in=2), STEP_SIZE)]),
+    "vcd": Method(FullRank, lambda q: [VCD(adapting(5), STEP_SIZE)]),
+    "alpha_vcd": Method(FullRank, lambda q: [VCD(adapting(5), STEP_SIZE, alpha=0.5)]),
+    "hoffman": Method(FullRank, lambda q: [Hoffman(adapting(5), STEP_SIZE)], improved=refined),
+    "density_ratio": Method(Adversarial, density_ratio, (256,), 0.001),
 }
 
 

@@ -27,7 +27,7 @@ class Step:
 
     def __call__(self) -> Tensor:
         """The sum of the objectives' gradients at the value of the first."""
-        family, joint = self.q.family(), self.method.log_joint(self.log_joint)
+        family, joint = self.q.family(), self.q.log_joint(self.log_joint)
         first, *others = (
             one.estimate(family, joint, self._noise(one, family), state).mean()
             for one, state in zip(self.objectives, self.states, strict=True)

@@ -22,7 +22,7 @@ from elbogap.inference.families.base import LogJoint
 STARTS = 3  # besides u = 0
 ROUNDS = 3
 DRAWS = 512
-STEPS = 500  # of the Gaussian fit
+STEPS = 300  # of the Gaussian fit
 MOST_DENSE = 300  # dimensions with a covariance
 LEAST_CURVATURE = 1e-6  # of -log p in the coordinates of a round: no scale grows a thousandfold in one
 
