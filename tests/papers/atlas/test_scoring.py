@@ -6,6 +6,7 @@ import pytest
 import torch
 from results import Moments, line
 
+from elbogap.api.methods import METHODS as FITTED
 from elbogap.errors import UserError
 from elbogap.papers.atlas import scoring
 from elbogap.papers.atlas.methods import METHODS, Counted
@@ -49,6 +50,11 @@ def test_fits_of_gaussians_have_the_gap_of_the_best_one() -> None:
         assert row["kl_q_iw_2"] <= row["kl_q_p"]
         assert row["evaluations"] > 0
     assert of_mean_field["log_sd_ratio"] < -0.5 < of_full_rank["log_sd_ratio"]
+
+
+def test_vcd_is_compared_with_its_own_family_fitted_by_kl() -> None:
+    """As the claim on their widths presumes."""
+    assert FITTED["vcd"].approximation is FITTED["full_rank"].approximation
 
 
 def test_points_with_a_derivative_are_counted() -> None:
