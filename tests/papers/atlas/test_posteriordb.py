@@ -118,3 +118,10 @@ def test_gaussian_process(stand_in: Dataset) -> None:
     expected = law.log_prob(f) + Poisson(f.exp()).log_prob(k).sum(1)
     expected = expected + Gamma(25.0, 4.0).log_prob(rho) + HalfNormal(2.0).log_prob(alpha) + jacobian
     np.testing.assert_allclose(known.log_density(z), expected, rtol=1e-6)
+
+
+def test_the_gaussian_process_is_defined_where_its_scale_is_large(stand_in: Dataset) -> None:
+    known = problem("gp_pois_regr", stand_in)
+    z = torch.zeros(1, known.dim, dtype=torch.float64)
+    z[:, :2] = torch.tensor([5.0, 12.0])  # rho = 148, alpha = 163,000
+    assert known.log_density(z).isfinite().all()

@@ -52,6 +52,14 @@ def test_fits_of_gaussians_have_the_gap_of_the_best_one() -> None:
     assert of_mean_field["log_sd_ratio"] < -0.5 < of_full_rank["log_sd_ratio"]
 
 
+def test_chains_come_as_near_as_their_number_of_draws_allows() -> None:
+    (row,) = scoring.rows("line", line(), {"hmc": METHODS["hmc"]}, seeds=1, steps=100, **COUNTS)
+    assert row["sliced_wasserstein"] < 0.15
+    assert abs(row["log_sd_ratio"]) < 0.1
+    assert row["evaluations"] > 4 * 200  # four chains of 200 iterations, and more of them each
+    assert math.isnan(row["elbo"])
+
+
 def test_vcd_is_compared_with_its_own_family_fitted_by_kl() -> None:
     """As the claim on their widths presumes."""
     assert FITTED["vcd"].approximation is FITTED["full_rank"].approximation

@@ -20,19 +20,20 @@ from elbogap.api.methods import METHODS as FITTED
 from elbogap.api.result import FitWarning
 from elbogap.errors import named
 from elbogap.inference.families.base import LogJoint
+from elbogap.papers.atlas.chains import HMC
 from elbogap.papers.atlas.problems.base import Problem
 
 Method = Callable[..., Any]
 
 
 def _fit(log_density: LogJoint, dim: int, *, method: str, seed: int = 0, steps: Steps = "auto") -> Any:
-    """Without the warnings of a fit that has not converged: the tables say so."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", FitWarning)
-        return fit(log_density, dim, method, seed=seed, steps=steps, progress=False)
+    return fit(log_density, dim, method, seed=seed, steps=steps, progress=False)
 
 
-METHODS: Mapping[str, Method] = {name: partial(_fit, method=name) for name in FITTED}
+METHODS: Mapping[str, Method] = {
+    **{name: partial(_fit, method=name) for name in FITTED},
+    "hmc": HMC,
+}
 
 
 @dataclass
@@ -59,9 +60,11 @@ class Fitted:
 
 
 def fitted(method: Method, problem: Problem, *, seed: int, steps: Steps) -> Fitted:
-    """One fit."""
+    """One fit, without its warnings that it has not converged: the tables say so."""
     counted, started = Counted(problem.log_density), time.process_time()
-    result = method(counted, problem.dim, seed=seed, steps=steps)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FitWarning)
+        result = method(counted, problem.dim, seed=seed, steps=steps)
     return Fitted(result, counted.evaluations, time.process_time() - started)
 
 

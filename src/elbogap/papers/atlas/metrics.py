@@ -86,7 +86,8 @@ def distances(problem: Problem, draws: Tensor, generator: torch.Generator) -> di
     """Sliced Wasserstein distance and MMD to draws of p, in coordinates divided by their deviations there."""
     reference = problem.sample(len(draws), generator)
     mean, sd = reference.mean(0), reference.std(0)
-    first, second = (((z - mean) / sd)[: len(reference)] for z in (draws, reference))
+    count = min(len(draws), len(reference))
+    first, second = (((z - mean) / sd)[:count] for z in (draws, reference))
     directions = torch.randn(PROJECTIONS, problem.dim, generator=generator, dtype=torch.float64)
     directions = directions / directions.norm(dim=1, keepdim=True)
     squared = squared_mmd(first[:MMD_DRAWS], second[:MMD_DRAWS])

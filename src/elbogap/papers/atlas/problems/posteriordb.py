@@ -141,11 +141,16 @@ def _mixture_coordinates(data: Data, values: Tensor) -> Tensor:
 
 
 def _gp_scale(data: Data, rho: Tensor, alpha: Tensor) -> Tensor:
-    """The Cholesky factor of alpha^2 exp(-(x - x')^2 / (2 rho^2)) + 1e-10 I, `[..., N, N]`."""
-    x = data["x"]
+    """The Cholesky factor of alpha^2 exp(-(x - x')^2 / (2 rho^2)) + 1e-10 I, `[..., N, N]`.
+
+    Another 1e-14 alpha^2 I, which is a thousandth of that at the posterior, keeps it positive definite for a
+    large alpha.
+    """
+    x, square = data["x"], alpha[..., None, None].square()
     distance = (x[:, None] - x) / rho[..., None, None]
-    covariance = alpha[..., None, None].square() * torch.exp(-0.5 * distance.square())
-    return torch.linalg.cholesky(covariance + 1e-10 * torch.eye(len(x), dtype=x.dtype))
+    identity = torch.eye(len(x), dtype=x.dtype, device=x.device)
+    covariance = square * (torch.exp(-0.5 * distance.square()) + 1e-14 * identity)
+    return torch.linalg.cholesky(covariance + 1e-10 * identity)
 
 
 def _gp(data: Data, z: Tensor) -> Tensor:
