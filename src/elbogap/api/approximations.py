@@ -216,26 +216,28 @@ class Skip:
 
 
 class SemiImplicitMean(Approximation):
-    """Gaussians whose mean is a linear map and a network of E = max(4, D) noises (Yin and Zhou 2018)."""
+    """Gaussians whose mean is a linear map and a network of E = max(4, D) noises (Yin and Zhou 2018).
+
+    Each sigma_d is above exp(-5 / D): of narrower Gaussians, 1,000 would not cover the posterior, and
+    nobody could tell the density.
+    """
 
     exact = False
 
-    def __init__(self, setup: Setup, share: float = 0.8) -> None:
-        """N(0, I), nearly, at first; the `share` of each standard deviation is that of the mean."""
+    def __init__(self, setup: Setup) -> None:
+        """N(0, I), nearly, at first."""
         super().__init__()
-        self.mixing = max(4, setup.dimensions)
-        self.weight = nn.Parameter(
-            share
-            * torch.eye(self.mixing, setup.dimensions, dtype=torch.float64, device=setup.scale_tril.device)
-        )
-        self.network = setup.network(self.mixing, setup.dimensions)
-        self.log_scale = nn.Parameter(torch.full_like(self.weight[0].detach(), 0.5 * math.log(1 - share**2)))
+        d = setup.dimensions
+        self.mixing, self.floor = max(4, d), math.exp(-5 / d)
+        sigma = (1 + self.floor) / 2
+        self.weight = nn.Parameter((1 - sigma**2) ** 0.5 * torch.eye(self.mixing, d).to(setup.scale_tril))
+        self.network = setup.network(self.mixing, d)
+        self.log_excess = nn.Parameter(torch.full_like(setup.scale_tril[0], math.log(sigma - self.floor)))
 
     def family(self) -> SemiImplicit:
         """A semi-implicit distribution."""
-        return SemiImplicit(
-            Skip(self.weight, self.network.layers()), self.log_scale, self.mixing, DENSITY_DRAWS
-        )
+        log_scale = (self.floor + self.log_excess.exp()).log()
+        return SemiImplicit(Skip(self.weight, self.network.layers()), log_scale, self.mixing, DENSITY_DRAWS)
 
     @torch.no_grad()
     def log_prob(self, v: Tensor, generator: torch.Generator) -> Tensor:
@@ -257,14 +259,14 @@ class SemiImplicitMean(Approximation):
         return draw({"more": Spec((DENSITY_DRAWS, 1, self.mixing))}, generator, dtype=torch.float64)
 
     def _chunk(self) -> int:
-        return max(1, MOST_NUMBERS // (DENSITY_DRAWS * len(self.log_scale)))
+        return max(1, MOST_NUMBERS // (DENSITY_DRAWS * len(self.log_excess)))
 
 
 class Adversarial(Approximation):
-    """y = e A + f(e) without a density, and a discriminator T = log q - log N(0, I); v = 1.5 y (lecture, part I).
+    """v / 1.5 = y = e A + f(e), without a density, and a discriminator T = log q - log N(0, I) of y.
 
-    Against a normal distribution that is wider than the posterior, a tail of the posterior that is heavier
-    than normal does not draw q away before T has learnt it.
+    The normal is wider than the posterior, so that a tail that is heavier than normal does not draw q away
+    before T has learnt it (lecture, part I).
     """
 
     exact = False
@@ -285,7 +287,7 @@ class Adversarial(Approximation):
         return torch.optim.Adam(groups, lr=learning_rate)
 
     def discriminator(self, y: Tensor) -> Tensor:
-        """T(y), `[..., D]` to `[...]`, of y and its squares; it is bounded, so that log p decides far away."""
+        """T(y), `[..., D]` to `[...]`; it is bounded, so that log p decides far away."""
         return self.critic(torch.cat([y, y.square()], -1)).squeeze(-1)
 
     def log_joint(self, log_joint: LogJoint) -> StandardNormalPrior:

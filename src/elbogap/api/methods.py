@@ -47,6 +47,7 @@ class Method:
         objectives: of q: the sum of all is maximised, the first is what is reported.
         batch: draws of a step; for IWAE `(k, B)`.
         learning_rate: of Adam, at first.
+        watched: whose value is reported instead; of UIVI's own only the gradient is that of the ELBO.
         improved: the distribution that draws come from, of q, the log-joint and the chains' step size.
     """
 
@@ -54,6 +55,7 @@ class Method:
     objectives: Callable[[Any], Sequence[Objective[Any]]]
     batch: tuple[int, ...] = (64,)
     learning_rate: float = 0.02
+    watched: Objective[Any] | None = None
     improved: Callable[[Family, LogJoint, float], Family] | None = None
 
 
@@ -72,6 +74,11 @@ def density_ratio(q: Adversarial) -> list[Objective[Any]]:
     return [DensityRatio(q.discriminator), Classification(q.discriminator, q.weight.shape[1])]
 
 
+def uivi(q: Approximation) -> list[Objective[Any]]:
+    """UIVI, with two iterations of burn-in and two that count."""
+    return [UIVI(replace(adapting(4), burn_in=2), STEP_SIZE)]
+
+
 def elbo(q: Approximation) -> list[Objective[Any]]:
     """The ELBO."""
     return [ELBO()]
@@ -88,8 +95,8 @@ METHODS: Mapping[str, Method] = {
     "mixture": Method(Mixture, elbo),
     "flow": Method(NormalisingFlow, elbo, learning_rate=0.005),
     "iwae": Method(FullRank, reparameterised, batch=(8, 16), improved=resampled),
-    "sivi": Method(SemiImplicitMean, lambda q: [SIVI(num_mixing=100)]),
-    "uivi": Method(SemiImplicitMean, lambda q: [UIVI(replace(adapting(4), burn_in=2), STEP_SIZE)]),
+    "sivi": Method(SemiImplicitMean, lambda q: [SIVI(100)]),
+    "uivi": Method(SemiImplicitMean, uivi, watched=SIVI(100)),
     "vcd": Method(FullRank, lambda q: [VCD(adapting(5), STEP_SIZE)]),
     "alpha_vcd": Method(FullRank, lambda q: [VCD(adapting(5), STEP_SIZE, alpha=0.5)]),
     "hoffman": Method(FullRank, lambda q: [Hoffman(adapting(5), STEP_SIZE)], improved=refined),

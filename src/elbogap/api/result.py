@@ -20,7 +20,7 @@ from elbogap.api.target import Target
 from elbogap.api.whitening import Affine
 from elbogap.errors import UserError, shortened
 from elbogap.files import writing
-from elbogap.inference import importance
+from elbogap.inference import bounds, importance
 from elbogap.inference.dual_averaging import DualAveraging, iterate
 from elbogap.inference.families.base import Family, LogJoint
 from elbogap.inference.noise import draw
@@ -101,12 +101,13 @@ class Fit:
 
     @property
     def elbo(self) -> Mean:
-        """E[log p - log q], z ~ q, in nats, from 4,000 draws of q before it is improved.
+        """E[log p - log q], z ~ q, in nats, from 4,000 draws of q before it is improved; for IWAE its bound.
 
         For a semi-implicit q it is SIVI's bound with 1,000 further noises, below the ELBO on average; for a
         density ratio an estimate.
         """
-        log_weights = self.log_weights
+        k = self.recipe.batch[-2] if len(self.recipe.batch) > 1 else 1
+        log_weights = bounds.iwae(self.log_weights.view(k, -1))
         return Mean(float(log_weights.mean()), float(log_weights.std()) / len(log_weights) ** 0.5)
 
     def summary(self, num_samples: int = DRAWS, level: float = 0.9, seed: int = 0) -> "pd.DataFrame":

@@ -26,13 +26,17 @@ class Step:
         self.states = [state and state.double() for state in states]
 
     def __call__(self) -> Tensor:
-        """The sum of the objectives' gradients at the value of the first."""
-        family, joint = self.q.family(), self.q.log_joint(self.log_joint)
-        first, *others = (
+        """The value of what is watched, or else of the first objective, with the gradient of their sum."""
+        family, joint, watched = self.q.family(), self.q.log_joint(self.log_joint), self.method.watched
+        values = [
             one.estimate(family, joint, self._noise(one, family), state).mean()
             for one, state in zip(self.objectives, self.states, strict=True)
-        )
-        return first + sum(other - other.detach() for other in others)
+        ]
+        value = values[0].detach()
+        if watched:
+            with torch.no_grad():
+                value = watched.estimate(family, joint, self._noise(watched, family)).mean()
+        return value + sum(one - one.detach() for one in values)
 
     def chains(self) -> tuple[float, float] | tuple[None, None]:
         """Step size and mean acceptance probability of the first objective's chains, if it has any."""
