@@ -13,6 +13,8 @@ EXAMPLE = ROOT / "examples" / "bayesian_logistic_regression.py"
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 OWN_MODEL = (ROOT / "docs" / "own-model.md").read_text(encoding="utf-8")
 
+BLOCKS = re.findall(r"```python\n(.*?)\n```", OWN_MODEL, re.DOTALL)
+
 Table = dict[str, list[float]]
 
 
@@ -55,7 +57,7 @@ def test_the_uncorrelated_weight_is_right_by_any_method(printed: Table) -> None:
 
 
 def test_the_page_shows_the_examples_code_and_what_it_prints(printed: Table) -> None:
-    (block,) = re.findall(r"```python\n(.*?)\n```", OWN_MODEL, re.DOTALL)
+    block = BLOCKS[-1]
     functions = block.split("\n\n\n")
     assert len(functions) == 4
     assert all(function in EXAMPLE.read_text(encoding="utf-8") for function in functions)
@@ -63,6 +65,25 @@ def test_the_page_shows_the_examples_code_and_what_it_prints(printed: Table) -> 
     assert list(shown) == list(printed)
     for method, values in shown.items():  # other processors round otherwise
         assert values == pytest.approx(printed[method], abs=0.05)
+
+
+def summary(text: str) -> Table:
+    """The rows of a table of means, standard deviations and intervals."""
+    rows = re.findall(r"^(z\[\d\])((?: +-?\d+\.\d+){4})$", text, re.MULTILINE)
+    return {name: [float(value) for value in values.split()] for name, values in rows}
+
+
+def test_a_model_of_ones_own_is_fitted_in_twelve_lines_as_shown() -> None:
+    program = BLOCKS[0]
+    assert len([line for line in program.splitlines() if line]) <= 12
+    run = subprocess.run(
+        [sys.executable, "-c", program], env={**os.environ, "PYTHONPATH": str(ROOT / "src")},
+        check=True, capture_output=True, text=True,
+    )  # fmt: skip
+    shown, printed = summary(OWN_MODEL), summary(run.stdout)
+    assert list(shown) == list(printed) == [f"z[{i}]" for i in range(4)]
+    for name, values in shown.items():  # other processors round otherwise
+        assert values == pytest.approx(printed[name], abs=0.1)
 
 
 def test_the_readme_s_example_runs_and_orders_elbo_bound_and_likelihood() -> None:

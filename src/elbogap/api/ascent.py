@@ -67,7 +67,7 @@ def ascend(
 ) -> Trace:
     """Steps along the gradient of `objective()`, a scalar whose values are traced, in all parameters.
 
-    It is flat where the mean over W steps exceeds that over the W before by less than 0.01 nats or than two
+    It is flat where the mean over W steps differs from that over the W before by less than 0.01 nats or two
     standard errors of the difference. For "auto" W = 250; the learning rate falls to 0.3 and then 0.1 of its
     value, each time once it is flat, and the ascent has converged when it is flat again, or ends after 20,000
     steps. A number of steps ends on a cosine schedule, and has converged if its last quarter is flat.
@@ -115,7 +115,7 @@ def ascend(
 
 def _flat(trace: Trace, window: int) -> bool:
     gain, error = trace.gain(window)
-    return gain < max(TOLERANCE, 2 * error)  # not if one is NaN
+    return abs(gain) < max(TOLERANCE, 2 * error)  # not if one is NaN
 
 
 def _copy(module: nn.Module) -> dict[str, Tensor]:

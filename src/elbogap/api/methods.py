@@ -1,8 +1,13 @@
 """The methods by name: how each makes its approximation and what it maximises; a new one is one more entry.
 
-All work in whitened coordinates, see :mod:`elbogap.api.whitening`, where one setting fits many posteriors.
-VCD depends on it most. Its gradient is felt only where chains move: with three iterations of a fixed step in
-the coordinates of eight schools, whose mu has three times the standard deviation of the others, ...
+All work in whitened coordinates (:mod:`elbogap.api.whitening`), where one setting fits many posteriors. VCD
+needs them most: its gradient is noisy, and weak in directions in which the chains hardly move. In the
+coordinates of eight schools, where mu has three times the standard deviation of the others, three iterations
+with a step of 0.2 and 3,000 steps of Adam left the mean of mu at 0.56 for the learning rate 0.001, and at
+4.08 for 0.01; it is 4.41. Here five iterations, whose step adapts, end there once the objective is flat.
+
+All methods but `mean_field` have covariances; `full_rank`, `iwae`, `vcd`, `alpha_vcd` and `hoffman` differ
+in their objectives alone.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -34,8 +39,12 @@ STEP_SIZE = 0.3
 
 
 def adapting(num_iterations: int) -> hmc.Kernel:
-    """Iterations that adapt their step size while q is fitted."""
-    return hmc.Kernel(num_iterations, burn_in=num_iterations, adaptation=hmc.Adaptation())
+    """Iterations that adapt their step size while q is fitted, to 0.9 of acceptance.
+
+    Three leapfrog steps are then a quarter of a standard normal's period in ten dimensions: five would be
+    half of one, and bring each chain to the opposite of where it began.
+    """
+    return hmc.Kernel(num_iterations, leapfrog_steps=3, burn_in=num_iterations, adaptation=hmc.Adaptation())
 
 
 @dataclass(frozen=True)
@@ -66,7 +75,7 @@ def resampled(q: Family, log_joint: LogJoint, step_size: float) -> Resampled:
 
 def refined(q: Family, log_joint: LogJoint, step_size: float) -> Refined:
     """q_t after five iterations."""
-    return Refined(q, log_joint, hmc.Kernel(5), step_size, num_chains=16)
+    return Refined(q, log_joint, hmc.Kernel(5, leapfrog_steps=3), step_size, num_chains=16)
 
 
 def density_ratio(q: Adversarial) -> list[Objective[Any]]:
@@ -75,8 +84,8 @@ def density_ratio(q: Adversarial) -> list[Objective[Any]]:
 
 
 def uivi(q: Approximation) -> list[Objective[Any]]:
-    """UIVI, with two iterations of burn-in and two that count."""
-    return [UIVI(replace(adapting(4), burn_in=2), STEP_SIZE)]
+    """UIVI, with an iteration of burn-in and two that count."""
+    return [UIVI(replace(adapting(3), burn_in=1), STEP_SIZE)]
 
 
 def elbo(q: Approximation) -> list[Objective[Any]]:
