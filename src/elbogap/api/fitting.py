@@ -32,7 +32,7 @@ def fit(
     progress: bool = True,
     support: Support = None,
 ) -> Fit:
-    """An approximation q of exp(log_density) / Z by one of :data:`.METHODS`, or by a method of your own.
+    """An approximation q of exp(log_density) / Z by one of `METHODS`, or by a method of your own.
 
     `log_density`, in nats up to a constant, maps draws z `[..., D]` to `[...]` for `dim` = D. Where `dim` is
     a dictionary of shapes by name, such as `{"mu": (), "theta": 8}`, it takes one of tensors `[..., *shape]`.

@@ -70,12 +70,12 @@ def hmc_reference(
     seed: int = 0,
     device: str = "cpu",
 ) -> Reference:
-    """S draws of each of C chains, after a burn-in that finds masses and the step size; see :func:`.fit`.
+    """S draws of each of C chains, after a burn-in that finds masses and the step size; see :func:`elbogap.api.fitting.fit`.
 
     The chains run in coordinates in which the posterior's best Gaussian is standard normal, from draws 1.5
     times as wide. The burn-in has three parts of equal length, each with dual averaging of the step size;
     after the first and the second, each coordinate is divided by its standard deviation over the chains: a
-    diagonal mass. Chains that have not converged warn in one line. UserError as :func:`.fit`, or if there are
+    diagonal mass. Chains that have not converged warn in one line. UserError as :func:`elbogap.api.fitting.fit`, or if there are
     too few iterations.
     """
     if num_chains < 2 or num_samples < 4 or burn_in < 3 * 4:
