@@ -35,6 +35,7 @@ from elbogap.config.scale import scale_name
 from elbogap.data import commands as data_commands
 from elbogap.errors import TRY_AGAIN, OutOfTime, UserError, circumstance, did_you_mean
 from elbogap.modules import experiment_module, experiments, figures_module
+from elbogap.papers.atlas import commands as atlas_commands
 from elbogap.report import commands as report_commands
 from elbogap.runtime import Run, limit_torch_threads, peak_memory_mib, set_up
 from elbogap.stopwatch import spending
@@ -98,7 +99,7 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
         about = commands.add_parser(name, help=help)
         about.add_argument("file", type=Path)
         about.set_defaults(call=call)
-    for package in (data_commands, claims_commands, report_commands):
+    for package in (data_commands, claims_commands, report_commands, atlas_commands):
         package.register(commands)
     asked = argv[0] if argv else "--help"
     known = [] if asked in commands.choices else experiments()

@@ -13,6 +13,7 @@ from elbogap.config.scale import scale_names
 from elbogap.config.yaml_file import read_yaml
 from elbogap.errors import UserError, did_you_mean, shown
 from elbogap.papers.air.settings import AirConfig
+from elbogap.papers.atlas.settings import AtlasConfig
 from elbogap.papers.efvae.settings import EfvaeConfig
 from elbogap.papers.implicit.settings import ImplicitConfig
 from elbogap.papers.mapa.settings import MapaConfig
@@ -33,6 +34,7 @@ class Config(Section):
     air: AirConfig = setting("Document air: amortized inference regularization.")
     implicit: ImplicitConfig = setting("Document implicit: implicit and semi-implicit distributions.")
     efvae: EfvaeConfig = setting("Document efvae: VAE approximation error and exponential families.")
+    atlas: AtlasConfig = setting("Document atlas, ours: every method on every problem with a known answer.")
 
 
 DOCUMENTS = [name for name, field in Config.model_fields.items() if isinstance(field.annotation, type)]

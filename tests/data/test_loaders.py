@@ -225,6 +225,7 @@ SHAPES = {
     "newsgroups": {"train": 11269, "test": 7505},
     "hapt": {"train": 7767, "test": 3162},
     "celeba": {"train_name": 9000, "test_name": 1000},
+    "posteriordb": {"earnings.earn": 1192, "kidiq.mom_iq": 434, "nes2000-nes": 10000},
 }
 
 

@@ -12,7 +12,7 @@ from elbogap.data.formats import Arrays
 from elbogap.data.sources import SOURCES
 from elbogap.data.stand_ins import RECIPES, bernoulli
 
-LABELLED = [name for name in SOURCES if name not in ("celeba", "fid_inception")]
+LABELLED = [name for name in SOURCES if name not in ("celeba", "posteriordb", "fid_inception")]
 
 
 @functools.cache

@@ -54,7 +54,7 @@ def test_markup_of_captions_is_dropped() -> None:
 
 def test_the_documents_of_the_project() -> None:
     found = documents(CHECKOUT / "paper")
-    assert [document.key for document in found] == ["mapa", "qiw", "air", "implicit", "efvae"]
+    assert [document.key for document in found] == ["mapa", "qiw", "air", "implicit", "efvae", "atlas"]
 
 
 def test_a_document_without_a_title_is_refused(tmp_path: Path) -> None:
@@ -87,4 +87,5 @@ def test_what_the_first_pages_show_exists() -> None:
         assert {*document.pictures, document.cover or document.pictures[0]} <= figures
         assert 1 <= len(document.central) <= 2
         for key, claim in (known[name] for name in document.central):
-            assert (key, claim.nature, claim.origin) == (document.key, "finding", "document")
+            origin = "document" if document.url else "ours"
+            assert (key, claim.nature, claim.origin) == (document.key, "finding", origin)

@@ -21,7 +21,7 @@ def test_every_target_has_its_place_built_or_not(tmp_path: Path) -> None:
     assert list(targets) == ["fig01_posterior_2d", "fig03_posterior_1d", "tab01_bounds"]
     assert targets["fig01_posterior_2d"]["products"][0] == "figures/smoke/qiw/fig01_posterior_2d.pdf"
     assert targets["fig03_posterior_1d"]["products"] == []
-    assert [document["key"] for document in report["later"]] == ["mapa", "air", "implicit", "efvae"]
+    assert [document["key"] for document in report["later"]] == ["mapa", "air", "implicit", "efvae", "atlas"]
 
 
 def test_findings_of_the_document_are_counted_apart(tmp_path: Path) -> None:

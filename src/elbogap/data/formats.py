@@ -7,6 +7,7 @@ file it was. Readers of archives take the most bytes that unpacking may give.
 import gzip
 import hashlib
 import io
+import json
 import pickle
 import tarfile
 import zipfile
@@ -272,6 +273,25 @@ def _decoded(path: Path, whole: bool, names: Iterable[str]) -> np.ndarray:
         return np.stack([np.asarray(image) for image in images])
 
 
+def posteriordb(*paths: Path) -> Arrays:
+    """posteriordb's data sets and reference draws, float64 without units.
+
+    `<data set>.<variable>` (n,); and `<posterior>` (10000, P), the draws of P parameters in the file's order.
+    """
+    arrays: Arrays = {}
+    for path in paths:
+        kind, _, name = path.name.removesuffix(".json.zip").partition("_")
+        with parsing("a zipped JSON file of posteriordb"), zipfile.ZipFile(path) as archive:
+            content = json.loads(untrusted.member(archive, f"{name}.json", MOST_BYTES))
+            if kind == "data":
+                vectors = {key: value for key, value in content.items() if isinstance(value, list)}
+                arrays |= {f"{name}.{key}": np.array(value, np.float64) for key, value in vectors.items()}
+            else:
+                chains = [np.array([*chain.values()], np.float64).T for chain in content]
+                arrays[name] = np.concatenate(chains)
+    return arrays
+
+
 def digest(arrays: Mapping[str, np.ndarray]) -> str:
     """SHA-256 over named arrays: name, type, shape and values, in the order of the names."""
     total = hashlib.sha256()
@@ -305,6 +325,7 @@ READERS: dict[str, Mapping[str, Callable[..., Arrays]]] = {
     "newsgroups": dict.fromkeys(("canonical", "mirror"), newsgroups),
     "hapt": dict.fromkeys(("canonical", "mirror"), hapt),
     "celeba": {"canonical": partial(celeba, whole=True), "mirror": partial(celeba, whole=False)},
+    "posteriordb": {"canonical": posteriordb},
     "fid_inception": dict.fromkeys(("canonical", "torchscript"), lambda path: {}),  # used as a file
 }
 """By data set and variant, from its files to arrays. The one called `images` is a function, see `celeba`."""

@@ -209,6 +209,64 @@ def _by_name(train: int, test: int, images: Callable[[Iterable[str]], np.ndarray
     return {"train_name": names[:train], "test_name": names[train:], "images": images}
 
 
+# The data sets of posteriordb: rows, and each variable from normal numbers (n,) and the rows' own numbers.
+_VARIABLES: dict[str, tuple[int, dict[str, Callable[..., np.ndarray]]]] = {
+    "earnings": (100, {
+        "earn": lambda u, i: np.exp(10 + 0.9 * u),
+        "height": lambda u, i: 67 + 4 * u,
+        "male": lambda u, i: u > 0,
+    }),
+    "eight_schools": (8, {"y": lambda u, i: 8 + 10 * u, "sigma": lambda u, i: 10 + np.abs(u)}),
+    "gp_pois_regr": (11, {
+        "x": lambda u, i: 2 * i - 10,
+        "y": lambda u, i: 3 + u,
+        "k": lambda u, i: np.rint(20 + 5 * u),
+    }),
+    "kidiq": (100, {
+        "kid_score": lambda u, i: 87 + 20 * u,
+        "mom_hs": lambda u, i: u > -0.8,
+        "mom_iq": lambda u, i: 100 + 15 * u,
+    }),
+    "low_dim_gauss_mix": (100, {"y": lambda u, i: 3 * (-1.0) ** i + u}),
+    "mesquite": (46, {
+        **dict.fromkeys(
+            ("canopy_height", "density", "diam1", "diam2", "total_height"), lambda u, i: np.exp(0.4 * u)
+        ),
+        "group": lambda u, i: u > 0,
+        "weight": lambda u, i: np.exp(6 + u),
+    }),
+    "nes2000": (100, {
+        **dict.fromkeys(("educ1", "income", "age_discrete"), lambda u, i: 1 + i % 4),
+        **dict.fromkeys(("partyid7", "real_ideo"), lambda u, i: np.clip(np.rint(4 + 2 * u), 1, 7)),
+        "gender": lambda u, i: 1 + i % 2,
+        "race_adj": lambda u, i: 1 + (u > 1),
+        "year": lambda u, i: 2000 + 0 * i,
+    }),
+}  # fmt: skip
+_AROUND = {
+    "earnings-logearn_interaction": (8.4, 0.02, -0.05, 0.007, 0.9),
+    "eight_schools-eight_schools_noncentered": (6.0, 5.0, 4.0, 5.0, 4.0, 4.0, 6.0, 5.0, 4.5, 3.7),
+    "gp_pois_regr-gp_pois_regr": (5.7, 2.9, *[3.0] * 11),
+    "kidiq-kidscore_interaction": (-11.0, 50.0, 1.0, -0.5, 18.0),
+    "low_dim_gauss_mix-low_dim_gauss_mix": (-2.7, 2.9, 1.0, 1.0, 0.6),
+    "mesquite-logmesquite_logvas": (5.4, 0.4, 0.4, -0.4, 0.4, 0.1, -0.6, 0.34),
+    "nes2000-nes": (0.8, 0.8, -1.1, -0.5, -0.7, -0.5, 0.2, -0.1, 0.2, 1.8),
+}
+
+
+def _posteriors(parameters: Parameters) -> Arrays:
+    """posteriordb's arrays: variables as in its data sets, and parameters times exp(0.1 u)."""
+    random = numpy_generator(parameters["seed"], "stand-in", "posteriors")
+    arrays: Arrays = {}
+    for data, (rows, variables) in _VARIABLES.items():
+        for name, made in variables.items():
+            values = made(random.standard_normal(rows), np.arange(rows))
+            arrays[f"{data}.{name}"] = values.astype(np.float64)
+    for posterior, middle in _AROUND.items():
+        arrays[posterior] = middle * np.exp(0.1 * random.standard_normal((1000, len(middle))))
+    return arrays
+
+
 RECIPES: dict[str, Callable[..., Arrays]] = {
     "strokes": partial(_images, draw=_glyphs),
     "binary strokes": lambda parameters: bernoulli(parameters, _images(parameters, _glyphs)),
@@ -220,6 +278,7 @@ RECIPES: dict[str, Callable[..., Arrays]] = {
     "activities": _activities,
     "faces": lambda sizes: _by_name(sizes["train"], sizes["test"], partial(draw_faces, sizes["seed"])),
     "enlarged fashion mnist": _enlarged,
+    "posteriors": _posteriors,
     "random features": lambda parameters: {},  # drawn by their user
 }
 """By recipe: from parameters, and the arrays of the donor if there is one, to arrays."""

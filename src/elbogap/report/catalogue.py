@@ -23,7 +23,7 @@ class Document(Section):
     authors: str
     year: int
     venue: str
-    url: str
+    url: str = ""  # none where it is the project's own
     central: tuple[str, ...] = ()  # claims that the first page of README shows
     cover: str | None = None  # a figure that the first page of the report shows
     pictures: tuple[str, ...] = ()  # figures that the report shows large

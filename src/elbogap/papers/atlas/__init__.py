@@ -1,0 +1,1 @@
+"""Document atlas, ours: every method on every problem with a known answer."""
