@@ -23,7 +23,7 @@ nitpicky = True
 nitpick_ignore_regex = [
     ("py:class", r"(?!elbogap).*"),
     ("py:class", r"elbogap\.(config|data|nn|runtime)\..*"),
-    ("py:(class|obj)", r"elbogap\..*\.(Q|Value|Member|Result)"),
+    ("py:(class|obj)", r"elbogap\..*\.(Q|AnyKernel|Value|Member|Result)"),
     ("py:func", r"scipy\..*"),
 ]
 

@@ -168,33 +168,88 @@ def explorer(places: Places, _: str) -> str:
         for row in claims(folder / "claims.csv"):
             claim = specified[row["id"]]
             shown = effects.get(row["id"], pd.DataFrame()).to_dict("records")
+            verdict = f"{decide.LOOKS[row['verdict']][0]} {row['verdict']}"
+            kind = "finding" if is_finding(row) else f"{row['nature']}, {row['origin']}"
+            named = ("document", "scale", "verdict", "status")
             rows.append(
                 {
-                    **row,
-                    "kind": "finding" if is_finding(row) else f"{row['nature']}, {row['origin']}",
-                    "effect": pages._interval(row),
+                    "id": row["id"],
+                    "choices": {name: row[name] for name in named} | {"nature": kind},
+                    "cells": [
+                        *(row["document"], scale, verdict, row["statement"], row["criterion"]),
+                        pages._interval(row),
+                    ],
                     "facts": {
                         "in the document": row["item"], "nature": f"{row['nature']}, {row['origin']}",
                         "decided by": row["detail"], "measured": row["measured"],
                         "published": f"{row['published']} {row['source']}".removeprefix(f"{DASH} "),
                         "tolerance": row["tolerance"], "note": row["note"],
                         "replicates": row["replicates"], "replicates that would decide": row["needed"],
+                        "provenance": _provenance(places, folder / claim.table),
                     },
-                    "figures": _pictures(places, scale, claim.item, pictures[row["document"]]),
+                    "links": _pictures(places, scale, claim.item, pictures[row["document"]]),
                     "command": f"snakemake --cores 2 results/{scale}/{claim.table}",
-                    "provenance": _provenance(places, folder / claim.table),
-                    "effects": [_effect(one) for one in shown],
+                    "table": [EFFECT, *map(_effect, shown)] if len(shown) > 1 else [],
                 }
             )  # fmt: skip
+    columns = ["document", "scale", "verdict", "claim", "holds if", "effect (95 % interval)"]
+    return _explorer(places, columns, rows, unfolds=3)
+
+
+EFFECT = ["group", "effect", "value", "95 % interval", "limits", "verdict"]
+
+
+def _explorer(places: Places, columns: list[str], rows: list[dict[str, Any]], unfolds: int) -> str:
+    """A table to filter by the rows' choices, to sort, and to unfold by the cell of that number."""
+    order = [*DOCUMENTS, *RECORDED, *VERDICTS]
     choices = {
-        "document": DOCUMENTS, "scale": RECORDED, "verdict": VERDICTS,
-        "nature": sorted({row["kind"] for row in rows}), "status": sorted({row["status"] for row in rows}),
-    }  # fmt: skip
+        name: sorted(
+            {row["choices"][name] for row in rows},
+            key=lambda value: (order.index(value) if value in order else len(order), value),
+        )
+        for name in rows[0]["choices"]
+    }
     template = (places.docs / "explorer.html.jinja").read_text(encoding="utf-8")
     html = jinja2.Template(template, autoescape=True, trim_blocks=True).render(
-        rows=rows, choices=choices, looks={verdict: sign for verdict, (sign, *_) in decide.LOOKS.items()}
+        columns=columns, rows=rows, choices=choices, unfolds=unfolds
     )
     return f"````{{raw}} html\n{html}\n````\n"
+
+
+def atlas(places: Places, _: str) -> str:
+    """The scores of every method on every problem of the largest recorded scale, over seeds."""
+    folder = next(
+        places.recorded_results(scale) / "atlas"
+        for scale in reversed(RECORDED)
+        if (places.recorded_results(scale) / "atlas" / "tab_intervals.csv").is_file()
+    )
+    scale, rows = folder.parent.name, []
+    table = tables.read_table(folder / "tab_intervals.csv")
+    metrics = [name for name in table if f"{name}_low" in table]
+    for row in table.to_dict("records"):
+        means = [row[name] for name in ("gap", "sliced_wasserstein", "sd_bias", "k_hat", "evaluations")]
+        intervals = [
+            [name, number(row[name]), f"{number(row[f'{name}_low'])} to {number(row[f'{name}_high'])}"]
+            for name in metrics
+            if not pd.isna(row[name])
+        ]
+        rows.append(
+            {
+                "choices": {name: str(row[name]) for name in ("kind", "problem", "method")},
+                "cells": [
+                    row["problem"].replace("_", " "),
+                    row["method"].replace("_", " "),
+                    *map(number, means),
+                ],
+                "facts": {"scale": scale},
+                "command": f"snakemake --cores 2 results/{scale}/atlas/tab_intervals.csv",
+                "table": [["metric", "mean over seeds", "95 % interval"], *intervals],
+                "links": [("draws of every method", "#draws")] if row["dim"] == 2 else [],
+            }
+        )
+    columns = ["problem", "method", "gap / nats", "distance / sd", "error of sd", "k-hat", "evaluations"]
+    draws = f"## Draws\n\n![Draws of every method](/../figures/reference/{scale}/atlas/fig03_draws.png)\n"
+    return _explorer(places, columns, rows, unfolds=1) + draws
 
 
 def _pictures(
@@ -424,5 +479,5 @@ def _table(header: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
 
 
 PARTS: dict[str, Callable[[Places, str], str]] = {
-    part.__name__: part for part in (paper, papers, explorer, notebook, settings, commands, api, file)
+    part.__name__: part for part in (paper, papers, explorer, atlas, notebook, settings, commands, api, file)
 }

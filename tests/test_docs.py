@@ -124,6 +124,15 @@ def test_the_explorer_has_every_recorded_claim_with_its_groups() -> None:
     assert str(ROOT) not in page
 
 
+def test_the_atlas_has_a_row_per_problem_and_method_with_its_intervals() -> None:
+    places = Places.here()
+    page = site_parts.atlas(places, "")
+    table = pd.read_csv(places.recorded_results("laptop") / "atlas" / "tab_intervals.csv")
+    assert page.count("<tbody") == len(table)
+    assert page.count("<td>sliced_wasserstein</td>") == table["sliced_wasserstein"].notna().sum() > 0
+    assert 'data-problem="banana" data-method="uivi"' in page
+
+
 @pytest.mark.parametrize(
     ("item", "numbers"),
     [

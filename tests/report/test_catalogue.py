@@ -85,7 +85,7 @@ def test_what_the_first_pages_show_exists() -> None:
     for document in documents(places.paper):
         figures = {target.name for target in targets(places.paper, document.key) if target.kind == "figure"}
         assert {*document.pictures, document.cover or document.pictures[0]} <= figures
-        assert 1 <= len(document.central) <= 2
+        assert 1 <= len(document.central) <= 2 or not document.url  # ours
         for key, claim in (known[name] for name in document.central):
             origin = "document" if document.url else "ours"
             assert (key, claim.nature, claim.origin) == (document.key, "finding", origin)
