@@ -56,7 +56,7 @@ class Mean(NamedTuple):
 
 @dataclass(frozen=True)
 class Fit:
-    """A distribution q that approximates a posterior; :func:`elbogap.api.fitting.fit` makes it. Draws are in the user's space.
+    """A distribution q that approximates a posterior, made by `fit`. Draws are in the user's space.
 
     What draws takes a seed, and gives the same numbers for the same one. `gradient_evaluations` counts the
     draws at which the gradient of the log-density was computed, `seconds` are those of the whole fit.
