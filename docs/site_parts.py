@@ -47,7 +47,7 @@ def paper(places: Places, key: str) -> str:
     said, _, cost = notes.partition("\n## What\n")[2].partition("\n## Cost\n")
     return "\n".join(
         [
-            f"{document.authors}: [{document.title}]({document.url}), {document.venue}. {document.year}.\n",
+            f"{document.authors}: {document.link}, {document.venue}. {document.year}.\n",
             f"## What it says, and what is built here\n{said}",
             "## Verdicts\n",
             *_verdicts(places, key),

@@ -80,6 +80,21 @@ def test_data_in_single_precision_are_taken() -> None:
     torch.testing.assert_close(torch.cov(z.T), (X.T @ X).inverse().double(), rtol=0.2, atol=0.02)
 
 
+def test_a_draw_for_which_the_log_density_raises_is_as_one_without_mass() -> None:
+    def of_matrix(z: Tensor) -> Tensor:
+        """A Wishart-like density of [[1, z], [z, 1]], positive definite for |z| < 1 alone."""
+        matrix = torch.stack([torch.ones_like(z), z, z, torch.ones_like(z)], -1).view(-1, 2, 2)
+        return (
+            torch.linalg.cholesky(matrix).diagonal(dim1=-2, dim2=-1).log().sum(-1) * 8
+            - 8 * z.squeeze(-1).square()
+        )
+
+    found = fit(of_matrix, 1, "full_rank", steps=30, progress=False)
+    z = found.sample(5000)
+    assert (z.abs() < 1).double().mean() > 0.99
+    assert float(z.mean()) == pytest.approx(0, abs=0.05)
+
+
 class Interrupted:
     """A Gaussian, whose evaluation is interrupted once."""
 

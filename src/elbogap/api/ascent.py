@@ -10,7 +10,6 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from elbogap.errors import UserError, shown
-from elbogap.inference.hmc import UNDEFINED
 
 Steps = int | Literal["auto"]
 WINDOW = 250
@@ -24,13 +23,14 @@ MOST_GRADIENT = 100.0  # a longer one is shortened
 class Trace:
     """The objective of each step, and how the ascent ended.
 
-    `values` are in nats. The `undefined` steps were left out as the log-density raised an exception, with the
-    value NaN, or the gradient was not finite. `reason` says in words why the ascent has `converged` or not.
+    `values` are in nats. The `undefined` steps were left out as the gradient was not finite. `reason` says in
+    words why the ascent has `converged` or not, or was `interrupted`.
     """
 
     values: list[float] = field(default_factory=list)
     undefined: int = 0
     converged: bool = False
+    interrupted: bool = False
     reason: str = ""
 
     def window(self, steps: int, back: int = 0) -> Tensor:
@@ -103,7 +103,7 @@ def ascend(
     except KeyboardInterrupt:
         if kept:
             module.load_state_dict(kept)
-        trace.reason = f"stopped by Ctrl-C after {len(trace.values)} steps"
+        trace.interrupted, trace.reason = True, f"stopped by Ctrl-C after {len(trace.values)} steps"
         return trace
     trace.converged = _flat(trace, window)
     gain, error = trace.gain(window)
@@ -127,12 +127,8 @@ def _step(
 ) -> float:
     """One step, and the objective before it."""
     optimiser.zero_grad()
-    try:
-        value = objective()
-        (-value).backward()
-    except UNDEFINED:
-        trace.undefined += 1
-        return math.nan
+    value = objective()
+    (-value).backward()
     if torch.nn.utils.clip_grad_norm_(module.parameters(), MOST_GRADIENT).isfinite():
         optimiser.step()
     else:

@@ -30,12 +30,12 @@ def compare(
     progress: bool = True,
     support: Support = None,
 ) -> "pd.DataFrame":
-    """A table with a row per method, all of `METHODS` if not given, as :func:`elbogap.api.fitting.fit` does.
+    """A table with one row per method, all of `METHODS` if not given; the rest is that of `fit`.
 
     Its columns are `method`, `elbo` and `elbo_error` (nats), `k_hat`, `relative_ess`, `gradient_evaluations`,
     `seconds` and `converged`; given reference draws, a :class:`.Reference`, or "hmc" to make one, also
     `bias_mean` and `bias_sd`: of all numbers the largest |mean - reference| and |sd - reference|, in standard
-    deviations of the reference. UserError as :func:`elbogap.api.fitting.fit`.
+    deviations of the reference. UserError as from `fit`.
     """
     import pandas as pd  # commands without tables start earlier
 

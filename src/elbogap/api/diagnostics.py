@@ -25,7 +25,7 @@ class Diagnostics:
         elbo_trace: the objective of each step, `[steps]` in nats: the ELBO, or what has its place.
         converged: whether it was flat at the end.
         reason: in words how the fit ended.
-        undefined: the steps that were left out, as the log-density or its gradient did not exist.
+        undefined: the steps that were left out, as the gradient was not finite.
         acceptance: the mean acceptance probability of the method's chains; None if it has none.
         k_hat: the shape of the tail of the importance weights w = p / q (Vehtari et al. 2024): above 0.7, q
             misses a part of the posterior, and weighting cannot help.

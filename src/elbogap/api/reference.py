@@ -75,16 +75,14 @@ def hmc_reference(
     The chains run in coordinates in which the posterior's best Gaussian is standard normal, from draws 1.5
     times as wide. The burn-in has three parts of equal length, each with dual averaging of the step size;
     after the first and the second, each coordinate is divided by its standard deviation over the chains: a
-    diagonal mass. Chains that have not converged warn in one line. UserError as
-    :func:`elbogap.api.fitting.fit`, or if there are too few iterations.
+    diagonal mass. Chains that have not converged warn in one line. The arguments are those of `fit`, and so
+    are its errors; UserError also if there are too few iterations.
     """
     if num_chains < 2 or num_samples < 4 or burn_in < 3 * 4:
         raise UserError("a reference takes 2 chains, 4 samples and 12 iterations of burn-in, or more")
     begin = time.perf_counter()
-    target, generator = (
-        Target(log_density, Space.of(dim, support), device),
-        torch.Generator(device).manual_seed(seed),
-    )
+    target = Target(log_density, Space.of(dim, support), device)
+    generator = torch.Generator(device).manual_seed(seed)
     whitening = whiten(target, generator)
     state = _starts(whitening.pull(target), whitening.mean, num_chains, generator)
     step_size = STEP_SIZE
@@ -98,10 +96,8 @@ def hmc_reference(
     chains = iterate(whitening.pull(target), state, num_samples, generator, step_size)
     draws = target.space.constrain(whitening(chains.draws.transpose(0, 1)))[0]
     found = chain_diagnostics(target.space.flatten(draws))
-    worst, least = (
-        float(found["r_hat"].max()),
-        min(float(found[name].min()) for name in ("ess_bulk", "ess_tail")),
-    )
+    worst = float(found["r_hat"].max())
+    least = min(float(found[name].min()) for name in ("ess_bulk", "ess_tail"))
     converged = worst <= MOST_R_HAT and least >= LEAST_ESS * num_chains  # not if one is NaN
     if not converged:
         advice = "take more samples and burn-in, or other coordinates"

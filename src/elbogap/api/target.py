@@ -1,6 +1,8 @@
 """A user's log-density as a function of real vectors, and what can be wrong with it, in one line each."""
 
+import math
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
@@ -8,6 +10,7 @@ from torch import Tensor
 
 from elbogap.api.space import Space, Values
 from elbogap.errors import UserError, circumstance, shortened
+from elbogap.inference.hmc import UNDEFINED
 
 PROBES = 16
 DECLARE = "declare where z may lie, such as support=torch.distributions.constraints.positive"
@@ -17,13 +20,15 @@ class Target:
     """log p of real vectors u `[..., D]`, with the log-determinant of the support's transform: `[...]`.
 
     The user's function gets one axis of draws, `[N, D]` or `[N, *shape]` by name, in float64, or in float32
-    if its own tensors admit nothing else. `gradient_evaluations` counts draws with a gradient.
+    if its own tensors admit nothing else. Where it raises one of :data:`.UNDEFINED` for a draw, log p is -inf
+    there. `gradient_evaluations` counts draws with a gradient.
     """
 
     def __init__(self, log_density: Callable[[Any], Tensor], space: Space, device: str = "cpu") -> None:
         """UserError if the function fails, or has no finite value with a finite gradient near u = 0."""
         self.log_density, self.space, self.device = log_density, space, device
         self.dtype, self.gradient_evaluations = torch.float64, 0
+        self.failure: Exception | None = None
         random = torch.Generator().manual_seed(0)
         points = torch.randn(PROBES, space.dimensions, generator=random, dtype=torch.float64)
         self._check(torch.cat([torch.zeros_like(points[:1]), points]).to(device))
@@ -38,7 +43,14 @@ class Target:
 
     def _given(self, values: Values, count: int) -> Tensor:
         values = self.space.map(lambda value: value.to(self.dtype), values)
-        found = self.log_density(values)
+        try:
+            found = self.log_density(values)
+        except UNDEFINED as error:
+            if count > 1:
+                rows = (partial(torch.narrow, dim=0, start=i, length=1) for i in range(count))
+                return torch.cat([self._given(self.space.map(row, values), 1) for row in rows])
+            self.failure = error
+            return -math.inf + 0 * self.space.flatten(values).sum(-1)
         if not isinstance(found, Tensor) or found.shape != (count,):
             what = list(found.shape) if isinstance(found, Tensor) else type(found).__name__
             raise UserError(
@@ -65,6 +77,8 @@ class Target:
             if isinstance(error, UserError) or circumstance(error):
                 raise
             raise self._failure(error, len(points)) from error
+        if isinstance(self.failure, ValueError) or (self.failure and not value.isfinite().any()):
+            raise self._failure(self.failure, len(points)) from self.failure
         usable = value.isfinite() & gradient.isfinite().all(-1)
         if not usable.any():
             raise UserError(

@@ -105,7 +105,8 @@ def fitted(target: Target, start: Affine, generator: torch.Generator) -> Affine:
     kind = FullRank if target.space.dimensions <= MOST_DENSE else MeanField
     q = kind(Setup(start.scale_tril, generator))
     step = Step(METHODS["full_rank"], q, start.pull(target), generator)
-    ascend(q, step, q.optimiser(0.03), steps=STEPS)
+    if ascend(q, step, q.optimiser(0.03), steps=STEPS).interrupted:
+        raise KeyboardInterrupt
     gaussian = q.family().detach()
     return start.then(Affine(gaussian.mean, gaussian.scale_tril))
 

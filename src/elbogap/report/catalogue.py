@@ -28,6 +28,11 @@ class Document(Section):
     cover: str | None = None  # a figure that the first page of the report shows
     pictures: tuple[str, ...] = ()  # figures that the report shows large
 
+    @property
+    def link(self) -> str:
+        """Its title in Markdown, which leads to its address if there is one."""
+        return f"[{self.title}]({self.url})" if self.url else self.title
+
 
 @dataclass(frozen=True)
 class Target:

@@ -93,8 +93,7 @@ def _findings(places: Places) -> Iterable[str]:
     }
     rows = []
     for document in catalogue.documents(places.paper):
-        title = f"[{document.title}]({document.url})" if document.url else document.title
-        link = f"{title}, {document.year}"
+        link = f"{document.link}, {document.year}"
         for row in (decided[name] for name in document.central if name in decided):
             groups = _GROUPS.findall(row["detail"])[0]
             verdict = f"**{row['verdict']}** at {row['scale']} scale: {_interval(row)}{groups}"
