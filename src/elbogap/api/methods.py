@@ -84,8 +84,8 @@ def density_ratio(q: Adversarial) -> list[Objective[Any]]:
 
 
 def uivi(q: Approximation) -> list[Objective[Any]]:
-    """UIVI, with an iteration of burn-in and two that count."""
-    return [UIVI(replace(adapting(3), burn_in=1), STEP_SIZE)]
+    """UIVI, whose chains forget their start in four iterations before two that count."""
+    return [UIVI(replace(adapting(6), burn_in=4), STEP_SIZE)]
 
 
 def elbo(q: Approximation) -> list[Objective[Any]]:
