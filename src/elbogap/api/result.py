@@ -1,6 +1,5 @@
 """A fitted approximation: draws, densities, tables, diagnostics, and what improves it."""
 
-import pickle
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -190,7 +189,7 @@ class Fit:
             target = Target(log_density, Space.of(saved["dim"], saved["support"]), device)
             numbers = (saved[key] for key in ("step_size", "acceptance", "gradient_evaluations", "seconds"))
             return cls(name, recipe, target, whitening, q, trace, *numbers)
-        except (OSError, KeyError, TypeError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
+        except Exception as error:  # torch tells of a file that is none of its own in many ways
             raise UserError(
                 f"{path}: no fit can be read from it ({shortened(error, 120)}); save it again"
             ) from error

@@ -80,7 +80,7 @@ def test_eight_schools(name: str, stand_in: Dataset) -> None:
         expected = expected + Normal(0, 1).log_prob(z[:, :8]).sum(1)
     else:
         expected = expected + Normal(mu[:, None], tau[:, None]).log_prob(effects).sum(1)
-    np.testing.assert_allclose(found, expected, rtol=1e-7)
+    np.testing.assert_allclose(found, expected, rtol=1e-7, atol=1e-9)
 
 
 def test_kidscore(stand_in: Dataset) -> None:
@@ -90,7 +90,7 @@ def test_kidscore(stand_in: Dataset) -> None:
     mean = b[:, 0] + b[:, 1] * hs + b[:, 2] * iq + b[:, 3] * hs * iq
     expected = Normal(mean, sigma).log_prob(score).sum(1)
     expected = expected + (HalfCauchy(2.5).log_prob(sigma) + sigma.log())[:, 0]
-    np.testing.assert_allclose(found, expected, rtol=1e-7)
+    np.testing.assert_allclose(found, expected, rtol=1e-7, atol=1e-9)
 
 
 def test_mixture(stand_in: Dataset) -> None:
@@ -102,7 +102,7 @@ def test_mixture(stand_in: Dataset) -> None:
     expected = (parts + log_share[:, None]).logsumexp(2).sum(1) + Normal(0, 2).log_prob(mean).sum(1)
     expected = expected + HalfNormal(2.0).log_prob(sigma).sum(1) + Beta(5.0, 5.0).log_prob(share)
     jacobian = z[:, 1] + sigma.log().sum(1) + (share * (1 - share)).log()
-    np.testing.assert_allclose(found, expected + jacobian, rtol=1e-7)
+    np.testing.assert_allclose(found, expected + jacobian, rtol=1e-7, atol=1e-9)
 
 
 def test_gaussian_process(stand_in: Dataset) -> None:
@@ -117,7 +117,7 @@ def test_gaussian_process(stand_in: Dataset) -> None:
     jacobian = law.scale_tril.diagonal(dim1=1, dim2=2).log().sum(1) + rho.log() + alpha.log()
     expected = law.log_prob(f) + Poisson(f.exp()).log_prob(k).sum(1)
     expected = expected + Gamma(25.0, 4.0).log_prob(rho) + HalfNormal(2.0).log_prob(alpha) + jacobian
-    np.testing.assert_allclose(known.log_density(z), expected, rtol=1e-6)
+    np.testing.assert_allclose(known.log_density(z), expected, rtol=1e-6, atol=1e-9)
 
 
 def test_the_gaussian_process_is_defined_where_its_scale_is_large(stand_in: Dataset) -> None:
