@@ -126,9 +126,7 @@ experiment(
     inputs=by_problem("surrogate", "npz"),
     outputs="identities=tab_bound_identities.csv",
 )
-experiment(
-    "mapa.dimensions", "the kernel in many dimensions", outputs="dimensions=tab_dimensions.csv"
-)
+experiment("mapa.dimensions", "the kernel in many dimensions", outputs="dimensions=tab_dimensions.csv")
 experiment(
     "mapa.scaling",
     "many points, by neighbours",

@@ -18,7 +18,7 @@ from elbogap.report.catalogue import Document, Target
 from elbogap.report.lineage import Lineage
 from elbogap.report.numbers import cell
 
-SITE_ONLY = ("Second reading", "Cost")  # sections of notes that the report leaves out
+SITE_ONLY = ("Second reading", "Roadmap", "Cost")  # sections of notes that the report leaves out
 WRITTEN = ("statement", "item", "criterion", "note", "source")  # columns of a claims table that people wrote
 
 
