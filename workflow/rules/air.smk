@@ -55,10 +55,7 @@ experiment(
 experiment(
     "air.evaluate",
     "evaluate {wildcards.bound} on {wildcards.dataset}",
-    inputs="""
-        images=images_{dataset}.npz models=models/{dataset}/{bound}.npz
-        curves=curves/{dataset}/{bound}.csv
-    """,
+    inputs="images=images_{dataset}.npz models=models/{dataset}/{bound}.npz curves=curves/{dataset}/{bound}.csv",
     outputs="evaluation=evaluation/{dataset}/{bound}.csv",
     keys={"bound": "cell"},
     gpu=1,
@@ -68,10 +65,9 @@ experiment(
     "tables of all evaluations",
     found=air_evaluations,
     outputs="""
-        tab01=tab01_vae.csv tab02=tab02_iwae8.csv tab03=tab03_iwae64.csv tab04=tab04_large_encoder.csv
-        tab07=tab07_strengths.csv strengths=tab_strengths.csv transitions=tab_transitions.csv
-        attenuation=tab_attenuation.csv seeds=tab_seeds.csv falls=tab_falls.csv
-        curves=gradient_samples.csv
+        tab01=tab01_vae.csv tab02=tab02_iwae8.csv tab03=tab03_iwae64.csv tab04=tab04_large_encoder.csv tab07=tab07_strengths.csv
+        strengths=tab_strengths.csv transitions=tab_transitions.csv attenuation=tab_attenuation.csv seeds=tab_seeds.csv
+        falls=tab_falls.csv curves=gradient_samples.csv
     """,
     settings=lambda wildcards: "{}",
 )
@@ -93,11 +89,9 @@ experiment(
     "air.theory",
     "the theory on small problems",
     outputs="""
-        encoder=tab_theory_encoder.csv strength=tab_theory_strength.csv
-        generator=tab_theory_generator.csv attenuation=tab_theory_attenuation.csv
-        bounds=tab_theory_bounds.csv weight_norm=tab_theory_weight_norm.csv
-        encoder_curves=theory_encoder_curves.csv
-        posteriors=theory_posteriors.csv generator_curves=theory_generator_curves.csv
+        encoder=tab_theory_encoder.csv strength=tab_theory_strength.csv generator=tab_theory_generator.csv
+        attenuation=tab_theory_attenuation.csv bounds=tab_theory_bounds.csv weight_norm=tab_theory_weight_norm.csv
+        encoder_curves=theory_encoder_curves.csv posteriors=theory_posteriors.csv generator_curves=theory_generator_curves.csv
     """,
 )
 
@@ -107,9 +101,8 @@ figure("air.fig04_gradient_samples", "curves=gradient_samples.csv")
 figure(
     "air.fig_theory",
     """
-        encoder_curves=theory_encoder_curves.csv posteriors=theory_posteriors.csv
-        encoder=tab_theory_encoder.csv strength=tab_theory_strength.csv
-        generator_curves=theory_generator_curves.csv attenuation=tab_theory_attenuation.csv
+        encoder_curves=theory_encoder_curves.csv posteriors=theory_posteriors.csv encoder=tab_theory_encoder.csv
+        strength=tab_theory_strength.csv generator_curves=theory_generator_curves.csv attenuation=tab_theory_attenuation.csv
         bounds=tab_theory_bounds.csv
     """,
 )

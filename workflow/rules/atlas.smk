@@ -12,11 +12,9 @@ def atlas_settings(wildcards):
 
 def atlas_tables(scale):
     """All that the fits of a scale gave."""
-    files = ("scores.csv", "known.csv", "draws.npz")
+    each = "scores_{0}={1}/scores.csv known_{0}={1}/known.csv draws_{0}={1}/draws.npz"
     folders = section(CONFIGS[scale], "atlas.score").folders()
-    return " ".join(
-        f"{Path(file).stem}_{name}={folder}/{file}" for name, folder in folders.items() for file in files
-    )
+    return " ".join(each.format(*folder) for folder in folders.items())
 
 
 experiment(
@@ -29,10 +27,7 @@ experiment(
     "atlas.posteriordb",
     "every method on {wildcards.posterior}",
     inputs="data=data/posteriordb.json",
-    outputs="""
-        scores=posteriordb/{posterior}/scores.csv known=posteriordb/{posterior}/known.csv
-        draws=posteriordb/{posterior}/draws.npz
-    """,
+    outputs="scores=posteriordb/{posterior}/scores.csv known=posteriordb/{posterior}/known.csv draws=posteriordb/{posterior}/draws.npz",
     runs="atlas.score",
     settings=atlas_settings,
     keys={"posterior": "problem"},
@@ -42,8 +37,8 @@ experiment(
     "tables of all scores",
     found=atlas_tables,
     outputs="""
-        scores=tab_scores.csv intervals=tab_intervals.csv problems=tab_problems.csv gaps=tab_gaps.csv
-        bounds=tab_bounds.csv importance=tab_importance.csv summary=tab_summary.csv draws=draws.npz
+        scores=tab_scores.csv intervals=tab_intervals.csv problems=tab_problems.csv gaps=tab_gaps.csv bounds=tab_bounds.csv
+        importance=tab_importance.csv summary=tab_summary.csv draws=draws.npz
     """,
     settings=lambda wildcards: "{}",
 )

@@ -9,10 +9,8 @@ wildcard_constraints:
 def newsgroups_trained(scale):
     """Curves and codes of everything that a scale trains on 20 Newsgroups."""
     cells = section(CONFIGS[scale], "efvae.newsgroups_train").cells
-    return " ".join(
-        f"curves_{name}=newsgroups/curves_{name}.csv codes_{name}=newsgroups/codes_{name}.npz"
-        for name in cells
-    )
+    each = "curves_{0}=newsgroups/curves_{0}.csv codes_{0}=newsgroups/codes_{0}.npz"
+    return " ".join(map(each.format, cells))
 
 
 experiment(
@@ -24,8 +22,8 @@ experiment(
     "efvae.theory",
     "consistency results on small models",
     outputs="""
-        consistent=tab_theory_consistent.csv encoder=tab_theory_encoder.csv affine=tab_theory_affine.csv
-        flow=tab_theory_flow.csv bound=tab_theory_bound.csv documents=tab_theory_documents.csv
+        consistent=tab_theory_consistent.csv encoder=tab_theory_encoder.csv affine=tab_theory_affine.csv flow=tab_theory_flow.csv
+        bound=tab_theory_bound.csv documents=tab_theory_documents.csv
     """,
 )
 experiment(
@@ -46,14 +44,8 @@ experiment(
     "efvae.newsgroups_summary",
     "Table 2 and retrieval",
     found=newsgroups_trained,
-    inputs="""
-        documents=documents.npz baselines=tab_newsgroups_baselines.csv
-        published=paper/efvae/published/newsgroups.csv
-    """,
-    outputs="""
-        table=tab02_newsgroups.csv runs=tab_newsgroups_runs.csv curves=newsgroups/curves.csv
-        retrieval=tab_retrieval.csv
-    """,
+    inputs="documents=documents.npz baselines=tab_newsgroups_baselines.csv published=paper/efvae/published/newsgroups.csv",
+    outputs="table=tab02_newsgroups.csv runs=tab_newsgroups_runs.csv curves=newsgroups/curves.csv retrieval=tab_retrieval.csv",
 )
 experiment(
     "efvae.gan",
@@ -83,10 +75,7 @@ experiment(
 experiment(
     "efvae.celeba_evaluate",
     "ELBO and distances of all stages",
-    inputs="""
-        inception=data/fid_inception.json ground_truth=celeba/encoder.npz
-        fixed=celeba/joint_fixed.npz learned=celeba/joint_learned.npz
-    """,
+    inputs="inception=data/fid_inception.json ground_truth=celeba/encoder.npz fixed=celeba/joint_fixed.npz learned=celeba/joint_learned.npz",
     outputs="table=tab01_celeba.csv samples=tab_celeba_samples.csv pictures=celeba/pictures.npz",
     gpu=1,
 )
@@ -99,7 +88,7 @@ figure("efvae.fig_newsgroups", "curves=newsgroups/curves.csv")
 figure(
     "efvae.fig_theorems",
     """
-        consistent=tab_theory_consistent.csv bound=tab_theory_bound.csv flow=tab_theory_flow.csv
-        encoder=tab_theory_encoder.csv documents=tab_theory_documents.csv
+        consistent=tab_theory_consistent.csv bound=tab_theory_bound.csv flow=tab_theory_flow.csv encoder=tab_theory_encoder.csv
+        documents=tab_theory_documents.csv
     """,
 )

@@ -31,9 +31,8 @@ experiment(
     "implicit.density_ratio",
     "adversarial training by density ratio estimation",
     outputs="""
-        curves=density_ratio_curves.csv training=density_ratio_training.csv
-        samples=density_ratio_samples.npz dimensions=density_ratio_dimensions.csv
-        table=tab_density_ratio.csv
+        curves=density_ratio_curves.csv training=density_ratio_training.csv samples=density_ratio_samples.npz
+        dimensions=density_ratio_dimensions.csv table=tab_density_ratio.csv
     """,
 )
 experiment(
@@ -51,8 +50,8 @@ experiment(
     "implicit.vcd_toys",
     "VCD, the standard KL and alpha-VCD on the plane",
     outputs="""
-        toys=tab_vcd_toys.csv alpha=tab_alpha_vcd.csv properties=tab_vcd_properties.csv
-        limits=tab_vcd_limits.csv optima=alpha_vcd_optima.csv densities=vcd_toys.npz
+        toys=tab_vcd_toys.csv alpha=tab_alpha_vcd.csv properties=tab_vcd_properties.csv limits=tab_vcd_limits.csv
+        optima=alpha_vcd_optima.csv densities=vcd_toys.npz
     """,
 )
 experiment(
@@ -67,15 +66,9 @@ experiment(
 experiment(
     "implicit.regression_summary",
     "tables of the softmax regressions",
-    inputs="""
-        published=paper/implicit/published/regression.csv
-        published_chains=paper/implicit/published/hmc_iterations.csv
-    """,
+    inputs="published=paper/implicit/published/regression.csv published_chains=paper/implicit/published/hmc_iterations.csv",
     found=of_all_cells("implicit.regression", "curves", "regression"),
-    outputs="""
-        curves=regression_curves.csv seeds=regression_seeds.csv
-        table=tab_regression.csv chains=tab_hmc_iterations.csv
-    """,
+    outputs="curves=regression_curves.csv seeds=regression_seeds.csv table=tab_regression.csv chains=tab_hmc_iterations.csv",
     settings=lambda wildcards: "{}",
 )
 experiment(
@@ -96,10 +89,7 @@ experiment(
 experiment(
     "implicit.vae_evaluate",
     "evaluate {wildcards.trained} on {wildcards.dataset}",
-    inputs="""
-        images=images_{dataset}.npz models=models/{dataset}/{trained}.npz
-        curves=curves/{dataset}/{trained}.csv
-    """,
+    inputs="images=images_{dataset}.npz models=models/{dataset}/{trained}.npz curves=curves/{dataset}/{trained}.csv",
     outputs="evaluation=evaluation/{dataset}/{trained}.csv",
     keys={"trained": "cell"},
     gpu=1,
@@ -122,10 +112,7 @@ experiment(
 
 figure(
     "implicit.fig01_density_ratio",
-    """
-        curves=density_ratio_curves.csv samples=density_ratio_samples.npz
-        dimensions=density_ratio_dimensions.csv table=tab_density_ratio.csv
-    """,
+    "curves=density_ratio_curves.csv samples=density_ratio_samples.npz dimensions=density_ratio_dimensions.csv table=tab_density_ratio.csv",
 )
 figure("implicit.fig02_uivi_toys", "draws=uivi_toys.npz divergences=tab_uivi_toys.csv")
 figure("implicit.fig03_softmax_regression", "curves=regression_curves.csv")
