@@ -160,7 +160,12 @@ AnyKernel = TypeVar("AnyKernel", bound=Kernel)
 
 def log_kernels(kernel: Kernel, x: Tensor) -> Tensor:
     """log k(x_n|x_i) of all pairs of x `[N, D]`, `[N, N]`; that of x_n with itself is -inf."""
-    return torch.stack([kernel.log_kernel(row, x) for row in x]).fill_diagonal_(-math.inf)
+    log_k = x.new_empty(
+        len(x), len(x)
+    )  # at once: rows between large temporary tensors would pin their memory
+    for row, observation in zip(log_k, x, strict=True):
+        row.copy_(kernel.log_kernel(observation, x))
+    return log_k.fill_diagonal_(-math.inf)
 
 
 def leave_one_out(log_k: Tensor) -> float:
